@@ -1,0 +1,1 @@
+"""The scheduling core: when things are due, who may run them, and what became of them."""

@@ -1,0 +1,97 @@
+"""Read and write durations: "100ms", "25s", "1h30m", or a timedelta.
+
+Pure. Everything inside is whole nanoseconds; nothing is rounded silently.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from fractions import Fraction
+from typing import Final
+
+from tickglass.sched.errors import ConfigError
+
+__all__ = ["MS", "SECOND", "US", "Duration", "duration_ns", "duration_text"]
+
+US: Final = 1_000
+MS: Final = 1_000_000
+SECOND: Final = 1_000_000_000
+
+_UNITS: Final[dict[str, int]] = {
+    "d": 86_400 * SECOND,
+    "h": 3_600 * SECOND,
+    "m": 60 * SECOND,
+    "s": SECOND,
+    "ms": MS,
+    "us": US,
+    "ns": 1,
+}
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(d|h|ms|m|s|us|ns)")
+_RIGHT: Final = ('"100ms"', '"25s"', '"1h30m"')
+
+
+Duration = str | timedelta
+
+
+def duration_ns(given: Duration, *, what: str, least_ns: int = 1) -> int:
+    """Return a duration as whole nanoseconds.
+
+    Args:
+        given: "1h30m", "100ms", "1.5s" (units d h m s ms us ns) or a timedelta.
+        what: the setting's name, for the error.
+        least_ns: the smallest value allowed.
+
+    Raises:
+        ConfigError: not a duration, without a unit, or smaller than allowed.
+    """
+    if isinstance(given, timedelta):
+        total = (given.days * 86_400 + given.seconds) * SECOND + given.microseconds * US
+        shown = str(given)
+    elif isinstance(given, str):
+        total, shown = _parsed(given, what), given
+    else:
+        raise ConfigError(
+            f"{what} must be a duration with its unit, not {type(given).__name__}", given=repr(given), instead=_RIGHT
+        )
+    if total < least_ns:
+        raise ConfigError(f"{what} must be at least {duration_text(least_ns)}", given=shown, instead=_RIGHT)
+    return total
+
+
+def _parsed(text: str, what: str) -> int:
+    if not text:
+        raise ConfigError(f"{what} is empty", given='""', instead=_RIGHT)
+    total, position, smallest = Fraction(0), 0, max(_UNITS.values()) + 1
+    while position < len(text):
+        part = _PART.match(text, position)
+        if part is None:
+            raise ConfigError(
+                f"{what} is not a duration with units d, h, m, s, ms, us or ns",
+                given=text,
+                span=(position, len(text)),
+                instead=_RIGHT,
+            )
+        unit = _UNITS[part[2]]
+        if unit >= smallest:
+            raise ConfigError(
+                f"{what} must name each unit once, largest first", given=text, span=part.span(), instead=_RIGHT
+            )
+        smallest = unit
+        total += Fraction(part[1]) * unit
+        position = part.end()
+    if total.denominator != 1:
+        raise ConfigError(f"{what} is finer than a nanosecond", given=text, instead=_RIGHT)
+    return int(total)
+
+
+def duration_text(total_ns: int) -> str:
+    """Return the shortest exact spelling, e.g. 5400 s as "1h30m"."""
+    if total_ns == 0:
+        return "0s"
+    parts, rest = [], total_ns
+    for unit, size in _UNITS.items():
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)

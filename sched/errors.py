@@ -1,0 +1,80 @@
+"""Name everything that can go wrong, with its facts as attributes.
+
+Pure: builds messages, nothing else. Expected answers of a store (a lost race,
+say) are values, not errors; see ports.py.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ConfigError", "IllegalTransition", "StoreUnavailable", "TickglassError"]
+
+
+class TickglassError(Exception):
+    """The root of every error that this package raises on purpose."""
+
+
+class ConfigError(TickglassError, ValueError):
+    """Something written by the user is wrong; nothing was half done.
+
+    The message shows the text as it was written, points at the offending part
+    and names a right spelling.
+
+    Args:
+        problem: what is wrong, in one sentence without a full stop.
+        given: the text as the user wrote it, shown on a line of its own.
+        span: start and end offsets of the offending part in `given`.
+        instead: right spellings, best first.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        given: str | None = None,
+        span: tuple[int, int] | None = None,
+        instead: tuple[str, ...] = (),
+    ) -> None:
+        self.problem = problem
+        self.given = given
+        self.span = span
+        self.instead = instead
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        lines = [self.problem]
+        if self.given is not None:
+            lines.append(f"    {self.given}")
+            if self.span is not None:
+                start, end = self.span
+                lines.append("    " + " " * start + "^" * max(1, end - start))
+        if self.instead:
+            lines.append("  write: " + "   or   ".join(self.instead))
+        return "\n".join(lines)
+
+
+class IllegalTransition(TickglassError):  # noqa: N818 - says what happened
+    """A state machine was asked for a move that its table does not have: a bug of ours."""
+
+    def __init__(self, machine: str, before: object, event: object) -> None:
+        self.machine = machine
+        self.before = before
+        self.event = event
+        super().__init__(f"{machine}: no move {event} from {before}")
+
+
+class StoreUnavailable(TickglassError):  # noqa: N818 - says what happened
+    """The store did not answer, or answered something that makes no sense.
+
+    Args:
+        store: the technology, e.g. "sqlite".
+        operation: the port's method that was called.
+        kind: "unavailable" when it could not be reached in time, "error" when
+            it was reached and failed.
+    """
+
+    def __init__(self, store: str, operation: str, detail: str, *, kind: str = "unavailable") -> None:
+        self.store = store
+        self.operation = operation
+        self.detail = detail
+        self.kind = kind
+        super().__init__(f"{store} store, {operation}: {detail}")

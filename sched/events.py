@@ -1,0 +1,209 @@
+"""Say what happened, in one vocabulary, for every sink alike.
+
+Pure data: frozen, typed, complete; failures carry the same fields as
+successes. Fields named in a metric's labels are bounded (enumerations, declared
+job and resource names, owner, service); the others are for spans and logs.
+
+Times: `at_ns` and durations are monotonic nanoseconds, `wall_ns` and `due_ns`
+nanoseconds since the Unix epoch.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = [
+    "ClaimOrphaned",
+    "ClockStepped",
+    "Event",
+    "InstantsMissed",
+    "JobRegistered",
+    "Lateness",
+    "LockMoved",
+    "OccurrenceMoved",
+    "PoolMoved",
+    "SchedulerMoved",
+    "SinkFailed",
+    "SkewMeasured",
+    "StoreCalled",
+    "TimelineTurned",
+    "TriggerFailed",
+]
+
+
+class Event(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The root of the vocabulary."""
+
+
+class Lateness(msgspec.Struct, frozen=True, kw_only=True):
+    """Start minus due, and its parts, which sum to it."""
+
+    total_ns: int
+    timer_ns: int
+    pool_ns: int
+    lock_ns: int
+    start_ns: int
+
+
+class LockMoved(Event, frozen=True, kw_only=True):
+    """A lock made one move: see `LockMachine.fire` for the fields that depend on it."""
+
+    resource: str
+    owner: str
+    service: str
+    job: str  # "" for a lock by hand
+    run_id: str
+    sampled: bool
+    blocking: bool
+    before: str
+    event: str
+    after: str
+    at_ns: int
+    wall_ns: int
+    stayed_ns: int
+    ttl_ns: int
+    fence: int
+    reason: str | None
+    margin_ns: int | None
+    other_owner: str
+
+
+class OccurrenceMoved(Event, frozen=True, kw_only=True):
+    """An occurrence made one move: see `OccurrenceMachine.fire`.
+
+    `lateness` and `ran_ns` come with ENDED, and only if the job's code started:
+    the start is measured after STARTED was told, so they are known only then.
+    """
+
+    job: str
+    due_ns: int
+    attempt: int
+    owner: str
+    service: str
+    run_id: str  # also the trace id
+    sampled: bool
+    before: str
+    event: str
+    after: str
+    at_ns: int
+    wall_ns: int
+    stayed_ns: int
+    fence: int
+    outcome: str | None
+    reason: str
+    lateness: Lateness | None
+    ran_ns: int | None  # from the start of the job's code to its return
+    error: str
+    next_due_ns: int | None
+
+
+class InstantsMissed(Event, frozen=True, kw_only=True):
+    """Due instants that passed while nobody was there: each is due and `missed` at once.
+
+    `exact` is False where so many passed that counting stopped: then `count` is a lower bound.
+    They lie in [first_due_ns, before_ns).
+    """
+
+    job: str
+    count: int
+    exact: bool
+    first_due_ns: int
+    before_ns: int
+    wall_ns: int
+
+
+class JobRegistered(Event, frozen=True, kw_only=True):
+    """A job was declared on a scheduler that starts."""
+
+    job: str
+    trigger: str
+    resource: str
+    owner: str
+    service: str
+    ttl_ns: int
+    grace_ns: int
+    interval_ns: int | None
+    timeout_ns: int | None
+    next_due_ns: int | None
+    wall_ns: int
+
+
+class ClaimOrphaned(Event, frozen=True, kw_only=True):
+    """A claim without an end was found, and its lease has expired: the claimant died."""
+
+    job: str
+    due_ns: int
+    attempt: int
+    run_id: str
+    claimant: str
+    wall_ns: int
+
+
+class TriggerFailed(Event, frozen=True, kw_only=True):
+    """A trigger raised instead of naming the next instant; it will be asked again."""
+
+    job: str
+    error: str
+    wall_ns: int
+
+
+class PoolMoved(Event, frozen=True, kw_only=True):
+    """Work was handed in, taken or finished. `waited_ns` only when taken."""
+
+    pool: str
+    slots: int
+    in_use: int
+    waiting: int
+    waited_ns: int | None
+
+
+class TimelineTurned(Event, frozen=True, kw_only=True):
+    """The timeline's loop turned once."""
+
+    lag_ns: int  # how late it woke
+    duration_ns: int
+    handed: int
+
+
+class StoreCalled(Event, frozen=True, kw_only=True):
+    """The store was asked something. `error` is "" or the kind of failure."""
+
+    store: str
+    operation: str
+    duration_ns: int
+    error: str
+    wall_ns: int
+
+
+class ClockStepped(Event, frozen=True, kw_only=True):
+    """Somebody set the wall clock: it jumped against the monotonic one."""
+
+    step_ns: int  # positive: forward
+    wall_ns: int
+
+
+class SkewMeasured(Event, frozen=True, kw_only=True):
+    """Our wall clock minus the store's, within plus or minus half a round trip."""
+
+    skew_ns: int
+    bound_ns: int
+    wall_ns: int
+
+
+class SchedulerMoved(Event, frozen=True, kw_only=True):
+    """A scheduler made one move of its life: see lifecycle.py."""
+
+    owner: str
+    service: str
+    before: str
+    event: str
+    after: str
+    wall_ns: int
+
+
+class SinkFailed(Event, frozen=True, kw_only=True):
+    """A sink raised; it was isolated, counted, and will be called again."""
+
+    sink: str
+    error: str
+    wall_ns: int

@@ -1,0 +1,179 @@
+"""Decide whether a job is well declared, and hold what was declared.
+
+Pure: no I/O, no clock reads.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from tickglass.sched.durations import MS, SECOND, Duration, duration_ns, duration_text
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.lease import drift_allowance_ns
+from tickglass.sched.triggers import Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["GRACE_MOST_NS", "Job", "checked_name", "declare"]
+
+TTL_DEFAULT: Final = "30s"
+TTL_LEAST_NS: Final = 50 * MS  # below, a renewal does not fit between two scheduling hiccups
+GRACE_DEFAULT_MOST_NS: Final = 60 * SECOND
+GRACE_MOST_NS: Final = 12 * 3_600 * SECOND  # the ledger remembers a day; a claim must not outlive it
+UNRENEWED_SLACK_NS: Final = 5 * SECOND  # a lease nobody renews outlasts the longest run by this much
+NAME_MOST: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A named callable with a trigger and policies; made by `declare`.
+
+    Args:
+        function: takes the `Run`, or nothing.
+        wants_run: whether it takes the `Run`.
+        coroutine: whether it runs on the event loop, else on a worker thread.
+        ttl_ns: how long its lease lasts without a renewal.
+        timeout_ns: a longer run is asked to stop; None: no limit.
+        grace_ns: how late it may still start.
+        renew: whether its lease is renewed while it runs.
+        rerun: whether it runs again after its claimant died.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    wants_run: bool
+    coroutine: bool
+    trigger: Trigger
+    resource: str
+    ttl_ns: int
+    timeout_ns: int | None
+    grace_ns: int | None
+    renew: bool
+    rerun: bool
+
+    def grace_at(self, due_ns: int | None, next_due_ns: int | None) -> int:
+        """Return how late the occurrence due then may start, in nanoseconds.
+
+        Default: the interval to the next one, at most 60 s; 60 s if none comes.
+        """
+        if self.grace_ns is not None:
+            return self.grace_ns
+        if due_ns is None or next_due_ns is None:
+            return GRACE_DEFAULT_MOST_NS
+        return min(next_due_ns - due_ns, GRACE_DEFAULT_MOST_NS)
+
+
+def declare(
+    function: Callable[..., Any],
+    trigger: Trigger,
+    *,
+    name: str | None = None,
+    resource: str | None = None,
+    ttl: Duration = TTL_DEFAULT,
+    timeout: Duration | None = None,
+    misfire_grace: Duration | None = None,
+    renew: bool = True,
+    rerun_orphaned: bool = True,
+) -> Job:
+    """Check a declaration and return the job.
+
+    Args:
+        function: a function or coroutine function of one parameter (the run) or none.
+        trigger: `cron(...)`, `every(...)`, `at(...)` or a `Trigger` of your own.
+        name: unique per fleet; default: the function's name.
+        resource: what its lock protects; default: the job's name.
+        ttl: how long the lease lasts if this process dies.
+        timeout: a longer run is asked to stop.
+        misfire_grace: how late it may start; default: one interval, at most 60 s.
+        renew: False: the lease is taken once, for longest run + 5 s.
+        rerun_orphaned: whether another instance runs it again if this one dies.
+
+    Raises:
+        ConfigError: naming what is wrong; nothing was registered.
+    """
+    if not isinstance(trigger, Trigger):
+        raise ConfigError(
+            f"a job needs a trigger, not {type(trigger).__name__}",
+            given=repr(trigger),
+            instead=('every("100ms")', 'cron("0 2 * * *")'),
+        )
+    job_name = checked_name(getattr(function, "__name__", "") if name is None else name, "job name")
+    ttl_ns = duration_ns(ttl, what="ttl", least_ns=TTL_LEAST_NS)
+    timeout_ns = None if timeout is None else duration_ns(timeout, what="timeout", least_ns=MS)
+    grace_ns = None if misfire_grace is None else duration_ns(misfire_grace, what="misfire_grace", least_ns=MS)
+    _check_times(ttl_ns, timeout_ns, grace_ns, renew=renew)
+    return Job(
+        name=job_name,
+        function=function,
+        wants_run=_wants_run(function, job_name),
+        coroutine=inspect.iscoroutinefunction(function),
+        trigger=trigger.bind(job_name),
+        resource=job_name if resource is None else checked_name(resource, "resource"),
+        ttl_ns=ttl_ns,
+        timeout_ns=timeout_ns,
+        grace_ns=grace_ns,
+        renew=renew,
+        rerun=rerun_orphaned,
+    )
+
+
+def checked_name(name: object, what: str) -> str:
+    """Return a name that is fit for a metric label and for a key in a store.
+
+    Raises:
+        ConfigError: saying what about the name is wrong.
+    """
+    if not isinstance(name, str):
+        raise ConfigError(f"a {what} is text, not {type(name).__name__}", given=repr(name))
+    if not name or name == "<lambda>":
+        raise ConfigError(f"a {what} is needed", given=repr(name), instead=('name="inventory_sync"',))
+    if len(name) > NAME_MOST:
+        raise ConfigError(f"a {what} has at most {NAME_MOST} characters, this one {len(name)}", given=name)
+    if not name.isprintable() or name != name.strip():
+        raise ConfigError(f"a {what} has no control characters and no blanks at its ends", given=repr(name))
+    if name.startswith("__"):
+        raise ConfigError(f"a {what} does not begin with two underscores: they mark overflow in metrics", given=name)
+    return name
+
+
+def _check_times(ttl_ns: int, timeout_ns: int | None, grace_ns: int | None, *, renew: bool) -> None:
+    if drift_allowance_ns(ttl_ns) * 2 > ttl_ns:
+        raise ConfigError(f"ttl {duration_text(ttl_ns)} leaves no time after the drift allowance", instead=('ttl="30s"',))
+    if grace_ns is not None and grace_ns > GRACE_MOST_NS:
+        raise ConfigError(
+            f"misfire_grace is at most {duration_text(GRACE_MOST_NS)}, the half of what the ledger remembers",
+            given=duration_text(grace_ns),
+        )
+    if renew:
+        return
+    if timeout_ns is None:
+        raise ConfigError("a lease that is not renewed needs a timeout", given="renew=False", instead=('timeout="25s"',))
+    if ttl_ns < timeout_ns + UNRENEWED_SLACK_NS:
+        raise ConfigError(
+            "without renewal, ttl must be at least timeout + 5s, or the lease ends under a running job",
+            given=f'ttl="{duration_text(ttl_ns)}", timeout="{duration_text(timeout_ns)}", renew=False',
+            instead=(f'ttl="{duration_text(timeout_ns + UNRENEWED_SLACK_NS)}"', "renew=True"),
+        )
+
+
+def _wants_run(function: Callable[..., Any], name: str) -> bool:
+    if not callable(function):
+        raise ConfigError(f"job {name} is not callable", given=repr(function))
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigError(f"job {name} yields: a job is a plain or a coroutine function", instead=("return", "await"))
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:  # some builtins have no signature
+        return False
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if len(required) > 1 or any(p.kind is p.KEYWORD_ONLY for p in required):
+        raise ConfigError(
+            f"job {name} is called with the run alone",
+            given=f"def {name}({', '.join(str(p) for p in parameters)})",
+            instead=(f"def {name}(run)", f"def {name}()"),
+        )
+    return bool(positional) or any(p.kind is p.VAR_POSITIONAL for p in parameters)

@@ -1,0 +1,217 @@
+"""Decide how long a lease may be trusted, and which moves a lock can make.
+
+Pure: no I/O, no logging. Time comes from the injected clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.durations import MS, duration_text
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.events import LockMoved
+from tickglass.sched.machine import Machine, Move
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.ports import EventSink
+
+__all__ = [
+    "LOCK_TRANSITIONS",
+    "RENEWALS_PER_TTL",
+    "Lease",
+    "LockEvent",
+    "LockMachine",
+    "LockReason",
+    "LockState",
+    "drift_allowance_ns",
+    "trusted_until_ns",
+]
+
+RENEWALS_PER_TTL: Final = 3  # renewed at a third of the TTL: two more tries fit before the lease ends
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lock held for a bounded time.
+
+    Args:
+        fence: fencing token; only grows per resource, over expiry and restart.
+        trusted_until_ns: monotonic nanoseconds; later, nobody may act on it.
+    """
+
+    resource: str
+    owner: str
+    token: str
+    fence: int
+    ttl_ns: int
+    trusted_until_ns: int
+
+
+class LockState(StrEnum):
+    """Where one party stands with one lock."""
+
+    IDLE = "idle"
+    WAITING = "waiting"
+    HELD = "held"
+    LOST = "lost"
+
+
+class LockEvent(StrEnum):
+    """What can happen to it."""
+
+    REQUESTED = "requested"
+    GRANTED = "granted"
+    REFUSED = "refused"  # somebody else has it, or had it: losing a race
+    FAILED = "failed"  # the attempt came to nothing: see LockReason
+    RENEWED = "renewed"
+    RENEWAL_FAILED = "renewal_failed"
+    EXPIRED = "expired"  # trust ran out before a renewal was confirmed
+    LOST = "lost"  # the store says that it is no longer ours
+    RELEASED = "released"
+
+
+class LockReason(StrEnum):
+    """Why an attempt failed."""
+
+    TIMEOUT = "timeout"
+    STORE_UNAVAILABLE = "store_unavailable"
+    STORE_ERROR = "store_error"
+    FENCED = "fenced"
+    CANCELLED = "cancelled"
+
+
+LOCK_TRANSITIONS: Final[Mapping[tuple[LockState, LockEvent], LockState]] = {
+    (LockState.IDLE, LockEvent.REQUESTED): LockState.WAITING,
+    (LockState.WAITING, LockEvent.GRANTED): LockState.HELD,
+    (LockState.WAITING, LockEvent.REFUSED): LockState.IDLE,
+    (LockState.WAITING, LockEvent.FAILED): LockState.IDLE,
+    (LockState.HELD, LockEvent.RENEWED): LockState.HELD,
+    (LockState.HELD, LockEvent.RENEWAL_FAILED): LockState.HELD,
+    (LockState.HELD, LockEvent.EXPIRED): LockState.LOST,
+    (LockState.HELD, LockEvent.LOST): LockState.LOST,
+    (LockState.HELD, LockEvent.RELEASED): LockState.IDLE,
+    (LockState.LOST, LockEvent.RELEASED): LockState.IDLE,
+}
+
+
+class LockMachine(Machine[LockState, LockEvent]):
+    """One party's view of one lock, from the request to the release.
+
+    Args:
+        run_id: the run on whose behalf it is asked for, "" for a lock by hand.
+        blocking: whether a refusal is waited out.
+    """
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        owner: str,
+        service: str,
+        job: str,
+        run_id: str,
+        ttl_ns: int,
+        blocking: bool,
+        clock: Clock,
+        sink: EventSink,
+    ) -> None:
+        super().__init__(f"lock {resource}", LOCK_TRANSITIONS, LockState.IDLE, clock, sink)
+        self.resource = resource
+        self.owner = owner
+        self.service = service
+        self.job = job
+        self.run_id = run_id
+        self.ttl_ns = ttl_ns
+        self.blocking = blocking
+        self.fence = 0
+        self.trusted_until_ns = 0
+        self.sampled = False
+
+    def fire(
+        self,
+        event: LockEvent,
+        *,
+        reason: LockReason | None = None,
+        fence: int | None = None,
+        trusted_until_ns: int | None = None,
+        margin_ns: int | None = None,
+        other_owner: str = "",
+    ) -> Move[LockState, LockEvent]:
+        """Make one move and report it.
+
+        Args:
+            reason: with FAILED and EXPIRED, why.
+            fence: with GRANTED, the fencing token.
+            trusted_until_ns: with GRANTED and RENEWED, the new end of trust.
+            margin_ns: with RENEWED, what was left of the lease when it was confirmed.
+            other_owner: with REFUSED and LOST, who has it; with GRANTED, whose
+                lease on it had ended without a release.
+
+        Raises:
+            IllegalTransition: the table has no such move; nothing changed.
+        """
+
+        def tell(move: Move[LockState, LockEvent]) -> LockMoved:
+            self.fence = self.fence if fence is None else fence
+            self.trusted_until_ns = self.trusted_until_ns if trusted_until_ns is None else trusted_until_ns
+            return LockMoved(
+                resource=self.resource,
+                owner=self.owner,
+                service=self.service,
+                job=self.job,
+                run_id=self.run_id,
+                sampled=self.sampled,
+                blocking=self.blocking,
+                before=move.before,
+                event=move.event,
+                after=move.after,
+                at_ns=move.at_ns,
+                wall_ns=self._clock.wall_ns(),
+                stayed_ns=move.stayed_ns,
+                ttl_ns=self.ttl_ns,
+                fence=self.fence,
+                reason=reason,
+                margin_ns=margin_ns,
+                other_owner=other_owner,
+            )
+
+        return self._fire(event, tell)
+
+
+def drift_allowance_ns(ttl_ns: int) -> int:
+    """Return what to subtract from a TTL because two clocks run at different rates.
+
+    Source: the Redlock algorithm, redis.io/docs: 1 % of the TTL plus 2 ms.
+    """
+    return ttl_ns // 100 + 2 * MS
+
+
+def trusted_until_ns(asked_at_ns: int, ttl_ns: int, margin_ns: int) -> int:
+    """Return the last instant at which the holder may still act.
+
+    Counted from when the request left, not from when the answer came: the
+    store began its own countdown somewhere between the two.
+
+    Args:
+        asked_at_ns: monotonic nanoseconds, read before the request.
+        ttl_ns: what the store was asked for.
+        margin_ns: allowance for two clocks that run at different rates.
+
+    Returns:
+        Monotonic nanoseconds, earlier than asked_at_ns + ttl_ns.
+
+    Raises:
+        ConfigError: margin_ns is not between 0 and ttl_ns.
+
+    Source: Gray and Cheriton, "Leases", SOSP 1989.
+    """
+    if not 0 <= margin_ns < ttl_ns:
+        raise ConfigError(
+            f"the drift allowance {duration_text(margin_ns)} must be shorter than the TTL {duration_text(ttl_ns)}"
+        )
+    return asked_at_ns + ttl_ns - margin_ns

@@ -1,0 +1,77 @@
+"""Decide which way a scheduler's life can go.
+
+Pure: no I/O, no logging. Time comes from the injected clock.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.events import SchedulerMoved
+from tickglass.sched.machine import Machine, Move
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.ports import EventSink
+
+__all__ = ["SCHEDULER_TRANSITIONS", "SchedulerEvent", "SchedulerMachine", "SchedulerState"]
+
+
+class SchedulerState(StrEnum):
+    """Where a scheduler stands."""
+
+    NEW = "new"
+    STARTING = "starting"
+    RUNNING = "running"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+class SchedulerEvent(StrEnum):
+    """What can happen to it."""
+
+    START_ASKED = "start_asked"
+    STARTED = "started"
+    START_FAILED = "start_failed"
+    STOP_ASKED = "stop_asked"
+    STOPPED = "stopped"
+
+
+SCHEDULER_TRANSITIONS: Final[Mapping[tuple[SchedulerState, SchedulerEvent], SchedulerState]] = {
+    (SchedulerState.NEW, SchedulerEvent.START_ASKED): SchedulerState.STARTING,
+    (SchedulerState.STARTING, SchedulerEvent.STARTED): SchedulerState.RUNNING,
+    (SchedulerState.STARTING, SchedulerEvent.START_FAILED): SchedulerState.STOPPED,
+    (SchedulerState.RUNNING, SchedulerEvent.STOP_ASKED): SchedulerState.DRAINING,
+    (SchedulerState.DRAINING, SchedulerEvent.STOPPED): SchedulerState.STOPPED,
+}
+
+
+class SchedulerMachine(Machine[SchedulerState, SchedulerEvent]):
+    """One scheduler, from its making to its end; it starts once and stops once."""
+
+    def __init__(self, owner: str, service: str, clock: Clock, sink: EventSink) -> None:
+        super().__init__("scheduler", SCHEDULER_TRANSITIONS, SchedulerState.NEW, clock, sink)
+        self._owner = owner
+        self._service = service
+
+    def fire(self, event: SchedulerEvent) -> Move[SchedulerState, SchedulerEvent]:
+        """Make one move and report it.
+
+        Raises:
+            IllegalTransition: the table has no such move; nothing changed.
+        """
+
+        def tell(move: Move[SchedulerState, SchedulerEvent]) -> SchedulerMoved:
+            return SchedulerMoved(
+                owner=self._owner,
+                service=self._service,
+                before=move.before,
+                event=move.event,
+                after=move.after,
+                wall_ns=self._clock.wall_ns(),
+            )
+
+        return self._fire(event, tell)

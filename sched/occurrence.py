@@ -1,0 +1,205 @@
+"""Decide which way an occurrence can go, and that it ends exactly once.
+
+Pure: no I/O, no logging. Time comes from the injected clock.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.errors import IllegalTransition
+from tickglass.sched.events import Lateness, OccurrenceMoved
+from tickglass.sched.machine import Machine, Move
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.ports import EventSink
+
+__all__ = [
+    "ENDINGS",
+    "OCCURRENCE_TRANSITIONS",
+    "OccurrenceEvent",
+    "OccurrenceMachine",
+    "OccurrenceState",
+    "Outcome",
+    "SkipReason",
+    "lateness_of",
+]
+
+
+class OccurrenceState(StrEnum):
+    """How far one due instant of one job has come."""
+
+    NEW = "new"
+    PENDING = "pending"  # on the timeline's desk
+    ADMITTED = "admitted"  # waits for a worker
+    CLAIMING = "claiming"  # a worker asks the store
+    CLAIMED = "claimed"  # ours; waits out the rest of the lead
+    RUNNING = "running"
+    STOPPING = "stopping"  # asked to stop, still running
+    ENDED = "ended"
+
+
+class OccurrenceEvent(StrEnum):
+    """What can happen to it."""
+
+    FELL_DUE = "fell_due"
+    ADMITTED = "admitted"
+    TAKEN = "taken"
+    CLAIMED = "claimed"
+    STARTED = "started"
+    STOP_ASKED = "stop_asked"
+    ENDED = "ended"
+
+
+class Outcome(StrEnum):
+    """How it ended. Each occurrence gets exactly one; the metrics carry these names."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"  # the job raised
+    TIMEOUT = "timeout"  # it ran over its timeout and was stopped
+    CANCELLED = "cancelled"  # it was stopped because the scheduler stops
+    LOST = "lost"  # its lease could no longer be trusted
+    ORPHANED = "orphaned"  # its claimant died, and the job does not want it re-run
+    ELSEWHERE = "elsewhere"  # another instance has it
+    MISSED = "missed"  # nobody was there within its misfire grace
+    SKIPPED = "skipped"  # a policy said no: see SkipReason
+
+
+class SkipReason(StrEnum):
+    """Why a policy said no."""
+
+    OVERLAP = "overlap"  # the job's previous occurrence is still running
+    LOCK_HELD = "lock_held"  # somebody else held the resource for all of the grace
+    STORE_UNAVAILABLE = "store_unavailable"  # no claim, no run
+    STORE_ERROR = "store_error"
+    STOPPING = "stopping"  # the scheduler is draining
+
+
+OCCURRENCE_TRANSITIONS: Final[Mapping[tuple[OccurrenceState, OccurrenceEvent], OccurrenceState]] = {
+    (OccurrenceState.NEW, OccurrenceEvent.FELL_DUE): OccurrenceState.PENDING,
+    (OccurrenceState.PENDING, OccurrenceEvent.ADMITTED): OccurrenceState.ADMITTED,
+    (OccurrenceState.PENDING, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
+    (OccurrenceState.ADMITTED, OccurrenceEvent.TAKEN): OccurrenceState.CLAIMING,
+    (OccurrenceState.ADMITTED, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
+    (OccurrenceState.CLAIMING, OccurrenceEvent.CLAIMED): OccurrenceState.CLAIMED,
+    (OccurrenceState.CLAIMING, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
+    (OccurrenceState.CLAIMED, OccurrenceEvent.STARTED): OccurrenceState.RUNNING,
+    (OccurrenceState.CLAIMED, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
+    (OccurrenceState.RUNNING, OccurrenceEvent.STOP_ASKED): OccurrenceState.STOPPING,
+    (OccurrenceState.RUNNING, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
+    (OccurrenceState.STOPPING, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
+}
+
+_RAN: Final = frozenset({Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMEOUT, Outcome.CANCELLED, Outcome.LOST})
+ENDINGS: Final[Mapping[OccurrenceState, frozenset[Outcome]]] = {
+    OccurrenceState.PENDING: frozenset({Outcome.MISSED, Outcome.SKIPPED, Outcome.ORPHANED}),
+    OccurrenceState.ADMITTED: frozenset({Outcome.MISSED, Outcome.SKIPPED}),
+    OccurrenceState.CLAIMING: frozenset({Outcome.MISSED, Outcome.SKIPPED, Outcome.ELSEWHERE}),
+    OccurrenceState.CLAIMED: frozenset({Outcome.CANCELLED, Outcome.LOST}),
+    OccurrenceState.RUNNING: _RAN,
+    OccurrenceState.STOPPING: _RAN,
+}
+
+
+class OccurrenceMachine(Machine[OccurrenceState, OccurrenceEvent]):
+    """One due instant of one job, from falling due to its one outcome.
+
+    Args:
+        due_ns: wall-clock nanoseconds since the Unix epoch.
+        run_id: 32 hexadecimal digits; also the trace id, should it run here.
+    """
+
+    def __init__(
+        self, job: str, due_ns: int, *, owner: str, service: str, run_id: str, clock: Clock, sink: EventSink
+    ) -> None:
+        super().__init__(f"occurrence {job}", OCCURRENCE_TRANSITIONS, OccurrenceState.NEW, clock, sink)
+        self.job = job
+        self.due_ns = due_ns
+        self.owner = owner
+        self.service = service
+        self.run_id = run_id
+        self.attempt = 1
+        self.fence = 0
+        self.sampled = False
+
+    def fire(
+        self,
+        event: OccurrenceEvent,
+        *,
+        outcome: Outcome | None = None,
+        reason: str = "",
+        lateness: Lateness | None = None,
+        ran_ns: int | None = None,
+        error: str = "",
+        next_due_ns: int | None = None,
+    ) -> Move[OccurrenceState, OccurrenceEvent]:
+        """Make one move and report it.
+
+        Args:
+            outcome: with ENDED, and only with it.
+            reason: with ENDED and STOP_ASKED, why, as a bounded word.
+            lateness: with ENDED, if the job's code started.
+            ran_ns: likewise, how long the job's code took.
+            error: with ENDED, the job's exception as text; for people only.
+            next_due_ns: with FELL_DUE, the job's next due instant, if any.
+
+        Raises:
+            IllegalTransition: the table has no such move, or that state does
+                not end that way; nothing changed.
+        """
+
+        def tell(move: Move[OccurrenceState, OccurrenceEvent]) -> OccurrenceMoved:
+            return OccurrenceMoved(
+                job=self.job,
+                due_ns=self.due_ns,
+                attempt=self.attempt,
+                owner=self.owner,
+                service=self.service,
+                run_id=self.run_id,
+                sampled=self.sampled,
+                before=move.before,
+                event=move.event,
+                after=move.after,
+                at_ns=move.at_ns,
+                wall_ns=self._clock.wall_ns(),
+                stayed_ns=move.stayed_ns,
+                fence=self.fence,
+                outcome=outcome,
+                reason=reason,
+                lateness=lateness,
+                ran_ns=ran_ns,
+                error=error,
+                next_due_ns=next_due_ns,
+            )
+
+        if (event is OccurrenceEvent.ENDED) != (outcome is not None):
+            raise IllegalTransition(self._name, self._state, f"{event} with outcome {outcome}")
+        if outcome is not None and outcome not in ENDINGS.get(self._state, ()):
+            raise IllegalTransition(self._name, self._state, f"{event} as {outcome}")
+        return self._fire(event, tell)
+
+
+def lateness_of(
+    *, due_ns: int, handed_ns: int, taken_ns: int, claimed_ns: int, woke_ns: int, started_ns: int
+) -> Lateness:
+    """Attribute a start's lateness to its causes; the parts sum to the whole.
+
+    All arguments are monotonic nanoseconds, in the order in which they happen:
+    due, handed over by the timeline, taken by a worker, claimed, awake after
+    waiting out the lead (equal to claimed_ns when there was nothing left to
+    wait out), started. What happens before the due instant costs nothing; the
+    oversleep of the last wait is the timer's.
+    """
+    handed, taken, claimed = max(due_ns, handed_ns), max(due_ns, taken_ns), max(due_ns, claimed_ns)
+    overslept = max(due_ns, woke_ns) - claimed
+    return Lateness(
+        total_ns=started_ns - due_ns,
+        timer_ns=handed - due_ns + overslept,
+        pool_ns=taken - handed,
+        lock_ns=claimed - taken,
+        start_ns=started_ns - max(due_ns, woke_ns),
+    )

@@ -1,0 +1,109 @@
+"""Show a job what it runs under: the occurrence, the lease, and whether to stop.
+
+No I/O. A run is made by the engine and handed to the job's code.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from tickglass.sched.clock import Wake, instant_of
+from tickglass.sched.durations import Duration, duration_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.lease import LockMachine
+
+__all__ = ["Run", "current_run"]
+
+_current: ContextVar[Run | None] = ContextVar("tickglass_run", default=None)
+
+
+class Run:
+    """An occurrence that was claimed and is executing, here.
+
+    Attributes:
+        job: the job's name.
+        run_id: 32 hexadecimal digits; also the trace id.
+        attempt: 1, or more when an earlier claimant died.
+        resource: what its lease protects.
+        fence: the fencing token; pass it with every guarded write.
+    """
+
+    __slots__ = ("_clock", "_due_ns", "_lock", "_stop", "_stop_reason", "attempt", "fence", "job", "resource", "run_id")
+
+    def __init__(self, lock: LockMachine, *, due_ns: int, attempt: int, clock: Clock) -> None:
+        self.job = lock.job
+        self.run_id = lock.run_id
+        self.resource = lock.resource
+        self.fence = lock.fence
+        self.attempt = attempt
+        self._due_ns = due_ns
+        self._lock = lock
+        self._clock = clock
+        self._stop = Wake()
+        self._stop_reason = ""
+
+    @property
+    def due_at(self) -> datetime:
+        """The due instant, aware, in UTC."""
+        return instant_of(self._due_ns)
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds for which the lease can still be trusted; 0.0 when it cannot."""
+        return max(0, self._lock.trusted_until_ns - self._clock.monotonic_ns()) / 1e9
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether to stop now.
+
+        True once a stop was asked for, and also when the lease has run out and
+        nobody could tell us yet: a process that was frozen sees it on waking.
+        """
+        return bool(self._stop_reason) or self._clock.monotonic_ns() >= self._lock.trusted_until_ns
+
+    @property
+    def cancel_reason(self) -> str:
+        """Why: "timeout", "lost", "shutdown", or "" while not cancelled."""
+        if self._stop_reason:
+            return self._stop_reason
+        return "lost" if self.cancelled else ""
+
+    def wait(self, duration: Duration) -> bool:
+        """Sleep, but not past a stop; return whether the run is cancelled.
+
+        Raises:
+            ConfigError: the duration is none.
+        """
+        until_ns = self._clock.monotonic_ns() + duration_ns(duration, what="wait")
+        if self.cancelled:
+            return True
+        self._clock.wait(min(until_ns, self._lock.trusted_until_ns), self._stop)
+        return self.cancelled
+
+    def _ask_to_stop(self, reason: str) -> None:
+        """Set the reason, once; the engine's side of `cancelled`."""
+        self._stop_reason = self._stop_reason or reason
+        self._stop.ring()
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.job} due {self.due_at.isoformat()} attempt {self.attempt} fence {self.fence}>"
+
+
+def current_run() -> Run | None:
+    """Return the run whose code is executing in this thread or task, if any."""
+    return _current.get()

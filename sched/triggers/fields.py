@@ -1,0 +1,282 @@
+"""Decide which values a field of a cron expression means, and refuse what would be misread.
+
+Pure. croniter decides what the classic items mean; here stands what it leaves
+out (`L-3`, `LW`, `5L`, lists of `W`, milliseconds) and what it takes without a
+word for something else (see docs/triggers.md).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from croniter import croniter
+
+from tickglass.sched.triggers.days import DaysBeforeLast, LastWeekday, NthWeekday, Special, WorkdayNear
+
+if TYPE_CHECKING:
+    from tickglass.sched.errors import ConfigError
+    from tickglass.sched.triggers.written import Written
+
+__all__ = ["DAY", "HOUR", "MINUTE", "MONTH", "MS_FIELD", "SECOND_FIELD", "WEEKDAY", "Kind", "values_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One of the fields.
+
+    Attributes:
+        name: as errors call it.
+        low: the smallest value.
+        high: the largest value as it may be written.
+        unit: the unit of a duration of `every` that its steps resemble, if there is one.
+        place: where croniter finds a field with these values in an expression of five.
+        names: what may be written for a value, in lower case.
+    """
+
+    name: str
+    low: int
+    high: int
+    unit: str | None
+    place: int
+    names: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def values(self) -> range:
+        """All values, each once: Sunday may be written 7 but is 0."""
+        return range(self.low, 7 if self.names is _WEEKDAYS else self.high + 1)
+
+    def wrapped(self, value: int) -> int:
+        """Return a value that was counted on past the end of the field."""
+        return (value - self.low) % len(self.values) + self.low
+
+    @property
+    def example(self) -> str:
+        """A value that may be written."""
+        return next(iter(self.names), str(self.low)).upper()
+
+
+_MONTHS: Final = {
+    name: number
+    for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)  # noqa: SIM905
+}
+_WEEKDAYS: Final = {
+    name: number
+    for number, name in enumerate("sun mon tue wed thu fri sat".split())  # noqa: SIM905
+}
+
+MS_FIELD: Final = Kind("millisecond", 0, 999, "ms", -1)  # croniter has none such
+SECOND_FIELD: Final = Kind("second", 0, 59, "s", 0)
+MINUTE: Final = Kind("minute", 0, 59, "m", 0)
+HOUR: Final = Kind("hour", 0, 23, "h", 1)
+DAY: Final = Kind("day-of-month", 1, 31, "d", 2)
+MONTH: Final = Kind("month", 1, 12, None, 3, _MONTHS)
+WEEKDAY: Final = Kind("day-of-week", 0, 7, None, 4, _WEEKDAYS)
+
+_PLAIN: Final = re.compile(r"(?:(\*)|(\d+|[a-z]+)(?:-(\d+|[a-z]+))?)(?:/(\d+))?", re.ASCII)
+_RANDOM: Final = re.compile(r"[hr](\(.*\))?(/\d+)?", re.ASCII)
+_NEAR: Final = re.compile(r"(\d+|l)w", re.ASCII)
+_BEFORE_LAST: Final = re.compile(r"l(?:-(\d+))?", re.ASCII)
+_NTH: Final = re.compile(r"(\d|[a-z]+)#(\d+)", re.ASCII)
+_LAST_WEEKDAY: Final = re.compile(r"l(\d|[a-z]{3})|(\d|[a-z]{3})l", re.ASCII)
+
+
+def values_of(written: Written, kind: Kind) -> frozenset[int | Special]:
+    """Return what a field matches: values, ascending from 0 or 1, and rules for days.
+
+    Raises:
+        ConfigError: an item is not one, or would not do what it says.
+    """
+    plain: list[str] = []
+    special: set[Special] = set()
+    items = written.parts(",")
+    for item in items:
+        if item.text in {"?", "*"} and len(items) > 1:
+            raise item.wrong(
+                f"a {item.text} stands alone in its field",
+                *(written.replaced(each.text) for each in items if each.text != item.text),
+            )
+        found = _special(item, kind)
+        if found is None:
+            plain.append(_checked(item, kind))
+        else:
+            special.add(found)
+    return frozenset(special) | _expanded(plain, kind)
+
+
+def _expanded(items: list[str], kind: Kind) -> frozenset[int]:
+    if kind is MS_FIELD:
+        return frozenset(value for item in items for value in _range(item, kind))
+    values = _by_croniter(",".join(items), kind.place) if items else frozenset()
+    return frozenset(kind.values) if values is None else values
+
+
+@lru_cache(maxsize=1024)  # croniter needs 70 us, and ten thousand jobs share few fields
+def _by_croniter(items: str, place: int) -> frozenset[int] | None:
+    """Return what items mean in that place of five; None if it is every value."""
+    fields = ["*"] * 5
+    fields[place] = items
+    values = croniter.expand(" ".join(fields))[0][place]
+    return None if "*" in values else frozenset(int(value) for value in values)
+
+
+def _special(item: Written, kind: Kind) -> Special | None:
+    text = item.lower
+    if kind is DAY:
+        if match := _NEAR.fullmatch(text):
+            return WorkdayNear(31 if match[1] == "l" else _value(item, match[1], kind))
+        if match := _BEFORE_LAST.fullmatch(text):
+            back = int(match[1] or 0)
+            if back > 30:
+                raise item.wrong("no month is so long: the last day has at most 30 before it", item.replaced("L-30"))
+            return DaysBeforeLast(back)
+    if kind is WEEKDAY:
+        if match := _NTH.fullmatch(text):
+            if not 1 <= int(match[2]) <= 5:
+                raise item.wrong("a month has a weekday at most five times", item.replaced(f"{match[1].upper()}#1"))
+            return NthWeekday(_value(item, match[1], kind) % 7, int(match[2]))
+        if match := _LAST_WEEKDAY.fullmatch(text):
+            return LastWeekday(_value(item, match[1] or match[2], kind) % 7)
+    return None
+
+
+def _checked(item: Written, kind: Kind) -> str:
+    """Return an item as croniter is to see it."""
+    text = item.lower.replace("ms", "") if kind is MS_FIELD else item.lower
+    if kind is DAY and re.fullmatch(r"\d+-l", text, re.ASCII):
+        text = text[:-1] + "31"  # up to the last day is up to the 31st, in months that have it
+    match = _PLAIN.fullmatch(text)
+    if match is None or _RANDOM.fullmatch(text):
+        raise _not_an_item(item, kind)
+    star, low, high, step = match.groups()
+    if step is not None and int(step) == 0:
+        raise item.wrong("a step of zero never moves", item.replaced(text[: -len(step)] + "1"))
+    first = kind.low if star else _value(item, low, kind)
+    last = _value(item, high, kind) if high else kind.high
+    if high is not None:
+        _check_range(item, kind, (first, last), step)
+    if step is not None:
+        _check_step(item, kind, (first, last), int(step))
+    return text
+
+
+def _check_range(item: Written, kind: Kind, ends: tuple[int, int], step: str | None) -> None:
+    low, high = ends
+    if kind.wrapped(low) == kind.wrapped(high) and not (kind is WEEKDAY and ends == (0, 7)):
+        raise item.wrong(
+            f"a range from a value to itself, which could mean that one {kind.name} or all of them",
+            item.replaced(item.text.split("-")[0]),
+            item.replaced("*"),
+        )
+    if low <= high or (kind is WEEKDAY and high == 0):
+        return
+    if kind is MS_FIELD or kind is DAY:
+        raise item.wrong(
+            f"the range runs backwards: {low} comes after {high}",
+            item.replaced(re.sub(r"(\d+)-(\d+)", r"\2-\1", item.text)),
+        )
+    if step is not None and kind.wrapped(low) > high:
+        # croniter counts on past the end, but for some steps (hours 10-3/5) one too far.
+        around = range(low, high + len(kind.values) + 1, int(step))
+        raise item.wrong(
+            f"a range that wraps around, from {low} past the end to {high}, cannot have a step",
+            item.replaced(",".join(str(kind.wrapped(value)) for value in around)),
+        )
+
+
+def _check_step(item: Written, kind: Kind, ends: tuple[int, int], step: int) -> None:
+    low, high = ends
+    if kind is WEEKDAY:
+        low, high = (low % 7, high) if low % 7 <= high else (low, 7)
+    if len({kind.wrapped(value) for value in range(low, high + 1, step)}) > 1:
+        return
+    instead = [item.replaced(f"{low}ms" if kind is MS_FIELD else str(low))]
+    if kind.unit is not None and step < 100_000:
+        instead.insert(0, f'every("{step}{kind.unit}")')
+    if kind is SECOND_FIELD and step < 1000:
+        # "0/100 * * * * ?" is how some write "every 100 ms"; as a field that is even only where it divides 1000.
+        even = [item.replaced(f"{low}/{step}ms *")] if 1000 % step == 0 else []
+        instead = [*even, f'every("{step}ms")', *instead]
+    raise item.wrong(
+        f"a step of {step} is larger than its field has room for: {kind.name} {low} would be the only one",
+        *instead,
+    )
+
+
+def _range(text: str, kind: Kind) -> range:
+    match = _PLAIN.fullmatch(text)
+    if match is None:  # _checked has seen it
+        raise AssertionError(text)
+    star, low, high, step = match.groups()
+    first = kind.low if star else int(low)
+    last = int(high) if high else kind.high if star or step else first
+    return range(first, last + 1, int(step or 1))
+
+
+def _value(item: Written, text: str, kind: Kind) -> int:
+    if text in kind.names:
+        return kind.names[text]
+    if not text.isdigit():
+        raise _no_such_name(item, text, kind)
+    if not kind.low <= int(text) <= kind.high:
+        raise item.wrong(f"{text} is out of range: {kind.name} runs from {kind.low} to {kind.high}")
+    return int(text)
+
+
+def _no_such_name(item: Written, text: str, kind: Kind) -> ConfigError:
+    shown = text.upper()
+    for other in (MONTH, WEEKDAY):
+        if other is not kind and text in other.names:
+            return item.wrong(f"{shown} is a {other.name} and stands in the {kind.name} field")
+    if text == "l" and kind is WEEKDAY:
+        return item.wrong("L alone says nothing in the day-of-week field", item.replaced("SAT"), item.replaced("L5"))
+    if text == "l" and kind is DAY:
+        return item.wrong("L, the last day, has no range and no step", item.replaced("L"), item.replaced("L-3"))
+    if not kind.names:
+        return item.wrong(f"{shown} is not a number, and the {kind.name} field knows no names")
+    near = [name for name in kind.names if text.startswith(name)] or get_close_matches(text, kind.names, n=2)
+    return item.wrong(
+        f"{shown} is not a name of the {kind.name} field",
+        *(item.replaced(item.lower.replace(text, name).upper()) for name in near),
+    )
+
+
+def _not_an_item(item: Written, kind: Kind) -> ConfigError:
+    text = item.lower
+    owners = {"w": DAY, "#": WEEKDAY, "l": DAY}
+    foreign = next((letter for letter in owners if letter in text and owners[letter] is not kind), "")
+    reasons: tuple[tuple[object, str, tuple[str, ...]], ...] = (
+        (not text, f"an empty item in the {kind.name} field: a comma stands between two values", ()),
+        ("?" in text, "nothing stands beside a ? in its field", (item.replaced("?"), item.replaced("*"))),
+        (
+            _RANDOM.fullmatch(text),
+            f"{item.text} asks for a random value, which each instance of a fleet would choose differently",
+            ('cron(..., jitter="5m")',),
+        ),
+        (text.startswith("-") or "/-" in text, f"the {kind.name} is never negative", ()),
+        (
+            kind is DAY and re.fullmatch(r"w\d+", text, re.ASCII),
+            "the W stands behind its day",
+            (item.replaced(f"{text[1:]}W"),),
+        ),
+        (
+            kind is WEEKDAY and "#" in text,
+            "a # stands between one weekday and a number from 1 to 5",
+            (item.replaced("MON#2"), item.replaced("MON#2,TUE#2")),
+        ),
+        (
+            foreign and re.fullmatch(r"[\dl#w-]+", text, re.ASCII),
+            f"{foreign.upper()} has no meaning in the {kind.name} field",
+            (),
+        ),
+    )
+    for applies, problem, instead in reasons:
+        if applies:
+            return item.wrong(problem, *instead)
+    return item.wrong(
+        f"{item.text} is no {kind.name}: an item is a value, a range or a step",
+        *(item.replaced(each) for each in (kind.example, "*")),
+    )

@@ -1,0 +1,57 @@
+"""Point at a part of an expression, so that every refusal shows where and what instead.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tickglass.sched.errors import ConfigError
+
+__all__ = ["Written"]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A part of an expression, in its place.
+
+    Attributes:
+        given: the whole expression, on one line.
+        start: where the part begins.
+        end: where it has ended.
+    """
+
+    given: str
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        """The part as it was written."""
+        return self.given[self.start : self.end]
+
+    @property
+    def lower(self) -> str:
+        """The part without the difference of capitals, which no field makes."""
+        return self.text.lower()
+
+    def until(self, last: Written) -> Written:
+        """Return the part from this one to the end of another."""
+        return Written(self.given, self.start, last.end)
+
+    def parts(self, separator: str) -> list[Written]:
+        """Return what stands between the separators, empty parts too."""
+        found, start = [], self.start
+        for text in self.text.split(separator):
+            found.append(Written(self.given, start, start + len(text)))
+            start += len(text) + len(separator)
+        return found
+
+    def replaced(self, text: str) -> str:
+        """Return the whole expression with this part written differently."""
+        return " ".join((self.given[: self.start] + text + self.given[self.end :]).split())
+
+    def wrong(self, problem: str, *instead: str) -> ConfigError:
+        """Return the error that points here."""
+        return ConfigError(problem, given=self.given, span=(self.start, self.end), instead=instead)
