@@ -91,7 +91,7 @@ class Granted:
     """The lease is yours.
 
     Args:
-        fence: greater than every fence ever granted on that resource.
+        fence: greater than every fence ever granted on that resource; numbers may be skipped.
         expired_owner: whose lease on it ended without a release just before, or "".
     """
 
@@ -165,7 +165,7 @@ class JobRecord:
     Args:
         next_due_ns: the next due instant, as last written; None when there is none.
         last_due_ns: the latest occurrence ever claimed by anybody; None if none was.
-        seen_wall_ns: the store's wall clock when this was last written.
+        seen_wall_ns: the store's wall clock when this was last written, by a registration or a claim.
     """
 
     name: str
@@ -188,7 +188,8 @@ class ClaimAsk:
     Args:
         lease: its `job` and `run_id` are filled in, and `run_id` is unique.
         due_ns: with lease.job, the occurrence.
-        next_due_ns: the job's next due instant, noted in its record on success.
+        next_due_ns: the job's next due instant, noted in its record if this is
+            the latest of its occurrences that was ever claimed.
         rerun: whether an occurrence whose claimant died may be claimed again.
     """
 
@@ -285,7 +286,7 @@ class Ledger(Protocol):
         Both or nothing. `AlreadyClaimed` takes precedence over `Refused`. An
         unsettled claim whose lease has ended counts as free if `ask.rerun`: it
         is settled as "orphaned" and a next attempt begins. A second call with
-        the same run_id, while unsettled, answers as the first did.
+        the same run_id, while its lease lasts, answers as the first did.
         """
         ...
 

@@ -1,0 +1,1 @@
+"""The loops that drive the domain through its ports."""

@@ -1,0 +1,106 @@
+"""Ring at monotonic instants: run timeouts, renewals, ends of trust, sweeps.
+
+One thread for all of them. What it calls must return at once; anything that
+waits for a store belongs on another thread.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.clock import Wake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.clock import Clock
+
+__all__ = ["Alarm", "Alarms"]
+
+_log: Final = logging.getLogger(__name__)
+_TIDY_ABOVE: Final = 1_000  # cancelled alarms stay in the heap until they are this many, and the most of it
+
+
+class Alarm:
+    """One call to come; `cancel` makes it not come."""
+
+    __slots__ = ("_alarms", "call")
+
+    def __init__(self, call: Callable[[], None], alarms: Alarms) -> None:
+        self.call: Callable[[], None] | None = call
+        self._alarms = alarms
+
+    def cancel(self) -> None:
+        """Forget the call, unless it is being made."""
+        if self.call is not None:
+            self.call = None
+            self._alarms.note_cancelled()
+
+
+class Alarms:
+    """A heap of calls and the thread that makes them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._wake = Wake()
+        self._door = threading.Lock()
+        self._heap: list[tuple[int, int, Alarm]] = []
+        self._order = count()
+        self._cancelled = 0
+        self._waiting_until_ns: int | None = None
+        self._stopping = False
+        self._thread = threading.Thread(target=self._turn, name="tickglass-alarms", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; alarms that have not rung never will."""
+        self._stopping = True
+        self._wake.ring()
+        self._thread.join()
+
+    def at(self, instant_ns: int, call: Callable[[], None]) -> Alarm:
+        """Call at a monotonic instant, or at once when it has passed."""
+        alarm = Alarm(call, self)
+        with self._door:
+            heapq.heappush(self._heap, (instant_ns, next(self._order), alarm))
+            sooner = self._waiting_until_ns is None or instant_ns < self._waiting_until_ns
+        if sooner:
+            self._wake.ring()
+        return alarm
+
+    def note_cancelled(self) -> None:
+        """Count a cancelled alarm, and sweep them out when they are the most."""
+        with self._door:
+            self._cancelled += 1
+            if self._cancelled > _TIDY_ABOVE and self._cancelled * 2 > len(self._heap):
+                self._heap = [entry for entry in self._heap if entry[2].call is not None]
+                heapq.heapify(self._heap)
+                self._cancelled = 0
+
+    def _turn(self) -> None:
+        while not self._stopping:
+            for alarm in self._ripe():
+                call, alarm.call = alarm.call, None
+                if call is None:
+                    continue
+                try:
+                    call()
+                except Exception:
+                    _log.exception("an alarm's call raised")
+            self._clock.wait(self._waiting_until_ns, self._wake)
+
+    def _ripe(self) -> list[Alarm]:
+        now_ns = self._clock.monotonic_ns()
+        ripe = []
+        with self._door:
+            while self._heap and self._heap[0][0] <= now_ns:
+                ripe.append(heapq.heappop(self._heap)[2])
+            self._waiting_until_ns = self._heap[0][0] if self._heap else None
+        return ripe

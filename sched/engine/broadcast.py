@@ -1,0 +1,58 @@
+"""Hand each event to every sink; a sink that raises hurts nobody and is never quiet about it.
+
+Forbidden: to raise, to drop a sink, to reorder events.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.events import SinkFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.events import Event
+    from tickglass.sched.ports import EventSink
+
+__all__ = ["Broadcast"]
+
+_log: Final = logging.getLogger(__name__)
+_QUIET_NS: Final = 60 * SECOND  # one log line a minute for each failing sink
+
+
+class Broadcast:
+    """All sinks as one that never raises.
+
+    Args:
+        sinks: by name; the name is what a failure is counted under.
+    """
+
+    def __init__(self, sinks: Mapping[str, EventSink], clock: Clock) -> None:
+        self._sinks = tuple(sinks.items())
+        self._clock = clock
+        self._logged_ns: dict[str, int] = {}
+
+    def record(self, event: Event) -> None:
+        """Hand the event to every sink, and every failure to every sink."""
+        for name, sink in self._sinks:
+            try:
+                sink.record(event)
+            except Exception as error:  # noqa: BLE001 - a sink is foreign code
+                self._failed(name, error)
+
+    def _failed(self, name: str, error: Exception) -> None:
+        failure = SinkFailed(sink=name, error=repr(error), wall_ns=self._clock.wall_ns())
+        now_ns = self._clock.monotonic_ns()
+        last_ns = self._logged_ns.get(name)
+        if last_ns is None or now_ns - last_ns >= _QUIET_NS:
+            self._logged_ns[name] = now_ns
+            _log.error("telemetry sink %s raised; it stays in use", name, exc_info=error)
+        for other, sink in self._sinks:
+            try:
+                sink.record(failure)
+            except Exception as again:  # noqa: BLE001 - reported above; a report must not recurse
+                _log.debug("telemetry sink %s raised on a failure report: %r", other, again)

@@ -1,0 +1,126 @@
+"""Those who work on occurrences: pool, event loop, alarms, keeper, and what is in hand."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.clock import Wake
+from tickglass.sched.engine.alarms import Alarms
+from tickglass.sched.engine.event_loop import EventLoop
+from tickglass.sched.engine.keeper import Keeper
+from tickglass.sched.engine.lead import Lead
+from tickglass.sched.engine.pool import Pool
+from tickglass.sched.engine.walk import Walk
+from tickglass.sched.occurrence import OccurrenceEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.engine.gear import Gear
+    from tickglass.sched.job import Job
+    from tickglass.sched.occurrence import OccurrenceMachine
+
+__all__ = ["Crew"]
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Crew:
+    """Takes admitted occurrences and walks each to its end; at most one per job at a time.
+
+    Args:
+        workers: size of the pool; None: CPU count x 1.5.
+    """
+
+    def __init__(self, gear: Gear, *, workers: int | None) -> None:
+        self._gear = gear
+        self.pool = Pool("default", workers, clock=gear.clock, sink=gear.sink)
+        self.loop = EventLoop()
+        self.alarms = Alarms(gear.clock)
+        self.keeper = Keeper(gear.store, clock=gear.clock, alarms=self.alarms)
+        self.lead = Lead()
+        self._in_hand: dict[str, Walk] = {}
+        self._door = threading.Lock()
+        self._emptied = Wake()
+
+    def start(self) -> None:
+        """Start all threads."""
+        self.alarms.start()
+        self.loop.start()
+        self.pool.start()
+
+    def busy(self, job_name: str) -> bool:
+        """Return whether an occurrence of that job is in hand, here."""
+        return job_name in self._in_hand
+
+    def walk(
+        self, job: Job, occurrence: OccurrenceMachine, *, due_ns: int, until_ns: int, next_due_ns: int | None
+    ) -> None:
+        """Take an occurrence of a job that is not busy; see `Walk` for the arguments."""
+        walk = Walk(
+            job,
+            occurrence,
+            due_ns=due_ns,
+            until_ns=until_ns,
+            next_due_ns=next_due_ns,
+            gear=self._gear,
+            crew=self,
+            ended=self._ended,
+        )
+        with self._door:
+            self._in_hand[job.name] = walk
+        occurrence.fire(OccurrenceEvent.ADMITTED)
+        self.pool.hand(lambda: self._begin(walk))
+
+    def in_hand(self) -> list[Walk]:
+        """Return the walks that have not ended."""
+        with self._door:
+            return list(self._in_hand.values())
+
+    def drain(self, until_ns: int) -> bool:
+        """Claim nothing more, and wait for what is claimed; return whether all of it ended in time."""
+        self._each(Walk.stop_claiming)
+        while self._in_hand:
+            if not self._gear.clock.wait(until_ns, self._emptied):
+                return not self._in_hand
+        return True
+
+    def ask_all_to_stop(self, reason: str) -> None:
+        """Ask every run in hand to stop."""
+        self._each(lambda walk: walk.ask_to_stop(reason))
+
+    def hurry(self) -> None:
+        """Make a `drain` return now."""
+        self._emptied.ring()
+
+    def stop(self, until_ns: int) -> None:
+        """End all threads; a worker whose job does not return is left behind at `until_ns`."""
+        self.pool.close(until_ns)
+        self.keeper.stop()
+        self.alarms.stop()
+        self.loop.stop()
+
+    def _begin(self, walk: Walk) -> None:
+        try:
+            walk.begin()
+        except Exception:
+            _log.exception("the walk of %s broke off: its occurrence stays pending", walk.job.name)
+            self._ended(walk)
+
+    def _each(self, do: Callable[[Walk], None]) -> None:
+        for walk in self.in_hand():
+            do(walk)
+
+    def _ended(self, walk: Walk) -> None:
+        if walk.prepared_ns is not None:
+            self.lead.note(walk.prepared_ns)
+        with self._door:
+            self._in_hand.pop(walk.job.name, None)
+            waiting = [other for other in self._in_hand.values() if other.job.resource == walk.job.resource]
+            empty = not self._in_hand
+        for other in waiting:
+            other.wake.ring()  # it may be waiting for this very resource
+        if empty:
+            self._emptied.ring()

@@ -1,0 +1,140 @@
+"""Start, stop and watch the loops that make a scheduler of jobs and ports."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.crew import Crew
+from tickglass.sched.engine.planner import Planner
+from tickglass.sched.engine.sweeper import Sweeper, period_ns
+from tickglass.sched.engine.timeline import LONGEST_WAIT_NS, Timeline
+from tickglass.sched.engine.watched_store import WatchedStore
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine, SchedulerState
+
+if TYPE_CHECKING:
+    from tickglass.sched.engine.gear import Gear
+    from tickglass.sched.job import Job
+
+__all__ = ["STOP_GRACE_NS", "Engine"]
+
+STOP_GRACE_NS: Final = 5 * SECOND  # for a run to end after it was asked to
+_LATE_RENEWALS: Final = 3  # not ready when something has been silent for so many
+
+
+class Engine:
+    """A scheduler's loops. Start once, stop once.
+
+    Args:
+        gear: the ports; its store is watched from here on.
+        workers: size of the pool; None: CPU count x 1.5.
+    """
+
+    def __init__(self, gear: Gear, *, workers: int | None = None) -> None:
+        self._store = WatchedStore(gear.store, clock=gear.clock, sink=gear.sink)
+        self._gear = replace(gear, store=self._store)
+        self._jobs: dict[str, Job] = {}
+        self._door = threading.Lock()
+        self._timeline = Timeline(clock=gear.clock, sink=gear.sink)
+        self._crew = Crew(self._gear, workers=workers)
+        self._planner = Planner(self._gear, self._timeline, self._crew)
+        self._sweeper = Sweeper(self._gear, self._planner, self.jobs)
+        self._life = SchedulerMachine(gear.owner, gear.service, gear.clock, gear.sink)
+
+    @property
+    def state(self) -> SchedulerState:
+        """Where this scheduler stands."""
+        return self._life.state
+
+    def jobs(self) -> dict[str, Job]:
+        """Return the jobs, by name."""
+        with self._door:
+            return dict(self._jobs)
+
+    def add(self, job: Job) -> None:
+        """Add a job, before or after the start.
+
+        Raises:
+            ConfigError: a job of that name is there already.
+            StoreUnavailable: running, and the store does not answer; nothing was added.
+        """
+        with self._door:
+            if job.name in self._jobs:
+                raise ConfigError(f"there is already a job named {job.name}", instead=('name="another"',))
+            if self.state is SchedulerState.RUNNING:
+                self._register([job])
+            self._jobs[job.name] = job
+
+    def start(self) -> None:
+        """Register the jobs with the store and start all loops.
+
+        Raises:
+            StoreUnavailable: the store does not answer; nothing was started.
+        """
+        with self._door:
+            if self.state is not SchedulerState.NEW:
+                raise ConfigError(f"this scheduler is {self.state}; make a new one")
+            self._life.fire(SchedulerEvent.START_ASKED)
+            self._crew.start()
+            try:
+                self._register(list(self._jobs.values()))
+            except BaseException:
+                self._crew.stop(self._gear.clock.monotonic_ns() + STOP_GRACE_NS)
+                self._life.fire(SchedulerEvent.START_FAILED)
+                raise
+            self._timeline.start()
+            self._sweeper.start()
+            self._life.fire(SchedulerEvent.STARTED)
+
+    def stop(self, drain_ns: int) -> list[str]:
+        """Claim nothing more, give the runs in hand so long, then ask them to stop.
+
+        Leases of runs that do not end are left to expire, so that nobody else
+        starts while they may still act.
+
+        Returns:
+            The names of jobs whose runs did not end; empty after a clean stop.
+        """
+        with self._door:
+            if self.state is not SchedulerState.RUNNING:
+                return []
+            self._life.fire(SchedulerEvent.STOP_ASKED)
+        self._timeline.stop()
+        self._sweeper.stop()
+        clock = self._gear.clock
+        if not self._crew.drain(clock.monotonic_ns() + drain_ns):
+            self._crew.ask_all_to_stop("shutdown")
+            self._crew.drain(clock.monotonic_ns() + STOP_GRACE_NS)
+        left = sorted(walk.job.name for walk in self._crew.in_hand())
+        self._crew.stop(clock.monotonic_ns() + (0 if left else STOP_GRACE_NS))
+        self._store.close()
+        self._life.fire(SchedulerEvent.STOPPED)
+        return left
+
+    def hurry(self) -> None:
+        """Cut the drain of a `stop` in progress short."""
+        self._crew.hurry()
+
+    def unready(self) -> list[str]:
+        """Return why not to count on this instance, a sentence each; empty when ready."""
+        if self.state is not SchedulerState.RUNNING:
+            return [f"the scheduler is {self.state}"]
+        now_ns = self._gear.clock.monotonic_ns()
+        renewal_ns = period_ns(self.jobs().values())
+        reasons = []
+        turned_ns = now_ns - self._timeline.turned_ns
+        if turned_ns > _LATE_RENEWALS * max(renewal_ns, LONGEST_WAIT_NS):
+            reasons.append(f"the timeline has not turned for {turned_ns / 1e9:.1f} s")
+        answered_ns = now_ns - self._store.answered_ns
+        if answered_ns > _LATE_RENEWALS * max(renewal_ns, LONGEST_WAIT_NS):
+            reasons.append(f"the {self._store.name} store has not answered for {answered_ns / 1e9:.1f} s")
+        return reasons
+
+    def _register(self, jobs: list[Job]) -> None:
+        records = self._store.register([self._planner.record_of(job) for job in jobs])
+        last_due_ns = {record.name: record.last_due_ns for record in records}
+        for job in jobs:
+            self._planner.add(job, last_due_ns=last_due_ns[job.name])

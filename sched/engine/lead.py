@@ -1,0 +1,34 @@
+"""Decide how long before its due instant an occurrence is handed to a worker.
+
+The lead hides the hand-off and the round trip to the store. It follows what
+they took lately: a fixed one is too short when the cores are busy (measured:
+350 us loses its p90), and a long one claims for others what they could run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from tickglass.sched.durations import MS, US
+
+__all__ = ["Lead"]
+
+_LEAST_NS: Final = 500 * US
+_MOST_NS: Final = 50 * MS
+_FIRST_NS: Final = 5 * MS
+_REMEMBERED: Final = 32
+
+
+class Lead:
+    """1.25 x the p90 of the last 32 preparations, between 0.5 and 50 ms."""
+
+    def __init__(self) -> None:
+        self._took: deque[int] = deque(maxlen=_REMEMBERED)
+        self.now_ns = _FIRST_NS
+
+    def note(self, took_ns: int) -> None:
+        """Take note of one preparation: from the hand-over to the claim in hand."""
+        self._took.append(took_ns)
+        p90 = sorted(self._took)[len(self._took) * 9 // 10]
+        self.now_ns = min(_MOST_NS, max(_LEAST_NS, p90 * 5 // 4))

@@ -1,0 +1,197 @@
+"""Decide what becomes of each due instant: admitted, missed, or skipped.
+
+Next instants are computed from the trigger and the due instant, never from
+"now", so no error accumulates. Runs on the timeline's thread.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.events import InstantsMissed, JobRegistered, TriggerFailed
+from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome, SkipReason
+from tickglass.sched.ports import JobRecord
+
+if TYPE_CHECKING:
+    from tickglass.sched.engine.crew import Crew
+    from tickglass.sched.engine.gear import Gear
+    from tickglass.sched.engine.timeline import Timeline
+    from tickglass.sched.job import Job
+
+__all__ = ["Planner"]
+
+_COUNTED_MOST: Final = 10_000  # instants counted one by one after a long absence
+_ASK_AGAIN_NS: Final = (SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND)
+
+
+class _Plan:
+    """A job's place on the timeline."""
+
+    __slots__ = ("after_ns", "due_ns", "failures", "job")
+
+    def __init__(self, job: Job, after_ns: int) -> None:
+        self.job = job
+        self.after_ns = after_ns  # the next instant is the first after this one
+        self.due_ns: int | None = None
+        self.failures = 0
+
+
+class Planner:
+    """Puts jobs on the timeline and hands their occurrences to the crew."""
+
+    def __init__(self, gear: Gear, timeline: Timeline, crew: Crew) -> None:
+        self._gear = gear
+        self._timeline = timeline
+        self._crew = crew
+
+    def record_of(self, job: Job) -> JobRecord:
+        """Return what the store shall know of a job."""
+        next_due_ns, following_ns = self._next_two(job)
+        return JobRecord(
+            name=job.name,
+            trigger=str(job.trigger),
+            resource=job.resource,
+            owner=self._gear.owner,
+            service=self._gear.service,
+            ttl_ns=job.ttl_ns,
+            grace_ns=job.grace_at(next_due_ns, following_ns),
+            timeout_ns=job.timeout_ns,
+            next_due_ns=next_due_ns,
+        )
+
+    def add(self, job: Job, *, last_due_ns: int | None) -> None:
+        """Report a job and put it on the timeline.
+
+        Args:
+            last_due_ns: the latest occurrence that anybody claimed: later ones
+                have passed while nobody was there. None: there never was one.
+        """
+        now_ns = self._gear.clock.wall_ns()
+        next_due_ns, following_ns = self._next_two(job)
+        self._gear.sink.record(
+            JobRegistered(
+                job=job.name,
+                trigger=str(job.trigger),
+                resource=job.resource,
+                owner=self._gear.owner,
+                service=self._gear.service,
+                ttl_ns=job.ttl_ns,
+                grace_ns=job.grace_at(next_due_ns, following_ns),
+                interval_ns=None if next_due_ns is None or following_ns is None else following_ns - next_due_ns,
+                timeout_ns=job.timeout_ns,
+                next_due_ns=next_due_ns,
+                wall_ns=now_ns,
+            )
+        )
+        self._plan_next(_Plan(job, now_ns if last_due_ns is None else last_due_ns))
+
+    def adopt(self, job: Job, due_ns: int) -> None:
+        """Walk an occurrence whose claimant died, unless the job is busy: then it is found again."""
+
+        def visit(offset_ns: int) -> None:
+            if self._crew.busy(job.name):
+                return
+            occurrence = self._fallen_due(job, due_ns, None)
+            until_ns = self._gear.clock.monotonic_ns() + job.grace_at(due_ns, None)
+            self._crew.walk(job, occurrence, due_ns=due_ns - offset_ns, until_ns=until_ns, next_due_ns=None)
+
+        self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
+
+    def bury(self, job: Job, due_ns: int) -> None:
+        """Account for an occurrence whose claimant died and that is not run again."""
+        self._fallen_due(job, due_ns, None).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
+
+    def _next_two(self, job: Job) -> tuple[int | None, int | None]:
+        try:
+            first = job.trigger.next_after_ns(self._gear.clock.wall_ns())
+            return first, None if first is None else job.trigger.next_after_ns(first)
+        except Exception as error:  # noqa: BLE001 - a trigger may be foreign code
+            self._trigger_failed(job, error)
+            return None, None
+
+    def _plan_next(self, plan: _Plan) -> None:
+        """Find the instant after `plan.after_ns` and have it visited a lead before."""
+        job = plan.job
+        try:
+            plan.due_ns = job.trigger.next_after_ns(plan.after_ns)
+            if plan.due_ns is not None and plan.due_ns <= plan.after_ns:
+                raise ValueError(f"next_after_ns({plan.after_ns}) went back to {plan.due_ns}")  # noqa: TRY301
+        except Exception as error:  # noqa: BLE001 - a trigger may be foreign code
+            plan.due_ns = None
+            self._trigger_failed(job, error)
+            pause_ns = _ASK_AGAIN_NS[min(plan.failures, len(_ASK_AGAIN_NS) - 1)]
+            plan.failures += 1
+            again_ns = self._gear.clock.monotonic_ns() + self._timeline.offset_ns(steady=True) + pause_ns
+            self._timeline.at(again_ns, lambda _: self._plan_next(plan), steady=True)
+            return
+        plan.failures = 0
+        if plan.due_ns is not None:
+            self._visit_at(plan, plan.due_ns - self._crew.lead.now_ns)
+
+    def _visit_at(self, plan: _Plan, wall_ns: int) -> None:
+        self._timeline.at(wall_ns, lambda offset_ns: self._visit(plan, offset_ns), steady=plan.job.trigger.fixed_rate)
+
+    def _visit(self, plan: _Plan, offset_ns: int) -> None:
+        """Admit the planned occurrence, or account for it, and plan the next."""
+        job, due_ns = plan.job, plan.due_ns
+        if due_ns is None:
+            return
+        now_ns = self._gear.clock.monotonic_ns() + offset_ns
+        if now_ns < due_ns and self._crew.busy(job.name):
+            self._visit_at(plan, due_ns)  # whether that overlaps is seen when it is due
+            return
+        due_ns = self._latest_passed(job, due_ns, now_ns)
+        plan.after_ns = due_ns
+        self._plan_next(plan)
+        occurrence = self._fallen_due(job, due_ns, plan.due_ns)
+        grace_ns = job.grace_at(due_ns, plan.due_ns)
+        if now_ns - due_ns > grace_ns:
+            occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.MISSED)
+        elif self._crew.busy(job.name):
+            occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
+        else:
+            due_at_ns = due_ns - offset_ns
+            self._crew.walk(job, occurrence, due_ns=due_at_ns, until_ns=due_at_ns + grace_ns, next_due_ns=plan.due_ns)
+
+    def _latest_passed(self, job: Job, due_ns: int, now_ns: int) -> int:
+        """Return the latest instant that has come; the ones before it are accounted for as missed."""
+        if now_ns < due_ns:
+            return due_ns
+        try:
+            passed = job.trigger.count_between(due_ns, now_ns, _COUNTED_MOST)
+        except Exception as error:  # noqa: BLE001 - a trigger may be foreign code
+            self._trigger_failed(job, error)
+            return due_ns
+        if passed.latest_ns is None:
+            return due_ns
+        self._gear.sink.record(
+            InstantsMissed(
+                job=job.name,
+                count=passed.count,  # the planned one and all but the latest
+                exact=passed.exact,
+                first_due_ns=due_ns,
+                before_ns=passed.latest_ns,
+                wall_ns=self._gear.clock.wall_ns(),
+            )
+        )
+        return passed.latest_ns
+
+    def _fallen_due(self, job: Job, due_ns: int, next_due_ns: int | None) -> OccurrenceMachine:
+        occurrence = OccurrenceMachine(
+            job.name,
+            due_ns,
+            owner=self._gear.owner,
+            service=self._gear.service,
+            run_id=secrets.token_hex(16),
+            clock=self._gear.clock,
+            sink=self._gear.sink,
+        )
+        occurrence.fire(OccurrenceEvent.FELL_DUE, next_due_ns=next_due_ns)
+        return occurrence
+
+    def _trigger_failed(self, job: Job, error: Exception) -> None:
+        self._gear.sink.record(
+            TriggerFailed(job=job.name, error=repr(error), wall_ns=self._gear.clock.wall_ns())
+        )

@@ -1,0 +1,46 @@
+"""Write an outcome and give the lease back, in one round trip, asked again if need be."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.clock import Wake
+from tickglass.sched.engine.keeper import BACK_OFF_NS
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.lease import LockEvent, LockState
+
+if TYPE_CHECKING:
+    from tickglass.sched.engine.gear import Gear
+    from tickglass.sched.lease import LockMachine
+    from tickglass.sched.ports import Settled, Settlement
+
+__all__ = ["settle"]
+
+_log: Final = logging.getLogger(__name__)
+
+
+def settle(settlement: Settlement, lock: LockMachine, gear: Gear) -> None:
+    """Settle; every way it can go is reported by the lock.
+
+    Without an answer the claim stays open and the lease runs out by itself:
+    then the occurrence is found to be abandoned, by whoever looks first.
+    """
+    answer = _answer(settlement, gear)
+    if lock.state is LockState.HELD and (answer is None or not answer.released):
+        lock.fire(LockEvent.EXPIRED if answer is None else LockEvent.LOST)
+    lock.fire(LockEvent.RELEASED)
+
+
+def _answer(settlement: Settlement, gear: Gear) -> Settled | None:
+    for pause_ns in (*BACK_OFF_NS, None):
+        try:
+            return gear.store.settle(settlement)
+        except StoreUnavailable as error:
+            if pause_ns is None:
+                _log.error(  # noqa: TRY400 - the store's words are enough
+                    "%s of %s could not be written: %s", settlement.outcome, settlement.job, error
+                )
+                return None
+            gear.clock.wait(gear.clock.monotonic_ns() + pause_ns, Wake())
+    return None

@@ -1,0 +1,100 @@
+"""Look after what others left behind: abandoned claims, and the store's own clock.
+
+Every third of the shortest TTL (at most 10 s) it asks the store for its time and
+for claims whose lease has ended without a settlement.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.clock import Wake
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.events import ClaimOrphaned, SkewMeasured
+from tickglass.sched.lease import RENEWALS_PER_TTL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from tickglass.sched.engine.gear import Gear
+    from tickglass.sched.engine.planner import Planner
+    from tickglass.sched.job import Job
+
+__all__ = ["Sweeper", "period_ns"]
+
+_log: Final = logging.getLogger(__name__)
+_LEAST_NS: Final = 100 * MS
+_MOST_NS: Final = 10 * SECOND
+ATTEMPTS_MOST: Final = 3  # a job that takes its process down with it must not do so for ever
+
+
+def period_ns(jobs: Iterable[Job]) -> int:
+    """Return how often to sweep: as often as the most short-lived lease is renewed."""
+    shortest_ns = min((job.ttl_ns for job in jobs), default=RENEWALS_PER_TTL * _MOST_NS)
+    return max(_LEAST_NS, min(_MOST_NS, shortest_ns // RENEWALS_PER_TTL))
+
+
+class Sweeper:
+    """One thread, one look at the store a period.
+
+    Args:
+        jobs: returns the jobs registered here, by name.
+    """
+
+    def __init__(self, gear: Gear, planner: Planner, jobs: Callable[[], Mapping[str, Job]]) -> None:
+        self._gear = gear
+        self._planner = planner
+        self._jobs = jobs
+        self._wake = Wake()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._turn, name="tickglass-sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; returns when a sweep in progress has ended."""
+        self._stopping = True
+        self._wake.ring()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def sweep(self) -> None:
+        """Look once. A store that does not answer has reported itself; it is asked again."""
+        jobs = self._jobs()
+        try:
+            self._measure_skew()
+            for orphan in self._gear.store.orphans(list(jobs)):
+                job = jobs[orphan.job]
+                if job.rerun and orphan.attempt < ATTEMPTS_MOST:
+                    self._planner.adopt(job, orphan.due_ns)
+                elif self._gear.store.abandon(orphan):
+                    self._gear.sink.record(
+                        ClaimOrphaned(
+                            job=orphan.job,
+                            due_ns=orphan.due_ns,
+                            attempt=orphan.attempt,
+                            run_id=orphan.run_id,
+                            claimant=orphan.owner,
+                            wall_ns=self._gear.clock.wall_ns(),
+                        )
+                    )
+                    self._planner.bury(job, orphan.due_ns)
+        except StoreUnavailable as error:
+            _log.warning("%s", error)
+
+    def _measure_skew(self) -> None:
+        asked = self._gear.clock.reading()
+        store_ns = self._gear.store.time_ns()
+        bound_ns = (self._gear.clock.monotonic_ns() - asked.monotonic_ns) // 2
+        skew_ns = asked.wall_ns + bound_ns - store_ns
+        self._gear.sink.record(SkewMeasured(skew_ns=skew_ns, bound_ns=bound_ns, wall_ns=asked.wall_ns))
+
+    def _turn(self) -> None:
+        while not self._stopping:
+            self.sweep()
+            self._gear.clock.wait(self._gear.clock.monotonic_ns() + period_ns(self._jobs().values()), self._wake)

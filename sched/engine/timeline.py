@@ -1,0 +1,127 @@
+"""Wait, without ticking, for the next entry's instant, and follow the wall clock's steps.
+
+One heap of wall-clock instants per time base, one thread that sleeps on the
+monotonic clock exactly until the earliest. It also wakes once a second to
+see whether somebody set the wall clock, and to show that it is alive.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.clock import Wake
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.events import ClockStepped, TimelineTurned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.clock import Clock, Reading
+    from tickglass.sched.ports import EventSink
+
+__all__ = ["LONGEST_WAIT_NS", "Timeline"]
+
+LONGEST_WAIT_NS: Final = SECOND  # a step of the wall clock is noticed within this
+STEP_LEAST_NS: Final = 5 * MS  # less is the uncertainty of reading two clocks
+
+
+class _Base:
+    """A wall clock as seen from the monotonic one, and the entries that go by it."""
+
+    def __init__(self, offset_ns: int) -> None:
+        self.offset_ns = offset_ns
+        self.heap: list[tuple[int, int, Callable[[int], None]]] = []
+
+    def next_ns(self) -> int | None:
+        """Return the monotonic instant of the earliest entry."""
+        return self.heap[0][0] - self.offset_ns if self.heap else None
+
+
+class Timeline:
+    """Calls back at wall-clock instants.
+
+    Two time bases. *True* follows every step of the wall clock: cron means what
+    the wall says. *Steady* follows steps forward and ignores steps back: a fixed
+    rate goes on when the clock is set back, and instants are never repeated.
+    """
+
+    def __init__(self, *, clock: Clock, sink: EventSink) -> None:
+        self._clock = clock
+        self._sink = sink
+        offset_ns = clock.reading().offset_ns
+        self._true = _Base(offset_ns)
+        self._steady = _Base(offset_ns)
+        self._order = count()
+        self._door = threading.Lock()
+        self._wake = Wake()
+        self._waiting_until_ns = 0
+        self._stopping = False
+        self.turned_ns = clock.monotonic_ns()  # when the loop last did
+        self._thread = threading.Thread(target=self._turn_until_stopped, name="tickglass-timeline", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; nothing is called back any more when this returns."""
+        self._stopping = True
+        self._wake.ring()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def at(self, wall_ns: int, visit: Callable[[int], None], *, steady: bool) -> None:
+        """Call `visit(offset_ns)` on the timeline's thread when the wall clock shows `wall_ns`.
+
+        The offset turns the entry's own wall instants into monotonic ones:
+        monotonic = wall - offset.
+        """
+        base = self._steady if steady else self._true
+        with self._door:
+            heapq.heappush(base.heap, (wall_ns, next(self._order), visit))
+            sooner = wall_ns - base.offset_ns < self._waiting_until_ns
+        if sooner:
+            self._wake.ring()
+
+    def offset_ns(self, *, steady: bool) -> int:
+        """Return wall minus monotonic, as the entries of that base see it."""
+        return (self._steady if steady else self._true).offset_ns
+
+    def turn(self) -> int:
+        """Follow the clock, call back everything that is due, return when to turn next."""
+        began = self._clock.reading()
+        self.turned_ns = began.monotonic_ns
+        self._follow(began)
+        handed = 0
+        for base in (self._true, self._steady):
+            for visit in self._due(base, began.monotonic_ns):
+                visit(base.offset_ns)
+                handed += 1
+        ended_ns = self._clock.monotonic_ns()
+        lag_ns = max(0, began.monotonic_ns - self._waiting_until_ns) if self._waiting_until_ns else 0
+        self._sink.record(TimelineTurned(lag_ns=lag_ns, duration_ns=ended_ns - began.monotonic_ns, handed=handed))
+        with self._door:
+            nexts = (self._true.next_ns(), self._steady.next_ns(), ended_ns + LONGEST_WAIT_NS)
+            self._waiting_until_ns = min(at for at in nexts if at is not None)
+        return self._waiting_until_ns
+
+    def _turn_until_stopped(self) -> None:
+        while not self._stopping:
+            self._clock.wait(self.turn(), self._wake)
+
+    def _due(self, base: _Base, now_ns: int) -> list[Callable[[int], None]]:
+        due = []
+        with self._door:
+            while base.heap and base.heap[0][0] - base.offset_ns <= now_ns:
+                due.append(heapq.heappop(base.heap)[2])
+        return due
+
+    def _follow(self, reading: Reading) -> None:
+        step_ns = reading.offset_ns - self._true.offset_ns
+        self._true.offset_ns = reading.offset_ns
+        self._steady.offset_ns = max(self._steady.offset_ns, reading.offset_ns)
+        if abs(step_ns) >= STEP_LEAST_NS:
+            self._sink.record(ClockStepped(step_ns=step_ns, wall_ns=reading.wall_ns))

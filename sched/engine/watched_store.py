@@ -1,0 +1,128 @@
+"""Report every call to a store: how long it took and whether it failed.
+
+Adds nothing else: answers and errors pass through as they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.events import StoreCalled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.lease import Lease
+    from tickglass.sched.ports import (
+        AlreadyClaimed,
+        ClaimAsk,
+        Claimed,
+        EventSink,
+        Gone,
+        Granted,
+        JobRecord,
+        LeaseAsk,
+        LeaseRecord,
+        Orphan,
+        Refused,
+        Released,
+        Renewed,
+        RunRecord,
+        Settled,
+        Settlement,
+        Store,
+    )
+
+__all__ = ["WatchedStore"]
+
+Answer = TypeVar("Answer")
+
+
+class WatchedStore:
+    """A `Store` around a store."""
+
+    def __init__(self, store: Store, *, clock: Clock, sink: EventSink) -> None:
+        self.name = store.name
+        self._store = store
+        self._clock = clock
+        self._sink = sink
+        self.answered_ns = clock.monotonic_ns()  # when it last did
+
+    def acquire(self, ask: LeaseAsk) -> Granted | Refused:
+        """See `LockStore`."""
+        return self._call("acquire", lambda: self._store.acquire(ask))
+
+    def renew(self, lease: Lease) -> Renewed | Gone:
+        """See `LockStore`."""
+        return self._call("renew", lambda: self._store.renew(lease))
+
+    def release(self, lease: Lease) -> Released | Gone:
+        """See `LockStore`."""
+        return self._call("release", lambda: self._store.release(lease))
+
+    def time_ns(self) -> int:
+        """See `LockStore`."""
+        return self._call("time", self._store.time_ns)
+
+    def close(self) -> None:
+        """See `LockStore`."""
+        self._store.close()
+
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
+        """See `Ledger`."""
+        return self._call("register", lambda: self._store.register(jobs))
+
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
+        """See `Ledger`."""
+        return self._call("claim", lambda: self._store.claim(ask))
+
+    def settle(self, settlement: Settlement) -> Settled:
+        """See `Ledger`."""
+        return self._call("settle", lambda: self._store.settle(settlement))
+
+    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+        """See `Ledger`."""
+        return self._call("orphans", lambda: self._store.orphans(jobs, limit))
+
+    def abandon(self, orphan: Orphan) -> bool:
+        """See `Ledger`."""
+        return self._call("abandon", lambda: self._store.abandon(orphan))
+
+    def leases(self) -> Sequence[LeaseRecord]:
+        """See `StoreObserver`."""
+        return self._call("leases", self._store.leases)
+
+    def jobs(self) -> Sequence[JobRecord]:
+        """See `StoreObserver`."""
+        return self._call("jobs", self._store.jobs)
+
+    def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        return self._call("runs", lambda: self._store.runs(job, limit))
+
+    def _call(self, operation: str, ask: Callable[[], Answer]) -> Answer:
+        asked_ns = self._clock.monotonic_ns()
+        failure = "error"
+        try:
+            answer = ask()
+        except StoreUnavailable as error:
+            failure = error.kind
+            raise
+        else:
+            failure = ""
+            return answer
+        finally:
+            now_ns = self._clock.monotonic_ns()
+            if not failure:
+                self.answered_ns = now_ns
+            self._sink.record(
+                StoreCalled(
+                    store=self.name,
+                    operation=operation,
+                    duration_ns=now_ns - asked_ns,
+                    error=failure,
+                    wall_ns=self._clock.wall_ns(),
+                )
+            )

@@ -1,0 +1,335 @@
+"""Keep leases and ledger in this process: the reference that other stores are compared with.
+
+No I/O. One lock makes every method atomic; nothing survives the process.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right, insort
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.ports import (
+    AlreadyClaimed,
+    Claimed,
+    Gone,
+    Granted,
+    Holder,
+    JobRecord,
+    LeaseRecord,
+    Orphan,
+    Refused,
+    Released,
+    Renewed,
+    RunRecord,
+    Settled,
+)
+from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, shown_detail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.lease import Lease
+    from tickglass.sched.ports import ClaimAsk, LeaseAsk, Settlement
+
+__all__ = ["MEMORY_KEEP_NS", "MemoryStore"]
+
+MEMORY_KEEP_NS: Final = 3_600 * SECOND  # a job every 100 ms fills 36,000 rows in it
+_due: Final = attrgetter("due_ns")
+_age: Final = attrgetter("due_ns", "job", "attempt")
+
+
+@dataclass(slots=True)
+class _Held:
+    """A lease, live or expired; it is dropped when released or taken over."""
+
+    ask: LeaseAsk
+    fence: int
+    expired_owner: str
+    ttl_ns: int
+    acquired_ns: int
+    acquired_wall_ns: int
+    expires_ns: int
+
+    @property
+    def holder(self) -> Holder:
+        return Holder(self.ask.owner, self.ask.service, self.ask.job, self.ask.run_id, self.fence)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One attempt at one occurrence, and the lease it was claimed with."""
+
+    ask: LeaseAsk
+    held: _Held
+    job: str
+    due_ns: int
+    attempt: int
+    previous_run_id: str
+    claimed_wall_ns: int
+    started_wall_ns: int | None = None
+    ended_wall_ns: int | None = None
+    outcome: str | None = None
+    detail: str = ""
+    lateness_ns: int | None = None
+
+
+class MemoryStore:
+    """A store for one process: tests, examples, and schedulers that need no memory of their past.
+
+    Args:
+        clock: leases expire by its monotonic side.
+        keep_ns: how long the ledger remembers, see retention.py.
+    """
+
+    name = "memory"
+
+    def __init__(self, clock: Clock, *, keep_ns: int = MEMORY_KEEP_NS) -> None:
+        self._clock = clock
+        self._keep_ns = keep_ns
+        self._lock = threading.Lock()
+        self._fence = 0
+        self._leases: dict[str, _Held] = {}
+        self._jobs: dict[str, JobRecord] = {}
+        self._attempts: dict[str, list[_Attempt]] = {}  # of each job, by due instant and attempt
+        self._unsettled: dict[tuple[str, int, int], _Attempt] = {}
+        self._pruned_ns = clock.monotonic_ns()
+
+    # --- locks
+
+    def acquire(self, ask: LeaseAsk) -> Granted | Refused:
+        """See `LockStore`."""
+        with self._lock:
+            now_ns = self._clock.monotonic_ns()
+            held = self._live(ask.resource, now_ns)
+            if held is None:
+                held = self._grant(ask, now_ns)
+            elif held.ask.token != ask.token:
+                return Refused(held.holder, held.expires_ns - now_ns)
+            return Granted(held.fence, held.expired_owner)
+
+    def renew(self, lease: Lease) -> Renewed | Gone:
+        """See `LockStore`."""
+        with self._lock:
+            now_ns = self._clock.monotonic_ns()
+            held = self._live(lease.resource, now_ns)
+            if held is None:
+                return Gone()
+            if held.ask.token != lease.token:
+                return Gone(held.ask.owner)
+            held.ttl_ns = lease.ttl_ns
+            held.expires_ns = now_ns + lease.ttl_ns
+            return Renewed()
+
+    def release(self, lease: Lease) -> Released | Gone:
+        """See `LockStore`."""
+        with self._lock:
+            live = self._live(lease.resource, self._clock.monotonic_ns())
+            held = self._leases.get(lease.resource)
+            if held is not None and held.ask.token == lease.token:
+                del self._leases[lease.resource]
+                return Gone() if live is None else Released()
+            return Gone("" if live is None else live.ask.owner)
+
+    def time_ns(self) -> int:
+        """See `LockStore`."""
+        return self._clock.wall_ns()
+
+    def close(self) -> None:
+        """See `LockStore`; there is nothing to give back."""
+
+    # --- the ledger
+
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
+        """See `Ledger`."""
+        with self._lock:
+            wall_ns = self._clock.wall_ns()
+            for job in jobs:
+                self._jobs[job.name] = replace(job, seen_wall_ns=wall_ns)
+            self._prune()
+            return [self._with_last_due(self._jobs[job.name]) for job in jobs]
+
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
+        """See `Ledger`."""
+        with self._lock:
+            now_ns = self._clock.monotonic_ns()
+            latest = self._latest(ask.lease.job, ask.due_ns)
+            if latest is not None:
+                if latest.outcome is None and self._runs(latest, now_ns) and latest.ask.run_id == ask.lease.run_id:
+                    return self._claimed(latest)
+                if latest.outcome is not None or self._runs(latest, now_ns) or not ask.rerun:
+                    return AlreadyClaimed(latest.ask.owner, latest.outcome)
+            held = self._live(ask.lease.resource, now_ns)
+            if held is not None:
+                return Refused(held.holder, held.expires_ns - now_ns)
+            return self._claimed(self._begin(ask, latest, now_ns))
+
+    def settle(self, settlement: Settlement) -> Settled:
+        """See `Ledger`."""
+        with self._lock:
+            attempt = self._latest(settlement.job, settlement.due_ns)
+            recorded = attempt is not None and attempt.outcome is None and attempt.ask.run_id == settlement.run_id
+            if attempt is not None and recorded:
+                attempt.started_wall_ns = settlement.started_wall_ns
+                attempt.lateness_ns = settlement.lateness_ns
+                self._end(attempt, settlement.outcome, shown_detail(settlement.detail))
+            return Settled(recorded, self._free(settlement))
+
+    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+        """See `Ledger`."""
+        wanted = frozenset(jobs)
+        with self._lock:
+            now_ns = self._clock.monotonic_ns()
+            if now_ns - self._pruned_ns >= PRUNE_EVERY_NS:
+                self._prune()
+            found = [it for it in self._unsettled.values() if it.job in wanted and not self._runs(it, now_ns)]
+            found.sort(key=_age)
+            return [Orphan(it.job, it.due_ns, it.attempt, it.ask.run_id, it.ask.owner) for it in found[: max(0, limit)]]
+
+    def abandon(self, orphan: Orphan) -> bool:
+        """See `Ledger`."""
+        with self._lock:
+            attempt = self._unsettled.get((orphan.job, orphan.due_ns, orphan.attempt))
+            if (
+                attempt is None
+                or attempt.ask.run_id != orphan.run_id
+                or self._runs(attempt, self._clock.monotonic_ns())
+            ):
+                return False
+            self._end(attempt, "orphaned")
+            return True
+
+    # --- observers
+
+    def leases(self) -> Sequence[LeaseRecord]:
+        """See `StoreObserver`."""
+        with self._lock:
+            now_ns = self._clock.monotonic_ns()
+            return [
+                LeaseRecord(
+                    resource,
+                    held.ask.owner,
+                    held.ask.service,
+                    held.ask.job,
+                    held.ask.run_id,
+                    held.fence,
+                    held.ttl_ns,
+                    held.acquired_wall_ns,
+                    now_ns - held.acquired_ns,
+                    held.expires_ns - now_ns,
+                )
+                for resource, held in sorted(self._leases.items())
+            ]
+
+    def jobs(self) -> Sequence[JobRecord]:
+        """See `StoreObserver`."""
+        with self._lock:
+            return [self._with_last_due(job) for _, job in sorted(self._jobs.items())]
+
+    def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        if limit <= 0:
+            return []
+        with self._lock:
+            of_jobs = self._attempts.values() if job is None else [self._attempts.get(job, [])]
+            latest = sorted((it for rows in of_jobs for it in rows[-limit:]), key=_age, reverse=True)[:limit]
+            return [
+                RunRecord(
+                    it.job,
+                    it.due_ns,
+                    it.attempt,
+                    it.ask.owner,
+                    it.ask.service,
+                    it.ask.run_id,
+                    it.ask.resource,
+                    it.held.fence,
+                    it.claimed_wall_ns,
+                    it.started_wall_ns,
+                    it.ended_wall_ns,
+                    it.outcome,
+                    it.detail,
+                    it.lateness_ns,
+                )
+                for it in latest
+            ]
+
+    # --- under the lock
+
+    def _live(self, resource: str, now_ns: int) -> _Held | None:
+        held = self._leases.get(resource)
+        return held if held is not None and now_ns < held.expires_ns else None
+
+    def _runs(self, attempt: _Attempt, now_ns: int) -> bool:
+        """Whether the attempt's own lease is live."""
+        return self._live(attempt.ask.resource, now_ns) is attempt.held
+
+    def _grant(self, ask: LeaseAsk, now_ns: int) -> _Held:
+        expired = self._leases.get(ask.resource)
+        self._fence += 1
+        held = self._leases[ask.resource] = _Held(
+            ask=ask,
+            fence=self._fence,
+            expired_owner="" if expired is None else expired.ask.owner,
+            ttl_ns=ask.ttl_ns,
+            acquired_ns=now_ns,
+            acquired_wall_ns=self._clock.wall_ns(),
+            expires_ns=now_ns + ask.ttl_ns,
+        )
+        return held
+
+    def _begin(self, ask: ClaimAsk, died: _Attempt | None, now_ns: int) -> _Attempt:
+        job = ask.lease.job
+        if died is not None:
+            self._end(died, "orphaned")
+        rows = self._attempts.setdefault(job, [])
+        if job in self._jobs and (not rows or rows[-1].due_ns < ask.due_ns):
+            self._jobs[job] = replace(self._jobs[job], next_due_ns=ask.next_due_ns, seen_wall_ns=self._clock.wall_ns())
+        attempt = _Attempt(
+            ask=ask.lease,
+            held=self._grant(ask.lease, now_ns),
+            job=job,
+            due_ns=ask.due_ns,
+            attempt=1 if died is None else died.attempt + 1,
+            previous_run_id="" if died is None else died.ask.run_id,
+            claimed_wall_ns=self._clock.wall_ns(),
+        )
+        insort(rows, attempt, key=_age)
+        self._unsettled[job, ask.due_ns, attempt.attempt] = attempt
+        return attempt
+
+    def _claimed(self, attempt: _Attempt) -> Claimed:
+        return Claimed(attempt.held.fence, attempt.attempt, attempt.previous_run_id, attempt.held.expired_owner)
+
+    def _latest(self, job: str, due_ns: int) -> _Attempt | None:
+        rows = self._attempts.get(job, [])
+        position = bisect_right(rows, due_ns, key=_due) - 1
+        return rows[position] if position >= 0 and rows[position].due_ns == due_ns else None
+
+    def _end(self, attempt: _Attempt, outcome: str, detail: str = "") -> None:
+        attempt.outcome, attempt.detail = outcome, detail
+        attempt.ended_wall_ns = self._clock.wall_ns()
+        del self._unsettled[attempt.job, attempt.due_ns, attempt.attempt]
+
+    def _free(self, settlement: Settlement) -> bool:
+        """Drop the run's own lease, and no other; return whether it was live."""
+        held = self._leases.get(settlement.lease.resource)
+        if held is None or (held.ask.token, held.ask.run_id) != (settlement.lease.token, settlement.run_id):
+            return False
+        del self._leases[settlement.lease.resource]
+        return self._clock.monotonic_ns() < held.expires_ns
+
+    def _with_last_due(self, job: JobRecord) -> JobRecord:
+        rows = self._attempts.get(job.name)
+        return replace(job, last_due_ns=rows[-1].due_ns if rows else None)
+
+    def _prune(self) -> None:
+        self._pruned_ns = self._clock.monotonic_ns()
+        oldest_ns = self._clock.wall_ns() - self._keep_ns
+        for rows in self._attempts.values():
+            if len(rows) > LATEST_KEPT:
+                old = bisect_left(rows, min(oldest_ns, rows[-LATEST_KEPT].due_ns), key=_due)
+                rows[:old] = [it for it in rows[:old] if it.ended_wall_ns is None or it.ended_wall_ns >= oldest_ns]

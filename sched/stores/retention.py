@@ -1,0 +1,29 @@
+"""Decide how long a ledger remembers, alike for every store.
+
+Pure: numbers and text, no I/O. A row may be forgotten only when all of these
+hold: it is settled, it ended longer ago than the time to keep, and it is not
+among its job's latest. So a job's latest claimed instant is never forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tickglass.sched.durations import SECOND
+
+__all__ = ["DETAIL_CHARS_MAX", "KEEP_LEAST_NS", "KEEP_NS", "LATEST_KEPT", "PRUNE_EVERY_NS", "shown_detail"]
+
+KEEP_NS: Final = 86_400 * SECOND
+KEEP_LEAST_NS: Final = 60 * SECOND  # a slower clock must still find the claim of the faster one
+LATEST_KEPT: Final = 100  # rows per job
+PRUNE_EVERY_NS: Final = 60 * SECOND
+DETAIL_CHARS_MAX: Final = 2_000
+
+
+def shown_detail(detail: str) -> str:
+    """Return a settlement's detail as it is stored: cut, and valid Unicode.
+
+    The text of an exception may hold what no encoding can: a file name that
+    was not UTF-8, say. A run's outcome must not be lost for that.
+    """
+    return detail[:DETAIL_CHARS_MAX].encode("utf-8", "replace").decode("utf-8")

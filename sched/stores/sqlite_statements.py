@@ -1,0 +1,142 @@
+"""Say in SQL what SqliteStore reads and writes, and what its rows mean.
+
+Pure but for the statements that it hands to the connection given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tickglass.sched.ports import Holder, LeaseRecord, Refused
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from tickglass.sched.clock import Reading
+    from tickglass.sched.ports import JobRecord
+
+__all__ = [
+    "BEGIN",
+    "GRANT",
+    "JOB",
+    "JOBS",
+    "LATEST",
+    "LEASES",
+    "NOTE_NEXT",
+    "ORPHANED",
+    "REGISTER",
+    "RENEW",
+    "RUNS",
+    "SETTLE",
+    "UNSETTLED",
+    "Held",
+    "delete_lease",
+    "held_of",
+    "is_live",
+    "job_row",
+    "lease_record",
+]
+
+# A run's own lease is the one with its fence: a resource may be shared by several jobs.
+LATEST: Final = """
+    SELECT runs.attempt, runs.run_id, runs.owner, runs.outcome, runs.previous_run_id, runs.fence,
+        leases.renewed_ns, leases.expires_ns, leases.expired_owner
+    FROM runs LEFT JOIN leases ON leases.resource = runs.resource AND leases.fence = runs.fence
+    WHERE runs.job = ? AND runs.due_ns = ? ORDER BY runs.attempt DESC LIMIT 1"""
+LEASE: Final = """
+    SELECT token, owner, service, job, run_id, fence, expired_owner, renewed_ns, expires_ns
+    FROM leases WHERE resource = ?"""
+GRANT: Final = "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+RENEW: Final = "UPDATE leases SET ttl_ns = ?, renewed_ns = ?, expires_ns = ? WHERE resource = ?"
+BEGIN: Final = """
+    INSERT INTO runs (job, due_ns, attempt, owner, service, run_id, previous_run_id, resource, fence, claimed_wall_ns)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+NOTE_NEXT: Final = """
+    UPDATE jobs SET next_due_ns = ?, seen_wall_ns = ?
+    WHERE name = ? AND NOT EXISTS (SELECT 1 FROM runs WHERE job = jobs.name AND due_ns >= ?)"""
+SETTLE: Final = """
+    UPDATE runs SET outcome = ?, detail = ?, started_wall_ns = ?, ended_wall_ns = ?, lateness_ns = ?
+    WHERE job = ? AND due_ns = ? AND run_id = ? AND outcome IS NULL"""
+ORPHANED: Final = """
+    UPDATE runs SET outcome = 'orphaned', ended_wall_ns = ? WHERE job = ? AND due_ns = ? AND attempt = ?"""
+UNSETTLED: Final = """
+    SELECT runs.job, runs.due_ns, runs.attempt, runs.run_id, runs.owner, leases.renewed_ns, leases.expires_ns
+    FROM runs LEFT JOIN leases ON leases.resource = runs.resource AND leases.fence = runs.fence
+    WHERE runs.outcome IS NULL ORDER BY runs.due_ns, runs.job, runs.attempt"""
+REGISTER: Final = """
+    INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET trigger = excluded.trigger, resource = excluded.resource, owner = excluded.owner,
+        service = excluded.service, ttl_ns = excluded.ttl_ns, grace_ns = excluded.grace_ns,
+        timeout_ns = excluded.timeout_ns, next_due_ns = excluded.next_due_ns, seen_wall_ns = excluded.seen_wall_ns"""
+# In the order of JobRecord, LeaseRecord (before its ages) and RunRecord.
+_JOB: Final = """
+    SELECT name, trigger, resource, owner, service, ttl_ns, grace_ns, timeout_ns, next_due_ns,
+        (SELECT max(due_ns) FROM runs WHERE job = jobs.name), seen_wall_ns FROM jobs"""
+JOB: Final = f"{_JOB} WHERE name = ?"
+JOBS: Final = f"{_JOB} ORDER BY name"
+LEASES: Final = """
+    SELECT resource, owner, service, job, run_id, fence, ttl_ns, acquired_wall_ns, acquired_ns, renewed_ns, expires_ns
+    FROM leases ORDER BY resource"""
+RUNS: Final = """
+    SELECT job, due_ns, attempt, owner, service, run_id, resource, fence, claimed_wall_ns, started_wall_ns,
+        ended_wall_ns, outcome, detail, lateness_ns
+    FROM runs {which} ORDER BY due_ns DESC, job DESC, attempt DESC LIMIT ?"""
+
+
+class Held(NamedTuple):
+    """A lease's row, live or not, in the order of LEASE."""
+
+    token: str
+    owner: str
+    service: str
+    job: str
+    run_id: str
+    fence: int
+    expired_owner: str
+    renewed_ns: int
+    expires_ns: int
+
+    def live_at(self, now_ns: int) -> bool:
+        """Whether it holds."""
+        return is_live(self.renewed_ns, self.expires_ns, now_ns)
+
+    def refusal(self, now_ns: int) -> Refused:
+        """Return the answer to somebody else who asks for it."""
+        holder = Holder(self.owner, self.service, self.job, self.run_id, self.fence)
+        return Refused(holder, self.expires_ns - now_ns)
+
+
+def held_of(connection: sqlite3.Connection, resource: str) -> Held | None:
+    """Return the resource's lease, live or not."""
+    row = connection.execute(LEASE, (resource,)).fetchone()
+    return None if row is None else Held._make(row)
+
+
+def delete_lease(connection: sqlite3.Connection, resource: str) -> None:
+    """Free the resource; the caller has compared the token."""
+    connection.execute("DELETE FROM leases WHERE resource = ?", (resource,))
+
+
+def is_live(renewed_ns: int | None, expires_ns: int | None, now_ns: int) -> bool:
+    """Whether a lease holds; one that is not there (None) or from an earlier boot does not."""
+    return renewed_ns is not None and expires_ns is not None and renewed_ns <= now_ns < expires_ns
+
+
+def job_row(job: JobRecord, wall_ns: int) -> tuple[object, ...]:
+    """Return what REGISTER writes; `last_due_ns` is no column, but what the runs say."""
+    who = (job.name, job.trigger, job.resource, job.owner, job.service)
+    return (*who, job.ttl_ns, job.grace_ns, job.timeout_ns, job.next_due_ns, wall_ns)
+
+
+def lease_record(row: tuple[Any, ...], now: Reading) -> LeaseRecord:
+    """Return a row of LEASES as observers see it.
+
+    The monotonic instants of an earlier boot mean nothing now: then the wall
+    clock tells the age, and there is no rest.
+    """
+    resource, owner, service, job, run_id, fence, ttl_ns, acquired_wall_ns, acquired_ns, renewed_ns, expires_ns = row
+    if renewed_ns <= now.monotonic_ns:
+        ages = (now.monotonic_ns - acquired_ns, expires_ns - now.monotonic_ns)
+    else:
+        ages = (max(0, now.wall_ns - acquired_wall_ns), 0)
+    return LeaseRecord(resource, owner, service, job, run_id, fence, ttl_ns, acquired_wall_ns, *ages)

@@ -1,0 +1,216 @@
+"""Find the store that a URL names, or say what is wrong with the URL.
+
+A new store adds a row to `_SCHEMES` and the function in it; nothing else here changes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from urllib.parse import unquote
+
+from tickglass.sched.durations import duration_ns
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.stores.memory import MEMORY_KEEP_NS, MemoryStore
+from tickglass.sched.stores.retention import KEEP_LEAST_NS, KEEP_NS
+from tickglass.sched.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.ports import Store
+    from tickglass.sched.stores.sqlite_file import Synchronous
+
+    Opener = Callable[[Clock], Store]
+
+__all__ = ["StoreUrl", "check_url", "open_store"]
+
+_PASSWORD: Final = re.compile(r"(?<=:)[^:/?@]+(?=@)")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUrl:
+    """A URL taken apart; it remembers where its parts stood, so that errors can point at them.
+
+    Args:
+        text: the URL for people to see: a password in it is starred out.
+        body: what stands between "://" and "?", as written.
+        options: name -> value, as written after the "?".
+    """
+
+    text: str
+    scheme: str
+    body: str
+    options: Mapping[str, str]
+
+    def refusal(self, problem: str, part: str, *instead: str) -> ConfigError:
+        """Return the error that points at the last place where `part` stands."""
+        start = self.text.rfind(part)
+        span = (start, start + len(part)) if part and start >= 0 else None
+        return ConfigError(problem, given=self.text, span=span, instead=instead)
+
+    def choice(self, option: str, *allowed: str) -> str:
+        """Return an option's value; the first one allowed when it is not given."""
+        value = self.options.get(option, allowed[0])
+        if value not in allowed:
+            raise self.refusal(f"{option} is not a known setting", f"{option}={value}", *self._spelled(option, allowed))
+        return value
+
+    def duration_ns(self, option: str, default_ns: int, *, least_ns: int) -> int:
+        """Return an option's duration."""
+        value = self.options.get(option)
+        if value is None:
+            return default_ns
+        try:
+            return duration_ns(value, what=option, least_ns=least_ns)
+        except ConfigError as error:
+            right = self._spelled(option, ("24h", "90m"))
+            raise self.refusal(error.problem, f"{option}={value}", *right) from error
+
+    def refuse_other_options(self, *known: str) -> None:
+        """Raise unless every option is one of these."""
+        for name, value in self.options.items():
+            if name not in known:
+                problem = f"{self.scheme}:// has no option {name!r}; it has {' and '.join(known)}"
+                raise self.refusal(problem, f"{name}={value}")
+
+    @staticmethod
+    def _spelled(option: str, values: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(f"?{option}={value}" for value in values)
+
+
+def check_url(url: str) -> None:
+    """Refuse a wrong URL, and touch nothing: whether the place exists shows when it is opened.
+
+    Raises:
+        ConfigError: the URL is wrong.
+    """
+    _opener(url)
+
+
+def open_store(url: str, clock: Clock) -> Store:
+    """Open the store that a URL names.
+
+    Args:
+        url: `memory://`, `sqlite:///relative.db` or `sqlite:////absolute/path.db`,
+            with options after a `?`: see docs/stores.md.
+        clock: what leases expire by, where the store has no clock of its own.
+
+    Raises:
+        ConfigError: the URL, or the place that it names, is wrong.
+        StoreUnavailable: the store is there, but does not answer.
+    """
+    return _opener(url)(clock)
+
+
+def _opener(url: str) -> Opener:
+    parsed = _parsed(url)
+    return _SCHEMES[parsed.scheme].read(parsed)
+
+
+# --- taking it apart
+
+
+def _parsed(given: object) -> StoreUrl:
+    examples = tuple(scheme.example for scheme in _SCHEMES.values())
+    if not isinstance(given, str):
+        raise ConfigError(f"a store URL is text, not {type(given).__name__}", given=repr(given), instead=examples)
+    if given != given.strip() or not given:
+        raise ConfigError("a store URL is not empty and has no blanks around it", given=repr(given), instead=examples)
+    text = _PASSWORD.sub(lambda found: "*" * len(found[0]), given)
+    scheme, separator, rest = given.partition("://")
+    if not separator:
+        raise _no_scheme(text, examples)
+    if scheme not in _SCHEMES:
+        near = difflib.get_close_matches(scheme.lower(), _SCHEMES, n=1)
+        raise ConfigError(
+            f"there is no store {scheme!r}; there are {', '.join(_SCHEMES)}",
+            given=text,
+            span=(0, len(scheme)),
+            instead=(near[0] + text[len(scheme) :],) if near else examples,
+        )
+    body, _, query = rest.partition("?")
+    return StoreUrl(text, scheme, body, _options(query, text))
+
+
+def _no_scheme(text: str, examples: tuple[str, ...]) -> ConfigError:
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme in _SCHEMES:
+        right = f"sqlite:///{rest}" if scheme == "sqlite" and rest.strip("/") else _SCHEMES[scheme].example
+        span = (len(scheme), len(text) - len(rest.lstrip("/")))
+        return ConfigError('"://" must follow the name of the store', given=text, span=span, instead=(right,))
+    if text in _SCHEMES:
+        return ConfigError('"://" must follow the name of the store', given=text, instead=(_SCHEMES[text].example,))
+    return ConfigError(
+        'a store URL begins with the name of a store and "://"', given=text, instead=(f"sqlite:///{text}", *examples)
+    )
+
+
+def _options(query: str, text: str) -> Mapping[str, str]:
+    options: dict[str, str] = {}
+    start = len(text) - len(query)
+    for part in query.split("&") if query else ():
+        span = (start, start + len(part))
+        start = span[1] + 1
+        name, equals, value = part.partition("=")
+        if not (name and equals and value):
+            raise ConfigError("an option is a name, = and a value", given=text, span=span, instead=("?keep=24h",))
+        if name in options:
+            raise ConfigError(f"the option {name} is given twice", given=text, span=span)
+        options[name] = value
+    return options
+
+
+# --- one function per store: read all of the URL, then return what opens it
+
+
+def _memory(url: StoreUrl) -> Opener:
+    url.refuse_other_options("keep")
+    if url.body:
+        raise url.refusal(
+            "memory:// has no path: nothing of it is kept", url.body, "memory://", f"sqlite:///{url.body}"
+        )
+    keep_ns = url.duration_ns("keep", MEMORY_KEEP_NS, least_ns=KEEP_LEAST_NS)
+    return lambda clock: MemoryStore(clock, keep_ns=keep_ns)
+
+
+def _sqlite(url: StoreUrl) -> Opener:
+    url.refuse_other_options("synchronous", "keep")
+    synchronous = cast("Synchronous", url.choice("synchronous", "normal", "full"))
+    keep_ns = url.duration_ns("keep", KEEP_NS, least_ns=KEEP_LEAST_NS)
+    path = _sqlite_path(url)
+
+    def opener(clock: Clock) -> Store:
+        try:
+            return SqliteStore(path, clock, synchronous=synchronous, keep_ns=keep_ns)
+        except ConfigError as error:
+            raise url.refusal(error.problem, url.body.removeprefix("/")) from error
+
+    return opener
+
+
+def _sqlite_path(url: StoreUrl) -> Path:
+    if url.body and not url.body.startswith("/"):
+        raise url.refusal("a path follows sqlite:/// - with three slashes", url.body, f"sqlite:///{url.body}")
+    path = unquote(url.body.removeprefix("/"))
+    if path == ":memory:":
+        raise url.refusal("a database in memory is not shared with anybody", ":memory:", "memory://")
+    if not path or path.endswith("/") or "\0" in path:
+        right = ("sqlite:///jobs.db", "sqlite:////var/lib/jobs.db")
+        raise url.refusal("sqlite:// needs the path of a file", url.body.removeprefix("/"), *right)
+    return Path(path)
+
+
+class _Scheme(NamedTuple):
+    read: Callable[[StoreUrl], Opener]
+    example: str
+
+
+_SCHEMES: Final[Mapping[str, _Scheme]] = {
+    "memory": _Scheme(_memory, "memory://"),
+    "sqlite": _Scheme(_sqlite, "sqlite:///jobs.db"),
+}

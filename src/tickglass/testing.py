@@ -1,0 +1,138 @@
+"""Test kit: a clock that tests move by hand, and sinks that tests can wait on.
+
+For the project's own tests and for those of users' jobs.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from tickglass.sched.clock import Reading, SystemClock, Wake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tickglass.sched.events import Event
+
+__all__ = ["FakeClock", "ListSink"]
+
+T = TypeVar("T")
+
+_START_WALL_NS: Final = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
+_PATIENCE_NS: Final = 10_000_000_000
+
+
+class FakeClock:
+    """Both clocks stand still until told to move.
+
+    Args:
+        wall_ns: where the wall clock starts.
+    """
+
+    def __init__(self, wall_ns: int = _START_WALL_NS) -> None:
+        self._moved = threading.Condition()
+        self._monotonic_ns = 1_000_000_000_000
+        self._offset_ns = wall_ns - self._monotonic_ns
+        self._sleepers: dict[int, tuple[int | None, Wake]] = {}
+
+    def monotonic_ns(self) -> int:
+        """See `tickglass.sched.clock.Clock`."""
+        return self._monotonic_ns
+
+    def wall_ns(self) -> int:
+        """See `tickglass.sched.clock.Clock`."""
+        return self._monotonic_ns + self._offset_ns
+
+    def reading(self) -> Reading:
+        """See `tickglass.sched.clock.Clock`."""
+        with self._moved:
+            return Reading(self._monotonic_ns, self._monotonic_ns + self._offset_ns)
+
+    def wait(self, until_ns: int | None, wake: Wake) -> bool:
+        """See `tickglass.sched.clock.Clock`; only `advance` makes the time come."""
+        me = threading.get_ident()
+        with self._moved:
+            self._sleepers[me] = (until_ns, wake)
+            self._moved.notify_all()
+        try:
+            with wake.condition:
+                while not wake.rung:
+                    if until_ns is not None and self._monotonic_ns >= until_ns:
+                        return False
+                    wake.condition.wait()
+                wake.rung = False
+                return True
+        finally:
+            with self._moved:
+                self._sleepers.pop(me, None)
+
+    def advance(self, by_ns: int) -> None:
+        """Move both clocks forward and wake whoever waited for that."""
+        with self._moved:
+            self._monotonic_ns += by_ns
+            sleepers = list(self._sleepers.values())
+        for _, wake in sleepers:
+            with wake.condition:
+                wake.condition.notify_all()
+
+    def step(self, by_ns: int) -> None:
+        """Set the wall clock, forward or back; the monotonic one does not notice."""
+        with self._moved:
+            self._offset_ns += by_ns
+
+    def wait_for_sleepers(self, count: int) -> None:
+        """Block until so many threads wait on this clock.
+
+        Raises:
+            TimeoutError: not within 10 s of real time.
+        """
+        with self._moved:
+            if not self._moved.wait_for(lambda: len(self._sleepers) >= count, _PATIENCE_NS / 1e9):
+                raise TimeoutError(f"{len(self._sleepers)} of {count} threads wait on the clock")
+
+
+class ListSink:
+    """Keeps every event, and lets a test wait for the one it expects."""
+
+    def __init__(self) -> None:
+        self._arrived = threading.Condition()
+        self.events: list[Event] = []
+
+    def record(self, event: Event) -> None:
+        """See `tickglass.sched.ports.EventSink`."""
+        with self._arrived:
+            self.events.append(event)
+            self._arrived.notify_all()
+
+    def of(self, kind: type[T]) -> list[T]:
+        """Return the events of one type, in order."""
+        with self._arrived:
+            return [event for event in self.events if isinstance(event, kind)]
+
+    def wait_for(self, wanted: Callable[[Event], bool], *, count: int = 1, patience_s: float = 10.0) -> Event:
+        """Block until so many events fit; return the last of them.
+
+        Raises:
+            TimeoutError: not in time; the message shows what did arrive.
+        """
+        clock = SystemClock()
+        deadline_ns = clock.monotonic_ns() + int(patience_s * 1e9)
+        with self._arrived:
+            while True:
+                fitting = _first(count, filter(wanted, self.events))
+                if len(fitting) == count:
+                    return fitting[-1]
+                left_s = (deadline_ns - clock.monotonic_ns()) / 1e9
+                if left_s <= 0 or not self._arrived.wait(left_s):
+                    latest = "\n".join(map(repr, self.events[-5:]))
+                    raise TimeoutError(f"{len(fitting)} of {count} events; the latest were\n{latest}")
+
+
+def _first(count: int, events: Iterable[Event]) -> list[Event]:
+    found: list[Event] = []
+    for event in events:
+        found.append(event)
+        if len(found) == count:
+            break
+    return found

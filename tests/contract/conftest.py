@@ -1,0 +1,138 @@
+"""One kit per adapter: a new adapter adds a maker here, and no test."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.lease import Lease
+from tickglass.sched.ports import ClaimAsk, Claimed, Granted, JobRecord, LeaseAsk, Settlement
+from tickglass.sched.stores import open_store
+from tickglass.testing import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tickglass.sched.ports import Store
+
+T = TypeVar("T")
+
+
+@dataclass
+class StoreKit:
+    """A fresh store, and what a test may do to it.
+
+    Args:
+        open: returns one more client of the same store.
+        let_pass: lets so many nanoseconds pass on the store's clock.
+        ttl_ns: a lease time that this adapter can well be waited out for.
+        keeps: whether what it holds outlives all its clients.
+    """
+
+    name: str
+    open: Callable[[], Store]
+    let_pass: Callable[[int], None]
+    ttl_ns: int
+    keeps: bool
+    threads: int = 8
+    _count: Iterator[int] = field(default_factory=itertools.count)
+
+    def ask(self, resource: str = "ledger", owner: str = "n1", *, ttl_ns: int | None = None) -> LeaseAsk:
+        """Return a wish for a lock by hand, under a token of its own."""
+        return LeaseAsk(resource, owner, "billing", f"token-{next(self._count)}", ttl_ns or self.ttl_ns)
+
+    def claim(
+        self,
+        job: str = "nightly",
+        due_ns: int = 1,
+        owner: str = "n1",
+        *,
+        resource: str | None = None,
+        next_due_ns: int | None = None,
+        rerun: bool = True,
+    ) -> ClaimAsk:
+        """Return a wish for an occurrence, under a token and a run of its own."""
+        count = next(self._count)
+        token, run_id = f"token-{count}", f"{count:032x}"
+        lease = LeaseAsk(resource or job, owner, "billing", token, self.ttl_ns, job, run_id)
+        return ClaimAsk(lease, due_ns, next_due_ns, rerun)
+
+    def job_record(self, name: str = "nightly", **changes: object) -> JobRecord:
+        """Return what a scheduler registers."""
+        record = JobRecord(name, "every 1s", name, "n1", "billing", self.ttl_ns, 60 * SECOND, None, 1)
+        return replace(record, **changes)  # type: ignore[arg-type]
+
+    def at_once(self, work: Callable[[int], T]) -> list[T]:
+        """Do the same in so many threads that start together; each gets its number."""
+        start = threading.Barrier(self.threads)
+
+        def one(number: int) -> T:
+            start.wait()
+            return work(number)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(one, range(self.threads)))
+
+    def let_expire(self) -> None:
+        """Wait out a lease of `ttl_ns`."""
+        self.let_pass(self.ttl_ns)
+
+    def lease(self, ask: LeaseAsk | ClaimAsk, answer: object) -> Lease:
+        """Return the lease that a grant or a claim gave."""
+        assert isinstance(answer, Granted | Claimed), answer
+        wish = ask.lease if isinstance(ask, ClaimAsk) else ask
+        return Lease(wish.resource, wish.owner, wish.token, answer.fence, wish.ttl_ns, trusted_until_ns=0)
+
+    def settlement(self, ask: ClaimAsk, answer: object, outcome: str = "success", detail: str = "") -> Settlement:
+        """Return how the run of a claim ended."""
+        return Settlement(
+            self.lease(ask, answer),
+            ask.lease.job,
+            ask.due_ns,
+            ask.lease.run_id,
+            outcome,
+            detail,
+            started_wall_ns=ask.due_ns + 5,
+            lateness_ns=5,
+        )
+
+
+def _memory(_: Path, clock: FakeClock) -> StoreKit:
+    store = open_store("memory://", clock)
+    return StoreKit("memory", lambda: store, clock.advance, 30 * SECOND, keeps=False)
+
+
+def _sqlite(home: Path, clock: FakeClock) -> StoreKit:
+    url = f"sqlite:///{home}/jobs.db"
+    return StoreKit("sqlite", lambda: open_store(url, clock), clock.advance, 30 * SECOND, keeps=True)
+
+
+ADAPTERS = {"memory": _memory, "sqlite": _sqlite}
+
+
+@pytest.fixture(params=ADAPTERS)
+def kit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreKit]:
+    kit = ADAPTERS[request.param](tmp_path, FakeClock())
+    clients: list[Store] = []
+    open_one = kit.open
+
+    def open_and_note() -> Store:
+        clients.append(open_one())
+        return clients[-1]
+
+    kit.open = open_and_note
+    yield kit
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def store(kit: StoreKit) -> Store:
+    return kit.open()

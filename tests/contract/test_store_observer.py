@@ -1,0 +1,171 @@
+"""What every store promises of jobs and of looking on: see `Ledger` and `StoreObserver` in tickglass.sched.ports."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.ports import (
+    AlreadyClaimed,
+    Claimed,
+    Granted,
+    Orphan,
+    Renewed,
+    Settled,
+)
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import StoreKit
+
+    from tickglass.sched.ports import ClaimAsk, Store
+
+
+# --- jobs
+
+
+def test_registering_is_idempotent_and_answers_in_order(kit: StoreKit, store: Store) -> None:
+    records = [kit.job_record("b", timeout_ns=5), kit.job_record("a", next_due_ns=None)]
+    stored = store.register(records)
+    assert [replace(job, seen_wall_ns=0) for job in stored] == records
+    assert all(job.seen_wall_ns > 0 for job in stored)
+    store.register(records)
+    store.register([])
+    assert [job.name for job in store.jobs()] == ["a", "b"]
+
+
+def test_registering_anew_keeps_the_last_due_instant_and_takes_the_rest(kit: StoreKit, store: Store) -> None:
+    store.register([kit.job_record(next_due_ns=5)])
+    ask = kit.claim(due_ns=5, next_due_ns=6)
+    store.claim(ask)
+    (stored,) = store.register([kit.job_record(trigger="every 2s", next_due_ns=7, last_due_ns=1)])
+    assert (stored.trigger, stored.next_due_ns, stored.last_due_ns) == ("every 2s", 7, 5)
+    assert store.claim(kit.claim(due_ns=5)) == AlreadyClaimed("n1", None), "claims are not touched"
+
+
+def test_claims_made_before_the_job_was_registered_count(kit: StoreKit, store: Store) -> None:
+    store.claim(kit.claim(due_ns=5, next_due_ns=6))
+    assert store.jobs() == []
+    (stored,) = store.register([kit.job_record()])
+    assert stored.last_due_ns == 5
+
+
+def test_a_claim_notes_the_next_due_instant_unless_it_is_a_late_one(kit: StoreKit, store: Store) -> None:
+    store.register([kit.job_record()])
+
+    def claim_and_look(due_ns: int, next_due_ns: int | None) -> tuple[int | None, int | None]:
+        ask = kit.claim(due_ns=due_ns, next_due_ns=next_due_ns)
+        store.settle(kit.settlement(ask, store.claim(ask)))
+        (job,) = store.jobs()
+        return job.next_due_ns, job.last_due_ns
+
+    assert claim_and_look(10, 20) == (20, 10)
+    assert claim_and_look(5, 6) == (20, 10)
+    assert claim_and_look(20, None) == (None, 20)
+    store.claim(kit.claim(due_ns=30, next_due_ns=40))
+    kit.let_expire()
+    assert isinstance(store.claim(kit.claim(due_ns=30, next_due_ns=50)), Claimed)
+    (job,) = store.jobs()
+    assert (job.next_due_ns, job.last_due_ns) == (40, 30), "a next attempt is a late one too"
+
+
+# --- observers
+
+
+def test_a_lease_is_shown_with_its_ages(kit: StoreKit, store: Store) -> None:
+    ask = kit.claim(resource="ledger")
+    answer = store.claim(ask)
+    store.acquire(kit.ask("a lock by hand"))
+    kit.let_pass(kit.ttl_ns // 2)
+    store.renew(kit.lease(ask, answer))
+    kit.let_pass(kit.ttl_ns // 4)
+    by_hand, claimed = kit.open().leases()
+    assert (by_hand.resource, by_hand.job, by_hand.run_id) == ("a lock by hand", "", "")
+    assert isinstance(answer, Claimed)
+    assert (claimed.resource, claimed.job, claimed.run_id) == ("ledger", "nightly", ask.lease.run_id)
+    assert (claimed.owner, claimed.service) == ("n1", "billing")
+    assert (claimed.fence, claimed.ttl_ns) == (answer.fence, kit.ttl_ns)
+    assert kit.ttl_ns * 3 // 4 <= claimed.held_ns < kit.ttl_ns
+    assert kit.ttl_ns // 2 < claimed.remaining_ns <= kit.ttl_ns * 3 // 4
+    assert by_hand.remaining_ns <= kit.ttl_ns // 4
+    assert abs(store.time_ns() - claimed.acquired_wall_ns - claimed.held_ns) < SECOND
+
+
+def test_an_expired_lease_stays_in_sight_until_somebody_takes_it(kit: StoreKit, store: Store) -> None:
+    store.acquire(kit.ask(owner="dead"))
+    kit.let_expire()
+    (record,) = store.leases()
+    assert (record.owner, record.remaining_ns <= 0, record.held_ns >= kit.ttl_ns) == ("dead", True, True)
+    store.acquire(kit.ask(owner="heir"))
+    (record,) = store.leases()
+    assert (record.owner, record.remaining_ns > 0) == ("heir", True)
+
+
+def test_runs_come_newest_first_and_no_more_than_asked_for(kit: StoreKit, store: Store) -> None:
+    for job, due_ns in (("a", 2), ("b", 3), ("a", 1), ("a", 4)):
+        ask = kit.claim(job, due_ns)
+        store.settle(kit.settlement(ask, store.claim(ask)))
+    assert [(run.job, run.due_ns) for run in store.runs()] == [("a", 4), ("b", 3), ("a", 2), ("a", 1)]
+    assert [(run.job, run.due_ns) for run in store.runs(limit=2)] == [("a", 4), ("b", 3)]
+    assert [run.due_ns for run in store.runs("a", limit=2)] == [4, 2]
+    assert store.runs("unknown") == store.runs(limit=0) == []
+
+
+NAMES = ["零点对账", "a b\n'\"; DROP TABLE runs --", "%_*?[]{}:/", "é" * 500, "\0null", "𐍈", "-"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_will_do(kit: StoreKit, store: Store, name: str) -> None:
+    store.register([kit.job_record(name, owner=name)])
+    ask = kit.claim(name, owner=name)
+    answer = store.claim(ask)
+    kit.let_expire()
+    assert store.orphans([name]) == [Orphan(name, 1, 1, ask.lease.run_id, name)]
+    assert store.settle(kit.settlement(ask, answer)).recorded
+    (run,) = store.runs(name)
+    (job,) = store.jobs()
+    assert (run.job, run.owner, job.name, job.owner) == (name, name, name, name)
+
+
+def test_names_that_look_alike_are_not_the_same(kit: StoreKit, store: Store) -> None:
+    for name in ("a", "A", "a ", "á", "a\u0301", "a\0"):
+        assert isinstance(store.acquire(kit.ask(name)), Granted)
+    assert len(store.leases()) == 6
+
+
+def test_whoever_closes_leaves_the_leases_of_all_as_they_are(kit: StoreKit) -> None:
+    closing, staying = kit.open(), kit.open()
+    ask = kit.ask()
+    lease = kit.lease(ask, closing.acquire(ask))
+    closing.close()
+    closing.close()
+    assert staying.renew(lease) == Renewed()
+
+
+def test_a_store_names_its_technology(kit: StoreKit, store: Store) -> None:
+    assert store.name == kit.name
+
+
+@pytest.mark.parametrize("clients_of_their_own", [True, False])
+def test_whoever_has_a_resource_is_alone_with_it(kit: StoreKit, *, clients_of_their_own: bool) -> None:
+    """Eight threads, one resource: the fences it sees only grow."""
+    clients = [kit.open() for _ in range(kit.threads)] if clients_of_their_own else [kit.open()] * kit.threads
+    inside: list[int] = []
+    seen: list[int] = []
+
+    def work(number: int) -> None:
+        for round_ in range(20):
+            ask: ClaimAsk = kit.claim(f"job-{number}", round_, f"n{number}", resource="ledger")
+            answer = clients[number].claim(ask)
+            if isinstance(answer, Claimed):
+                inside.append(number)
+                assert inside == [number]
+                seen.append(answer.fence)
+                inside.remove(number)
+                assert clients[number].settle(kit.settlement(ask, answer)) == Settled(recorded=True, released=True)
+
+    kit.at_once(work)
+    assert seen
+    assert seen == sorted(set(seen))

@@ -1,0 +1,137 @@
+"""The state machines: each legal move is reported exactly once, and no other is made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickglass.sched.errors import IllegalTransition
+from tickglass.sched.events import LockMoved, OccurrenceMoved, SchedulerMoved
+from tickglass.sched.lease import LOCK_TRANSITIONS, LockEvent, LockMachine, LockState
+from tickglass.sched.lifecycle import SCHEDULER_TRANSITIONS, SchedulerEvent, SchedulerMachine
+from tickglass.sched.occurrence import (
+    ENDINGS,
+    OCCURRENCE_TRANSITIONS,
+    OccurrenceEvent,
+    OccurrenceMachine,
+    OccurrenceState,
+    Outcome,
+    lateness_of,
+)
+from tickglass.testing import FakeClock, ListSink
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+pauses = st.integers(0, 10**9)
+
+
+def lock(clock: FakeClock, sink: ListSink) -> LockMachine:
+    return LockMachine(
+        "nightly", owner="n1", service="s", job="j", run_id="r", ttl_ns=1, blocking=True, clock=clock, sink=sink
+    )
+
+
+def occurrence(clock: FakeClock, sink: ListSink) -> OccurrenceMachine:
+    return OccurrenceMachine("j", 0, owner="n1", service="s", run_id="r", clock=clock, sink=sink)
+
+
+@given(st.lists(st.tuples(st.sampled_from(LockEvent), pauses), max_size=200))
+def test_a_lock_reports_each_legal_move_once_and_makes_no_other(steps: list[tuple[LockEvent, int]]) -> None:
+    clock, sink = FakeClock(), ListSink()
+    machine = lock(clock, sink)
+    legal: list[tuple[LockState, LockEvent]] = []
+    for event, pause in steps:
+        clock.advance(pause)
+        before = machine.state
+        if (before, event) in LOCK_TRANSITIONS:
+            machine.fire(event)
+            legal.append((before, event))
+        else:
+            with pytest.raises(IllegalTransition):
+                machine.fire(event)
+            assert machine.state is before
+    assert [(move.before, move.event) for move in sink.of(LockMoved)] == legal
+
+
+@given(st.lists(st.tuples(st.sampled_from(OccurrenceEvent), st.sampled_from([None, *Outcome])), max_size=100))
+def test_an_occurrence_ends_at_most_once_and_only_as_its_state_allows(
+    steps: list[tuple[OccurrenceEvent, Outcome | None]],
+) -> None:
+    sink = ListSink()
+    machine = occurrence(FakeClock(), sink)
+    legal = []
+    for event, outcome in steps:
+        before = machine.state
+        fits = (event is OccurrenceEvent.ENDED) == (outcome is not None)
+        allowed = outcome is None or outcome in ENDINGS.get(before, ())
+        if fits and allowed and (before, event) in OCCURRENCE_TRANSITIONS:
+            machine.fire(event, outcome=outcome)
+            legal.append((before, event, outcome))
+        else:
+            with pytest.raises(IllegalTransition):
+                machine.fire(event, outcome=outcome)
+            assert machine.state is before
+    moves = sink.of(OccurrenceMoved)
+    assert [(move.before, move.event, move.outcome) for move in moves] == legal
+    assert sum(move.outcome is not None for move in moves) == (machine.state is OccurrenceState.ENDED)
+
+
+@given(st.lists(st.sampled_from(SchedulerEvent), max_size=50))
+def test_a_scheduler_starts_once_and_stops_once(steps: list[SchedulerEvent]) -> None:
+    sink = ListSink()
+    machine = SchedulerMachine("n1", "s", FakeClock(), sink)
+    for event in steps:
+        if (machine.state, event) in SCHEDULER_TRANSITIONS:
+            machine.fire(event)
+        else:
+            with pytest.raises(IllegalTransition):
+                machine.fire(event)
+    seen = [move.event for move in sink.of(SchedulerMoved)]
+    assert len(seen) == len(set(seen))
+
+
+def test_a_renewal_does_not_begin_a_new_age() -> None:
+    clock, sink = FakeClock(), ListSink()
+    machine = lock(clock, sink)
+    for event in (LockEvent.REQUESTED, LockEvent.GRANTED, LockEvent.RENEWED, LockEvent.RELEASED):
+        machine.fire(event)
+        clock.advance(10)
+    assert sink.of(LockMoved)[-1].stayed_ns == 20
+
+
+@pytest.mark.parametrize(
+    ("table", "start"),
+    [(LOCK_TRANSITIONS, LockState.IDLE), (OCCURRENCE_TRANSITIONS, OccurrenceState.NEW)],
+)
+def test_every_state_of_a_table_can_be_reached(table: Mapping[tuple[Any, Any], Any], start: Any) -> None:
+    reached, size = {start}, 0
+    while len(reached) > size:
+        size = len(reached)
+        reached |= {after for (before, _), after in table.items() if before in reached}
+    assert reached == set(type(start))
+
+
+def test_every_state_in_which_an_occurrence_may_end_says_how() -> None:
+    may_end = {before for before, event in OCCURRENCE_TRANSITIONS if event is OccurrenceEvent.ENDED}
+    assert may_end == set(ENDINGS)
+    assert set().union(*ENDINGS.values()) == set(Outcome)
+
+
+@given(st.integers(0, 10**12), st.lists(st.integers(0, 10**9), min_size=5, max_size=5))
+def test_the_parts_of_lateness_sum_to_it_and_none_is_negative(due_ns: int, gaps: list[int]) -> None:
+    lead = 3 * 10**8
+    handed = max(0, due_ns - lead) + gaps[0]
+    taken = handed + gaps[1]
+    claimed = taken + gaps[2]
+    woke = claimed if claimed >= due_ns else due_ns + gaps[3]
+    started = woke + gaps[4]
+    late = lateness_of(
+        due_ns=due_ns, handed_ns=handed, taken_ns=taken, claimed_ns=claimed, woke_ns=woke, started_ns=started
+    )
+    parts = (late.timer_ns, late.pool_ns, late.lock_ns, late.start_ns)
+    assert sum(parts) == late.total_ns == started - due_ns
+    assert min(parts) >= 0

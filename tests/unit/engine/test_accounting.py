@@ -1,0 +1,119 @@
+"""Every due instant has exactly one outcome, and the sums agree at every scrape."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.unit.engine.conftest import Rig
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.events import InstantsMissed, OccurrenceMoved
+from tickglass.sched.triggers import Trigger, cron, every
+from tickglass.telemetry.exposition import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.events import Event
+    from tickglass.sched.run import Run
+
+TRIGGERS: dict[str, Trigger] = {
+    "fast": every("100ms"),
+    "odd": every("70ms", offset="13ms"),
+    "seconds": cron("* * * * * *"),
+    "minutes": cron("*/1 * * * *"),
+}
+
+
+def scraped(rig: Rig) -> dict[str, dict[str, float]]:
+    """Return due, outcomes and pending of each job, as a scrape shows them."""
+    sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for family in text_string_to_metric_families(encode(rig.metrics.registry, "")[1].decode()):
+        for sample in family.samples:
+            if sample.name in ("tickglass_job_due_total", "tickglass_job_outcomes_total", "tickglass_job_pending"):
+                sums[sample.labels["job_name"]][sample.name] += sample.value
+    return sums
+
+
+def assert_the_sums_agree(rig: Rig) -> None:
+    for job, sums in scraped(rig).items():
+        due = sums["tickglass_job_due_total"]
+        assert due == sums["tickglass_job_outcomes_total"] + sums["tickglass_job_pending"], job
+
+
+def assert_each_instant_is_accounted_for_once(events: list[Event], job: str, trigger: Trigger) -> None:
+    """The due instants and the missed ranges of one instance follow each other without gap or repetition."""
+    spans = []  # first instant, where the next span must begin, how many it stands for
+    for event in events:
+        if isinstance(event, OccurrenceMoved) and event.event == "fell_due" and event.job == job:
+            spans.append((event.due_ns, trigger.next_after_ns(event.due_ns), 1))
+        elif isinstance(event, InstantsMissed) and event.job == job:
+            spans.append((event.first_due_ns, event.before_ns, event.count))
+    spans.sort()
+    for (begin, end, count), (following, _, _) in pairwise(spans):
+        assert end == following
+        assert trigger.count_between(begin - 1, end - 1, 10**6).count == count
+
+
+def jobs_of(seed: int) -> dict[str, Callable[[Run], None]]:
+    dice = random.Random(seed)
+
+    def work(run: Run) -> None:
+        length_ms = dice.choice((0, 0, 5, 60, 150, 2_000))
+        if length_ms:
+            run.wait(f"{length_ms}ms")
+        if dice.random() < 0.2:
+            raise RuntimeError("unlucky")
+
+    return dict.fromkeys(TRIGGERS, work)
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("advance"), st.sampled_from([MS, 7 * MS, 50 * MS, 100 * MS, 333 * MS, SECOND])),
+        st.tuples(st.just("pause"), st.integers(2 * SECOND, 200 * SECOND)),
+        st.tuples(st.just("step"), st.integers(-5 * SECOND, 90 * SECOND)),
+        st.tuples(st.just("restart"), st.just(0)),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=steps, seed=st.integers(0, 10**6))
+def test_the_accounts_agree_through_overruns_failures_pauses_steps_and_restarts(
+    steps: list[tuple[str, int]], seed: int
+) -> None:
+    rig = Rig()
+    functions = jobs_of(seed)
+
+    def register() -> None:
+        for name, trigger in TRIGGERS.items():
+            rig.add(functions[name], trigger, name=name, timeout="500ms")
+
+    def close_the_books() -> None:
+        rig.stop()
+        assert_the_sums_agree(rig)
+        for name, sums in scraped(rig).items():
+            assert sums["tickglass_job_pending"] == 0, name
+        for name, trigger in TRIGGERS.items():
+            assert_each_instant_is_accounted_for_once(rig.sink.events, name, trigger)
+        rig.sink.events.clear()
+
+    register()
+    for step, by_ns in steps:
+        if step == "step":
+            rig.clock.step(by_ns)
+        elif step == "restart":
+            close_the_books()
+            rig.start("b")
+            register()
+        rig.advance(by_ns if step in ("advance", "pause") else MS)
+        assert_the_sums_agree(rig)
+    close_the_books()
