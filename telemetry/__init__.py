@@ -1,0 +1,18 @@
+"""Turn the core's events into metrics, spans and logs, and serve them."""
+
+from tickglass.telemetry.exporter import DEFAULT_LISTEN, MetricsServer, parse_listen
+from tickglass.telemetry.logs import LogSink, configure_logging
+from tickglass.telemetry.metrics import MetricSink
+from tickglass.telemetry.spans import SpanSink
+from tickglass.telemetry.tracing import build_tracer_provider
+
+__all__ = [
+    "DEFAULT_LISTEN",
+    "LogSink",
+    "MetricSink",
+    "MetricsServer",
+    "SpanSink",
+    "build_tracer_provider",
+    "configure_logging",
+    "parse_listen",
+]

@@ -1,0 +1,370 @@
+"""Declare every metric, once. Sinks, dashboards, alerts and docs/metrics.md read this.
+
+Pure data. A query that names a metric which is not here is a mistake.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from tickglass.sched.lease import LockEvent, LockReason
+from tickglass.sched.lifecycle import SchedulerState
+from tickglass.sched.occurrence import Outcome, SkipReason
+from tickglass.telemetry.metric import Declared, Kind, Label, Metric
+
+__all__ = [
+    "AttemptStatus",
+    "ClockDirection",
+    "DropReason",
+    "Generation",
+    "LatenessPart",
+    "ReleaseReason",
+    "RenewalStatus",
+    "Signal",
+    "StoreErrorKind",
+    "StoreOperation",
+    "metrics",
+]
+
+
+class AttemptStatus(StrEnum):
+    """How an attempt to take a lock ended."""
+
+    ACQUIRED = "acquired"
+    CONTENDED = "contended"
+    FAILED = "failed"
+
+
+class ReleaseReason(StrEnum):
+    """How a hold ended."""
+
+    RELEASED = "released"
+    EXPIRED = "expired"
+    LOST = "lost"
+
+
+class RenewalStatus(StrEnum):
+    """How an attempt to renew a lease ended."""
+
+    OK = "ok"
+    LATE = "late"
+    LOST = "lost"
+    ERROR = "error"
+
+
+class LatenessPart(StrEnum):
+    """What made a start late."""
+
+    TIMER = "timer"
+    POOL = "pool"
+    LOCK = "lock"
+    START = "start"
+
+
+class ClockDirection(StrEnum):
+    """Which way the wall clock was set."""
+
+    FORWARD = "forward"
+    BACK = "back"
+
+
+class StoreOperation(StrEnum):
+    """What a store is asked: the methods of its ports."""
+
+    ACQUIRE = "acquire"
+    RENEW = "renew"
+    RELEASE = "release"
+    TIME = "time"
+    REGISTER = "register"
+    CLAIM = "claim"
+    SETTLE = "settle"
+    ORPHANS = "orphans"
+    ABANDON = "abandon"
+    LEASES = "leases"
+    JOBS = "jobs"
+    RUNS = "runs"
+
+
+class StoreErrorKind(StrEnum):
+    """Whether a store could not be reached in time, or was reached and failed."""
+
+    UNAVAILABLE = "unavailable"
+    ERROR = "error"
+
+
+class Signal(StrEnum):
+    """What kind of telemetry was dropped."""
+
+    SPANS = "spans"
+
+
+class DropReason(StrEnum):
+    """Why telemetry was dropped."""
+
+    QUEUE_FULL = "queue_full"
+    EXPORT_FAILED = "export_failed"
+
+
+class Generation(StrEnum):
+    """A generation of the garbage collector."""
+
+    YOUNG = "0"
+    MIDDLE = "1"
+    OLD = "2"
+
+
+_RESOURCE: Final = Label("resource", Declared.RESOURCE)
+_HOLDER: Final = (_RESOURCE, Label("owner", Declared.OWNER), Label("service", Declared.SERVICE))
+_JOB: Final = Label("job_name", Declared.JOB_NAME)
+_POOL: Final = Label("pool", Declared.POOL)
+_CALL: Final = (Label("backend", Declared.STORE), Label("operation", StoreOperation))
+
+# Bounds in seconds. 8 ms is the promise that a start is measured against; it must be one for the share to be exact.
+_LATENESS: Final = (5e-5, 1e-4, 2.5e-4, 5e-4, 0.001, 0.0025, 0.005, 0.008, 0.01, 0.025,
+                    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # fmt: skip
+_PARTS: Final = (1e-4, 0.001, 0.01, 0.1, 1.0)
+_DURATIONS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+                     25.0, 30.0, 60.0, 300.0, 900.0, 3600.0)  # fmt: skip
+_WAITS: Final = (2.5e-4, 5e-4, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_MARGINS: Final = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
+_CALLS: Final = (1e-4, 2.5e-4, 5e-4, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+_TICKS: Final = (1e-5, 5e-5, 1e-4, 5e-4, 0.001, 0.005, 0.01, 0.05, 0.1, 1.0)
+_PAUSES: Final = (5e-5, 1e-4, 5e-4, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5)
+
+
+def _counter(name: str, text: str, *labels: Label) -> Metric:
+    return Metric(name, Kind.COUNTER, text, labels)
+
+
+def _gauge(name: str, text: str, *labels: Label) -> Metric:
+    return Metric(name, Kind.GAUGE, text, labels, unit="seconds" if name.endswith("_seconds") else "")
+
+
+def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: Label, exemplar: bool = False) -> Metric:
+    return Metric(name, Kind.HISTOGRAM, text, labels, unit="seconds", buckets=buckets, exemplar=exemplar)
+
+
+# --- locks: distributed_lock_* ------------------------------------------------
+
+LOCK_HELD: Final = _gauge(
+    "distributed_lock_held_seconds",
+    "How long the lock has been held here, computed when scraped; absent while it is free.",
+    *_HOLDER,
+)
+LOCK_ACQUIRED: Final = _gauge(
+    "distributed_lock_acquired_timestamp_seconds", "When the present hold began; absent while it is free.", *_HOLDER
+)
+LOCK_ATTEMPTS: Final = _counter(
+    "distributed_lock_acquire_attempts_total",
+    "Attempts to take the lock, by how they ended; losing a race is contended, not failed.",
+    _RESOURCE,
+    Label("status", AttemptStatus),
+)
+LOCK_FAILURES: Final = _counter(
+    "distributed_lock_acquire_failures_total",
+    "Attempts that failed, by reason; they sum to the attempts with status failed.",
+    _RESOURCE,
+    Label("reason", LockReason),
+)
+LOCK_TRANSITIONS: Final = _counter(
+    "distributed_lock_transitions_total",
+    "Moves of the lock's state machine: one increment for every edge taken.",
+    _RESOURCE,
+    Label("event", LockEvent),
+)
+LOCK_WAIT: Final = _histogram(
+    "distributed_lock_wait_seconds",
+    "How long a blocking attempt waited, however it ended; attempts that do not wait are left out.",
+    _WAITS,
+    _RESOURCE,
+    exemplar=True,
+)
+LOCK_HOLD: Final = _histogram(
+    "distributed_lock_hold_duration_seconds",
+    "How long a hold lasted, observed when it ended in whatever way.",
+    _DURATIONS,
+    _RESOURCE,
+    exemplar=True,
+)
+LOCK_WAITERS: Final = _gauge("distributed_lock_waiters", "Parties here that wait for the lock now.", _RESOURCE)
+LOCK_RELEASES: Final = _counter(
+    "distributed_lock_releases_total", "Holds that ended, by how.", _RESOURCE, Label("reason", ReleaseReason)
+)
+LOCK_EXPIRATIONS: Final = _counter(
+    "distributed_lock_lease_expirations_total",
+    "Leases of others seen, on taking the lock, to have ended without a release.",
+    _RESOURCE,
+)
+LOCK_EXPIRY: Final = _gauge(
+    "distributed_lock_lease_expiry_timestamp_seconds",
+    "When the lease in hand ends at the latest unless it is renewed; absent while it is free.",
+    _RESOURCE,
+)
+LOCK_TTL: Final = _gauge("distributed_lock_lease_ttl_seconds", "How long a lease lasts without a renewal.", _RESOURCE)
+LOCK_MAX_HOLD: Final = _gauge(
+    "distributed_lock_max_hold_seconds",
+    "The longest that a job may hold the lock: its timeout, the longest where jobs share the resource; "
+    "absent where one of them has none, as for locks taken by hand.",
+    _RESOURCE,
+)
+LOCK_RENEWALS: Final = _counter(
+    "distributed_lock_renewals_total",
+    "Renewals, by how they ended; late: confirmed with less than a third of the TTL left.",
+    _RESOURCE,
+    Label("status", RenewalStatus),
+)
+LOCK_RENEWED: Final = _gauge(
+    "distributed_lock_last_renewal_timestamp_seconds",
+    "When the lease in hand was last granted or renewed; absent while it is free.",
+    _RESOURCE,
+)
+LOCK_MARGIN: Final = _histogram(
+    "distributed_lock_renewal_margin_seconds",
+    "What was left of the lease when its renewal was confirmed.",
+    _MARGINS,
+    _RESOURCE,
+)
+LOCK_FENCE: Final = _gauge(
+    "distributed_lock_fencing_token", "The fencing token granted last here; absent before the first.", _RESOURCE
+)
+STORE_DURATION: Final = _histogram(
+    "distributed_lock_store_operation_duration_seconds", "How long the store took to answer.", _CALLS, *_CALL
+)
+STORE_ERRORS: Final = _counter(
+    "distributed_lock_store_errors_total",
+    "Calls that the store did not answer, or answered with a failure.",
+    *_CALL,
+    Label("kind", StoreErrorKind),
+)
+
+# --- jobs: tickglass_job_* ----------------------------------------------------
+
+JOB_DUE: Final = _counter(
+    "tickglass_job_due_total",
+    "Due instants that came here; at every scrape exactly the sum of tickglass_job_outcomes_total "
+    "and tickglass_job_pending.",
+    _JOB,
+)
+JOB_OUTCOMES: Final = _counter(
+    "tickglass_job_outcomes_total", "Occurrences that ended, by their one outcome.", _JOB, Label("outcome", Outcome)
+)
+JOB_PENDING: Final = _gauge(
+    "tickglass_job_pending", "Occurrences that fell due and have not ended; counted, not computed.", _JOB
+)
+JOB_SKIPS: Final = _counter(
+    "tickglass_job_skips_total", "Occurrences with outcome skipped, by reason.", _JOB, Label("reason", SkipReason)
+)
+JOB_DURATION: Final = _histogram(
+    "tickglass_job_run_duration_seconds", "How long a run took, from start to end.", _DURATIONS, _JOB, exemplar=True
+)
+JOB_LATENESS: Final = _histogram(
+    "tickglass_job_start_lateness_seconds", "Start minus due.", _LATENESS, _JOB, exemplar=True
+)
+JOB_LATENESS_PART: Final = _histogram(
+    "tickglass_job_start_lateness_part_seconds",
+    "Start minus due, split by cause; the parts of a start sum to its lateness.",
+    _PARTS,
+    _JOB,
+    Label("part", LatenessPart),
+)
+JOB_LAST_LATENESS: Final = _gauge(
+    "tickglass_job_last_start_lateness_seconds", "Start minus due of the last start here.", _JOB
+)
+JOB_NEXT: Final = _gauge(
+    "tickglass_job_next_run_timestamp_seconds", "The job's next due instant; absent when there is none.", _JOB
+)
+JOB_LAST_START: Final = _gauge("tickglass_job_last_start_timestamp_seconds", "When a run last started here.", _JOB)
+JOB_LAST_SUCCESS: Final = _gauge(
+    "tickglass_job_last_success_timestamp_seconds", "When a run last succeeded here.", _JOB
+)
+JOB_LAST_COMPLETION: Final = _gauge(
+    "tickglass_job_last_completion_timestamp_seconds", "When a run last ended here, in whatever way.", _JOB
+)
+JOB_RUNNING_SINCE: Final = _gauge(
+    "tickglass_job_running_since_timestamp_seconds",
+    "When the oldest run in progress here started; absent when there is none.",
+    _JOB,
+)
+JOB_REGISTERED: Final = _gauge("tickglass_job_registered_timestamp_seconds", "When the job was registered here.", _JOB)
+JOB_RUNNING: Final = _gauge("tickglass_job_running", "Runs in progress here.", _JOB)
+JOB_FAILING: Final = _gauge(
+    "tickglass_job_consecutive_failures",
+    "Occurrences that ended as failure, timeout, lost or orphaned here since the last success.",
+    _JOB,
+)
+JOB_INTERVAL: Final = _gauge(
+    "tickglass_job_interval_seconds", "Time between due instants, as at registration; absent where it fires once.", _JOB
+)
+JOB_MAX_RUNTIME: Final = _gauge(
+    "tickglass_job_max_runtime_seconds", "The job's timeout; absent where it has none.", _JOB
+)
+JOB_GRACE: Final = _gauge("tickglass_job_misfire_grace_seconds", "How late a run of the job may still start.", _JOB)
+JOB_TRIGGER_FAILURES: Final = _counter(
+    "tickglass_job_trigger_failures_total", "Times the job's trigger raised instead of naming an instant.", _JOB
+)
+JOB_ORPHANS: Final = _counter(
+    "tickglass_job_orphans_total", "Claims found here whose claimant died before it could settle them.", _JOB
+)
+JOB_UNDERCOUNTS: Final = _counter(
+    "tickglass_job_missed_undercounts_total",
+    "Times so many instants were missed that counting stopped: due and missed then hold a lower bound.",
+    _JOB,
+)
+
+# --- the machinery: tickglass_* -----------------------------------------------
+
+POOL_SLOTS: Final = _gauge("tickglass_pool_slots", "Workers of the pool.", _POOL)
+POOL_IN_USE: Final = _gauge("tickglass_pool_slots_in_use", "Workers of the pool that are busy.", _POOL)
+POOL_QUEUE: Final = _gauge("tickglass_pool_queue_depth", "Work that waits for a worker of the pool.", _POOL)
+POOL_WAIT: Final = _histogram(
+    "tickglass_pool_queue_wait_seconds", "How long work waited for a worker of the pool.", _WAITS, _POOL
+)
+TICK_DURATION: Final = _histogram(
+    "tickglass_scheduler_tick_duration_seconds",
+    "How long one turn of the timeline took; its count is a heartbeat.",
+    _TICKS,
+)
+TICK_LAG: Final = _histogram("tickglass_scheduler_tick_lag_seconds", "How late the timeline woke.", _TICKS)
+SCHEDULER_STATE: Final = _gauge(
+    "tickglass_scheduler_state",
+    "1 for the state that the scheduler is in, 0 for the others.",
+    Label("state", SchedulerState),
+)
+CLOCK_OFFSET: Final = _gauge("tickglass_clock_offset_seconds", "Our wall clock minus the store's.")
+CLOCK_ERROR: Final = _gauge(
+    "tickglass_clock_offset_error_seconds", "Bound of the error of that offset: half a round trip to the store."
+)
+CLOCK_STEPS: Final = _counter(
+    "tickglass_clock_steps_total",
+    "Times the wall clock jumped against the monotonic one.",
+    Label("direction", ClockDirection),
+)
+SINK_FAILURES: Final = _counter(
+    "tickglass_telemetry_sink_failures_total", "Events that a sink failed to take.", Label("sink", Declared.SINK)
+)
+DROPPED: Final = _counter(
+    "tickglass_telemetry_dropped_total",
+    "Telemetry that was made and could not be delivered.",
+    Label("signal", Signal),
+    Label("reason", DropReason),
+)
+LABEL_OVERFLOW: Final = _counter(
+    "tickglass_label_overflow_total",
+    "Label values folded into __other__ because their label has as many as it may.",
+    Label("label", Declared),
+)
+GC_PAUSE: Final = _histogram(
+    "tickglass_gc_pause_seconds",
+    "How long the garbage collector stopped the interpreter.",
+    _PAUSES,
+    Label("generation", Generation),
+)
+BUILD_INFO: Final = _gauge(
+    "tickglass_build_info", "Always 1; its labels say what runs here.", Label("version", Declared.VERSION)
+)
+
+
+def metrics() -> tuple[Metric, ...]:
+    """Return every metric declared above, in the order of declaration."""
+    return tuple(value for value in globals().values() if isinstance(value, Metric))

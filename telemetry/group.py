@@ -1,0 +1,232 @@
+"""Hold the series that change together, and copy them together when scraped.
+
+A group is one job, one resource, one pool. All of its values change under its
+own lock and are copied under it, so sums that must agree do agree at every
+scrape, and a scrape holds up one group for microseconds rather than all of them
+for as long as the text takes to write. prometheus_client's own children cannot
+do that: each has a lock of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
+
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.samples import Exemplar, Sample
+from prometheus_client.utils import floatToGoString
+
+from tickglass.telemetry.metric import OVERFLOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Self
+
+    from tickglass.sched.clock import Reading
+    from tickglass.telemetry.metric import Metric
+
+__all__ = ["Buckets", "Cell", "Counters", "Group", "Mark", "Named", "Page", "family"]
+
+G = TypeVar("G")
+
+Page = dict[str, Family]  # the families of one scrape, by metric name
+
+
+def family(metric: Metric) -> Family:
+    """Return the metric's family, without samples."""
+    return Family(metric.family, metric.help, metric.kind.value, metric.unit)
+
+
+class Mark(NamedTuple):
+    """An exemplar: the trace of the run that was observed."""
+
+    trace_id: str
+    value: float
+    wall_ns: int
+
+
+class Instrument(Protocol):
+    """A value, or several: copied in an instant, written out later from the copy."""
+
+    def copy(self) -> Self:
+        """Return the same at this instant; called under the group's lock."""
+        ...
+
+    def samples(self, metric: Metric, labels: dict[str, str]) -> Iterable[Sample]:
+        """Write it out."""
+        ...
+
+
+Kept = TypeVar("Kept", bound=Instrument)
+
+
+class Cell:
+    """A counter's or a gauge's value; None: the series is absent."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: float | None = None) -> None:
+        self.value = value
+
+    def add(self, amount: float = 1) -> None:
+        """Count."""
+        self.value = (self.value or 0) + amount
+
+    def copy(self) -> Cell:
+        """See `Instrument`."""
+        return Cell(self.value)
+
+    def samples(self, metric: Metric, labels: dict[str, str]) -> Iterable[Sample]:
+        """See `Instrument`."""
+        return () if self.value is None else (Sample(metric.name, labels, self.value),)
+
+
+class Buckets:
+    """A histogram's counts, and the latest exemplar of each bucket."""
+
+    __slots__ = ("_bounds", "_counts", "_marks", "_sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._marks: list[Mark | None] = []
+        self._sum = 0.0
+
+    def observe(self, value: float, trace_id: str = "", wall_ns: int = 0) -> None:
+        """Count a value; with a trace id, remember it as the bucket's exemplar.
+
+        A negative value counts as 0: a sum that falls would look like a restart.
+        """
+        value = max(value, 0.0)
+        place = bisect_left(self._bounds, value)
+        self._counts[place] += 1
+        self._sum += value
+        if trace_id:
+            if not self._marks:
+                self._marks = [None] * len(self._counts)
+            self._marks[place] = Mark(trace_id, value, wall_ns)
+
+    def copy(self) -> Buckets:
+        """See `Instrument`."""
+        twin = Buckets(self._bounds)
+        twin._counts, twin._marks, twin._sum = self._counts.copy(), self._marks.copy(), self._sum
+        return twin
+
+    def samples(self, metric: Metric, labels: dict[str, str]) -> Iterable[Sample]:
+        """See `Instrument`."""
+        name, upto = f"{metric.name}_bucket", list(accumulate(self._counts))
+        for place, bound in enumerate(_bound_texts(self._bounds)):
+            mark = self._marks[place] if self._marks else None
+            exemplar = mark and Exemplar({"trace_id": mark.trace_id}, mark.value, mark.wall_ns / 1e9)
+            yield Sample(name, {**labels, "le": bound}, upto[place], None, exemplar)
+        yield Sample(f"{metric.name}_count", labels, upto[-1])
+        yield Sample(f"{metric.name}_sum", labels, self._sum)
+
+
+_texts: Final[dict[tuple[float, ...], tuple[str, ...]]] = {}  # the catalogue's bounds: a handful
+
+
+def _bound_texts(bounds: tuple[float, ...]) -> tuple[str, ...]:
+    texts = _texts.get(bounds)
+    if texts is None:
+        texts = _texts[bounds] = (*map(floatToGoString, bounds), "+Inf")
+    return texts
+
+
+class Counters(dict[str, Cell]):
+    """Counters of one metric by the values of its last label, all at zero from the start.
+
+    A value outside its enumeration counts as `OVERFLOW`.
+    """
+
+    def __init__(self, values: Iterable[str], make: Callable[[str], Cell]) -> None:
+        super().__init__((value, make(value)) for value in values)
+        self._make = make
+
+    def __missing__(self, value: str) -> Cell:
+        cell = self.get(OVERFLOW)
+        if cell is None:
+            cell = self[OVERFLOW] = self._make(OVERFLOW)
+        return cell
+
+
+class Group:
+    """Series that change under one lock; subclasses name them and move them.
+
+    The lock is re-entrant: a signal handler that stops the scheduler may run in
+    the middle of `record`, in the same thread, and report what it does.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._rows: list[tuple[Metric, dict[str, str], Instrument]] = []
+
+    def counter(self, metric: Metric, *values: str) -> Cell:
+        """Return a new counter at zero; `values` are those of the metric's labels, in order."""
+        return self._keep(metric, values, Cell(0))
+
+    def counters(self, metric: Metric, *values: str) -> Counters:
+        """Return new counters at zero, one for each value of the last label's enumeration."""
+        return Counters(metric.labels[-1].values, lambda last: self.counter(metric, *values, last))
+
+    def gauge(self, metric: Metric, *values: str, start: float | None = None) -> Cell:
+        """Return a new gauge, absent until it is set unless it has a `start`."""
+        return self._keep(metric, values, Cell(start))
+
+    def histogram(self, metric: Metric, *values: str) -> Buckets:
+        """Return a new histogram with the metric's buckets."""
+        return self._keep(metric, values, Buckets(metric.buckets))
+
+    def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:  # noqa: ARG002 - for subclasses
+        """Compute what is true only now (ages, say); called under the lock."""
+        return ()
+
+    def collect(self, page: Page, now: Reading) -> None:
+        """Add this group's samples to the page of a scrape."""
+        with self.lock:
+            live = list(self.live(now))
+            rows = self._rows.copy()
+            copies = [instrument.copy() for _, _, instrument in rows]
+        for (metric, labels, _), copied in zip(rows, copies, strict=True):
+            page[metric.name].samples.extend(copied.samples(metric, labels))
+        for metric, values, value in live:
+            page[metric.name].samples.append(Sample(metric.name, _labelled(metric, values), value))
+
+    def _keep(self, metric: Metric, values: tuple[str, ...], instrument: Kept) -> Kept:
+        self._rows.append((metric, _labelled(metric, values), instrument))
+        return instrument
+
+
+def _labelled(metric: Metric, values: tuple[str, ...]) -> dict[str, str]:
+    return {label.name: value for label, value in zip(metric.labels, values, strict=True)}
+
+
+class Named(dict[str, G], Generic[G]):
+    """What is kept per declared name: made on first sight, folded into `OVERFLOW` past the cap.
+
+    Args:
+        make: builds the entry of a name.
+        cap: how many names get an entry of their own.
+        overflow: counts the look-ups that were folded.
+    """
+
+    def __init__(self, make: Callable[[str], G], cap: int, overflow: Cell) -> None:
+        super().__init__()
+        self._make = make
+        self._cap = cap
+        self._overflow = overflow
+        self._growing = threading.RLock()
+
+    def __missing__(self, name: str) -> G:
+        with self._growing:
+            entry = self.get(name)
+            if entry is None and len(self) < self._cap:
+                entry = self[name] = self._make(name)
+            if entry is None:
+                self._overflow.add()
+                entry = self.get(OVERFLOW)
+            if entry is None:
+                entry = self[OVERFLOW] = self._make(OVERFLOW)
+            return entry

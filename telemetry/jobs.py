@@ -1,0 +1,152 @@
+"""Project one job's occurrences onto its series, and keep its account.
+
+The account: due = the sum of outcomes + pending, exactly, at every scrape.
+Three counts kept apart: pending is the number of occurrences that fell due and
+did not end, never the difference of the other two, so the check can fail.
+
+No I/O, no clock reads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.occurrence import OccurrenceEvent, Outcome
+from tickglass.telemetry import catalogue
+from tickglass.telemetry.group import Group
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tickglass.sched.clock import Reading
+    from tickglass.sched.events import InstantsMissed, JobRegistered, Lateness, OccurrenceMoved
+    from tickglass.telemetry.metric import Metric
+
+__all__ = ["JobGroup"]
+
+_S: Final = 1e9
+# Cancelled is the operator's doing, elsewhere and skipped say nothing about the job's own health.
+_FAILURES: Final = frozenset(
+    outcome.value for outcome in (Outcome.FAILURE, Outcome.TIMEOUT, Outcome.LOST, Outcome.ORPHANED)
+)
+
+_Key = tuple[str, int, str]  # job, due instant, run: `OVERFLOW` holds several jobs
+
+
+class JobGroup(Group):
+    """One job on this instance."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self._open: set[_Key] = set()
+        self._running: dict[_Key, int] = {}  # since when, wall clock
+        self._due = self.counter(catalogue.JOB_DUE, name)
+        self._outcomes = self.counters(catalogue.JOB_OUTCOMES, name)
+        self._skips = self.counters(catalogue.JOB_SKIPS, name)
+        self._trigger_failures = self.counter(catalogue.JOB_TRIGGER_FAILURES, name)
+        self._orphans = self.counter(catalogue.JOB_ORPHANS, name)
+        self._undercounts = self.counter(catalogue.JOB_UNDERCOUNTS, name)
+        self._duration = self.histogram(catalogue.JOB_DURATION, name)
+        self._lateness = self.histogram(catalogue.JOB_LATENESS, name)
+        self._parts = {
+            part: self.histogram(catalogue.JOB_LATENESS_PART, name, part)
+            for part in catalogue.JOB_LATENESS_PART.labels[-1].values
+        }
+        self._failing = self.gauge(catalogue.JOB_FAILING, name, start=0)
+        self._last_lateness = self.gauge(catalogue.JOB_LAST_LATENESS, name)
+        self._last_start = self.gauge(catalogue.JOB_LAST_START, name)
+        self._last_success = self.gauge(catalogue.JOB_LAST_SUCCESS, name)
+        self._last_completion = self.gauge(catalogue.JOB_LAST_COMPLETION, name)
+        self._next = self.gauge(catalogue.JOB_NEXT, name)
+        self._registered = self.gauge(catalogue.JOB_REGISTERED, name)
+        self._interval = self.gauge(catalogue.JOB_INTERVAL, name)
+        self._max_runtime = self.gauge(catalogue.JOB_MAX_RUNTIME, name)
+        self._grace = self.gauge(catalogue.JOB_GRACE, name)
+        self._moves: dict[str, Callable[[OccurrenceMoved, _Key], None]] = {
+            OccurrenceEvent.FELL_DUE.value: self._fell_due,
+            OccurrenceEvent.STARTED.value: self._started,
+            OccurrenceEvent.ENDED.value: self._ended,
+        }
+
+    def declared(self, event: JobRegistered) -> None:
+        """Take note of how the job was declared."""
+        with self.lock:
+            self._registered.value = event.wall_ns / _S
+            self._grace.value = event.grace_ns / _S
+            self._next.value = _seconds(event.next_due_ns)
+            self._interval.value = _seconds(event.interval_ns)
+            self._max_runtime.value = _seconds(event.timeout_ns)
+
+    def moved(self, event: OccurrenceMoved) -> None:
+        """Take one move of an occurrence; most need nothing."""
+        move = self._moves.get(event.event)
+        if move is not None:
+            with self.lock:
+                move(event, (event.job, event.due_ns, event.run_id))
+
+    def missed(self, event: InstantsMissed) -> None:
+        """Account for instants that passed while nobody was there: due and missed at once."""
+        with self.lock:
+            self._due.add(event.count)
+            self._outcomes[Outcome.MISSED.value].add(event.count)
+            if not event.exact:
+                self._undercounts.add()
+
+    def trigger_failed(self) -> None:
+        """Count a trigger that raised."""
+        with self.lock:
+            self._trigger_failures.add()
+
+    def orphan_found(self) -> None:
+        """Count a claim whose claimant died."""
+        with self.lock:
+            self._orphans.add()
+
+    def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:  # noqa: ARG002 - no ages here
+        """Say what is open and what is running."""
+        values = (self._name,)
+        yield catalogue.JOB_PENDING, values, len(self._open)
+        yield catalogue.JOB_RUNNING, values, len(self._running)
+        if self._running:
+            yield catalogue.JOB_RUNNING_SINCE, values, min(self._running.values()) / _S
+
+    def _fell_due(self, event: OccurrenceMoved, key: _Key) -> None:
+        self._due.add()
+        self._open.add(key)
+        self._next.value = _seconds(event.next_due_ns)
+
+    def _started(self, event: OccurrenceMoved, key: _Key) -> None:
+        self._running[key] = event.wall_ns
+        self._last_start.value = event.wall_ns / _S
+
+    def _ended(self, event: OccurrenceMoved, key: _Key) -> None:
+        outcome = event.outcome or ""
+        self._outcomes[outcome].add()
+        self._open.discard(key)
+        if outcome == Outcome.SKIPPED:
+            self._skips[event.reason].add()
+        if outcome in _FAILURES:
+            self._failing.add()
+        if outcome == Outcome.SUCCESS:
+            self._failing.value = 0
+            self._last_success.value = event.wall_ns / _S
+        if self._running.pop(key, None) is not None:
+            self._last_completion.value = event.wall_ns / _S
+        trace_id = event.run_id if event.sampled else ""
+        if event.ran_ns is not None:
+            self._duration.observe(event.ran_ns / _S, trace_id, event.wall_ns)
+        if event.lateness is not None:
+            self._was_late(event.lateness, trace_id, event.wall_ns)
+
+    def _was_late(self, lateness: Lateness, trace_id: str, wall_ns: int) -> None:
+        self._last_lateness.value = lateness.total_ns / _S
+        self._lateness.observe(lateness.total_ns / _S, trace_id, wall_ns)
+        self._parts["timer"].observe(lateness.timer_ns / _S)
+        self._parts["pool"].observe(lateness.pool_ns / _S)
+        self._parts["lock"].observe(lateness.lock_ns / _S)
+        self._parts["start"].observe(lateness.start_ns / _S)
+
+
+def _seconds(ns: int | None) -> float | None:
+    return None if ns is None else ns / _S

@@ -1,0 +1,262 @@
+"""Project the core's events onto log lines, and name the run in every line that is written inside one.
+
+Identity is allowed here: run id, owner, fence, error text.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import trace
+
+from tickglass.sched.clock import instant_of
+from tickglass.sched.durations import US
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.events import (
+    ClaimOrphaned,
+    ClockStepped,
+    InstantsMissed,
+    JobRegistered,
+    LockMoved,
+    OccurrenceMoved,
+    SchedulerMoved,
+    SinkFailed,
+    StoreCalled,
+    TriggerFailed,
+)
+from tickglass.sched.lease import LockEvent
+from tickglass.sched.occurrence import OccurrenceEvent, Outcome
+from tickglass.sched.run import current_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.events import Event
+
+__all__ = ["ConsoleFormatter", "JsonFormatter", "LogSink", "RunFilter", "configure_logging"]
+
+_LOCK_LEVELS: Final = {
+    LockEvent.RENEWAL_FAILED.value: logging.WARNING,
+    LockEvent.EXPIRED.value: logging.WARNING,
+    LockEvent.LOST.value: logging.WARNING,
+    LockEvent.FAILED.value: logging.INFO,
+}
+_OUTCOME_LEVELS: Final = {
+    Outcome.SUCCESS.value: logging.INFO,
+    Outcome.CANCELLED.value: logging.INFO,
+    Outcome.SKIPPED.value: logging.INFO,
+    Outcome.ELSEWHERE.value: logging.DEBUG,
+}
+_EDGE_LEVELS: Final = {
+    OccurrenceEvent.STARTED.value: logging.INFO,
+    OccurrenceEvent.STOP_ASKED.value: logging.INFO,
+}
+
+
+class LogSink:
+    """An event sink for people: starts and ends at INFO, trouble at WARNING, the rest at DEBUG.
+
+    Args:
+        logger: where to; default: `tickglass.events`.
+    """
+
+    def __init__(self, logger: logging.Logger | None = None) -> None:
+        self._logger = logging.getLogger("tickglass.events") if logger is None else logger
+        self._tellers: dict[type[Event], Callable[[Any], None]] = {
+            LockMoved: self._lock_moved,
+            OccurrenceMoved: self._occurrence_moved,
+            SchedulerMoved: lambda e: self._say(logging.INFO, "scheduler %s", e.after, owner=e.owner),
+            JobRegistered: lambda e: self._say(
+                logging.INFO, "job %s registered: %s", e.job, e.trigger, job=e.job, resource=e.resource
+            ),
+            InstantsMissed: lambda e: self._say(
+                logging.WARNING,
+                "job %s missed %s%d due instants",
+                e.job,
+                "" if e.exact else "at least ",
+                e.count,
+                job=e.job,
+            ),
+            ClaimOrphaned: lambda e: self._say(
+                logging.WARNING,
+                "job %s: %s died before it settled its claim",
+                e.job,
+                e.claimant,
+                job=e.job,
+                run_id=e.run_id,
+            ),
+            TriggerFailed: lambda e: self._say(
+                logging.ERROR, "job %s: its trigger raised: %s", e.job, e.error, job=e.job
+            ),
+            ClockStepped: lambda e: self._say(logging.WARNING, "the wall clock was set by %+.3f s", e.step_ns / 1e9),
+            SinkFailed: lambda e: self._say(logging.DEBUG, "telemetry sink %s raised: %s", e.sink, e.error),
+            StoreCalled: self._store_called,
+        }
+
+    def record(self, event: Event) -> None:
+        """See `tickglass.sched.ports.EventSink`."""
+        tell = self._tellers.get(type(event))
+        if tell is not None:
+            tell(event)
+
+    def _lock_moved(self, event: LockMoved) -> None:
+        level = _LOCK_LEVELS.get(event.event, logging.DEBUG)
+        if self._logger.isEnabledFor(level):
+            why = f": {event.reason}" if event.reason else ""
+            other = f" ({event.other_owner})" if event.other_owner else ""
+            told = {"resource": event.resource, "fence": event.fence or None, "job": event.job or None}
+            self._say(
+                level, "lock %s %s%s%s", event.resource, event.event, why, other, run_id=event.run_id or None, **told
+            )
+
+    def _occurrence_moved(self, event: OccurrenceMoved) -> None:
+        if event.outcome is not None:
+            level = _OUTCOME_LEVELS.get(event.outcome, logging.WARNING)
+        else:
+            level = _EDGE_LEVELS.get(event.event, logging.DEBUG)
+        if not self._logger.isEnabledFor(level):
+            return
+        why = ": ".join(filter(None, (str(event.outcome or event.event), event.reason, event.error)))
+        self._say(
+            level,
+            "job %s due %s %s",
+            event.job,
+            instant_of(event.due_ns).isoformat(timespec="milliseconds"),
+            why,
+            job=event.job,
+            run_id=event.run_id,
+            fence=event.fence or None,
+            outcome=event.outcome,
+            lateness_s=event.lateness and event.lateness.total_ns / 1e9,
+            ran_s=None if event.ran_ns is None else event.ran_ns / 1e9,
+        )
+
+    def _store_called(self, event: StoreCalled) -> None:
+        if event.error:
+            self._say(logging.WARNING, "%s store: %s failed: %s", event.store, event.operation, event.error)
+
+    def _say(self, level: int, text: str, *facts: object, **told: object) -> None:
+        if self._logger.isEnabledFor(level):
+            extra = {name: fact for name, fact in told.items() if fact is not None}
+            if "run_id" in extra:
+                extra["trace_id"] = extra["run_id"]
+            self._logger.log(level, text, *facts, extra=extra)
+
+
+class RunFilter(logging.Filter):
+    """Adds run_id, trace_id, span_id, job, resource and fence to a record made inside a run; passes all."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filter`."""
+        found: dict[str, object] = {}
+        context = trace.get_current_span().get_span_context()
+        if context.is_valid:
+            found |= {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+        run = current_run()
+        if run is not None:
+            found = {"trace_id": run.run_id, **found, "run_id": run.run_id, "job": run.job}
+            found |= {"resource": run.resource, "fence": run.fence}
+        for name, value in found.items():
+            record.__dict__.setdefault(name, value)  # what the line itself says comes first
+        return True
+
+
+_STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+def _facts(record: logging.LogRecord) -> dict[str, object]:
+    """Return what was said beside the message, in the form in which JSON can say it."""
+    return {name: _plain(value) for name, value in record.__dict__.items() if name not in _STANDARD}
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return the message; one whose arguments do not fit it is shown with them beside, not lost."""
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        return f"{record.msg} {record.args!r}"
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    return str(value)
+
+
+def _instant(record: logging.LogRecord) -> str:
+    text = instant_of(round(record.created * 1e6) * US).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+class ConsoleFormatter(logging.Formatter):
+    """For people: time, level, logger, message, and the run's names at the end."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter`."""
+        facts = " ".join(f"{name}={value}" for name, value in _facts(record).items())
+        line = f"{_instant(record)} {record.levelname:<7} {record.name}: {_message(record)}"
+        trouble = _trouble(self, record)
+        return line + (f"  [{facts}]" if facts else "") + (f"\n{trouble}" if trouble else "")
+
+
+class JsonFormatter(logging.Formatter):
+    """For machines: one object on one line, valid whatever the message contains."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter`."""
+        told: dict[str, object] = {
+            "time": _instant(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _message(record),
+        }
+        trouble = _trouble(self, record)
+        if trouble:
+            told["exception"] = trouble
+        for name, value in _facts(record).items():
+            told.setdefault(name, value)
+        return json.dumps(told, allow_nan=False)  # ASCII only, so no line break of any alphabet is left in it
+
+
+def _trouble(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    """Return traceback and stack as text, "" if there are none."""
+    parts = [formatter.formatException(record.exc_info)] if record.exc_info else []
+    if record.stack_info:
+        parts.append(formatter.formatStack(record.stack_info))
+    return "\n".join(parts)
+
+
+class _OurHandler(logging.StreamHandler[Any]):
+    """Told apart from handlers of others, so that configuring twice does not double the lines."""
+
+
+def configure_logging(format: str = "console", level: str = "INFO") -> None:  # noqa: A002 - its name on the command line
+    """Send the log of the whole process to standard error, once, in this format.
+
+    Args:
+        format: "console" for people, "json" for machines.
+        level: of the root logger, as `logging` names it; any case.
+
+    Raises:
+        ConfigError: no such format or level; nothing changed.
+    """
+    formatters = {"console": ConsoleFormatter, "json": JsonFormatter}
+    if format not in formatters:
+        raise ConfigError("no such log format", given=repr(format), instead=tuple(formatters))
+    levels = logging.getLevelNamesMapping()
+    if level.upper() not in levels:
+        raise ConfigError("no such log level", given=repr(level), instead=("debug", "info", "warning", "error"))
+    handler = _OurHandler()
+    handler.addFilter(RunFilter())
+    handler.setFormatter(formatters[format]())
+    root = logging.getLogger()
+    for present in list(root.handlers):
+        if isinstance(present, _OurHandler):
+            root.removeHandler(present)
+    root.addHandler(handler)
+    root.setLevel(levels[level.upper()])

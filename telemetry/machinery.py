@@ -1,0 +1,144 @@
+"""Project what belongs to no job: pools, the timeline, the clock, telemetry itself.
+
+No I/O, no clock reads, but for the pauses of the garbage collector.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Final
+
+from tickglass.telemetry import catalogue
+from tickglass.telemetry.group import Group, family
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prometheus_client.metrics_core import Metric as Family
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.events import ClockStepped, PoolMoved, SchedulerMoved, SkewMeasured, TimelineTurned
+    from tickglass.telemetry.group import Cell
+
+__all__ = ["GcPauses", "PoolGroup", "SchedulerGroup"]
+
+_S: Final = 1e9
+
+
+class PoolGroup(Group):
+    """One pool of workers."""
+
+    def __init__(self, pool: str) -> None:
+        super().__init__()
+        self._slots = self.gauge(catalogue.POOL_SLOTS, pool)
+        self._in_use = self.gauge(catalogue.POOL_IN_USE, pool)
+        self._queue = self.gauge(catalogue.POOL_QUEUE, pool)
+        self._wait = self.histogram(catalogue.POOL_WAIT, pool)
+
+    def moved(self, event: PoolMoved) -> None:
+        """Take over how full it is."""
+        with self.lock:
+            self._slots.value = event.slots
+            self._in_use.value = event.in_use
+            self._queue.value = event.waiting
+            if event.waited_ns is not None:
+                self._wait.observe(event.waited_ns / _S)
+
+
+class SchedulerGroup(Group):
+    """The scheduler's own loop, its clock, and what became of its telemetry."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__()
+        self._tick_duration = self.histogram(catalogue.TICK_DURATION)
+        self._tick_lag = self.histogram(catalogue.TICK_LAG)
+        self._steps = self.counters(catalogue.CLOCK_STEPS)
+        self._offset = self.gauge(catalogue.CLOCK_OFFSET)
+        self._offset_error = self.gauge(catalogue.CLOCK_ERROR)
+        self._states = self.counters(catalogue.SCHEDULER_STATE)  # one of them is 1
+        self._dropped = {
+            signal: self.counters(catalogue.DROPPED, signal) for signal in catalogue.DROPPED.labels[0].values
+        }
+        self.overflows = self.counters(catalogue.LABEL_OVERFLOW)
+        self.gauge(catalogue.BUILD_INFO, version, start=1)
+
+    def turned(self, event: TimelineTurned) -> None:
+        """Count one turn of the timeline."""
+        with self.lock:
+            self._tick_duration.observe(event.duration_ns / _S)
+            self._tick_lag.observe(event.lag_ns / _S)
+
+    def stepped(self, event: ClockStepped) -> None:
+        """Count one jump of the wall clock."""
+        with self.lock:
+            self._steps["forward" if event.step_ns > 0 else "back"].add()
+
+    def measured(self, event: SkewMeasured) -> None:
+        """Take over how far our clock is from the store's."""
+        with self.lock:
+            self._offset.value = event.skew_ns / _S
+            self._offset_error.value = event.bound_ns / _S
+
+    def moved(self, event: SchedulerMoved) -> None:
+        """Enter a state."""
+        with self.lock:
+            self._states[event.before].value = 0
+            self._states[event.after].value = 1
+
+    def sink(self, name: str) -> Cell:
+        """Return a new counter of a sink's failures."""
+        with self.lock:
+            return self.counter(catalogue.SINK_FAILURES, name)
+
+    def sink_failed(self, failures: Cell) -> None:
+        """Count one failure of a sink."""
+        with self.lock:
+            failures.add()
+
+    def dropped(self, signal: str, reason: str, count: int) -> None:
+        """Count telemetry that could not be delivered."""
+        with self.lock:
+            self._dropped[signal][reason].add(count)
+
+
+class GcPauses:
+    """How long the garbage collector stopped the interpreter; a collector of its own.
+
+    Takes no lock: a collection may begin anywhere, also inside a scrape. Only
+    one runs at a time, so nobody else writes meanwhile.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._group = Group()
+        self._pauses = {
+            generation: self._group.histogram(catalogue.GC_PAUSE, generation)
+            for generation in catalogue.GC_PAUSE.labels[0].values
+        }
+        self._began_ns: int | None = None
+
+    def install(self) -> None:
+        """Begin to watch; until `remove`."""
+        gc.callbacks.append(self._called)
+
+    def remove(self) -> None:
+        """Stop watching."""
+        gc.callbacks.remove(self._called)
+
+    def describe(self) -> Iterable[Family]:
+        """Name the family, so that a second such collector in one registry is refused."""
+        return [family(catalogue.GC_PAUSE)]
+
+    def collect(self) -> Iterable[Family]:
+        """Return the histograms, by generation."""
+        page = {catalogue.GC_PAUSE.name: family(catalogue.GC_PAUSE)}
+        self._group.collect(page, self._clock.reading())
+        return page.values()
+
+    def _called(self, phase: str, info: dict[str, int]) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if phase == "start":
+            self._began_ns = now_ns
+        elif self._began_ns is not None:
+            self._pauses[str(info["generation"])].observe((now_ns - self._began_ns) / _S)
+            self._began_ns = None

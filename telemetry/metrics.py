@@ -1,0 +1,139 @@
+"""Project the core's events onto the metrics of the catalogue, for Prometheus to read.
+
+Takes bounded fields only. On the hot path: no look-up by label, no text, a few
+additions under the lock of one job or resource. Measured: docs/telemetry.md.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.process_collector import ProcessCollector
+
+from tickglass.sched.events import (
+    ClaimOrphaned,
+    ClockStepped,
+    InstantsMissed,
+    JobRegistered,
+    LockMoved,
+    OccurrenceMoved,
+    PoolMoved,
+    SchedulerMoved,
+    SinkFailed,
+    SkewMeasured,
+    StoreCalled,
+    TimelineTurned,
+    TriggerFailed,
+)
+from tickglass.telemetry import catalogue
+from tickglass.telemetry.group import Named, family
+from tickglass.telemetry.jobs import JobGroup
+from tickglass.telemetry.locks import LockGroup, StoreGroup
+from tickglass.telemetry.machinery import PoolGroup, SchedulerGroup
+from tickglass.telemetry.metric import Declared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prometheus_client.metrics_core import Metric as Family
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.events import Event
+    from tickglass.telemetry.group import Cell, Group
+
+G = TypeVar("G")
+
+__all__ = ["NAMES_MOST", "SINK_METRICS", "MetricSink"]
+
+NAMES_MOST: Final = 1_000  # per label; a job has 106 series and a resource 85, so this is 190,000 at the most
+
+# What the sink itself shows; the pauses of the garbage collector are the exporter's.
+SINK_METRICS: Final = tuple(metric for metric in catalogue.metrics() if metric is not catalogue.GC_PAUSE)
+
+
+class MetricSink:
+    """An event sink, and the collector that Prometheus asks.
+
+    Args:
+        clock: for the ages that are computed when scraped.
+        registry: where to register; default: a new one, with the process's own
+            CPU and memory beside.
+        names_most: how many job names, resources and so on get series of their
+            own; those after them share `__other__`, which is counted.
+    """
+
+    def __init__(
+        self, clock: Clock, registry: CollectorRegistry | None = None, *, names_most: int = NAMES_MOST
+    ) -> None:
+        self._clock = clock
+        self._scheduler = SchedulerGroup(version("tickglass"))
+
+        def named(label: Declared, make: Callable[[str], G]) -> Named[G]:
+            return Named(make, names_most, self._scheduler.overflows[label.value])
+
+        owners, services = named(Declared.OWNER, str), named(Declared.SERVICE, str)
+        self._jobs = named(Declared.JOB_NAME, JobGroup)
+        self._locks = named(Declared.RESOURCE, lambda name: LockGroup(name, owners, services))
+        self._pools = named(Declared.POOL, PoolGroup)
+        self._stores = named(Declared.STORE, StoreGroup)
+        self._sinks: Named[Cell] = named(Declared.SINK, self._scheduler.sink)
+        self._takers: dict[type[Event], Callable[[Any], None]] = {
+            LockMoved: lambda event: self._locks[event.resource].moved(event),
+            OccurrenceMoved: lambda event: self._jobs[event.job].moved(event),
+            InstantsMissed: lambda event: self._jobs[event.job].missed(event),
+            JobRegistered: self._register,
+            ClaimOrphaned: lambda event: self._jobs[event.job].orphan_found(),
+            TriggerFailed: lambda event: self._jobs[event.job].trigger_failed(),
+            PoolMoved: lambda event: self._pools[event.pool].moved(event),
+            StoreCalled: lambda event: self._stores[event.store].called(event),
+            TimelineTurned: self._scheduler.turned,
+            ClockStepped: self._scheduler.stepped,
+            SkewMeasured: self._scheduler.measured,
+            SchedulerMoved: self._scheduler.moved,
+            SinkFailed: lambda event: self._scheduler.sink_failed(self._sinks[event.sink]),
+        }
+        if registry is None:
+            registry = CollectorRegistry()
+            ProcessCollector(registry=registry)
+        self.registry = registry
+        registry.register(self)
+
+    def record(self, event: Event) -> None:
+        """See `tickglass.sched.ports.EventSink`."""
+        take = self._takers.get(type(event))
+        if take is not None:
+            take(event)
+
+    def expect(self, *, stores: Iterable[str] = (), pools: Iterable[str] = (), sinks: Iterable[str] = ()) -> None:
+        """Show these at zero from now on: a series born at 1 never fires `increase()`.
+
+        Jobs and their resources need no such call: their registration does it.
+        """
+        for names, groups in ((stores, self._stores), (pools, self._pools), (sinks, self._sinks)):
+            for name in names:
+                groups[name]
+
+    def dropped(self, signal: str, reason: str, count: int) -> None:
+        """Count telemetry that could not be delivered; see `build_tracer_provider`."""
+        self._scheduler.dropped(signal, reason, count)
+
+    def describe(self) -> Iterable[Family]:
+        """Name all families, so that a clash is found when registering."""
+        return [family(metric) for metric in SINK_METRICS]
+
+    def collect(self) -> Iterable[Family]:
+        """Return all families with their samples; each group's were true at one instant."""
+        page = {metric.name: family(metric) for metric in SINK_METRICS}
+        now = self._clock.reading()
+        groups: list[Group] = [self._scheduler]
+        for named in (self._jobs, self._locks, self._pools, self._stores):
+            groups += named.values()
+        for group in groups:
+            group.collect(page, now)
+        return page.values()
+
+    def _register(self, event: JobRegistered) -> None:
+        self._jobs[event.job].declared(event)
+        self._locks[event.resource].declared(event)

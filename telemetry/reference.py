@@ -1,0 +1,86 @@
+"""Write docs/metrics.md from the catalogue: `python -m tickglass.telemetry.reference docs/metrics.md`.
+
+The same catalogue gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client.utils import floatToGoString
+
+from tickglass.telemetry.catalogue import metrics
+from tickglass.telemetry.metric import Declared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tickglass.telemetry.metric import Label, Metric
+
+__all__ = ["reference"]
+
+_HEAD: Final = """\
+# Metrics
+
+<!-- Generated from telemetry/catalogue.py by `python -m tickglass.telemetry.reference docs/metrics.md`. -->
+
+Every metric that Tickglass exports, as declared in `telemetry/catalogue.py`. All times are in seconds; timestamps are
+seconds since the Unix epoch. Every counter starts at 0 when its job, lock, pool or store is first known, so
+`increase()` sees its first count. A gauge that is absent is absent on purpose: its entry says when.
+
+Labels whose values people declare (`job_name`, `resource`, `owner`, `service`, `pool`, `backend`, `sink`) show 1,000
+values each; those after them share `__other__`, and `tickglass_label_overflow_total` counts how often. The values of
+all other labels are listed here.
+
+Beside these, the process's own `process_cpu_seconds_total`, `process_resident_memory_bytes` and so on are exported
+as prometheus_client names them.
+"""
+
+_SECTIONS: Final = (
+    ("distributed_lock_", "Locks and the store"),
+    ("tickglass_job_", "Jobs"),
+    ("tickglass_", "The scheduler and its telemetry"),
+)
+
+
+def reference() -> str:
+    """Return the page."""
+    left = list(metrics())
+    parts = [_HEAD]
+    for prefix, title in _SECTIONS:
+        here = [metric for metric in left if metric.name.startswith(prefix)]
+        left = [metric for metric in left if metric not in here]
+        parts.append(f"\n## {title}\n")
+        parts += [line for metric in here for line in _entry(metric)]
+    return "".join(parts)
+
+
+def _entry(metric: Metric) -> Iterator[str]:
+    yield f"\n### `{metric.name}`\n\n"
+    yield f"{metric.kind.capitalize()}. {metric.help}\n"
+    if metric.labels:
+        yield "\n"
+        yield from (f"- `{label.name}`: {_values(label)}\n" for label in metric.labels)
+    if metric.buckets:
+        bounds = ", ".join(map(floatToGoString, metric.buckets))
+        yield f"\nBuckets: {bounds}.{' Exemplar: `trace_id`.' if metric.exemplar else ''}\n"
+
+
+def _values(label: Label) -> str:
+    if isinstance(label.domain, Declared):
+        return "as declared"
+    return ", ".join(f"`{value}`" for value in label.values)
+
+
+def main(arguments: list[str]) -> None:
+    """Write the page to the path given, or to standard output."""
+    if arguments:
+        Path(arguments[0]).write_text(reference(), encoding="utf-8")
+    else:
+        sys.stdout.write(reference())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,375 @@
+"""Project the core's events onto spans: one trace per run, one span event per edge of its lock.
+
+Identity is allowed here: owner, run id, fence. Runs that are not sampled cost a
+look-up per event.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+
+from tickglass.sched.clock import instant_of
+from tickglass.sched.events import LockMoved, OccurrenceMoved
+from tickglass.sched.lease import LockEvent, LockState
+from tickglass.sched.occurrence import OccurrenceEvent, Outcome
+from tickglass.telemetry.locks import renewed_late
+from tickglass.telemetry.tracing import RunIds, build_tracer_provider, root_of, within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.util.types import AttributeValue
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.events import Event, Lateness
+    from tickglass.sched.ports import TracedRun
+    from tickglass.telemetry.tracing import OnDrop
+
+__all__ = ["SpanSink"]
+
+RUNS_MOST: Final = 10_000  # open at once; beyond, the oldest is closed as it is
+EARLY_MOST: Final = 1_000  # occurrences whose lock moved and that have no span yet
+LINGER_NS: Final = 5_000_000_000  # how long an ended run waits for the end of its lock
+
+_SCOPE: Final = "tickglass"
+_CRON: Final = re.compile(r'cron\("([^"]*)"')
+_EXCEPTION: Final = re.compile(r"[A-Za-z_][\w.]*(?=:|$)")
+_BAD: Final = frozenset({Outcome.FAILURE, Outcome.TIMEOUT, Outcome.LOST, Outcome.ORPHANED})
+_NEVER_RAN: Final = frozenset({Outcome.SKIPPED, Outcome.MISSED})
+
+_Attributes = dict[str, "AttributeValue"]
+
+
+@dataclass(slots=True)
+class _OpenRun:
+    """A run whose root span is open."""
+
+    span: Span
+    lock_open: bool = False
+    ended_ns: int | None = None  # monotonic
+    last_wall_ns: int = 0
+
+
+class SpanSink:
+    """An event sink and the tracer of runs.
+
+    The root span of a run begins when its claim was answered, with the run id
+    as its trace id, and ends when both the run and its lock have ended.
+
+    Args:
+        provider: OpenTelemetry's, of your own; it is flushed by `close` and not
+            shut down. None: trace nothing.
+        clock: for the wall clock, should a span have to be closed without an event.
+    """
+
+    def __init__(self, provider: TracerProvider | None, clock: Clock) -> None:
+        self._clock = clock
+        self._tracer: trace.Tracer = trace.NoOpTracer()
+        self._tracing = provider is not None
+        self._finish: Callable[[], object] = lambda: None
+        if provider is not None:
+            self._tracer = provider.get_tracer(_SCOPE)
+            self._ids = _ids_of(self._tracer, provider)
+            self._finish = provider.force_flush
+        self._lock = threading.RLock()
+        self._runs: OrderedDict[str, _OpenRun] = OrderedDict()
+        self._early: OrderedDict[str, list[LockMoved]] = OrderedDict()  # moves before the span could begin
+        self._lingering: OrderedDict[str, int] = OrderedDict()  # run id, since when
+
+    @classmethod
+    def from_environment(cls, *, service: str, owner: str, clock: Clock, on_drop: OnDrop = lambda *_: None) -> SpanSink:
+        """Build one that sends where OTEL_* says, and traces nothing where that names nothing.
+
+        See `build_tracer_provider`; the provider is shut down by `close`.
+
+        Raises:
+            ConfigError: the environment asks for what is not spoken here.
+        """
+        provider = build_tracer_provider(service, owner, on_drop=on_drop)
+        sink = cls(provider, clock)
+        if provider is not None:
+            sink._finish = provider.shutdown
+        return sink
+
+    # --- RunTracer ---
+
+    def begin(self, run: TracedRun) -> bool:
+        """See `tickglass.sched.ports.RunTracer`."""
+        if not self._tracing:
+            return False
+        links = [Link(root_of(run.previous_run_id))] if run.previous_run_id else None
+        with self._ids.of(run.run_id):
+            span = self._tracer.start_span(
+                f"run {run.job}",
+                context=Context(),  # a root, whatever is current
+                kind=SpanKind.SERVER,  # as OpenTelemetry has it for timers
+                attributes=_begun(run),
+                links=links,
+                start_time=run.began_wall_ns,
+            )
+        sampled = span.is_recording() and span.get_span_context().trace_flags.sampled
+        with self._lock:
+            early = self._early.pop(run.run_id, ())
+            self._runs[run.run_id] = _OpenRun(span, last_wall_ns=run.began_wall_ns)
+            if len(self._runs) > RUNS_MOST:
+                self._close(next(iter(self._runs)))
+        for move in early if sampled else ():
+            _add_lock_event(span, move)
+        return sampled
+
+    @contextmanager
+    def activate(self, run_id: str) -> Iterator[None]:
+        """See `tickglass.sched.ports.RunTracer`."""
+        run = self._runs.get(run_id)
+        if run is None:
+            yield
+            return
+        with trace.use_span(run.span, record_exception=False, set_status_on_exception=False):
+            yield
+
+    # --- EventSink ---
+
+    def record(self, event: Event) -> None:
+        """See `tickglass.sched.ports.EventSink`."""
+        if not self._tracing:
+            return
+        if isinstance(event, LockMoved):
+            if event.run_id:
+                self._run_lock_moved(event)
+            else:
+                self._hand_lock_moved(event)
+        elif isinstance(event, OccurrenceMoved):
+            self._occurrence_moved(event)
+
+    def close(self, deadline_s: float = 2.0) -> bool:
+        """End the open spans and send them on; return whether that was done in time."""
+        with self._lock:
+            for run_id in list(self._runs):
+                self._close(run_id)
+            self._early.clear()
+        return within(deadline_s, self._finish)
+
+    @property
+    def open_runs(self) -> int:
+        """How many runs have state here."""
+        return len(self._runs) + len(self._early)
+
+    # --- locks ---
+
+    def _run_lock_moved(self, event: LockMoved) -> None:
+        run = self._runs.get(event.run_id)
+        if run is None:
+            self._keep_early(event)
+            return
+        run.lock_open = event.after != LockState.IDLE
+        run.last_wall_ns = event.wall_ns
+        if run.span.is_recording():
+            _add_lock_event(run.span, event)
+            self._add_lock_span(run.span, event)
+        if not run.lock_open and run.ended_ns is not None:
+            with self._lock:
+                self._close(event.run_id)
+
+    def _hand_lock_moved(self, event: LockMoved) -> None:
+        span = trace.get_current_span()
+        if span.is_recording():
+            _add_lock_event(span, event)
+            self._add_lock_span(span, event)
+
+    def _keep_early(self, event: LockMoved) -> None:
+        with self._lock:
+            early = self._early.get(event.run_id)
+            if early is None:
+                if event.event != LockEvent.REQUESTED:
+                    return  # the run is over
+                early = self._early[event.run_id] = []
+                if len(self._early) > EARLY_MOST:
+                    self._early.popitem(last=False)
+            early.append(event)
+
+    def _add_lock_span(self, parent: Span, event: LockMoved) -> None:
+        """Make a span where one tells more than an event: what took time, what went wrong."""
+        attributes = _lock_attributes(event)
+        if event.event == LockEvent.GRANTED:
+            name, start_ns = f"lock acquire {event.resource}", event.wall_ns - event.stayed_ns
+            attributes["tickglass.lock.outcome"] = "acquired"
+            attributes["tickglass.lock.wait_s"] = event.stayed_ns / 1e9
+        elif event.event == LockEvent.RENEWAL_FAILED or (event.event == LockEvent.RENEWED and renewed_late(event)):
+            name, start_ns = f"lock renew {event.resource}", event.wall_ns
+        else:
+            return
+        context = trace.set_span_in_context(parent, Context())
+        span = self._tracer.start_span(
+            name, context=context, kind=SpanKind.CLIENT, attributes=attributes, start_time=start_ns
+        )
+        if event.event == LockEvent.RENEWAL_FAILED:
+            span.set_attribute("error.type", event.reason or "error")
+            span.set_status(Status(StatusCode.ERROR))
+        span.end(event.wall_ns)
+
+    # --- occurrences ---
+
+    def _occurrence_moved(self, event: OccurrenceMoved) -> None:
+        if event.event not in _TOLD:
+            return
+        run = self._runs.get(event.run_id)
+        if run is None:
+            if event.event == OccurrenceEvent.ENDED:
+                self._never_ran(event)
+            return
+        run.last_wall_ns = event.wall_ns
+        if run.span.is_recording():
+            _add_occurrence_event(run.span, event)
+        if event.event == OccurrenceEvent.ENDED:
+            with self._lock:
+                run.ended_ns = event.at_ns
+                if run.lock_open:
+                    self._lingering[event.run_id] = event.at_ns
+                else:
+                    self._close(event.run_id)
+                self._close_lingering(event.at_ns)
+
+    def _never_ran(self, event: OccurrenceMoved) -> None:
+        with self._lock:
+            early = self._early.pop(event.run_id, ())
+        if event.outcome not in _NEVER_RAN:
+            return
+        with self._ids.of(event.run_id):
+            span = self._tracer.start_span(
+                f"skip {event.job}",
+                context=Context(),
+                attributes={
+                    "tickglass.job.name": event.job,
+                    "tickglass.run.id": event.run_id,
+                    "tickglass.scheduled_time": instant_of(event.due_ns).isoformat(),
+                    "tickglass.owner": event.owner,
+                    "tickglass.outcome": event.outcome or "",
+                    "tickglass.reason": event.reason,
+                },
+                start_time=event.wall_ns,
+            )
+        for move in early:
+            _add_lock_event(span, move)
+        span.end(event.wall_ns)
+
+    # --- ends; under the lock ---
+
+    def _close_lingering(self, now_ns: int) -> None:
+        while self._lingering:
+            run_id, since_ns = next(iter(self._lingering.items()))
+            if now_ns - since_ns < LINGER_NS:
+                return
+            self._close(run_id)
+
+    def _close(self, run_id: str) -> None:
+        self._lingering.pop(run_id, None)
+        run = self._runs.pop(run_id, None)
+        if run is not None:
+            run.span.end(run.last_wall_ns if run.ended_ns is not None else self._clock.wall_ns())
+
+
+_TOLD: Final = frozenset(
+    event.value for event in (OccurrenceEvent.STARTED, OccurrenceEvent.STOP_ASKED, OccurrenceEvent.ENDED)
+)
+
+
+def _ids_of(tracer: trace.Tracer, provider: TracerProvider) -> RunIds:
+    """Give the tracer of our scope run ids; other tracers of the same provider keep their own."""
+    present = getattr(tracer, "id_generator", None)
+    ids = present if isinstance(present, RunIds) else RunIds(provider.id_generator)
+    tracer.id_generator = ids  # type: ignore[attr-defined] # the SDK's tracer has it, the API's has not
+    return ids
+
+
+def _begun(run: TracedRun) -> _Attributes:
+    """Return what a sampler may decide by: it sees only what a span begins with."""
+    due = instant_of(run.due_ns).isoformat()
+    attributes: _Attributes = {
+        "faas.trigger": "timer",
+        "faas.time": due,
+        "faas.invocation_id": run.run_id,
+        "tickglass.job.name": run.job,
+        "tickglass.run.id": run.run_id,
+        "tickglass.scheduled_time": due,
+        "tickglass.attempt": run.attempt,
+        "tickglass.lock.resource": run.resource,
+        "tickglass.lock.fencing_token": run.fence,
+        "tickglass.owner": run.owner,
+    }
+    expression = _CRON.match(run.trigger)
+    if expression is not None:
+        attributes["faas.cron"] = expression[1]
+    return attributes
+
+
+def _lock_attributes(event: LockMoved) -> _Attributes:
+    """Return which lock it is, and what `_lock_facts` returns."""
+    attributes: _Attributes = {"tickglass.lock.resource": event.resource, "tickglass.owner": event.owner}
+    if event.fence:
+        attributes["tickglass.lock.fencing_token"] = event.fence
+    return attributes | _lock_facts(event)
+
+
+def _lock_facts(event: LockMoved) -> _Attributes:
+    """Return what is particular to one move."""
+    attributes: _Attributes = {}
+    if event.reason:
+        attributes["tickglass.lock.reason"] = str(event.reason)
+    if event.margin_ns is not None:
+        attributes["tickglass.lock.margin_s"] = event.margin_ns / 1e9
+    if event.other_owner:
+        attributes["tickglass.lock.other_owner"] = event.other_owner
+    return attributes
+
+
+def _add_lock_event(span: Span, event: LockMoved) -> None:
+    lost = event.event in (LockEvent.EXPIRED, LockEvent.LOST)
+    # A run's span says itself which lock it has; attributes are most of an event's cost.
+    attributes = _lock_facts(event) if event.run_id else _lock_attributes(event)
+    if lost:
+        attributes["tickglass.lock.event"] = str(event.event)
+    span.add_event("lease_lost" if lost else f"lock {event.event}", attributes or None, event.wall_ns)
+
+
+def _add_occurrence_event(span: Span, event: OccurrenceMoved) -> None:
+    if event.event == OccurrenceEvent.ENDED:
+        _set_outcome(span, event)
+        return
+    span.add_event(str(event.event), {"tickglass.reason": event.reason} if event.reason else None, event.wall_ns)
+
+
+def _set_outcome(span: Span, event: OccurrenceMoved) -> None:
+    outcome = event.outcome or ""
+    attributes: _Attributes = {"tickglass.outcome": str(outcome)}
+    if event.reason:
+        attributes["tickglass.reason"] = event.reason
+    if event.lateness is not None:
+        attributes |= _lateness_attributes(event.lateness)
+    span.set_attributes(attributes)
+    if outcome not in _BAD:
+        return
+    exception = _EXCEPTION.match(event.error) if outcome == Outcome.FAILURE else None
+    span.set_attribute("error.type", exception[0] if exception is not None else str(outcome))
+    span.set_status(Status(StatusCode.ERROR, event.error or event.reason or str(outcome)))
+    if event.error:
+        span.add_event("exception", {"exception.message": event.error}, event.wall_ns)
+
+
+def _lateness_attributes(lateness: Lateness) -> _Attributes:
+    return {
+        "tickglass.lateness_s": lateness.total_ns / 1e9,
+        "tickglass.lateness.timer_s": lateness.timer_ns / 1e9,
+        "tickglass.lateness.pool_s": lateness.pool_ns / 1e9,
+        "tickglass.lateness.lock_s": lateness.lock_ns / 1e9,
+        "tickglass.lateness.start_s": lateness.start_ns / 1e9,
+    }

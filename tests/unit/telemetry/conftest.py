@@ -1,0 +1,17 @@
+"""A stage for the real state machines: see tests/stage.py."""
+
+from __future__ import annotations
+
+import pytest
+from stage import Stage
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+def small_stage() -> Stage:
+    """At most three names per label."""
+    return Stage(names_most=3)

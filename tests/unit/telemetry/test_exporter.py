@@ -1,0 +1,193 @@
+"""The HTTP server: what it answers, what it refuses, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import http.client
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from stage import Stage
+
+from tickglass.sched.errors import ConfigError
+from tickglass.telemetry import MetricsServer, parse_listen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+
+
+@pytest.fixture
+def reasons() -> list[str]:
+    """Why the process is not ready."""
+    return []
+
+
+@pytest.fixture
+def server(stage: Stage, reasons: list[str]) -> Iterator[MetricsServer]:
+    server = MetricsServer("127.0.0.1:0", stage.metrics.registry, lambda: reasons)
+    server.start()
+    yield server
+    server.stop()
+
+
+class Answer:
+    def __init__(self, port: int, path: str, method: str = "GET", host: str = "127.0.0.1", **headers: str) -> None:
+        connection = http.client.HTTPConnection(host, port, timeout=10)
+        connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        self.status, self.headers, self.body = answer.status, answer.headers, answer.read()
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("listen", "parsed"),
+    [
+        (":9464", ("", 9464)),
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("localhost:9464", ("localhost", 9464)),
+        ("[::1]:9464", ("::1", 9464)),
+        ("[::]:65535", ("::", 65535)),
+    ],
+)
+def test_an_address_is_a_host_and_a_port(listen: str, parsed: tuple[str, int]) -> None:
+    assert parse_listen(listen) == parsed
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        "",
+        "9464",
+        "localhost",
+        ":",
+        "::1:9464",
+        "[::1]",
+        "127.0.0.1:http",
+        ":65536",
+        ":-1",
+        "http://x:1",
+        "[]:1",
+        "a b:1 ",
+    ],
+)
+def test_anything_else_is_refused_with_right_spellings(listen: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_listen(listen)
+    assert '":9464"' in str(refused.value)
+
+
+def test_metrics_are_text_or_openmetrics_as_asked_for(stage: Stage, server: MetricsServer) -> None:
+    stage.register("nightly")
+    plain = Answer(server.port, "/metrics")
+    assert (plain.status, plain.headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert b'tickglass_job_due_total{job_name="nightly"} 0.0' in plain.body
+    fancy = Answer(server.port, "/metrics?x=1", Accept=OPENMETRICS)
+    assert fancy.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert fancy.body.endswith(b"# EOF\n")
+
+
+def test_metrics_are_packed_where_the_client_can_unpack(server: MetricsServer) -> None:
+    packed = Answer(server.port, "/metrics", Accept_Encoding="gzip")
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert b"# HELP distributed_lock_held_seconds" in gzip.decompress(packed.body)
+
+
+def test_pauses_of_the_garbage_collector_are_seen_while_serving(stage: Stage, server: MetricsServer) -> None:
+    gc.collect()
+    pauses = [line for line in Answer(server.port, "/metrics").body.decode().splitlines() if "gc_pause" in line]
+    assert 'tickglass_gc_pause_seconds_count{generation="2"} 0.0' not in pauses
+    server.stop()
+    assert "tickglass_gc_pause_seconds" not in stage.text()
+
+
+def test_readiness_tells_why_not(server: MetricsServer, reasons: list[str]) -> None:
+    ready = Answer(server.port, "/readyz")
+    assert (ready.status, ready.body) == (200, b"ready\n")
+    reasons += ["the store has not answered for 12 s", "the timeline has stalled"]
+    unready = Answer(server.port, "/readyz")
+    assert (unready.status, unready.body.decode().splitlines()) == (503, reasons)
+    assert Answer(server.port, "/healthz").status == 200
+
+
+def test_a_health_check_that_raises_is_an_error_not_a_silence(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> list[str]:
+        raise ValueError("no idea")
+
+    server = MetricsServer("127.0.0.1:0", stage.metrics.registry, broken)
+    server.start()
+    try:
+        assert Answer(server.port, "/readyz").status == 500
+        assert "no idea" in caplog.text
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/", "/nowhere"])
+def test_head_answers_as_get_without_a_body(server: MetricsServer, path: str) -> None:
+    head, get = Answer(server.port, path, "HEAD"), Answer(server.port, path)
+    assert (head.status, head.body) == (get.status, b"")
+    assert head.headers["Content-Type"] == get.headers["Content-Type"]
+    assert get.status == (404 if path == "/nowhere" else 200)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "BREW"])
+def test_other_methods_are_refused(server: MetricsServer, method: str) -> None:
+    answer = Answer(server.port, "/metrics", method)
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_a_client_that_says_nothing_holds_nobody_up(server: MetricsServer) -> None:
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+    try:
+        assert Answer(server.port, "/healthz").status == 200
+    finally:
+        for connection in silent:
+            connection.close()
+
+
+def test_a_port_in_use_is_refused_by_name(stage: Stage, server: MetricsServer) -> None:
+    listen = f"127.0.0.1:{server.port}"
+    second = MetricsServer(listen, Stage().metrics.registry, list)
+    with pytest.raises(ConfigError, match=listen):
+        second.start()
+    second.stop()
+    with pytest.raises(ConfigError, match=r"no\.such\.host\.invalid"):
+        MetricsServer("no.such.host.invalid:1", stage.metrics.registry, list).start()
+
+
+def test_one_registry_is_served_once(stage: Stage, server: MetricsServer) -> None:
+    with pytest.raises(ValueError, match="Duplicated"):
+        MetricsServer("127.0.0.1:0", stage.metrics.registry, list).start()
+    assert Answer(server.port, "/healthz").status == 200
+
+
+def test_without_a_host_it_listens_on_all_interfaces(stage: Stage, free_port: int) -> None:
+    server = MetricsServer(f":{free_port}", stage.metrics.registry, list)
+    server.start()
+    try:
+        assert Answer(free_port, "/healthz").status == 200
+        if socket.has_dualstack_ipv6():
+            assert Answer(free_port, "/healthz", host="::1").status == 200
+    finally:
+        server.stop()
+
+
+def test_nothing_is_left_after_stop_and_it_can_start_again(stage: Stage) -> None:
+    threads, callbacks = threading.active_count(), len(gc.callbacks)
+    server = MetricsServer("127.0.0.1:0", stage.metrics.registry, list)
+    assert (server.port, threading.active_count()) == (0, threads)
+    for _ in range(2):
+        server.start()
+        port = server.port
+        assert Answer(port, "/healthz").status == 200
+        server.stop()
+        server.stop()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+    assert len(gc.callbacks) == callbacks
+    assert [thread.name for thread in threading.enumerate() if thread.name == "tickglass-metrics"] == []

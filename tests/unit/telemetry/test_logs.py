@@ -1,0 +1,219 @@
+"""Log lines: what is said of each event, and the run's names in every line written inside one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.sdk.trace import TracerProvider
+from stage import MS, SECOND, Stage
+
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.events import ClockStepped, InstantsMissed, StoreCalled
+from tickglass.sched.lease import LockEvent, LockReason
+from tickglass.sched.occurrence import Outcome
+from tickglass.sched.run import Run
+from tickglass.telemetry import LogSink, configure_logging
+from tickglass.telemetry.logs import ConsoleFormatter, JsonFormatter, RunFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Lines(logging.Handler):
+    """Keeps what a formatter makes of each record."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self.addFilter(RunFilter())
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def logger() -> logging.Logger:
+    logger = logging.Logger("app")  # noqa: LOG001 - in no tree: nothing else hears it
+    logger.setLevel(logging.DEBUG)
+    return logger
+
+
+@pytest.fixture
+def json_lines(logger: logging.Logger) -> list[str]:
+    handler = Lines(JsonFormatter())
+    logger.addHandler(handler)
+    return handler.lines
+
+
+@pytest.fixture
+def untouched_root() -> Iterator[logging.Logger]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield root
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def run_of(stage: Stage, run_id: str) -> Run:
+    lock = stage.lock("ledger", run_id=run_id)
+    stage.hold(lock)
+    lock.job = "nightly"
+    return Run(lock, due_ns=0, attempt=1, clock=stage.clock)
+
+
+def test_a_line_written_inside_a_run_names_it(stage: Stage, logger: logging.Logger, json_lines: list[str]) -> None:
+    run = run_of(stage, "ab" * 16)
+    provider = TracerProvider(shutdown_on_exit=False)
+    with run._current(), provider.get_tracer("app").start_as_current_span("query") as span:
+        logger.info("paid %s", 12)
+    said = json.loads(json_lines[0])
+    context = span.get_span_context()
+    assert said.pop("time").endswith("Z")
+    assert said == {
+        "level": "info",
+        "logger": "app",
+        "message": "paid 12",
+        "trace_id": f"{context.trace_id:032x}",
+        "span_id": f"{context.span_id:016x}",
+        "run_id": "ab" * 16,
+        "job": "nightly",
+        "resource": "ledger",
+        "fence": 1,
+    }
+
+
+def test_a_line_without_a_span_has_the_run_id_as_its_trace_id(
+    stage: Stage, logger: logging.Logger, json_lines: list[str]
+) -> None:
+    with run_of(stage, "cd" * 16)._current():
+        logger.info("paid")
+    logger.info("outside")
+    inside, outside = map(json.loads, json_lines)
+    assert inside["trace_id"] == inside["run_id"] == "cd" * 16
+    assert "trace_id" not in outside
+
+
+def test_a_line_that_names_its_own_resource_keeps_it(
+    stage: Stage, logger: logging.Logger, json_lines: list[str]
+) -> None:
+    with run_of(stage, "cd" * 16)._current():
+        logger.info("paid", extra={"resource": "order:1"})
+    assert json.loads(json_lines[0])["resource"] == "order:1"
+
+
+@given(st.text(), st.floats(), st.text(min_size=1))
+def test_json_is_one_valid_line_whatever_is_said(message: str, number: float, name: str) -> None:
+    record = logging.makeLogRecord({"msg": message, "levelname": "INFO", "name": "app"})
+    record.__dict__["number"] = number
+    record.__dict__.setdefault(f"x{name}", object())
+    record.__dict__["time"] = "ours comes first"
+    line = JsonFormatter().format(record)
+    assert len(line.splitlines()) == 1
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is no JSON")
+
+    said = json.loads(line, parse_constant=refuse)
+    assert said["message"] == message
+    assert said["time"] != "ours comes first"
+
+
+def test_arguments_that_do_not_fit_are_shown_not_lost(logger: logging.Logger, json_lines: list[str]) -> None:
+    logger.info("%d things", "three")
+    assert json.loads(json_lines[0])["message"] == "%d things ('three',)"
+
+
+def test_an_exception_is_text_in_the_same_line(logger: logging.Logger, json_lines: list[str]) -> None:
+    try:
+        int("no such\naccount")
+    except ValueError:
+        logger.exception("failed", stack_info=True)
+    said = json.loads(json_lines[0])
+    assert "ValueError: invalid literal" in said["exception"]
+    assert "Stack (most recent call last)" in said["exception"]
+
+
+def test_the_console_shows_the_time_in_utc_with_milliseconds() -> None:
+    record = logging.makeLogRecord({"msg": "hello", "levelname": "INFO", "name": "app", "created": 1_767_225_600.25})
+    record.__dict__["run_id"] = "ab"
+    assert ConsoleFormatter().format(record) == "2026-01-01T00:00:00.250Z INFO    app: hello  [run_id=ab]"
+    try:
+        int("no")
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    assert ConsoleFormatter().format(record).endswith("base 10: 'no'")
+
+
+def test_starts_and_ends_are_said_and_trouble_is_a_warning(
+    stage: Stage, logger: logging.Logger, json_lines: list[str]
+) -> None:
+    logger.setLevel(logging.INFO)
+    stage.sink = LogSink(logger)
+    stage.run(stage.occurrence("nightly", run_id="ab" * 16))
+    stage.run(stage.occurrence("nightly"), Outcome.TIMEOUT)
+    lock = stage.lock("ledger")
+    stage.hold(lock)
+    lock.fire(LockEvent.RENEWAL_FAILED, reason=LockReason.STORE_UNAVAILABLE)
+    lock.fire(LockEvent.LOST, other_owner="host-2")
+    said = [json.loads(line) for line in json_lines]
+    assert [(line["level"], line["message"]) for line in said] == [
+        ("info", "job nightly due 2026-01-01T00:00:00.000+00:00 started"),
+        ("info", "job nightly due 2026-01-01T00:00:00.000+00:00 success"),
+        ("info", "job nightly due 2026-01-01T00:00:01.000+00:00 started"),
+        ("warning", "job nightly due 2026-01-01T00:00:01.000+00:00 timeout"),
+        ("warning", "lock ledger renewal_failed: store_unavailable"),
+        ("warning", "lock ledger lost (host-2)"),
+    ]
+    assert said[1]["run_id"] == said[1]["trace_id"] == "ab" * 16
+    assert said[1]["lateness_s"] == 0.01
+    assert said[1]["ran_s"] == 1.0
+
+
+def test_the_rest_is_said_at_debug(stage: Stage, logger: logging.Logger, json_lines: list[str]) -> None:
+    stage.sink = LogSink(logger)
+    stage.register("nightly")
+    stage.hold(stage.lock("ledger"))
+    for event in (
+        InstantsMissed(job="nightly", count=3, exact=False, first_due_ns=0, before_ns=1, wall_ns=0),
+        ClockStepped(step_ns=-1500 * MS, wall_ns=0),
+        StoreCalled(store="redis", operation="claim", duration_ns=1, error="unavailable", wall_ns=0),
+        StoreCalled(store="redis", operation="claim", duration_ns=1, error="", wall_ns=0),
+    ):
+        stage.sink.record(event)
+    assert [(json.loads(line)["level"], json.loads(line)["message"]) for line in json_lines] == [
+        ("info", 'job nightly registered: cron("0 2 * * *")'),
+        ("debug", "lock ledger requested"),
+        ("debug", "lock ledger granted"),
+        ("warning", "job nightly missed at least 3 due instants"),
+        ("warning", "the wall clock was set by -1.500 s"),
+        ("warning", "redis store: claim failed: unavailable"),
+    ]
+    assert stage.clock.wall_ns() % SECOND == 0
+
+
+def test_configuring_twice_does_not_double_the_lines(
+    untouched_root: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = len(untouched_root.handlers)
+    configure_logging("console", "info")
+    configure_logging("json", "DEBUG")
+    assert len(untouched_root.handlers) == before + 1
+    logging.getLogger("app").debug("once")
+    assert [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()] == ["once"]
+
+
+@pytest.mark.parametrize("wrong", [{"format": "xml"}, {"level": "loud"}])
+def test_a_wrong_format_or_level_is_refused_and_changes_nothing(
+    untouched_root: logging.Logger, wrong: dict[str, str]
+) -> None:
+    before = list(untouched_root.handlers)
+    with pytest.raises(ConfigError, match=next(iter(wrong.values()))):
+        configure_logging(**wrong)  # type: ignore[arg-type]
+    assert untouched_root.handlers == before
