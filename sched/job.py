@@ -141,7 +141,9 @@ def checked_name(name: object, what: str) -> str:
 
 def _check_times(ttl_ns: int, timeout_ns: int | None, grace_ns: int | None, *, renew: bool) -> None:
     if drift_allowance_ns(ttl_ns) * 2 > ttl_ns:
-        raise ConfigError(f"ttl {duration_text(ttl_ns)} leaves no time after the drift allowance", instead=('ttl="30s"',))
+        raise ConfigError(
+            f"ttl {duration_text(ttl_ns)} leaves no time after the drift allowance", instead=('ttl="30s"',)
+        )
     if grace_ns is not None and grace_ns > GRACE_MOST_NS:
         raise ConfigError(
             f"misfire_grace is at most {duration_text(GRACE_MOST_NS)}, the half of what the ledger remembers",
@@ -150,7 +152,9 @@ def _check_times(ttl_ns: int, timeout_ns: int | None, grace_ns: int | None, *, r
     if renew:
         return
     if timeout_ns is None:
-        raise ConfigError("a lease that is not renewed needs a timeout", given="renew=False", instead=('timeout="25s"',))
+        raise ConfigError(
+            "a lease that is not renewed needs a timeout", given="renew=False", instead=('timeout="25s"',)
+        )
     if ttl_ns < timeout_ns + UNRENEWED_SLACK_NS:
         raise ConfigError(
             "without renewal, ttl must be at least timeout + 5s, or the lease ends under a running job",

@@ -5,6 +5,7 @@ Pure: no I/O, no logging. Time comes from the injected clock.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 __all__ = [
     "ENDINGS",
     "OCCURRENCE_TRANSITIONS",
+    "Marks",
     "OccurrenceEvent",
     "OccurrenceMachine",
     "OccurrenceState",
     "Outcome",
     "SkipReason",
-    "lateness_of",
 ]
 
 
@@ -183,23 +184,39 @@ class OccurrenceMachine(Machine[OccurrenceState, OccurrenceEvent]):
         return self._fire(event, tell)
 
 
-def lateness_of(
-    *, due_ns: int, handed_ns: int, taken_ns: int, claimed_ns: int, woke_ns: int, started_ns: int
-) -> Lateness:
-    """Attribute a start's lateness to its causes; the parts sum to the whole.
+@dataclass(slots=True)
+class Marks:
+    """When one occurrence passed each point of its way, in monotonic nanoseconds.
 
-    All arguments are monotonic nanoseconds, in the order in which they happen:
-    due, handed over by the timeline, taken by a worker, claimed, awake after
-    waiting out the lead (equal to claimed_ns when there was nothing left to
-    wait out), started. What happens before the due instant costs nothing; the
-    oversleep of the last wait is the timer's.
+    Args:
+        due_ns: when it was due.
+        handed_ns: when the timeline handed it over, usually before.
+        taken_ns: when a worker took it.
+        claimed_ns: when the claim was in hand.
+        woke_ns: when the worker had waited out the lead; claimed_ns if none was left.
+        started_ns: just before the job's own code; 0 if it never came to that.
     """
-    handed, taken, claimed = max(due_ns, handed_ns), max(due_ns, taken_ns), max(due_ns, claimed_ns)
-    overslept = max(due_ns, woke_ns) - claimed
-    return Lateness(
-        total_ns=started_ns - due_ns,
-        timer_ns=handed - due_ns + overslept,
-        pool_ns=taken - handed,
-        lock_ns=claimed - taken,
-        start_ns=started_ns - max(due_ns, woke_ns),
-    )
+
+    due_ns: int
+    handed_ns: int
+    taken_ns: int = 0
+    claimed_ns: int = 0
+    woke_ns: int = 0
+    started_ns: int = 0
+
+    def lateness(self) -> Lateness:
+        """Attribute the start's lateness to its causes; the parts sum to the whole.
+
+        What happens before the due instant costs nothing; the oversleep of the
+        last wait is the timer's.
+        """
+        due = self.due_ns
+        handed, taken, claimed = max(due, self.handed_ns), max(due, self.taken_ns), max(due, self.claimed_ns)
+        woke = max(due, self.woke_ns)
+        return Lateness(
+            total_ns=self.started_ns - due,
+            timer_ns=handed - due + woke - claimed,
+            pool_ns=taken - handed,
+            lock_ns=claimed - taken,
+            start_ns=self.started_ns - woke,
+        )

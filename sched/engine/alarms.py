@@ -92,7 +92,7 @@ class Alarms:
                     continue
                 try:
                     call()
-                except Exception:
+                except Exception:  # noqa: BLE001 - reported; the other alarms must ring
                     _log.exception("an alarm's call raised")
             self._clock.wait(self._waiting_until_ns, self._wake)
 

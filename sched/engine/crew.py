@@ -72,7 +72,19 @@ class Crew:
         with self._door:
             self._in_hand[job.name] = walk
         occurrence.fire(OccurrenceEvent.ADMITTED)
-        self.pool.hand(lambda: self._begin(walk))
+        self.hand(walk, walk.begin)
+
+    def hand(self, walk: Walk, step: Callable[[], None]) -> None:
+        """Have a worker take a step of a walk; one that breaks off does not keep its job busy for ever."""
+
+        def guarded() -> None:
+            try:
+                step()
+            except Exception:  # noqa: BLE001 - reported; the job goes on
+                _log.exception("the walk of %s broke off: its occurrence stays pending", walk.job.name)
+                self._ended(walk)
+
+        self.pool.hand(guarded)
 
     def in_hand(self) -> list[Walk]:
         """Return the walks that have not ended."""
@@ -102,13 +114,6 @@ class Crew:
         self.alarms.stop()
         self.loop.stop()
 
-    def _begin(self, walk: Walk) -> None:
-        try:
-            walk.begin()
-        except Exception:
-            _log.exception("the walk of %s broke off: its occurrence stays pending", walk.job.name)
-            self._ended(walk)
-
     def _each(self, do: Callable[[Walk], None]) -> None:
         for walk in self.in_hand():
             do(walk)
@@ -121,6 +126,6 @@ class Crew:
             waiting = [other for other in self._in_hand.values() if other.job.resource == walk.job.resource]
             empty = not self._in_hand
         for other in waiting:
-            other.wake.ring()  # it may be waiting for this very resource
+            other.resume()  # it may be waiting for this very resource
         if empty:
             self._emptied.ring()

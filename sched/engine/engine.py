@@ -110,7 +110,6 @@ class Engine:
             self._crew.drain(clock.monotonic_ns() + STOP_GRACE_NS)
         left = sorted(walk.job.name for walk in self._crew.in_hand())
         self._crew.stop(clock.monotonic_ns() + (0 if left else STOP_GRACE_NS))
-        self._store.close()
         self._life.fire(SchedulerEvent.STOPPED)
         return left
 

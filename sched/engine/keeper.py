@@ -65,9 +65,7 @@ class Keeper:
         self._alarms = alarms
         self._renewers = ThreadPoolExecutor(_RENEWERS, thread_name_prefix="tickglass-keeper")
 
-    def keep(
-        self, lock: LockMachine, lease: Lease, asked_ns: int, on_lost: Callable[[], None], *, renew: bool
-    ) -> Hold:
+    def keep(self, lock: LockMachine, lease: Lease, asked_ns: int, on_lost: Callable[[], None], *, renew: bool) -> Hold:
         """Look after a lease that was just granted.
 
         Args:

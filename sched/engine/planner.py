@@ -192,6 +192,4 @@ class Planner:
         return occurrence
 
     def _trigger_failed(self, job: Job, error: Exception) -> None:
-        self._gear.sink.record(
-            TriggerFailed(job=job.name, error=repr(error), wall_ns=self._gear.clock.wall_ns())
-        )
+        self._gear.sink.record(TriggerFailed(job=job.name, error=repr(error), wall_ns=self._gear.clock.wall_ns()))

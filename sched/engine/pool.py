@@ -67,7 +67,7 @@ class Pool:
         self._ended = Wake()
         self._threads = [
             threading.Thread(target=self._work, name=f"tickglass-{name}-{number}", daemon=True)
-            for number in range(1, size + 1)
+            for number in range(1, self.size + 1)
         ]
 
     def start(self) -> None:
@@ -111,7 +111,7 @@ class Pool:
         while (task := self._take()) is not None:
             try:
                 task()
-            except Exception:
+            except Exception:  # noqa: BLE001 - reported; the worker goes on
                 _log.exception("a pool task raised")
             finally:
                 with self._handed:

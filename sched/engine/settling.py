@@ -38,9 +38,7 @@ def _answer(settlement: Settlement, gear: Gear) -> Settled | None:
             return gear.store.settle(settlement)
         except StoreUnavailable as error:
             if pause_ns is None:
-                _log.error(  # noqa: TRY400 - the store's words are enough
-                    "%s of %s could not be written: %s", settlement.outcome, settlement.job, error
-                )
+                _log.error("%s of %s could not be written: %s", settlement.outcome, settlement.job, error)
                 return None
             gear.clock.wait(gear.clock.monotonic_ns() + pause_ns, Wake())
     return None

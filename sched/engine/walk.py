@@ -1,6 +1,6 @@
 """Walk one occurrence from a worker's hands to its one outcome: claim, wait, run, settle.
 
-DESIGN of the walk: docs/architecture.md. Threads: a worker claims, waits out
+The walk is drawn in docs/architecture.md. Threads: a worker claims, waits out
 the lead and runs a plain function; a coroutine runs on the event loop and a
 worker settles it. `ask_to_stop` may come from any thread.
 """
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from tickglass.sched.clock import Wake
-from tickglass.sched.engine.claiming import Claiming, NotClaimed, Won
+from tickglass.sched.engine.claiming import Claiming, Later, NotClaimed, Won
 from tickglass.sched.engine.settling import settle
 from tickglass.sched.events import ClaimOrphaned
 from tickglass.sched.lease import Lease, LockEvent, LockMachine, drift_allowance_ns, trusted_until_ns
-from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceState, Outcome, lateness_of
+from tickglass.sched.occurrence import Marks, OccurrenceEvent, OccurrenceState, Outcome
 from tickglass.sched.ports import ClaimAsk, LeaseAsk, Settlement, TracedRun
 from tickglass.sched.run import Run
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.crew import Crew
     from tickglass.sched.engine.gear import Gear
     from tickglass.sched.engine.keeper import Hold
-    from tickglass.sched.events import Lateness
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
 
@@ -66,8 +65,7 @@ class Walk:
     ) -> None:
         self.job = job
         self.occurrence = occurrence
-        self.wake = Wake()
-        self._due_ns = due_ns
+        self._wake = Wake()
         self._gear = gear
         self._crew = crew
         self._ended = ended
@@ -77,8 +75,8 @@ class Walk:
         self._timeout: Alarm | None = None
         self._hold: Hold | None = None
         self._run: Run | None = None
-        self._handed_ns = gear.clock.monotonic_ns()
-        self._taken_ns = self._claimed_ns = self._woke_ns = self._started_ns = 0
+        self._marks = Marks(due_ns, gear.clock.monotonic_ns())
+        self._began_wall_ns = 0
         self._started_wall_ns: int | None = None
         self._lock = LockMachine(
             job.resource,
@@ -96,30 +94,50 @@ class Walk:
         )
         ask = ClaimAsk(lease, occurrence.due_ns, next_due_ns=next_due_ns, rerun=job.rerun)
         self._ask = ask
-        self._claiming = Claiming(ask, self._lock, due_ns=due_ns, until_ns=until_ns, wake=self.wake, gear=gear)
+        self._claiming = Claiming(ask, self._lock, due_ns=due_ns, until_ns=until_ns, gear=gear)
+        self._giving_up = False
+        self._parked: Alarm | None = None  # rings when to ask again
 
     def begin(self) -> None:
         """On a worker: claim, wait until due, and run or pass on to the event loop."""
-        self._taken_ns = self._gear.clock.monotonic_ns()
-        began_wall_ns = self._gear.clock.wall_ns()
+        self._marks.taken_ns = self._gear.clock.monotonic_ns()
+        self._began_wall_ns = self._gear.clock.wall_ns()
         self.occurrence.fire(OccurrenceEvent.TAKEN)
-        answer = self._claiming.settle_on()
+        self._claim()
+
+    def resume(self) -> None:
+        """Ask for the claim again now, if it waits for that; from any thread."""
+        with self._door:
+            if self._parked is None:
+                return
+            self._parked.cancel()
+            self._parked = None
+        self._crew.hand(self, self._claim)
+
+    def stop_claiming(self) -> None:
+        """Do not claim any more; a claim in hand goes on."""
+        self._giving_up = True
+        self.resume()
+
+    def _claim(self) -> None:
+        answer = self._claiming.give_up() if self._giving_up else self._claiming.ask()
+        if isinstance(answer, Later):
+            with self._door:  # a worker is not held up by somebody else's lease
+                self._parked = self._crew.alarms.at(answer.at_ns, self.resume)
+            if self._giving_up:
+                self.resume()
+            return
         if isinstance(answer, NotClaimed):
             self.occurrence.fire(OccurrenceEvent.ENDED, outcome=answer.outcome, reason=answer.reason)
             self._ended(self)
             return
-        self._take_up(answer, began_wall_ns)
+        self._take_up(answer)
         if not self._wait_until_due():
             self._end(None)
         elif self.job.coroutine:
             self._crew.loop.spawn(self._run_coroutine(), self._adopt_cancel)
         else:
             self._end(self._run_function())
-
-    def stop_claiming(self) -> None:
-        """Do not claim any more; a claim in hand goes on."""
-        self._claiming.stopped = True
-        self.wake.ring()
 
     def ask_to_stop(self, reason: str) -> None:
         """Ask the run to stop, once, for a key of `STOP_REASONS`; from any thread."""
@@ -133,12 +151,12 @@ class Walk:
                 self.occurrence.fire(OccurrenceEvent.STOP_ASKED, reason=reason)
             if self._cancel_task is not None:
                 self._cancel_task()
-        self.wake.ring()
+        self._wake.ring()
 
-    def _take_up(self, won: Won, began_wall_ns: int) -> None:
+    def _take_up(self, won: Won) -> None:
         """Report the claim, and have the lease kept from here on."""
         job, claimed, lock = self.job, won.claimed, self._lock
-        self._claimed_ns = self._gear.clock.monotonic_ns()
+        self._marks.claimed_ns = self._gear.clock.monotonic_ns()
         trusted_ns = trusted_until_ns(won.asked_ns, job.ttl_ns, drift_allowance_ns(job.ttl_ns))
         lease = Lease(job.resource, self._gear.owner, self._ask.lease.token, claimed.fence, job.ttl_ns, trusted_ns)
         self.occurrence.attempt, self.occurrence.fence = claimed.attempt, claimed.fence
@@ -152,7 +170,7 @@ class Walk:
             fence=claimed.fence,
             owner=self._gear.owner,
             service=self._gear.service,
-            began_wall_ns=began_wall_ns,
+            began_wall_ns=self._began_wall_ns,
             previous_run_id=claimed.previous_run_id,
         )
         lock.sampled = self.occurrence.sampled = self._gear.tracer.begin(traced)
@@ -181,10 +199,10 @@ class Walk:
 
     def _wait_until_due(self) -> bool:
         """Wait out the lead; return whether to start."""
-        self._woke_ns = self._claimed_ns
-        while not self._stop_reason and self._woke_ns < self._due_ns:
-            self._gear.clock.wait(self._due_ns, self.wake)
-            self._woke_ns = self._gear.clock.monotonic_ns()
+        self._marks.woke_ns = self._marks.claimed_ns
+        while not self._stop_reason and self._marks.woke_ns < self._marks.due_ns:
+            self._gear.clock.wait(self._marks.due_ns, self._wake)
+            self._marks.woke_ns = self._gear.clock.monotonic_ns()
         return not self._stop_reason
 
     def _start(self) -> Run:
@@ -208,7 +226,7 @@ class Walk:
     def _run_function(self) -> BaseException | None:
         run = self._start()
         with run._current(), self._gear.tracer.activate(run.run_id):  # noqa: SLF001 - the engine's side of a run
-            self._started_ns = self._gear.clock.monotonic_ns()
+            self._marks.started_ns = self._gear.clock.monotonic_ns()
             try:
                 self.job.function(*((run,) if self.job.wants_run else ()))
             except _FROM_JOBS as error:
@@ -219,13 +237,13 @@ class Walk:
         run = self._start()
         failure: BaseException | None = None
         with run._current(), self._gear.tracer.activate(run.run_id):  # noqa: SLF001 - the engine's side of a run
-            self._started_ns = self._gear.clock.monotonic_ns()
+            self._marks.started_ns = self._gear.clock.monotonic_ns()
             try:
                 await self.job.function(*((run,) if self.job.wants_run else ()))
             except _FROM_JOBS as error:
                 failure = error
-        ran_ns = self._gear.clock.monotonic_ns() - self._started_ns
-        self._crew.pool.hand(lambda: self._end(failure, ran_ns))
+        ran_ns = self._gear.clock.monotonic_ns() - self._marks.started_ns
+        self._crew.hand(self, lambda: self._end(failure, ran_ns))
 
     def _adopt_cancel(self, cancel: Callable[[], None]) -> None:
         with self._door:
@@ -236,9 +254,9 @@ class Walk:
     def _end(self, failure: BaseException | None, ran_ns: int | None = None) -> None:
         """Decide the outcome, report it, settle it, and let go."""
         assert self._hold is not None  # noqa: S101 - set by _take_up
-        started = self._started_ns > 0
+        started = self._marks.started_ns > 0
         if started and ran_ns is None:
-            ran_ns = self._gear.clock.monotonic_ns() - self._started_ns
+            ran_ns = self._gear.clock.monotonic_ns() - self._marks.started_ns
         if self._timeout is not None:
             self._timeout.cancel()
         self._crew.keeper.check(self._hold)  # a frozen process finds out here, before it settles
@@ -251,10 +269,11 @@ class Walk:
                 reason=self._stop_reason,
                 error=detail,
                 ran_ns=ran_ns,
-                lateness=self._lateness() if started else None,
+                lateness=self._marks.lateness() if started else None,
             )
         if outcome is Outcome.FAILURE:
-            _log.error("job %s failed", self.job.name, exc_info=failure)
+            told = {"run_id": self._lock.run_id, "resource": self.job.resource, "fence": self._lock.fence}
+            _log.error("job %s failed", self.job.name, exc_info=failure, extra=told)
         self._crew.keeper.drop(self._hold)
         if outcome is Outcome.LOST and self.job.rerun:
             self._lock.fire(LockEvent.RELEASED)  # the claim stays open, for whoever runs it again
@@ -269,7 +288,7 @@ class Walk:
                 outcome=outcome,
                 detail=detail,
                 started_wall_ns=self._started_wall_ns,
-                lateness_ns=self._started_ns - self._due_ns if started else None,
+                lateness_ns=self._marks.started_ns - self._marks.due_ns if started else None,
             ),
             self._lock,
             self._gear,
@@ -281,17 +300,8 @@ class Walk:
             return STOP_REASONS[self._stop_reason]
         return Outcome.SUCCESS if failure is None else Outcome.FAILURE
 
-    def _lateness(self) -> Lateness:
-        return lateness_of(
-            due_ns=self._due_ns,
-            handed_ns=self._handed_ns,
-            taken_ns=self._taken_ns,
-            claimed_ns=self._claimed_ns,
-            woke_ns=self._woke_ns,
-            started_ns=self._started_ns,
-        )
-
     @property
     def prepared_ns(self) -> int | None:
-        """How long it took from the hand-over to the claim; None if there was none."""
-        return self._claimed_ns - self._handed_ns if self._claimed_ns else None
+        """How long it took from the hand-over to the claim; None if it was not granted when first asked for."""
+        claimed_at_once = self._marks.claimed_ns > 0 and self._claiming.asked == 1
+        return self._marks.claimed_ns - self._marks.handed_ns if claimed_at_once else None

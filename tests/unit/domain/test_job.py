@@ -14,7 +14,7 @@ from tickglass.sched.job import declare
 from tickglass.sched.triggers import at, every
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from tickglass.sched.run import Run
 
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 def job(run: Run) -> None: ...
 def two(run: Run, other: int) -> None: ...
 def keyword(*, run: Run) -> None: ...
-def yields(run: Run) -> Any:
+def yields(run: Run) -> Iterator[Run]:
     yield run
-async def ayields(run: Run) -> Any:
+
+
+async def ayields(run: Run) -> AsyncIterator[Run]:
     yield run
 
 

@@ -15,11 +15,11 @@ from tickglass.sched.lifecycle import SCHEDULER_TRANSITIONS, SchedulerEvent, Sch
 from tickglass.sched.occurrence import (
     ENDINGS,
     OCCURRENCE_TRANSITIONS,
+    Marks,
     OccurrenceEvent,
     OccurrenceMachine,
     OccurrenceState,
     Outcome,
-    lateness_of,
 )
 from tickglass.testing import FakeClock, ListSink
 
@@ -107,8 +107,9 @@ def test_a_renewal_does_not_begin_a_new_age() -> None:
     ("table", "start"),
     [(LOCK_TRANSITIONS, LockState.IDLE), (OCCURRENCE_TRANSITIONS, OccurrenceState.NEW)],
 )
-def test_every_state_of_a_table_can_be_reached(table: Mapping[tuple[Any, Any], Any], start: Any) -> None:
-    reached, size = {start}, 0
+def test_every_state_of_a_table_can_be_reached(table: Mapping[tuple[Any, Any], Any], start: object) -> None:
+    reached: set[object] = {start}
+    size = 0
     while len(reached) > size:
         size = len(reached)
         reached |= {after for (before, _), after in table.items() if before in reached}
@@ -129,9 +130,7 @@ def test_the_parts_of_lateness_sum_to_it_and_none_is_negative(due_ns: int, gaps:
     claimed = taken + gaps[2]
     woke = claimed if claimed >= due_ns else due_ns + gaps[3]
     started = woke + gaps[4]
-    late = lateness_of(
-        due_ns=due_ns, handed_ns=handed, taken_ns=taken, claimed_ns=claimed, woke_ns=woke, started_ns=started
-    )
+    late = Marks(due_ns, handed, taken, claimed, woke, started).lateness()
     parts = (late.timer_ns, late.pool_ns, late.lock_ns, late.start_ns)
     assert sum(parts) == late.total_ns == started - due_ns
     assert min(parts) >= 0

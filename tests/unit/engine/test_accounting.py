@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
+from rig import Rig
 
-from tests.unit.engine.conftest import Rig
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import InstantsMissed, OccurrenceMoved
 from tickglass.sched.triggers import Trigger, cron, every

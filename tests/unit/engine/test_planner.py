@@ -12,7 +12,8 @@ from tickglass.sched.ports import ClaimAsk, LeaseAsk
 from tickglass.sched.triggers import Trigger, cron, every
 
 if TYPE_CHECKING:
-    from tests.unit.engine.conftest import Rig
+    from rig import Rig
+
     from tickglass.sched.run import Run
 
 

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from rig import Rig
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
@@ -14,7 +15,6 @@ from tickglass.sched.events import LockMoved, SinkFailed
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk
 from tickglass.sched.run import Run, current_run
 from tickglass.sched.triggers import every
-from tests.unit.engine.conftest import Rig
 
 if TYPE_CHECKING:
     from tickglass.sched.events import Event

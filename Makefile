@@ -1,0 +1,82 @@
+# Every command of this project. `make` alone lists them.
+#
+# Only Python >= 3.11 and make are needed beforehand: the first use of a target
+# creates .venv; later uses start at once, until pyproject.toml changes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+
+# What the tests talk to, as BINARY:DEBIAN-PACKAGE.
+SERVERS := prometheus:prometheus promtool:prometheus
+
+# `sched` is also a module of the standard library: the current directory must
+# never be searched for imports.
+export PYTHONSAFEPATH := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check lint types generated wheel fix generate bench servers clean
+
+help: ## List these targets
+	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.12]'
+	@echo
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+demo: $(RUNTIME) ## See a scheduler at work; needs nothing but Python
+	@$(BIN)/tickglass demo $(ARGS)
+
+test: $(DEV) servers ## Run the tests; ARGS go to pytest
+	$(BIN)/pytest $(ARGS)
+
+check: lint types generated test ## Everything CI checks: format, lint, types, generated files, tests, wheel
+
+lint: $(DEV) ## Format and lint, changing nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(DEV) ## Check types, strictly
+	$(BIN)/mypy -p tickglass
+	$(BIN)/mypy tests $(wildcard bench/*.py examples/*.py)
+
+generated: $(DEV) ## Check that generated files are up to date
+	@mkdir -p build/generated
+	$(BIN)/python -m tickglass.telemetry.reference build/generated/metrics.md
+	@diff -u docs/metrics.md build/generated/metrics.md || { echo 'docs/metrics.md is out of date: run make generate' >&2; exit 1; }
+
+wheel: $(DEV) ## Build the wheel and check what is in it (part of test)
+	$(BIN)/pytest tests/packaging $(ARGS)
+
+fix: $(DEV) ## Format, and repair what the linter can
+	$(BIN)/ruff check --fix --exit-zero --quiet .
+	$(BIN)/ruff format .
+
+generate: $(DEV) ## Write generated files again
+	$(BIN)/python -m tickglass.telemetry.reference docs/metrics.md
+
+bench: $(DEV) ## Measure what this project claims
+	$(BIN)/python bench/run.py $(ARGS)
+
+servers: ## Install the servers that tests talk to, where that is possible
+	@tools/install_missing.sh $(SERVERS)
+
+clean: ## Remove .venv and everything else that was made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Debian's python3 makes no virtual environment until python3-venv is installed,
+# which has no command of its own to look for.
+$(RUNTIME): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'Python 3.11 or later is needed: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
+	    { tools/install_missing.sh --required python3-venv:python3-venv && $(PYTHON) -m venv --clear $(VENV); }
+	$(BIN)/python -m pip install --quiet 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@

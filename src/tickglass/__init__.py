@@ -1,0 +1,23 @@
+"""A scheduler you can see through.
+
+Runs recurring jobs at the millisecond they are due, on one machine or a fleet,
+under leases that can be trusted, and reports every transition and every run.
+"""
+
+from tickglass.sched.errors import ConfigError, StoreUnavailable, TickglassError
+from tickglass.sched.run import Run, current_run
+from tickglass.sched.triggers import Trigger, at, cron, every
+from tickglass.scheduler import Scheduler
+
+__all__ = [
+    "ConfigError",
+    "Run",
+    "Scheduler",
+    "StoreUnavailable",
+    "TickglassError",
+    "Trigger",
+    "at",
+    "cron",
+    "current_run",
+    "every",
+]

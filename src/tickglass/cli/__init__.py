@@ -1,0 +1,45 @@
+"""What users type: `tickglass COMMAND`. Reference: docs/cli.md.
+
+A command lives in a module of its own group, which is imported when it is
+first needed; a new one adds its line here, in the order in which help shows them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from tickglass.cli.group import Commands
+
+__all__ = ["main"]
+
+COMMANDS: Final = {
+    "demo": "tickglass.cli.demo:demo",
+    "run": "tickglass.cli.run:run",
+    "next": "tickglass.cli.next:next_instants",
+    "jobs": "tickglass.cli.look:jobs",
+    "locks": "tickglass.cli.look:locks",
+    "runs": "tickglass.cli.look:runs",
+}
+
+
+@click.group(cls=Commands, commands_at=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tickglass", prog_name="tickglass")
+def main() -> None:
+    """A scheduler you can see through: what ran, what did not, how late, and who holds what.
+
+    \b
+    See it work:           tickglass demo
+    Run your own:          tickglass run app:scheduler
+    When is it due?        tickglass next "0 30 2 * * ?" --tz Asia/Shanghai
+    What is going on?      tickglass jobs  sqlite:///jobs.db
+    Who holds what?        tickglass locks sqlite:///jobs.db
+    What became of it?     tickglass runs  sqlite:///jobs.db --job reconcile
+
+    Looking changes nothing, and works while schedulers run. Set TICKGLASS_STORE
+    once instead of naming the store each time; add --json for machines.
+
+    Exit codes: 0 done, 1 no answer, 2 something written is wrong, 3 the store
+    cannot be reached, 4 runs were left that did not end.
+    """  # noqa: D301 - \b is for click: the lines after it stay as they are

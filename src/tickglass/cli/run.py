@@ -1,0 +1,74 @@
+"""`tickglass run`: find a scheduler in a module and run it until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+import click
+
+from tickglass.cli.group import EXIT_LEFT
+from tickglass.sched.errors import ConfigError
+from tickglass.scheduler import Scheduler
+from tickglass.telemetry.logs import configure_logging
+
+__all__ = ["find_scheduler", "run"]
+
+_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+@click.command
+@click.argument("where", metavar="MODULE:SCHEDULER")
+@click.option("--log-format", type=click.Choice(["console", "json"]), default="console", show_default=True)
+@click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True)
+def run(where: str, log_format: str, log_level: str) -> None:
+    """Run a scheduler until SIGTERM or Ctrl-C.
+
+    MODULE is importable from here, SCHEDULER is the name of a Scheduler in it:
+    `tickglass run app:scheduler` runs what app.py calls `scheduler`.
+
+    The first signal drains: nothing new is claimed, runs in hand go on until
+    the scheduler's drain deadline, then they are asked to stop. A second
+    signal asks them at once. Exit code 4 says that some did not end; their
+    leases expire by themselves.
+    """
+    configure_logging(log_format, log_level)
+    left = find_scheduler(where).run()
+    if left:
+        logging.getLogger("tickglass").error("left running: %s", ", ".join(left))
+        raise SystemExit(EXIT_LEFT)
+
+
+def find_scheduler(where: str) -> Scheduler:
+    """Return the scheduler that "module:name" names.
+
+    Raises:
+        ConfigError: there is no such module, name or scheduler.
+    """
+    module_name, colon, name = where.partition(":")
+    if not (module_name and colon and name):
+        raise ConfigError(
+            "a scheduler is named by its module, a colon and its name", given=where, instead=("app:scheduler",)
+        )
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # last: a file here must not stand in for a library
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module_name + ".").startswith(error.name + "."):
+            raise  # the module is there, and something that it needs is not
+        raise ConfigError(
+            f"there is no module {error.name} in {here}", given=where, span=(0, len(module_name))
+        ) from error
+    found = getattr(module, name, None)
+    span = (len(module_name) + 1, len(where))
+    if found is None:
+        others = tuple(f"{module_name}:{key}" for key, value in vars(module).items() if isinstance(value, Scheduler))
+        raise ConfigError(f"{module_name} has no {name}", given=where, span=span, instead=others)
+    if not isinstance(found, Scheduler):
+        raise ConfigError(f"{name} is a {type(found).__name__}, not a Scheduler", given=where, span=span)
+    return found

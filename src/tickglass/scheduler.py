@@ -1,0 +1,229 @@
+"""Put jobs, a store, telemetry and the engine together: what users write against."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
+
+from tickglass.owner import Slot
+from tickglass.sched.clock import SystemClock
+from tickglass.sched.durations import duration_ns
+from tickglass.sched.engine.broadcast import Broadcast
+from tickglass.sched.engine.engine import Engine
+from tickglass.sched.engine.gear import Gear
+from tickglass.sched.engine.pool import checked_size
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.job import checked_name, declare
+from tickglass.sched.stores import check_url, open_store
+from tickglass.signals import StopSignals
+from tickglass.telemetry.exporter import MetricsServer, parse_listen
+from tickglass.telemetry.logs import LogSink
+from tickglass.telemetry.metrics import MetricSink
+from tickglass.telemetry.spans import SpanSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from tickglass.sched.durations import Duration
+    from tickglass.sched.job import Job
+    from tickglass.sched.ports import EventSink
+    from tickglass.sched.triggers import Trigger
+
+__all__ = ["Scheduler"]
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
+
+FLUSH_S: Final = 2.0  # for spans that are still to be exported when everything else has stopped
+
+
+class Scheduler:
+    """A scheduler that you can see through.
+
+    Nothing is opened, written or started before `start` (or `run`, or `with`).
+
+    Args:
+        store: URL of the store that instances share: "sqlite:///jobs.db", "memory://".
+        service: the name of what these jobs belong to; a metric label.
+        owner: stable name of this instance; default: host/service/slot.
+        metrics: where to serve /metrics, /healthz and /readyz, e.g. ":9464"; None: nowhere.
+        workers: how many jobs may run at once on threads; default: CPU count x 1.5.
+        drain: how long `stop` lets runs in hand go on.
+        sinks: your own `EventSink`s, by name.
+
+    Raises:
+        ConfigError: naming the argument that is wrong.
+    """
+
+    def __init__(
+        self,
+        store: str = "sqlite:///jobs.db",
+        *,
+        service: str = "default",
+        owner: str | None = None,
+        metrics: str | None = None,
+        workers: int | None = None,
+        drain: Duration = "30s",
+        sinks: Mapping[str, EventSink] | None = None,
+    ) -> None:
+        self.store_url = store
+        self.service = checked_name(service, "service")
+        self._owner = None if owner is None else checked_name(owner, "owner")
+        self._listen = metrics
+        self._workers = workers
+        self._drain_ns = duration_ns(drain, what="drain", least_ns=0)
+        self._clock = SystemClock()
+        self._metrics = MetricSink(self._clock)
+        self._sinks = dict(sinks or {})
+        self._jobs: dict[str, Job] = {}
+        self._door = threading.Lock()
+        self._live: _Live | None = None
+        check_url(store)
+        checked_size(workers)
+        if metrics is not None:
+            parse_listen(metrics)
+
+    def job(self, trigger: Trigger, **policies: Any) -> Callable[[Function], Function]:  # noqa: ANN401 - see `declare`
+        """Return a decorator that registers a function as a job and leaves it as it is.
+
+        Args:
+            trigger: `every(...)`, `cron(...)` or `at(...)`.
+            policies: name, resource, ttl, timeout, misfire_grace, renew,
+                rerun_orphaned: see `tickglass.sched.job.declare`.
+
+        Raises:
+            ConfigError: naming what is wrong; nothing was registered.
+        """
+
+        def register(function: Function) -> Function:
+            self.add(function, trigger, **policies)
+            return function
+
+        return register
+
+    def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
+        """Register a function as a job, before or after the start; see `job`."""
+        job = declare(function, trigger, **policies)
+        with self._door:
+            if job.name in self._jobs:
+                raise ConfigError(f"there is already a job named {job.name}", instead=('name="another"',))
+            if self._live is not None:
+                self._live.engine.add(job)
+            self._jobs[job.name] = job
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """The jobs, by name."""
+        return dict(self._jobs)
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The port that /metrics is served on; None while it is not."""
+        server = None if self._live is None else self._live.server
+        return None if server is None else server.port
+
+    def start(self) -> None:
+        """Open the store, serve metrics, start everything; returns at once.
+
+        Raises:
+            ConfigError: the store or the metrics address cannot be used; nothing was started.
+            StoreUnavailable: the store does not answer; nothing was started.
+        """
+        with self._door, ExitStack() as undo:
+            if self._live is not None:
+                raise ConfigError("this scheduler has been started; it starts once")
+            engine, server = self._assembled(undo)
+            for job in self._jobs.values():
+                engine.add(job)
+            if server is not None:
+                server.start()
+                undo.callback(server.stop)
+            engine.start()
+            self._live = _Live(engine, server, undo.pop_all())
+
+    def stop(self, drain: Duration | None = None) -> list[str]:
+        """Claim nothing more, let the runs in hand end, release everything, flush telemetry.
+
+        Returns:
+            The names of jobs whose runs did not end in time; empty after a clean stop.
+        """
+        live = self._live
+        if live is None:
+            return []
+        drain_ns = self._drain_ns if drain is None else duration_ns(drain, what="drain", least_ns=0)
+        with live.undo:
+            return live.engine.stop(drain_ns)
+
+    def run(self, longest: Duration | None = None) -> list[str]:
+        """Start, run until SIGTERM or SIGINT, stop; a second signal ends the waiting.
+
+        Call it from the main thread.
+
+        Args:
+            longest: stop by itself after so long.
+
+        Returns:
+            What `stop` returns.
+        """
+        longest_s = None if longest is None else duration_ns(longest, what="longest") / 1e9
+        left: list[str] = []
+
+        def stop() -> None:
+            try:
+                left.extend(self.stop())
+            finally:
+                signals.finish()
+
+        with StopSignals() as signals:
+            self.start()
+            signals.wait(longest_s)
+            stopping = threading.Thread(target=stop, name="tickglass-stop")
+            stopping.start()
+            while signals.wait():
+                if self._live is not None:
+                    self._live.engine.hurry()
+            stopping.join()
+        return left
+
+    def unready(self) -> list[str]:
+        """Return why not to count on this instance, a sentence each; empty when ready."""
+        return ["the scheduler is new"] if self._live is None else self._live.engine.unready()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _assembled(self, undo: ExitStack) -> tuple[Engine, MetricsServer | None]:
+        """Open what there is to open, and note in `undo` how to give it back."""
+        store = open_store(self.store_url, self._clock)
+        undo.callback(store.close)
+        owner = self._owner
+        if owner is None:
+            slot = Slot(self.service)
+            undo.callback(slot.close)
+            owner = slot.owner
+        spans = SpanSink.from_environment(
+            service=self.service, owner=owner, clock=self._clock, on_drop=self._metrics.dropped
+        )
+        undo.callback(spans.close, FLUSH_S)
+        sinks: dict[str, EventSink] = {"spans": spans, "metrics": self._metrics, "logs": LogSink(), **self._sinks}
+        self._metrics.expect(stores=[store.name], sinks=sinks)
+        gear = Gear(self._clock, store, Broadcast(sinks, self._clock), spans, owner, self.service)
+        engine = Engine(gear, workers=self._workers)
+        if self._listen is None:
+            return engine, None
+        return engine, MetricsServer(self._listen, self._metrics.registry, engine.unready)
+
+
+class _Live(NamedTuple):
+    """What exists only between start and stop."""
+
+    engine: Engine
+    server: MetricsServer | None
+    undo: ExitStack  # gives back all that the engine does not own

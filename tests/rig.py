@@ -1,0 +1,147 @@
+"""A rig: the engine's parts on a clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tickglass.sched.clock import SystemClock, Wake
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.broadcast import Broadcast
+from tickglass.sched.engine.crew import Crew
+from tickglass.sched.engine.gear import Gear, NoTracer
+from tickglass.sched.engine.planner import Planner
+from tickglass.sched.engine.timeline import Timeline
+from tickglass.sched.engine.watched_store import WatchedStore
+from tickglass.sched.events import LockMoved, OccurrenceMoved, PoolMoved, StoreCalled
+from tickglass.sched.job import declare
+from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, Gone, Refused, Renewed
+from tickglass.sched.stores.memory import MemoryStore
+from tickglass.telemetry.metrics import MetricSink
+from tickglass.testing import FakeClock, ListSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.errors import StoreUnavailable
+    from tickglass.sched.lease import Lease
+    from tickglass.sched.ports import EventSink, Settled, Settlement
+    from tickglass.sched.triggers import Trigger
+
+
+class BreakableStore(MemoryStore):
+    """The reference store, which fails the operations that a test names."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.broken: dict[str, StoreUnavailable] = {}
+        self.gone = False
+
+    def _check(self, operation: str) -> None:
+        if operation in self.broken:
+            raise self.broken[operation]
+
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
+        self._check("claim")
+        return super().claim(ask)
+
+    def renew(self, lease: Lease) -> Renewed | Gone:
+        self._check("renew")
+        if self.gone:
+            return Gone("somebody")
+        return super().renew(lease)
+
+    def settle(self, settlement: Settlement) -> Settled:
+        self._check("settle")
+        return super().settle(settlement)
+
+
+class Rig:
+    """Everything but the timeline's thread: a test turns it by hand, after moving the clock."""
+
+    def __init__(self, *, workers: int = 3, sinks: dict[str, EventSink] | None = None) -> None:
+        self.clock = FakeClock()
+        self.sink = ListSink()
+        self.store = BreakableStore(self.clock)
+        self.workers = workers
+        self._sinks = sinks or {}
+        self._crews: list[Crew] = []
+        self.start()
+
+    def start(self, owner: str = "a") -> None:
+        """Make an instance; a second call makes another one on the same store."""
+        self.metrics = MetricSink(self.clock)
+        broadcast = Broadcast({"list": self.sink, "metrics": self.metrics, **self._sinks}, self.clock)
+        store = WatchedStore(self.store, clock=self.clock, sink=broadcast)
+        self.gear = Gear(self.clock, store, broadcast, NoTracer(), owner, "svc")
+        self.timeline = Timeline(clock=self.clock, sink=broadcast)
+        self.crew = Crew(self.gear, workers=self.workers)
+        self.crew.start()
+        self._crews.append(self.crew)
+        self.planner = Planner(self.gear, self.timeline, self.crew)
+
+    def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
+        job = declare(function, trigger, **policies)
+        record = self.store.register([self.planner.record_of(job)])[0]
+        self.planner.add(job, last_due_ns=record.last_due_ns)
+
+    def advance(self, by_ns: int) -> None:
+        """Move time and turn the timeline once."""
+        self.clock.advance(by_ns)
+        self.timeline.turn()
+
+    def moves(self, job: str, event: str) -> list[OccurrenceMoved]:
+        return [move for move in self.sink.of(OccurrenceMoved) if move.job == job and move.event == event]
+
+    def free(self, job: str) -> None:
+        """Wait until no occurrence of a job is in hand: it has ended, and is settled."""
+        _wait_until(lambda: not self.crew.busy(job))
+
+    def asleep(self, after_operation: str, count: int = 1) -> None:
+        """Wait until the store was asked so often, and it was noted when to ask again."""
+        self.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == after_operation, count=count)
+        if after_operation == "claim":
+            self.sink.wait_for(lambda e: isinstance(e, PoolMoved) and e.waited_ns is None, count=1 + count)
+        else:
+            self.clock.wait_for_sleepers(2)  # the alarms, and who asked
+
+    def ended(self, job: str, count: int = 1) -> list[OccurrenceMoved]:
+        """Wait until so many occurrences of a job have ended, and return them."""
+        self.sink.wait_for(
+            lambda event: isinstance(event, OccurrenceMoved) and event.job == job and event.event == "ended",
+            count=count,
+        )
+        return self.moves(job, "ended")
+
+    def started(self, job: str, count: int = 1) -> None:
+        self.sink.wait_for(
+            lambda event: isinstance(event, OccurrenceMoved) and event.job == job and event.event == "started",
+            count=count,
+        )
+
+    def lock_event(self, event: str, count: int = 1) -> LockMoved:
+        found = self.sink.wait_for(lambda e: isinstance(e, LockMoved) and e.event == event, count=count)
+        assert isinstance(found, LockMoved)
+        return found
+
+    def stop(self) -> None:
+        """End the present instance: its runs in hand are asked to stop, and do."""
+        crew = self.crew
+        for walk in crew.in_hand():
+            walk.stop_claiming()
+            walk.ask_to_stop("shutdown")
+        _wait_until(lambda: not crew.in_hand() or self.clock.advance(SECOND) is not None)
+        crew.stop(self.clock.monotonic_ns() + SECOND)
+        self._crews.remove(crew)
+
+    def close(self) -> None:
+        while self._crews:
+            self.crew = self._crews[-1]
+            self.stop()
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    patience = SystemClock()
+    until_ns = patience.monotonic_ns() + 10 * SECOND
+    while not condition():
+        assert patience.monotonic_ns() < until_ns, "it does not come true"
+        patience.wait(patience.monotonic_ns() + MS, Wake())

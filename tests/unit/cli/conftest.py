@@ -1,0 +1,75 @@
+"""A command line to talk to, and a store file with something in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import pytest
+from click.testing import CliRunner
+
+from tickglass.cli import main
+from tickglass.sched.clock import SystemClock
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.lease import Lease
+from tickglass.sched.ports import ClaimAsk, Claimed, Granted, JobRecord, LeaseAsk, Settlement
+from tickglass.sched.stores import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from tickglass.sched.ports import Store
+
+DUE_NS = 1_767_225_600_100 * MS  # 2026-01-01T00:00:00.100Z
+TTL_NS = 30 * SECOND
+
+
+class Tickglass(Protocol):
+    def __call__(self, *words: str, **environment: str) -> Result: ...
+
+
+@pytest.fixture
+def tickglass(monkeypatch: pytest.MonkeyPatch) -> Tickglass:
+    """Type a command: unexpected errors come through, and no store is set."""
+    monkeypatch.delenv("TICKGLASS_STORE", raising=False)
+
+    def type_in(*words: str, **environment: str) -> Result:
+        return CliRunner().invoke(main, words, env=environment, catch_exceptions=False)
+
+    return type_in
+
+
+class Filled(NamedTuple):
+    """A store on disk in which jobs have run."""
+
+    url: str
+    store: Store
+
+    def register(self, name: str, *, next_due_ns: int | None = None, trigger: str = 'every("100ms")') -> None:
+        record = JobRecord(name, trigger, f"res:{name}", "host/billing/0", "billing", TTL_NS, SECOND, None, next_due_ns)
+        self.store.register([record])
+
+    def claim(self, job: str, *, due_ns: int = DUE_NS, run_id: str = "a" * 32, ttl_ns: int = TTL_NS) -> Lease:
+        ask = LeaseAsk(f"res:{job}", "host/billing/0", "billing", f"token-{run_id}", ttl_ns, job, run_id)
+        claimed = self.store.claim(ClaimAsk(ask, due_ns, due_ns + 100 * MS))
+        assert isinstance(claimed, Claimed)
+        return Lease(ask.resource, ask.owner, ask.token, claimed.fence, ttl_ns, trusted_until_ns=0)
+
+    def settle(self, lease: Lease, job: str, outcome: str, *, run_id: str = "a" * 32, detail: str = "") -> None:
+        started_ns = SystemClock().wall_ns()
+        settlement = Settlement(lease, job, DUE_NS, run_id, outcome, detail, started_ns, lateness_ns=1_250_000)
+        assert self.store.settle(settlement).recorded
+
+    def lock(self, resource: str, *, ttl_ns: int = TTL_NS) -> None:
+        ask = LeaseAsk(resource, "host/shop/0", "shop", f"token-{resource}", ttl_ns)
+        assert isinstance(self.store.acquire(ask), Granted)
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Iterator[Filled]:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    store = open_store(url, SystemClock())
+    yield Filled(url, store)
+    store.close()

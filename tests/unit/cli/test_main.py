@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from tickglass.cli import COMMANDS, main
+from tickglass.cli.group import Commands
+from tickglass.sched.errors import ConfigError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Tickglass
+
+
+def test_help_names_every_command_in_the_order_of_the_list(tickglass: Tickglass) -> None:
+    lines = tickglass("--help").output.partition("Commands:")[2].splitlines()
+    assert [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "] == list(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str, tickglass: Tickglass) -> None:
+    for flag in ("--help", "-h"):
+        result = tickglass(name, flag)
+        assert result.exit_code == 0
+        assert result.output.startswith(f"Usage: main {name}")
+
+
+def test_the_version_is_told(tickglass: Tickglass) -> None:
+    assert tickglass("--version").output.startswith("tickglass, version ")
+
+
+def test_an_unknown_command_is_a_wrong_line(tickglass: Tickglass) -> None:
+    assert tickglass("nxt").exit_code == 2
+
+
+@click.command()
+@click.argument("kind")
+def fails(kind: str) -> None:
+    if kind == "config":
+        raise ConfigError("that is wrong", given="abc", span=(1, 2))
+    if kind == "store":
+        raise StoreUnavailable("redis", "claim", "connection refused")
+    raise RuntimeError("a bug")
+
+
+@click.command(cls=Commands, commands_at={"fails": f"{__name__}:fails"})
+def failing() -> None:
+    """A group whose command fails as it is told."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "message"),
+    [
+        ("config", 2, "Error: that is wrong\n    abc\n     ^\n"),
+        ("store", 3, "Error: redis store, claim: connection refused\n"),
+    ],
+)
+def test_an_expected_error_is_a_message_on_stderr_and_an_exit_code(kind: str, code: int, message: str) -> None:
+    result = CliRunner().invoke(failing, ["fails", kind])
+    assert (result.exit_code, result.stderr, result.stdout) == (code, message, "")
+
+
+def test_an_unexpected_error_keeps_its_traceback() -> None:
+    result = CliRunner().invoke(failing, ["fails", "bug"])
+    assert isinstance(result.exception, RuntimeError)
+
+
+def test_the_installed_command_is_this_one() -> None:
+    code = "import sys; from tickglass.cli import main; sys.argv = ['tickglass', 'next', 'every']; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_group_is_what_pyproject_names() -> None:
+    assert isinstance(main, Commands)
