@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from tickglass.sched.events import Event
@@ -144,6 +144,25 @@ class LockStore(Protocol):
 
     def release(self, lease: Lease) -> Released | Gone:
         """Free the resource if the token still holds it: compare and delete."""
+        ...
+
+    def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
+        """Call `freed` when the resource may have become free; return what ends the watch.
+
+        A hint that saves waiting, no promise: it may come from any thread, for
+        nothing, or not at all (from other processes, where the technology
+        cannot tell), but never from within this call, which does not wait for
+        the store. Who waits also asks again by himself. `freed` returns at
+        once and does not raise. Ending a watch twice does no harm.
+        """
+        ...
+
+    def allowance_ns(self, ttl_ns: int) -> int:
+        """Return how long before its end a lease must not be trusted any more.
+
+        Because the store's clock and ours may run at different rates: 1 % of
+        the TTL plus 2 ms, unless the technology asks for more.
+        """
         ...
 
     def time_ns(self) -> int:

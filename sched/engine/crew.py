@@ -123,9 +123,6 @@ class Crew:
             self.lead.note(walk.prepared_ns)
         with self._door:
             self._in_hand.pop(walk.job.name, None)
-            waiting = [other for other in self._in_hand.values() if other.job.resource == walk.job.resource]
             empty = not self._in_hand
-        for other in waiting:
-            other.resume()  # it may be waiting for this very resource
         if empty:
             self._emptied.ring()

@@ -20,7 +20,6 @@ from tickglass.sched.lease import (
     LockEvent,
     LockReason,
     LockState,
-    drift_allowance_ns,
     trusted_until_ns,
 )
 from tickglass.sched.ports import Gone
@@ -144,7 +143,7 @@ class Keeper:
                 return
             ttl_ns = hold.lease.ttl_ns
             left_ns = hold.asked_ns + ttl_ns - self._clock.monotonic_ns()
-            trusted_ns = trusted_until_ns(asked_ns, ttl_ns, drift_allowance_ns(ttl_ns))
+            trusted_ns = trusted_until_ns(asked_ns, ttl_ns, self._store.allowance_ns(ttl_ns))
             hold.lease = replace(hold.lease, trusted_until_ns=trusted_ns)
             hold.asked_ns, hold.failures = asked_ns, 0
             hold.lock.fire(LockEvent.RENEWED, trusted_until_ns=trusted_ns, margin_ns=left_ns)

@@ -17,7 +17,7 @@ from tickglass.sched.clock import Wake
 from tickglass.sched.engine.claiming import Claiming, Later, NotClaimed, Won
 from tickglass.sched.engine.settling import settle
 from tickglass.sched.events import ClaimOrphaned
-from tickglass.sched.lease import Lease, LockEvent, LockMachine, drift_allowance_ns, trusted_until_ns
+from tickglass.sched.lease import Lease, LockEvent, LockMachine, trusted_until_ns
 from tickglass.sched.occurrence import Marks, OccurrenceEvent, OccurrenceState, Outcome
 from tickglass.sched.ports import ClaimAsk, LeaseAsk, Settlement, TracedRun
 from tickglass.sched.run import Run
@@ -97,6 +97,7 @@ class Walk:
         self._claiming = Claiming(ask, self._lock, due_ns=due_ns, until_ns=until_ns, gear=gear)
         self._giving_up = False
         self._parked: Alarm | None = None  # rings when to ask again
+        self._unwatch: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
         """On a worker: claim, wait until due, and run or pass on to the event loop."""
@@ -112,6 +113,7 @@ class Walk:
                 return
             self._parked.cancel()
             self._parked = None
+            self._unwatch()
         self._crew.hand(self, self._claim)
 
     def stop_claiming(self) -> None:
@@ -124,6 +126,7 @@ class Walk:
         if isinstance(answer, Later):
             with self._door:  # a worker is not held up by somebody else's lease
                 self._parked = self._crew.alarms.at(answer.at_ns, self.resume)
+                self._unwatch = self._gear.store.watch(self.job.resource, self.resume)
             if self._giving_up:
                 self.resume()
             return
@@ -157,7 +160,7 @@ class Walk:
         """Report the claim, and have the lease kept from here on."""
         job, claimed, lock = self.job, won.claimed, self._lock
         self._marks.claimed_ns = self._gear.clock.monotonic_ns()
-        trusted_ns = trusted_until_ns(won.asked_ns, job.ttl_ns, drift_allowance_ns(job.ttl_ns))
+        trusted_ns = trusted_until_ns(won.asked_ns, job.ttl_ns, self._gear.store.allowance_ns(job.ttl_ns))
         lease = Lease(job.resource, self._gear.owner, self._ask.lease.token, claimed.fence, job.ttl_ns, trusted_ns)
         self.occurrence.attempt, self.occurrence.fence = claimed.attempt, claimed.fence
         traced = TracedRun(

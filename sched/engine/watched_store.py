@@ -62,6 +62,14 @@ class WatchedStore:
         """See `LockStore`."""
         return self._call("release", lambda: self._store.release(lease))
 
+    def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
+        """See `LockStore`; not a question, so it is not reported."""
+        return self._store.watch(resource, freed)
+
+    def allowance_ns(self, ttl_ns: int) -> int:
+        """See `LockStore`; it does not ask the store."""
+        return self._store.allowance_ns(ttl_ns)
+
     def time_ns(self) -> int:
         """See `LockStore`."""
         return self._call("time", self._store.time_ns)

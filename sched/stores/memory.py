@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import (
     AlreadyClaimed,
     Claimed,
@@ -28,9 +29,10 @@ from tickglass.sched.ports import (
     Settled,
 )
 from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, shown_detail
+from tickglass.sched.stores.watchers import Watchers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.lease import Lease
@@ -92,6 +94,7 @@ class MemoryStore:
         self._clock = clock
         self._keep_ns = keep_ns
         self._lock = threading.Lock()
+        self._watchers = Watchers()
         self._fence = 0
         self._leases: dict[str, _Held] = {}
         self._jobs: dict[str, JobRecord] = {}
@@ -130,10 +133,19 @@ class MemoryStore:
         with self._lock:
             live = self._live(lease.resource, self._clock.monotonic_ns())
             held = self._leases.get(lease.resource)
-            if held is not None and held.ask.token == lease.token:
-                del self._leases[lease.resource]
-                return Gone() if live is None else Released()
-            return Gone("" if live is None else live.ask.owner)
+            if held is None or held.ask.token != lease.token:
+                return Gone("" if live is None else live.ask.owner)
+            del self._leases[lease.resource]
+        self._watchers.freed(lease.resource)
+        return Gone() if live is None else Released()
+
+    def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
+        """See `LockStore`; everybody is told."""
+        return self._watchers.add(resource, freed)
+
+    def allowance_ns(self, ttl_ns: int) -> int:
+        """See `LockStore`."""
+        return drift_allowance_ns(ttl_ns)
 
     def time_ns(self) -> int:
         """See `LockStore`."""
@@ -177,7 +189,9 @@ class MemoryStore:
                 attempt.started_wall_ns = settlement.started_wall_ns
                 attempt.lateness_ns = settlement.lateness_ns
                 self._end(attempt, settlement.outcome, shown_detail(settlement.detail))
-            return Settled(recorded, self._free(settlement))
+            released = self._free(settlement)
+        self._watchers.freed(settlement.lease.resource)
+        return Settled(recorded, released)
 
     def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import (
     AlreadyClaimed,
     Claimed,
@@ -27,11 +28,12 @@ from tickglass.sched.stores import sqlite_statements as sql
 from tickglass.sched.stores.retention import KEEP_NS, shown_detail
 from tickglass.sched.stores.sqlite_file import PATIENCE_NS, SqliteFile, Synchronous
 from tickglass.sched.stores.sqlite_prune import Pruner
+from tickglass.sched.stores.watchers import Watchers
 
 if TYPE_CHECKING:
     import os
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.lease import Lease
@@ -68,6 +70,7 @@ class SqliteStore:
     ) -> None:
         self._clock = clock
         self._file = SqliteFile(Path(path).absolute(), synchronous=synchronous, patience_ns=patience_ns)
+        self._watchers = Watchers()
         self._pruner = Pruner(self._file, clock, keep_ns)
 
     # --- locks
@@ -112,7 +115,17 @@ class SqliteStore:
                 return Released() if live else Gone()
             return Gone(held.owner if held is not None and live else "")
 
-        return self._file.write("release", work)
+        answer = self._file.write("release", work)
+        self._watchers.freed(lease.resource)
+        return answer
+
+    def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
+        """See `LockStore`; releases by other processes are not told."""
+        return self._watchers.add(resource, freed)
+
+    def allowance_ns(self, ttl_ns: int) -> int:
+        """See `LockStore`."""
+        return drift_allowance_ns(ttl_ns)
 
     def time_ns(self) -> int:
         """See `LockStore`; the parties of a file share one host's clock."""
@@ -173,7 +186,9 @@ class SqliteStore:
             sql.delete_lease(connection, settlement.lease.resource)
             return Settled(recorded, held.live_at(self._clock.monotonic_ns()))
 
-        return self._file.write("settle", work)
+        answer = self._file.write("settle", work)
+        self._watchers.freed(settlement.lease.resource)
+        return answer
 
     def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""

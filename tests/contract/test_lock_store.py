@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -227,3 +228,35 @@ def test_leases_claims_and_jobs_outlive_a_restart(kit: StoreKit) -> None:
     store = kit.open()
     assert (store.leases(), store.jobs(), store.runs()) == before
     assert store.claim(kit.claim(owner="n2")) == AlreadyClaimed("n1", None)
+
+
+# --- being told
+
+
+def test_who_watches_a_resource_is_told_when_it_is_freed_and_not_after_the_watch(kit: StoreKit, store: Store) -> None:
+    told: list[str] = []
+    heard = threading.Event()
+
+    def freed() -> None:
+        told.append("freed")
+        heard.set()
+
+    def hold_and_release() -> None:
+        wish = kit.ask("r")
+        granted = store.acquire(wish)
+        assert isinstance(granted, Granted)
+        store.release(kit.lease(wish, granted))
+
+    unwatch = store.watch("r", freed)
+    hold_and_release()
+    assert heard.wait(10)
+    unwatch()
+    unwatch()
+    count = len(told)
+    hold_and_release()
+    assert len(told) == count
+
+
+def test_the_allowance_leaves_most_of_a_lease_and_grows_with_it(store: Store) -> None:
+    assert 0 < store.allowance_ns(SECOND) < SECOND // 2
+    assert store.allowance_ns(60 * SECOND) > store.allowance_ns(SECOND)
