@@ -45,7 +45,10 @@ types: $(DEV) ## Check types, strictly
 generated: $(DEV) ## Check that generated files are up to date
 	@mkdir -p build/generated
 	$(BIN)/python -m tickglass.telemetry.reference build/generated/metrics.md
-	@diff -u docs/metrics.md build/generated/metrics.md || { echo 'docs/metrics.md is out of date: run make generate' >&2; exit 1; }
+	$(BIN)/python tools/state_machines.py build/generated/state-machines.md
+	@for page in metrics state-machines; do \
+	    diff -u docs/$$page.md build/generated/$$page.md || \
+	    { echo "docs/$$page.md is out of date: run make generate" >&2; exit 1; }; done
 
 wheel: $(DEV) ## Build the wheel and check what is in it (part of test)
 	$(BIN)/pytest tests/packaging $(ARGS)
@@ -56,9 +59,10 @@ fix: $(DEV) ## Format, and repair what the linter can
 
 generate: $(DEV) ## Write generated files again
 	$(BIN)/python -m tickglass.telemetry.reference docs/metrics.md
+	$(BIN)/python tools/state_machines.py docs/state-machines.md
 
 bench: $(DEV) ## Measure what this project claims
-	$(BIN)/python bench/run.py $(ARGS)
+	PYTHONPATH=bench $(BIN)/python bench/run.py $(ARGS)
 
 servers: ## Install the servers that tests talk to, where that is possible
 	@tools/install_missing.sh $(SERVERS)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from tickglass.owner import Slot
 from tickglass.sched.clock import SystemClock
-from tickglass.sched.durations import duration_ns
+from tickglass.sched.durations import US, duration_ns
 from tickglass.sched.engine.broadcast import Broadcast
 from tickglass.sched.engine.engine import Engine
 from tickglass.sched.engine.gear import Gear
@@ -51,6 +53,9 @@ class Scheduler:
         workers: how many jobs may run at once on threads; default: CPU count x 1.5.
         drain: how long `stop` lets runs in hand go on.
         sinks: your own `EventSink`s, by name.
+        switch_interval: how long a computing thread may keep the interpreter to
+            itself while this scheduler runs; None: as it is. Python's own 5 ms
+            makes every step of a run wait that long beside a busy thread.
 
     Raises:
         ConfigError: naming the argument that is wrong.
@@ -66,6 +71,7 @@ class Scheduler:
         workers: int | None = None,
         drain: Duration = "30s",
         sinks: Mapping[str, EventSink] | None = None,
+        switch_interval: Duration | None = "100us",
     ) -> None:
         self.store_url = store
         self.service = checked_name(service, "service")
@@ -73,12 +79,17 @@ class Scheduler:
         self._listen = metrics
         self._workers = workers
         self._drain_ns = duration_ns(drain, what="drain", least_ns=0)
+        self._switch_ns = (
+            None if switch_interval is None else duration_ns(switch_interval, what="switch_interval", least_ns=US)
+        )
         self._clock = SystemClock()
         self._metrics = MetricSink(self._clock)
         self._sinks = dict(sinks or {})
         self._jobs: dict[str, Job] = {}
         self._door = threading.Lock()
+        self._ending = threading.Lock()
         self._live: _Live | None = None
+        self._server: MetricsServer | None = None
         check_url(store)
         checked_size(workers)
         if metrics is not None:
@@ -120,8 +131,7 @@ class Scheduler:
     @property
     def metrics_port(self) -> int | None:
         """The port that /metrics is served on; None while it is not."""
-        server = None if self._live is None else self._live.server
-        return None if server is None else server.port
+        return None if self._server is None else self._server.port or None
 
     def start(self) -> None:
         """Open the store, serve metrics, start everything; returns at once.
@@ -139,8 +149,12 @@ class Scheduler:
             if server is not None:
                 server.start()
                 undo.callback(server.stop)
+            self._server = server  # before the engine starts: a sink may ask for the port
+            if self._switch_ns is not None:
+                undo.callback(sys.setswitchinterval, sys.getswitchinterval())
+                sys.setswitchinterval(min(self._switch_ns / 1e9, sys.getswitchinterval()))
             engine.start()
-            self._live = _Live(engine, server, undo.pop_all())
+            self._live = _Live(engine, undo.pop_all())
 
     def stop(self, drain: Duration | None = None) -> list[str]:
         """Claim nothing more, let the runs in hand end, release everything, flush telemetry.
@@ -152,7 +166,7 @@ class Scheduler:
         if live is None:
             return []
         drain_ns = self._drain_ns if drain is None else duration_ns(drain, what="drain", least_ns=0)
-        with live.undo:
+        with self._ending, live.undo:  # a second call waits for the first
             return live.engine.stop(drain_ns)
 
     def run(self, longest: Duration | None = None) -> list[str]:
@@ -167,24 +181,15 @@ class Scheduler:
             What `stop` returns.
         """
         longest_s = None if longest is None else duration_ns(longest, what="longest") / 1e9
-        left: list[str] = []
-
-        def stop() -> None:
-            try:
-                left.extend(self.stop())
-            finally:
-                signals.finish()
-
-        with StopSignals() as signals:
+        with StopSignals() as signals, ThreadPoolExecutor(1, "tickglass-stop") as aside:
             self.start()
             signals.wait(longest_s)
-            stopping = threading.Thread(target=stop, name="tickglass-stop")
-            stopping.start()
+            stopping = aside.submit(self.stop)
+            stopping.add_done_callback(lambda _: signals.finish())
             while signals.wait():
                 if self._live is not None:
                     self._live.engine.hurry()
-            stopping.join()
-        return left
+            return stopping.result()
 
     def unready(self) -> list[str]:
         """Return why not to count on this instance, a sentence each; empty when ready."""
@@ -225,5 +230,4 @@ class _Live(NamedTuple):
     """What exists only between start and stop."""
 
     engine: Engine
-    server: MetricsServer | None
     undo: ExitStack  # gives back all that the engine does not own
