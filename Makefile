@@ -10,7 +10,7 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
 # What the tests talk to, as BINARY:DEBIAN-PACKAGE.
-SERVERS := prometheus:prometheus promtool:prometheus
+SERVERS := etcd:etcd-server prometheus:prometheus promtool:prometheus redis-server:redis-server
 
 # `sched` is also a module of the standard library: the current directory must
 # never be searched for imports.
@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types generated wheel fix generate bench servers clean
+.PHONY: help demo test check lint types generated wheel fix generate bench chaos servers clean
 
 help: ## List these targets
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -63,6 +63,9 @@ generate: $(DEV) ## Write generated files again
 
 bench: $(DEV) ## Measure what this project claims
 	PYTHONPATH=bench $(BIN)/python bench/run.py $(ARGS)
+
+chaos: $(DEV) servers ## Make some thousand faults on every store, look for a broken promise
+	PYTHONPATH=tests $(BIN)/python -m chaos.long $(ARGS)
 
 servers: ## Install the servers that tests talk to, where that is possible
 	@tools/install_missing.sh $(SERVERS)

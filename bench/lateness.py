@@ -52,7 +52,7 @@ def busy_threads(count: int) -> Iterator[None]:
             thread.join()
 
 
-def scheduler_ticker(store: str, seconds: int, *, busy: int) -> list[int]:
+def scheduler_ticker(store: str, seconds: int, busy: int) -> list[int]:
     """Run a job that ends at once every 10 ms."""
     lateness, clock = Lateness(), SystemClock()
     scheduler = Scheduler(store, service="bench", owner="bench", sinks={"lateness": lateness})
@@ -62,7 +62,7 @@ def scheduler_ticker(store: str, seconds: int, *, busy: int) -> list[int]:
     return lateness.ns
 
 
-def asyncio_ticker(seconds: int, *, busy: int) -> list[int]:
+def asyncio_ticker(seconds: int, busy: int) -> list[int]:
     """Wake up every 10 ms on a fixed grid, with asyncio's own timer."""
     late: list[int] = []
 

@@ -6,7 +6,17 @@ say) are values, not errors; see ports.py.
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "IllegalTransition", "StoreUnavailable", "TickglassError"]
+__all__ = [
+    "ConfigError",
+    "IllegalTransition",
+    "LeaseLost",
+    "LockInUse",
+    "LockNotAcquired",
+    "LockNotHeld",
+    "StaleFence",
+    "StoreUnavailable",
+    "TickglassError",
+]
 
 
 class TickglassError(Exception):
@@ -78,3 +88,64 @@ class StoreUnavailable(TickglassError):  # noqa: N818 - says what happened
         self.detail = detail
         self.kind = kind
         super().__init__(f"{store} store, {operation}: {detail}")
+
+
+class LockNotAcquired(TickglassError):  # noqa: N818 - says what happened
+    """A lock was wanted for a `with` block, and somebody else kept it.
+
+    Args:
+        holder: owner of the lease that was in the way, "" if none was seen.
+        waited_s: seconds since it was asked for.
+        reason: "held" (it was tried once), "timeout" (as long as `wait`
+            allowed) or "cancelled" (the waiting was ended).
+    """
+
+    def __init__(self, resource: str, holder: str, waited_s: float, *, reason: str = "held") -> None:
+        self.resource = resource
+        self.holder = holder
+        self.waited_s = waited_s
+        self.reason = reason
+        who = f"; {holder} holds it" if holder else ""
+        super().__init__(f"lock {resource} was not acquired: {reason} after {waited_s:.3f} s{who}")
+
+
+class LockInUse(TickglassError):  # noqa: N818 - says what happened
+    """A lock object was asked to acquire while it already holds its lock, or waits for it."""
+
+    def __init__(self, resource: str) -> None:
+        self.resource = resource
+        super().__init__(
+            f"lock {resource} is held or waited for through this object; release it first, or make another"
+        )
+
+
+class LockNotHeld(TickglassError):  # noqa: N818 - says what happened
+    """A lock object was asked to release what it has not acquired."""
+
+    def __init__(self, resource: str) -> None:
+        self.resource = resource
+        super().__init__(f"lock {resource} is not held through this object; acquire() comes before release()")
+
+
+class LeaseLost(TickglassError):  # noqa: N818 - says what happened
+    """A lease can no longer be trusted: it ran out, was taken, or was given back."""
+
+    def __init__(self, resource: str, fence: int) -> None:
+        self.resource = resource
+        self.fence = fence
+        super().__init__(f"the lease on {resource} (fence {fence}) can no longer be trusted; stop before you write")
+
+
+class StaleFence(TickglassError):  # noqa: N818 - says what happened
+    """A guarded write was refused: somebody wrote with a newer fence.
+
+    Args:
+        fence: what the write carried.
+        newest: the newest that the guard has seen.
+    """
+
+    def __init__(self, resource: str, fence: int, newest: int) -> None:
+        self.resource = resource
+        self.fence = fence
+        self.newest = newest
+        super().__init__(f"{resource}: fence {fence} is stale, {newest} has been seen; nothing was written")

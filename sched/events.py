@@ -10,12 +10,15 @@ nanoseconds since the Unix epoch.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 __all__ = [
     "ClaimOrphaned",
     "ClockStepped",
     "Event",
+    "FencingRejected",
     "InstantsMissed",
     "JobRegistered",
     "Lateness",
@@ -25,6 +28,8 @@ __all__ = [
     "SchedulerMoved",
     "SinkFailed",
     "SkewMeasured",
+    "SpoolMove",
+    "SpoolMoved",
     "StoreCalled",
     "TimelineTurned",
     "TriggerFailed",
@@ -66,6 +71,19 @@ class LockMoved(Event, frozen=True, kw_only=True):
     reason: str | None
     margin_ns: int | None
     other_owner: str
+
+
+class FencingRejected(Event, frozen=True, kw_only=True):
+    """A guarded write was refused: it carried `fence`, and `newest` had been seen."""
+
+    resource: str
+    owner: str
+    service: str
+    job: str  # "" for a lock by hand
+    run_id: str
+    fence: int
+    newest: int
+    wall_ns: int
 
 
 class OccurrenceMoved(Event, frozen=True, kw_only=True):
@@ -198,6 +216,25 @@ class SchedulerMoved(Event, frozen=True, kw_only=True):
     before: str
     event: str
     after: str
+    wall_ns: int
+
+
+class SpoolMove(StrEnum):
+    """What became of an outcome that the store could not be told at once."""
+
+    SPOOLED = "spooled"
+    WRITTEN = "written"  # the store has it now
+    OVERTAKEN = "overtaken"  # somebody else had settled, or run, that occurrence meanwhile
+    DROPPED = "dropped"  # the spool was full, or failed
+
+
+class SpoolMoved(Event, frozen=True, kw_only=True):
+    """An outcome was put into the spool, or left it: see `SpoolMove`."""
+
+    move: str
+    job: str
+    run_id: str
+    depth: int
     wall_ns: int
 
 

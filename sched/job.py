@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from tickglass.sched.durations import MS, SECOND, Duration, duration_ns, duration_text
 from tickglass.sched.errors import ConfigError
@@ -17,7 +17,7 @@ from tickglass.sched.triggers import Trigger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["GRACE_MOST_NS", "Job", "checked_name", "declare"]
+__all__ = ["GRACE_MOST_NS", "Job", "Policies", "checked_name", "declare"]
 
 TTL_DEFAULT: Final = "30s"
 TTL_LEAST_NS: Final = 50 * MS  # below, a renewal does not fit between two scheduling hiccups
@@ -25,6 +25,21 @@ GRACE_DEFAULT_MOST_NS: Final = 60 * SECOND
 GRACE_MOST_NS: Final = 12 * 3_600 * SECOND  # the ledger remembers a day; a claim must not outlive it
 UNRENEWED_SLACK_NS: Final = 5 * SECOND  # a lease nobody renews outlasts the longest run by this much
 NAME_MOST: Final = 200
+
+OnOutage = Literal["skip", "run"]
+
+
+class Policies(TypedDict, total=False):
+    """What may be said of a job beside its function and trigger; see `declare`."""
+
+    name: str
+    resource: str
+    ttl: Duration
+    timeout: Duration
+    misfire_grace: Duration
+    renew: bool
+    rerun_orphaned: bool
+    on_outage: OnOutage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +55,7 @@ class Job:
         grace_ns: how late it may still start.
         renew: whether its lease is renewed while it runs.
         rerun: whether it runs again after its claimant died.
+        goes_ahead: whether it runs without a claim while the store is out.
     """
 
     name: str
@@ -53,6 +69,7 @@ class Job:
     grace_ns: int | None
     renew: bool
     rerun: bool
+    goes_ahead: bool
 
     def grace_at(self, due_ns: int | None, next_due_ns: int | None) -> int:
         """Return how late the occurrence due then may start, in nanoseconds.
@@ -77,6 +94,7 @@ def declare(
     misfire_grace: Duration | None = None,
     renew: bool = True,
     rerun_orphaned: bool = True,
+    on_outage: OnOutage = "skip",
 ) -> Job:
     """Check a declaration and return the job.
 
@@ -90,6 +108,9 @@ def declare(
         misfire_grace: how late it may start; default: one interval, at most 60 s.
         renew: False: the lease is taken once, for longest run + 5 s.
         rerun_orphaned: whether another instance runs it again if this one dies.
+        on_outage: while the store does not answer: "skip", or "run" without a
+            claim and without a lease, perhaps in several instances at once;
+            such runs have no fence, are counted, and are written to the ledger later.
 
     Raises:
         ConfigError: naming what is wrong; nothing was registered.
@@ -104,6 +125,8 @@ def declare(
     ttl_ns = duration_ns(ttl, what="ttl", least_ns=TTL_LEAST_NS)
     timeout_ns = None if timeout is None else duration_ns(timeout, what="timeout", least_ns=MS)
     grace_ns = None if misfire_grace is None else duration_ns(misfire_grace, what="misfire_grace", least_ns=MS)
+    if on_outage not in get_args(OnOutage):
+        raise ConfigError("on_outage is one of two words", given=repr(on_outage), instead=('"skip"', '"run"'))
     _check_times(ttl_ns, timeout_ns, grace_ns, renew=renew)
     return Job(
         name=job_name,
@@ -117,6 +140,7 @@ def declare(
         grace_ns=grace_ns,
         renew=renew,
         rerun=rerun_orphaned,
+        goes_ahead=on_outage == "run",
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import MS, duration_text
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.events import LockMoved
+from tickglass.sched.events import FencingRejected, LockMoved
 from tickglass.sched.machine import Machine, Move
 
 if TYPE_CHECKING:
@@ -181,6 +181,21 @@ class LockMachine(Machine[LockState, LockEvent]):
             )
 
         return self._fire(event, tell)
+
+    def report_stale_fence(self, newest: int) -> None:
+        """Report that a write under this lock's fence was refused; no move, for a guard cannot end a lease."""
+        self._sink.record(
+            FencingRejected(
+                resource=self.resource,
+                owner=self.owner,
+                service=self.service,
+                job=self.job,
+                run_id=self.run_id,
+                fence=self.fence,
+                newest=newest,
+                wall_ns=self._clock.wall_ns(),
+            )
+        )
 
 
 def drift_allowance_ns(ttl_ns: int) -> int:

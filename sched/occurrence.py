@@ -39,6 +39,7 @@ class OccurrenceState(StrEnum):
     ADMITTED = "admitted"  # waits for a worker
     CLAIMING = "claiming"  # a worker asks the store
     CLAIMED = "claimed"  # ours; waits out the rest of the lead
+    UNCLAIMED = "unclaimed"  # the store is out, and the job runs all the same
     RUNNING = "running"
     STOPPING = "stopping"  # asked to stop, still running
     ENDED = "ended"
@@ -51,6 +52,7 @@ class OccurrenceEvent(StrEnum):
     ADMITTED = "admitted"
     TAKEN = "taken"
     CLAIMED = "claimed"
+    WENT_AHEAD = "went_ahead"
     STARTED = "started"
     STOP_ASKED = "stop_asked"
     ENDED = "ended"
@@ -77,6 +79,7 @@ class SkipReason(StrEnum):
     LOCK_HELD = "lock_held"  # somebody else held the resource for all of the grace
     STORE_UNAVAILABLE = "store_unavailable"  # no claim, no run
     STORE_ERROR = "store_error"
+    SKEW = "skew"  # our clock and the store's are too far apart to say what is due
     STOPPING = "stopping"  # the scheduler is draining
 
 
@@ -87,7 +90,10 @@ OCCURRENCE_TRANSITIONS: Final[Mapping[tuple[OccurrenceState, OccurrenceEvent], O
     (OccurrenceState.ADMITTED, OccurrenceEvent.TAKEN): OccurrenceState.CLAIMING,
     (OccurrenceState.ADMITTED, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
     (OccurrenceState.CLAIMING, OccurrenceEvent.CLAIMED): OccurrenceState.CLAIMED,
+    (OccurrenceState.CLAIMING, OccurrenceEvent.WENT_AHEAD): OccurrenceState.UNCLAIMED,
     (OccurrenceState.CLAIMING, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
+    (OccurrenceState.UNCLAIMED, OccurrenceEvent.STARTED): OccurrenceState.RUNNING,
+    (OccurrenceState.UNCLAIMED, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
     (OccurrenceState.CLAIMED, OccurrenceEvent.STARTED): OccurrenceState.RUNNING,
     (OccurrenceState.CLAIMED, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
     (OccurrenceState.RUNNING, OccurrenceEvent.STOP_ASKED): OccurrenceState.STOPPING,
@@ -101,6 +107,7 @@ ENDINGS: Final[Mapping[OccurrenceState, frozenset[Outcome]]] = {
     OccurrenceState.ADMITTED: frozenset({Outcome.MISSED, Outcome.SKIPPED}),
     OccurrenceState.CLAIMING: frozenset({Outcome.MISSED, Outcome.SKIPPED, Outcome.ELSEWHERE}),
     OccurrenceState.CLAIMED: frozenset({Outcome.CANCELLED, Outcome.LOST}),
+    OccurrenceState.UNCLAIMED: frozenset({Outcome.CANCELLED}),
     OccurrenceState.RUNNING: _RAN,
     OccurrenceState.STOPPING: _RAN,
 }

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from tickglass.sched.lease import Lease  # noqa: TC001 - read at run time by who encodes these values
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from tickglass.sched.events import Event
-    from tickglass.sched.lease import Lease
 
 __all__ = [
     "AlreadyClaimed",
@@ -37,6 +38,8 @@ __all__ = [
     "RunTracer",
     "Settled",
     "Settlement",
+    "Spool",
+    "SpooledOutcome",
     "Store",
     "StoreObserver",
     "TracedRun",
@@ -322,6 +325,49 @@ class Ledger(Protocol):
 
     def abandon(self, orphan: Orphan) -> bool:
         """Settle an abandoned claim as "orphaned"; False when somebody else was faster."""
+        ...
+
+
+# --- outages ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledOutcome:
+    """An outcome that could not be written when it was known.
+
+    Args:
+        unclaimed: for a run that went ahead without a claim, the claim that it
+            would have asked for.
+    """
+
+    settlement: Settlement
+    unclaimed: ClaimAsk | None = None
+
+
+class Spool(Protocol):
+    """Where outcomes wait for a store that cannot be reached; first in, first out.
+
+    Methods raise `StoreUnavailable` when the spool itself fails.
+    """
+
+    def put(self, outcome: SpooledOutcome) -> bool:
+        """Keep an outcome, durably; False when the spool is full."""
+        ...
+
+    def oldest(self, limit: int) -> Sequence[tuple[int, SpooledOutcome]]:
+        """Return the first outcomes and their numbers, in order."""
+        ...
+
+    def drop(self, number: int) -> None:
+        """Forget one that was written."""
+        ...
+
+    def depth(self) -> int:
+        """Return how many wait."""
+        ...
+
+    def close(self) -> None:
+        """Give back the file; what it holds stays."""
         ...
 
 

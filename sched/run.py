@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import Wake, instant_of
 from tickglass.sched.durations import Duration, duration_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from tickglass.sched.clock import Clock
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "current_run"]
 
+_NEVER_NS: Final = 2**63 - 1
 _current: ContextVar[Run | None] = ContextVar("tickglass_run", default=None)
 
 
@@ -32,10 +33,23 @@ class Run:
         run_id: 32 hexadecimal digits; also the trace id.
         attempt: 1, or more when an earlier claimant died.
         resource: what its lease protects.
-        fence: the fencing token; pass it with every guarded write.
+        fence: the fencing token; pass it with every guarded write. 0 for a run
+            that went ahead without a claim: nothing guarded accepts it.
     """
 
-    __slots__ = ("_clock", "_due_ns", "_lock", "_stop", "_stop_reason", "attempt", "fence", "job", "resource", "run_id")
+    __slots__ = (
+        "_clock",
+        "_due_ns",
+        "_lock",
+        "_stop",
+        "_stop_reason",
+        "_stopped_with_it",
+        "attempt",
+        "fence",
+        "job",
+        "resource",
+        "run_id",
+    )
 
     def __init__(self, lock: LockMachine, *, due_ns: int, attempt: int, clock: Clock) -> None:
         self.job = lock.job
@@ -48,6 +62,7 @@ class Run:
         self._clock = clock
         self._stop = Wake()
         self._stop_reason = ""
+        self._stopped_with_it: set[Callable[[], None]] = set()
 
     @property
     def due_at(self) -> datetime:
@@ -55,9 +70,14 @@ class Run:
         return instant_of(self._due_ns)
 
     @property
+    def _trusted_until_ns(self) -> int:
+        """The end of trust; a run that went ahead without a claim has no lease to lose."""
+        return self._lock.trusted_until_ns if self.fence else _NEVER_NS
+
+    @property
     def remaining_s(self) -> float:
         """Seconds for which the lease can still be trusted; 0.0 when it cannot."""
-        return max(0, self._lock.trusted_until_ns - self._clock.monotonic_ns()) / 1e9
+        return max(0, self._trusted_until_ns - self._clock.monotonic_ns()) / 1e9
 
     @property
     def cancelled(self) -> bool:
@@ -66,7 +86,7 @@ class Run:
         True once a stop was asked for, and also when the lease has run out and
         nobody could tell us yet: a process that was frozen sees it on waking.
         """
-        return bool(self._stop_reason) or self._clock.monotonic_ns() >= self._lock.trusted_until_ns
+        return bool(self._stop_reason) or self._clock.monotonic_ns() >= self._trusted_until_ns
 
     @property
     def cancel_reason(self) -> str:
@@ -84,13 +104,30 @@ class Run:
         until_ns = self._clock.monotonic_ns() + duration_ns(duration, what="wait")
         if self.cancelled:
             return True
-        self._clock.wait(min(until_ns, self._lock.trusted_until_ns), self._stop)
+        self._clock.wait(min(until_ns, self._trusted_until_ns), self._stop)
         return self.cancelled
+
+    def report_stale_fence(self, newest: int) -> None:
+        """Count a guarded write that was refused; called by the guards of fencing.py, and by your own."""
+        self._lock.report_stale_fence(newest)
 
     def _ask_to_stop(self, reason: str) -> None:
         """Set the reason, once; the engine's side of `cancelled`."""
         self._stop_reason = self._stop_reason or reason
         self._stop.ring()
+        for stop in tuple(self._stopped_with_it):
+            stop()
+
+    @contextmanager
+    def _stopping(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Call `stop` as well when the run is asked to stop meanwhile, or has been."""
+        self._stopped_with_it.add(stop)
+        if self._stop_reason:
+            stop()
+        try:
+            yield
+        finally:
+            self._stopped_with_it.discard(stop)
 
     @contextmanager
     def _current(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from tickglass.sched.events import SpoolMove
 from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.sched.occurrence import Outcome, SkipReason
@@ -228,6 +229,11 @@ LOCK_MARGIN: Final = _histogram(
 LOCK_FENCE: Final = _gauge(
     "distributed_lock_fencing_token", "The fencing token granted last here; absent before the first.", _RESOURCE
 )
+FENCING_REJECTIONS: Final = _counter(
+    "distributed_lock_fencing_rejections_total",
+    "Guarded writes refused because a newer fence had been seen: each is a stale holder that did no harm.",
+    _RESOURCE,
+)
 STORE_DURATION: Final = _histogram(
     "distributed_lock_store_operation_duration_seconds", "How long the store took to answer.", _CALLS, *_CALL
 )
@@ -312,6 +318,12 @@ JOB_UNDERCOUNTS: Final = _counter(
     _JOB,
 )
 
+JOB_UNCLAIMED: Final = _counter(
+    "tickglass_job_unclaimed_runs_total",
+    "Runs that went ahead without a claim because the store was out, perhaps in several instances at once.",
+    _JOB,
+)
+
 # --- the machinery: tickglass_* -----------------------------------------------
 
 POOL_SLOTS: Final = _gauge("tickglass_pool_slots", "Workers of the pool.", _POOL)
@@ -339,6 +351,12 @@ CLOCK_STEPS: Final = _counter(
     "tickglass_clock_steps_total",
     "Times the wall clock jumped against the monotonic one.",
     Label("direction", ClockDirection),
+)
+SPOOL_DEPTH: Final = _gauge("tickglass_spool_depth", "Outcomes that wait for the store to answer.")
+SPOOL_OUTCOMES: Final = _counter(
+    "tickglass_spool_outcomes_total",
+    "Outcomes that the store could not be told at once: spooled, written later, overtaken by somebody else, dropped.",
+    Label("move", SpoolMove),
 )
 SINK_FAILURES: Final = _counter(
     "tickglass_telemetry_sink_failures_total", "Events that a sink failed to take.", Label("sink", Declared.SINK)

@@ -61,9 +61,9 @@ def parse_listen(listen: str) -> tuple[str, int]:
     Raises:
         ConfigError: it is not written so.
     """
-    match = _LISTEN.fullmatch(listen)
+    match = _LISTEN.fullmatch(listen) if isinstance(listen, str) else None
     if match is None:
-        raise ConfigError("an address to listen on is host:port", given=listen, instead=_RIGHT)
+        raise ConfigError("an address to listen on is host:port", given=str(listen), instead=_RIGHT)
     port = int(match["port"])
     if port > PORT_MOST:
         raise ConfigError(f"a port is at most {PORT_MOST}", given=listen, span=match.span("port"), instead=_RIGHT)

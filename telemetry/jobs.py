@@ -46,6 +46,7 @@ class JobGroup(Group):
         self._skips = self.counters(catalogue.JOB_SKIPS, name)
         self._trigger_failures = self.counter(catalogue.JOB_TRIGGER_FAILURES, name)
         self._orphans = self.counter(catalogue.JOB_ORPHANS, name)
+        self._unclaimed = self.counter(catalogue.JOB_UNCLAIMED, name)
         self._undercounts = self.counter(catalogue.JOB_UNDERCOUNTS, name)
         self._duration = self.histogram(catalogue.JOB_DURATION, name)
         self._lateness = self.histogram(catalogue.JOB_LATENESS, name)
@@ -65,6 +66,7 @@ class JobGroup(Group):
         self._grace = self.gauge(catalogue.JOB_GRACE, name)
         self._moves: dict[str, Callable[[OccurrenceMoved, _Key], None]] = {
             OccurrenceEvent.FELL_DUE.value: self._fell_due,
+            OccurrenceEvent.WENT_AHEAD.value: lambda *_: self._unclaimed.add(),
             OccurrenceEvent.STARTED.value: self._started,
             OccurrenceEvent.ENDED.value: self._ended,
         }

@@ -70,6 +70,7 @@ class LockGroup(Group):
         self._ttl = self.gauge(catalogue.LOCK_TTL, resource)
         self._max_hold = self.gauge(catalogue.LOCK_MAX_HOLD, resource)
         self._fence = self.gauge(catalogue.LOCK_FENCE, resource)
+        self._rejections = self.counter(catalogue.FENCING_REJECTIONS, resource)
         self._wait = self.histogram(catalogue.LOCK_WAIT, resource)
         self._hold = self.histogram(catalogue.LOCK_HOLD, resource)
         self._margin = self.histogram(catalogue.LOCK_MARGIN, resource)
@@ -98,6 +99,11 @@ class LockGroup(Group):
         with self.lock:
             self._transitions[event.event].add()
             self._moves[event.event](event)
+
+    def fencing_rejected(self) -> None:
+        """Count one write under a stale fence."""
+        with self.lock:
+            self._rejections.add()
 
     def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:
         """Say who holds it, for how long, and until when; nothing while it is free."""

@@ -18,12 +18,14 @@ from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import (
     ClaimOrphaned,
     ClockStepped,
+    FencingRejected,
     InstantsMissed,
     JobRegistered,
     LockMoved,
     OccurrenceMoved,
     SchedulerMoved,
     SinkFailed,
+    SpoolMoved,
     StoreCalled,
     TriggerFailed,
 )
@@ -67,6 +69,7 @@ class LogSink:
         self._logger = logging.getLogger("tickglass.events") if logger is None else logger
         self._tellers: dict[type[Event], Callable[[Any], None]] = {
             LockMoved: self._lock_moved,
+            FencingRejected: self._fencing_rejected,
             OccurrenceMoved: self._occurrence_moved,
             SchedulerMoved: lambda e: self._say(logging.INFO, "scheduler %s", e.after, owner=e.owner),
             JobRegistered: lambda e: self._say(
@@ -91,6 +94,15 @@ class LogSink:
             TriggerFailed: lambda e: self._say(
                 logging.ERROR, "job %s: its trigger raised: %s", e.job, e.error, job=e.job
             ),
+            SpoolMoved: lambda e: self._say(
+                logging.INFO if e.move == "written" else logging.WARNING,
+                "outcome of %s %s, %d in the spool",
+                e.job,
+                e.move,
+                e.depth,
+                job=e.job,
+                run_id=e.run_id,
+            ),
             ClockStepped: lambda e: self._say(logging.WARNING, "the wall clock was set by %+.3f s", e.step_ns / 1e9),
             SinkFailed: lambda e: self._say(logging.DEBUG, "telemetry sink %s raised: %s", e.sink, e.error),
             StoreCalled: self._store_called,
@@ -111,6 +123,19 @@ class LogSink:
             self._say(
                 level, "lock %s %s%s%s", event.resource, event.event, why, other, run_id=event.run_id or None, **told
             )
+
+    def _fencing_rejected(self, event: FencingRejected) -> None:
+        self._say(
+            logging.WARNING,
+            "a write to %s under fence %d was refused: %d has been seen",
+            event.resource,
+            event.fence,
+            event.newest,
+            resource=event.resource,
+            fence=event.fence,
+            job=event.job or None,
+            run_id=event.run_id or None,
+        )
 
     def _occurrence_moved(self, event: OccurrenceMoved) -> None:
         if event.outcome is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
 
     from tickglass.sched.clock import Clock
-    from tickglass.sched.events import ClockStepped, PoolMoved, SchedulerMoved, SkewMeasured, TimelineTurned
+    from tickglass.sched.events import ClockStepped, PoolMoved, SchedulerMoved, SkewMeasured, SpoolMoved, TimelineTurned
     from tickglass.telemetry.group import Cell
 
 __all__ = ["GcPauses", "PoolGroup", "SchedulerGroup"]
@@ -56,6 +56,8 @@ class SchedulerGroup(Group):
         self._offset = self.gauge(catalogue.CLOCK_OFFSET)
         self._offset_error = self.gauge(catalogue.CLOCK_ERROR)
         self._states = self.counters(catalogue.SCHEDULER_STATE)  # one of them is 1
+        self._spool = self.gauge(catalogue.SPOOL_DEPTH, start=0)
+        self._spooled = self.counters(catalogue.SPOOL_OUTCOMES)
         self._dropped = {
             signal: self.counters(catalogue.DROPPED, signal) for signal in catalogue.DROPPED.labels[0].values
         }
@@ -84,6 +86,12 @@ class SchedulerGroup(Group):
         with self.lock:
             self._states[event.before].value = 0
             self._states[event.after].value = 1
+
+    def spool_moved(self, event: SpoolMoved) -> None:
+        """Take one move of an outcome in or out of the spool."""
+        with self.lock:
+            self._spool.value = event.depth
+            self._spooled[event.move].add()
 
     def sink(self, name: str) -> Cell:
         """Return a new counter of a sink's failures."""

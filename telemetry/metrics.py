@@ -15,6 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 from tickglass.sched.events import (
     ClaimOrphaned,
     ClockStepped,
+    FencingRejected,
     InstantsMissed,
     JobRegistered,
     LockMoved,
@@ -23,6 +24,7 @@ from tickglass.sched.events import (
     SchedulerMoved,
     SinkFailed,
     SkewMeasured,
+    SpoolMoved,
     StoreCalled,
     TimelineTurned,
     TriggerFailed,
@@ -47,7 +49,7 @@ G = TypeVar("G")
 
 __all__ = ["NAMES_MOST", "SINK_METRICS", "MetricSink"]
 
-NAMES_MOST: Final = 1_000  # per label; a job has 106 series and a resource 85, so this is 190,000 at the most
+NAMES_MOST: Final = 1_000  # per label; a job has 106 series and a resource 86, so this is 190,000 at the most
 
 # What the sink itself shows; the pauses of the garbage collector are the exporter's.
 SINK_METRICS: Final = tuple(metric for metric in catalogue.metrics() if metric is not catalogue.GC_PAUSE)
@@ -81,6 +83,7 @@ class MetricSink:
         self._sinks: Named[Cell] = named(Declared.SINK, self._scheduler.sink)
         self._takers: dict[type[Event], Callable[[Any], None]] = {
             LockMoved: lambda event: self._locks[event.resource].moved(event),
+            FencingRejected: lambda event: self._locks[event.resource].fencing_rejected(),
             OccurrenceMoved: lambda event: self._jobs[event.job].moved(event),
             InstantsMissed: lambda event: self._jobs[event.job].missed(event),
             JobRegistered: self._register,
@@ -91,6 +94,7 @@ class MetricSink:
             TimelineTurned: self._scheduler.turned,
             ClockStepped: self._scheduler.stepped,
             SkewMeasured: self._scheduler.measured,
+            SpoolMoved: self._scheduler.spool_moved,
             SchedulerMoved: self._scheduler.moved,
             SinkFailed: lambda event: self._scheduler.sink_failed(self._sinks[event.sink]),
         }

@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from tickglass.sched.clock import instant_of
-from tickglass.sched.events import LockMoved, OccurrenceMoved
+from tickglass.sched.events import FencingRejected, LockMoved, OccurrenceMoved
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.telemetry.locks import renewed_late
@@ -144,10 +144,13 @@ class SpanSink:
         if not self._tracing:
             return
         if isinstance(event, LockMoved):
-            if event.run_id:
+            if event.job:
                 self._run_lock_moved(event)
             else:
                 self._hand_lock_moved(event)
+        elif isinstance(event, FencingRejected):
+            span = self._span_of(event.run_id)
+            span.add_event("fencing_rejected", _fencing_attributes(event), event.wall_ns)
         elif isinstance(event, OccurrenceMoved):
             self._occurrence_moved(event)
 
@@ -181,10 +184,16 @@ class SpanSink:
                 self._close(event.run_id)
 
     def _hand_lock_moved(self, event: LockMoved) -> None:
-        span = trace.get_current_span()
+        span = self._span_of(event.run_id)
         if span.is_recording():
             _add_lock_event(span, event)
             self._add_lock_span(span, event)
+
+    def _span_of(self, run_id: str) -> Span:
+        """Return the span that is current where this is told; else, on a thread of the keeper's, the run's."""
+        span = trace.get_current_span()
+        run = self._runs.get(run_id)
+        return span if run is None or span.is_recording() else run.span
 
     def _keep_early(self, event: LockMoved) -> None:
         with self._lock:
@@ -332,10 +341,19 @@ def _lock_facts(event: LockMoved) -> _Attributes:
     return attributes
 
 
+def _fencing_attributes(event: FencingRejected) -> _Attributes:
+    return {
+        "tickglass.lock.resource": event.resource,
+        "tickglass.lock.fencing_token": event.fence,
+        "tickglass.lock.newest_fencing_token": event.newest,
+        "tickglass.owner": event.owner,
+    }
+
+
 def _add_lock_event(span: Span, event: LockMoved) -> None:
     lost = event.event in (LockEvent.EXPIRED, LockEvent.LOST)
     # A run's span says itself which lock it has; attributes are most of an event's cost.
-    attributes = _lock_facts(event) if event.run_id else _lock_attributes(event)
+    attributes = _lock_facts(event) if event.job else _lock_attributes(event)
     if lost:
         attributes["tickglass.lock.event"] = str(event.event)
     span.add_event("lease_lost" if lost else f"lock {event.event}", attributes or None, event.wall_ns)

@@ -10,6 +10,7 @@ from tickglass.sched.engine.broadcast import Broadcast
 from tickglass.sched.engine.crew import Crew
 from tickglass.sched.engine.gear import Gear, NoTracer
 from tickglass.sched.engine.planner import Planner
+from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.engine.timeline import Timeline
 from tickglass.sched.engine.watched_store import WatchedStore
 from tickglass.sched.events import LockMoved, OccurrenceMoved, PoolMoved, StoreCalled
@@ -20,11 +21,11 @@ from tickglass.telemetry.metrics import MetricSink
 from tickglass.testing import FakeClock, ListSink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tickglass.sched.errors import StoreUnavailable
     from tickglass.sched.lease import Lease
-    from tickglass.sched.ports import EventSink, Settled, Settlement
+    from tickglass.sched.ports import EventSink, Granted, JobRecord, LeaseAsk, Released, Settled, Settlement
     from tickglass.sched.triggers import Trigger
 
 
@@ -39,6 +40,22 @@ class BreakableStore(MemoryStore):
     def _check(self, operation: str) -> None:
         if operation in self.broken:
             raise self.broken[operation]
+
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
+        self._check("register")
+        return super().register(jobs)
+
+    def time_ns(self) -> int:
+        self._check("time")
+        return super().time_ns()
+
+    def acquire(self, ask: LeaseAsk) -> Granted | Refused:
+        self._check("acquire")
+        return super().acquire(ask)
+
+    def release(self, lease: Lease) -> Released | Gone:
+        self._check("release")
+        return super().release(lease)
 
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
         self._check("claim")
@@ -77,7 +94,8 @@ class Rig:
         self.crew = Crew(self.gear, workers=self.workers)
         self.crew.start()
         self._crews.append(self.crew)
-        self.planner = Planner(self.gear, self.timeline, self.crew)
+        self.skew = SkewGuard(refuse=True)
+        self.planner = Planner(self.gear, self.timeline, self.crew, self.skew)
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
         job = declare(function, trigger, **policies)
@@ -94,7 +112,7 @@ class Rig:
 
     def free(self, job: str) -> None:
         """Wait until no occurrence of a job is in hand: it has ended, and is settled."""
-        _wait_until(lambda: not self.crew.busy(job))
+        wait_until(lambda: not self.crew.busy(job))
 
     def asleep(self, after_operation: str, count: int = 1) -> None:
         """Wait until the store was asked so often, and it was noted when to ask again."""
@@ -129,7 +147,14 @@ class Rig:
         for walk in crew.in_hand():
             walk.stop_claiming()
             walk.ask_to_stop("shutdown")
-        _wait_until(lambda: not crew.in_hand() or self.clock.advance(SECOND) is not None)
+
+        def emptied() -> bool:
+            empty = not crew.in_hand()
+            if not empty:
+                self.clock.advance(SECOND)  # what waits for an instant shall see it
+            return empty
+
+        wait_until(emptied)
         crew.stop(self.clock.monotonic_ns() + SECOND)
         self._crews.remove(crew)
 
@@ -139,7 +164,7 @@ class Rig:
             self.stop()
 
 
-def _wait_until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     patience = SystemClock()
     until_ns = patience.monotonic_ns() + 10 * SECOND
     while not condition():

@@ -10,6 +10,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -20,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import redis
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -66,11 +68,13 @@ class Prometheus:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the result of an instant query: a list of metric and value."""
-        return self._get("query", query=expression)["result"]
+        found: list[dict[str, Any]] = self._get("query", query=expression)["result"]
+        return found
 
     def exemplars(self, expression: str) -> list[dict[str, Any]]:
         """Return the exemplars behind an expression, of all time."""
-        return self._get("query_exemplars", query=expression, start="0", end="9999999999")
+        found: list[dict[str, Any]] = self._get("query_exemplars", query=expression, start="0", end="9999999999")
+        return found
 
     def _get(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - any JSON
         url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
@@ -169,6 +173,185 @@ class ScrapeBell:
             assert self._asked.wait_for(lambda: self._count >= wanted, PATIENCE_S), "nobody scrapes"
 
 
+# --- Redis ----------------------------------------------------------------------
+
+
+class RedisServer:
+    """A Redis server in a directory of its own, which may be stopped, started again, and spoken to."""
+
+    def __init__(self, home: Path, *options: str) -> None:
+        self.home = home
+        self.port = find_free_port()
+        self.socket = home / "redis.sock"
+        self._ready = f"at {self.socket}"  # the last line before connections are taken
+        self._command = [find_server("redis-server")]
+        if "--sentinel" in options:
+            self._ready = "Sentinel ID is"
+            self._command.append(str(home / "sentinel.conf"))  # it writes down there what it finds out
+            (home / "sentinel.conf").touch()
+        self._command += ["--port", str(self.port), "--bind", "127.0.0.1"]
+        self._command += ["--unixsocket", str(self.socket), "--dir", str(home), "--save", "", *options]
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        """Return when it takes connections."""
+        process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        ready = queue.SimpleQueue[str | None]()
+
+        def read() -> None:
+            assert process.stdout is not None
+            for line in process.stdout:
+                ready.put(line)
+            process.stdout.close()
+            ready.put(None)
+
+        self._process, self._reader = process, threading.Thread(target=read)
+        self._reader.start()
+        _wait_for_line(ready, self._ready)
+
+    def kill(self, signal_: signal.Signals = signal.SIGKILL) -> None:
+        """End it, at once and without a word; return when it is gone."""
+        assert self._process is not None
+        assert self._reader is not None
+        self._process.send_signal(signal_)
+        if signal_ not in (signal.SIGSTOP, signal.SIGCONT):
+            self._process.wait(PATIENCE_S)
+            self._reader.join(PATIENCE_S)
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)  # it may stand still
+            self.kill(signal.SIGTERM)
+
+    def say(self, *words: str | int) -> Any:  # noqa: ANN401 - whatever it answers
+        """Say one command and return the answer, texts decoded."""
+        with redis.Redis(port=self.port, decode_responses=True, socket_timeout=PATIENCE_S, protocol=2) as client:
+            return client.execute_command(*words)
+
+
+@pytest.fixture(scope="session")
+def session_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], RedisServer]]:
+    """Return a function that gives the session's n-th Redis server; they write what they are told to a file."""
+    servers: dict[int, RedisServer] = {}
+
+    def server(number: int) -> RedisServer:
+        if number not in servers:
+            servers[number] = RedisServer(tmp_path_factory.mktemp("redis"), "--appendonly", "yes")
+            servers[number].start()
+        return servers[number]
+
+    yield server
+    for started in servers.values():
+        started.end()
+
+
+@pytest.fixture
+def redis_servers(session_redis: Callable[[int], RedisServer]) -> Callable[[int], list[RedisServer]]:
+    """Return a function that gives so many empty servers of the session."""
+
+    def some(count: int) -> list[RedisServer]:
+        servers = [session_redis(number) for number in range(count)]
+        for server in servers:
+            server.say("FLUSHALL")
+        return servers
+
+    return some
+
+
+@pytest.fixture
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RedisServer]]:
+    """Return a function that starts a server which the test may harm; options as for redis-server."""
+    with ExitStack() as running:
+
+        def start(*options: str) -> RedisServer:
+            server = RedisServer(tmp_path_factory.mktemp("redis"), *options)
+            running.callback(server.end)
+            server.start()
+            return server
+
+        yield start
+
+
+# --- etcd -----------------------------------------------------------------------
+
+
+class EtcdServer:
+    """A cluster of one, in a directory of its own, which may be stopped and started again.
+
+    Its elections are quick, because the shortest lease that etcd grants is one and a half of them.
+    """
+
+    def __init__(self, home: Path, *options: str) -> None:
+        self.home = home
+        self.port, peers = find_free_port(), f"http://127.0.0.1:{find_free_port()}"
+        clients = f"http://127.0.0.1:{self.port}"
+        self._command = [find_server("etcd"), "--data-dir", str(home / "data"), "--logger", "zap"]
+        self._command += ["--listen-client-urls", clients, "--advertise-client-urls", clients]
+        self._command += ["--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers]
+        self._command += ["--initial-cluster", f"default={peers}", "--heartbeat-interval", "50"]
+        self._command += ["--election-timeout", "500", *options]
+        self._running = ExitStack()
+        self._process: subprocess.Popen[str] | None = None
+
+    def url(self, prefix: str, **options: str) -> str:
+        return f"etcd://127.0.0.1:{self.port}?" + "&".join(f"{k}={v}" for k, v in {"prefix": prefix, **options}.items())
+
+    def start(self) -> None:
+        """Return when it takes requests."""
+        process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        with ExitStack() as running:
+            self._process = running.enter_context(process)
+            _wait_for_line(running.enter_context(_reading(process)), "serving client traffic insecurely")
+            self._running = running.pop_all()
+
+    def stop(self) -> None:
+        self._running.close()
+
+    def say(self, what: str, **words: object) -> Any:  # noqa: ANN401 - any JSON
+        """Ask for something over the JSON side: say("kv/put", key=..., value=...), bytes in base64."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/v3/{what}", json.dumps(words).encode())
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return json.load(answer)
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """One server for all who use a prefix of their own and do it no harm."""
+    server = EtcdServer(tmp_path_factory.mktemp("etcd"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_etcd(tmp_path: Path) -> Iterator[EtcdServer]:
+    """A server that the test may harm."""
+    server = EtcdServer(tmp_path)
+    server.start()
+    yield server
+    server.thaw()
+    server.stop()
+
+
 # --- OpenTelemetry --------------------------------------------------------------
 
 
@@ -197,6 +380,11 @@ class OtlpReceiver:
             known = self._arrived.wait_for(lambda: set(names) <= {span.name for span in self._spans}, PATIENCE_S)
             assert known, f"had only {[span.name for span in self._spans]}"
             return {span.name: span for span in self._spans}
+
+    def trace_ids(self, name: str) -> set[str]:
+        """Return the traces that have a span of that name."""
+        with self._arrived:
+            return {span.trace_id.hex() for span in self._spans if span.name == name}
 
     @property
     def resources(self) -> list[dict[str, str]]:

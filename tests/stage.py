@@ -61,7 +61,7 @@ class Stage:
             resource,
             owner=owner,
             service="billing",
-            job="",
+            job=resource if run_id else "",
             run_id=run_id,
             ttl_ns=30 * SECOND,
             blocking=blocking,
@@ -114,7 +114,8 @@ class Stage:
         return generate_latest(self.metrics.registry).decode()
 
     def openmetrics(self) -> str:
-        return generate_openmetrics(self.metrics.registry).decode()
+        text: bytes = generate_openmetrics(self.metrics.registry)  # type: ignore[no-untyped-call] # the client's
+        return text.decode()
 
     def series(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """Scrape: every sample as Prometheus would read it."""

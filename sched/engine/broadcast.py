@@ -1,4 +1,4 @@
-"""Hand each event to every sink; a sink that raises hurts nobody and is never quiet about it.
+"""Hand each event to every sink; telemetry that raises hurts nobody and is never quiet about it.
 
 Forbidden: to raise, to drop a sink, to reorder events.
 """
@@ -6,19 +6,20 @@ Forbidden: to raise, to drop a sink, to reorder events.
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.events import SinkFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.events import Event
-    from tickglass.sched.ports import EventSink
+    from tickglass.sched.ports import EventSink, RunTracer, TracedRun
 
-__all__ = ["Broadcast"]
+__all__ = ["Broadcast", "GuardedTracer"]
 
 _log: Final = logging.getLogger(__name__)
 _QUIET_NS: Final = 60 * SECOND  # one log line a minute for each failing sink
@@ -42,9 +43,10 @@ class Broadcast:
             try:
                 sink.record(event)
             except Exception as error:  # noqa: BLE001 - a sink is foreign code
-                self._failed(name, error)
+                self.failed(name, error)
 
-    def _failed(self, name: str, error: Exception) -> None:
+    def failed(self, name: str, error: Exception) -> None:
+        """Report a failure of telemetry to every sink, and once a minute to the log."""
         failure = SinkFailed(sink=name, error=repr(error), wall_ns=self._clock.wall_ns())
         now_ns = self._clock.monotonic_ns()
         last_ns = self._logged_ns.get(name)
@@ -56,3 +58,29 @@ class Broadcast:
                 sink.record(failure)
             except Exception as again:  # noqa: BLE001 - reported above; a report must not recurse
                 _log.debug("telemetry sink %s raised on a failure report: %r", other, again)
+
+
+class GuardedTracer:
+    """A `RunTracer` around one that may raise: samplers and exporters are foreign code."""
+
+    def __init__(self, tracer: RunTracer, broadcast: Broadcast) -> None:
+        self._tracer = tracer
+        self._broadcast = broadcast
+
+    def begin(self, run: TracedRun) -> bool:
+        """See `RunTracer`; a run whose span cannot begin is not sampled."""
+        try:
+            return self._tracer.begin(run)
+        except Exception as error:  # noqa: BLE001 - reported; the run goes on
+            self._broadcast.failed("tracer", error)
+            return False
+
+    @contextmanager
+    def activate(self, run_id: str) -> Iterator[None]:
+        """See `RunTracer`."""
+        with ExitStack() as active:
+            try:
+                active.enter_context(self._tracer.activate(run_id))
+            except Exception as error:  # noqa: BLE001 - reported; the run goes on
+                self._broadcast.failed("tracer", error)
+            yield

@@ -30,7 +30,7 @@ _POLL_MOST_NS: Final = 250 * MS  # a release by another process is noticed withi
 
 @dataclass(frozen=True, slots=True)
 class Won:
-    """The claim, and the monotonic instant before the request that got it."""
+    """The claim, and the monotonic instant before the earliest request that may have got it."""
 
     claimed: Claimed
     asked_ns: int
@@ -67,6 +67,7 @@ class Claiming:
         self._gear = gear
         self._failures = 0
         self._poll_ns = _POLL_FIRST_NS
+        self._unheard_ns: int | None = None  # when the first request left that got no answer
         self.asked = 0  # how often
 
     def ask(self) -> Won | NotClaimed | Later:
@@ -78,7 +79,10 @@ class Claiming:
         try:
             answer = self._gear.store.claim(self._ask)
         except StoreUnavailable as error:
+            self._unheard_ns = asked_ns if self._unheard_ns is None else self._unheard_ns
             return self._unanswered(error)
+        # A grant whose answer was lost is answered again, and is as old as the request that got it.
+        asked_ns, self._unheard_ns = self._unheard_ns or asked_ns, None
         if isinstance(answer, Claimed):
             return Won(answer, asked_ns)
         return self._already(answer) if isinstance(answer, AlreadyClaimed) else self._refused(answer)

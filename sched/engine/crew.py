@@ -11,6 +11,7 @@ from tickglass.sched.engine.alarms import Alarms
 from tickglass.sched.engine.event_loop import EventLoop
 from tickglass.sched.engine.keeper import Keeper
 from tickglass.sched.engine.lead import Lead
+from tickglass.sched.engine.outages import Outages
 from tickglass.sched.engine.pool import Pool
 from tickglass.sched.engine.walk import Walk
 from tickglass.sched.occurrence import OccurrenceEvent
@@ -41,9 +42,11 @@ class Crew:
         self.alarms = Alarms(gear.clock)
         self.keeper = Keeper(gear.store, clock=gear.clock, alarms=self.alarms)
         self.lead = Lead()
+        self.outages = Outages(gear)
         self._in_hand: dict[str, Walk] = {}
         self._door = threading.Lock()
         self._emptied = Wake()
+        self._hurries = 0
 
     def start(self) -> None:
         """Start all threads."""
@@ -94,17 +97,19 @@ class Crew:
     def drain(self, until_ns: int) -> bool:
         """Claim nothing more, and wait for what is claimed; return whether all of it ended in time."""
         self._each(Walk.stop_claiming)
-        while self._in_hand:
+        while self._in_hand and not self._hurried():
             if not self._gear.clock.wait(until_ns, self._emptied):
-                return not self._in_hand
-        return True
+                break
+        return not self._in_hand
 
     def ask_all_to_stop(self, reason: str) -> None:
         """Ask every run in hand to stop."""
         self._each(lambda walk: walk.ask_to_stop(reason))
 
     def hurry(self) -> None:
-        """Make a `drain` return now."""
+        """Make one `drain` return now: the present one, or the next."""
+        with self._door:
+            self._hurries += 1
         self._emptied.ring()
 
     def stop(self, until_ns: int) -> None:
@@ -113,6 +118,12 @@ class Crew:
         self.keeper.stop()
         self.alarms.stop()
         self.loop.stop()
+
+    def _hurried(self) -> bool:
+        with self._door:
+            hurried = self._hurries > 0
+            self._hurries -= hurried
+        return hurried
 
     def _each(self, do: Callable[[Walk], None]) -> None:
         for walk in self.in_hand():

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.crew import Crew
+from tickglass.sched.engine.hand_lock import Hands
 from tickglass.sched.engine.planner import Planner
+from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.engine.sweeper import Sweeper, period_ns
 from tickglass.sched.engine.timeline import LONGEST_WAIT_NS, Timeline
 from tickglass.sched.engine.watched_store import WatchedStore
@@ -16,6 +18,8 @@ from tickglass.sched.errors import ConfigError
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine, SchedulerState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tickglass.sched.engine.gear import Gear
     from tickglass.sched.job import Job
 
@@ -31,17 +35,20 @@ class Engine:
     Args:
         gear: the ports; its store is watched from here on.
         workers: size of the pool; None: CPU count x 1.5.
+        skew: how far our clock may be from the store's, and what then.
     """
 
-    def __init__(self, gear: Gear, *, workers: int | None = None) -> None:
+    def __init__(self, gear: Gear, *, workers: int | None = None, skew: SkewGuard | None = None) -> None:
         self._store = WatchedStore(gear.store, clock=gear.clock, sink=gear.sink)
         self._gear = replace(gear, store=self._store)
-        self._jobs: dict[str, Job] = {}
+        self._jobs: Mapping[str, Job] = {}  # replaced, never changed
         self._door = threading.Lock()
         self._timeline = Timeline(clock=gear.clock, sink=gear.sink)
         self._crew = Crew(self._gear, workers=workers)
-        self._planner = Planner(self._gear, self._timeline, self._crew)
-        self._sweeper = Sweeper(self._gear, self._planner, self.jobs)
+        self.hands = Hands(self._gear, self._crew.keeper)
+        self._skew = SkewGuard() if skew is None else skew
+        self._planner = Planner(self._gear, self._timeline, self._crew, self._skew)
+        self._sweeper = Sweeper(self._gear, self._planner, self._crew.outages, self._skew, self.jobs)
         self._life = SchedulerMachine(gear.owner, gear.service, gear.clock, gear.sink)
 
     @property
@@ -49,10 +56,9 @@ class Engine:
         """Where this scheduler stands."""
         return self._life.state
 
-    def jobs(self) -> dict[str, Job]:
-        """Return the jobs, by name."""
-        with self._door:
-            return dict(self._jobs)
+    def jobs(self) -> Mapping[str, Job]:
+        """Return the jobs, by name; never waits for an `add` that waits for the store."""
+        return self._jobs
 
     def add(self, job: Job) -> None:
         """Add a job, before or after the start.
@@ -66,7 +72,7 @@ class Engine:
                 raise ConfigError(f"there is already a job named {job.name}", instead=('name="another"',))
             if self.state is SchedulerState.RUNNING:
                 self._register([job])
-            self._jobs[job.name] = job
+            self._jobs = {**self._jobs, job.name: job}
 
     def start(self) -> None:
         """Register the jobs with the store and start all loops.
@@ -93,7 +99,7 @@ class Engine:
         """Claim nothing more, give the runs in hand so long, then ask them to stop.
 
         Leases of runs that do not end are left to expire, so that nobody else
-        starts while they may still act.
+        starts while they may still act; so are leases taken by hand.
 
         Returns:
             The names of jobs whose runs did not end; empty after a clean stop.
@@ -109,12 +115,13 @@ class Engine:
             self._crew.ask_all_to_stop("shutdown")
             self._crew.drain(clock.monotonic_ns() + STOP_GRACE_NS)
         left = sorted(walk.job.name for walk in self._crew.in_hand())
+        self.hands.stop()
         self._crew.stop(clock.monotonic_ns() + (0 if left else STOP_GRACE_NS))
         self._life.fire(SchedulerEvent.STOPPED)
         return left
 
     def hurry(self) -> None:
-        """Cut the drain of a `stop` in progress short."""
+        """Cut a `stop` in progress short: first the drain, a second time the wait for runs that were asked to stop."""
         self._crew.hurry()
 
     def unready(self) -> list[str]:
@@ -130,7 +137,8 @@ class Engine:
         answered_ns = now_ns - self._store.answered_ns
         if answered_ns > _LATE_RENEWALS * max(renewal_ns, LONGEST_WAIT_NS):
             reasons.append(f"the {self._store.name} store has not answered for {answered_ns / 1e9:.1f} s")
-        return reasons
+        skewed = self._skew.reason()
+        return reasons if skewed is None else [*reasons, skewed]
 
     def _register(self, jobs: list[Job]) -> None:
         records = self._store.register([self._planner.record_of(job) for job in jobs])

@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tickglass.sched.clock import Clock
-    from tickglass.sched.ports import EventSink, RunTracer, Store, TracedRun
+    from collections.abc import Sequence
 
-__all__ = ["Gear", "NoTracer"]
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.ports import EventSink, RunTracer, Spool, SpooledOutcome, Store, TracedRun
+
+__all__ = ["Gear", "NoSpool", "NoTracer"]
+
+
+class NoSpool:
+    """A `Spool` that holds nothing: every outcome is dropped, and counted as that."""
+
+    def put(self, outcome: SpooledOutcome) -> bool:  # noqa: ARG002 - the port's signature
+        """See `Spool`."""
+        return False
+
+    def oldest(self, limit: int) -> Sequence[tuple[int, SpooledOutcome]]:  # noqa: ARG002 - the port's signature
+        """See `Spool`."""
+        return ()
+
+    def drop(self, number: int) -> None:
+        """See `Spool`."""
+
+    def depth(self) -> int:
+        """See `Spool`."""
+        return 0
+
+    def close(self) -> None:
+        """See `Spool`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +52,7 @@ class Gear:
     tracer: RunTracer
     owner: str
     service: str
+    spool: Spool = field(default_factory=NoSpool)
 
 
 class NoTracer:

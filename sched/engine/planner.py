@@ -17,6 +17,7 @@ from tickglass.sched.ports import JobRecord
 if TYPE_CHECKING:
     from tickglass.sched.engine.crew import Crew
     from tickglass.sched.engine.gear import Gear
+    from tickglass.sched.engine.skew import SkewGuard
     from tickglass.sched.engine.timeline import Timeline
     from tickglass.sched.job import Job
 
@@ -41,7 +42,8 @@ class _Plan:
 class Planner:
     """Puts jobs on the timeline and hands their occurrences to the crew."""
 
-    def __init__(self, gear: Gear, timeline: Timeline, crew: Crew) -> None:
+    def __init__(self, gear: Gear, timeline: Timeline, crew: Crew, skew: SkewGuard) -> None:
+        self._skew = skew
         self._gear = gear
         self._timeline = timeline
         self._crew = crew
@@ -93,7 +95,7 @@ class Planner:
         def visit(offset_ns: int) -> None:
             if self._crew.busy(job.name):
                 return
-            occurrence = self._fallen_due(job, due_ns, None)
+            occurrence = self._fallen_due(job, due_ns, self._next_two(job)[0])
             until_ns = self._gear.clock.monotonic_ns() + job.grace_at(due_ns, None)
             self._crew.walk(job, occurrence, due_ns=due_ns - offset_ns, until_ns=until_ns, next_due_ns=None)
 
@@ -101,7 +103,7 @@ class Planner:
 
     def bury(self, job: Job, due_ns: int) -> None:
         """Account for an occurrence whose claimant died and that is not run again."""
-        self._fallen_due(job, due_ns, None).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
+        self._fallen_due(job, due_ns, self._next_two(job)[0]).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
 
     def _next_two(self, job: Job) -> tuple[int | None, int | None]:
         try:
@@ -151,6 +153,8 @@ class Planner:
             occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.MISSED)
         elif self._crew.busy(job.name):
             occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
+        elif self._skew.refuses:
+            occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.SKEW)
         else:
             due_at_ns = due_ns - offset_ns
             self._crew.walk(job, occurrence, due_ns=due_at_ns, until_ns=due_at_ns + grace_ns, next_due_ns=plan.due_ns)

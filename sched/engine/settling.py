@@ -9,9 +9,11 @@ from tickglass.sched.clock import Wake
 from tickglass.sched.engine.keeper import BACK_OFF_NS
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import LockEvent, LockState
+from tickglass.sched.ports import SpooledOutcome
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.gear import Gear
+    from tickglass.sched.engine.outages import Outages
     from tickglass.sched.lease import LockMachine
     from tickglass.sched.ports import Settled, Settlement
 
@@ -20,13 +22,16 @@ __all__ = ["settle"]
 _log: Final = logging.getLogger(__name__)
 
 
-def settle(settlement: Settlement, lock: LockMachine, gear: Gear) -> None:
+def settle(settlement: Settlement, lock: LockMachine, gear: Gear, outages: Outages) -> None:
     """Settle; every way it can go is reported by the lock.
 
-    Without an answer the claim stays open and the lease runs out by itself:
-    then the occurrence is found to be abandoned, by whoever looks first.
+    Without an answer the outcome waits in the spool, and the lease runs out by
+    itself. If somebody finds the open claim before the store was told, the
+    occurrence is run again.
     """
     answer = _answer(settlement, gear)
+    if answer is None:
+        outages.keep(SpooledOutcome(settlement))
     if lock.state is LockState.HELD and (answer is None or not answer.released):
         lock.fire(LockEvent.EXPIRED if answer is None else LockEvent.LOST)
     lock.fire(LockEvent.RELEASED)

@@ -1,7 +1,8 @@
-"""Look after what others left behind: abandoned claims, and the store's own clock.
+"""Look after what was left behind: abandoned claims, unwritten outcomes, and the store's own clock.
 
-Every third of the shortest TTL (at most 10 s) it asks the store for its time and
-for claims whose lease has ended without a settlement.
+Every third of the shortest TTL (at most 10 s) it asks the store for its time,
+tells it what waits in the spool, and asks for claims whose lease has ended
+without a settlement.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tickglass.sched.engine.gear import Gear
+    from tickglass.sched.engine.outages import Outages
     from tickglass.sched.engine.planner import Planner
+    from tickglass.sched.engine.skew import SkewGuard
     from tickglass.sched.job import Job
 
 __all__ = ["Sweeper", "period_ns"]
@@ -41,12 +44,17 @@ class Sweeper:
     """One thread, one look at the store a period.
 
     Args:
+        skew: told every measurement.
         jobs: returns the jobs registered here, by name.
     """
 
-    def __init__(self, gear: Gear, planner: Planner, jobs: Callable[[], Mapping[str, Job]]) -> None:
+    def __init__(
+        self, gear: Gear, planner: Planner, outages: Outages, skew: SkewGuard, jobs: Callable[[], Mapping[str, Job]]
+    ) -> None:
         self._gear = gear
         self._planner = planner
+        self._outages = outages
+        self._skew = skew
         self._jobs = jobs
         self._wake = Wake()
         self._stopping = False
@@ -68,6 +76,7 @@ class Sweeper:
         jobs = self._jobs()
         try:
             self._measure_skew()
+            self._outages.replay()
             for orphan in self._gear.store.orphans(list(jobs)):
                 job = jobs[orphan.job]
                 if job.rerun and orphan.attempt < ATTEMPTS_MOST:
@@ -92,9 +101,13 @@ class Sweeper:
         store_ns = self._gear.store.time_ns()
         bound_ns = (self._gear.clock.monotonic_ns() - asked.monotonic_ns) // 2
         skew_ns = asked.wall_ns + bound_ns - store_ns
+        self._skew.note(skew_ns, bound_ns)
         self._gear.sink.record(SkewMeasured(skew_ns=skew_ns, bound_ns=bound_ns, wall_ns=asked.wall_ns))
 
     def _turn(self) -> None:
         while not self._stopping:
-            self.sweep()
+            try:
+                self.sweep()
+            except Exception:  # noqa: BLE001 - reported; the next sweep must come
+                _log.exception("a sweep raised")
             self._gear.clock.wait(self._gear.clock.monotonic_ns() + period_ns(self._jobs().values()), self._wake)

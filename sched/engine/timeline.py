@@ -8,6 +8,7 @@ see whether somebody set the wall clock, and to show that it is alive.
 from __future__ import annotations
 
 import heapq
+import logging
 import threading
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import EventSink
 
 __all__ = ["LONGEST_WAIT_NS", "Timeline"]
+
+_log: Final = logging.getLogger(__name__)
 
 LONGEST_WAIT_NS: Final = SECOND  # a step of the wall clock is noticed within this
 STEP_LEAST_NS: Final = 5 * MS  # less is the uncertainty of reading two clocks
@@ -98,7 +101,10 @@ class Timeline:
         handed = 0
         for base in (self._true, self._steady):
             for visit in self._due(base, began.monotonic_ns):
-                visit(base.offset_ns)
+                try:
+                    visit(base.offset_ns)
+                except Exception:  # noqa: BLE001 - reported; the other entries must be visited
+                    _log.exception("an entry of the timeline raised")
                 handed += 1
         ended_ns = self._clock.monotonic_ns()
         lag_ns = max(0, began.monotonic_ns - self._waiting_until_ns) if self._waiting_until_ns else 0

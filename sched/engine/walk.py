@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from tickglass.sched.clock import Wake
-from tickglass.sched.engine.claiming import Claiming, Later, NotClaimed, Won
-from tickglass.sched.engine.settling import settle
-from tickglass.sched.events import ClaimOrphaned
-from tickglass.sched.lease import Lease, LockEvent, LockMachine, trusted_until_ns
-from tickglass.sched.occurrence import Marks, OccurrenceEvent, OccurrenceState, Outcome
-from tickglass.sched.ports import ClaimAsk, LeaseAsk, Settlement, TracedRun
-from tickglass.sched.run import Run
+from tickglass.sched.engine.claiming import Claiming, Later, Won
+from tickglass.sched.engine.permits import Ending, Leased, Prepared, Unclaimed
+from tickglass.sched.lease import LockMachine
+from tickglass.sched.occurrence import Marks, OccurrenceEvent, OccurrenceState, Outcome, SkipReason
+from tickglass.sched.ports import ClaimAsk, LeaseAsk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.alarms import Alarm
     from tickglass.sched.engine.crew import Crew
     from tickglass.sched.engine.gear import Gear
-    from tickglass.sched.engine.keeper import Hold
+    from tickglass.sched.engine.permits import Permit
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
 
@@ -73,8 +71,7 @@ class Walk:
         self._stop_reason = ""
         self._cancel_task: Callable[[], None] | None = None
         self._timeout: Alarm | None = None
-        self._hold: Hold | None = None
-        self._run: Run | None = None
+        self._permit: Permit | None = None
         self._marks = Marks(due_ns, gear.clock.monotonic_ns())
         self._began_wall_ns = 0
         self._started_wall_ns: int | None = None
@@ -130,17 +127,30 @@ class Walk:
             if self._giving_up:
                 self.resume()
             return
-        if isinstance(answer, NotClaimed):
+        prepared = Prepared(
+            self.job, self.occurrence, self._lock, self._ask, self._began_wall_ns, self._gear, self._crew
+        )
+        if isinstance(answer, Won):
+            self._go(Leased(prepared, answer, lambda: self.ask_to_stop("lost")))
+        elif self.job.goes_ahead and answer.reason in (SkipReason.STORE_UNAVAILABLE, SkipReason.STORE_ERROR):
+            self._go(Unclaimed(prepared))
+        else:
             self.occurrence.fire(OccurrenceEvent.ENDED, outcome=answer.outcome, reason=answer.reason)
             self._ended(self)
-            return
-        self._take_up(answer)
+
+    def _go(self, permit: Permit) -> None:
+        """Wait until due, and run on this thread or pass on to the event loop."""
+        self._marks.claimed_ns = self._gear.clock.monotonic_ns()
+        with self._door:
+            self._permit = permit
+            if self._stop_reason:  # it came while the permit was made
+                permit.run._ask_to_stop(self._stop_reason)  # noqa: SLF001 - the engine's side of a run
         if not self._wait_until_due():
-            self._end(None)
+            self._end(permit, None)
         elif self.job.coroutine:
-            self._crew.loop.spawn(self._run_coroutine(), self._adopt_cancel)
+            self._crew.loop.spawn(self._run_coroutine(permit), self._adopt_cancel)
         else:
-            self._end(self._run_function())
+            self._end(permit, self._run_function(permit))
 
     def ask_to_stop(self, reason: str) -> None:
         """Ask the run to stop, once, for a key of `STOP_REASONS`; from any thread."""
@@ -148,57 +158,13 @@ class Walk:
             if self._stop_reason or self.occurrence.state is OccurrenceState.ENDED:
                 return
             self._stop_reason = reason
-            if self._run is not None:
-                self._run._ask_to_stop(reason)  # noqa: SLF001 - the engine's side of a run
+            if self._permit is not None:
+                self._permit.run._ask_to_stop(reason)  # noqa: SLF001 - the engine's side of a run
             if self.occurrence.state is OccurrenceState.RUNNING:
                 self.occurrence.fire(OccurrenceEvent.STOP_ASKED, reason=reason)
             if self._cancel_task is not None:
                 self._cancel_task()
         self._wake.ring()
-
-    def _take_up(self, won: Won) -> None:
-        """Report the claim, and have the lease kept from here on."""
-        job, claimed, lock = self.job, won.claimed, self._lock
-        self._marks.claimed_ns = self._gear.clock.monotonic_ns()
-        trusted_ns = trusted_until_ns(won.asked_ns, job.ttl_ns, self._gear.store.allowance_ns(job.ttl_ns))
-        lease = Lease(job.resource, self._gear.owner, self._ask.lease.token, claimed.fence, job.ttl_ns, trusted_ns)
-        self.occurrence.attempt, self.occurrence.fence = claimed.attempt, claimed.fence
-        traced = TracedRun(
-            run_id=lock.run_id,
-            job=job.name,
-            trigger=str(job.trigger),
-            resource=job.resource,
-            due_ns=self.occurrence.due_ns,
-            attempt=claimed.attempt,
-            fence=claimed.fence,
-            owner=self._gear.owner,
-            service=self._gear.service,
-            began_wall_ns=self._began_wall_ns,
-            previous_run_id=claimed.previous_run_id,
-        )
-        lock.sampled = self.occurrence.sampled = self._gear.tracer.begin(traced)
-        if claimed.previous_run_id:
-            self._report_orphan(claimed.attempt - 1, claimed.previous_run_id, claimed.expired_owner)
-        lock.fire(
-            LockEvent.GRANTED, fence=claimed.fence, trusted_until_ns=trusted_ns, other_owner=claimed.expired_owner
-        )
-        self.occurrence.fire(OccurrenceEvent.CLAIMED)
-        self._run = Run(lock, due_ns=self.occurrence.due_ns, attempt=claimed.attempt, clock=self._gear.clock)
-        self._hold = self._crew.keeper.keep(
-            lock, lease, won.asked_ns, lambda: self.ask_to_stop("lost"), renew=job.renew
-        )
-
-    def _report_orphan(self, attempt: int, run_id: str, claimant: str) -> None:
-        self._gear.sink.record(
-            ClaimOrphaned(
-                job=self.job.name,
-                due_ns=self.occurrence.due_ns,
-                attempt=attempt,
-                run_id=run_id,
-                claimant=claimant,
-                wall_ns=self._gear.clock.wall_ns(),
-            )
-        )
 
     def _wait_until_due(self) -> bool:
         """Wait out the lead; return whether to start."""
@@ -208,9 +174,8 @@ class Walk:
             self._marks.woke_ns = self._gear.clock.monotonic_ns()
         return not self._stop_reason
 
-    def _start(self) -> Run:
+    def _start(self, permit: Permit) -> None:
         """Report the start; the last thing before the job's own code."""
-        assert self._run is not None  # noqa: S101 - set by _take_up
         with self._door:
             self.occurrence.fire(OccurrenceEvent.STARTED)
             if self._stop_reason:  # it came since the wait
@@ -218,16 +183,15 @@ class Walk:
         self._started_wall_ns = self._gear.clock.wall_ns()
         if self.job.timeout_ns is not None:
             at_ns = self._gear.clock.monotonic_ns() + self.job.timeout_ns
-            self._timeout = self._crew.alarms.at(at_ns, self._time_out)
-        return self._run
+            self._timeout = self._crew.alarms.at(at_ns, lambda: self._time_out(permit))
 
-    def _time_out(self) -> None:
+    def _time_out(self, permit: Permit) -> None:
         self.ask_to_stop("timeout")
-        if self._hold is not None:
-            self._crew.keeper.stop_renewing(self._hold)
+        permit.let_run_out()
 
-    def _run_function(self) -> BaseException | None:
-        run = self._start()
+    def _run_function(self, permit: Permit) -> BaseException | None:
+        run = permit.run
+        self._start(permit)
         with run._current(), self._gear.tracer.activate(run.run_id):  # noqa: SLF001 - the engine's side of a run
             self._marks.started_ns = self._gear.clock.monotonic_ns()
             try:
@@ -236,8 +200,9 @@ class Walk:
                 return error
         return None
 
-    async def _run_coroutine(self) -> None:
-        run = self._start()
+    async def _run_coroutine(self, permit: Permit) -> None:
+        run = permit.run
+        self._start(permit)
         failure: BaseException | None = None
         with run._current(), self._gear.tracer.activate(run.run_id):  # noqa: SLF001 - the engine's side of a run
             self._marks.started_ns = self._gear.clock.monotonic_ns()
@@ -246,7 +211,7 @@ class Walk:
             except _FROM_JOBS as error:
                 failure = error
         ran_ns = self._gear.clock.monotonic_ns() - self._marks.started_ns
-        self._crew.hand(self, lambda: self._end(failure, ran_ns))
+        self._crew.hand(self, lambda: self._end(permit, failure, ran_ns))
 
     def _adopt_cancel(self, cancel: Callable[[], None]) -> None:
         with self._door:
@@ -254,16 +219,16 @@ class Walk:
             if self._stop_reason:
                 cancel()
 
-    def _end(self, failure: BaseException | None, ran_ns: int | None = None) -> None:
-        """Decide the outcome, report it, settle it, and let go."""
-        assert self._hold is not None  # noqa: S101 - set by _take_up
+    def _end(self, permit: Permit, failure: BaseException | None, ran_ns: int | None = None) -> None:
+        """Decide the outcome, report it, have it written, and let go."""
         started = self._marks.started_ns > 0
         if started and ran_ns is None:
             ran_ns = self._gear.clock.monotonic_ns() - self._marks.started_ns
         if self._timeout is not None:
             self._timeout.cancel()
-        self._crew.keeper.check(self._hold)  # a frozen process finds out here, before it settles
+        permit.check()
         detail = "" if failure is None else f"{type(failure).__name__}: {failure}"
+        lateness = self._marks.lateness() if started else None
         with self._door:
             outcome = self._outcome(failure)
             self.occurrence.fire(
@@ -272,30 +237,13 @@ class Walk:
                 reason=self._stop_reason,
                 error=detail,
                 ran_ns=ran_ns,
-                lateness=self._marks.lateness() if started else None,
+                lateness=lateness,
             )
         if outcome is Outcome.FAILURE:
             told = {"run_id": self._lock.run_id, "resource": self.job.resource, "fence": self._lock.fence}
             _log.error("job %s failed", self.job.name, exc_info=failure, extra=told)
-        self._crew.keeper.drop(self._hold)
-        if outcome is Outcome.LOST and self.job.rerun:
-            self._lock.fire(LockEvent.RELEASED)  # the claim stays open, for whoever runs it again
-            self._ended(self)
-            return
-        settle(
-            Settlement(
-                lease=self._hold.lease,
-                job=self.job.name,
-                due_ns=self.occurrence.due_ns,
-                run_id=self._lock.run_id,
-                outcome=outcome,
-                detail=detail,
-                started_wall_ns=self._started_wall_ns,
-                lateness_ns=self._marks.started_ns - self._marks.due_ns if started else None,
-            ),
-            self._lock,
-            self._gear,
-        )
+        lateness_ns = None if lateness is None else lateness.total_ns
+        permit.end(Ending(outcome, detail, self._started_wall_ns, lateness_ns))
         self._ended(self)
 
     def _outcome(self, failure: BaseException | None) -> Outcome:

@@ -4,15 +4,33 @@ Runs recurring jobs at the millisecond they are due, on one machine or a fleet,
 under leases that can be trusted, and reports every transition and every run.
 """
 
-from tickglass.sched.errors import ConfigError, StoreUnavailable, TickglassError
+from tickglass.lock import Lock
+from tickglass.sched.engine.held_lease import HeldLease
+from tickglass.sched.errors import (
+    ConfigError,
+    LeaseLost,
+    LockInUse,
+    LockNotAcquired,
+    LockNotHeld,
+    StaleFence,
+    StoreUnavailable,
+    TickglassError,
+)
 from tickglass.sched.run import Run, current_run
 from tickglass.sched.triggers import Trigger, at, cron, every
 from tickglass.scheduler import Scheduler
 
 __all__ = [
     "ConfigError",
+    "HeldLease",
+    "LeaseLost",
+    "Lock",
+    "LockInUse",
+    "LockNotAcquired",
+    "LockNotHeld",
     "Run",
     "Scheduler",
+    "StaleFence",
     "StoreUnavailable",
     "TickglassError",
     "Trigger",

@@ -13,33 +13,69 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Slot"]
+from tickglass.sched.errors import ConfigError
+
+__all__ = ["Slot", "spool_path"]
 
 _SLOTS_MOST: Final = 10_000
+_NAME_MOST: Final = 100  # of the service in a file's name; services that share it only share the numbers
 
 
 class Slot:
     """A numbered place for one instance of a service on this host, held until closed.
 
     The lock file's lock goes with the process, however it ends.
+
+    Raises:
+        ConfigError: there is no place to keep lock files, or no slot is free.
     """
 
     def __init__(self, service: str) -> None:
-        home = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"tickglass-{os.getuid()}"
-        home.mkdir(mode=0o700, exist_ok=True)
-        name = re.sub(r"[^\w.-]", "_", service)
-        for number in range(_SLOTS_MOST):
-            descriptor = os.open(home / f"{name}-{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                continue
-            self._descriptor = descriptor
-            self.owner = f"{os.uname().nodename}/{service}/{number}"
-            return
-        raise OSError(f"all {_SLOTS_MOST} slots of {service} are taken")
+        try:
+            self._number, self._descriptor = _taken(_home(), _file_name(service))
+        except OSError as error:
+            raise ConfigError(
+                f"this instance needs a name, for no slot could be taken: {error}", instead=('owner="host-1"',)
+            ) from error
+        self.owner = f"{os.uname().nodename}/{service}/{self._number}"
 
     def close(self) -> None:
         """Free the slot."""
         os.close(self._descriptor)
+
+
+def spool_path(owner: str) -> Path:
+    """Return where that instance keeps outcomes while its store cannot be reached.
+
+    Raises:
+        ConfigError: there is no place for it.
+    """
+    try:
+        return _home() / f"{_file_name(owner)}.spool"
+    except OSError as error:
+        raise ConfigError(f"there is no place for a spool: {error}", instead=('spool="/var/lib/app/spool"',)) from error
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[:_NAME_MOST]
+
+
+def _home() -> Path:
+    """Return where this user's lock files are; the runtime directory may be named and not be there."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    home = Path(runtime if os.path.isdir(runtime) else tempfile.gettempdir()) / f"tickglass-{os.getuid()}"  # noqa: PTH112 - "" is none
+    home.mkdir(mode=0o700, exist_ok=True)
+    return home
+
+
+def _taken(home: Path, name: str) -> tuple[int, int]:
+    """Lock the first free slot; return its number and the descriptor that holds it."""
+    for number in range(_SLOTS_MOST):
+        descriptor = os.open(home / f"{name}-{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        return number, descriptor
+    raise OSError(f"all {_SLOTS_MOST} slots of {name} are taken")

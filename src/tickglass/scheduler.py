@@ -6,18 +6,23 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeVar, Unpack
 
-from tickglass.owner import Slot
+from tickglass.lock import SchedulerLock, SchedulersBench
+from tickglass.owner import Slot, spool_path
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import US, duration_ns
-from tickglass.sched.engine.broadcast import Broadcast
+from tickglass.sched.engine.broadcast import Broadcast, GuardedTracer
 from tickglass.sched.engine.engine import Engine
 from tickglass.sched.engine.gear import Gear
 from tickglass.sched.engine.pool import checked_size
+from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.job import checked_name, declare
+from tickglass.sched.job import TTL_DEFAULT, checked_name, declare
+from tickglass.sched.lock_terms import lock_terms
 from tickglass.sched.stores import check_url, open_store
+from tickglass.sched.stores.spool import SqliteSpool
 from tickglass.signals import StopSignals
 from tickglass.telemetry.exporter import MetricsServer, parse_listen
 from tickglass.telemetry.logs import LogSink
@@ -29,7 +34,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tickglass.sched.durations import Duration
-    from tickglass.sched.job import Job
+    from tickglass.sched.engine.hand_lock import Hands
+    from tickglass.sched.job import Job, Policies
     from tickglass.sched.ports import EventSink
     from tickglass.sched.triggers import Trigger
 
@@ -37,6 +43,7 @@ __all__ = ["Scheduler"]
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
+_OUR_SINKS: Final = ("spans", "metrics", "logs")
 FLUSH_S: Final = 2.0  # for spans that are still to be exported when everything else has stopped
 
 
@@ -53,6 +60,10 @@ class Scheduler:
         workers: how many jobs may run at once on threads; default: CPU count x 1.5.
         drain: how long `stop` lets runs in hand go on.
         sinks: your own `EventSink`s, by name.
+        max_skew: how far our clock may be from the store's; beyond, `/readyz` says no.
+        on_skew: "warn": that is all; "refuse": and nothing is started.
+        spool: where outcomes wait while the store cannot be reached; default: a
+            file beside the lock of this instance's slot.
         switch_interval: how long a computing thread may keep the interpreter to
             itself while this scheduler runs; None: as it is. Python's own 5 ms
             makes every step of a run wait that long beside a busy thread.
@@ -71,6 +82,9 @@ class Scheduler:
         workers: int | None = None,
         drain: Duration = "30s",
         sinks: Mapping[str, EventSink] | None = None,
+        max_skew: Duration = "1s",
+        on_skew: Literal["warn", "refuse"] = "warn",
+        spool: str | Path | None = None,
         switch_interval: Duration | None = "100us",
     ) -> None:
         self.store_url = store
@@ -79,29 +93,34 @@ class Scheduler:
         self._listen = metrics
         self._workers = workers
         self._drain_ns = duration_ns(drain, what="drain", least_ns=0)
+        self._max_skew_ns = duration_ns(max_skew, what="max_skew")
+        if on_skew not in ("warn", "refuse"):
+            raise ConfigError("on_skew is one of two words", given=repr(on_skew), instead=('"warn"', '"refuse"'))
+        self._refuse_skew = on_skew == "refuse"
+        self._spool_path = None if spool is None else Path(spool)
         self._switch_ns = (
             None if switch_interval is None else duration_ns(switch_interval, what="switch_interval", least_ns=US)
         )
         self._clock = SystemClock()
         self._metrics = MetricSink(self._clock)
-        self._sinks = dict(sinks or {})
+        self._sinks = _checked_sinks(sinks or {})
         self._jobs: dict[str, Job] = {}
         self._door = threading.Lock()
         self._ending = threading.Lock()
         self._live: _Live | None = None
+        self._end_run: Callable[[], None] = lambda: None
         self._server: MetricsServer | None = None
         check_url(store)
         checked_size(workers)
         if metrics is not None:
             parse_listen(metrics)
 
-    def job(self, trigger: Trigger, **policies: Any) -> Callable[[Function], Function]:  # noqa: ANN401 - see `declare`
+    def job(self, trigger: Trigger, **policies: Unpack[Policies]) -> Callable[[Function], Function]:
         """Return a decorator that registers a function as a job and leaves it as it is.
 
         Args:
             trigger: `every(...)`, `cron(...)` or `at(...)`.
-            policies: name, resource, ttl, timeout, misfire_grace, renew,
-                rerun_orphaned: see `tickglass.sched.job.declare`.
+            policies: see `tickglass.sched.job.declare`.
 
         Raises:
             ConfigError: naming what is wrong; nothing was registered.
@@ -113,7 +132,7 @@ class Scheduler:
 
         return register
 
-    def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
+    def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Unpack[Policies]) -> None:
         """Register a function as a job, before or after the start; see `job`."""
         job = declare(function, trigger, **policies)
         with self._door:
@@ -122,6 +141,32 @@ class Scheduler:
             if self._live is not None:
                 self._live.engine.add(job)
             self._jobs[job.name] = job
+
+    def lock(
+        self,
+        resource: str,
+        *,
+        ttl: Duration = TTL_DEFAULT,
+        wait: Duration | None = None,
+        blocking: bool = True,
+        renew: bool = True,
+    ) -> SchedulerLock:
+        """Return a lock on a resource, for `with` and `async with`, under leases like those of jobs.
+
+        It may be made at any time, and taken while this scheduler runs.
+
+        Args:
+            resource: what the lock protects; shared with the jobs whose resource it is.
+            ttl: how long the lease lasts if this process dies.
+            wait: how long to wait while somebody else has it; None: for ever.
+            blocking: False: do not wait at all.
+            renew: False: the lease ends after `ttl`, whatever its holder does.
+
+        Raises:
+            ConfigError: naming what is wrong; and, when the lock is taken, that this scheduler does not run.
+        """
+        terms = lock_terms(resource, ttl=ttl, wait=wait, blocking=blocking, renew=renew)
+        return SchedulerLock(terms, SchedulersBench(self._hands, terms.resource))
 
     @property
     def jobs(self) -> Mapping[str, Job]:
@@ -167,10 +212,13 @@ class Scheduler:
             return []
         drain_ns = self._drain_ns if drain is None else duration_ns(drain, what="drain", least_ns=0)
         with self._ending, live.undo:  # a second call waits for the first
-            return live.engine.stop(drain_ns)
+            try:
+                return live.engine.stop(drain_ns)
+            finally:
+                self._end_run()
 
     def run(self, longest: Duration | None = None) -> list[str]:
-        """Start, run until SIGTERM or SIGINT, stop; a second signal ends the waiting.
+        """Start, run until SIGTERM, SIGINT or a `stop` from another thread; a second signal ends the waiting.
 
         Call it from the main thread.
 
@@ -182,14 +230,17 @@ class Scheduler:
         """
         longest_s = None if longest is None else duration_ns(longest, what="longest") / 1e9
         with StopSignals() as signals, ThreadPoolExecutor(1, "tickglass-stop") as aside:
-            self.start()
-            signals.wait(longest_s)
-            stopping = aside.submit(self.stop)
-            stopping.add_done_callback(lambda _: signals.finish())
-            while signals.wait():
-                if self._live is not None:
-                    self._live.engine.hurry()
-            return stopping.result()
+            self._end_run = signals.finish
+            try:
+                self.start()
+                signals.wait(longest_s)
+                stopping = aside.submit(self.stop)
+                while signals.wait():
+                    if self._live is not None:
+                        self._live.engine.hurry()
+                return stopping.result()
+            finally:
+                self._end_run = lambda: None
 
     def unready(self) -> list[str]:
         """Return why not to count on this instance, a sentence each; empty when ready."""
@@ -203,6 +254,10 @@ class Scheduler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _hands(self) -> Hands | None:
+        with self._door:  # a job of a scheduler that is about to have started waits until it has
+            return None if self._live is None else self._live.engine.hands
 
     def _assembled(self, undo: ExitStack) -> tuple[Engine, MetricsServer | None]:
         """Open what there is to open, and note in `undo` how to give it back."""
@@ -218,12 +273,26 @@ class Scheduler:
         )
         undo.callback(spans.close, FLUSH_S)
         sinks: dict[str, EventSink] = {"spans": spans, "metrics": self._metrics, "logs": LogSink(), **self._sinks}
-        self._metrics.expect(stores=[store.name], sinks=sinks)
-        gear = Gear(self._clock, store, Broadcast(sinks, self._clock), spans, owner, self.service)
-        engine = Engine(gear, workers=self._workers)
+        self._metrics.expect(stores=[store.name], sinks=[*sinks, "tracer"])
+        spool = SqliteSpool(self._spool_path or spool_path(owner))
+        undo.callback(spool.close)
+        broadcast = Broadcast(sinks, self._clock)
+        tracer = GuardedTracer(spans, broadcast)
+        gear = Gear(self._clock, store, broadcast, tracer, owner, self.service, spool)
+        skew = SkewGuard(self._max_skew_ns, refuse=self._refuse_skew)
+        engine = Engine(gear, workers=self._workers, skew=skew)
         if self._listen is None:
             return engine, None
         return engine, MetricsServer(self._listen, self._metrics.registry, engine.unready)
+
+
+def _checked_sinks(sinks: Mapping[str, EventSink]) -> dict[str, EventSink]:
+    for name, sink in sinks.items():
+        if checked_name(name, "sink name") in _OUR_SINKS:
+            raise ConfigError(f"the sinks {', '.join(_OUR_SINKS)} are there already", given=name)
+        if not callable(getattr(sink, "record", None)):
+            raise ConfigError(f"the sink {name} has no method record(event)", given=repr(sink))
+    return dict(sinks)
 
 
 class _Live(NamedTuple):

@@ -13,7 +13,7 @@ from tickglass.sched.ports import TracedRun
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import LiveStage
+    from live.conftest import LiveStage
     from servers import OtlpReceiver, Prometheus
 
 

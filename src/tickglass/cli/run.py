@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -39,7 +40,9 @@ def run(where: str, log_format: str, log_level: str) -> None:
     left = find_scheduler(where).run()
     if left:
         logging.getLogger("tickglass").error("left running: %s", ", ".join(left))
-        raise SystemExit(EXIT_LEFT)
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(EXIT_LEFT)  # the interpreter's own end would wait for threads that the runs made
 
 
 def find_scheduler(where: str) -> Scheduler:
@@ -49,7 +52,7 @@ def find_scheduler(where: str) -> Scheduler:
         ConfigError: there is no such module, name or scheduler.
     """
     module_name, colon, name = where.partition(":")
-    if not (module_name and colon and name):
+    if not (colon and name and all(part.isidentifier() for part in module_name.split("."))):
         raise ConfigError(
             "a scheduler is named by its module, a colon and its name", given=where, instead=("app:scheduler",)
         )

@@ -12,7 +12,7 @@ from tickglass.sched.occurrence import Outcome
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.unit.cli.conftest import Filled, Tickglass
+    from unit.cli.conftest import Filled, Tickglass
 
 LOOKS = ["jobs", "locks", "runs"]
 

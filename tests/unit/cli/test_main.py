@@ -13,7 +13,7 @@ from tickglass.cli.group import Commands
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from tests.unit.cli.conftest import Tickglass
+    from unit.cli.conftest import Tickglass
 
 
 def test_help_names_every_command_in_the_order_of_the_list(tickglass: Tickglass) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.unit.cli.conftest import Tickglass
+    from unit.cli.conftest import Tickglass
 
 
 def test_instants_are_printed_one_per_line_with_milliseconds_and_offset(tickglass: Tickglass) -> None:

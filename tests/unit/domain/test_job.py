@@ -53,6 +53,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"timeout": "soon"}, "timeout is not a duration"),
     ({"timeout": None, "renew": False}, "a lease that is not renewed needs a timeout"),
     ({"timeout": "26s", "renew": False}, "ttl must be at least timeout + 5s"),
+    ({"on_outage": "wait"}, "on_outage is one of two words"),
     ({"misfire_grace": "0ms"}, "misfire_grace must be at least 1ms"),
     ({"misfire_grace": "13h"}, "misfire_grace is at most 12h"),
     ({"misfire_grace": True}, "misfire_grace must be a duration with its unit, not bool"),

@@ -25,6 +25,7 @@ from tickglass.testing import FakeClock, ListSink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from enum import StrEnum
 
 pauses = st.integers(0, 10**9)
 
@@ -107,7 +108,7 @@ def test_a_renewal_does_not_begin_a_new_age() -> None:
     ("table", "start"),
     [(LOCK_TRANSITIONS, LockState.IDLE), (OCCURRENCE_TRANSITIONS, OccurrenceState.NEW)],
 )
-def test_every_state_of_a_table_can_be_reached(table: Mapping[tuple[Any, Any], Any], start: object) -> None:
+def test_every_state_of_a_table_can_be_reached(table: Mapping[tuple[Any, Any], Any], start: StrEnum) -> None:
     reached: set[object] = {start}
     size = 0
     while len(reached) > size:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from desk import Desk
 from rig import Rig
 
 if TYPE_CHECKING:
@@ -16,3 +18,13 @@ def rig() -> Iterator[Rig]:
     made = Rig()
     yield made
     made.close()
+
+
+@pytest.fixture
+def desk(rig: Rig) -> Iterator[Desk]:
+    with ThreadPoolExecutor(8) as threads:
+        made = Desk(rig, threads)
+        try:
+            yield made
+        finally:
+            made.bench.hands.stop()  # nobody waits for ever

@@ -129,6 +129,25 @@ def test_a_claim_is_asked_again_while_there_is_grace(rig: Rig) -> None:
     assert end.lateness.lock_ns == 100 * MS
 
 
+def test_a_claim_whose_answer_was_lost_is_trusted_from_its_own_request(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, remaining_s = rig.store.claim, list[float]()
+
+    def deaf(ask: ClaimAsk) -> Claimed:
+        claim(ask)
+        raise DOWN
+
+    monkeypatch.setattr(rig.store, "claim", deaf)
+    rig.add(lambda run: remaining_s.append(run.remaining_s), every("10s"), name="job", ttl="30s")
+    rig.advance(10 * SECOND)
+    rig.asleep("claim")
+    monkeypatch.setattr(rig.store, "claim", claim)
+    rig.clock.advance(100 * MS)
+    rig.ended("job")
+    assert remaining_s == [29.598]  # 30 s, less the allowance of 302 ms, less the 100 ms that it is old
+
+
 def test_a_held_resource_is_waited_for_within_the_grace(rig: Rig) -> None:
     ask = LeaseAsk("printer", "other", "svc", "token", 30 * SECOND, job="labels")
     rig.store.acquire(ask)
@@ -203,7 +222,7 @@ def test_a_lease_that_somebody_else_got_is_lost_at_the_next_renewal(rig: Rig) ->
     rig.store.gone = True
     rig.clock.advance(10 * SECOND)
     assert rig.ended("long")[0].outcome == "lost"
-    assert rig.lock_event("lost")
+    assert rig.lock_event("lost").other_owner == "somebody"
 
 
 def test_a_frozen_run_finds_on_waking_that_it_may_not_act(rig: Rig) -> None:

@@ -215,5 +215,5 @@ def test_a_wrong_format_or_level_is_refused_and_changes_nothing(
 ) -> None:
     before = list(untouched_root.handlers)
     with pytest.raises(ConfigError, match=next(iter(wrong.values()))):
-        configure_logging(**wrong)  # type: ignore[arg-type]
+        configure_logging(**wrong)
     assert untouched_root.handlers == before

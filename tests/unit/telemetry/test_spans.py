@@ -25,7 +25,7 @@ from tickglass.telemetry import spans as spans_module
 from tickglass.telemetry.tracing import QUEUE_MOST, _Queue, root_of, within
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tickglass.sched.lease import LockMachine
     from tickglass.sched.occurrence import OccurrenceMachine
@@ -176,7 +176,7 @@ def test_the_wait_for_the_lock_is_a_span_of_that_length(stage: TracedStage) -> N
 @pytest.mark.parametrize("released_first", [True, False])
 def test_the_root_span_ends_when_both_the_run_and_its_lock_have(stage: TracedStage, *, released_first: bool) -> None:
     occurrence, lock = stage.begin()
-    steps = [lambda: lock.fire(LockEvent.RELEASED), lambda: stage.end(occurrence)]
+    steps: list[Callable[[], object]] = [lambda: lock.fire(LockEvent.RELEASED), lambda: stage.end(occurrence)]
     first, last = steps if released_first else reversed(steps)
     first()
     assert "run nightly" not in stage.ended()

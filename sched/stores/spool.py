@@ -1,0 +1,97 @@
+"""Keep outcomes in a local file while the store cannot be reached, in the order in which they were known.
+
+Bounded; made when it is first needed; survives kill -9. Not a store: nobody else reads it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.ports import SpooledOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+__all__ = ["OUTCOMES_MOST", "SqliteSpool"]
+
+OUTCOMES_MOST: Final = 100_000  # some 50 MB
+_MAKE: Final = "CREATE TABLE IF NOT EXISTS outcomes (number INTEGER PRIMARY KEY AUTOINCREMENT, outcome BLOB NOT NULL)"
+_decoder: Final = msgspec.json.Decoder(SpooledOutcome)
+
+Answer = TypeVar("Answer")
+
+
+class SqliteSpool:
+    """A `Spool` in a SQLite file.
+
+    Args:
+        path: made when the first outcome comes; its directory must be there.
+        most: how many outcomes it holds.
+    """
+
+    def __init__(self, path: Path, *, most: int = OUTCOMES_MOST) -> None:
+        self._path = path
+        self._most = most
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def put(self, outcome: SpooledOutcome) -> bool:
+        """See `Spool`."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if _depth(connection) >= self._most:
+                return False
+            connection.execute("INSERT INTO outcomes (outcome) VALUES (?)", (msgspec.json.encode(outcome),))
+            return True
+
+        return self._do("put", work)
+
+    def oldest(self, limit: int) -> Sequence[tuple[int, SpooledOutcome]]:
+        """See `Spool`."""
+        if not self._there():
+            return ()
+        rows = self._do(
+            "oldest",
+            lambda it: it.execute("SELECT number, outcome FROM outcomes ORDER BY number LIMIT ?", (limit,)).fetchall(),
+        )
+        return [(number, _decoder.decode(outcome)) for number, outcome in rows]
+
+    def drop(self, number: int) -> None:
+        """See `Spool`."""
+        self._do("drop", lambda it: it.execute("DELETE FROM outcomes WHERE number = ?", (number,)))
+
+    def depth(self) -> int:
+        """See `Spool`."""
+        return self._do("depth", _depth) if self._there() else 0
+
+    def close(self) -> None:
+        """See `Spool`."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _there(self) -> bool:
+        return self._connection is not None or self._path.exists()
+
+    def _do(self, operation: str, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+                    self._connection.execute("PRAGMA journal_mode = WAL")
+                    self._connection.execute(_MAKE)
+                return work(self._connection)
+            except sqlite3.Error as error:
+                raise StoreUnavailable("spool", operation, f"{self._path}: {error}", kind="error") from error
+
+
+def _depth(connection: sqlite3.Connection) -> int:
+    (count,) = connection.execute("SELECT count(*) FROM outcomes").fetchone()
+    return int(count)

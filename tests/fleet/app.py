@@ -1,0 +1,95 @@
+"""What the processes of a small fleet run: `tickglass run app:scheduler`, told by FLEET_* what it shall be.
+
+Every event that a test waits for is a line of JSON on standard output.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tickglass import Run, Scheduler, Trigger, every
+from tickglass.sched.durations import MS
+from tickglass.sched.events import ClaimOrphaned, InstantsMissed, OccurrenceMoved, SchedulerMoved
+from tickglass.sched.triggers.base import to_ns
+
+if TYPE_CHECKING:
+    from tickglass.sched.events import Event
+
+HOME: Final = Path(os.environ["FLEET_HOME"])
+JOBS: Final = os.environ["FLEET_JOBS"].split()
+TTL: Final = os.environ["FLEET_TTL"]
+PERIOD_NS: Final = 10 * MS
+STDOUT: Final = 1
+
+
+class Teller:
+    """A sink that writes a line per event: in one call, so that a kill cuts none in two."""
+
+    def record(self, event: Event) -> None:
+        if isinstance(event, SchedulerMoved) and event.after == "running":
+            os.write(STDOUT, b'{"port":%d}\n' % (scheduler.metrics_port or 0))
+        told = event.event in ("started", "stop_asked", "ended") if isinstance(event, OccurrenceMoved) else False
+        if told or isinstance(event, SchedulerMoved | InstantsMissed | ClaimOrphaned):
+            os.write(STDOUT, msgspec.json.encode(event) + b"\n")
+
+
+class UntilToldToEnd(Trigger):
+    """Every 10 ms, until the file `end` names the last instant: then the whole fleet comes to rest."""
+
+    @property
+    def fixed_rate(self) -> bool:
+        return True
+
+    def next_after_ns(self, after_ns: int) -> int | None:
+        due_ns = after_ns + PERIOD_NS - after_ns % PERIOD_NS
+        try:
+            last_ns = int((HOME / "end").read_text())
+        except FileNotFoundError:
+            return due_ns
+        return due_ns if due_ns <= last_ns else None
+
+
+def tick() -> None:
+    """End at once."""
+
+
+def hold(run: Run) -> None:
+    """Wait at the gate of this attempt, if this is the first occurrence of all; later ones end at once."""
+    held = HOME / "held"
+    due = str(to_ns(run.due_at, what="due_at"))
+    try:
+        with held.open("x") as file:
+            file.write(due)
+    except FileExistsError:
+        if held.read_text() != due:
+            return
+    with (HOME / f"gate-{run.attempt}").open("rb", buffering=0) as gate:
+        gate.read(1)
+    # The next step, whatever happened meanwhile: may it be taken?
+    (HOME / f"saw-{run.attempt}").write_text(f"{run.cancelled} {run.cancel_reason}")
+
+
+def obey(run: Run) -> None:
+    """Work until asked to stop."""
+    while not run.wait("1h"):
+        pass
+
+
+scheduler = Scheduler(
+    f"sqlite:///{HOME / 'jobs.db'}",
+    service="fleet",
+    metrics="127.0.0.1:0",
+    drain=os.environ["FLEET_DRAIN"],
+    sinks={"teller": Teller()},
+)
+if "race" in JOBS:  # two jobs that share a resource
+    for name in ("tick", "tock"):
+        scheduler.add(tick, UntilToldToEnd(), name=name, resource="bell", ttl=TTL, misfire_grace="1s")
+if "hold" in JOBS:
+    scheduler.add(hold, every("200ms"), ttl=TTL)
+if "obey" in JOBS:
+    scheduler.add(obey, every("200ms"), ttl=TTL)

@@ -1,0 +1,281 @@
+"""The engine's life: it starts whole or not at all, says why not to count on it, and stops in good order."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rig import BreakableStore, wait_until
+
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.broadcast import Broadcast
+from tickglass.sched.engine.engine import STOP_GRACE_NS, Engine
+from tickglass.sched.engine.gear import Gear, NoTracer
+from tickglass.sched.errors import ConfigError, StoreUnavailable
+from tickglass.sched.events import OccurrenceMoved, SchedulerMoved, StoreCalled, TimelineTurned
+from tickglass.sched.job import declare
+from tickglass.sched.ports import LeaseAsk
+from tickglass.sched.triggers import Trigger, every
+from tickglass.testing import FakeClock, ListSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tickglass.sched.run import Run
+
+DOWN = StoreUnavailable("memory", "register", "gone fishing")
+PATIENCE_S = 10.0
+
+
+class Stand:
+    """An engine on a clock that stands still, with all its threads."""
+
+    def __init__(self) -> None:
+        self.clock, self.sink = FakeClock(), ListSink()
+        self.store = BreakableStore(self.clock)
+        gear = Gear(self.clock, self.store, Broadcast({"list": self.sink}, self.clock), NoTracer(), "a", "svc")
+        self.engine = Engine(gear, workers=2)
+
+    def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
+        self.engine.add(declare(function, trigger, **policies))
+
+    def moved(self, event: str, *, job: str = "job") -> OccurrenceMoved:
+        found = self.sink.wait_for(
+            lambda told: isinstance(told, OccurrenceMoved) and (told.job, told.event) == (job, event)
+        )
+        assert isinstance(found, OccurrenceMoved)
+        return found
+
+    def wait_for_more(self, kind: type[StoreCalled | TimelineTurned]) -> None:
+        """Wait for one more of these events."""
+        self.sink.wait_for(lambda event: isinstance(event, kind), count=len(self.sink.of(kind)) + 1)
+
+    def advance_until(self, true: Callable[[], bool], by_ns: int = SECOND) -> None:
+        """Move time on until it is: whoever waits may not have begun to."""
+
+        def moved_on() -> bool:
+            done = true()
+            if not done:
+                self.clock.advance(by_ns)
+            return done
+
+        wait_until(moved_on)
+
+    def run_until_started(self, job: str = "job") -> None:
+        self.advance_until(lambda: any(m.event == "started" and m.job == job for m in self.sink.of(OccurrenceMoved)))
+
+    def stop(self, drain_ns: int) -> list[str]:
+        """Stop while time goes on."""
+        with ThreadPoolExecutor(1) as aside:
+            stopping = aside.submit(self.engine.stop, drain_ns)
+            self.advance_until(stopping.done)
+            return stopping.result()
+
+    @property
+    def states(self) -> list[str]:
+        return [move.after for move in self.sink.of(SchedulerMoved)]
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    stand = Stand()
+    yield stand
+    stand.stop(0)
+    wait_until(lambda: threads() == set())
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("tickglass")}
+
+
+def nothing() -> None: ...
+
+
+def test_its_life_is_told_in_order(stand: Stand) -> None:
+    assert threads() == set(), "before the start there is nothing"
+    assert stand.engine.unready() == ["the scheduler is new"]
+    stand.engine.start()
+    assert stand.engine.unready() == []
+    assert {"tickglass-timeline", "tickglass-sweeper", "tickglass-default-1", "tickglass-default-2"} <= threads()
+    assert stand.engine.stop(0) == []
+    assert stand.states == ["starting", "running", "draining", "stopped"]
+    assert stand.engine.unready() == ["the scheduler is stopped"]
+
+
+def test_it_starts_once_and_stops_once(stand: Stand) -> None:
+    assert stand.engine.stop(0) == [], "before the start there is nothing to stop"
+    stand.engine.start()
+    with pytest.raises(ConfigError, match="this scheduler is running"):
+        stand.engine.start()
+    stand.engine.stop(0)
+    assert stand.engine.stop(0) == []
+    with pytest.raises(ConfigError, match="this scheduler is stopped"):
+        stand.engine.start()
+    assert stand.states == ["starting", "running", "draining", "stopped"]
+
+
+def test_a_store_that_does_not_answer_at_the_start_leaves_nothing_behind(stand: Stand) -> None:
+    stand.store.broken["register"] = DOWN
+    stand.add(nothing, every("1s"), name="job")
+    with pytest.raises(StoreUnavailable, match="gone fishing"):
+        stand.engine.start()
+    wait_until(lambda: threads() == set())
+    assert stand.states == ["starting", "stopped"]
+
+
+def test_a_job_that_is_there_already_is_refused(stand: Stand) -> None:
+    stand.add(nothing, every("1s"), name="job")
+    with pytest.raises(ConfigError, match="there is already a job named job"):
+        stand.add(nothing, every("2s"), name="job")
+    assert str(stand.engine.jobs()["job"].trigger) == 'every("1s")'
+
+
+def test_a_job_that_comes_while_it_runs_is_run(stand: Stand) -> None:
+    stand.engine.start()
+    stand.add(nothing, every("1s"), name="job")
+    stand.run_until_started()
+    assert stand.moved("ended").outcome == "success"
+
+
+def test_a_job_that_the_store_did_not_take_is_not_there(stand: Stand) -> None:
+    stand.engine.start()
+    stand.store.broken["register"] = DOWN
+    with pytest.raises(StoreUnavailable):
+        stand.add(nothing, every("1s"), name="job")
+    assert stand.engine.jobs() == {}
+    del stand.store.broken["register"]
+    stand.add(nothing, every("1s"), name="job")
+    assert list(stand.engine.jobs()) == ["job"]
+
+
+# --- ready or not: with jobs of a TTL of 30 s, something must be heard of every 10 s, three times over
+
+
+def test_a_store_that_stops_answering_makes_it_unready_until_it_answers(stand: Stand) -> None:
+    stand.add(nothing, every("24h"), name="job")
+    stand.engine.start()
+    stand.sink.wait_for(lambda event: isinstance(event, StoreCalled) and event.operation == "orphans")
+    stand.store.broken["time"] = StoreUnavailable("memory", "time", "gone fishing")
+    stand.clock.advance(30 * SECOND)
+    stand.wait_for_more(TimelineTurned)
+    wait_until(lambda: stand.engine.unready() == [])
+    stand.clock.advance(1 * SECOND)
+    wait_until(lambda: stand.engine.unready() == ["the memory store has not answered for 31.0 s"])
+    del stand.store.broken["time"]
+    stand.advance_until(lambda: stand.engine.unready() == [])
+
+
+class Stuck(Trigger):
+    """A trigger of somebody else's that does not return, the third time it is asked."""
+
+    def __init__(self) -> None:
+        self.entered, self.go_on = threading.Event(), threading.Event()
+
+    def next_after_ns(self, after_ns: int) -> int | None:
+        if threading.current_thread().name == "tickglass-timeline":
+            self.entered.set()
+            self.go_on.wait(PATIENCE_S)
+            return None
+        return after_ns - after_ns % SECOND + SECOND
+
+
+def test_a_timeline_that_does_not_turn_makes_it_unready(stand: Stand) -> None:
+    trigger = Stuck()
+    stand.add(nothing, trigger, name="job")
+    stand.engine.start()
+    stand.advance_until(trigger.entered.is_set)
+    stand.clock.advance(31 * SECOND)
+    wait_until(
+        lambda: [reason.rpartition(" for ")[0] for reason in stand.engine.unready()] == ["the timeline has not turned"]
+    )
+    trigger.go_on.set()
+    stand.advance_until(lambda: stand.engine.unready() == [])
+
+
+# --- stopping
+
+
+def test_a_stop_waits_for_the_run_in_hand_and_claims_nothing_more(stand: Stand) -> None:
+    go_on = threading.Event()
+    stand.add(lambda: go_on.wait(PATIENCE_S), every("1s"), name="job")
+    stand.add(nothing, every("1s"), name="waits", resource="printer", misfire_grace="1h")
+    stand.store.acquire(LeaseAsk("printer", "other", "svc", "token", 3_600 * SECOND, job="labels"))
+    stand.engine.start()
+    stand.run_until_started()
+    stand.sink.wait_for(
+        lambda event: isinstance(event, OccurrenceMoved) and (event.job, event.event) == ("waits", "taken")
+    )
+    with ThreadPoolExecutor(1) as aside:
+        stopping = aside.submit(stand.engine.stop, 3_600 * SECOND)
+        refused = stand.moved("ended", job="waits")
+        assert (refused.outcome, refused.reason) == ("skipped", "stopping")
+        assert stand.engine.unready() == ["the scheduler is draining"]
+        go_on.set()
+        assert stopping.result(PATIENCE_S) == []
+    assert stand.moved("ended").outcome == "success"
+    assert [lease.resource for lease in stand.store.leases()] == ["printer"]
+
+
+def test_after_the_drain_a_run_is_asked_to_stop(stand: Stand) -> None:
+    def obey(run: Run) -> None:
+        run.wait("24h")
+
+    stand.add(obey, every("1s"), name="job")
+    stand.engine.start()
+    stand.run_until_started()
+    assert stand.stop(3 * SECOND) == []
+    end = stand.moved("ended")
+    assert (end.outcome, end.reason) == ("cancelled", "shutdown")
+    assert stand.store.leases() == []
+
+
+def test_a_run_that_does_not_end_is_named_and_its_lease_left_to_expire(stand: Stand) -> None:
+    go_on = threading.Event()
+    stand.add(lambda: go_on.wait(PATIENCE_S), every("1s"), name="job", ttl="1h")
+    stand.engine.start()
+    stand.run_until_started()
+    assert stand.stop(SECOND) == ["job"]
+    assert stand.moved("stop_asked").reason == "shutdown"
+    (lease,) = stand.store.leases()
+    assert lease.remaining_ns > 0
+    assert stand.store.runs("job")[0].outcome is None
+    go_on.set()
+
+
+@pytest.mark.parametrize("hurries", [1, 2])
+def test_each_hurry_cuts_one_wait_short(stand: Stand, hurries: int) -> None:
+    go_on = threading.Event()
+
+    def stubborn(run: Run) -> None:
+        run.wait("24h")
+        if hurries == 2:
+            go_on.wait(PATIENCE_S)
+
+    stand.add(stubborn, every("1s"), name="job", ttl="1h")
+    stand.engine.start()
+    stand.run_until_started()
+    with ThreadPoolExecutor(1) as aside:
+        stopping = aside.submit(stand.engine.stop, 3_600 * SECOND)
+        wait_until(lambda: stand.engine.state == "draining")
+        stand.engine.hurry()
+        stand.moved("stop_asked")
+        if hurries == 2:
+            stand.engine.hurry()
+        assert stopping.result(PATIENCE_S) == (["job"] if hurries == 2 else [])
+    go_on.set()
+
+
+def test_the_grace_after_the_request_to_stop_is_bounded(stand: Stand) -> None:
+    go_on = threading.Event()
+    stand.add(lambda: go_on.wait(PATIENCE_S), every("1s"), name="job", ttl="1h")
+    stand.engine.start()
+    stand.run_until_started()
+    with ThreadPoolExecutor(1) as aside:
+        stopping = aside.submit(stand.engine.stop, 0)
+        asked_ns = stand.moved("stop_asked").at_ns
+        stand.advance_until(stopping.done, 100 * MS)
+        assert stopping.result() == ["job"]
+    assert stand.clock.monotonic_ns() >= asked_ns + STOP_GRACE_NS
+    go_on.set()

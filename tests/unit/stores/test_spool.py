@@ -1,0 +1,71 @@
+"""The spool: first in, first out, bounded, and still there after a crash."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.lease import Lease
+from tickglass.sched.ports import ClaimAsk, LeaseAsk, Settlement, SpooledOutcome
+from tickglass.sched.stores.spool import SqliteSpool
+
+
+def outcome(number: int, *, unclaimed: bool = False) -> SpooledOutcome:
+    lease = Lease("r", "n1", "token", number, 30, 0)
+    ask = ClaimAsk(LeaseAsk("r", "n1", "s", "token", 30, "job", f"{number:032x}"), number) if unclaimed else None
+    return SpooledOutcome(Settlement(lease, "job", number, f"{number:032x}", "success", detail="ü\n"), ask)
+
+
+def test_what_was_put_first_comes_first_and_comes_back_whole(tmp_path: Path) -> None:
+    spool = SqliteSpool(tmp_path / "spool")
+    given = [outcome(1), outcome(2, unclaimed=True), outcome(3)]
+    assert [spool.put(one) for one in given] == [True] * 3
+    assert [one for _, one in spool.oldest(2)] == given[:2]
+    spool.drop(spool.oldest(1)[0][0])
+    assert [one for _, one in spool.oldest(10)] == given[1:]
+    spool.close()
+    assert SqliteSpool(tmp_path / "spool").depth() == 2
+
+
+def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:
+    spool = SqliteSpool(tmp_path / "spool")
+    assert (spool.depth(), spool.oldest(1)) == (0, ())
+    spool.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_spool_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
+    spool = SqliteSpool(tmp_path / "spool", most=2)
+    assert [spool.put(outcome(number)) for number in range(3)] == [True, True, False]
+    assert spool.depth() == 2
+
+
+def test_a_place_that_cannot_be_written_is_an_error_of_the_spool(tmp_path: Path) -> None:
+    spool = SqliteSpool(tmp_path / "missing" / "spool")
+    with pytest.raises(StoreUnavailable, match=r"spool store, put: .*missing") as failed:
+        spool.put(outcome(1))
+    assert failed.value.kind == "error"
+
+
+CRASH = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from test_spool import outcome, SqliteSpool
+spool = SqliteSpool(Path({path!r}))
+for number in range(5):
+    spool.put(outcome(number))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_was_put_survives_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "spool"
+    code = CRASH.format(here=str(Path(__file__).parent), path=str(path))
+    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=50)
+    assert done.returncode == -9
+    assert SqliteSpool(path).depth() == 5

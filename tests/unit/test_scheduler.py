@@ -1,0 +1,304 @@
+"""What users write against: nothing happens before the start, everything is given back after it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rig import wait_until
+
+from tickglass import ConfigError, Scheduler, every
+from tickglass.owner import Slot
+from tickglass.sched.events import OccurrenceMoved, SchedulerMoved
+from tickglass.testing import ListSink
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATIENCE_S = 10.0
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Slots of our own, and no exporter."""
+    home = tmp_path / "runtime"
+    home.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home))
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
+    return home
+
+
+def nothing() -> None: ...
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("tickglass")}
+
+
+def descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names will do
+
+
+def ready(scheduler: Scheduler) -> int:
+    assert scheduler.metrics_port is not None
+    connection = http.client.HTTPConnection("127.0.0.1", scheduler.metrics_port, timeout=PATIENCE_S)
+    connection.request("GET", "/readyz")
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+# --- before the start
+
+
+def test_nothing_is_opened_before_the_start(tmp_path: Path, runtime: Path) -> None:
+    before = descriptors()
+    scheduler = Scheduler(f"sqlite:///{tmp_path / 'jobs.db'}", metrics="127.0.0.1:0")
+    scheduler.add(nothing, every("10ms"))
+    assert (threads(), descriptors() - before) == (set(), set())
+    assert [path.name for path in tmp_path.iterdir()] == ["runtime"]
+    assert list(runtime.iterdir()) == []
+    assert scheduler.metrics_port is None
+    assert scheduler.unready() == ["the scheduler is new"]
+    assert scheduler.stop() == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "wrong", "message"),
+    [
+        ("store", "jobs.db", "a store URL begins with"),
+        ("store", "sqlight:///jobs.db", "there is no store 'sqlight'"),
+        ("store", "", "a store URL is not empty"),
+        ("store", 7, "a store URL is text, not int"),
+        ("service", "", "a service is needed"),
+        ("service", "a\nb", "a service has no control characters"),
+        ("service", "__x", "a service does not begin with two underscores"),
+        ("service", None, "a service is text, not NoneType"),
+        ("owner", "", "an? owner is needed"),
+        ("owner", 3, "an? owner is text, not int"),
+        ("metrics", "9464", "an address to listen on is host:port"),
+        ("metrics", 9464, "an address to listen on is host:port"),
+        ("metrics", ":70000", "a port is at most 65535"),
+        ("workers", 0, "workers must be a whole number"),
+        ("workers", "3", "workers must be a whole number"),
+        ("drain", "soon", "drain is not a duration"),
+        ("drain", 30, "drain must be a duration with its unit, not int"),
+        ("sinks", {"metrics": ListSink()}, "the sinks spans, metrics, logs are there already"),
+        ("sinks", {"mine": print}, "the sink mine has no method"),
+        ("sinks", {"": ListSink()}, "a sink name is needed"),
+    ],
+)
+def test_a_wrong_argument_is_refused_where_it_is_written(argument: str, wrong: object, message: str) -> None:
+    arguments: dict[str, Any] = {"store": "memory://", argument: wrong}
+    with pytest.raises(ConfigError, match=message):
+        Scheduler(**arguments)
+    assert threads() == set()
+
+
+def test_a_second_job_of_a_name_is_refused_and_the_first_stays() -> None:
+    scheduler = Scheduler("memory://")
+    scheduler.add(nothing, every("1s"))
+    with pytest.raises(ConfigError, match="there is already a job named nothing"):
+        scheduler.add(nothing, every("2s"))
+    assert [str(job.trigger) for job in scheduler.jobs.values()] == ['every("1s")']
+
+
+def test_the_decorator_leaves_the_function_as_it_is() -> None:
+    scheduler = Scheduler("memory://")
+
+    @scheduler.job(every("1s"), name="sum")
+    def add(a: int = 1, b: int = 2) -> int:
+        return a + b
+
+    assert add(2, 3) == 5
+    assert list(scheduler.jobs) == ["sum"]
+
+
+# --- running
+
+
+def test_jobs_run_between_start_and_stop_and_sinks_hear_of_it() -> None:
+    sink, ran, added_ran = ListSink(), threading.Event(), threading.Event()
+    scheduler = Scheduler("memory://", owner="me", sinks={"mine": sink})
+    scheduler.add(ran.set, every("10ms"), name="job")
+    with scheduler:
+        assert ran.wait(PATIENCE_S)
+        scheduler.add(added_ran.set, every("10ms"), name="added")
+        assert added_ran.wait(PATIENCE_S)
+        with pytest.raises(ConfigError, match="there is already a job named added"):
+            scheduler.add(nothing, every("10ms"), name="added")
+    assert [move.after for move in sink.of(SchedulerMoved)] == ["starting", "running", "draining", "stopped"]
+    ends = [move for move in sink.of(OccurrenceMoved) if move.event == "ended"]
+    assert {move.owner for move in ends} == {"me"}
+    assert {"job", "added"} <= {move.job for move in ends if move.outcome == "success"}
+    wait_until(lambda: threads() == set())
+
+
+def test_it_starts_once_and_stops_as_often_as_one_likes() -> None:
+    scheduler = Scheduler("memory://")
+    scheduler.start()
+    with pytest.raises(ConfigError, match="it starts once"):
+        scheduler.start()
+    assert [scheduler.stop(), scheduler.stop(), scheduler.stop("1s")] == [[], [], []]
+    with pytest.raises(ConfigError, match="it starts once"):
+        scheduler.start()
+    assert scheduler.unready() == ["the scheduler is stopped"]
+
+
+def test_a_second_stop_waits_for_the_first() -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        entered.set()
+        go_on.wait(PATIENCE_S)
+
+    sink = ListSink()
+    scheduler = Scheduler("memory://", sinks={"mine": sink})
+    scheduler.add(work, every("10ms"))
+    scheduler.start()
+    assert entered.wait(PATIENCE_S)
+    stops = [threading.Thread(target=scheduler.stop) for _ in range(2)]
+    for thread in stops:
+        thread.start()
+    sink.wait_for(lambda event: isinstance(event, SchedulerMoved) and event.after == "draining")
+    assert all(thread.is_alive() for thread in stops)
+    go_on.set()
+    for thread in stops:
+        thread.join(PATIENCE_S)
+    (end,) = [move for move in sink.of(OccurrenceMoved) if (move.event, move.outcome) == ("ended", "success")]
+    assert end.job == "work"
+
+
+def test_it_is_ready_exactly_while_it_runs() -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    class AskWhileStarting:
+        """A sink that asks for the port as soon as the engine runs, as the demo's does."""
+
+        def __init__(self) -> None:
+            self.statuses: dict[str, int] = {}
+
+        def record(self, event: object) -> None:
+            if isinstance(event, SchedulerMoved):
+                self.statuses[event.after] = ready(scheduler)
+
+    def work() -> None:
+        entered.set()
+        go_on.wait(PATIENCE_S)
+
+    asked, told = AskWhileStarting(), ListSink()
+    scheduler = Scheduler("memory://", metrics="127.0.0.1:0", sinks={"asks": asked, "told": told})
+    scheduler.add(work, every("10ms"))
+    scheduler.start()
+    assert ready(scheduler) == 200
+    assert entered.wait(PATIENCE_S)
+    stopping = threading.Thread(target=scheduler.stop)
+    stopping.start()
+    told.wait_for(lambda event: isinstance(event, SchedulerMoved) and event.after == "draining")
+    assert ready(scheduler) == 503
+    go_on.set()
+    stopping.join(PATIENCE_S)
+    assert asked.statuses == {"starting": 503, "running": 200, "draining": 503, "stopped": 503}
+    assert scheduler.metrics_port is None
+
+
+# --- a start that fails
+
+
+def assert_nothing_is_left(before: set[str]) -> None:
+    wait_until(lambda: threads() == set())
+    assert descriptors() - before == set()
+    slot = Slot("billing")
+    assert slot.owner.endswith("/billing/0"), "the slot is free"
+    slot.close()
+
+
+def test_a_port_in_use_is_refused_and_leaves_nothing_behind() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        before = descriptors()
+        scheduler = Scheduler("memory://", service="billing", metrics=f"127.0.0.1:{port}")
+        scheduler.add(nothing, every("10ms"))
+        with pytest.raises(ConfigError, match="cannot listen on this address: Address already in use"):
+            scheduler.start()
+        assert_nothing_is_left(before)
+    assert scheduler.stop() == []
+    with scheduler:  # nothing was started, so it may be tried again
+        assert scheduler.metrics_port == port
+
+
+def test_a_store_that_cannot_be_opened_is_refused_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = descriptors()
+    scheduler = Scheduler(f"sqlite:///{tmp_path / 'no' / 'jobs.db'}", service="billing", metrics="127.0.0.1:0")
+    with pytest.raises(ConfigError, match="no"):
+        scheduler.start()
+    assert_nothing_is_left(before)
+    assert scheduler.metrics_port is None
+
+
+def test_an_exporter_that_is_not_spoken_is_refused_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    before = descriptors()
+    scheduler = Scheduler("memory://", service="billing", metrics="127.0.0.1:0")
+    with pytest.raises(ConfigError, match="over HTTP only"):
+        scheduler.start()
+    assert_nothing_is_left(before)
+
+
+# --- the names of instances
+
+
+def test_slots_are_the_lowest_that_are_free() -> None:
+    first, second = Slot("billing"), Slot("billing")
+    other = Slot("shop")
+    assert [slot.owner.split("/", 1)[1] for slot in (first, second, other)] == ["billing/0", "billing/1", "shop/0"]
+    first.close()
+    again = Slot("billing")
+    assert again.owner == first.owner
+    for slot in (again, second, other):
+        slot.close()
+
+
+@pytest.mark.parametrize("service", ["a/b", "../x", "ä" * 200, "x y"])
+def test_any_service_has_slots(service: str, runtime: Path) -> None:
+    slot = Slot(service)
+    assert slot.owner == f"{os.uname().nodename}/{service}/0"
+    (home,) = runtime.iterdir()
+    assert len(list(home.iterdir())) == 1
+    slot.close()
+
+
+def test_a_runtime_directory_that_is_not_there_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "gone"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    Slot("billing").close()
+    assert (tmp_path / f"tickglass-{os.getuid()}" / "billing-0.lock").exists()
+
+
+def test_without_a_place_for_slots_a_name_is_asked_for(runtime: Path) -> None:
+    (runtime / f"tickglass-{os.getuid()}").write_text("in the way")
+    with pytest.raises(ConfigError, match="this instance needs a name") as refused:
+        Slot("billing")
+    assert refused.value.instead == ('owner="host-1"',)
+
+
+def test_a_stop_from_another_thread_ends_a_run() -> None:
+    scheduler = Scheduler("memory://", owner="o")
+    heard = threading.Event()
+    scheduler.add(heard.set, every("10ms"), name="tick")
+
+    def stop() -> None:
+        heard.wait(10)
+        scheduler.stop()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    assert scheduler.run(longest="30s") == []
+    stopper.join(10)
+    assert heard.is_set()
