@@ -1,0 +1,276 @@
+"""Take one lock once: ask, wait in line, hold, give back. Every ending is reported by the lock.
+
+A refusal is waited out: until the resource is freed, as far as the store can
+tell (`watch`); until the lease in the way ends; and at the latest after a pause
+that grows from 5 to 250 ms, half of it at random, so that the processes of a
+fleet do not ask in step. A store that does not answer is asked again after 100,
+300 and 800 ms.
+
+Trust counts from the first request that got no answer: that one may be what
+the store granted, and it answers a second request as the first.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from tickglass.sched.clock import Wake
+from tickglass.sched.durations import MS
+from tickglass.sched.engine.held_lease import HeldLease
+from tickglass.sched.engine.keeper import BACK_OFF_NS
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.lease import Lease, LockEvent, LockMachine, LockReason, LockState, trusted_until_ns
+from tickglass.sched.ports import Gone, Granted, LeaseAsk
+
+if TYPE_CHECKING:
+    from tickglass.sched.engine.gear import Gear
+    from tickglass.sched.engine.keeper import Hold, Keeper
+    from tickglass.sched.engine.line import Lines
+    from tickglass.sched.lock_terms import LockTerms
+    from tickglass.sched.ports import Refused
+    from tickglass.sched.run import Run
+
+__all__ = ["NotTaken", "Taking"]
+
+_log: Final = logging.getLogger(__name__)
+_POLL_FIRST_NS: Final = 5 * MS
+_POLL_MOST_NS: Final = 250 * MS  # a release by another process is noticed within this
+_POLL_LEAST_NS: Final = MS  # a store may say that a lease ends now, and mean soon
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """Why there is no lease.
+
+    Args:
+        reason: "held", "timeout" or "cancelled".
+        holder: owner of the lease that was in the way, "" if none was seen.
+    """
+
+    reason: str
+    holder: str
+    waited_ns: int
+
+
+class Taking:
+    """One lock from the request to the release.
+
+    `take` and `give_back` are called once each, one after the other; `cancel`
+    and `abandon` from any thread at any time.
+
+    Args:
+        run: whose code asks; the waiting ends when that run is asked to stop.
+    """
+
+    def __init__(self, terms: LockTerms, run: Run | None, *, gear: Gear, keeper: Keeper, lines: Lines) -> None:
+        run_id = "" if run is None else run.run_id
+        self._terms = terms
+        self._run = run
+        self._gear = gear
+        self._keeper = keeper
+        self._lines = lines
+        self._ask = LeaseAsk(terms.resource, gear.owner, gear.service, str(uuid4()), terms.ttl_ns, run_id=run_id)
+        self._lock = LockMachine(
+            terms.resource,
+            owner=gear.owner,
+            service=gear.service,
+            job="",
+            run_id=run_id,
+            ttl_ns=terms.ttl_ns,
+            blocking=terms.blocking,
+            clock=gear.clock,
+            sink=gear.sink,
+        )
+        self._lock.sampled = run is not None and run._lock.sampled  # noqa: SLF001 - the engine's side of a run
+        self._bell = Wake()
+        self._cancelled = False
+        self._door = threading.Lock()  # one of give_back, abandon at a time
+        self._leaving = False
+        self._hold: Hold | None = None
+        self._lease: HeldLease | None = None
+        self._began_ns = gear.clock.monotonic_ns()
+        self._until_ns = None if terms.wait_ns is None else self._began_ns + terms.wait_ns
+        self._unheard_ns: int | None = None  # when the first request left that the store may have granted unheard
+        self._failures = 0
+        self._poll_ns = _POLL_FIRST_NS
+        self._holder = ""
+
+    # --- asking and waiting
+
+    def take(self) -> HeldLease | NotTaken:
+        """Ask, and wait as the terms allow.
+
+        Raises:
+            ConfigError: the TTL is no longer than what this store's clock may drift; nothing was asked.
+            StoreUnavailable: the store does not answer.
+        """
+        self._trusted_ns(self._began_ns)
+        self._lock.fire(LockEvent.REQUESTED)
+        try:
+            with ExitStack() as waiting:
+                return self._take_in_line(waiting) if self._terms.blocking else self._try()
+        except StoreUnavailable as error:
+            down = error.kind == "unavailable"
+            self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE if down else LockReason.STORE_ERROR)
+            raise
+        except BaseException:  # the waiting thread itself was interrupted
+            if self._lock.state is LockState.WAITING:
+                self._lock.fire(LockEvent.FAILED, reason=LockReason.CANCELLED)
+            elif self._hold is not None:
+                self.give_back()
+            raise
+
+    def cancel(self) -> None:
+        """End the waiting."""
+        self._cancelled = True
+        self._bell.ring()
+
+    def _try(self) -> HeldLease | NotTaken:
+        answer = self._answer()
+        if isinstance(answer, HeldLease):
+            return answer
+        self._lock.fire(LockEvent.REFUSED, other_owner=self._holder)
+        return self._not_taken("held")
+
+    def _take_in_line(self, waiting: ExitStack) -> HeldLease | NotTaken:
+        terms, clock = self._terms, self._gear.clock
+        waiting.enter_context(self._lines.place(terms.resource, self._bell))
+        if self._run is not None:
+            waiting.enter_context(self._run._stopping(self.cancel))  # noqa: SLF001 - the engine's side of a run
+        watching = False
+        while not self._cancelled:
+            again_ns = self._until_ns
+            last = again_ns is not None and clock.monotonic_ns() >= again_ns
+            first = self._lines.is_first(terms.resource, self._bell)
+            if first or last:
+                answer = self._answer_or_pause()
+                if isinstance(answer, HeldLease):
+                    return answer
+                again_ns = answer if again_ns is None else min(answer, again_ns)
+            if last:
+                self._lock.fire(LockEvent.FAILED, reason=LockReason.TIMEOUT, other_owner=self._holder)
+                return self._not_taken("timeout")
+            if first and not watching:  # what was freed just before this is noticed after the first, shortest pause
+                waiting.callback(self._gear.store.watch(terms.resource, self._bell.ring))
+                watching = True
+            clock.wait(again_ns, self._bell)
+        self._lock.fire(LockEvent.FAILED, reason=LockReason.CANCELLED, other_owner=self._holder)
+        return self._not_taken("cancelled")
+
+    def _answer_or_pause(self) -> HeldLease | int:
+        """Return the lease, or the instant at which to ask again."""
+        try:
+            answer = self._answer()
+        except StoreUnavailable:
+            if self._failures == len(BACK_OFF_NS):
+                raise
+            self._failures += 1
+            return self._gear.clock.monotonic_ns() + BACK_OFF_NS[self._failures - 1]
+        if isinstance(answer, HeldLease):
+            return answer
+        self._failures = 0
+        pause_ns = random.randint(self._poll_ns // 2, self._poll_ns)  # noqa: S311 - fairness, no secret
+        self._poll_ns = min(self._poll_ns * 2, _POLL_MOST_NS)
+        return self._gear.clock.monotonic_ns() + max(_POLL_LEAST_NS, min(pause_ns, answer.retry_after_ns))
+
+    def _answer(self) -> HeldLease | Refused:
+        asked_ns = self._gear.clock.monotonic_ns()
+        if self._unheard_ns is None:
+            self._unheard_ns = asked_ns
+        answer = self._gear.store.acquire(self._ask)
+        if isinstance(answer, Granted):
+            return self._take_up(answer, self._unheard_ns)
+        self._unheard_ns = None
+        self._holder = answer.holder.owner
+        return answer
+
+    def _take_up(self, granted: Granted, asked_ns: int) -> HeldLease:
+        """Report the grant, and have the lease kept from here on."""
+        gear, terms = self._gear, self._terms
+        trusted_ns = self._trusted_ns(asked_ns)
+        lease = Lease(terms.resource, gear.owner, self._ask.token, granted.fence, terms.ttl_ns, trusted_ns)
+        if gear.clock.monotonic_ns() >= trusted_ns:
+            gear.store.release(lease)
+            self._unheard_ns = None
+            raise StoreUnavailable(gear.store.name, "acquire", "the lease had run out when the answer came")
+        self._lock.fire(
+            LockEvent.GRANTED, fence=granted.fence, trusted_until_ns=trusted_ns, other_owner=granted.expired_owner
+        )
+        held = HeldLease(self._lock, gear.clock, self._find_out)
+        with self._door:
+            self._lease = held
+            self._hold = self._keeper.keep(
+                self._lock,
+                lease,
+                asked_ns,
+                held._say_lost,  # noqa: SLF001 - the engine's side of a lease
+                renew=terms.renew,
+            )
+        return held
+
+    def _trusted_ns(self, asked_ns: int) -> int:
+        ttl_ns = self._terms.ttl_ns
+        return trusted_until_ns(asked_ns, ttl_ns, self._gear.store.allowance_ns(ttl_ns))
+
+    def _not_taken(self, reason: str) -> NotTaken:
+        return NotTaken(reason, self._holder, self._gear.clock.monotonic_ns() - self._began_ns)
+
+    # --- holding and giving back
+
+    def give_back(self) -> bool:
+        """Release the lease if it is still ours; return whether it was, to the end.
+
+        One that was lost is left alone: by now it may be somebody else's. One
+        that the store does not take back runs out by itself.
+        """
+        with self._door:
+            self._leaving = True
+            hold = self._hold
+        assert hold is not None  # noqa: S101 - it was taken
+        self._keeper.check(hold)
+        self._keeper.drop(hold)
+        if self._lock.state is LockState.HELD:
+            answer = self._released(hold.lease)
+            if answer is None:
+                self._lock.fire(LockEvent.EXPIRED, reason=LockReason.STORE_UNAVAILABLE)
+            elif isinstance(answer, Gone):
+                self._lock.fire(LockEvent.LOST, other_owner=answer.owner)
+        return self._lock.fire(LockEvent.RELEASED).before is LockState.HELD
+
+    def abandon(self) -> None:
+        """End the waiting; or let the lease run out, and tell its holder, for nobody will renew it any more."""
+        self.cancel()
+        with self._door:
+            hold, lease = self._hold, self._lease
+            if self._leaving or hold is None or lease is None:
+                return
+            self._keeper.drop(hold)
+            if self._lock.state is not LockState.HELD:
+                return
+            self._lock.fire(LockEvent.EXPIRED, reason=LockReason.CANCELLED)
+        lease._say_lost()  # noqa: SLF001 - the engine's side of a lease
+
+    def _find_out(self) -> None:
+        """Have the keeper say at once what its alarm would have said."""
+        with self._door:
+            hold = None if self._leaving else self._hold
+        if hold is not None:
+            self._keeper.check(hold)
+
+    def _released(self, lease: Lease) -> object | None:
+        """Return the store's answer, None if there was none."""
+        for pause_ns in (*BACK_OFF_NS, None):
+            try:
+                return self._gear.store.release(lease)
+            except StoreUnavailable as error:
+                if pause_ns is None:
+                    _log.error("lock %s could not be given back, it runs out by itself: %s", lease.resource, error)
+                    return None
+                self._gear.clock.wait(self._gear.clock.monotonic_ns() + pause_ns, Wake())
+        return None

@@ -1,0 +1,71 @@
+"""Decide whether a lock by hand is well asked for, and hold what was asked.
+
+Pure: no I/O, no clock reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tickglass.sched.durations import duration_ns
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.job import TTL_DEFAULT, TTL_LEAST_NS, checked_name
+
+if TYPE_CHECKING:
+    from tickglass.sched.durations import Duration
+
+__all__ = ["LockTerms", "lock_terms"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockTerms:
+    """What is asked for; made by `lock_terms`.
+
+    Args:
+        ttl_ns: how long the lease lasts without a renewal.
+        wait_ns: how long to wait for somebody else's lease; None: for ever.
+        blocking: False: ask once.
+        renew: whether the lease is renewed while it is held.
+    """
+
+    resource: str
+    ttl_ns: int
+    wait_ns: int | None = None
+    blocking: bool = True
+    renew: bool = True
+
+
+def lock_terms(
+    resource: str,
+    *,
+    ttl: Duration = TTL_DEFAULT,
+    wait: Duration | None = None,
+    blocking: bool = True,
+    renew: bool = True,
+) -> LockTerms:
+    """Check what is asked for and return it.
+
+    Args:
+        resource: what the lock protects; shared with the jobs whose resource it is.
+        ttl: how long the lease lasts if this process dies.
+        wait: how long to wait while somebody else has it; None: for ever.
+        blocking: False: do not wait at all.
+        renew: False: the lease ends after `ttl`, whatever its holder does.
+
+    Raises:
+        ConfigError: naming what is wrong.
+    """
+    if wait is not None and not blocking:
+        raise ConfigError(
+            "a lock that does not block does not wait",
+            given=f"wait={wait!r}, blocking=False",
+            instead=(f"wait={wait!r}", "blocking=False"),
+        )
+    return LockTerms(
+        resource=checked_name(resource, "resource"),
+        ttl_ns=duration_ns(ttl, what="ttl", least_ns=TTL_LEAST_NS),
+        wait_ns=None if wait is None else duration_ns(wait, what="wait", least_ns=0),
+        blocking=blocking,
+        renew=renew,
+    )

@@ -1,0 +1,289 @@
+"""Take a lock by hand, with a scheduler's leases or with none but its own: what users write against."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from contextvars import copy_context
+from typing import TYPE_CHECKING, TypeVar
+
+from tickglass.owner import Slot
+from tickglass.sched.clock import SystemClock
+from tickglass.sched.engine.alarms import Alarms
+from tickglass.sched.engine.broadcast import Broadcast
+from tickglass.sched.engine.gear import Gear, NoTracer
+from tickglass.sched.engine.hand_lock import HandLock, Hands
+from tickglass.sched.engine.keeper import Keeper
+from tickglass.sched.engine.taking import NotTaken
+from tickglass.sched.engine.watched_store import WatchedStore
+from tickglass.sched.errors import ConfigError, LockInUse, LockNotAcquired
+from tickglass.sched.job import TTL_DEFAULT, checked_name
+from tickglass.sched.lock_terms import lock_terms
+from tickglass.sched.stores import check_url, open_store
+from tickglass.telemetry.logs import LogSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from tickglass.sched.durations import Duration
+    from tickglass.sched.engine.hand_lock import Bench
+    from tickglass.sched.engine.held_lease import HeldLease
+    from tickglass.sched.lock_terms import LockTerms
+    from tickglass.sched.ports import EventSink
+
+__all__ = ["Lock", "SchedulerLock", "SchedulersBench"]
+
+T = TypeVar("T")
+
+
+class _Face:
+    """One lock as context manager, plain and asynchronous, and as a pair of calls.
+
+    Not re-entrant, and good for one holder at a time: make one for each party.
+    It may be used again after its release.
+    """
+
+    def __init__(self, terms: LockTerms, bench: Bench) -> None:
+        self._lock = HandLock(terms, bench)
+
+    @property
+    def resource(self) -> str:
+        """What the lock protects."""
+        return self._lock.terms.resource
+
+    def acquire(self) -> HeldLease | None:
+        """Take the lock, waiting as it was declared; None when somebody else kept it.
+
+        Raises:
+            LockInUse: it is held or waited for through this object.
+            StoreUnavailable: the store does not answer.
+        """
+        answer = self._lock.acquire()
+        return None if isinstance(answer, NotTaken) else answer
+
+    def release(self) -> bool:
+        """Give the lock back; return False if it had been lost before: then nobody's lease is touched.
+
+        A store that does not answer is asked again after 100, 300 and 800 ms;
+        then the lease is left to run out by itself. Neither raises.
+
+        Raises:
+            LockNotHeld: it was not acquired, or was released.
+        """
+        return self._lock.release()
+
+    def __enter__(self) -> HeldLease:
+        answer = self._lock.acquire()
+        if isinstance(answer, NotTaken):
+            raise LockNotAcquired(self.resource, answer.holder, answer.waited_ns / 1e9, reason=answer.reason)
+        return answer
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock.held:  # else the body has released it
+            self._lock.release()
+
+    async def __aenter__(self) -> HeldLease:
+        entering = _on_a_thread(self.__enter__)
+        try:
+            await asyncio.wait([entering])  # which, cancelled, leaves the thread alone
+        except asyncio.CancelledError:
+            await self._withdraw(entering)
+            raise
+        return entering.result()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await _on_a_thread(lambda: self.__exit__(kind, error, trace))
+
+    async def _withdraw(self, entering: asyncio.Future[HeldLease]) -> None:
+        """End the waiting, or give back what was granted meanwhile."""
+        entering.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else will ask for it
+        if self._lock.cancel():
+            await asyncio.wait([entering])
+        else:
+            await asyncio.wait([_on_a_thread(lambda: self.__exit__(None, None, None))])
+
+
+def _on_a_thread(call: Callable[[], T]) -> asyncio.Future[T]:
+    """Begin a call on a thread of its own.
+
+    Not on asyncio's pool: those who wait for the lock would fill it, and its
+    holder would find no thread to release it on.
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="tickglass-lock")
+    try:
+        return asyncio.get_running_loop().run_in_executor(thread, copy_context().run, call)
+    finally:
+        thread.shutdown(wait=False)
+
+
+class SchedulerLock(_Face):
+    """A lock by hand under a scheduler's name, kept by its keeper; made by `Scheduler.lock`."""
+
+
+class SchedulersBench:
+    """A scheduler lends its hands while it runs.
+
+    Args:
+        hands: returns them; None when it has not started.
+    """
+
+    def __init__(self, hands: Callable[[], Hands | None], resource: str) -> None:
+        self._hands = hands
+        self._resource = resource
+
+    def open(self) -> Hands:
+        """See `Bench`."""
+        hands = self._hands()
+        if hands is None:
+            raise ConfigError(
+                f"the scheduler has not been started: nobody would renew the lock {self._resource}",
+                instead=("scheduler.start()", f'tickglass.Lock(store, "{self._resource}")'),
+            )
+        return hands
+
+    def shut(self) -> None:
+        """See `Bench`."""
+
+
+class Lock(_Face):
+    """A lock by hand without a scheduler: for scripts, migrations, other people's loops.
+
+    Nothing is opened before the first use. The store stays open until `close`,
+    or the end of a `with` block; two threads look after the lease while the
+    lock is held, and none otherwise.
+
+    Args:
+        store: URL of the store that all parties share.
+        resource: what the lock protects.
+        ttl: how long the lease lasts if this process dies.
+        wait: how long to wait while somebody else has it; None: for ever.
+        blocking: False: do not wait at all.
+        renew: False: the lease ends after `ttl`, whatever its holder does.
+        service: the name of what this belongs to; a metric label.
+        owner: whom others see as the holder; default: host/service/slot.
+        sinks: your own `EventSink`s, by name, beside the log: a `MetricSink` or
+            a `SpanSink` of `tickglass.telemetry`, say.
+
+    Raises:
+        ConfigError: naming the argument that is wrong.
+    """
+
+    def __init__(
+        self,
+        store: str,
+        resource: str,
+        *,
+        ttl: Duration = TTL_DEFAULT,
+        wait: Duration | None = None,
+        blocking: bool = True,
+        renew: bool = True,
+        service: str = "default",
+        owner: str | None = None,
+        sinks: Mapping[str, EventSink] | None = None,
+    ) -> None:
+        check_url(store)
+        if store.startswith("memory:"):
+            raise ConfigError(
+                "a lock in a memory of its own shuts nobody out",
+                given=store,
+                instead=('"sqlite:///locks.db"', "scheduler.lock(...)"),
+            )
+        terms = lock_terms(resource, ttl=ttl, wait=wait, blocking=blocking, renew=renew)
+        self._own = _OwnBench(
+            store,
+            checked_name(service, "service"),
+            None if owner is None else checked_name(owner, "owner"),
+            {"logs": LogSink(), **(sinks or {})},
+        )
+        super().__init__(terms, self._own)
+
+    def close(self) -> None:
+        """Release the lock if it is held, and close the store; the next use opens it again.
+
+        Raises:
+            LockInUse: another thread waits for the lock.
+        """
+        if self._lock.held:
+            self._lock.release()
+        if not self._own.close():
+            raise LockInUse(self.resource)
+
+    def __enter__(self) -> HeldLease:
+        try:
+            return super().__enter__()
+        except BaseException:
+            self._own.close()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self._own.close()
+
+
+class _OwnBench:
+    """A store, and the threads that look after one lease; one `open` at a time."""
+
+    def __init__(self, url: str, service: str, owner: str | None, sinks: Mapping[str, EventSink]) -> None:
+        self._url = url
+        self._service = service
+        self._owner = owner
+        self._sinks = sinks
+        self._clock = SystemClock()
+        self._door = threading.Lock()
+        self._undo = ExitStack()
+        self._gear: Gear | None = None
+        self._working: tuple[Alarms, Keeper] | None = None
+
+    def open(self) -> Hands:
+        """See `Bench`."""
+        with self._door:
+            if self._gear is None:
+                self._gear = self._opened()
+            alarms = Alarms(self._clock)
+            keeper = Keeper(self._gear.store, clock=self._clock, alarms=alarms)
+            alarms.start()
+            self._working = alarms, keeper
+            return Hands(self._gear, keeper)
+
+    def shut(self) -> None:
+        """See `Bench`."""
+        with self._door:
+            if self._working is None:
+                return
+            alarms, keeper = self._working
+            keeper.stop()
+            alarms.stop()
+            self._working = None
+
+    def close(self) -> bool:
+        """Close the store; return False where it is in use."""
+        with self._door:
+            if self._working is not None:
+                return False
+            self._gear = None
+            self._undo.pop_all().close()
+            return True
+
+    def _opened(self) -> Gear:
+        with ExitStack() as undo:
+            store = open_store(self._url, self._clock)
+            undo.callback(store.close)
+            owner = self._owner
+            if owner is None:
+                slot = Slot(self._service)
+                undo.callback(slot.close)
+                owner = slot.owner
+            sink = Broadcast(self._sinks, self._clock)
+            watched = WatchedStore(store, clock=self._clock, sink=sink)
+            gear = Gear(self._clock, watched, sink, NoTracer(), owner, self._service)
+            self._undo = undo.pop_all()
+        return gear
