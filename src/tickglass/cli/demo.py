@@ -45,7 +45,14 @@ def demo(seconds: float | None, metrics_port: int) -> None:
             url, service="demo", metrics=f"127.0.0.1:{metrics_port}", drain="5s", sinks={"board": board}
         )
         demo_jobs(scheduler)
-        board.title = lambda: f"tickglass demo · {url} · http://127.0.0.1:{scheduler.metrics_port}/metrics"
+        port = metrics_port
+
+        def title() -> str:
+            nonlocal port
+            port = scheduler.metrics_port or port  # the last picture is drawn after the end
+            return f"tickglass demo · {url} · http://127.0.0.1:{port}/metrics"
+
+        board.title = title
         longest = None if seconds is None else f"{seconds:f}s"
         if isinstance(board, Board):
             configure_logging("console", "critical")  # the table has the screen
