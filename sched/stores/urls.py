@@ -14,7 +14,9 @@ from urllib.parse import unquote
 
 from tickglass.sched.durations import duration_ns
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.stores.etcd_urls import read_etcd
 from tickglass.sched.stores.memory import MEMORY_KEEP_NS, MemoryStore
+from tickglass.sched.stores.redis_urls import read_cluster, read_redis, read_redlock, read_sentinel, read_unix
 from tickglass.sched.stores.retention import KEEP_LEAST_NS, KEEP_NS
 from tickglass.sched.stores.sqlite import SqliteStore
 
@@ -213,4 +215,11 @@ class _Scheme(NamedTuple):
 _SCHEMES: Final[Mapping[str, _Scheme]] = {
     "memory": _Scheme(_memory, "memory://"),
     "sqlite": _Scheme(_sqlite, "sqlite:///jobs.db"),
+    "etcd": _Scheme(read_etcd, "etcd://localhost:2379"),
+    "redis": _Scheme(read_redis, "redis://localhost:6379/0"),
+    "rediss": _Scheme(read_redis, "rediss://localhost:6379/0"),
+    "unix": _Scheme(read_unix, "unix:///run/redis/redis.sock"),
+    "redis+sentinel": _Scheme(read_sentinel, "redis+sentinel://h1:26379,h2:26379/mymaster/0"),
+    "redis+cluster": _Scheme(read_cluster, "redis+cluster://h1:6379,h2:6379"),
+    "redlock": _Scheme(read_redlock, "redlock://h1:6379,h2:6379,h3:6379/0"),
 }

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import pytest
 
-from tickglass.sched.durations import SECOND
+from tickglass.sched.clock import SystemClock, Wake
+from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, JobRecord, LeaseAsk, Settlement
 from tickglass.sched.stores import open_store
@@ -18,7 +21,6 @@ from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tickglass.sched.ports import Store
 
@@ -34,6 +36,10 @@ class StoreKit:
         let_pass: lets so many nanoseconds pass on the store's clock.
         ttl_ns: a lease time that this adapter can well be waited out for.
         keeps: whether what it holds outlives all its clients.
+        least_ttl_ns: the shortest lease that the technology has; shorter ones are made as long.
+        grants_short: whether it grants leases that are over almost before the answer is here.
+        late_ns: how long after its end a lease may hold on, because the technology looks now and then.
+        grain_ns: how far the rest of a lease, as observers see it, may be wrong.
     """
 
     name: str
@@ -42,6 +48,10 @@ class StoreKit:
     ttl_ns: int
     keeps: bool
     threads: int = 8
+    least_ttl_ns: int = MS
+    grants_short: bool = True
+    late_ns: int = 0
+    grain_ns: int = 0
     _count: Iterator[int] = field(default_factory=itertools.count)
 
     def ask(self, resource: str = "ledger", owner: str = "n1", *, ttl_ns: int | None = None) -> LeaseAsk:
@@ -82,13 +92,18 @@ class StoreKit:
 
     def let_expire(self) -> None:
         """Wait out a lease of `ttl_ns`."""
-        self.let_pass(self.ttl_ns)
+        self.let_pass(self.ttl_ns + self.late_ns)
 
     def lease(self, ask: LeaseAsk | ClaimAsk, answer: object) -> Lease:
         """Return the lease that a grant or a claim gave."""
         assert isinstance(answer, Granted | Claimed), answer
         wish = ask.lease if isinstance(ask, ClaimAsk) else ask
         return Lease(wish.resource, wish.owner, wish.token, answer.fence, wish.ttl_ns, trusted_until_ns=0)
+
+    def state(self, store: Store) -> tuple[object, ...]:
+        """Return all that is stored, without the ages, which a real clock moves on."""
+        leases = [replace(lease, held_ns=0, remaining_ns=0) for lease in store.leases()]
+        return leases, store.jobs(), store.runs()
 
     def settlement(self, ask: ClaimAsk, answer: object, outcome: str = "success", detail: str = "") -> Settlement:
         """Return how the run of a claim ended."""
@@ -104,22 +119,65 @@ class StoreKit:
         )
 
 
-def _memory(_: Path, clock: FakeClock) -> StoreKit:
+def _memory(_: pytest.FixtureRequest) -> StoreKit:
+    clock = FakeClock()
     store = open_store("memory://", clock)
     return StoreKit("memory", lambda: store, clock.advance, 30 * SECOND, keeps=False)
 
 
-def _sqlite(home: Path, clock: FakeClock) -> StoreKit:
+def _sqlite(request: pytest.FixtureRequest) -> StoreKit:
+    clock, home = FakeClock(), request.getfixturevalue("tmp_path")
     url = f"sqlite:///{home}/jobs.db"
     return StoreKit("sqlite", lambda: open_store(url, clock), clock.advance, 30 * SECOND, keeps=True)
 
 
-ADAPTERS = {"memory": _memory, "sqlite": _sqlite}
+def _redis(request: pytest.FixtureRequest) -> StoreKit:
+    (server,) = request.getfixturevalue("redis_servers")(1)
+    return StoreKit("redis", lambda: open_store(server.url, SystemClock()), _really_wait, 300 * MS, keeps=True)
+
+
+def _etcd(request: pytest.FixtureRequest) -> StoreKit:
+    url = request.getfixturevalue("etcd").url(prefix=f"/contract/{uuid.uuid4()}")
+    return StoreKit(
+        "etcd",
+        lambda: open_store(url, SystemClock()),
+        _really_wait,
+        SECOND,
+        keeps=True,
+        least_ttl_ns=SECOND,
+        late_ns=750 * MS,
+        grain_ns=500 * MS,
+    )
+
+
+def _redlock(count: int, request: pytest.FixtureRequest) -> StoreKit:
+    servers = request.getfixturevalue("redis_servers")(count)
+    # Patient, for the tests' sake: eight threads and five servers may have two cores between them.
+    url = f"redlock://{','.join(f'127.0.0.1:{server.port}' for server in servers)}/0?timeout=250ms"
+    return StoreKit(
+        "redlock", lambda: open_store(url, SystemClock()), _really_wait, 300 * MS, keeps=True, grants_short=False
+    )
+
+
+def _really_wait(pass_ns: int) -> None:
+    """Let time pass for a server: its clock ticks in milliseconds, and a lease ends with a tick."""
+    clock = SystemClock()
+    clock.wait(clock.monotonic_ns() + pass_ns + 3 * MS, Wake())
+
+
+ADAPTERS: Final[dict[str, Callable[[pytest.FixtureRequest], StoreKit]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "redis": _redis,
+    "redlock3": partial(_redlock, 3),
+    "redlock5": partial(_redlock, 5),
+    "etcd": _etcd,
+}
 
 
 @pytest.fixture(params=ADAPTERS)
-def kit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreKit]:
-    kit = ADAPTERS[request.param](tmp_path, FakeClock())
+def kit(request: pytest.FixtureRequest) -> Iterator[StoreKit]:
+    kit = ADAPTERS[request.param](request)
     clients: list[Store] = []
     open_one = kit.open
 

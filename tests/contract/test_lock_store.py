@@ -20,7 +20,7 @@ from tickglass.sched.ports import (
 )
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import StoreKit
+    from contract.conftest import StoreKit
 
     from tickglass.sched.ports import Store
 
@@ -34,7 +34,7 @@ def test_a_held_resource_is_refused_with_its_holder_and_its_rest(kit: StoreKit, 
     refused = kit.open().acquire(kit.ask(owner="n2"))
     assert isinstance(refused, Refused)
     assert refused.holder == Holder("n1", "billing", "", "", granted.fence)
-    assert 0 < refused.retry_after_ns <= kit.ttl_ns
+    assert 0 < refused.retry_after_ns <= kit.ttl_ns + kit.late_ns
     (record,) = store.leases()
     assert refused.retry_after_ns >= record.remaining_ns > 0
 
@@ -102,9 +102,11 @@ def test_the_same_token_begins_a_new_lease_once_the_first_has_expired(kit: Store
 
 
 def test_a_lease_of_a_millisecond_ends(kit: StoreKit, store: Store) -> None:
+    if not kit.grants_short:
+        pytest.skip("less than the allowance for the drift of several clocks: a vote for it is given up")
     ask = kit.ask(ttl_ns=MS)
     lease = kit.lease(ask, store.acquire(ask))
-    kit.let_pass(MS)
+    kit.let_pass(kit.least_ttl_ns + kit.late_ns)
     assert store.renew(lease) == Gone()
     assert isinstance(store.acquire(kit.ask()), Granted)
 
@@ -115,7 +117,7 @@ def test_a_lease_of_a_day_lasts(kit: StoreKit, store: Store) -> None:
     kit.let_expire()
     refused = store.acquire(kit.ask())
     assert isinstance(refused, Refused)
-    assert day_ns - 2 * kit.ttl_ns <= refused.retry_after_ns <= day_ns - kit.ttl_ns
+    assert day_ns - 2 * kit.ttl_ns <= refused.retry_after_ns <= day_ns - kit.ttl_ns + kit.late_ns
 
 
 # --- renewal and release
@@ -223,10 +225,10 @@ def test_leases_claims_and_jobs_outlive_a_restart(kit: StoreKit) -> None:
     store.register([kit.job_record()])
     claim = kit.claim(next_due_ns=2)
     store.claim(claim)
-    before = (store.leases(), store.jobs(), store.runs())
+    before = kit.state(store)
     store.close()
     store = kit.open()
-    assert (store.leases(), store.jobs(), store.runs()) == before
+    assert kit.state(store) == before
     assert store.claim(kit.claim(owner="n2")) == AlreadyClaimed("n1", None)
 
 

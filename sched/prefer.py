@@ -1,0 +1,126 @@
+"""Decide how long an instance holds back before it takes a free lease that another region should have.
+
+Pure: no I/O, no clock reads. A preference is a matter of speed, never of safety: the store alone decides who
+has a lease, so labels that are wrong or presence that is out of date cost a delay, or take one away.
+
+An instance shows that its region is there by a lease of its own, on `presence_resource` of each of its labels;
+one instance per label has it, and another one takes it over when that one dies. So whether a region has gone
+is what the store says of one lease, by the store's clock.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.durations import SECOND, Duration, duration_ns, duration_text
+from tickglass.sched.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tickglass.sched.ports import LeaseRecord
+
+__all__ = [
+    "PRESENCE_TTL_NS",
+    "Preference",
+    "checked_labels",
+    "head_start_ns",
+    "preference",
+    "presence_resource",
+    "present_labels",
+]
+
+PRESENCE_TTL_NS: Final = 5 * SECOND  # well under a job's lease: when that ends, the region is known to have gone
+NEAR: Final = "200ms"
+FAR: Final = "800ms"
+_RESOURCE: Final = "tickglass:presence:"
+_LABEL: Final = re.compile(r"[A-Za-z_][\w.-]*=[\w./:-]+", re.ASCII)
+_RIGHT: Final = ('prefer="region=a"', 'prefer="region=a, region=b"')
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Who should have a lease; made by `preference`.
+
+    Args:
+        labels: "name=value", best first.
+        near_ns: how long the named ones but the first hold back.
+        far_ns: how long everybody else does.
+    """
+
+    labels: tuple[str, ...]
+    near_ns: int
+    far_ns: int
+
+
+def preference(given: str, *, near: Duration = NEAR, far: Duration = FAR) -> Preference:
+    """Read `"region=a"`, or `"region=a, region=b"`: the first is preferred, the others are its near stand-ins.
+
+    Raises:
+        ConfigError: it is not a list of labels, or those who are far would be faster than those who are near.
+    """
+    if not isinstance(given, str):
+        raise ConfigError(f"a preference is text, not {type(given).__name__}", given=repr(given), instead=_RIGHT)
+    labels: list[str] = []
+    start = 0
+    for part in given.split(","):
+        label = part.strip()
+        span = (start + part.find(label), start + part.find(label) + len(label))
+        start += len(part) + 1
+        if not _LABEL.fullmatch(label):
+            raise ConfigError(
+                "a preference names labels, each a name, = and a value", given=given, span=span, instead=_RIGHT
+            )
+        if label in labels:
+            raise ConfigError(f"{label} is named twice", given=given, span=span)
+        labels.append(label)
+    near_ns, far_ns = duration_ns(near, what="near"), duration_ns(far, what="far")
+    if far_ns < near_ns:
+        problem = f"far must not be less than near: {duration_text(far_ns)} is less than {duration_text(near_ns)}"
+        raise ConfigError(problem, instead=(f'near="{NEAR}", far="{FAR}"',))
+    return Preference(tuple(labels), near_ns, far_ns)
+
+
+def checked_labels(labels: Mapping[str, str]) -> frozenset[str]:
+    """Return an instance's labels as a preference spells them.
+
+    Raises:
+        ConfigError: one of them could not be named in a preference.
+    """
+    spelled = {f"{name}={value}" for name, value in labels.items()}
+    for label in sorted(spelled):
+        if not _LABEL.fullmatch(label):
+            right = 'labels={"region": "a"}'
+            raise ConfigError("a label is a plain name and a plain value", given=label, instead=(right,))
+    return frozenset(spelled)
+
+
+def head_start_ns(preferred: Preference | None, ours: frozenset[str], present: frozenset[str]) -> int:
+    """Return how long to hold back: nothing for who is preferred, nor when nobody better is there.
+
+    Args:
+        ours: the labels of this instance.
+        present: the labels that some live instance has, see `present_labels`.
+    """
+    if preferred is None:
+        return 0
+    rank = next((rank for rank, label in enumerate(preferred.labels) if label in ours), len(preferred.labels))
+    if present.isdisjoint(preferred.labels[:rank]):
+        return 0
+    return preferred.near_ns if rank < len(preferred.labels) else preferred.far_ns
+
+
+def presence_resource(label: str) -> str:
+    """Return the resource whose lease says that an instance with this label is there."""
+    return _RESOURCE + label
+
+
+def present_labels(leases: Iterable[LeaseRecord]) -> frozenset[str]:
+    """Return the labels that some live instance has, by the leases of a store."""
+    return frozenset(
+        lease.resource.removeprefix(_RESOURCE)
+        for lease in leases
+        if lease.remaining_ns > 0 and lease.resource.startswith(_RESOURCE)
+    )

@@ -1,0 +1,286 @@
+"""Keep leases and ledger in an etcd cluster, shared by hosts and regions.
+
+Each method reads what it decides by, then writes in one transaction that holds only if nothing of that has
+changed; if something has, somebody else went ahead, and it reads again. Design: docs/stores.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from aetcd import rpc
+
+from tickglass.sched.lease import drift_allowance_ns
+from tickglass.sched.ports import AlreadyClaimed, Claimed, Gone, Granted, Refused, Released, Renewed, Settled
+from tickglass.sched.stores import etcd_keys as kv
+from tickglass.sched.stores.etcd_keys import EndedRun, Keys, LastEntry, OpenRun
+from tickglass.sched.stores.etcd_locks import Locks
+from tickglass.sched.stores.etcd_look import Observer
+from tickglass.sched.stores.etcd_place import look_up, place_up, placed, seen_in
+from tickglass.sched.stores.etcd_prune import Pruner
+from tickglass.sched.stores.etcd_time import closest_ns, dated_ns
+from tickglass.sched.stores.etcd_urls import PREFIX, TIMEOUT_NS
+from tickglass.sched.stores.etcd_watch import LeaseWatch
+from tickglass.sched.stores.etcd_wire import KEEP_ALIVE, RANGE, TXN, EtcdWire
+from tickglass.sched.stores.retention import KEEP_NS, shown_detail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.lease import Lease
+    from tickglass.sched.ports import (
+        ClaimAsk,
+        JobRecord,
+        LeaseAsk,
+        LeaseRecord,
+        Orphan,
+        RunRecord,
+        Settlement,
+    )
+    from tickglass.sched.stores.etcd_place import Place
+    from tickglass.sched.stores.etcd_urls import Endpoint
+    from tickglass.sched.stores.etcd_wire import Call
+
+__all__ = ["EtcdStore"]
+
+_TRIES: Final = 16  # a try that fails is another's success, so this many in a row are no accident
+_JOBS_AT_ONCE: Final = 60  # two operations each; a cluster takes 128 in one transaction, unless told otherwise
+_OVERTAKEN: Final = f"others were faster {_TRIES} times in a row"
+
+
+class EtcdStore:
+    """A store for many hosts.
+
+    Args:
+        endpoints: members of one cluster; the next is asked when one fails.
+        clock: its wall side dates what is written, for people; leases expire by the cluster's clock.
+        user: "" when the cluster asks for no names.
+        prefix: what all keys begin with; it does not end in "/".
+        keep_ns: how long the ledger remembers, see retention.py.
+        timeout_ns: how long one method may take.
+
+    Nothing is connected before the first use.
+    """
+
+    name = "etcd"
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        clock: Clock,
+        *,
+        user: str = "",
+        password: str = "",
+        prefix: str = PREFIX,
+        keep_ns: int = KEEP_NS,
+        timeout_ns: int = TIMEOUT_NS,
+    ) -> None:
+        self._clock = clock
+        self._keys = Keys(prefix)
+        self._wire = EtcdWire(endpoints, user=user, password=password, timeout_ns=timeout_ns)
+        self._observer = Observer(self._wire, self._keys, clock)
+        self._pruner = Pruner(self._wire, self._keys, clock, keep_ns)
+        self._watch = LeaseWatch(self._wire, self._keys)
+        self._locks = Locks(self._keys, clock, self._watch)
+
+    # --- locks
+
+    def acquire(self, ask: LeaseAsk) -> Granted | Refused:
+        """See `LockStore`; two round trips, three if no etcd lease is at hand."""
+        with self._wire.call("acquire") as call:
+            looks = look_up(self._keys, ask.resource)
+            answer = call.ask(TXN, kv.transaction([], looks))
+            for _ in range(_TRIES):
+                seen = seen_in(answer)
+                if seen.live and seen.token == ask.token:
+                    self._locks.renew_again(call, seen)
+                    return Granted(seen.fence, seen.holder.expired_owner)
+                if seen.live:
+                    return self._locks.refused(call, ask.resource, seen)
+                fence, answer = self._locks.grant(call, ask, seen, looks)
+                if fence:
+                    return Granted(fence, seen.holder.owner)
+            raise call.give_up(_OVERTAKEN)
+
+    def renew(self, lease: Lease) -> Renewed | Gone:
+        """See `LockStore`; one round trip, two for a lease that another process took.
+
+        It lasts for the TTL that it was granted for.
+        """
+        with self._wire.call("renew") as call:
+            mine = self._locks.countdowns.recall(lease.token)
+            if mine is None:
+                seen, left_s = self._locks.look(call, lease.resource), 0
+                if seen.live and seen.token == lease.token:
+                    left_s = call.ask(KEEP_ALIVE, rpc.LeaseKeepAliveRequest(ID=seen.lease_id)).TTL
+            else:
+                look = (TXN, kv.transaction([], look_up(self._keys, lease.resource)))
+                question = (KEEP_ALIVE, rpc.LeaseKeepAliveRequest(ID=mine.countdown.lease_id))
+                looked, renewed = call.ask_all(look, question)
+                seen, left_s = seen_in(looked), renewed.TTL
+            if seen.live and seen.token == lease.token and left_s > 0:
+                return Renewed()
+            self._locks.countdowns.forget(lease.token, freed=False)
+            return Gone(seen.holder.owner if seen.live and seen.token != lease.token else "")
+
+    def release(self, lease: Lease) -> Released | Gone:
+        """See `LockStore`; one round trip."""
+        with self._wire.call("release") as call:
+            answer = call.ask(TXN, self._locks.freeing(lease), again=False)
+            owner = self._locks.freed(call, lease, answer)
+        return Released() if answer.succeeded else Gone(owner)
+
+    def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
+        """See `LockStore`; everybody is told, of expiry too, from the moment of the last refusal on."""
+        return self._watch.add(resource, freed)
+
+    def allowance_ns(self, ttl_ns: int) -> int:
+        """See `LockStore`; a TTL is rounded up, so the cluster only ever waits longer than we trust."""
+        return drift_allowance_ns(ttl_ns)
+
+    def time_ns(self) -> int:
+        """See `LockStore`: our own wall clock, as far as the cluster's does not contradict it.
+
+        etcd tells the time to the second only, so what is returned is the instant closest to ours that it may
+        have meant: a skew shows from a second on, and is never overstated.
+        """
+        with self._wire.call("time_ns") as call:
+            call.ask(RANGE, rpc.RangeRequest(key=self._keys.leases))  # it answers, and has a leader
+            endpoint = self._wire.line().endpoint
+            asked_ns = self._clock.wall_ns()
+            told_ns = dated_ns(endpoint.host, endpoint.port, call.left_s)
+            return closest_ns(self._clock, asked_ns, told_ns)
+
+    def close(self) -> None:
+        """See `LockStore`."""
+        self._watch.close()
+        self._locks.countdowns.revoke_spare(self._wire)
+        self._wire.close()
+
+    # --- the ledger
+
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
+        """See `Ledger`; one round trip for 60 jobs."""
+        self._pruner.prune()
+        wall_ns = self._clock.wall_ns()
+        stored = [replace(job, last_due_ns=None, seen_wall_ns=wall_ns) for job in jobs]
+        with self._wire.call("register") as call:
+            for first in range(0, len(stored), _JOBS_AT_ONCE):
+                some = stored[first : first + _JOBS_AT_ONCE]
+                looks = [kv.get(self._keys.last(job.name)) for job in some]
+                answer = call.ask(
+                    TXN, kv.transaction([], [kv.put(self._keys.job(job.name), job) for job in some] + looks)
+                )
+                for number, job in enumerate(some):
+                    last = kv.read(answer, len(some) + number)
+                    if last is not None:
+                        due_ns = msgspec.json.decode(last.value, type=LastEntry).due_ns
+                        stored[first + number] = replace(job, last_due_ns=due_ns)
+        return stored
+
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
+        """See `Ledger`; two round trips, three if no etcd lease is at hand, and one for a claim that is lost."""
+        with self._wire.call("claim") as call:
+            looks = place_up(self._keys, ask)
+            answer = call.ask(TXN, kv.transaction([], looks))
+            for _ in range(_TRIES):
+                place = placed(answer)
+                taken = self._taken(call, ask, place)
+                if taken is not None:
+                    return taken
+                if place.seen.live:
+                    return self._locks.refused(call, ask.lease.resource, place.seen)
+                run = place.next_attempt(ask, self._clock.wall_ns())
+                writing = place.writing(self._keys, ask, run)
+                fence, answer = self._locks.grant(call, ask.lease, place.seen, looks, *writing, run)
+                if fence:
+                    return Claimed(fence, run.attempt, run.previous_run_id, place.seen.holder.owner)
+            raise call.give_up(_OVERTAKEN)
+
+    def settle(self, settlement: Settlement) -> Settled:
+        """See `Ledger`; one round trip, two for a claim of another process."""
+        lease, due = settlement.lease, (settlement.job, settlement.due_ns)
+        with self._wire.call("settle") as call:
+            run, fence = self._claim_of(call, settlement)
+            parts = []
+            if run is not None:
+                ended = EndedRun(
+                    run,
+                    fence,
+                    settlement.outcome,
+                    self._clock.wall_ns(),
+                    shown_detail(settlement.detail),
+                    settlement.started_wall_ns,
+                    settlement.lateness_ns,
+                )
+                move = [kv.put(self._keys.run(*due, run.attempt), ended), kv.delete(self._keys.open(*due))]
+                parts = [kv.nested(kv.transaction([kv.unchanged(self._keys.open(*due), fence)], move))]
+            freeing = kv.nested(self._locks.freeing(lease))
+            answer = call.ask(TXN, kv.transaction([], [freeing, *parts]), again=False)
+            freed, *moved = (part.response_txn for part in answer.responses)
+            self._locks.freed(call, lease, freed)
+        return Settled(bool(moved) and moved[0].succeeded, freed.succeeded)
+
+    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+        """See `Ledger`; two round trips per thousand unsettled claims."""
+        self._pruner.prune_now_and_then()
+        return self._observer.orphans(frozenset(jobs), limit)
+
+    def abandon(self, orphan: Orphan) -> bool:
+        """See `Ledger`; two round trips."""
+        with self._wire.call("abandon") as call:
+            key = self._keys.open(orphan.job, orphan.due_ns)
+            run, fence = self._begun(call, key)
+            if run is None or (run.run_id, run.attempt) != (orphan.run_id, orphan.attempt):
+                return False
+            ended = EndedRun(run, fence, "orphaned", self._clock.wall_ns())
+            still = [kv.unchanged(key, fence), kv.not_created(self._keys.lease(run.resource), fence)]
+            move = [kv.put(self._keys.run(orphan.job, orphan.due_ns, run.attempt), ended), kv.delete(key)]
+            return bool(call.ask(TXN, kv.transaction(still, move), again=False).succeeded)
+
+    # --- observers
+
+    def leases(self) -> Sequence[LeaseRecord]:
+        """See `StoreObserver`; ages are by wall clocks, rests are true to half a second."""
+        return self._observer.leases()
+
+    def jobs(self) -> Sequence[JobRecord]:
+        """See `StoreObserver`."""
+        return self._observer.jobs()
+
+    def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        return self._observer.runs(job, limit)
+
+    # --- inside a call
+
+    def _taken(self, call: Call, ask: ClaimAsk, place: Place) -> Claimed | AlreadyClaimed | None:
+        """Return the answer for an occurrence that is not free, None for one that is."""
+        run, seen = place.begun, place.seen
+        if run is None:
+            ended = place.ended
+            return None if ended is None else AlreadyClaimed(ended.claim.owner, ended.outcome)
+        if run.resource != ask.lease.resource:
+            seen = self._locks.look(call, run.resource)
+        alive = seen.fence == place.begun_fence
+        if alive and run.run_id == ask.lease.run_id:
+            self._locks.renew_again(call, seen)
+            return Claimed(seen.fence, run.attempt, run.previous_run_id, seen.holder.expired_owner)
+        return AlreadyClaimed(run.owner, None) if alive or not ask.rerun else None
+
+    def _claim_of(self, call: Call, settlement: Settlement) -> tuple[OpenRun | None, int]:
+        """Return the claim to settle and its fence, None if there is none of that run."""
+        mine = self._locks.countdowns.recall(settlement.lease.token)
+        if mine is not None and mine.claim is not None and mine.claim.run_id == settlement.run_id:
+            return mine.claim, mine.fence
+        run, fence = self._begun(call, self._keys.open(settlement.job, settlement.due_ns))
+        return (run, fence) if run is not None and run.run_id == settlement.run_id else (None, 0)
+
+    def _begun(self, call: Call, key: bytes) -> tuple[OpenRun | None, int]:
+        found = call.ask(RANGE, rpc.RangeRequest(key=key)).kvs
+        if not found:
+            return None, 0
+        return msgspec.json.decode(found[0].value, type=OpenRun), found[0].mod_revision

@@ -1,0 +1,228 @@
+"""Say which keys an etcd store has, what is in them, and how a transaction over them is written.
+
+Pure: messages, no I/O. Names are percent-encoded, so they are readable with etcdctl and hold no "/". Instants
+and attempts are written so that the newest comes first: etcd reads a range upwards without looking at all of it.
+
+    /lease/RESOURCE               the token; attached to an etcd lease, so etcd deletes it when that ends
+    /holder/RESOURCE              who has, or had, that lease; stays until it is released or taken
+    /open/JOB/DUE                 an attempt that is not settled
+    /run/JOB/DUE/ATTEMPT          an attempt that is
+    /job/JOB                      what schedulers registered
+    /last/JOB                     its latest occurrence that was claimed
+
+The fence of a lease is the revision of the transaction that granted it: the create revision of its lease key,
+and the modification revision of its holder key and its open key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote
+
+import msgspec
+from aetcd import rpc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "EndedRun",
+    "HolderEntry",
+    "Keys",
+    "LastEntry",
+    "OpenRun",
+    "absent",
+    "after_prefix",
+    "delete",
+    "get",
+    "nested",
+    "not_created",
+    "put",
+    "read",
+    "same",
+    "transaction",
+    "unchanged",
+]
+
+_DUE_MOST: Final = 10**19  # above any instant of 64 bits
+_ATTEMPT_MOST: Final = 10**6
+
+
+class HolderEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who has a lease, or had the one that expired last."""
+
+    token: str
+    owner: str
+    service: str
+    ttl_ns: int
+    acquired_wall_ns: int
+    job: str = ""
+    run_id: str = ""
+    expired_owner: str = ""
+
+
+class OpenRun(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An attempt without an end."""
+
+    run_id: str
+    owner: str
+    service: str
+    resource: str
+    claimed_wall_ns: int
+    attempt: int = 1
+    previous_run_id: str = ""
+
+
+class EndedRun(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An attempt and its end."""
+
+    claim: OpenRun
+    fence: int
+    outcome: str
+    ended_wall_ns: int
+    detail: str = ""
+    started_wall_ns: int | None = None
+    lateness_ns: int | None = None
+
+
+class LastEntry(msgspec.Struct, frozen=True):
+    """A job's latest claimed occurrence, and what was due next then."""
+
+    due_ns: int
+    next_due_ns: int | None
+    seen_wall_ns: int
+
+
+class Keys:
+    """The keys under one prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self.leases = self._key("lease", "")
+        self.holders = self._key("holder", "")
+        self.opens = self._key("open", "")
+        self.jobs = self._key("job", "")
+        self.lasts = self._key("last", "")
+
+    def lease(self, resource: str) -> bytes:
+        """Where a live lease's token is."""
+        return self._key("lease", _quoted(resource))
+
+    def holder(self, resource: str) -> bytes:
+        """Where its holder is."""
+        return self._key("holder", _quoted(resource))
+
+    def open(self, job: str, due_ns: int) -> bytes:
+        """Where an occurrence's attempt is while it is not settled."""
+        return self._key("open", _quoted(job), _due(due_ns))
+
+    def opens_of(self, job: str) -> bytes:
+        """What all of these begin with."""
+        return self._key("open", _quoted(job), "")
+
+    def run(self, job: str, due_ns: int, attempt: int) -> bytes:
+        """Where a settled attempt is."""
+        return self._key("run", _quoted(job), _due(due_ns), f"{_ATTEMPT_MOST - attempt:07d}")
+
+    def runs_at(self, job: str, due_ns: int) -> bytes:
+        """What an occurrence's settled attempts begin with; the latest comes first."""
+        return self._key("run", _quoted(job), _due(due_ns), "")
+
+    def runs_of(self, job: str) -> bytes:
+        """What a job's settled attempts begin with; the latest comes first."""
+        return self._key("run", _quoted(job), "")
+
+    def job(self, name: str) -> bytes:
+        """Where a job's record is."""
+        return self._key("job", _quoted(name))
+
+    def last(self, job: str) -> bytes:
+        """Where its latest claimed occurrence is."""
+        return self._key("last", _quoted(job))
+
+    def reaching(self, prefix: bytes, due_ns: int) -> bytes:
+        """Return what the oldest of a job's keys begin with, of those that are not due before this."""
+        return prefix + _due(due_ns).encode() + b"/"
+
+    def due_before(self, job: str, due_ns: int) -> bytes:
+        """Return where a job's settled attempts begin that were due before this."""
+        return self.runs_of(job) + _due(due_ns - 1).encode()
+
+    def name(self, key: bytes) -> str:
+        """Return the resource or the job of a key."""
+        return unquote(key[len(self._prefix) + 1 :].split(b"/")[1].decode())
+
+    def due_ns(self, key: bytes) -> int:
+        """Return the instant of an open or a run key."""
+        return _DUE_MOST - int(key[len(self._prefix) + 1 :].split(b"/")[2])
+
+    def _key(self, *parts: str) -> bytes:
+        return "/".join((self._prefix, *parts)).encode()
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _due(due_ns: int) -> str:
+    return f"{_DUE_MOST - due_ns:020d}"
+
+
+# --- messages
+
+
+def transaction(compares: Sequence[Any], then: Sequence[Any], otherwise: Sequence[Any] = ()) -> Any:  # noqa: ANN401 - the client is not typed
+    """Return a transaction: if all of `compares` hold, `then`, else `otherwise`."""
+    return rpc.TxnRequest(compare=compares, success=then, failure=otherwise)
+
+
+def get(key: bytes, end: bytes = b"", limit: int = 0, **more: Any) -> Any:  # noqa: ANN401
+    """Return the operation that reads a key, or a range up to `end`."""
+    return rpc.RequestOp(request_range=rpc.RangeRequest(key=key, range_end=end, limit=limit, **more))
+
+
+def put(key: bytes, value: object, lease_id: int = 0) -> Any:  # noqa: ANN401
+    """Return the operation that writes a key."""
+    content = value if isinstance(value, bytes) else msgspec.json.encode(value)
+    return rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=content, lease=lease_id))
+
+
+def delete(key: bytes) -> Any:  # noqa: ANN401
+    """Return the operation that deletes a key, if it is there."""
+    return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key))
+
+
+def nested(request: Any) -> Any:  # noqa: ANN401
+    """Return the operation that is a transaction of its own."""
+    return rpc.RequestOp(request_txn=request)
+
+
+def absent(key: bytes) -> Any:  # noqa: ANN401
+    """Compare: there is no such key."""
+    return rpc.Compare(target=rpc.Compare.VERSION, key=key, version=0)
+
+
+def unchanged(key: bytes, revision: int) -> Any:  # noqa: ANN401
+    """Compare: the key was last written then; 0: it is not there."""
+    return rpc.Compare(target=rpc.Compare.MOD, key=key, mod_revision=revision)
+
+
+def same(key: bytes, value: bytes) -> Any:  # noqa: ANN401
+    """Compare: the key is there and holds this."""
+    return rpc.Compare(target=rpc.Compare.VALUE, key=key, value=value)
+
+
+def not_created(key: bytes, revision: int) -> Any:  # noqa: ANN401
+    """Compare: the key is not there, or was created at another time."""
+    return rpc.Compare(target=rpc.Compare.CREATE, result=rpc.Compare.NOT_EQUAL, key=key, create_revision=revision)
+
+
+def read(reply: Any, number: int = 0) -> Any:  # noqa: ANN401
+    """Return the first key-value that one `get` of a transaction found, or None."""
+    found = reply.responses[number].response_range.kvs
+    return found[0] if found else None
+
+
+def after_prefix(prefix: bytes) -> bytes:
+    """Return where the keys with this prefix end; its last byte is a "/"."""
+    return prefix[:-1] + bytes([prefix[-1] + 1])

@@ -1,0 +1,185 @@
+"""Keep leases and ledger in Redis, shared by all who reach it.
+
+Each method is one script, atomic on the server and one round trip (observers: one per
+page). All time is the server's. Design: docs/stores.md; keys: redis_common.lua.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from tickglass.sched.clock import SystemClock
+from tickglass.sched.durations import MS
+from tickglass.sched.lease import drift_allowance_ns
+from tickglass.sched.ports import Settled
+from tickglass.sched.stores import redis_scripts as lua
+from tickglass.sched.stores.redis_links import RedisLinks
+from tickglass.sched.stores.redis_watch import RedisWatch
+from tickglass.sched.stores.retention import KEEP_NS, LATEST_KEPT, PRUNE_EVERY_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tickglass.sched.lease import Lease
+    from tickglass.sched.ports import (
+        AlreadyClaimed,
+        ClaimAsk,
+        Claimed,
+        Gone,
+        Granted,
+        JobRecord,
+        LeaseAsk,
+        LeaseRecord,
+        Orphan,
+        Refused,
+        Released,
+        Renewed,
+        RunRecord,
+        Settlement,
+    )
+    from tickglass.sched.stores.redis_scripts import Argument, Script
+    from tickglass.sched.stores.redis_servers import Finder, Login
+
+__all__ = ["RedisStore"]
+
+_PAGE: Final = 500  # rows: the server does nothing else for about a millisecond
+_PRUNE_JOBS: Final = 100
+_PRUNE_ROWS: Final = 200
+_PRUNE_AT_MOST_NS: Final = 500 * MS  # the rest next time: whoever called wants to go on
+
+
+class RedisStore:
+    """A store for a fleet. Nothing is connected before the first question.
+
+    Args:
+        finder: where the server is: named, or found by Sentinel or in a Cluster.
+        prefix: what all keys begin with, in braces; stores with different ones do not see each other.
+        keep_ns: how long the ledger remembers, see retention.py.
+
+    Raises:
+        ConfigError: redis-py is not installed.
+    """
+
+    name = "redis"
+
+    def __init__(self, finder: Finder, login: Login, *, prefix: str = "tickglass", keep_ns: int = KEEP_NS) -> None:
+        self._links = RedisLinks(self.name, f"{{{prefix}}}", finder, login)
+        self._watch = RedisWatch(self._links)
+        self._keep_ns = keep_ns
+        self._real = SystemClock()
+        self._pruned_ns = self._real.monotonic_ns()
+        self._me = uuid.uuid4().hex
+        self._count = itertools.count()
+
+    # --- locks
+
+    def acquire(self, ask: LeaseAsk) -> Granted | Refused:
+        """See `LockStore`."""
+        return lua.acquired(self._links.run("acquire", lua.ACQUIRE, *lua.acquire_args(ask)))
+
+    def renew(self, lease: Lease) -> Renewed | Gone:
+        """See `LockStore`."""
+        return lua.renewed(self._links.run("renew", lua.RENEW, *lua.renew_args(lease)))
+
+    def release(self, lease: Lease) -> Released | Gone:
+        """See `LockStore`; never sent twice, for the second would call the first one's lease gone."""
+        return lua.released(self._links.run("release", lua.RELEASE, lease.resource, lease.token, again=False))
+
+    def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
+        """See `LockStore`; everybody is told, wherever the lease was."""
+        return self._watch.add(resource, freed)
+
+    def allowance_ns(self, ttl_ns: int) -> int:
+        """See `LockStore`."""
+        return drift_allowance_ns(ttl_ns)
+
+    def time_ns(self) -> int:
+        """See `LockStore`."""
+        seconds, microseconds = self._links.ask("time", "TIME")
+        return (int(seconds) * 1_000_000 + int(microseconds)) * 1_000
+
+    def close(self) -> None:
+        """See `LockStore`."""
+        self._watch.close()
+        self._links.close()
+
+    # --- the ledger
+
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
+        """See `Ledger`; many jobs go in pages, each at once."""
+        self.prune()
+        stored = []
+        for start in range(0, len(jobs), _PAGE):
+            page = [word for job in jobs[start : start + _PAGE] for word in lua.job_args(job)]
+            stored += self._links.run("register", lua.REGISTER, *page)
+        return [lua.job_record(row) for row in stored]
+
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
+        """See `Ledger`."""
+        return lua.claimed(self._links.run("claim", lua.CLAIM, *lua.claim_args(ask)))
+
+    def settle(self, settlement: Settlement) -> Settled:
+        """See `Ledger`."""
+        args = lua.settle_args(settlement, self._call())
+        recorded, released, *_ = self._links.run("settle", lua.SETTLE, *args)
+        return Settled(recorded == 1, released == 1)
+
+    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+        """See `Ledger`."""
+        wanted = frozenset(jobs)
+        if not wanted or limit <= 0:
+            return []
+        if self._real.monotonic_ns() - self._pruned_ns >= PRUNE_EVERY_NS:
+            self.prune()
+        ours = (row for row in self._pages("orphans", lua.ORPHANS) if row[0] in wanted)
+        return [lua.orphan(row) for row in itertools.islice(ours, limit)]
+
+    def abandon(self, orphan: Orphan) -> bool:
+        """See `Ledger`."""
+        return bool(self._links.run("abandon", lua.ABANDON, *lua.abandon_args(orphan, self._call())) == 1)
+
+    # --- observers
+
+    def leases(self) -> Sequence[LeaseRecord]:
+        """See `StoreObserver`."""
+        return [lua.lease_record(row) for row in self._pages("leases", lua.LEASES)]
+
+    def jobs(self) -> Sequence[JobRecord]:
+        """See `StoreObserver`."""
+        return [lua.job_record(row) for row in self._pages("jobs", lua.JOBS)]
+
+    def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        if limit <= 0:
+            return []
+        rows = self._pages("runs", lua.RUNS, int(job is not None), job or "", count=min(limit, _PAGE))
+        return [lua.run_record(row) for row in itertools.islice(rows, limit)]
+
+    def prune(self) -> None:
+        """Forget what need not be kept, in small scripts, for half a second at most."""
+        now_ns = self._real.monotonic_ns()
+        self._pruned_ns, stop_ns, after = now_ns, now_ns + _PRUNE_AT_MOST_NS, ""
+        while self._real.monotonic_ns() < stop_ns:
+            args = (after, _PRUNE_JOBS, self._keep_ns // 1_000, LATEST_KEPT, _PRUNE_ROWS)
+            begin_next, more = self._links.run("prune", lua.PRUNE, *args)
+            if not more:
+                after = begin_next
+                if not after:
+                    return
+
+    # --- inside
+
+    def _call(self) -> str:
+        """Return a name for this call, by which a script knows it when it is sent again."""
+        return f"{self._me}-{next(self._count)}"
+
+    def _pages(self, operation: str, script: Script, *args: Argument, count: int = _PAGE) -> Iterator[Any]:
+        """Yield the rows of all pages; what changes between two pages is seen or not."""
+        after = ""
+        while True:
+            after, *rows = self._links.run(operation, script, after, count, *args)
+            yield from rows
+            if not after:
+                return

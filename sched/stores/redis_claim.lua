@@ -1,0 +1,41 @@
+-- Claim an occurrence and take the lease on its resource: both or nothing.
+--
+-- KEYS[1]        the store's base
+-- ARGV[1]-[6]    resource, token, owner, service, job, run_id
+-- ARGV[7]-[9]    ttl_ns, ttl_ms, least fence (0: the server's clock)
+-- ARGV[10]-[12]  DUE, next_due_ns ('' for none), whether an abandoned occurrence may be claimed again ('1', '0')
+--
+-- Result: {'claimed', fence, expired_owner, attempt, previous_run_id}
+--      or {'already', owner, outcome, run_id, service, fence, rest_us, age_us}; outcome is '' if it is not settled
+--      or {'refused', owner, service, job, run_id, fence, rest_us, ttl_ns, token}
+
+local job, run_id, due = ARGV[5], ARGV[6], ARGV[10]
+local place, died = latest_of(job, due)
+local attempt = 1
+if died then
+  local running, lease = is_running(died)
+  attempt = tonumber(string.sub(place, 22))
+  if running and died[OUTCOME] == '' and died[RUN_ID] == run_id then
+    return {'claimed', died[FENCE], lease.expired_owner, attempt, died[PREVIOUS]}
+  end
+  if running or died[OUTCOME] ~= '' or ARGV[12] ~= '1' then
+    return {'already', died[OWNER], died[OUTCOME], died[RUN_ID], died[SERVICE], died[FENCE],
+      text(running and lease.rest_us or 0), text(now_us - tonumber(died[CLAIMED_US]))}
+  end
+  attempt = attempt + 1
+end
+local held = lease_of(ARGV[1])
+if held and held.live then return refused(held) end
+
+if died then end_run(job, place, died, 'orphaned') end
+local latest, registered = note_claim(job, due)
+if latest and registered then
+  redis.call('HSET', base .. ':job:' .. job, 'next_due_ns', ARGV[11], 'seen_us', text(now_us))
+end
+local fence, expired_owner = grant(held)
+local previous = died and died[RUN_ID] or ''
+place = string.format('%s/%06d', due, attempt)
+write_run(job, place, {run_id, ARGV[3], ARGV[4], previous, ARGV[1], fence, text(now_us), '', '', '', '', '', ''})
+add_run(job, place)
+redis.call('ZADD', base .. ':open', 0, entry_of(job, place))
+return {'claimed', fence, expired_owner, attempt, previous}

@@ -1,0 +1,144 @@
+-- What all scripts of a store share; it stands in front of each of them.
+--
+-- KEYS[1]  the store's base: its prefix in braces. All keys begin with it, so they share one slot of a cluster.
+--
+--   BASE:fences          hash: the last fence granted on the resources of a bucket; so that it stays small, and
+--                        different resources seldom get into each other's way
+--   BASE:lock:RESOURCE   the token of the live lease; ends by itself (PX)
+--   BASE:lease:RESOURCE  hash: the lease as last granted, live or expired; a release deletes it
+--   BASE:leases          sorted set: the resources that have such a hash
+--   BASE:job:NAME        hash: record, next_due_ns and seen_us of a registered job; last_due of a claimed one
+--   BASE:jobs            sorted set: the registered jobs
+--   BASE:ledgers         sorted set: the jobs that have attempts
+--   BASE:due:JOB         sorted set: the job's attempts, DUE/ATTEMPT in 20 and 6 digits
+--   BASE:run:JOB         hash: DUE/ATTEMPT -> the attempt, a JSON list of texts (see below)
+--   BASE:runs            sorted set: the attempts of all jobs, DUE JOB NUL ATTEMPT
+--   BASE:open            sorted set: those of them that are not settled
+--   BASE:freed           channel: a resource that was freed
+--
+-- All sorted sets have the score 0 and are read in the order of their bytes. DUE is due_ns + 2^63.
+
+local base = KEYS[1]
+local clock = redis.call('TIME')
+local now_us = clock[1] * 1000000 + clock[2]
+
+-- The places in an attempt's list.
+local RUN_ID, OWNER, SERVICE, PREVIOUS, RESOURCE, FENCE = 1, 2, 3, 4, 5, 6
+local CLAIMED_US, STARTED_NS, ENDED_US, OUTCOME, DETAIL, LATENESS_NS, SETTLED_BY = 7, 8, 9, 10, 11, 12, 13
+
+-- Lua's numbers are doubles: exact for microseconds since 1970 until the year 2255, not for nanoseconds.
+local function text(number) return string.format('%.0f', number) end
+
+-- The resource's lease, live or not; nil if it was released or never taken.
+local function lease_of(resource)
+  local row = redis.call('HMGET', base .. ':lease:' .. resource, 'token', 'owner', 'service', 'job', 'run_id',
+    'fence', 'ttl_ns', 'expired_owner', 'acquired_us', 'expires_us')
+  if not row[1] then return nil end
+  local rest_us = tonumber(row[10]) - now_us
+  local live = redis.call('GET', base .. ':lock:' .. resource) == row[1]
+  return {
+    token = row[1], owner = row[2], service = row[3], job = row[4], run_id = row[5], fence = row[6], ttl_ns = row[7],
+    expired_owner = row[8], acquired_us = row[9], live = live,
+    rest_us = live and math.max(1, rest_us) or math.min(0, rest_us),
+  }
+end
+
+-- The first instant at which Redis sees a lease of so many milliseconds as ended.
+local function expires_us(ttl_ms) return text((math.floor(now_us / 1000) + ttl_ms + 1) * 1000) end
+
+local function bucket_of(resource) return string.sub(redis.sha1hex(resource), 1, 3) end
+
+-- The next fence on a resource: greater than all before it, and not below the clock, so that it also grows when
+-- the last one was lost. With a floor (Redlock) the clock is the asking client's.
+local function next_fence(resource, floor)
+  local bucket = bucket_of(resource)
+  local last = tonumber(redis.call('HGET', base .. ':fences', bucket) or '0')
+  local fence = text(math.max(last + 1, floor > 0 and floor or now_us))
+  redis.call('HSET', base .. ':fences', bucket, fence)
+  return fence
+end
+
+-- Give the resource to who asks in ARGV[1] to ARGV[9]: resource, token, owner, service, job, run_id, ttl_ns,
+-- ttl_ms, floor. `expired` is the lease that ended on it, or nil.
+local function grant(expired)
+  local resource, token, ttl_ms = ARGV[1], ARGV[2], tonumber(ARGV[8])
+  local fence, expired_owner = next_fence(ARGV[1], tonumber(ARGV[9])), expired and expired.owner or ''
+  redis.call('SET', base .. ':lock:' .. resource, token, 'PX', ttl_ms)
+  redis.call('HSET', base .. ':lease:' .. resource, 'token', token, 'owner', ARGV[3], 'service', ARGV[4],
+    'job', ARGV[5], 'run_id', ARGV[6], 'fence', fence, 'ttl_ns', ARGV[7], 'expired_owner', expired_owner,
+    'acquired_us', text(now_us), 'expires_us', expires_us(ttl_ms))
+  if not expired then redis.call('ZADD', base .. ':leases', 0, resource) end
+  return fence, expired_owner
+end
+
+-- Free the resource and tell who waits for it; the caller has compared the token.
+local function free(resource)
+  redis.call('DEL', base .. ':lock:' .. resource, base .. ':lease:' .. resource)
+  redis.call('ZREM', base .. ':leases', resource)
+  redis.call('PUBLISH', base .. ':freed', resource)
+end
+
+local function refused(held)
+  return {'refused', held.owner, held.service, held.job, held.run_id, held.fence, text(held.rest_us), held.ttl_ns,
+    held.token}
+end
+
+local function read_run(job, place) return cjson.decode(redis.call('HGET', base .. ':run:' .. job, place)) end
+
+local function write_run(job, place, run) redis.call('HSET', base .. ':run:' .. job, place, cjson.encode(run)) end
+
+-- DUE JOB NUL ATTEMPT, of a job and its DUE/ATTEMPT.
+local function entry_of(job, place) return string.sub(place, 1, 20) .. job .. '\0' .. string.sub(place, 22) end
+
+-- The job and its DUE/ATTEMPT, of DUE JOB NUL ATTEMPT.
+local function place_of(entry)
+  return string.sub(entry, 21, -8), string.sub(entry, 1, 20) .. '/' .. string.sub(entry, -6)
+end
+
+-- The latest attempt at an occurrence: its DUE/ATTEMPT and its list; nil if there is none.
+local function latest_of(job, due)
+  local place = redis.call('ZREVRANGEBYLEX', base .. ':due:' .. job, '[' .. due .. '0', '[' .. due .. '/',
+    'LIMIT', 0, 1)[1]
+  if place then return place, read_run(job, place) end
+end
+
+-- Put an attempt on the lists, and take it off them all.
+local function add_run(job, place)
+  redis.call('ZADD', base .. ':due:' .. job, 0, place)
+  redis.call('ZADD', base .. ':runs', 0, entry_of(job, place))
+end
+
+local function forget_run(job, place)
+  redis.call('ZREM', base .. ':due:' .. job, place)
+  redis.call('HDEL', base .. ':run:' .. job, place)
+  redis.call('ZREM', base .. ':runs', entry_of(job, place))
+  redis.call('ZREM', base .. ':open', entry_of(job, place))
+end
+
+-- Note that an occurrence was claimed; returns whether it is the job's latest, and whether the job is registered.
+local function note_claim(job, due)
+  local known = redis.call('HMGET', base .. ':job:' .. job, 'record', 'last_due')
+  if not known[2] then redis.call('ZADD', base .. ':ledgers', 0, job) end
+  local latest = not known[2] or known[2] < due
+  if latest then redis.call('HSET', base .. ':job:' .. job, 'last_due', due) end
+  return latest, known[1]
+end
+
+-- Whether an attempt's own lease is live; jobs may share a resource.
+local function is_running(run)
+  local held = lease_of(run[RESOURCE])
+  return held ~= nil and held.live and held.fence == run[FENCE], held
+end
+
+local function end_run(job, place, run, outcome)
+  run[OUTCOME], run[ENDED_US] = outcome, text(now_us)
+  write_run(job, place, run)
+  redis.call('ZREM', base .. ':open', entry_of(job, place))
+end
+
+-- A page of a sorted set: the entries after `after` ('' for the first page), and where the next page begins.
+local function page_of(key, after, count)
+  local entries = redis.call('ZRANGEBYLEX', key, after == '' and '-' or '(' .. after, '+', 'LIMIT', 0, count)
+  return entries, #entries == tonumber(count) and entries[#entries] or ''
+end
+

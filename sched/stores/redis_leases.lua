@@ -1,0 +1,15 @@
+-- Show leases by resource, expired ones that nobody took since included.
+--
+-- KEYS[1]  the store's base
+-- ARGV     the resource after which the page begins ('' for the first), how many
+--
+-- Result: {next, {resource, owner, service, job, run_id, fence, ttl_ns, acquired_us, held_us, rest_us}, ...}
+
+local resources, next_page = page_of(base .. ':leases', ARGV[1], ARGV[2])
+local shown = {next_page}
+for _, resource in ipairs(resources) do
+  local held = lease_of(resource)
+  shown[#shown + 1] = {resource, held.owner, held.service, held.job, held.run_id, held.fence, held.ttl_ns,
+    held.acquired_us, text(now_us - tonumber(held.acquired_us)), text(held.rest_us)}
+end
+return shown

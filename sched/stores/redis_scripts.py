@@ -1,0 +1,264 @@
+"""Say what RedisStore asks its scripts, and what their answers mean.
+
+Pure but for reading the scripts from this package, once. Each .lua file opens with
+its KEYS, ARGV and result; redis_common.lua stands in front of each and names the keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tickglass.sched.ports import (
+    AlreadyClaimed,
+    Claimed,
+    Gone,
+    Granted,
+    Holder,
+    JobRecord,
+    LeaseRecord,
+    Orphan,
+    Refused,
+    Released,
+    Renewed,
+    RunRecord,
+)
+from tickglass.sched.stores.retention import shown_detail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tickglass.sched.lease import Lease
+    from tickglass.sched.ports import ClaimAsk, LeaseAsk, Settlement
+
+__all__ = [
+    "ABANDON",
+    "ACQUIRE",
+    "CLAIM",
+    "CONFIRM",
+    "JOBS",
+    "LEASES",
+    "LOOK",
+    "MEND",
+    "ORPHANS",
+    "PRUNE",
+    "REGISTER",
+    "RELEASE",
+    "RENEW",
+    "REOPEN",
+    "RUNS",
+    "SETTLE",
+    "WITHDRAW",
+    "Script",
+    "abandon_args",
+    "acquire_args",
+    "acquired",
+    "claim_args",
+    "claimed",
+    "due_text",
+    "freed",
+    "job_args",
+    "job_record",
+    "lease_record",
+    "orphan",
+    "released",
+    "renew_args",
+    "renewed",
+    "run_record",
+    "settle_args",
+]
+
+Argument = str | int
+_DUE_OFFSET: Final = 2**63  # so that texts of 20 digits sort like the instants, negative ones included
+
+
+class Script(NamedTuple):
+    """A script and the name under which a server that has seen it knows it."""
+
+    text: str
+    sha: str
+
+
+def load_script(name: str) -> Script:
+    """Return a script of this package, with what all scripts share in front."""
+    folder = files("tickglass.sched.stores")
+    text = (folder / "redis_common.lua").read_text("utf-8") + (folder / f"{name}.lua").read_text("utf-8")
+    return Script(text, hashlib.sha1(text.encode()).hexdigest())  # noqa: S324 - Redis names scripts so
+
+
+ACQUIRE: Final = load_script("redis_acquire")
+RENEW: Final = load_script("redis_renew")
+RELEASE: Final = load_script("redis_release")
+CLAIM: Final = load_script("redis_claim")
+SETTLE: Final = load_script("redis_settle")
+REGISTER: Final = load_script("redis_register")
+ORPHANS: Final = load_script("redis_orphans")
+ABANDON: Final = load_script("redis_abandon")
+PRUNE: Final = load_script("redis_prune")
+LEASES: Final = load_script("redis_leases")
+JOBS: Final = load_script("redis_jobs")
+RUNS: Final = load_script("redis_runs")
+# What Redlock needs beside these, on each of its servers.
+CONFIRM: Final = load_script("redlock_confirm")
+WITHDRAW: Final = load_script("redlock_withdraw")
+MEND: Final = load_script("redlock_mend")
+LOOK: Final = load_script("redlock_look")
+REOPEN: Final = load_script("redlock_reopen")
+
+
+# --- what is asked
+
+
+def acquire_args(ask: LeaseAsk, least_fence: int = 0) -> tuple[Argument, ...]:
+    """Return ARGV of ACQUIRE, which begins that of CLAIM too."""
+    who = (ask.resource, ask.token, ask.owner, ask.service, ask.job, ask.run_id)
+    return (*who, ask.ttl_ns, _ms(ask.ttl_ns), least_fence)
+
+
+def claim_args(ask: ClaimAsk, least_fence: int = 0) -> tuple[Argument, ...]:
+    """Return ARGV of CLAIM."""
+    what = (due_text(ask.due_ns), _text(ask.next_due_ns), int(ask.rerun))
+    return (*acquire_args(ask.lease, least_fence), *what)
+
+
+def renew_args(lease: Lease) -> tuple[Argument, ...]:
+    """Return ARGV of RENEW."""
+    return lease.resource, lease.token, lease.ttl_ns, _ms(lease.ttl_ns)
+
+
+def settle_args(settlement: Settlement, call: str) -> tuple[Argument, ...]:
+    """Return ARGV of SETTLE; `call` is this call's own."""
+    which = (settlement.lease.resource, settlement.lease.token, settlement.job, settlement.run_id)
+    how = (settlement.outcome, shown_detail(settlement.detail))
+    when = (_text(settlement.started_wall_ns), _text(settlement.lateness_ns))
+    return (*which, due_text(settlement.due_ns), *how, *when, call)
+
+
+def abandon_args(orphan: Orphan, call: str) -> tuple[Argument, ...]:
+    """Return ARGV of ABANDON; `call` is this call's own."""
+    due = due_text(orphan.due_ns)
+    return orphan.job, due, f"{due}/{orphan.attempt:06d}", orphan.run_id, call
+
+
+def job_args(job: JobRecord) -> tuple[Argument, ...]:
+    """Return one job's part of ARGV of REGISTER."""
+    record = (job.trigger, job.resource, job.owner, job.service, job.ttl_ns, job.grace_ns, job.timeout_ns)
+    return job.name, json.dumps(record), _text(job.next_due_ns)
+
+
+def due_text(due_ns: int) -> str:
+    """Return a due instant as the keys have it."""
+    return f"{due_ns + _DUE_OFFSET:020d}"
+
+
+# --- what was answered
+
+
+def acquired(reply: Sequence[Any]) -> Granted | Refused:
+    """Read the answer of ACQUIRE."""
+    return Granted(int(reply[1]), reply[2]) if reply[0] == "granted" else _refused(reply)
+
+
+def renewed(reply: Sequence[Any]) -> Renewed | Gone:
+    """Read the answer of RENEW."""
+    return Renewed() if reply[0] == "renewed" else Gone(reply[1])
+
+
+def released(reply: Sequence[Any]) -> Released | Gone:
+    """Read the answer of RELEASE."""
+    return Released() if reply[0] == "released" else Gone(reply[1])
+
+
+def claimed(reply: Sequence[Any]) -> Claimed | AlreadyClaimed | Refused:
+    """Read the answer of CLAIM."""
+    if reply[0] == "claimed":
+        return Claimed(int(reply[1]), int(reply[3]), reply[4], reply[2])
+    if reply[0] == "already":
+        return AlreadyClaimed(reply[1], reply[2] or None)
+    return _refused(reply)
+
+
+def orphan(row: Sequence[Any]) -> Orphan:
+    """Read one row of ORPHANS."""
+    job, place, run_id, owner = row
+    return Orphan(job, *_place(place), run_id, owner)
+
+
+def job_record(row: Sequence[Any]) -> JobRecord:
+    """Read one row of JOBS or REGISTER."""
+    name, record, next_due_ns, last_due, seen_us = row
+    trigger, resource, owner, service, ttl_ns, grace_ns, timeout_ns = json.loads(record)
+    return JobRecord(
+        name,
+        trigger,
+        resource,
+        owner,
+        service,
+        ttl_ns,
+        grace_ns,
+        timeout_ns,
+        _number(next_due_ns),
+        int(last_due) - _DUE_OFFSET if last_due else None,
+        int(seen_us) * 1_000,
+    )
+
+
+def lease_record(row: Sequence[Any]) -> LeaseRecord:
+    """Read one row of LEASES."""
+    resource, owner, service, job, run_id, *numbers = row
+    fence, ttl_ns, acquired_us, held_us, rest_us = map(int, numbers)
+    ages = (max(0, held_us * 1_000), min(rest_us * 1_000, ttl_ns))
+    return LeaseRecord(resource, owner, service, job, run_id, fence, ttl_ns, acquired_us * 1_000, *ages)
+
+
+def run_record(row: Sequence[Any]) -> RunRecord:
+    """Read one row of RUNS."""
+    job, place, packed = row
+    run_id, owner, service, _, resource, fence, claimed_us, *rest = json.loads(packed)
+    started_ns, ended_us, outcome, detail, lateness_ns, _ = rest
+    return RunRecord(
+        job,
+        *_place(place),
+        owner,
+        service,
+        run_id,
+        resource,
+        int(fence),
+        int(claimed_us) * 1_000,
+        _number(started_ns),
+        int(ended_us) * 1_000 if ended_us else None,
+        outcome or None,
+        detail,
+        _number(lateness_ns),
+    )
+
+
+def freed(base: str) -> str:
+    """Return the channel on which freed resources are named."""
+    return f"{base}:freed"
+
+
+def _refused(reply: Sequence[Any]) -> Refused:
+    _, owner, service, job, run_id, fence, rest_us, ttl_ns, _ = reply
+    # Redis ends a key up to a millisecond after its time to live.
+    rest_ns = min(int(rest_us) * 1_000, int(ttl_ns))
+    return Refused(Holder(owner, service, job, run_id, int(fence)), rest_ns)
+
+
+def _place(place: str) -> tuple[int, int]:
+    due, attempt = place.split("/")
+    return int(due) - _DUE_OFFSET, int(attempt)
+
+
+def _ms(ttl_ns: int) -> int:
+    return -(-ttl_ns // 1_000_000)  # rounded up: no lease is shorter than was asked for
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text else None

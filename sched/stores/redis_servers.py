@@ -1,0 +1,244 @@
+"""Find the server that has a store's keys: named outright, by Sentinel, or by a Cluster.
+
+All keys of a store share one slot, so also in a Cluster they are on one server.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.errors import ConfigError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+__all__ = ["ByCluster", "ByName", "BySentinel", "Finder", "Link", "Login", "Server", "connect", "driver", "talk"]
+
+_MOVED: Final = re.compile(r"\b\d+ (\S*):(\d+)$")
+
+
+def driver() -> Any:  # noqa: ANN401 - a module
+    """Return redis-py.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import redis  # noqa: PLC0415 - an extra: imported by those who use it
+        import redis.connection  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            f"this store needs the package redis, which cannot be imported: {error}",
+            instead=("pip install 'tickglass[redis]'",),
+        ) from error
+    return redis
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a server listens: a host and a port, or the path of a socket."""
+
+    host: str = ""
+    port: int = 6379
+    path: str = ""
+
+    def __str__(self) -> str:
+        return self.path or f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to introduce oneself to a server.
+
+    Args:
+        ca: path of the certificates to trust, "" for the system's; with tls.
+    """
+
+    db: int = 0
+    username: str = ""
+    password: str = ""
+    tls: bool = False
+    ca: str = ""
+    timeout_ns: int = 2 * SECOND
+
+
+class Link(Protocol):
+    """What is used of redis-py's connections, whose methods have no types."""
+
+    _sock: socket.socket | None
+
+    def pack_command(self, *words: str | int) -> list[bytes]:
+        """Return a command as the server reads it."""
+        ...
+
+    def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None:  # noqa: FBT001 - theirs
+        """Send it; connects anew when the connection is closed."""
+        ...
+
+    def read_response(self) -> Any:  # noqa: ANN401 - whatever the server answers
+        """Return the next answer; raises it if it is an error."""
+        ...
+
+    def can_read(self, timeout: float) -> bool:
+        """Wait so many seconds for something to read."""
+        ...
+
+    def disconnect(self) -> None:
+        """Close it; a second call does nothing."""
+        ...
+
+
+def connect(server: Server, login: Login, *, patience_ns: int | None = None) -> Link:
+    """Return a new connection, introduced; redis-py's errors come out."""
+    kinds = driver().connection
+    timeout_s = (patience_ns or login.timeout_ns) / SECOND
+    options: dict[str, Any] = {
+        "db": login.db,
+        "username": login.username or None,
+        "password": login.password or None,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "decode_responses": True,
+        "protocol": 2,
+        "client_name": "tickglass",
+    }
+    connection: Any
+    if server.path:
+        connection = kinds.UnixDomainSocketConnection(path=server.path, **options)
+    elif login.tls:
+        connection = kinds.SSLConnection(
+            host=server.host, port=server.port, ssl_ca_certs=login.ca or None, ssl_check_hostname=True, **options
+        )
+    else:
+        connection = kinds.Connection(host=server.host, port=server.port, **options)
+    connection.connect()
+    link: Link = connection
+    return link
+
+
+def talk(connection: Link, *words: str | int) -> Any:  # noqa: ANN401 - whatever the server answers
+    """Say one command and return the answer; redis-py's errors come out."""
+    connection.send_packed_command(connection.pack_command(*words), check_health=False)
+    return connection.read_response()
+
+
+class Finder(Protocol):
+    """Knows, or finds out, which server to talk to."""
+
+    can_change: bool  # whether asking again may find another one
+
+    def find(self) -> Server:
+        """Return the server as last known; redis-py's errors come out when it must be asked for in vain."""
+        ...
+
+    def check(self, connection: Link) -> None:
+        """Raise redis-py's ConnectionError if this new connection leads to the wrong server."""
+        ...
+
+    def forget(self, moved: str = "") -> None:
+        """It was the wrong one: ask anew next time, or go where the server says that it has moved."""
+        ...
+
+
+class ByName:
+    """The server that the URL names."""
+
+    can_change = False
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def find(self) -> Server:
+        """See `Finder`."""
+        return self._server
+
+    def check(self, connection: Link) -> None:
+        """See `Finder`; it is what it is."""
+
+    def forget(self, moved: str = "") -> None:
+        """See `Finder`; there is no other."""
+
+
+class BySentinel:
+    """The master of a name, as the first sentinel that answers knows it."""
+
+    can_change = True
+
+    def __init__(self, sentinels: Sequence[Server], name: str, login: Login) -> None:
+        self._sentinels = list(sentinels)
+        self._name = name
+        self._login = Login(tls=login.tls, ca=login.ca, timeout_ns=login.timeout_ns)
+        self._known: Server | None = None
+
+    def find(self) -> Server:
+        """See `Finder`."""
+        if self._known is None:
+            words = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
+            sentinel, answer = _first_answer(self._sentinels, self._login, words)
+            self._sentinels.sort(key=lambda it: it != sentinel)  # who answered is asked first
+            self._known = Server(answer[0], int(answer[1]))
+        return self._known
+
+    def check(self, connection: Link) -> None:
+        """See `Finder`: a sentinel may name a server that is master no more, or not yet."""
+        role = talk(connection, "ROLE")[0]
+        if role != "master":
+            raise driver().ConnectionError(f"the server named as master is a {role}")
+
+    def forget(self, moved: str = "") -> None:  # noqa: ARG002 - servers behind Sentinel do not say
+        """See `Finder`."""
+        self._known = None
+
+
+class ByCluster:
+    """The master of the slot of a store's keys."""
+
+    can_change = True
+
+    def __init__(self, nodes: Sequence[Server], base: str, login: Login) -> None:
+        self._nodes = list(nodes)
+        self._base = base
+        self._login = login
+        self._known: Server | None = None
+
+    def find(self) -> Server:
+        """See `Finder`."""
+        if self._known is None:
+            node, slot = _first_answer(self._nodes, self._login, ("CLUSTER", "KEYSLOT", self._base))
+            _, spans = _first_answer([node], self._login, ("CLUSTER", "SLOTS"))
+            masters = [master for first, last, master, *_ in spans if first <= slot <= last]
+            if not masters:
+                raise driver().ConnectionError(f"no server of the cluster has slot {slot}")
+            self._known = Server(masters[0][0] or node.host, int(masters[0][1]))
+        return self._known
+
+    def check(self, connection: Link) -> None:
+        """See `Finder`: the wrong one says MOVED by itself."""
+
+    def forget(self, moved: str = "") -> None:
+        """See `Finder`; what follows MOVED is slot, host and port."""
+        found = _MOVED.search(moved)
+        self._known = Server(found[1], int(found[2])) if found is not None and found[1] else None
+
+
+def _first_answer(servers: Sequence[Server], login: Login, words: tuple[str, ...]) -> tuple[Server, Any]:
+    redis = driver()
+    failures = []
+    for server in list(servers):
+        try:
+            connection = connect(server, login)
+            try:
+                answer = talk(connection, *words)
+            finally:
+                connection.disconnect()
+        except redis.RedisError as error:
+            failures.append(f"{server}: {error}")
+            continue
+        if answer is not None:
+            return server, answer
+        failures.append(f"{server}: does not know {words[-1]}")
+    raise redis.ConnectionError("; ".join(failures))

@@ -1,0 +1,158 @@
+"""Name what is written down while faults are made: one JSON object a line, in files that only grow.
+
+Instants are nanoseconds of CLOCK_BOOTTIME, which all processes of a host share.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tickglass.sched.ports import RunRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+__all__ = [
+    "Acknowledged",
+    "Claimed",
+    "Ended",
+    "Entry",
+    "Finished",
+    "Granted",
+    "History",
+    "Kept",
+    "Pen",
+    "Stepped",
+    "Written",
+    "read_entries",
+    "read_ledger",
+]
+
+
+class Entry(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The root of what a worker or the witness notes."""
+
+    at_ns: int
+
+
+class Granted(Entry, frozen=True, kw_only=True):
+    """The holder's code has a lease in hand: from now on it may believe that it is alone."""
+
+    resource: str
+    fence: int
+    until_ns: int  # the end of trust, as known now
+    job: str = ""  # "" for a lock by hand
+    took_from: str = ""  # whose lease had ended without a release
+
+
+class Kept(Entry, frozen=True, kw_only=True):
+    """The lease was renewed."""
+
+    resource: str
+    fence: int
+    until_ns: int
+
+
+class Stepped(Entry, frozen=True, kw_only=True):
+    """The holder asked whether it may act, was told yes, and acts; `at_ns` was read before it asked."""
+
+    resource: str
+    fence: int
+    until_ns: int
+
+
+class Ended(Entry, frozen=True, kw_only=True):
+    """The holder acts no more: it was `done`, or heard that the lease was `lost` or had `expired`."""
+
+    resource: str
+    fence: int
+    how: str
+
+
+class Claimed(Entry, frozen=True, kw_only=True):
+    """The store gave this process an occurrence."""
+
+    job: str
+    due_ns: int
+    attempt: int
+    run_id: str
+    fence: int
+
+
+class Finished(Entry, frozen=True, kw_only=True):
+    """A claimed run came to its end, as this process sees it."""
+
+    job: str
+    due_ns: int
+    attempt: int
+    run_id: str
+    outcome: str
+
+
+class Acknowledged(Entry, frozen=True, kw_only=True):
+    """The store said that the end of a run is written, and that its lease was given back in time."""
+
+    run_id: str
+
+
+class Written(Entry, frozen=True, kw_only=True):
+    """The witness was asked to write: `newest` is the highest fence that it had seen before."""
+
+    writer: str
+    resource: str
+    fence: int
+    newest: int
+    accepted: bool
+
+
+_ENTRY: Final = msgspec.json.Decoder(Granted | Kept | Stepped | Ended | Claimed | Finished | Acknowledged | Written)
+_RUN: Final = msgspec.json.Decoder(RunRecord)
+
+
+@dataclass(frozen=True)
+class History:
+    """All that is known of one run of faults.
+
+    Args:
+        processes: what each process noted, by a name that no restart shares.
+        witness: what was written where all of them write, in its order.
+        ledger: all attempts, as the store had them at the end.
+        votes: whether the ledger is that of several servers which vote. It may
+            show what a minority has: orphaned attempts that were never granted,
+            and ends that were not acknowledged.
+    """
+
+    processes: Mapping[str, Sequence[Entry]]
+    witness: Sequence[Written] = ()
+    ledger: Sequence[RunRecord] = ()
+    votes: bool = False
+
+
+class Pen:
+    """Appends entries to a file, each in one call: a kill cuts none in two, and none that counted is lost."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def note(self, entry: Entry | RunRecord) -> None:
+        """Append one entry."""
+        os.write(self._file, msgspec.json.encode(entry) + b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """Return the entries of a file, in order."""
+    return [_ENTRY.decode(line) for line in path.read_bytes().splitlines()]
+
+
+def read_ledger(path: Path) -> list[RunRecord]:
+    """Return the attempts in a file."""
+    return [_RUN.decode(line) for line in path.read_bytes().splitlines()]

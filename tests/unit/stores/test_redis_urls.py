@@ -1,0 +1,90 @@
+"""Every wrong URL of the Redis family is refused with a finger on the wrong part; a right one connects to nobody."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+import pytest
+
+from tickglass.sched.clock import SystemClock
+from tickglass.sched.durations import SECOND
+from tickglass.sched.errors import ConfigError, StoreUnavailable
+from tickglass.sched.ports import LeaseAsk
+from tickglass.sched.stores import check_url, open_store
+
+ASK: Final = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
+
+# URL, the part that the carets stand under, a word of the problem, a right spelling
+WRONG: Final = [
+    ("redis://", "", "names one server", "redis://localhost:6379/0"),
+    ("redis://host", "host", "number of a database follows", "redis://host:6379/0"),
+    ("redis://host:7000/", "host:7000/", "number of a database follows", "redis://host:7000/0"),
+    ("redis://host/one", "one", "is a number", "0"),
+    ("redis://host/0/1", "0/1", "is a number", "0"),
+    ("redis://host:port/0", "host:port", "a host and a port", "localhost:6379"),
+    ("redis://host:70000/0", "host:70000", "a host and a port", "localhost:6379"),
+    ("redis://a:1,b:2/0", "a:1,b:2", "names one server", "redis://localhost:6379/0"),
+    ("redis://host/0?db=1", "db=1", "no option 'db'", None),
+    ("redis://host/0?ca=x.pem", "ca=x.pem", "no option 'ca'", None),
+    ("redis://host/0?timeout=2", "timeout=2", "timeout is not a duration", "?timeout=24h"),
+    ("redis://host/0?keep=1s", "keep=1s", "keep must be at least 1m", "?keep=24h"),
+    ("redis://host/0?prefix={a}", "prefix={a}", "no braces", "?prefix=jobs"),
+    ("unix://run/redis.sock", "run/redis.sock", "absolute path", "unix:///run/redis.sock"),
+    ("unix:///", "/", "absolute path", "unix:///run/redis/redis.sock"),
+    ("unix:///redis.sock?db=x", "x", "is a number", "0"),
+    (
+        "redis+sentinel://h1:26379/0",
+        "h1:26379/0",
+        "the name of a master",
+        "redis+sentinel://h1:26379,h2:26379/mymaster/0",
+    ),
+    ("redis+sentinel://h1,h1/mymaster/0", "h1", "named twice", None),
+    ("redis+sentinel://h1,/mymaster/0", "", "a host and a port", "localhost:26379"),
+    ("redis+cluster://h1:1/2", "/2", "no database but 0", "redis+cluster://h1:1"),
+    ("redlock://a:1,b:1/0", "a:1,b:1", "odd number of independent servers", "redlock://h1:6379,h2:6379,h3:6379/0"),
+    ("redlock://a:1/0", "a:1", "odd number of independent servers", "redlock://h1:6379,h2:6379,h3:6379/0"),
+    ("redlock://a:1,b:1,c:1,d:1/0", "a:1,b:1,c:1,d:1", "not 4", "redlock://h1:6379,h2:6379,h3:6379/0"),
+    ("redlock://a:1,b:1,a:1/0", "a:1", "named twice", None),
+    ("redlock://a:1,b:1,c:1", "a:1,b:1,c:1", "database follows the servers", "redlock://a:1,b:1,c:1/0"),
+    ("redlock://a:1,b:1,c:1/0?drift=1", "drift=1", "drift is not a duration", "?drift=24h"),
+]
+
+
+@pytest.mark.parametrize(("url", "part", "problem", "instead"), WRONG)
+def test_a_wrong_url_is_pointed_at_and_put_right(url: str, part: str, problem: str, instead: str | None) -> None:
+    with pytest.raises(ConfigError) as raised:
+        check_url(url)
+    error = raised.value
+    assert problem in error.problem
+    assert error.given == url
+    assert (error.instead[0] if error.instead else None) == instead
+    if part:
+        assert error.span is not None
+        assert url[slice(*error.span)] == part
+
+
+RIGHT: Final = [
+    "redis://localhost:6379/0",
+    "redis://user:p%40ss@[::1]:6379/15?prefix=jobs&keep=48h&timeout=500ms",
+    "rediss://:secret@example.org/0?ca=/etc/ca.pem",
+    "unix:///run/redis/redis.sock?db=3",
+    "unix://user:secret@/run/redis.sock",
+    "redis+sentinel://h1,h2:26380,h3/mymaster/0",
+    "redis+cluster://h1:7000,h2:7000",
+    "redlock://h1,h2,h3:6380/0?drift=200ms&timeout=50ms",
+]
+
+
+@pytest.mark.parametrize("url", RIGHT)
+def test_a_right_url_is_opened_without_a_connection(url: str) -> None:
+    store = open_store(url, SystemClock())
+    store.close()
+    with pytest.raises(StoreUnavailable, match="the store is closed"):
+        store.acquire(ASK)
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ConfigError, match=r"pip install 'tickglass\[redis\]'"):
+        open_store("redis://localhost:6379/0", SystemClock())
