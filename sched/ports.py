@@ -156,7 +156,8 @@ class LockStore(Protocol):
         nothing, or not at all (from other processes, where the technology
         cannot tell), but never from within this call, which does not wait for
         the store. Who waits also asks again by himself. `freed` returns at
-        once and does not raise. Ending a watch twice does no harm.
+        once and does not raise. Ending a watch waits for nobody, so that a
+        call already on its way may come after it; ending it twice does no harm.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
@@ -28,18 +28,30 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import EventSink, Granted, JobRecord, LeaseAsk, Released, Settled, Settlement
     from tickglass.sched.triggers import Trigger
 
+T = TypeVar("T")
+
 
 class BreakableStore(MemoryStore):
-    """The reference store, which fails the operations that a test names."""
+    """The reference store, which fails the operations that a test names.
+
+    Those of `broken` before they are done, those of `unheard` after.
+    """
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock)
         self.broken: dict[str, StoreUnavailable] = {}
+        self.unheard: dict[str, StoreUnavailable] = {}
+        self.asks: list[LeaseAsk] = []
         self.gone = False
 
     def _check(self, operation: str) -> None:
         if operation in self.broken:
             raise self.broken[operation]
+
+    def _answer(self, operation: str, answer: T) -> T:
+        if operation in self.unheard:
+            raise self.unheard[operation]
+        return answer
 
     def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
         self._check("register")
@@ -50,8 +62,9 @@ class BreakableStore(MemoryStore):
         return super().time_ns()
 
     def acquire(self, ask: LeaseAsk) -> Granted | Refused:
+        self.asks.append(ask)
         self._check("acquire")
-        return super().acquire(ask)
+        return self._answer("acquire", super().acquire(ask))
 
     def release(self, lease: Lease) -> Released | Gone:
         self._check("release")
@@ -59,7 +72,7 @@ class BreakableStore(MemoryStore):
 
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
         self._check("claim")
-        return super().claim(ask)
+        return self._answer("claim", super().claim(ask))
 
     def renew(self, lease: Lease) -> Renewed | Gone:
         self._check("renew")

@@ -9,6 +9,7 @@ import gzip
 import json
 import os
 import queue
+import random
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ import subprocess
 import threading
 import urllib.parse
 import urllib.request
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 PATIENCE_S: Final = 15.0
+_PORTS: Final = range(11_000, 22_000)
 
 
 def find_server(name: str) -> str:
@@ -47,9 +49,16 @@ def find_server(name: str) -> str:
 
 
 def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a free loopback port.
+
+    Below those that the kernel gives to clients, which could otherwise take it before
+    the server does; and so is the port 10,000 above it, where a Redis Cluster gossips.
+    """
+    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    pytest.fail(f"no free port among {_PORTS}")
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import MS
 from tickglass.sched.engine.keeper import BACK_OFF_NS
+from tickglass.sched.engine.unheard import Unheard
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.lease import LockEvent, LockReason, LockState
+from tickglass.sched.lease import Lease, LockEvent, LockReason, LockState
 from tickglass.sched.occurrence import Outcome, SkipReason
 from tickglass.sched.ports import AlreadyClaimed, Claimed, Refused
 
@@ -30,7 +31,7 @@ _POLL_MOST_NS: Final = 250 * MS  # a release by another process is noticed withi
 
 @dataclass(frozen=True, slots=True)
 class Won:
-    """The claim, and the monotonic instant before the earliest request that may have got it."""
+    """The claim, and the monotonic instant from which its lease lasts at least its TTL."""
 
     claimed: Claimed
     asked_ns: int
@@ -67,7 +68,7 @@ class Claiming:
         self._gear = gear
         self._failures = 0
         self._poll_ns = _POLL_FIRST_NS
-        self._unheard_ns: int | None = None  # when the first request left that got no answer
+        self._unheard = Unheard(gear)
         self.asked = 0  # how often
 
     def ask(self) -> Won | NotClaimed | Later:
@@ -79,12 +80,10 @@ class Claiming:
         try:
             answer = self._gear.store.claim(self._ask)
         except StoreUnavailable as error:
-            self._unheard_ns = asked_ns if self._unheard_ns is None else self._unheard_ns
+            self._unheard.note(asked_ns)
             return self._unanswered(error)
-        # A grant whose answer was lost is answered again, and is as old as the request that got it.
-        asked_ns, self._unheard_ns = self._unheard_ns or asked_ns, None
         if isinstance(answer, Claimed):
-            return Won(answer, asked_ns)
+            return Won(answer, self._unheard.counts_from(self._lease(answer), asked_ns))
         return self._already(answer) if isinstance(answer, AlreadyClaimed) else self._refused(answer)
 
     def give_up(self) -> NotClaimed:
@@ -93,6 +92,10 @@ class Claiming:
             self._lock.fire(LockEvent.REQUESTED)
         self._lock.fire(LockEvent.FAILED, reason=LockReason.CANCELLED)
         return NotClaimed(Outcome.SKIPPED, SkipReason.STOPPING)
+
+    def _lease(self, claimed: Claimed) -> Lease:
+        ask = self._ask.lease
+        return Lease(ask.resource, ask.owner, ask.token, claimed.fence, ask.ttl_ns, 0)
 
     def _already(self, answer: AlreadyClaimed) -> NotClaimed:
         self._lock.fire(LockEvent.REFUSED, other_owner=answer.by)

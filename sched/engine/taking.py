@@ -5,9 +5,6 @@ tell (`watch`); until the lease in the way ends; and at the latest after a pause
 that grows from 5 to 250 ms, half of it at random, so that the processes of a
 fleet do not ask in step. A store that does not answer is asked again after 100,
 300 and 800 ms.
-
-Trust counts from the first request that got no answer: that one may be what
-the store granted, and it answers a second request as the first.
 """
 
 from __future__ import annotations
@@ -16,7 +13,7 @@ import logging
 import random
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -24,6 +21,7 @@ from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS
 from tickglass.sched.engine.held_lease import HeldLease
 from tickglass.sched.engine.keeper import BACK_OFF_NS
+from tickglass.sched.engine.unheard import Unheard
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import Lease, LockEvent, LockMachine, LockReason, LockState, trusted_until_ns
 from tickglass.sched.ports import Gone, Granted, LeaseAsk
@@ -96,7 +94,7 @@ class Taking:
         self._lease: HeldLease | None = None
         self._began_ns = gear.clock.monotonic_ns()
         self._until_ns = None if terms.wait_ns is None else self._began_ns + terms.wait_ns
-        self._unheard_ns: int | None = None  # when the first request left that the store may have granted unheard
+        self._unheard = Unheard(gear)
         self._failures = 0
         self._poll_ns = _POLL_FIRST_NS
         self._holder = ""
@@ -181,23 +179,25 @@ class Taking:
 
     def _answer(self) -> HeldLease | Refused:
         asked_ns = self._gear.clock.monotonic_ns()
-        if self._unheard_ns is None:
-            self._unheard_ns = asked_ns
-        answer = self._gear.store.acquire(self._ask)
+        try:
+            answer = self._gear.store.acquire(self._ask)
+        except StoreUnavailable:
+            self._unheard.note(asked_ns)
+            raise
         if isinstance(answer, Granted):
-            return self._take_up(answer, self._unheard_ns)
-        self._unheard_ns = None
+            return self._take_up(answer, asked_ns)
         self._holder = answer.holder.owner
         return answer
 
     def _take_up(self, granted: Granted, asked_ns: int) -> HeldLease:
         """Report the grant, and have the lease kept from here on."""
         gear, terms = self._gear, self._terms
+        lease = Lease(terms.resource, gear.owner, self._ask.token, granted.fence, terms.ttl_ns, 0)
+        asked_ns = self._unheard.counts_from(lease, asked_ns)
         trusted_ns = self._trusted_ns(asked_ns)
-        lease = Lease(terms.resource, gear.owner, self._ask.token, granted.fence, terms.ttl_ns, trusted_ns)
+        lease = replace(lease, trusted_until_ns=trusted_ns)
         if gear.clock.monotonic_ns() >= trusted_ns:
             gear.store.release(lease)
-            self._unheard_ns = None
             raise StoreUnavailable(gear.store.name, "acquire", "the lease had run out when the answer came")
         self._lock.fire(
             LockEvent.GRANTED, fence=granted.fence, trusted_until_ns=trusted_ns, other_owner=granted.expired_owner

@@ -106,11 +106,12 @@ class Walk:
     def resume(self) -> None:
         """Ask for the claim again now, if it waits for that; from any thread."""
         with self._door:
-            if self._parked is None:
-                return
-            self._parked.cancel()
-            self._parked = None
-            self._unwatch()
+            parked, self._parked = self._parked, None
+            unwatch = self._unwatch
+        if parked is None:
+            return
+        parked.cancel()
+        unwatch()
         self._crew.hand(self, self._claim)
 
     def stop_claiming(self) -> None:

@@ -46,27 +46,13 @@ class RedisWatch:
 
     def add(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
         """Call `freed` for each freeing of the resource, until the function that is returned was called."""
-        told = threading.RLock()  # so that nothing is told after the watch, not even what was on its way
-        ended = False
-
-        def tell() -> None:
-            with told:
-                if not ended:
-                    freed()
-
-        def unwatch() -> None:
-            nonlocal ended
-            with told:
-                ended = True
-            remove()
-
-        remove = self._watchers.add(resource, tell)
+        remove = self._watchers.add(resource, freed)
         with self._lock:
             self._watched.add(resource)
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, name="tickglass-redis-watch", daemon=True)
                 self._thread.start()
-        return unwatch
+        return remove
 
     def close(self) -> None:
         """End the subscription."""

@@ -110,7 +110,9 @@ class Process:
         try:
             code = self._process.wait(max(0.1, (deadline_ns - _CLOCK.monotonic_ns()) / SECOND))
         except subprocess.TimeoutExpired:
-            return "did not stop"
+            self.signal(signal.SIGABRT)  # it writes down where its threads are, and dies
+            self._process.wait()
+            return f"did not stop:\n{self._errors.read_text()}"
         return "" if code == 0 else f"exit code {code}"
 
 

@@ -170,7 +170,7 @@ def _stale_writes(witness: Sequence[Written], holds: Sequence[Hold]) -> Iterator
 
 def _claims(processes: Mapping[str, Sequence[Entry]], ledger: Sequence[RunRecord]) -> Iterator[Violation]:
     """Never two claimants of one attempt, a run that ends twice, or a claim that the ledger does not have."""
-    rows = {(run.job, run.due_ns, run.attempt): run for run in ledger}
+    rows = {run.run_id: run for run in ledger}
     claims: dict[tuple[str, int, int], tuple[str, Claimed]] = {}
     finished: set[str] = set()
     for process, entries in processes.items():
@@ -181,8 +181,8 @@ def _claims(processes: Mapping[str, Sequence[Entry]], ledger: Sequence[RunRecord
                     if key in claims:
                         yield Violation("claimed twice", f"{key} by {claims[key][0]} and {process}")
                     claims[key] = process, entry
-                    row = rows.get(key)
-                    if row is None or (row.run_id, row.fence) != (entry.run_id, entry.fence):
+                    row = rows.get(entry.run_id)
+                    if row is None or (row.job, row.due_ns, row.attempt, row.fence) != (*key, entry.fence):
                         yield Violation("claim not in the ledger", f"{key} by {process}, the ledger has {row}")
                 case Finished():
                     if entry.run_id in finished:

@@ -7,6 +7,7 @@ own. Ends when its standard input does; most are killed before.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import random
@@ -267,6 +268,7 @@ class Worker:
 
 def main(task: Task) -> None:
     """Work as told."""
+    faulthandler.enable()
     logging.basicConfig(level=logging.ERROR)
     home = Path(task.home)
     recorder = Recorder(Pen(home / f"{task.name}.history"), Witness(home / "witness.sock", task.name), task)

@@ -7,8 +7,9 @@ import importlib.metadata
 import re
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -142,7 +143,9 @@ def test_a_right_arrow_is_let_through(path: str, line: str) -> None:
 
 
 def test_everything_imported_is_declared_as_a_dependency(trees: dict[str, ast.Module], root: Path) -> None:
-    declared = {_distribution(line) for line in _project(root)["dependencies"]}
+    project = _project(root)
+    extras = project["optional-dependencies"].values()
+    declared = {_distribution(line) for line in [*project["dependencies"], *chain.from_iterable(extras)]}
     distributions = importlib.metadata.packages_distributions()
     for path, tree in shipped(trees).items():
         for line, name in imports_of(module_of(path), tree, package=path.endswith("__init__.py")):
@@ -151,8 +154,8 @@ def test_everything_imported_is_declared_as_a_dependency(trees: dict[str, ast.Mo
                 assert providers & declared, f"{path}:{line} imports {name}, which pyproject.toml does not name"
 
 
-def _project(root: Path) -> dict[str, list[str]]:
-    project: dict[str, list[str]] = tomllib.loads(Path(root, "pyproject.toml").read_text())["project"]
+def _project(root: Path) -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads(Path(root, "pyproject.toml").read_text())["project"]
     return project
 
 

@@ -166,23 +166,6 @@ def test_whose_time_is_up_in_the_line_asks_once_himself(desk: Desk) -> None:
 # --- trust
 
 
-def test_a_grant_that_was_not_heard_counts_from_its_own_request(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, granting = desk.rig.store, desk.rig.store.acquire
-
-    def deaf(ask: LeaseAsk) -> Granted | Refused:
-        granting(ask)
-        raise DOWN
-
-    monkeypatch.setattr(store, "acquire", deaf)
-    waiting = desk.waiting(desk.lock(ttl="30s"))
-    monkeypatch.setattr(store, "acquire", granting)
-    desk.rig.clock.advance(100 * MS)
-    lease = waiting.result(10)
-    assert isinstance(lease, HeldLease)
-    assert lease.remaining_s == 29.598
-    assert store.leases()[0].remaining_ns == 29_900 * MS
-
-
 def test_a_lease_that_ran_out_before_the_answer_came_is_not_taken_for_one(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

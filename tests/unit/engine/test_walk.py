@@ -129,25 +129,6 @@ def test_a_claim_is_asked_again_while_there_is_grace(rig: Rig) -> None:
     assert end.lateness.lock_ns == 100 * MS
 
 
-def test_a_claim_whose_answer_was_lost_is_trusted_from_its_own_request(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    claim, remaining_s = rig.store.claim, list[float]()
-
-    def deaf(ask: ClaimAsk) -> Claimed:
-        claim(ask)
-        raise DOWN
-
-    monkeypatch.setattr(rig.store, "claim", deaf)
-    rig.add(lambda run: remaining_s.append(run.remaining_s), every("10s"), name="job", ttl="30s")
-    rig.advance(10 * SECOND)
-    rig.asleep("claim")
-    monkeypatch.setattr(rig.store, "claim", claim)
-    rig.clock.advance(100 * MS)
-    rig.ended("job")
-    assert remaining_s == [29.598]  # 30 s, less the allowance of 302 ms, less the 100 ms that it is old
-
-
 def test_a_held_resource_is_waited_for_within_the_grace(rig: Rig) -> None:
     ask = LeaseAsk("printer", "other", "svc", "token", 30 * SECOND, job="labels")
     rig.store.acquire(ask)
