@@ -16,6 +16,7 @@ import msgspec
 
 __all__ = [
     "ClaimOrphaned",
+    "ClaimRemembered",
     "ClockStepped",
     "Event",
     "FencingRejected",
@@ -153,6 +154,15 @@ class ClaimOrphaned(Event, frozen=True, kw_only=True):
     due_ns: int
     attempt: int
     run_id: str
+    claimant: str
+    wall_ns: int
+
+
+class ClaimRemembered(Event, frozen=True, kw_only=True):
+    """An occurrence was known to be claimed by somebody else, so the store was not asked."""
+
+    job: str
+    due_ns: int
     claimant: str
     wall_ns: int
 

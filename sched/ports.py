@@ -7,7 +7,7 @@ Only an unreachable or broken store raises, and only `StoreUnavailable`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tickglass.sched.lease import Lease  # noqa: TC001 - read at run time by who encodes these values
 
@@ -326,6 +326,20 @@ class Ledger(Protocol):
 
     def abandon(self, orphan: Orphan) -> bool:
         """Settle an abandoned claim as "orphaned"; False when somebody else was faster."""
+        ...
+
+
+@runtime_checkable
+class ClaimTeller(Protocol):
+    """A ledger that can tell of claims as they are won."""
+
+    def watch_claims(self, service: str, heard: Callable[[str, int, str], None]) -> Callable[[], None]:
+        """Call `heard(job, due_ns, owner)` for each claim that a service's instances win; return what ends it.
+
+        Some may be left out; what is told is true. Like `LockStore.watch`, it
+        waits for nobody, and `heard` may be called from any thread but not from
+        within this call; it returns at once and does not raise.
+        """
         ...
 
 

@@ -317,7 +317,11 @@ JOB_UNDERCOUNTS: Final = _counter(
     "Times so many instants were missed that counting stopped: due and missed then hold a lower bound.",
     _JOB,
 )
-
+JOB_REMEMBERED: Final = _counter(
+    "tickglass_job_claims_remembered_total",
+    "Occurrences known to be claimed elsewhere without asking the store: a round trip saved each.",
+    _JOB,
+)
 JOB_UNCLAIMED: Final = _counter(
     "tickglass_job_unclaimed_runs_total",
     "Runs that went ahead without a claim because the store was out, perhaps in several instances at once.",

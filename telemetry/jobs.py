@@ -46,6 +46,7 @@ class JobGroup(Group):
         self._skips = self.counters(catalogue.JOB_SKIPS, name)
         self._trigger_failures = self.counter(catalogue.JOB_TRIGGER_FAILURES, name)
         self._orphans = self.counter(catalogue.JOB_ORPHANS, name)
+        self._remembered = self.counter(catalogue.JOB_REMEMBERED, name)
         self._unclaimed = self.counter(catalogue.JOB_UNCLAIMED, name)
         self._undercounts = self.counter(catalogue.JOB_UNDERCOUNTS, name)
         self._duration = self.histogram(catalogue.JOB_DURATION, name)
@@ -99,6 +100,11 @@ class JobGroup(Group):
         """Count a trigger that raised."""
         with self.lock:
             self._trigger_failures.add()
+
+    def claim_remembered(self) -> None:
+        """Count a round trip saved."""
+        with self.lock:
+            self._remembered.add()
 
     def orphan_found(self) -> None:
         """Count a claim whose claimant died."""

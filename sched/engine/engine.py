@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.claim_memory import RememberingStore
 from tickglass.sched.engine.crew import Crew
 from tickglass.sched.engine.hand_lock import Hands
 from tickglass.sched.engine.planner import Planner
 from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.engine.sweeper import Sweeper, period_ns
 from tickglass.sched.engine.timeline import LONGEST_WAIT_NS, Timeline
-from tickglass.sched.engine.watched_store import WatchedStore
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine, SchedulerState
 
@@ -39,7 +39,9 @@ class Engine:
     """
 
     def __init__(self, gear: Gear, *, workers: int | None = None, skew: SkewGuard | None = None) -> None:
-        self._store = WatchedStore(gear.store, clock=gear.clock, sink=gear.sink)
+        self._store = RememberingStore(
+            gear.store, owner=gear.owner, service=gear.service, clock=gear.clock, sink=gear.sink
+        )
         self._gear = replace(gear, store=self._store)
         self._jobs: Mapping[str, Job] = {}  # replaced, never changed
         self._door = threading.Lock()
@@ -91,6 +93,7 @@ class Engine:
                 self._crew.stop(self._gear.clock.monotonic_ns() + STOP_GRACE_NS)
                 self._life.fire(SchedulerEvent.START_FAILED)
                 raise
+            self._store.start()
             self._timeline.start()
             self._sweeper.start()
             self._life.fire(SchedulerEvent.STARTED)
@@ -110,6 +113,7 @@ class Engine:
             self._life.fire(SchedulerEvent.STOP_ASKED)
         self._timeline.stop()
         self._sweeper.stop()
+        self._store.stop()
         clock = self._gear.clock
         if not self._crew.drain(clock.monotonic_ns() + drain_ns):
             self._crew.ask_all_to_stop("shutdown")

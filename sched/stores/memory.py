@@ -95,6 +95,7 @@ class MemoryStore:
         self._keep_ns = keep_ns
         self._lock = threading.Lock()
         self._watchers = Watchers()
+        self._hearers: list[tuple[str, Callable[[str, int, str], None]]] = []
         self._fence = 0
         self._leases: dict[str, _Held] = {}
         self._jobs: dict[str, JobRecord] = {}
@@ -178,7 +179,23 @@ class MemoryStore:
             held = self._live(ask.lease.resource, now_ns)
             if held is not None:
                 return Refused(held.holder, held.expires_ns - now_ns)
-            return self._claimed(self._begin(ask, latest, now_ns))
+            claimed = self._claimed(self._begin(ask, latest, now_ns))
+            hearers = [heard for service, heard in self._hearers if service == ask.lease.service]
+        for heard in hearers:
+            heard(ask.lease.job, ask.due_ns, ask.lease.owner)
+        return claimed
+
+    def watch_claims(self, service: str, heard: Callable[[str, int, str], None]) -> Callable[[], None]:
+        """See `ClaimTeller`; everybody is told."""
+        with self._lock:
+            self._hearers.append((service, heard))
+
+        def end() -> None:
+            with self._lock:
+                if (service, heard) in self._hearers:
+                    self._hearers.remove((service, heard))
+
+        return end
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""

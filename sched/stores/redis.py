@@ -120,6 +120,10 @@ class RedisStore:
         """See `Ledger`."""
         return lua.claimed(self._links.run("claim", lua.CLAIM, *lua.claim_args(ask)))
 
+    def watch_claims(self, service: str, heard: Callable[[str, int, str], None]) -> Callable[[], None]:
+        """See `ClaimTeller`; everybody is told while there is a connection."""
+        return self._watch.add_claims(service, heard)
+
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""
         args = lua.settle_args(settlement, self._call())

@@ -38,4 +38,5 @@ place = string.format('%s/%06d', due, attempt)
 write_run(job, place, {run_id, ARGV[3], ARGV[4], previous, ARGV[1], fence, text(now_us), '', '', '', '', '', ''})
 add_run(job, place)
 redis.call('ZADD', base .. ':open', 0, entry_of(job, place))
+if ARGV[9] == '0' then redis.pcall('PUBLISH', base .. ':claimed:' .. ARGV[4], due .. job .. '\0' .. ARGV[3]) end
 return {'claimed', fence, expired_owner, attempt, previous}

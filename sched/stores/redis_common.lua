@@ -15,6 +15,7 @@
 --   BASE:runs            sorted set: the attempts of all jobs, DUE JOB NUL ATTEMPT
 --   BASE:open            sorted set: those of them that are not settled
 --   BASE:freed           channel: a resource that was freed
+--   BASE:claimed:SERVICE channel: DUE JOB NUL OWNER of a claim that was won (not with Redlock, where it is a vote)
 --
 -- All sorted sets have the score 0 and are read in the order of their bytes. DUE is due_ns + 2^63.
 

@@ -57,6 +57,7 @@ __all__ = [
     "acquired",
     "claim_args",
     "claimed",
+    "claimed_by",
     "due_text",
     "freed",
     "job_args",
@@ -68,9 +69,11 @@ __all__ = [
     "renewed",
     "run_record",
     "settle_args",
+    "told_claim",
 ]
 
 Argument = str | int
+_DUE_DIGITS: Final = 20
 _DUE_OFFSET: Final = 2**63  # so that texts of 20 digits sort like the instants, negative ones included
 
 
@@ -238,6 +241,17 @@ def run_record(row: Sequence[Any]) -> RunRecord:
 def freed(base: str) -> str:
     """Return the channel on which freed resources are named."""
     return f"{base}:freed"
+
+
+def claimed_by(base: str, service: str) -> str:
+    """Return the channel on which the claims of a service are told."""
+    return f"{base}:claimed:{service}"
+
+
+def told_claim(message: str) -> tuple[str, int, str]:
+    """Read what is told there: job, due_ns, owner."""
+    job, _, owner = message[_DUE_DIGITS:].partition("\0")
+    return job, int(message[:_DUE_DIGITS]) - _DUE_OFFSET, owner
 
 
 def _refused(reply: Sequence[Any]) -> Refused:

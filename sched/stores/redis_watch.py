@@ -1,4 +1,4 @@
-"""Hear which resources are freed: one subscription per store, begun at the first wish.
+"""Hear which resources are freed, and which occurrences claimed: one connection per store, made at the first wish.
 
 Only hints: whatever was missed while there was no connection is made up for by telling
 everybody once there is one again.
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.stores.redis_scripts import freed as channel_of
+from tickglass.sched.stores.redis_scripts import claimed_by, told_claim
+from tickglass.sched.stores.redis_scripts import freed as freed_on
 from tickglass.sched.stores.redis_servers import driver, talk
 from tickglass.sched.stores.watchers import Watchers
 
@@ -30,13 +31,14 @@ _AGAIN_NS: Final = (100 * MS, 5 * SECOND)  # first and longest pause before a br
 
 
 class RedisWatch:
-    """Tells who waits for a resource when a server says that it is free."""
+    """Tells who waits for a resource when a server says that it is free, and who remembers claims of those."""
 
     def __init__(self, links: RedisLinks) -> None:
         self._links = links
         self._errors = driver()
         self._watchers = Watchers()
         self._watched: set[str] = set()
+        self._claims: dict[str, Callable[[str, int, str], None]] = {}  # by channel
         self._lock = threading.Lock()
         self._wake = Wake()
         self._clock = SystemClock()
@@ -49,23 +51,45 @@ class RedisWatch:
         remove = self._watchers.add(resource, freed)
         with self._lock:
             self._watched.add(resource)
-            if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._run, name="tickglass-redis-watch", daemon=True)
-                self._thread.start()
+            self._begin()
+        return remove
+
+    def add_claims(self, service: str, heard: Callable[[str, int, str], None]) -> Callable[[], None]:
+        """Call `heard` for each claim of a service, until the function that is returned was called."""
+        channel = claimed_by(self._links.base, service)
+        with self._lock:
+            self._claims[channel] = heard
+            self._hang_up()  # it is made anew, with this channel
+            self._begin()
+
+        def remove() -> None:
+            with self._lock:
+                self._claims.pop(channel, None)
+
         return remove
 
     def close(self) -> None:
         """End the subscription."""
         with self._lock:
             self._closed = True
-            thread, connection = self._thread, self._connection
+            thread = self._thread
+            self._hang_up()
         self._wake.ring()
-        waiting = None if connection is None else connection._sock  # noqa: SLF001 - no other way to end a read
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    # --- with the lock in hand
+
+    def _begin(self) -> None:
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._run, name="tickglass-redis-watch", daemon=True)
+            self._thread.start()
+
+    def _hang_up(self) -> None:
+        waiting = None if self._connection is None else self._connection._sock  # noqa: SLF001 - no other way to end a read
         if waiting is not None:
             with contextlib.suppress(OSError):
                 waiting.shutdown(socket.SHUT_RDWR)
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
 
     # --- in the thread
 
@@ -89,7 +113,10 @@ class RedisWatch:
             self._connection = connection
             if self._closed:
                 raise self._errors.ConnectionError("closed")
-        talk(connection, "SUBSCRIBE", channel_of(self._links.base))
+            channels = list(self._claims)
+        talk(connection, "SUBSCRIBE", freed_on(self._links.base))
+        if channels:
+            connection.send_packed_command(connection.pack_command("SUBSCRIBE", *channels), check_health=False)
         with self._lock:
             self._watched = {resource for resource in self._watched if self._watchers.watched(resource)}
             missed = list(self._watched)
@@ -110,8 +137,15 @@ class RedisWatch:
                 pinged = True
 
     def _take(self, message: Any) -> None:  # noqa: ANN401 - ["message", channel, resource], or ["pong", ""]
-        if message[0] == "message":
+        if message[0] != "message":
+            return
+        if message[1] == freed_on(self._links.base):
             self._watchers.freed(message[2])
+            return
+        with self._lock:
+            heard = self._claims.get(message[1])
+        if heard is not None:
+            heard(*told_claim(message[2]))
 
     def _let_go(self) -> None:
         with self._lock:

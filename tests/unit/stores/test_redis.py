@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import queue
 import signal
 import subprocess
 import threading
@@ -271,6 +274,31 @@ def test_a_subscription_is_begun_again_and_makes_up_for_what_it_missed(server: R
     unwatch()
 
 
+def test_claims_are_told_to_the_other_clients_of_the_service(
+    server: RedisServer, store: RedisStore, opened: Callable[..., RedisStore]
+) -> None:
+    other, told = opened(server.url), queue.SimpleQueue[tuple[str, int, str]]()
+    store.watch("ledger", lambda: None)  # the connection is there already
+    unwatch = store.watch_claims("svc", lambda *claim: told.put(claim))
+    for due_ns in itertools.count(-3):  # until the subscription has begun
+        ask = ClaimAsk(LeaseAsk(f"r{due_ns}", "ów/1", "svc", "t", SECOND, "jöb", f"run {due_ns}"), due_ns)
+        other.claim(ask)
+        with contextlib.suppress(queue.Empty):
+            assert told.get(timeout=0.2) == ("jöb", due_ns, "ów/1")
+            break
+    other.claim(ClaimAsk(LeaseAsk("r", "o", "another service", "t", SECOND, "j", "run a"), 1))
+    other.claim(ClaimAsk(LeaseAsk("r2", "o", "svc", "t", SECOND, "j", "run b"), 2))
+    assert told.get(timeout=PATIENCE_S) == ("j", 2, "o")
+    assert isinstance(other.claim(ClaimAsk(LeaseAsk("r3", "x", "svc", "t", SECOND, "j", "run c"), 2)), AlreadyClaimed)
+    unwatch()
+    other.claim(ClaimAsk(LeaseAsk("r4", "o", "svc", "t", SECOND, "j", "run d"), 4))
+    heard = threading.Event()
+    store.watch("ledger", heard.set)
+    other.release(lease_of(ASK, other.acquire(ASK)))
+    assert heard.wait(PATIENCE_S)
+    assert told.empty()
+
+
 def test_watching_waits_for_nobody(opened: Callable[..., RedisStore], free_port: int) -> None:
     store = opened(f"redis://127.0.0.1:{free_port}/0")
     _, unwatch = hears(store, "ledger")
@@ -413,7 +441,7 @@ def test_a_cluster_is_asked_where_the_slot_is(
 def test_a_user_needs_the_rights_that_are_documented_and_no_others(
     server: RedisServer, opened: Callable[..., RedisStore]
 ) -> None:
-    rights = "on >secret ~{tickglass}* &{tickglass}:freed +@scripting +@read +@write +@connection +@pubsub +time"
+    rights = "on >secret ~{tickglass}* &{tickglass}:* +@scripting +@read +@write +@connection +@pubsub +time"
     server.say("ACL", "SETUSER", "jobs", *rights.split())
     store = opened(f"redis://jobs:secret@127.0.0.1:{server.port}/0")
     heard, _ = hears(store, "nightly")

@@ -1,0 +1,120 @@
+"""Measure what the memory of claims saves: four processes that want the same occurrences, on one Redis.
+
+`make bench` does not run this: it needs redis-server. `PYTHONPATH=bench:tests .venv/bin/python bench/contest.py`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from servers import RedisServer
+
+from tickglass import Scheduler, every
+from tickglass.sched.clock import Reading, SystemClock
+from tickglass.sched.durations import MS
+from tickglass.sched.engine.claim_memory import RememberingStore
+from tickglass.sched.events import ClaimRemembered, Event, StoreCalled
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+PROCESSES = 4
+SECONDS = 6
+INTERVAL = "20ms"
+
+
+class BehindClock(SystemClock):
+    """A machine's clock, as wrong as machines' clocks are."""
+
+    def __init__(self, behind_ns: int) -> None:
+        self._behind_ns = behind_ns
+
+    def wall_ns(self) -> int:
+        """Return the wrong time."""
+        return super().wall_ns() - self._behind_ns
+
+    def reading(self) -> Reading:
+        """Return the right monotonic and the wrong time."""
+        reading = super().reading()
+        return Reading(reading.monotonic_ns, reading.wall_ns - self._behind_ns)
+
+
+class Count:
+    """How often the store was asked for a claim, and how often the answer was known."""
+
+    def __init__(self) -> None:
+        self.asked = self.known = 0
+
+    def record(self, event: Event) -> None:
+        """See `EventSink`."""
+        if isinstance(event, StoreCalled):
+            self.asked += event.operation == "claim"
+        elif isinstance(event, ClaimRemembered):
+            self.known += 1
+
+
+def instance(url: str, number: int, apart_ms: float, listening: bool, told: Connection) -> None:  # noqa: FBT001
+    """Run one scheduler and tell its counts and its processor time."""
+    if not listening:
+        RememberingStore.start = lambda _: None  # type: ignore[method-assign]
+    count = Count()
+    with tempfile.TemporaryDirectory() as home:
+        scheduler = Scheduler(
+            url, service="bench", owner=f"n{number}", sinks={"count": count}, spool=Path(home, "spool")
+        )
+        scheduler._clock = BehindClock(int(number * apart_ms * MS))  # noqa: SLF001 - no user may want this
+        scheduler.add(lambda: None, every(INTERVAL), name="tick")
+        scheduler.run(f"{SECONDS}s")
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    told.send((count.asked, count.known, used.ru_utime + used.ru_stime))
+
+
+def contest(server: RedisServer, apart_ms: float, *, listening: bool) -> tuple[float, float, float, float]:
+    """Return, per occurrence: claims asked, claims known, ms of the instances' processor time and of Redis's."""
+    server.say("FLUSHALL")
+    before = _redis_cpu_s(server)
+    spawn = multiprocessing.get_context("spawn")
+    ears = []
+    for number in range(PROCESSES):
+        ear, mouth = spawn.Pipe(duplex=False)
+        spawn.Process(target=instance, args=(server.url, number, apart_ms, listening, mouth)).start()
+        ears.append(ear)
+    counts = [ear.recv() for ear in ears]
+    occurrences = int(server.say("ZCARD", "{tickglass}:due:tick"))
+    totals = [sum(column) for column in zip(*counts, strict=True)]
+    cpu = (totals[2] * 1e3, (_redis_cpu_s(server) - before) * 1e3)
+    return totals[0] / occurrences, totals[1] / occurrences, cpu[0] / occurrences, cpu[1] / occurrences
+
+
+def _redis_cpu_s(server: RedisServer) -> float:
+    used = server.say("INFO", "cpu")
+    return float(used["used_cpu_sys"]) + float(used["used_cpu_user"])
+
+
+def main() -> None:
+    """Print the table."""
+    table = Table(title=f"{PROCESSES} instances, one job every {INTERVAL}, {SECONDS} s; per occurrence")
+    for heading in ("clocks apart", "memory", "claims asked", "claims known", "instances' CPU ms", "Redis's CPU ms"):
+        table.add_column(heading, justify="right")
+    with tempfile.TemporaryDirectory() as home:
+        server = RedisServer(Path(home))
+        server.start()
+        try:
+            for apart_ms in (0.0, 0.5, 2.0):
+                for listening in (False, True):
+                    row = contest(server, apart_ms, listening=listening)
+                    memory = "on" if listening else "off"
+                    table.add_row(f"{apart_ms} ms", memory, *(f"{value:.2f}" for value in row))
+        finally:
+            server.end()
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
