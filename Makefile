@@ -10,7 +10,7 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
 # What the tests talk to, as BINARY:DEBIAN-PACKAGE.
-SERVERS := etcd:etcd-server prometheus:prometheus promtool:prometheus redis-server:redis-server
+SERVERS := etcd:etcd-server pg_ctlcluster:postgresql prometheus:prometheus promtool:prometheus redis-server:redis-server
 
 # `sched` is also a module of the standard library: the current directory must
 # never be searched for imports.

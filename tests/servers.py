@@ -38,9 +38,13 @@ PATIENCE_S: Final = 15.0
 _PORTS: Final = range(11_000, 22_000)
 
 
-def find_server(name: str) -> str:
-    """Return the path of an installed program; skip or fail the test if there is none."""
-    found = shutil.which(name)
+def find_server(name: str, *places: str) -> str:
+    """Return the path of an installed program; skip or fail the test if there is none.
+
+    Args:
+        places: folders to look in beside those of PATH.
+    """
+    found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *places]))
     if found is not None:
         return found
     if os.environ.get("TICKGLASS_REQUIRE_SERVERS") == "1":

@@ -1,4 +1,4 @@
-"""The guard for SQL on a real PostgreSQL, where one is installed."""
+"""The guard for SQL on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from servers import find_free_port
+from servers import find_free_port, find_server
 from stage import Stage
 
 from tickglass.sched.errors import StaleFence
@@ -37,11 +37,7 @@ def stage() -> Stage:
 
 
 def _find(program: str) -> str:
-    places = [os.environ.get("PATH", ""), *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
-    found = shutil.which(program, path=os.pathsep.join(places))
-    if found is None:
-        pytest.skip(f"{program} is not installed")
-    return found
+    return find_server(program, *map(str, Path("/usr/lib/postgresql").glob("*/bin")))  # where Debian hides it
 
 
 @pytest.fixture(scope="module")
