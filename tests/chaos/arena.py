@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from chaos.checker import Violation, check
 from chaos.faults import SERVERS, Kind, plan
-from chaos.history import Claimed, Ended, Granted, History, Pen, Written, read_entries, read_ledger
+from chaos.history import Claimed, Ended, Granted, History, Measured, Pen, Written, read_entries, read_ledger
 from chaos.worker import RESOURCES, Task
 
 from tickglass.sched.clock import SystemClock, Wake
@@ -42,6 +42,7 @@ class Summary:
     Args:
         processes: started in all, restarts included.
         seconds: from the first fault's clock to the last fault's end.
+        measured: what the workers that came to their end counted, and their metrics said alike.
         complaints: what workers wrote to standard error, and exits that were no exits.
     """
 
@@ -56,6 +57,7 @@ class Summary:
     stale_writes_refused: int
     claims: int
     run_again: int
+    measured: Counter[str]
     violations: list[Violation]
     complaints: list[str] = field(default_factory=list)
 
@@ -274,6 +276,7 @@ def _summary(
         writes=sum(1 for write in writes if write.accepted),
         stale_writes_refused=sum(1 for write in writes if not write.accepted),
         claims=len(claims),
+        measured=sum((Counter(entry.counts) for entry in entries if isinstance(entry, Measured)), Counter()),
         run_again=sum(1 for claim in claims if claim.attempt > 1),
         violations=check(history),
         complaints=complaints,

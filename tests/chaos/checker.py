@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from chaos.history import Acknowledged, Claimed, Ended, Finished, Granted, Kept, Stepped
+from chaos.history import Acknowledged, Claimed, Ended, Finished, Granted, Kept, Measured, Stepped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -74,6 +74,7 @@ def check(history: History) -> list[Violation]:
         *_claims(history.processes, history.ledger),
         *_attempts(history),
         *_ends(history.processes, history.ledger),
+        *_measured(history.processes),
     ]
 
 
@@ -226,3 +227,12 @@ def _ends(processes: Mapping[str, Sequence[Entry]], ledger: Sequence[RunRecord])
             told, has = finished.get(entry.run_id), outcomes.get(entry.run_id)
             if told != has:
                 yield Violation("end not in the ledger", f"run {entry.run_id} ended as {told}, the ledger has {has}")
+
+
+def _measured(processes: Mapping[str, Sequence[Entry]]) -> Iterator[Violation]:
+    """Never metrics that say something else than what happened."""
+    for process, entries in processes.items():
+        for entry in entries:
+            if isinstance(entry, Measured):
+                for difference in entry.differences:
+                    yield Violation("wrong metric", f"{process}: {difference}")

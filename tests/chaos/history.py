@@ -26,6 +26,7 @@ __all__ = [
     "Granted",
     "History",
     "Kept",
+    "Measured",
     "Pen",
     "Stepped",
     "Written",
@@ -100,6 +101,13 @@ class Acknowledged(Entry, frozen=True, kw_only=True):
     run_id: str
 
 
+class Measured(Entry, frozen=True, kw_only=True):
+    """The process comes to its end: what it counted of its faults, and where its metrics say otherwise."""
+
+    counts: dict[str, int]
+    differences: list[str]
+
+
 class Written(Entry, frozen=True, kw_only=True):
     """The witness was asked to write: `newest` is the highest fence that it had seen before."""
 
@@ -110,7 +118,9 @@ class Written(Entry, frozen=True, kw_only=True):
     accepted: bool
 
 
-_ENTRY: Final = msgspec.json.Decoder(Granted | Kept | Stepped | Ended | Claimed | Finished | Acknowledged | Written)
+_ENTRY: Final = msgspec.json.Decoder(
+    Granted | Kept | Stepped | Ended | Claimed | Finished | Acknowledged | Measured | Written
+)
 _RUN: Final = msgspec.json.Decoder(RunRecord)
 
 

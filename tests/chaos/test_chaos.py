@@ -25,6 +25,7 @@ def test_no_promise_is_broken_under_faults(store: str, tmp_path: Path) -> None:
     assert summary.complaints == []
     assert summary.faults.total() > 0
     assert summary.grants > 0
+    assert summary.measured["distributed_lock_renewals_total confirmed"] > 0
 
 
 @pytest.mark.chaos

@@ -14,6 +14,7 @@ from chaos.history import (
     Granted,
     History,
     Kept,
+    Measured,
     Pen,
     Stepped,
     Written,
@@ -101,6 +102,9 @@ GOOD = {
     "an end that was not acknowledged, where servers vote": History(
         {"a": [claimed("x"), finished("x")]}, ledger=[row("x"), row("y", attempt=2, fence=2)], votes=True
     ),
+    "a claim, and a vote for another that nobody was told of, where servers vote": History(
+        {"a": [claimed("x")]}, ledger=[row("x"), row("y", "orphaned")], votes=True
+    ),
     "an end that was acknowledged": History({"a": [claimed(), finished(), acknowledged()]}, ledger=[row()]),
 }
 
@@ -155,6 +159,7 @@ BAD = {
         History({"a": [claimed(), finished(), acknowledged()]}, ledger=[row("x", "orphaned")]),
         History({"a": [finished(), acknowledged()]}, ledger=[]),
     ],
+    "wrong metric": [History({"a": [Measured(at_ns=1, counts={}, differences=["one thing, another counted"])]})],
     "two successes": [
         History({}, ledger=[row("x"), row("y", attempt=2, fence=2)]),
         History({"a": [acknowledged("x")]}, ledger=[row("x"), row("y", attempt=2, fence=2)], votes=True),

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from chaos.history import Acknowledged, Claimed, Ended, Finished, Granted, Kept, Pen, Stepped
+from chaos.history import Acknowledged, Claimed, Ended, Finished, Granted, Kept, Measured, Pen, Stepped
+from chaos.tally import Tally
 from chaos.witness import Witness
 
 from tickglass import Lock, Run, Scheduler, StoreUnavailable, every
@@ -114,6 +115,10 @@ class Recorder:
         with self._door:
             del self._locks[key]
 
+    def measured(self, counts: dict[str, int], differences: list[str]) -> None:
+        """Note at the end what the metrics say of the faults."""
+        self._pen.note(Measured(at_ns=_CLOCK.monotonic_ns(), counts=counts, differences=differences))
+
     def record(self, event: Event) -> None:
         """Note what concerns leases in hand and claims; see `EventSink`."""
         match event:
@@ -172,6 +177,7 @@ class Worker:
         self._task = task
         self._recorder = recorder
         self._stopping = threading.Event()
+        self._tally = Tally()
 
     def run(self) -> None:
         """Go on until standard input ends."""
@@ -186,6 +192,7 @@ class Worker:
         for hand in hands:
             hand.join()
         scheduler.stop()
+        self._recorder.measured(self._tally.counts, self._tally.differences(scheduler._metrics.registry))
 
     def _await_the_end(self) -> None:
         sys.stdin.read()
@@ -205,6 +212,7 @@ class Worker:
 
     def _scheduler(self) -> Scheduler:
         task = self._task
+        self._tally = Tally()  # one that could not start has metrics of its own
         scheduler = Scheduler(
             task.url,
             service=SERVICE,
@@ -212,7 +220,7 @@ class Worker:
             workers=4,
             drain="2s",
             spool=Path(task.home) / f"spool-{task.owner}",
-            sinks=self._sinks,
+            sinks={**self._sinks, "tally": self._tally},
         )
         for number, resource in enumerate(RESOURCES):
             scheduler.add(

@@ -47,6 +47,7 @@ def test_the_occurrence_of_a_killed_process_is_taken_over_under_a_higher_fence(f
     end = heir.occurrence("hold", "ended", attempt=2)
     assert (end.outcome, fleet.saw(2)) == ("success", "False ")
     assert heir.scrape().total("tickglass_job_orphans_total", job_name="hold") == 1
+    assert heir.scrape().total("distributed_lock_lease_expirations_total", resource="hold") == 1
     assert heir.stopped() == 0
     first, second = attempts(fleet, start)
     assert (first.owner, first.outcome) == (holder.owner, "orphaned")
@@ -68,6 +69,7 @@ def test_a_frozen_process_finds_on_waking_that_it_may_not_act(fleet: Fleet) -> N
     fleet.open_gate(2)
     assert heir.occurrence("hold", "ended", attempt=2).outcome == "success"
     holder.scrape().assert_the_account_agrees()
+    assert holder.scrape().total("distributed_lock_releases_total", resource="hold", reason="expired") == 1
     assert [holder.stopped(), heir.stopped()] == [0, 0]
     first, second = attempts(fleet, start)
     assert (first.outcome, second.outcome, second.owner) == ("orphaned", "success", heir.owner)
