@@ -12,16 +12,19 @@ from typing import Final
 
 from tickglass.sched.errors import ConfigError
 
-__all__ = ["MS", "SECOND", "US", "Duration", "duration_ns", "duration_text"]
+__all__ = ["MS", "SECOND", "US", "Duration", "duration_ns", "duration_text", "span_text"]
 
 US: Final = 1_000
 MS: Final = 1_000_000
 SECOND: Final = 1_000_000_000
 
+_MINUTE: Final = 60 * SECOND
+_HOUR: Final = 60 * _MINUTE
+_DAY: Final = 24 * _HOUR
 _UNITS: Final[dict[str, int]] = {
-    "d": 86_400 * SECOND,
-    "h": 3_600 * SECOND,
-    "m": 60 * SECOND,
+    "d": _DAY,
+    "h": _HOUR,
+    "m": _MINUTE,
     "s": SECOND,
     "ms": MS,
     "us": US,
@@ -95,3 +98,24 @@ def duration_text(total_ns: int) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts)
+
+
+def span_text(span_ns: int) -> str:
+    """Return a length of time at a glance: three or so digits, e.g. "0.35 ms", "4m05s"."""
+    if span_ns < 0:
+        return f"-{span_text(-span_ns)}"
+    if span_ns < _MINUTE:
+        return _short_span_text(span_ns)
+    if span_ns < _HOUR:
+        return f"{span_ns // _MINUTE}m{span_ns % _MINUTE // SECOND:02}s"
+    if span_ns < _DAY:
+        return f"{span_ns // _HOUR}h{span_ns % _HOUR // _MINUTE:02}m"
+    return f"{span_ns // _DAY}d{span_ns % _DAY // _HOUR:02}h"
+
+
+def _short_span_text(span_ns: int) -> str:
+    if span_ns < 10 * MS:
+        return f"{span_ns / MS:.2f} ms"
+    if span_ns < SECOND:
+        return f"{span_ns // MS} ms"
+    return f"{span_ns // (10 * MS) / 100:.2f} s"

@@ -16,6 +16,7 @@ __all__ = [
     "StaleFence",
     "StoreUnavailable",
     "TickglassError",
+    "failure_text",
 ]
 
 
@@ -149,3 +150,12 @@ class StaleFence(TickglassError):  # noqa: N818 - says what happened
         self.fence = fence
         self.newest = newest
         super().__init__(f"{resource}: fence {fence} is stale, {newest} has been seen; nothing was written")
+
+
+def failure_text(error: BaseException) -> str:
+    """Return what somebody's code raised, as valid Unicode, even if it cannot say it itself."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - its own __str__ raised
+        text = type(error).__name__
+    return text.encode("utf-8", "replace").decode()

@@ -21,6 +21,7 @@ __all__ = [
     "Event",
     "FencingRejected",
     "InstantsMissed",
+    "InterpreterPaused",
     "JobRegistered",
     "Lateness",
     "LockMoved",
@@ -32,6 +33,7 @@ __all__ = [
     "SpoolMove",
     "SpoolMoved",
     "StoreCalled",
+    "TelemetryDropped",
     "TimelineTurned",
     "TriggerFailed",
 ]
@@ -61,6 +63,7 @@ class LockMoved(Event, frozen=True, kw_only=True):
     run_id: str
     sampled: bool
     blocking: bool
+    renewing: bool  # whether the lease is renewed while it is held
     before: str
     event: str
     after: str
@@ -254,3 +257,18 @@ class SinkFailed(Event, frozen=True, kw_only=True):
     sink: str
     error: str
     wall_ns: int
+
+
+class TelemetryDropped(Event, frozen=True, kw_only=True):
+    """Telemetry was made and could not be delivered: what kind of it, why, and how much."""
+
+    signal: str
+    reason: str
+    count: int
+
+
+class InterpreterPaused(Event, frozen=True, kw_only=True):
+    """The garbage collector stopped the interpreter."""
+
+    generation: str
+    duration_ns: int

@@ -105,6 +105,7 @@ class LockMachine(Machine[LockState, LockEvent]):
     Args:
         run_id: the run on whose behalf it is asked for, "" for a lock by hand.
         blocking: whether a refusal is waited out.
+        renewing: whether the lease is renewed while it is held.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class LockMachine(Machine[LockState, LockEvent]):
         run_id: str,
         ttl_ns: int,
         blocking: bool,
+        renewing: bool = True,
         clock: Clock,
         sink: EventSink,
     ) -> None:
@@ -128,6 +130,7 @@ class LockMachine(Machine[LockState, LockEvent]):
         self.run_id = run_id
         self.ttl_ns = ttl_ns
         self.blocking = blocking
+        self.renewing = renewing
         self.fence = 0
         self.trusted_until_ns = 0
         self.sampled = False
@@ -167,6 +170,7 @@ class LockMachine(Machine[LockState, LockEvent]):
                 run_id=self.run_id,
                 sampled=self.sampled,
                 blocking=self.blocking,
+                renewing=self.renewing,
                 before=move.before,
                 event=move.event,
                 after=move.after,

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from tickglass.sched.durations import duration_ns
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.job import TTL_DEFAULT, TTL_LEAST_NS, checked_name
+from tickglass.sched.prefer import checked_preference
 
 if TYPE_CHECKING:
     from tickglass.sched.durations import Duration
+    from tickglass.sched.prefer import Preference
 
 __all__ = ["LockTerms", "lock_terms"]
 
@@ -27,6 +29,7 @@ class LockTerms:
         wait_ns: how long to wait for somebody else's lease; None: for ever.
         blocking: False: ask once.
         renew: whether the lease is renewed while it is held.
+        prefer: who goes before others; None: nobody.
     """
 
     resource: str
@@ -34,6 +37,7 @@ class LockTerms:
     wait_ns: int | None = None
     blocking: bool = True
     renew: bool = True
+    prefer: Preference | None = None
 
 
 def lock_terms(
@@ -43,6 +47,7 @@ def lock_terms(
     wait: Duration | None = None,
     blocking: bool = True,
     renew: bool = True,
+    prefer: str | Preference | None = None,
 ) -> LockTerms:
     """Check what is asked for and return it.
 
@@ -52,6 +57,7 @@ def lock_terms(
         wait: how long to wait while somebody else has it; None: for ever.
         blocking: False: do not wait at all.
         renew: False: the lease ends after `ttl`, whatever its holder does.
+        prefer: labels of those who shall have it, as for jobs: others wait a little longer.
 
     Raises:
         ConfigError: naming what is wrong.
@@ -62,10 +68,17 @@ def lock_terms(
             given=f"wait={wait!r}, blocking=False",
             instead=(f"wait={wait!r}", "blocking=False"),
         )
+    if prefer is not None and not blocking:
+        raise ConfigError(
+            "a lock that does not block does not hold back for who is preferred",
+            given=f"prefer={prefer!r}, blocking=False",
+            instead=('prefer="region=a"', "blocking=False"),
+        )
     return LockTerms(
         resource=checked_name(resource, "resource"),
         ttl_ns=duration_ns(ttl, what="ttl", least_ns=TTL_LEAST_NS),
         wait_ns=None if wait is None else duration_ns(wait, what="wait", least_ns=0),
         blocking=blocking,
         renew=renew,
+        prefer=checked_preference(prefer),
     )

@@ -369,8 +369,8 @@ class Spool(Protocol):
         """Keep an outcome, durably; False when the spool is full."""
         ...
 
-    def oldest(self, limit: int) -> Sequence[tuple[int, SpooledOutcome]]:
-        """Return the first outcomes and their numbers, in order."""
+    def oldest(self, limit: int) -> Sequence[tuple[int, SpooledOutcome | None]]:
+        """Return the first outcomes and their numbers, in order; None for one that cannot be read any more."""
         ...
 
     def drop(self, number: int) -> None:
@@ -428,8 +428,11 @@ class RunRecord:
 class StoreObserver(Protocol):
     """What anybody may look at, without changing anything."""
 
-    def leases(self) -> Sequence[LeaseRecord]:
-        """Return all leases, by resource; expired ones that nobody took since included."""
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
+        """Return all leases, or so many of them, by resource; expired ones that nobody took since included.
+
+        Of more than `limit`, the same ones are returned again and again, as long as nothing changes.
+        """
         ...
 
     def jobs(self) -> Sequence[JobRecord]:
@@ -438,6 +441,10 @@ class StoreObserver(Protocol):
 
     def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
         """Return the latest attempts, newest due instant first."""
+        ...
+
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        """Return claims without an end whose leases have ended, oldest first: as `Ledger.orphans`, of all jobs."""
         ...
 
 

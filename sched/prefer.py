@@ -11,25 +11,23 @@ is what the store says of one lease, by the store's clock.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tickglass.sched.durations import SECOND, Duration, duration_ns, duration_text
 from tickglass.sched.errors import ConfigError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from tickglass.sched.ports import LeaseRecord
-
 __all__ = [
     "PRESENCE_TTL_NS",
     "Preference",
+    "better_labels",
     "checked_labels",
+    "checked_preference",
     "head_start_ns",
+    "is_presence",
     "preference",
     "presence_resource",
-    "present_labels",
 ]
 
 PRESENCE_TTL_NS: Final = 5 * SECOND  # well under a job's lease: when that ends, the region is known to have gone
@@ -38,6 +36,7 @@ FAR: Final = "800ms"
 _RESOURCE: Final = "tickglass:presence:"
 _LABEL: Final = re.compile(r"[A-Za-z_][\w.-]*=[\w./:-]+", re.ASCII)
 _RIGHT: Final = ('prefer="region=a"', 'prefer="region=a, region=b"')
+_RIGHT_LABELS: Final = ('labels={"region": "a"}',)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +82,39 @@ def preference(given: str, *, near: Duration = NEAR, far: Duration = FAR) -> Pre
     return Preference(tuple(labels), near_ns, far_ns)
 
 
-def checked_labels(labels: Mapping[str, str]) -> frozenset[str]:
+def checked_preference(given: str | Preference | None) -> Preference | None:
+    """Return a preference however it was spelled: as text, by `preference`, or not at all.
+
+    Raises:
+        ConfigError: as `preference` does.
+    """
+    return given if given is None or isinstance(given, Preference) else preference(given)
+
+
+def checked_labels(labels: Mapping[str, str] | None) -> frozenset[str]:
     """Return an instance's labels as a preference spells them.
 
     Raises:
-        ConfigError: one of them could not be named in a preference.
+        ConfigError: they are no names and values, or one of them could not be named in a preference.
     """
-    spelled = {f"{name}={value}" for name, value in labels.items()}
-    for label in sorted(spelled):
-        if not _LABEL.fullmatch(label):
-            right = 'labels={"region": "a"}'
-            raise ConfigError("a label is a plain name and a plain value", given=label, instead=(right,))
-    return frozenset(spelled)
+    if labels is None:
+        return frozenset()
+    if not isinstance(labels, Mapping):
+        problem = f"labels are names and their values, not {type(labels).__name__}"
+        raise ConfigError(problem, given=repr(labels), instead=_RIGHT_LABELS)
+    for name, value in labels.items():
+        if not (isinstance(name, str) and isinstance(value, str) and _LABEL.fullmatch(f"{name}={value}")):
+            problem = "a label is a plain name and a plain value"
+            raise ConfigError(problem, given=f"{name}={value}", instead=_RIGHT_LABELS)
+    return frozenset(f"{name}={value}" for name, value in labels.items())
+
+
+def better_labels(preferred: Preference | None, ours: frozenset[str]) -> tuple[str, ...]:
+    """Return the labels whose bearers go before an instance with `ours`, best first; none for who is preferred."""
+    if preferred is None:
+        return ()
+    rank = next((rank for rank, label in enumerate(preferred.labels) if label in ours), len(preferred.labels))
+    return preferred.labels[:rank]
 
 
 def head_start_ns(preferred: Preference | None, ours: frozenset[str], present: frozenset[str]) -> int:
@@ -102,25 +122,19 @@ def head_start_ns(preferred: Preference | None, ours: frozenset[str], present: f
 
     Args:
         ours: the labels of this instance.
-        present: the labels that some live instance has, see `present_labels`.
+        present: the labels that some live instance has.
     """
-    if preferred is None:
+    better = better_labels(preferred, ours)
+    if preferred is None or present.isdisjoint(better):
         return 0
-    rank = next((rank for rank, label in enumerate(preferred.labels) if label in ours), len(preferred.labels))
-    if present.isdisjoint(preferred.labels[:rank]):
-        return 0
-    return preferred.near_ns if rank < len(preferred.labels) else preferred.far_ns
+    return preferred.near_ns if len(better) < len(preferred.labels) else preferred.far_ns
+
+
+def is_presence(resource: str) -> bool:
+    """Return whether a resource only says that somebody is there: not a lock that anybody works under."""
+    return resource.startswith(_RESOURCE)
 
 
 def presence_resource(label: str) -> str:
     """Return the resource whose lease says that an instance with this label is there."""
     return _RESOURCE + label
-
-
-def present_labels(leases: Iterable[LeaseRecord]) -> frozenset[str]:
-    """Return the labels that some live instance has, by the leases of a store."""
-    return frozenset(
-        lease.resource.removeprefix(_RESOURCE)
-        for lease in leases
-        if lease.remaining_ns > 0 and lease.resource.startswith(_RESOURCE)
-    )

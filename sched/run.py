@@ -102,9 +102,8 @@ class Run:
             ConfigError: the duration is none.
         """
         until_ns = self._clock.monotonic_ns() + duration_ns(duration, what="wait")
-        if self.cancelled:
-            return True
-        self._clock.wait(min(until_ns, self._trusted_until_ns), self._stop)
+        while not self.cancelled and self._clock.monotonic_ns() < until_ns:
+            self._clock.wait(min(until_ns, self._trusted_until_ns), self._stop)  # a renewal prolongs trust meanwhile
         return self.cancelled
 
     def report_stale_fence(self, newest: int) -> None:

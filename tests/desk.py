@@ -25,7 +25,7 @@ class Bench:
     """Hands that are always there."""
 
     def __init__(self, rig: Rig) -> None:
-        self.hands = Hands(rig.gear, rig.crew.keeper)
+        self.hands = Hands(rig.gear, rig.crew.keeper, rig.crew.presence)
 
     def open(self) -> Hands:
         return self.hands

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.errors import StoreUnavailable
     from tickglass.sched.lease import Lease
-    from tickglass.sched.ports import EventSink, Granted, JobRecord, LeaseAsk, Released, Settled, Settlement
+    from tickglass.sched.ports import EventSink, Granted, JobRecord, LeaseAsk, Orphan, Released, Settled, Settlement
     from tickglass.sched.triggers import Trigger
 
 T = TypeVar("T")
@@ -61,6 +61,10 @@ class BreakableStore(MemoryStore):
         self._check("time")
         return super().time_ns()
 
+    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+        self._check("orphans")
+        return super().orphans(jobs, limit)
+
     def acquire(self, ask: LeaseAsk) -> Granted | Refused:
         self.asks.append(ask)
         self._check("acquire")
@@ -68,7 +72,7 @@ class BreakableStore(MemoryStore):
 
     def release(self, lease: Lease) -> Released | Gone:
         self._check("release")
-        return super().release(lease)
+        return self._answer("release", super().release(lease))
 
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
         self._check("claim")
@@ -82,17 +86,20 @@ class BreakableStore(MemoryStore):
 
     def settle(self, settlement: Settlement) -> Settled:
         self._check("settle")
-        return super().settle(settlement)
+        return self._answer("settle", super().settle(settlement))
 
 
 class Rig:
     """Everything but the timeline's thread: a test turns it by hand, after moving the clock."""
 
-    def __init__(self, *, workers: int = 3, sinks: dict[str, EventSink] | None = None) -> None:
+    def __init__(
+        self, *, workers: int = 3, sinks: dict[str, EventSink] | None = None, labels: frozenset[str] = frozenset()
+    ) -> None:
         self.clock = FakeClock()
         self.sink = ListSink()
         self.store = BreakableStore(self.clock)
         self.workers = workers
+        self.labels = labels
         self._sinks = sinks or {}
         self._crews: list[Crew] = []
         self.start()
@@ -104,8 +111,9 @@ class Rig:
         store = WatchedStore(self.store, clock=self.clock, sink=broadcast)
         self.gear = Gear(self.clock, store, broadcast, NoTracer(), owner, "svc")
         self.timeline = Timeline(clock=self.clock, sink=broadcast)
-        self.crew = Crew(self.gear, workers=self.workers)
+        self.crew = Crew(self.gear, workers=self.workers, labels=self.labels)
         self.crew.start()
+        self.crew.presence.start()
         self._crews.append(self.crew)
         self.skew = SkewGuard(refuse=True)
         self.planner = Planner(self.gear, self.timeline, self.crew, self.skew)
@@ -142,6 +150,11 @@ class Rig:
             count=count,
         )
         return self.moves(job, "ended")
+
+    def ended_after_turning(self, job: str) -> OccurrenceMoved:
+        """Turn the timeline once, and wait for the first occurrence of a job to end."""
+        self.timeline.turn()
+        return self.ended(job)[0]
 
     def started(self, job: str, count: int = 1) -> None:
         self.sink.wait_for(

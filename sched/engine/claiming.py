@@ -1,8 +1,9 @@
 """Decide, from the store's answers, whether an occurrence is claimed, given up, or asked for again.
 
-Refusals are waited out within the job's misfire grace; a store that does not
-answer is asked again after 100, 300 and 800 ms. Nothing blocks here: `Later`
-says when to ask again. Every ending is reported by the lock.
+Who is not preferred lets the others go first; refusals are waited out, both within
+the job's misfire grace; a store that does not answer is asked again after 100, 300
+and 800 ms. Nothing blocks here: `Later` says when to ask again. Every ending is
+reported by the lock.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tickglass.sched.ports import AlreadyClaimed, Claimed, Refused
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.gear import Gear
+    from tickglass.sched.engine.head_start import HeadStart
     from tickglass.sched.lease import LockMachine
     from tickglass.sched.ports import ClaimAsk
 
@@ -47,9 +49,14 @@ class NotClaimed:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Ask again at this monotonic instant, or sooner if the resource may have become free."""
+    """Ask again at this monotonic instant, or sooner.
+
+    Args:
+        held_back: sooner if those who are preferred have gone; else: if the resource may have become free.
+    """
 
     at_ns: int
+    held_back: bool = False
 
 
 class Claiming:
@@ -58,25 +65,40 @@ class Claiming:
     Args:
         due_ns: monotonic; before it, the job's own previous run is waited for.
         until_ns: monotonic; how long somebody else's lease is waited for.
+        head_start: of those who are preferred.
     """
 
-    def __init__(self, ask: ClaimAsk, lock: LockMachine, *, due_ns: int, until_ns: int, gear: Gear) -> None:
+    def __init__(
+        self, ask: ClaimAsk, lock: LockMachine, *, due_ns: int, until_ns: int, head_start: HeadStart, gear: Gear
+    ) -> None:
         self._ask = ask
         self._lock = lock
         self._due_ns = due_ns
         self._until_ns = until_ns
+        self._head_start = head_start
+        self._head_start.begin(due_ns)
         self._gear = gear
         self._failures = 0
         self._poll_ns = _POLL_FIRST_NS
         self._unheard = Unheard(gear)
-        self.asked = 0  # how often
+        self._asked = 0  # how often
+        self._put_off = False
+
+    @property
+    def at_once(self) -> bool:
+        """Whether the claim was asked for without delay, and once."""
+        return self._asked == 1 and not self._put_off
 
     def ask(self) -> Won | NotClaimed | Later:
         """Ask once. If won, the lock is still WAITING: it is granted by whoever takes up the lease."""
         if self._lock.state is LockState.IDLE:
             self._lock.fire(LockEvent.REQUESTED)
         asked_ns = self._gear.clock.monotonic_ns()
-        self.asked += 1
+        over_ns = self._head_start.over_ns()
+        if asked_ns < over_ns:
+            self._put_off = True
+            return Later(over_ns, held_back=True)
+        self._asked += 1
         try:
             answer = self._gear.store.claim(self._ask)
         except StoreUnavailable as error:
@@ -85,6 +107,10 @@ class Claiming:
         if isinstance(answer, Claimed):
             return Won(answer, self._unheard.counts_from(self._lease(answer), asked_ns))
         return self._already(answer) if isinstance(answer, AlreadyClaimed) else self._refused(answer)
+
+    def freed(self) -> None:
+        """Take note that the resource may have become free: those who are preferred go first."""
+        self._head_start.begin(self._gear.clock.monotonic_ns())
 
     def give_up(self) -> NotClaimed:
         """End the attempt because the scheduler stops."""

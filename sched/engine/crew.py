@@ -13,6 +13,7 @@ from tickglass.sched.engine.keeper import Keeper
 from tickglass.sched.engine.lead import Lead
 from tickglass.sched.engine.outages import Outages
 from tickglass.sched.engine.pool import Pool
+from tickglass.sched.engine.presence import Presence
 from tickglass.sched.engine.walk import Walk
 from tickglass.sched.occurrence import OccurrenceEvent
 
@@ -33,14 +34,16 @@ class Crew:
 
     Args:
         workers: size of the pool; None: CPU count x 1.5.
+        labels: those of this instance, as preferences name them.
     """
 
-    def __init__(self, gear: Gear, *, workers: int | None) -> None:
+    def __init__(self, gear: Gear, *, workers: int | None, labels: frozenset[str] = frozenset()) -> None:
         self._gear = gear
         self.pool = Pool("default", workers, clock=gear.clock, sink=gear.sink)
         self.loop = EventLoop()
         self.alarms = Alarms(gear.clock)
         self.keeper = Keeper(gear.store, clock=gear.clock, alarms=self.alarms)
+        self.presence = Presence(gear, self.keeper, labels)
         self.lead = Lead()
         self.outages = Outages(gear)
         self._in_hand: dict[str, Walk] = {}
@@ -83,9 +86,9 @@ class Crew:
         def guarded() -> None:
             try:
                 step()
-            except Exception:  # noqa: BLE001 - reported; the job goes on
-                _log.exception("the walk of %s broke off: its occurrence stays pending", walk.job.name)
-                self._ended(walk)
+            except BaseException:  # noqa: BLE001 - reported; the job goes on
+                _log.exception("the walk of %s broke off", walk.job.name)
+                walk.break_off()
 
         self.pool.hand(guarded)
 
@@ -115,6 +118,7 @@ class Crew:
     def stop(self, until_ns: int) -> None:
         """End all threads; a worker whose job does not return is left behind at `until_ns`."""
         self.pool.close(until_ns)
+        self.presence.stop()
         self.keeper.stop()
         self.alarms.stop()
         self.loop.stop()

@@ -36,9 +36,17 @@ class Engine:
         gear: the ports; its store is watched from here on.
         workers: size of the pool; None: CPU count x 1.5.
         skew: how far our clock may be from the store's, and what then.
+        labels: those of this instance, as preferences name them.
     """
 
-    def __init__(self, gear: Gear, *, workers: int | None = None, skew: SkewGuard | None = None) -> None:
+    def __init__(
+        self,
+        gear: Gear,
+        *,
+        workers: int | None = None,
+        skew: SkewGuard | None = None,
+        labels: frozenset[str] = frozenset(),
+    ) -> None:
         self._store = RememberingStore(
             gear.store, owner=gear.owner, service=gear.service, clock=gear.clock, sink=gear.sink
         )
@@ -46,8 +54,8 @@ class Engine:
         self._jobs: Mapping[str, Job] = {}  # replaced, never changed
         self._door = threading.Lock()
         self._timeline = Timeline(clock=gear.clock, sink=gear.sink)
-        self._crew = Crew(self._gear, workers=workers)
-        self.hands = Hands(self._gear, self._crew.keeper)
+        self._crew = Crew(self._gear, workers=workers, labels=labels)
+        self.hands = Hands(self._gear, self._crew.keeper, self._crew.presence)
         self._skew = SkewGuard() if skew is None else skew
         self._planner = Planner(self._gear, self._timeline, self._crew, self._skew)
         self._sweeper = Sweeper(self._gear, self._planner, self._crew.outages, self._skew, self.jobs)
@@ -94,6 +102,7 @@ class Engine:
                 self._life.fire(SchedulerEvent.START_FAILED)
                 raise
             self._store.start()
+            self._crew.presence.start()
             self._timeline.start()
             self._sweeper.start()
             self._life.fire(SchedulerEvent.STARTED)
@@ -113,6 +122,7 @@ class Engine:
             self._life.fire(SchedulerEvent.STOP_ASKED)
         self._timeline.stop()
         self._sweeper.stop()
+        self._crew.presence.stop()  # nothing more is claimed here: nobody shall hold back for us
         self._store.stop()
         clock = self._gear.clock
         if not self._crew.drain(clock.monotonic_ns() + drain_ns):

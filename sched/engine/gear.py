@@ -22,7 +22,7 @@ class NoSpool:
         """See `Spool`."""
         return False
 
-    def oldest(self, limit: int) -> Sequence[tuple[int, SpooledOutcome]]:  # noqa: ARG002 - the port's signature
+    def oldest(self, limit: int) -> Sequence[tuple[int, SpooledOutcome | None]]:  # noqa: ARG002 - the port's signature
         """See `Spool`."""
         return ()
 

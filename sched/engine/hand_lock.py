@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Protocol
 
+from tickglass.sched.engine.head_start import HeadStart
 from tickglass.sched.engine.line import Lines
 from tickglass.sched.engine.taking import NotTaken, Taking
 from tickglass.sched.errors import ConfigError, LockInUse, LockNotHeld
@@ -18,17 +19,19 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.gear import Gear
     from tickglass.sched.engine.held_lease import HeldLease
     from tickglass.sched.engine.keeper import Keeper
+    from tickglass.sched.engine.presence import Presence
     from tickglass.sched.lock_terms import LockTerms
 
 __all__ = ["Bench", "HandLock", "Hands"]
 
 
 class Hands:
-    """What locks taken by hand share: the ports, the keeper, and the lines of those who wait."""
+    """What locks taken by hand share: the ports, the keeper, who else is there, and the lines of those who wait."""
 
-    def __init__(self, gear: Gear, keeper: Keeper) -> None:
+    def __init__(self, gear: Gear, keeper: Keeper, presence: Presence) -> None:
         self._gear = gear
         self._keeper = keeper
+        self._presence = presence
         self._lines = Lines()
         self._door = threading.Lock()
         self._takings: set[Taking] = set()
@@ -40,7 +43,11 @@ class Hands:
         Raises:
             ConfigError: nobody keeps leases here any more.
         """
-        taking = Taking(terms, current_run(), gear=self._gear, keeper=self._keeper, lines=self._lines)
+        self._presence.look_for(terms.prefer)
+        head_start = HeadStart(terms.prefer, self._presence)
+        taking = Taking(
+            terms, current_run(), gear=self._gear, keeper=self._keeper, lines=self._lines, head_start=head_start
+        )
         with self._door:
             if self._stopped:
                 raise ConfigError(f"the scheduler has stopped: nobody would renew the lock {terms.resource}")

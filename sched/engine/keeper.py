@@ -7,6 +7,7 @@ hears `on_lost` exactly once, before anybody else can have the lease.
 
 from __future__ import annotations
 
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BACK_OFF_NS", "Hold", "Keeper"]
 
+_log: Final = logging.getLogger(__name__)
 BACK_OFF_NS: Final = (100 * MS, 300 * MS, 800 * MS)  # and the last one again and again
 _RENEWERS: Final = 4  # store calls at once, so that a slow one does not delay the others
 
@@ -130,7 +132,12 @@ class Keeper:
         try:
             answer = self._store.renew(lease)
         except StoreUnavailable as error:
-            self._renewal_failed(hold, error)
+            down = error.kind == "unavailable"
+            self._renewal_failed(hold, LockReason.STORE_UNAVAILABLE if down else LockReason.STORE_ERROR)
+            return
+        except Exception:  # noqa: BLE001 - reported; it is tried again, and trust ends in time
+            _log.exception("renewing %s raised", lease.resource)
+            self._renewal_failed(hold, LockReason.STORE_ERROR)
             return
         if isinstance(answer, Gone):
             self._lose(hold, LockEvent.LOST, other_owner=answer.owner)
@@ -149,11 +156,10 @@ class Keeper:
             hold.lock.fire(LockEvent.RENEWED, trusted_until_ns=trusted_ns, margin_ns=left_ns)
             self._watch(hold)
 
-    def _renewal_failed(self, hold: Hold, error: StoreUnavailable) -> None:
+    def _renewal_failed(self, hold: Hold, reason: LockReason) -> None:
         with hold.door:
             if not (hold.kept and hold.renewing):
                 return
-            reason = LockReason.STORE_UNAVAILABLE if error.kind == "unavailable" else LockReason.STORE_ERROR
             hold.lock.fire(LockEvent.RENEWAL_FAILED, reason=reason)
             back_off_ns = BACK_OFF_NS[min(hold.failures, len(BACK_OFF_NS) - 1)]
             hold.failures += 1

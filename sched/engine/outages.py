@@ -11,6 +11,8 @@ from tickglass.sched.events import SpoolMove, SpoolMoved
 from tickglass.sched.ports import AlreadyClaimed, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tickglass.sched.engine.gear import Gear
     from tickglass.sched.ports import ClaimAsk, Settlement, SpooledOutcome
 
@@ -41,19 +43,23 @@ class Outages:
             _log.error("%s of %s, due %d, is lost", settlement.outcome, settlement.job, settlement.due_ns)
         self._tell(SpoolMove.SPOOLED if kept else SpoolMove.DROPPED, outcome.settlement)
 
-    def replay(self) -> None:
-        """Tell the store what waits, oldest first, until nothing does.
+    def replay(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Tell the store what waits, oldest first, until nothing does or it is time to stop.
 
         Raises:
             StoreUnavailable: it stopped answering; the rest stays, in order.
         """
         while waiting := self._spool.oldest(_AT_ONCE):
             for number, outcome in waiting:
-                move = self._written(outcome)
+                if stopping():
+                    return
+                move = SpoolMove.DROPPED if outcome is None else self._written(outcome)
                 if move is None:
                     return
                 self._spool.drop(number)
-                self._tell(move, outcome.settlement)
+                if outcome is None:
+                    _log.error("outcome %d of the spool cannot be read: it is lost", number)
+                self._tell(move, None if outcome is None else outcome.settlement)
 
     def _written(self, outcome: SpooledOutcome) -> SpoolMove | None:
         """Write one outcome; None: it must be tried again, and those after it wait."""
@@ -75,14 +81,11 @@ class Outages:
             return None
         return replace(settlement, lease=replace(settlement.lease, fence=answer.fence))
 
-    def _tell(self, move: SpoolMove, settlement: Settlement) -> None:
+    def _tell(self, move: SpoolMove, settlement: Settlement | None) -> None:
+        job, run_id = ("", "") if settlement is None else (settlement.job, settlement.run_id)
         try:
             depth = self._spool.depth()
         except StoreUnavailable as error:
             _log.warning("%s", error)
             depth = 0
-        self._sink.record(
-            SpoolMoved(
-                move=move, job=settlement.job, run_id=settlement.run_id, depth=depth, wall_ns=self._clock.wall_ns()
-            )
-        )
+        self._sink.record(SpoolMoved(move=move, job=job, run_id=run_id, depth=depth, wall_ns=self._clock.wall_ns()))

@@ -71,6 +71,7 @@ class Planner:
                 have passed while nobody was there. None: there never was one.
         """
         now_ns = self._gear.clock.wall_ns()
+        self._crew.presence.look_for(job.prefer)
         next_due_ns, following_ns = self._next_two(job)
         self._gear.sink.record(
             JobRegistered(

@@ -111,7 +111,7 @@ class Pool:
         while (task := self._take()) is not None:
             try:
                 task()
-            except Exception:  # noqa: BLE001 - reported; the worker goes on
+            except BaseException:  # noqa: BLE001 - reported; the worker goes on
                 _log.exception("a pool task raised")
             finally:
                 with self._handed:

@@ -9,13 +9,13 @@ from tickglass.sched.clock import Wake
 from tickglass.sched.engine.keeper import BACK_OFF_NS
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import LockEvent, LockState
-from tickglass.sched.ports import SpooledOutcome
+from tickglass.sched.ports import Settled, SpooledOutcome
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.gear import Gear
     from tickglass.sched.engine.outages import Outages
     from tickglass.sched.lease import LockMachine
-    from tickglass.sched.ports import Settled, Settlement
+    from tickglass.sched.ports import Settlement
 
 __all__ = ["settle"]
 
@@ -38,12 +38,19 @@ def settle(settlement: Settlement, lock: LockMachine, gear: Gear, outages: Outag
 
 
 def _answer(settlement: Settlement, gear: Gear) -> Settled | None:
+    again = False
     for pause_ns in (*BACK_OFF_NS, None):
         try:
-            return gear.store.settle(settlement)
+            answer = gear.store.settle(settlement)
         except StoreUnavailable as error:
             if pause_ns is None:
                 _log.error("%s of %s could not be written: %s", settlement.outcome, settlement.job, error)
                 return None
             gear.clock.wait(gear.clock.monotonic_ns() + pause_ns, Wake())
+            again = True
+        else:
+            # Nobody else can have it yet: it was an earlier request that did it, and its answer was lost.
+            trusted = gear.clock.monotonic_ns() < settlement.lease.trusted_until_ns
+            ours = again and trusted and answer == Settled(recorded=False, released=False)
+            return Settled(recorded=True, released=True) if ours else answer
     return None

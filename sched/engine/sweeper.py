@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.looking import holder_of
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ClaimOrphaned, SkewMeasured
 from tickglass.sched.lease import RENEWALS_PER_TTL
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.planner import Planner
     from tickglass.sched.engine.skew import SkewGuard
     from tickglass.sched.job import Job
+    from tickglass.sched.ports import Orphan
 
 __all__ = ["Sweeper", "period_ns"]
 
@@ -72,29 +74,41 @@ class Sweeper:
             self._thread.join()
 
     def sweep(self) -> None:
-        """Look once. A store that does not answer has reported itself; it is asked again."""
+        """Look once; what fails does not keep the rest from being done."""
+        for task in (self._measure_skew, self._replay, self._look_for_orphans):
+            try:
+                task()
+            except StoreUnavailable as error:  # it has reported itself, and is asked again
+                _log.warning("%s", error)
+            except Exception:  # noqa: BLE001 - reported; the others and the next sweep must come
+                _log.exception("a sweep raised")
+
+    def _replay(self) -> None:
+        self._outages.replay(lambda: self._stopping)
+
+    def _look_for_orphans(self) -> None:
         jobs = self._jobs()
-        try:
-            self._measure_skew()
-            self._outages.replay()
-            for orphan in self._gear.store.orphans(list(jobs)):
-                job = jobs[orphan.job]
-                if job.rerun and orphan.attempt < ATTEMPTS_MOST:
-                    self._planner.adopt(job, orphan.due_ns)
-                elif self._gear.store.abandon(orphan):
-                    self._gear.sink.record(
-                        ClaimOrphaned(
-                            job=orphan.job,
-                            due_ns=orphan.due_ns,
-                            attempt=orphan.attempt,
-                            run_id=orphan.run_id,
-                            claimant=orphan.owner,
-                            wall_ns=self._gear.clock.wall_ns(),
-                        )
-                    )
-                    self._planner.bury(job, orphan.due_ns)
-        except StoreUnavailable as error:
-            _log.warning("%s", error)
+        for orphan in self._gear.store.orphans(list(jobs)):
+            job = jobs[orphan.job]
+            if not job.rerun or orphan.attempt >= ATTEMPTS_MOST:
+                self._bury(job, orphan)
+            elif not holder_of(job.resource, self._gear):  # else it would be due again, and skipped, at every sweep
+                self._planner.adopt(job, orphan.due_ns)
+
+    def _bury(self, job: Job, orphan: Orphan) -> None:
+        if not self._gear.store.abandon(orphan):
+            return
+        self._gear.sink.record(
+            ClaimOrphaned(
+                job=orphan.job,
+                due_ns=orphan.due_ns,
+                attempt=orphan.attempt,
+                run_id=orphan.run_id,
+                claimant=orphan.owner,
+                wall_ns=self._gear.clock.wall_ns(),
+            )
+        )
+        self._planner.bury(job, orphan.due_ns)
 
     def _measure_skew(self) -> None:
         asked = self._gear.clock.reading()
@@ -106,8 +120,5 @@ class Sweeper:
 
     def _turn(self) -> None:
         while not self._stopping:
-            try:
-                self.sweep()
-            except Exception:  # noqa: BLE001 - reported; the next sweep must come
-                _log.exception("a sweep raised")
+            self.sweep()
             self._gear.clock.wait(self._gear.clock.monotonic_ns() + period_ns(self._jobs().values()), self._wake)

@@ -3,8 +3,9 @@
 A refusal is waited out: until the resource is freed, as far as the store can
 tell (`watch`); until the lease in the way ends; and at the latest after a pause
 that grows from 5 to 250 ms, half of it at random, so that the processes of a
-fleet do not ask in step. A store that does not answer is asked again after 100,
-300 and 800 ms.
+fleet do not ask in step. Who is not preferred lets the others go first, when its
+turn has come and whenever the resource is freed. A store that does not answer is
+asked again after 100, 300 and 800 ms.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from tickglass.sched.engine.keeper import BACK_OFF_NS
 from tickglass.sched.engine.unheard import Unheard
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import Lease, LockEvent, LockMachine, LockReason, LockState, trusted_until_ns
-from tickglass.sched.ports import Gone, Granted, LeaseAsk
+from tickglass.sched.ports import Gone, Granted, LeaseAsk, Released
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.gear import Gear
+    from tickglass.sched.engine.head_start import HeadStart
     from tickglass.sched.engine.keeper import Hold, Keeper
     from tickglass.sched.engine.line import Lines
     from tickglass.sched.lock_terms import LockTerms
@@ -66,13 +68,16 @@ class Taking:
         run: whose code asks; the waiting ends when that run is asked to stop.
     """
 
-    def __init__(self, terms: LockTerms, run: Run | None, *, gear: Gear, keeper: Keeper, lines: Lines) -> None:
+    def __init__(
+        self, terms: LockTerms, run: Run | None, *, gear: Gear, keeper: Keeper, lines: Lines, head_start: HeadStart
+    ) -> None:
         run_id = "" if run is None else run.run_id
         self._terms = terms
         self._run = run
         self._gear = gear
         self._keeper = keeper
         self._lines = lines
+        self._head_start = head_start
         self._ask = LeaseAsk(terms.resource, gear.owner, gear.service, str(uuid4()), terms.ttl_ns, run_id=run_id)
         self._lock = LockMachine(
             terms.resource,
@@ -82,6 +87,7 @@ class Taking:
             run_id=run_id,
             ttl_ns=terms.ttl_ns,
             blocking=terms.blocking,
+            renewing=terms.renew,
             clock=gear.clock,
             sink=gear.sink,
         )
@@ -132,13 +138,14 @@ class Taking:
     def _try(self) -> HeldLease | NotTaken:
         answer = self._answer()
         if isinstance(answer, HeldLease):
-            return answer
+            return self._unless_cancelled(answer)
         self._lock.fire(LockEvent.REFUSED, other_owner=self._holder)
         return self._not_taken("held")
 
     def _take_in_line(self, waiting: ExitStack) -> HeldLease | NotTaken:
         terms, clock = self._terms, self._gear.clock
         waiting.enter_context(self._lines.place(terms.resource, self._bell))
+        waiting.callback(self._head_start.watch(self._bell.ring))
         if self._run is not None:
             waiting.enter_context(self._run._stopping(self.cancel))  # noqa: SLF001 - the engine's side of a run
         watching = False
@@ -147,22 +154,40 @@ class Taking:
             last = again_ns is not None and clock.monotonic_ns() >= again_ns
             first = self._lines.is_first(terms.resource, self._bell)
             if first or last:
-                answer = self._answer_or_pause()
+                answer = self._answer_or_pause(last=last)
                 if isinstance(answer, HeldLease):
-                    return answer
+                    return self._unless_cancelled(answer)
                 again_ns = answer if again_ns is None else min(answer, again_ns)
             if last:
                 self._lock.fire(LockEvent.FAILED, reason=LockReason.TIMEOUT, other_owner=self._holder)
                 return self._not_taken("timeout")
             if first and not watching:  # what was freed just before this is noticed after the first, shortest pause
-                waiting.callback(self._gear.store.watch(terms.resource, self._bell.ring))
+                waiting.callback(self._gear.store.watch(terms.resource, self._freed))
                 watching = True
             clock.wait(again_ns, self._bell)
         self._lock.fire(LockEvent.FAILED, reason=LockReason.CANCELLED, other_owner=self._holder)
         return self._not_taken("cancelled")
 
-    def _answer_or_pause(self) -> HeldLease | int:
-        """Return the lease, or the instant at which to ask again."""
+    def _unless_cancelled(self, lease: HeldLease) -> HeldLease | NotTaken:
+        """Return the lease, or give it back: it was granted when nobody would look after it any more."""
+        if not self._cancelled:
+            return lease
+        self.give_back()
+        return self._not_taken("cancelled")
+
+    def _freed(self) -> None:
+        """On any thread."""
+        self._head_start.begin(self._gear.clock.monotonic_ns())
+        self._bell.ring()
+
+    def _answer_or_pause(self, *, last: bool) -> HeldLease | int:
+        """Return the lease, or the instant at which to ask, or to ask again."""
+        now_ns = self._gear.clock.monotonic_ns()
+        if not self._head_start.begun:
+            self._head_start.begin(now_ns)
+        over_ns = self._head_start.over_ns()
+        if now_ns < over_ns and not last:
+            return over_ns
         try:
             answer = self._answer()
         except StoreUnavailable:
@@ -198,6 +223,7 @@ class Taking:
         lease = replace(lease, trusted_until_ns=trusted_ns)
         if gear.clock.monotonic_ns() >= trusted_ns:
             gear.store.release(lease)
+            self._ask = replace(self._ask, token=str(uuid4()))  # should that release arrive late
             raise StoreUnavailable(gear.store.name, "acquire", "the lease had run out when the answer came")
         self._lock.fire(
             LockEvent.GRANTED, fence=granted.fence, trusted_until_ns=trusted_ns, other_owner=granted.expired_owner
@@ -265,12 +291,18 @@ class Taking:
 
     def _released(self, lease: Lease) -> object | None:
         """Return the store's answer, None if there was none."""
+        again = False
         for pause_ns in (*BACK_OFF_NS, None):
             try:
-                return self._gear.store.release(lease)
+                answer = self._gear.store.release(lease)
             except StoreUnavailable as error:
                 if pause_ns is None:
                     _log.error("lock %s could not be given back, it runs out by itself: %s", lease.resource, error)
                     return None
                 self._gear.clock.wait(self._gear.clock.monotonic_ns() + pause_ns, Wake())
+                again = True
+            else:
+                # Nobody else can have it yet: it was an earlier request that did it, and its answer was lost.
+                trusted = self._gear.clock.monotonic_ns() < lease.trusted_until_ns
+                return Released() if again and trusted and answer == Gone() else answer
         return None

@@ -7,7 +7,6 @@ worker settles it. `ask_to_stop` may come from any thread.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from typing import TYPE_CHECKING, Final
@@ -15,8 +14,10 @@ from uuid import uuid4
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.engine.claiming import Claiming, Later, Won
+from tickglass.sched.engine.head_start import HeadStart
 from tickglass.sched.engine.permits import Ending, Leased, Prepared, Unclaimed
-from tickglass.sched.lease import LockMachine
+from tickglass.sched.errors import failure_text
+from tickglass.sched.lease import LockEvent, LockMachine, LockReason, LockState
 from tickglass.sched.occurrence import Marks, OccurrenceEvent, OccurrenceState, Outcome, SkipReason
 from tickglass.sched.ports import ClaimAsk, LeaseAsk
 
@@ -34,8 +35,13 @@ __all__ = ["STOP_REASONS", "Walk"]
 
 _log: Final = logging.getLogger("tickglass.jobs")
 STOP_REASONS: Final = {"timeout": Outcome.TIMEOUT, "lost": Outcome.LOST, "shutdown": Outcome.CANCELLED}
-# What a job's own code may raise and still be a mere outcome: a worker must survive it.
-_FROM_JOBS: Final = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
+# How a walk that breaks off ends, by how far it came; one that broke off while it ran has failed.
+_BROKEN_OFF: Final = {
+    OccurrenceState.ADMITTED: (Outcome.SKIPPED, SkipReason.STORE_ERROR.value),
+    OccurrenceState.CLAIMING: (Outcome.SKIPPED, SkipReason.STORE_ERROR.value),
+    OccurrenceState.CLAIMED: (Outcome.LOST, "lost"),
+    OccurrenceState.UNCLAIMED: (Outcome.CANCELLED, "shutdown"),
+}
 
 
 class Walk:
@@ -83,6 +89,7 @@ class Walk:
             run_id=occurrence.run_id,
             ttl_ns=job.ttl_ns,
             blocking=True,
+            renewing=job.renew,
             clock=gear.clock,
             sink=gear.sink,
         )
@@ -91,7 +98,13 @@ class Walk:
         )
         ask = ClaimAsk(lease, occurrence.due_ns, next_due_ns=next_due_ns, rerun=job.rerun)
         self._ask = ask
-        self._claiming = Claiming(ask, self._lock, due_ns=due_ns, until_ns=until_ns, gear=gear)
+        held_until_ns = (
+            until_ns if next_due_ns is None else min(until_ns, due_ns + (next_due_ns - occurrence.due_ns) // 2)
+        )
+        self._head_start = HeadStart(job.prefer, crew.presence, until_ns=held_until_ns)
+        self._claiming = Claiming(
+            ask, self._lock, due_ns=due_ns, until_ns=until_ns, head_start=self._head_start, gear=gear
+        )
         self._giving_up = False
         self._parked: Alarm | None = None  # rings when to ask again
         self._unwatch: Callable[[], None] = lambda: None
@@ -122,11 +135,7 @@ class Walk:
     def _claim(self) -> None:
         answer = self._claiming.give_up() if self._giving_up else self._claiming.ask()
         if isinstance(answer, Later):
-            with self._door:  # a worker is not held up by somebody else's lease
-                self._parked = self._crew.alarms.at(answer.at_ns, self.resume)
-                self._unwatch = self._gear.store.watch(self.job.resource, self.resume)
-            if self._giving_up:
-                self.resume()
+            self._park(answer)
             return
         prepared = Prepared(
             self.job, self.occurrence, self._lock, self._ask, self._began_wall_ns, self._gear, self._crew
@@ -139,6 +148,21 @@ class Walk:
             self.occurrence.fire(OccurrenceEvent.ENDED, outcome=answer.outcome, reason=answer.reason)
             self._ended(self)
 
+    def _park(self, later: Later) -> None:
+        """Give the worker back until it is time to ask again: somebody else's lease does not hold it up."""
+        with self._door:
+            self._parked = self._crew.alarms.at(later.at_ns, self.resume)
+            if later.held_back:
+                self._unwatch = self._head_start.watch(self.resume)
+            else:
+                self._unwatch = self._gear.store.watch(self.job.resource, self._freed)
+        if self._giving_up or (later.held_back and self._head_start.over_ns() < later.at_ns):
+            self.resume()  # what happened before it was parked did not wake it
+
+    def _freed(self) -> None:
+        self._claiming.freed()
+        self.resume()
+
     def _go(self, permit: Permit) -> None:
         """Wait until due, and run on this thread or pass on to the event loop."""
         self._marks.claimed_ns = self._gear.clock.monotonic_ns()
@@ -146,12 +170,24 @@ class Walk:
             self._permit = permit
             if self._stop_reason:  # it came while the permit was made
                 permit.run._ask_to_stop(self._stop_reason)  # noqa: SLF001 - the engine's side of a run
-        if not self._wait_until_due():
+        if not self._wait_until_due(permit):
             self._end(permit, None)
         elif self.job.coroutine:
             self._crew.loop.spawn(self._run_coroutine(permit), self._adopt_cancel)
         else:
             self._end(permit, self._run_function(permit))
+
+    def break_off(self) -> None:
+        """End after an error of our own: the lease runs out, and whoever finds the open claim runs it again."""
+        if self._permit is not None:
+            self._permit.let_run_out()
+        if self._lock.state is LockState.WAITING:
+            self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_ERROR)
+        with self._door:
+            if self.occurrence.state is not OccurrenceState.ENDED:
+                outcome, reason = _BROKEN_OFF.get(self.occurrence.state, (Outcome.FAILURE, ""))
+                self.occurrence.fire(OccurrenceEvent.ENDED, outcome=outcome, reason=reason, error="broke off")
+        self._ended(self)
 
     def ask_to_stop(self, reason: str) -> None:
         """Ask the run to stop, once, for a key of `STOP_REASONS`; from any thread."""
@@ -167,12 +203,13 @@ class Walk:
                 self._cancel_task()
         self._wake.ring()
 
-    def _wait_until_due(self) -> bool:
-        """Wait out the lead; return whether to start."""
+    def _wait_until_due(self, permit: Permit) -> bool:
+        """Wait out the lead; return whether to start: not under a lease that is over, though nobody has said so yet."""
         self._marks.woke_ns = self._marks.claimed_ns
         while not self._stop_reason and self._marks.woke_ns < self._marks.due_ns:
             self._gear.clock.wait(self._marks.due_ns, self._wake)
             self._marks.woke_ns = self._gear.clock.monotonic_ns()
+        permit.check()
         return not self._stop_reason
 
     def _start(self, permit: Permit) -> None:
@@ -197,7 +234,7 @@ class Walk:
             self._marks.started_ns = self._gear.clock.monotonic_ns()
             try:
                 self.job.function(*((run,) if self.job.wants_run else ()))
-            except _FROM_JOBS as error:
+            except BaseException as error:  # noqa: BLE001 - an outcome, whatever it is: the worker goes on
                 return error
         return None
 
@@ -209,7 +246,7 @@ class Walk:
             self._marks.started_ns = self._gear.clock.monotonic_ns()
             try:
                 await self.job.function(*((run,) if self.job.wants_run else ()))
-            except _FROM_JOBS as error:
+            except BaseException as error:  # noqa: BLE001 - likewise
                 failure = error
         ran_ns = self._gear.clock.monotonic_ns() - self._marks.started_ns
         self._crew.hand(self, lambda: self._end(permit, failure, ran_ns))
@@ -228,7 +265,7 @@ class Walk:
         if self._timeout is not None:
             self._timeout.cancel()
         permit.check()
-        detail = "" if failure is None else f"{type(failure).__name__}: {failure}"
+        detail = "" if failure is None else failure_text(failure)
         lateness = self._marks.lateness() if started else None
         with self._door:
             outcome = self._outcome(failure)
@@ -254,6 +291,6 @@ class Walk:
 
     @property
     def prepared_ns(self) -> int | None:
-        """How long it took from the hand-over to the claim; None if it was not granted when first asked for."""
-        claimed_at_once = self._marks.claimed_ns > 0 and self._claiming.asked == 1
+        """How long it took from the hand-over to the claim; None if that was put off, or not granted at once."""
+        claimed_at_once = self._marks.claimed_ns > 0 and self._claiming.at_once
         return self._marks.claimed_ns - self._marks.handed_ns if claimed_at_once else None

@@ -98,9 +98,9 @@ class WatchedStore:
         """See `Ledger`."""
         return self._call("abandon", lambda: self._store.abandon(orphan))
 
-    def leases(self) -> Sequence[LeaseRecord]:
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
         """See `StoreObserver`."""
-        return self._call("leases", self._store.leases)
+        return self._call("leases", lambda: self._store.leases(limit))
 
     def jobs(self) -> Sequence[JobRecord]:
         """See `StoreObserver`."""
@@ -109,6 +109,10 @@ class WatchedStore:
     def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
         return self._call("runs", lambda: self._store.runs(job, limit))
+
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        return self._call("abandoned", lambda: self._store.abandoned(limit))
 
     def _call(self, operation: str, ask: Callable[[], Answer]) -> Answer:
         asked_ns = self._clock.monotonic_ns()

@@ -243,9 +243,9 @@ class EtcdStore:
 
     # --- observers
 
-    def leases(self) -> Sequence[LeaseRecord]:
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
         """See `StoreObserver`; ages are by wall clocks, rests are true to half a second."""
-        return self._observer.leases()
+        return self._observer.leases(limit)
 
     def jobs(self) -> Sequence[JobRecord]:
         """See `StoreObserver`."""
@@ -254,6 +254,10 @@ class EtcdStore:
     def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
         return self._observer.runs(job, limit)
+
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        return self._observer.abandoned(limit)
 
     # --- inside a call
 

@@ -35,8 +35,8 @@ class Observer:
         self._keys = keys
         self._clock = clock
 
-    def leases(self) -> list[LeaseRecord]:
-        """Return all leases, by resource.
+    def leases(self, limit: int | None) -> list[LeaseRecord]:
+        """Return all leases, or the first so many, by resource.
 
         etcd says in whole seconds how long a lease still has, so half a second is
         added: what is returned is wrong by half a second at most. How long it has
@@ -44,8 +44,10 @@ class Observer:
         """
         with self._wire.call("leases") as call:
             snapshot = _Snapshot(call)
-            holders = list(snapshot.under(self._keys.holders))
-            live = {self._keys.name(it.key): it.lease for it in snapshot.under(self._keys.leases)}
+            holders = list(snapshot.under(self._keys.holders, limit))
+            upto = holders[-1].key.removeprefix(self._keys.holders) + b"\0" if holders else b""
+            leases = snapshot.between(self._keys.leases, self._keys.leases + upto, None)
+            live = {self._keys.name(it.key): it.lease for it in leases}
             rests = _rests_ns(call, list(live.values()))
             wall_ns = self._clock.wall_ns()
             found = [self._lease(it, live, rests, wall_ns) for it in holders]
@@ -73,20 +75,23 @@ class Observer:
 
     def orphans(self, jobs: frozenset[str], limit: int) -> list[Orphan]:
         """Return abandoned claims of these jobs, oldest first."""
-        with self._wire.call("orphans") as call:
+        found = self._abandoned("orphans", jobs)[: max(0, limit)]
+        return [Orphan(run.job, run.due_ns, run.attempt, run.run_id, run.owner) for run in found]
+
+    def abandoned(self, limit: int) -> list[RunRecord]:
+        """Return abandoned claims, oldest first."""
+        return self._abandoned("abandoned", None)[: max(0, limit)]
+
+    def _abandoned(self, operation: str, jobs: frozenset[str] | None) -> list[RunRecord]:
+        """Return abandoned claims, of these jobs or all, oldest first."""
+        with self._wire.call(operation) as call:
             snapshot = _Snapshot(call)
-            begun = [it for it in snapshot.under(self._keys.opens) if self._keys.name(it.key) in jobs]
+            begun = [it for it in snapshot.under(self._keys.opens) if jobs is None or self._keys.name(it.key) in jobs]
             live = {it.create_revision for it in snapshot.under(self._keys.leases, keys_only=True)} if begun else set()
-            found = []
-            for it in begun:
-                if (
-                    it.mod_revision not in live
-                ):  # a claim's lease key was created with it, and no other in that revision
-                    run = msgspec.json.decode(it.value, type=OpenRun)
-                    job, due_ns = self._keys.name(it.key), self._keys.due_ns(it.key)
-                    found.append(Orphan(job, due_ns, run.attempt, run.run_id, run.owner))
-        found.sort(key=lambda orphan: (orphan.due_ns, orphan.job, orphan.attempt))
-        return found[: max(0, limit)]
+            # A claim's lease key was created with it, and no other in that revision.
+            dead = (it for it in begun if it.mod_revision not in live)
+            found = [self._run(it.key, msgspec.json.decode(it.value, type=OpenRun), it.mod_revision) for it in dead]
+        return sorted(found, key=lambda run: (run.due_ns, run.job, run.attempt))
 
     def _lease(self, entry: Any, live: dict[str, int], rests: dict[int, int], wall_ns: int) -> LeaseRecord:  # noqa: ANN401 - the client is not typed
         resource, holder = self._keys.name(entry.key), msgspec.json.decode(entry.value, type=HolderEntry)
@@ -170,9 +175,9 @@ class _Snapshot:
         self._call = call
         self._revision = 0
 
-    def under(self, prefix: bytes, *, keys_only: bool = False) -> Iterator[Any]:
-        """Yield all keys with a prefix."""
-        return self.between(prefix, after_prefix(prefix), None, keys_only=keys_only)
+    def under(self, prefix: bytes, limit: int | None = None, *, keys_only: bool = False) -> Iterator[Any]:
+        """Yield all keys with a prefix, or the first so many."""
+        return self.between(prefix, after_prefix(prefix), limit, keys_only=keys_only)
 
     def between(self, first: bytes, end: bytes, limit: int | None, *, keys_only: bool = False) -> Iterator[Any]:
         """Yield the keys from `first` to before `end`, so many at most."""

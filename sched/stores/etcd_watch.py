@@ -8,6 +8,7 @@ releases of all others in the fleet are not heard.
 from __future__ import annotations
 
 import itertools
+import logging
 import queue
 import threading
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LeaseWatch"]
 
+_log: Final = logging.getLogger(__name__)
 _RECONNECT_NS: Final = 250 * MS
 _REFUSALS_MOST: Final = 10_000
 
@@ -147,6 +149,10 @@ class LeaseWatch:
                         stream.cancel()  # refused, for an old token say; the next stream has the one of that time
             except (grpc.RpcError, ValueError):  # ValueError: the channel is closed
                 self._wire.leave(line)
+            except Exception:  # noqa: BLE001 - the thread's outer edge
+                _log.exception("hearing of freed resources failed, and begins anew")
+                if self._stream is not None:
+                    self._stream.cancel()
             self._real.wait(self._real.monotonic_ns() + _RECONNECT_NS, self._stop)
 
     def _hear(self, answer: Any) -> None:  # noqa: ANN401

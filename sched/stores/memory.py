@@ -79,6 +79,13 @@ class _Attempt:
     detail: str = ""
     lateness_ns: int | None = None
 
+    @property
+    def record(self) -> RunRecord:
+        ask = self.ask
+        who = (ask.owner, ask.service, ask.run_id, ask.resource, self.held.fence)
+        when = (self.claimed_wall_ns, self.started_wall_ns, self.ended_wall_ns)
+        return RunRecord(self.job, self.due_ns, self.attempt, *who, *when, self.outcome, self.detail, self.lateness_ns)
+
 
 class MemoryStore:
     """A store for one process: tests, examples, and schedulers that need no memory of their past.
@@ -236,7 +243,7 @@ class MemoryStore:
 
     # --- observers
 
-    def leases(self) -> Sequence[LeaseRecord]:
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
         """See `StoreObserver`."""
         with self._lock:
             now_ns = self._clock.monotonic_ns()
@@ -253,7 +260,7 @@ class MemoryStore:
                     now_ns - held.acquired_ns,
                     held.expires_ns - now_ns,
                 )
-                for resource, held in sorted(self._leases.items())
+                for resource, held in sorted(self._leases.items())[:limit]
             ]
 
     def jobs(self) -> Sequence[JobRecord]:
@@ -268,25 +275,14 @@ class MemoryStore:
         with self._lock:
             of_jobs = self._attempts.values() if job is None else [self._attempts.get(job, [])]
             latest = sorted((it for rows in of_jobs for it in rows[-limit:]), key=_age, reverse=True)[:limit]
-            return [
-                RunRecord(
-                    it.job,
-                    it.due_ns,
-                    it.attempt,
-                    it.ask.owner,
-                    it.ask.service,
-                    it.ask.run_id,
-                    it.ask.resource,
-                    it.held.fence,
-                    it.claimed_wall_ns,
-                    it.started_wall_ns,
-                    it.ended_wall_ns,
-                    it.outcome,
-                    it.detail,
-                    it.lateness_ns,
-                )
-                for it in latest
-            ]
+            return [it.record for it in latest]
+
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        with self._lock:
+            now_ns = self._clock.monotonic_ns()
+            found = sorted((it for it in self._unsettled.values() if not self._runs(it, now_ns)), key=_age)
+            return [it.record for it in found[: max(0, limit)]]
 
     # --- under the lock
 

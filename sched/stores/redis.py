@@ -6,12 +6,14 @@ page). All time is the server's. Design: docs/stores.md; keys: redis_common.lua.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
+from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import Settled
 from tickglass.sched.stores import redis_scripts as lua
@@ -46,7 +48,7 @@ __all__ = ["RedisStore"]
 
 _PAGE: Final = 500  # rows: the server does nothing else for about a millisecond
 _PRUNE_JOBS: Final = 100
-_PRUNE_ROWS: Final = 200
+_PRUNE_ROWS: Final = 200  # in all: the server does nothing else for some 3 ms
 _PRUNE_AT_MOST_NS: Final = 500 * MS  # the rest next time: whoever called wants to go on
 
 
@@ -70,6 +72,7 @@ class RedisStore:
         self._keep_ns = keep_ns
         self._real = SystemClock()
         self._pruned_ns = self._real.monotonic_ns()
+        self._pruned_to = ""
         self._me = uuid.uuid4().hex
         self._count = itertools.count()
 
@@ -85,7 +88,8 @@ class RedisStore:
 
     def release(self, lease: Lease) -> Released | Gone:
         """See `LockStore`; never sent twice, for the second would call the first one's lease gone."""
-        return lua.released(self._links.run("release", lua.RELEASE, lease.resource, lease.token, again=False))
+        args = lua.release_args(lease, lease.fence)
+        return lua.released(self._links.run("release", lua.RELEASE, *args, again=False))
 
     def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
         """See `LockStore`; everybody is told, wherever the lease was."""
@@ -109,11 +113,11 @@ class RedisStore:
 
     def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
         """See `Ledger`; many jobs go in pages, each at once."""
-        self.prune()
         stored = []
         for start in range(0, len(jobs), _PAGE):
             page = [word for job in jobs[start : start + _PAGE] for word in lua.job_args(job)]
             stored += self._links.run("register", lua.REGISTER, *page)
+        self.prune()
         return [lua.job_record(row) for row in stored]
 
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
@@ -135,10 +139,11 @@ class RedisStore:
         wanted = frozenset(jobs)
         if not wanted or limit <= 0:
             return []
+        ours = (row for row in self._pages("orphans", lua.ORPHANS) if row[0] in wanted)
+        found = [lua.orphan(row) for row in itertools.islice(ours, limit)]
         if self._real.monotonic_ns() - self._pruned_ns >= PRUNE_EVERY_NS:
             self.prune()
-        ours = (row for row in self._pages("orphans", lua.ORPHANS) if row[0] in wanted)
-        return [lua.orphan(row) for row in itertools.islice(ours, limit)]
+        return found
 
     def abandon(self, orphan: Orphan) -> bool:
         """See `Ledger`."""
@@ -146,9 +151,9 @@ class RedisStore:
 
     # --- observers
 
-    def leases(self) -> Sequence[LeaseRecord]:
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
         """See `StoreObserver`."""
-        return [lua.lease_record(row) for row in self._pages("leases", lua.LEASES)]
+        return [lua.lease_record(row) for row in itertools.islice(self._pages("leases", lua.LEASES), limit)]
 
     def jobs(self) -> Sequence[JobRecord]:
         """See `StoreObserver`."""
@@ -161,17 +166,22 @@ class RedisStore:
         rows = self._pages("runs", lua.RUNS, int(job is not None), job or "", count=min(limit, _PAGE))
         return [lua.run_record(row) for row in itertools.islice(rows, limit)]
 
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        rows = self._pages("abandoned", lua.ORPHANS)
+        return [lua.run_record(row) for row in itertools.islice(rows, max(0, limit))]
+
     def prune(self) -> None:
-        """Forget what need not be kept, in small scripts, for half a second at most."""
+        """Forget what need not be kept, in small scripts, for half a second at most; what is left over, next time.
+
+        So it is if the server does not answer, too: who calls this has the answer that he wanted.
+        """
         now_ns = self._real.monotonic_ns()
-        self._pruned_ns, stop_ns, after = now_ns, now_ns + _PRUNE_AT_MOST_NS, ""
-        while self._real.monotonic_ns() < stop_ns:
-            args = (after, _PRUNE_JOBS, self._keep_ns // 1_000, LATEST_KEPT, _PRUNE_ROWS)
-            begin_next, more = self._links.run("prune", lua.PRUNE, *args)
-            if not more:
-                after = begin_next
-                if not after:
-                    return
+        self._pruned_ns, stop_ns, more = now_ns, now_ns + _PRUNE_AT_MOST_NS, 1
+        with contextlib.suppress(StoreUnavailable):
+            while more and self._real.monotonic_ns() < stop_ns:
+                args = (self._pruned_to, _PRUNE_JOBS, self._keep_ns // 1_000, LATEST_KEPT, _PRUNE_ROWS)
+                self._pruned_to, more = self._links.run("prune", lua.PRUNE, *args)
 
     # --- inside
 

@@ -2,11 +2,12 @@
 --
 -- KEYS[1]        the store's base
 -- ARGV[1]-[6]    resource, token, owner, service, job, run_id
--- ARGV[7]-[9]    ttl_ns, ttl_ms, least fence (0: the server's clock)
+-- ARGV[7]-[9]    ttl_ns, ttl_ms, least fence and number of the question (0: the server's clock)
 -- ARGV[10]-[12]  DUE, next_due_ns ('' for none), whether an abandoned occurrence may be claimed again ('1', '0')
 --
 -- Result: {'claimed', fence, expired_owner, attempt, previous_run_id}
---      or {'already', owner, outcome, run_id, service, fence, rest_us, age_us}; outcome is '' if it is not settled
+--      or {'already', owner, outcome, run_id, service, fence, rest_us, age_us, attempt}; outcome is '' if it is not
+--         settled
 --      or {'refused', owner, service, job, run_id, fence, rest_us, ttl_ns, token}
 
 local job, run_id, due = ARGV[5], ARGV[6], ARGV[10]
@@ -16,11 +17,12 @@ if died then
   local running, lease = is_running(died)
   attempt = tonumber(string.sub(place, 22))
   if running and died[OUTCOME] == '' and died[RUN_ID] == run_id then
+    grant_again(lease)
     return {'claimed', died[FENCE], lease.expired_owner, attempt, died[PREVIOUS]}
   end
   if running or died[OUTCOME] ~= '' or ARGV[12] ~= '1' then
     return {'already', died[OWNER], died[OUTCOME], died[RUN_ID], died[SERVICE], died[FENCE],
-      text(running and lease.rest_us or 0), text(now_us - tonumber(died[CLAIMED_US]))}
+      text(running and lease.rest_us or 0), text(now_us - tonumber(died[CLAIMED_US])), attempt}
   end
   attempt = attempt + 1
 end

@@ -33,13 +33,13 @@ local function text(number) return string.format('%.0f', number) end
 -- The resource's lease, live or not; nil if it was released or never taken.
 local function lease_of(resource)
   local row = redis.call('HMGET', base .. ':lease:' .. resource, 'token', 'owner', 'service', 'job', 'run_id',
-    'fence', 'ttl_ns', 'expired_owner', 'acquired_us', 'expires_us')
+    'fence', 'ttl_ns', 'expired_owner', 'acquired_us', 'expires_us', 'question')
   if not row[1] then return nil end
   local rest_us = tonumber(row[10]) - now_us
   local live = redis.call('GET', base .. ':lock:' .. resource) == row[1]
   return {
     token = row[1], owner = row[2], service = row[3], job = row[4], run_id = row[5], fence = row[6], ttl_ns = row[7],
-    expired_owner = row[8], acquired_us = row[9], live = live,
+    expired_owner = row[8], acquired_us = row[9], question = tonumber(row[11] or row[6]), live = live,
     rest_us = live and math.max(1, rest_us) or math.min(0, rest_us),
   }
 end
@@ -60,22 +60,44 @@ local function next_fence(resource, floor)
 end
 
 -- Give the resource to who asks in ARGV[1] to ARGV[9]: resource, token, owner, service, job, run_id, ttl_ns,
--- ttl_ms, floor. `expired` is the lease that ended on it, or nil.
+-- ttl_ms, floor. `expired` is the lease that ended on it, or nil. The floor is also the number of the question: later
+-- ones of the same client have greater numbers. The lease keeps it; without a floor, its fence.
 local function grant(expired)
-  local resource, token, ttl_ms = ARGV[1], ARGV[2], tonumber(ARGV[8])
-  local fence, expired_owner = next_fence(ARGV[1], tonumber(ARGV[9])), expired and expired.owner or ''
+  local resource, token, ttl_ms, floor = ARGV[1], ARGV[2], tonumber(ARGV[8]), tonumber(ARGV[9])
+  local fence, expired_owner = next_fence(resource, floor), expired and expired.owner or ''
   redis.call('SET', base .. ':lock:' .. resource, token, 'PX', ttl_ms)
   redis.call('HSET', base .. ':lease:' .. resource, 'token', token, 'owner', ARGV[3], 'service', ARGV[4],
     'job', ARGV[5], 'run_id', ARGV[6], 'fence', fence, 'ttl_ns', ARGV[7], 'expired_owner', expired_owner,
-    'acquired_us', text(now_us), 'expires_us', expires_us(ttl_ms))
+    'acquired_us', text(now_us), 'expires_us', expires_us(ttl_ms), 'question', floor > 0 and text(floor) or fence)
   if not expired then redis.call('ZADD', base .. ':leases', 0, resource) end
   return fence, expired_owner
 end
 
--- Free the resource and tell who waits for it; the caller has compared the token.
-local function free(resource)
+-- Note that who has the live lease asks for it in ARGV[1] to ARGV[9] once more. To a later question (Redlock) this is a
+-- new vote: it lasts as long as those that others give now, and what comes late of the questions before does not end it.
+local function grant_again(held)
+  local ttl_ms, floor = tonumber(ARGV[8]), tonumber(ARGV[9])
+  if held.token ~= ARGV[2] or floor <= held.question then return end
+  redis.call('PEXPIRE', base .. ':lock:' .. ARGV[1], ttl_ms)
+  redis.call('HSET', base .. ':lease:' .. ARGV[1], 'ttl_ns', ARGV[7], 'expires_us', expires_us(ttl_ms),
+    'question', text(floor))
+end
+
+-- Whether this lease was granted to the token by this question or one before it: a message may be so late that the same
+-- token has been granted the lease anew.
+local function is_granted_to(held, token, question)
+  return held ~= nil and held.token == token and held.question <= tonumber(question)
+end
+
+-- Take the lease off the resource; the caller has compared the token.
+local function take_off(resource)
   redis.call('DEL', base .. ':lock:' .. resource, base .. ':lease:' .. resource)
   redis.call('ZREM', base .. ':leases', resource)
+end
+
+-- The same, and tell who waits for it.
+local function free(resource)
+  take_off(resource)
   redis.call('PUBLISH', base .. ':freed', resource)
 end
 

@@ -3,13 +3,13 @@
 -- KEYS[1]  the store's base
 -- ARGV     the entry after which the page begins ('' for the first), how many are looked at
 --
--- Result: {next, {job, DUE/ATTEMPT, run_id, owner}, ...}; next is '' after the last page
+-- Result: {next, {job, DUE/ATTEMPT, the attempt's JSON list}, ...}; next is '' after the last page
 
 local entries, next_page = page_of(base .. ':open', ARGV[1], ARGV[2])
 local found = {next_page}
 for _, entry in ipairs(entries) do
   local job, place = place_of(entry)
   local run = read_run(job, place)
-  if not is_running(run) then found[#found + 1] = {job, place, run[RUN_ID], run[OWNER]} end
+  if not is_running(run) then found[#found + 1] = {job, place, cjson.encode(run)} end
 end
 return found

@@ -2,26 +2,27 @@
 --
 -- KEYS[1]  the store's base
 -- ARGV     the job after which to go on ('' to begin), how many jobs to look at, how long to keep in us,
---          how many of each job to keep, how many attempts of each job to look at
+--          how many of each job to keep, how many attempts to look at in all: a server does nothing else meanwhile
 --
--- Result: {next, more}; next is '' after the last job, more is 1 if some of these jobs have more to forget
+-- Result: {the job after which to go on, more}; more is 0 after the last job
 
-local jobs, next_page = page_of(base .. ':ledgers', ARGV[1], ARGV[2])
-local keep_us, latest, at_most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local more = 0
-for _, job in ipairs(jobs) do
-  local beyond = redis.call('ZCARD', base .. ':due:' .. job) - latest
-  local forgotten = 0
-  if beyond > 0 then
-    local places = redis.call('ZRANGE', base .. ':due:' .. job, 0, math.min(beyond, at_most) - 1)
-    for _, place in ipairs(places) do
-      local run = read_run(job, place)
-      if run[OUTCOME] ~= '' and tonumber(run[ENDED_US]) < now_us - keep_us then
-        forget_run(job, place)
-        forgotten = forgotten + 1
-      end
+local after, keep_us, latest, left = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local jobs, next_page = page_of(base .. ':ledgers', after, ARGV[2])
+for at, job in ipairs(jobs) do
+  local beyond, forgotten = redis.call('ZCARD', base .. ':due:' .. job) - latest, 0
+  local places = beyond > 0 and redis.call('ZRANGE', base .. ':due:' .. job, 0, math.min(beyond, left) - 1) or {}
+  for _, place in ipairs(places) do
+    local run = read_run(job, place)
+    left = left - 1
+    if run[OUTCOME] ~= '' then
+      if tonumber(run[ENDED_US]) >= now_us - keep_us then break end -- those after it ended later, but for a few
+      forget_run(job, place)
+      forgotten = forgotten + 1
     end
   end
-  if forgotten == at_most then more = 1 end
+  if left == 0 then -- this job once more, unless it had all the room and there was nothing to forget in it
+    return {(forgotten > 0 or at > 1) and after or job, 1}
+  end
+  after = job
 end
-return {next_page, more}
+return {next_page, next_page ~= '' and 1 or 0}

@@ -64,6 +64,7 @@ __all__ = [
     "job_record",
     "lease_record",
     "orphan",
+    "release_args",
     "released",
     "renew_args",
     "renewed",
@@ -115,7 +116,7 @@ REOPEN: Final = load_script("redlock_reopen")
 
 
 def acquire_args(ask: LeaseAsk, least_fence: int = 0) -> tuple[Argument, ...]:
-    """Return ARGV of ACQUIRE, which begins that of CLAIM too."""
+    """Return ARGV of ACQUIRE, which begins that of CLAIM too; the least fence is also the question's number."""
     who = (ask.resource, ask.token, ask.owner, ask.service, ask.job, ask.run_id)
     return (*who, ask.ttl_ns, _ms(ask.ttl_ns), least_fence)
 
@@ -124,6 +125,11 @@ def claim_args(ask: ClaimAsk, least_fence: int = 0) -> tuple[Argument, ...]:
     """Return ARGV of CLAIM."""
     what = (due_text(ask.due_ns), _text(ask.next_due_ns), int(ask.rerun))
     return (*acquire_args(ask.lease, least_fence), *what)
+
+
+def release_args(lease: Lease, question: int) -> tuple[Argument, ...]:
+    """Return ARGV of RELEASE; what was granted by later questions than this, or with a greater fence, is left alone."""
+    return lease.resource, lease.token, question
 
 
 def renew_args(lease: Lease) -> tuple[Argument, ...]:
@@ -185,7 +191,8 @@ def claimed(reply: Sequence[Any]) -> Claimed | AlreadyClaimed | Refused:
 
 def orphan(row: Sequence[Any]) -> Orphan:
     """Read one row of ORPHANS."""
-    job, place, run_id, owner = row
+    job, place, packed = row
+    run_id, owner, *_ = json.loads(packed)
     return Orphan(job, *_place(place), run_id, owner)
 
 
@@ -217,7 +224,7 @@ def lease_record(row: Sequence[Any]) -> LeaseRecord:
 
 
 def run_record(row: Sequence[Any]) -> RunRecord:
-    """Read one row of RUNS."""
+    """Read one row of RUNS or ORPHANS."""
     job, place, packed = row
     run_id, owner, service, _, resource, fence, claimed_us, *rest = json.loads(packed)
     started_ns, ended_us, outcome, detail, lateness_ns, _ = rest

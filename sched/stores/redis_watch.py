@@ -7,6 +7,7 @@ everybody once there is one again.
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisWatch"]
 
+_log: Final = logging.getLogger(__name__)
 _PING_EVERY_S: Final = 10.0  # a server that vanished without a word is missed after two of these
 _AGAIN_NS: Final = (100 * MS, 5 * SECOND)  # first and longest pause before a broken subscription is begun anew
 
@@ -37,7 +39,6 @@ class RedisWatch:
         self._links = links
         self._errors = driver()
         self._watchers = Watchers()
-        self._watched: set[str] = set()
         self._claims: dict[str, Callable[[str, int, str], None]] = {}  # by channel
         self._lock = threading.Lock()
         self._wake = Wake()
@@ -50,7 +51,6 @@ class RedisWatch:
         """Call `freed` for each freeing of the resource, until the function that is returned was called."""
         remove = self._watchers.add(resource, freed)
         with self._lock:
-            self._watched.add(resource)
             self._begin()
         return remove
 
@@ -102,6 +102,8 @@ class RedisWatch:
                 self._listen(connection)
             except (self._errors.RedisError, OSError, UnicodeError):
                 pass  # begun anew below; what was missed is made up for then
+            except Exception:  # noqa: BLE001 - the thread's outer edge
+                _log.exception("hearing of freed resources and claims failed, and begins anew")
             self._let_go()
             if not self._closed:
                 self._clock.wait(self._clock.monotonic_ns() + pause_ns, self._wake)
@@ -117,10 +119,7 @@ class RedisWatch:
         talk(connection, "SUBSCRIBE", freed_on(self._links.base))
         if channels:
             connection.send_packed_command(connection.pack_command("SUBSCRIBE", *channels), check_health=False)
-        with self._lock:
-            self._watched = {resource for resource in self._watched if self._watchers.watched(resource)}
-            missed = list(self._watched)
-        for resource in missed:
+        for resource in self._watchers.resources():
             self._watchers.freed(resource)
         return connection
 
@@ -144,8 +143,13 @@ class RedisWatch:
             return
         with self._lock:
             heard = self._claims.get(message[1])
-        if heard is not None:
-            heard(*told_claim(message[2]))
+        if heard is None:
+            return
+        try:
+            claim = told_claim(message[2])
+        except ValueError:  # not from one of us: whoever reaches the server may publish
+            return
+        heard(*claim)
 
     def _let_go(self) -> None:
         with self._lock:

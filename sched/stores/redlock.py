@@ -29,6 +29,7 @@ from tickglass.sched.stores.redlock_votes import (
     merged_jobs,
     merged_leases,
     merged_runs,
+    whole_pages,
 )
 from tickglass.sched.stores.retention import KEEP_NS
 
@@ -120,7 +121,9 @@ class RedlockStore:
 
     def release(self, lease: Lease) -> Released | Gone:
         """See `LockStore`."""
-        replies = self._quorum.ask("release", lua.RELEASE, (lease.resource, lease.token))
+        replies = self._quorum.ask(
+            "release", lua.RELEASE, lua.release_args(lease, self._election.question(lease.fence))
+        )
         released = sum(reply[0] == "released" for reply in replies.values())
         return Released() if released >= self._quorum.needed else gone_of(replies.values(), self._quorum.needed)
 
@@ -153,13 +156,14 @@ class RedlockStore:
 
     def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
         """See `Ledger`; pages of many jobs, each on a majority at least."""
-        self._views("prune", RedisStore.prune)
         stored: list[JobRecord] = []
         for start in range(0, len(jobs), _REGISTER_PAGE):
             page = [word for job in jobs[start : start + _REGISTER_PAGE] for word in lua.job_args(job)]
             replies = self._quorum.ask("register", lua.REGISTER, page)
             views = [[lua.job_record(row) for row in rows] for rows in replies.values()]
             stored += [merged_job(rows) for rows in zip(*views, strict=True)]
+        for node in self._nodes:
+            node.prune()
         return stored
 
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
@@ -194,9 +198,10 @@ class RedlockStore:
 
     # --- observers
 
-    def leases(self) -> Sequence[LeaseRecord]:
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
         """See `StoreObserver`; what a majority has, or may have."""
-        return merged_leases(self._views("leases", RedisStore.leases), self._quorum.needed, self._quorum.size)
+        views = whole_pages(self._views("leases", lambda node: node.leases(limit)), limit)
+        return merged_leases(views, self._quorum.needed, self._quorum.size)
 
     def jobs(self) -> Sequence[JobRecord]:
         """See `StoreObserver`."""
@@ -208,6 +213,11 @@ class RedlockStore:
             return []
         views = self._views("runs", lambda node: node.runs(job, limit))
         return merged_runs(views, self._quorum.needed, self._quorum.size)[:limit]
+
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`; what a majority holds for abandoned, or may."""
+        views = self._views("abandoned", lambda node: node.abandoned(limit))
+        return merged_runs(views, self._quorum.needed, self._quorum.size)[::-1][: max(0, limit)]
 
     # --- inside
 

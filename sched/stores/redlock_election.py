@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -70,6 +71,7 @@ class Election:
         self._timeout_ns = login.timeout_ns
         self._timeout_given = timeout_given
         self._real = SystemClock()
+        self._counting = threading.Lock()
         self._newest_fence = 0
 
     def hold(
@@ -80,13 +82,18 @@ class Election:
         lease: LeaseAsk,
         due: str,
     ) -> Won | AlreadyClaimed | Refused:
-        """Ask for votes until a majority gave theirs to us, or to somebody else; keep none without a majority."""
-        ballot = (lease.resource, lease.token, lease.job if due else "", lease.run_id, due)
+        """Ask for votes until a majority gave theirs to us, or to somebody else; keep none without a majority.
+
+        Each round is a question of its own, with a number: that its votes are taken back may be heard late, when the
+        next one has been answered.
+        """
         for round_ in itertools.count():
+            question = self.question()
+            ballot = (lease.resource, lease.token, lease.job if due else "", lease.run_id, due, question)
             asked_ns, suspects = self._real.monotonic_ns(), set(range(self._quorum.size))
             try:
-                args = args_with(self._least_fence())
-                replies = self._quorum.ask(operation, script, args, patience_ns=self.patience_ns(lease.ttl_ns))
+                args, patience_ns = args_with(question), self.patience_ns(lease.ttl_ns)
+                replies = self._quorum.ask(operation, script, args, patience_ns=patience_ns)
                 verdict = judge(list(replies.values()), self._quorum.needed, self._quorum.size)
                 suspects = {number for number in replies.asked if replies.get(number, _SILENCE)[0] in _OURS}
                 if verdict.answer is None:
@@ -104,13 +111,25 @@ class Election:
             self.pause(round_)
         raise AssertionError  # the loop above has no end of its own
 
-    def _agree(self, operation: str, replies: dict[int, Any], ballot: tuple[str, ...]) -> Won:
+    def question(self, above: int = 0) -> int:
+        """Return the number of a new question, greater than those of all before; it is the least fence to be granted.
+
+        One that no server has reached: then all give the same fence, and need not be told.
+        """
+        wall_us = self._real.wall_ns() // 1_000
+        with self._counting:
+            least = wall_us if wall_us < _FENCE_MOST else 1
+            self._newest_fence = max(self._newest_fence + 1, above + 1, least)
+            return self._newest_fence
+
+    def _agree(self, operation: str, replies: dict[int, Any], ballot: tuple[Argument, ...]) -> Won:
         """Make a majority remember one fence, the greatest, before it is used; and which attempt this is."""
         ours = {number: reply for number, reply in replies.items() if reply[0] in _OURS}
         fence = max(int(reply[1]) for reply in ours.values())
         latest = max(ours.values(), key=lambda reply: int(reply[3]) if len(reply) > 3 else 0)
         attempt, previous = (int(latest[3]), latest[4]) if len(latest) > 3 else (1, "")
-        self._newest_fence = max(fence, self._newest_fence)
+        with self._counting:
+            self._newest_fence = max(fence, self._newest_fence)
         if any((int(it[1]), it[3:]) != (fence, latest[3:]) for it in ours.values()):
             place = f"{ballot[4]}/{attempt:06d}"
             args = (*ballot, fence, place, previous)
@@ -124,11 +143,6 @@ class Election:
         if took_ns >= ttl_ns - self._allowance_ns(ttl_ns):
             detail = f"the vote took {duration_text(took_ns)}: nothing is left of a lease of {duration_text(ttl_ns)}"
             raise StoreUnavailable(_NAME, operation, detail)
-
-    def _least_fence(self) -> int:
-        """Return a fence that no server has reached: then all give the same one, and need not be told."""
-        wall_us = self._real.wall_ns() // 1_000
-        return max(self._newest_fence + 1, wall_us if wall_us < _FENCE_MOST else 1)
 
     def pause(self, round_: int) -> None:
         """Wait a random time, longer after many splits, so that one of us is first."""

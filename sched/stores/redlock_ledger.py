@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tickglass.sched.ports import Settlement
+    from tickglass.sched.stores.redis_scripts import Argument
     from tickglass.sched.stores.redlock_quorum import Quorum
 
 __all__ = ["RedlockLedger"]
@@ -50,7 +51,7 @@ class RedlockLedger:
             raise StoreUnavailable("redlock", "settle", detail)
         return Settled(recorded=written > 0 and stored >= needed, released=released >= needed)
 
-    def withdraw(self, ballot: tuple[str, ...], numbers: Iterable[int]) -> None:
+    def withdraw(self, ballot: tuple[Argument, ...], numbers: Iterable[int]) -> None:
         """Take back the votes that these servers may have given us; one that is away keeps it until its lease ends."""
         with contextlib.suppress(StoreUnavailable):  # closed meanwhile
             self._quorum.ask("withdraw", lua.WITHDRAW, ballot, among=list(numbers))

@@ -193,20 +193,19 @@ class Quorum:
             if link is None:
                 continue
             try:
-                if link._sock is not None:  # noqa: SLF001 - `read_response` takes no timeout in all versions
-                    left_ns = until_ns - self._clock.monotonic_ns()
-                    link._sock.settimeout(max(_LEAST_WAIT_NS, left_ns) / SECOND)  # noqa: SLF001
-                answers[number] = self._answer(link, script, command)
+                _wait_at_most(link, max(_LEAST_WAIT_NS, until_ns - self._clock.monotonic_ns()))
+                answers[number] = self._answer(link, script, command, patience_ns)
             except self._errors.ResponseError as error:
                 failures[number] = error  # it answered: the connection is in order
             except (self._errors.RedisError, OSError) as error:
                 self._failed(bundle, number, error, failures)
         return answers
 
-    def _answer(self, link: Link, script: Script, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401
+    def _answer(self, link: Link, script: Script, command: tuple[Argument, ...], patience_ns: int) -> Any:  # noqa: ANN401
         try:
             return link.read_response()
         except self._errors.exceptions.NoScriptError:
+            _wait_at_most(link, patience_ns)  # asked anew, though a silent server has used up the time of all
             return talk(link, "EVAL", script.text, *command[2:])
 
     def _failed(self, bundle: _Bundle, number: int, error: Exception, failures: dict[int, Exception]) -> None:
@@ -232,6 +231,11 @@ class Quorum:
                 _drop(self._idle.pop())
         except IndexError:
             pass
+
+
+def _wait_at_most(link: Link, patience_ns: int) -> None:
+    if link._sock is not None:  # noqa: SLF001 - `read_response` takes no timeout in all versions
+        link._sock.settimeout(patience_ns / SECOND)  # noqa: SLF001
 
 
 def _drop(bundle: _Bundle) -> None:

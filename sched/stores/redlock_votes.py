@@ -26,6 +26,7 @@ __all__ = [
     "merged_jobs",
     "merged_leases",
     "merged_runs",
+    "whole_pages",
 ]
 
 # Whoever got its lease this recently may be about to give it back, for want of a majority.
@@ -47,13 +48,15 @@ class Verdict(NamedTuple):
 def judge(replies: Sequence[Sequence[Any]], needed: int, size: int) -> Verdict:
     """Judge the answers of ACQUIRE or CLAIM.
 
-    A settled occurrence counts though one server says it: outcomes are never made up. An
-    unsettled one, like a holder, needs a majority.
+    A settled occurrence counts though one server says it: outcomes are never made up; unless
+    a majority has known a later attempt, which none of them grants after that outcome. Then it
+    came too late to be recorded. An unsettled one, like a holder, needs a majority.
     """
     ours = [it for it in replies if it[0] in ("granted", "claimed")]
     already = [it for it in replies if it[0] == "already"]
     for reply in already:
-        if reply[2]:
+        overtaken = sum(int(it[3]) > int(reply[8]) + 1 for it in ours if it[0] == "claimed") >= needed
+        if reply[2] and not overtaken:
             return Verdict(AlreadyClaimed(reply[1], reply[2]))
     if len(ours) >= needed:
         return Verdict(None)
@@ -88,7 +91,7 @@ def _opponent(reply: Sequence[Any]) -> tuple[str, Refused, bool]:
             Refused(Holder(owner, service, job, run_id, int(fence)), rest_ns),
             (int(ttl_ns) - rest_ns < _UNSETTLED_NS),
         )
-    _, owner, _, run_id, service, fence, rest_us, age_us = reply
+    _, owner, _, run_id, service, fence, rest_us, age_us, _ = reply
     refused = Refused(Holder(owner, service, "", run_id, int(fence)), int(rest_us) * 1_000)
     return run_id, refused, int(age_us) * 1_000 < _UNSETTLED_NS
 
@@ -126,6 +129,12 @@ def merged_leases(views: Sequence[Sequence[LeaseRecord]], needed: int, size: int
     # A majority of servers that did not miss anything names one lease per resource.
     newest_first = sorted(shown, key=lambda it: (it.resource, -it.fence))
     return [it for at, it in enumerate(newest_first) if at == 0 or newest_first[at - 1].resource != it.resource]
+
+
+def whole_pages(views: Sequence[Sequence[LeaseRecord]], limit: int | None) -> list[list[LeaseRecord]]:
+    """Return what all of these pages, of so many leases each, reach to: beyond, some servers would seem not to know."""
+    lasts = [view[-1].resource.encode() for view in views if limit and len(view) == limit]
+    return [[it for it in view if not lasts or it.resource.encode() <= min(lasts)] for view in views]
 
 
 def merged_jobs(views: Sequence[Sequence[JobRecord]]) -> list[JobRecord]:

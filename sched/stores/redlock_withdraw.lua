@@ -1,13 +1,14 @@
--- Take back a vote that did not make a majority: as if it had never been asked for.
+-- Take back a vote that did not make a majority: as if it had never been asked for. It is not told as freed: nobody had a
+-- lease, and who asked for the vote would be the first to hear of it.
 --
 -- KEYS[1]  the store's base
--- ARGV     resource, token, job ('' for a lock by hand), run_id, DUE
+-- ARGV     resource, token, job ('' for a lock by hand), run_id, DUE, the number of the question
 --
 -- Result: 1
 
 local resource, job = ARGV[1], ARGV[3]
-local held = lease_of(resource)
-if held and held.token == ARGV[2] then free(resource) end
+if not is_granted_to(lease_of(resource), ARGV[2], ARGV[6]) then return 1 end
+take_off(resource)
 if job == '' then return 1 end
 local place, run = latest_of(job, ARGV[5])
 if not run or run[RUN_ID] ~= ARGV[4] or run[OUTCOME] ~= '' then return 1 end

@@ -52,7 +52,7 @@ class SqliteSpool:
 
         return self._do("put", work)
 
-    def oldest(self, limit: int) -> Sequence[tuple[int, SpooledOutcome]]:
+    def oldest(self, limit: int) -> Sequence[tuple[int, SpooledOutcome | None]]:
         """See `Spool`."""
         if not self._there():
             return ()
@@ -60,7 +60,7 @@ class SqliteSpool:
             "oldest",
             lambda it: it.execute("SELECT number, outcome FROM outcomes ORDER BY number LIMIT ?", (limit,)).fetchall(),
         )
-        return [(number, _decoder.decode(outcome)) for number, outcome in rows]
+        return [(number, _read(outcome)) for number, outcome in rows]
 
     def drop(self, number: int) -> None:
         """See `Spool`."""
@@ -90,6 +90,14 @@ class SqliteSpool:
                 return work(self._connection)
             except sqlite3.Error as error:
                 raise StoreUnavailable("spool", operation, f"{self._path}: {error}", kind="error") from error
+
+
+def _read(row: bytes) -> SpooledOutcome | None:
+    """Return an outcome, None for what another version has written, or a failing disk."""
+    try:
+        return _decoder.decode(row)
+    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError):
+        return None
 
 
 def _depth(connection: sqlite3.Connection) -> int:

@@ -7,6 +7,7 @@ Design: docs/stores.md.
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -222,9 +223,10 @@ class SqliteStore:
 
     # --- observers
 
-    def leases(self) -> Sequence[LeaseRecord]:
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
         """See `StoreObserver`."""
-        rows = self._file.read("leases", lambda connection: connection.execute(sql.LEASES).fetchall())
+        most = -1 if limit is None else max(0, limit)  # -1: all of them
+        rows = self._file.read("leases", lambda connection: connection.execute(sql.LEASES, (most,)).fetchall())
         now = self._clock.reading()
         return [sql.lease_record(row, now) for row in rows]
 
@@ -239,6 +241,15 @@ class SqliteStore:
         query = sql.RUNS.format(which=which)
         rows = self._file.read("runs", lambda connection: connection.execute(query, (*named, max(0, limit))).fetchall())
         return [RunRecord(*row) for row in rows]
+
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        rows = self._file.read("abandoned", lambda connection: connection.execute(sql.OPEN).fetchall())
+        now_ns = self._clock.monotonic_ns()
+        dead = (
+            RunRecord(*run) for *run, renewed_ns, expires_ns in rows if not sql.is_live(renewed_ns, expires_ns, now_ns)
+        )
+        return list(islice(dead, max(0, limit)))
 
     # --- inside a write transaction
 

@@ -23,6 +23,7 @@ __all__ = [
     "LATEST",
     "LEASES",
     "NOTE_NEXT",
+    "OPEN",
     "ORPHANED",
     "REGISTER",
     "RENEW",
@@ -76,11 +77,15 @@ JOB: Final = f"{_JOB} WHERE name = ?"
 JOBS: Final = f"{_JOB} ORDER BY name"
 LEASES: Final = """
     SELECT resource, owner, service, job, run_id, fence, ttl_ns, acquired_wall_ns, acquired_ns, renewed_ns, expires_ns
-    FROM leases ORDER BY resource"""
-RUNS: Final = """
-    SELECT job, due_ns, attempt, owner, service, run_id, resource, fence, claimed_wall_ns, started_wall_ns,
-        ended_wall_ns, outcome, detail, lateness_ns
-    FROM runs {which} ORDER BY due_ns DESC, job DESC, attempt DESC LIMIT ?"""
+    FROM leases ORDER BY resource LIMIT ?"""
+_RUN: Final = """
+    SELECT runs.job, due_ns, attempt, runs.owner, runs.service, runs.run_id, runs.resource, runs.fence,
+        claimed_wall_ns, started_wall_ns, ended_wall_ns, outcome, detail, lateness_ns"""
+RUNS: Final = f"{_RUN} FROM runs {{which}} ORDER BY due_ns DESC, job DESC, attempt DESC LIMIT ?"
+# Then when the run's own lease was renewed, and when it expires.
+OPEN: Final = f"""{_RUN}, leases.renewed_ns, leases.expires_ns
+    FROM runs LEFT JOIN leases ON leases.resource = runs.resource AND leases.fence = runs.fence
+    WHERE outcome IS NULL ORDER BY due_ns, runs.job, attempt"""
 
 
 class Held(NamedTuple):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Opener = Callable[[Clock], Store]
 
-__all__ = ["StoreUrl", "check_url", "open_store"]
+__all__ = ["StoreUrl", "check_url", "open_store", "shown_url"]
 
 _PASSWORD: Final = re.compile(r"(?<=:)[^:/?@]+(?=@)")
 
@@ -107,6 +107,15 @@ def open_store(url: str, clock: Clock) -> Store:
         StoreUnavailable: the store is there, but does not answer.
     """
     return _opener(url)(clock)
+
+
+def shown_url(url: str) -> str:
+    """Return the URL for people to see: a password in it is starred out.
+
+    Raises:
+        ConfigError: the URL is wrong.
+    """
+    return _parsed(url).text
 
 
 def _opener(url: str) -> Opener:

@@ -40,6 +40,11 @@ class Watchers:
         """Return whether anybody waits for it."""
         return resource in self._calls
 
+    def resources(self) -> list[str]:
+        """Return what is waited for."""
+        with self._lock:
+            return list(self._calls)
+
     def freed(self, resource: str) -> None:
         """Tell those who wait for this resource."""
         with self._lock:

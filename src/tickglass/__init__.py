@@ -16,6 +16,7 @@ from tickglass.sched.errors import (
     StoreUnavailable,
     TickglassError,
 )
+from tickglass.sched.prefer import preference
 from tickglass.sched.run import Run, current_run
 from tickglass.sched.triggers import Trigger, at, cron, every
 from tickglass.scheduler import Scheduler
@@ -38,4 +39,5 @@ __all__ = [
     "cron",
     "current_run",
     "every",
+    "preference",
 ]

@@ -16,11 +16,13 @@ from tickglass.sched.engine.broadcast import Broadcast
 from tickglass.sched.engine.gear import Gear, NoTracer
 from tickglass.sched.engine.hand_lock import HandLock, Hands
 from tickglass.sched.engine.keeper import Keeper
+from tickglass.sched.engine.presence import Presence
 from tickglass.sched.engine.taking import NotTaken
 from tickglass.sched.engine.watched_store import WatchedStore
 from tickglass.sched.errors import ConfigError, LockInUse, LockNotAcquired
 from tickglass.sched.job import TTL_DEFAULT, checked_name
 from tickglass.sched.lock_terms import lock_terms
+from tickglass.sched.prefer import checked_labels
 from tickglass.sched.stores import check_url, open_store
 from tickglass.telemetry.logs import LogSink
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.held_lease import HeldLease
     from tickglass.sched.lock_terms import LockTerms
     from tickglass.sched.ports import EventSink
+    from tickglass.sched.prefer import Preference
 
 __all__ = ["Lock", "SchedulerLock", "SchedulersBench"]
 
@@ -156,8 +159,8 @@ class Lock(_Face):
     """A lock by hand without a scheduler: for scripts, migrations, other people's loops.
 
     Nothing is opened before the first use. The store stays open until `close`,
-    or the end of a `with` block; two threads look after the lease while the
-    lock is held, and none otherwise.
+    or the end of a `with` block; threads look after the lease while the lock is
+    held or waited for, and none otherwise.
 
     Args:
         store: URL of the store that all parties share.
@@ -166,6 +169,9 @@ class Lock(_Face):
         wait: how long to wait while somebody else has it; None: for ever.
         blocking: False: do not wait at all.
         renew: False: the lease ends after `ttl`, whatever its holder does.
+        prefer: labels of those who shall have it, as for `Scheduler.lock`.
+        labels: what this one may be preferred by, {"region": "a"} say; it counts as
+            there while it holds the lock or waits for it.
         service: the name of what this belongs to; a metric label.
         owner: whom others see as the holder; default: host/service/slot.
         sinks: your own `EventSink`s, by name, beside the log: a `MetricSink` or
@@ -184,6 +190,8 @@ class Lock(_Face):
         wait: Duration | None = None,
         blocking: bool = True,
         renew: bool = True,
+        prefer: str | Preference | None = None,
+        labels: Mapping[str, str] | None = None,
         service: str = "default",
         owner: str | None = None,
         sinks: Mapping[str, EventSink] | None = None,
@@ -195,12 +203,13 @@ class Lock(_Face):
                 given=store,
                 instead=('"sqlite:///locks.db"', "scheduler.lock(...)"),
             )
-        terms = lock_terms(resource, ttl=ttl, wait=wait, blocking=blocking, renew=renew)
+        terms = lock_terms(resource, ttl=ttl, wait=wait, blocking=blocking, renew=renew, prefer=prefer)
         self._own = _OwnBench(
             store,
             checked_name(service, "service"),
             None if owner is None else checked_name(owner, "owner"),
             {"logs": LogSink(), **(sinks or {})},
+            checked_labels(labels),
         )
         super().__init__(terms, self._own)
 
@@ -232,16 +241,19 @@ class Lock(_Face):
 class _OwnBench:
     """A store, and the threads that look after one lease; one `open` at a time."""
 
-    def __init__(self, url: str, service: str, owner: str | None, sinks: Mapping[str, EventSink]) -> None:
+    def __init__(
+        self, url: str, service: str, owner: str | None, sinks: Mapping[str, EventSink], labels: frozenset[str]
+    ) -> None:
         self._url = url
         self._service = service
         self._owner = owner
         self._sinks = sinks
+        self._labels = labels
         self._clock = SystemClock()
         self._door = threading.Lock()
         self._undo = ExitStack()
         self._gear: Gear | None = None
-        self._working: tuple[Alarms, Keeper] | None = None
+        self._working: tuple[Alarms, Keeper, Presence] | None = None
 
     def open(self) -> Hands:
         """See `Bench`."""
@@ -250,16 +262,19 @@ class _OwnBench:
                 self._gear = self._opened()
             alarms = Alarms(self._clock)
             keeper = Keeper(self._gear.store, clock=self._clock, alarms=alarms)
+            presence = Presence(self._gear, keeper, self._labels)
             alarms.start()
-            self._working = alarms, keeper
-            return Hands(self._gear, keeper)
+            presence.start()
+            self._working = alarms, keeper, presence
+            return Hands(self._gear, keeper, presence)
 
     def shut(self) -> None:
         """See `Bench`."""
         with self._door:
             if self._working is None:
                 return
-            alarms, keeper = self._working
+            alarms, keeper, presence = self._working
+            presence.stop()
             keeper.stop()
             alarms.stop()
             self._working = None

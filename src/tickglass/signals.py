@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
@@ -13,22 +14,27 @@ if TYPE_CHECKING:
 __all__ = ["StopSignals"]
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+_FINISH: Final = 255  # no signal has this number
 
 
 class StopSignals:
     """Between `with` and its end, those signals are only counted.
 
-    A handler that rang a condition could find its lock held by the very thread
-    that it interrupts; a byte in a pipe cannot.
+    The interpreter itself writes their numbers into a pipe: whichever thread the
+    kernel gives them to, and whatever the main thread waits for. A handler in
+    Python would run only when the main thread wakes.
     """
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
         self._before: dict[int, object] = {}
+        self._before_fd = -1
 
     def __enter__(self) -> Self:
+        self._before_fd = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         for number in _STOPPING:
-            self._before[number] = signal.signal(number, self._came)
+            self._before[number] = signal.signal(number, _nothing)
         return self
 
     def __exit__(
@@ -36,17 +42,23 @@ class StopSignals:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type] # what signal.signal returned
+        signal.set_wakeup_fd(self._before_fd)
         os.close(self._reader)
         os.close(self._writer)
 
     def wait(self, longest_s: float | None = None) -> bool:
         """Block until the next signal (True), or until `finish` or the longest wait (False)."""
-        ready, _, _ = select.select([self._reader], [], [], longest_s)
-        return bool(ready) and os.read(self._reader, 1) == b"s"
+        while True:
+            ready, _, _ = select.select([self._reader], [], [], longest_s)
+            came = os.read(self._reader, 1)[0] if ready else _FINISH
+            if came in (*_STOPPING, _FINISH):  # others may have handlers of their own
+                return came != _FINISH
 
     def finish(self) -> None:
         """Make `wait` return False; from any thread."""
-        os.write(self._writer, b"f")
+        with suppress(BlockingIOError):  # full of signals: it returns anyway
+            os.write(self._writer, bytes([_FINISH]))
 
-    def _came(self, _number: int, _frame: FrameType | None) -> None:
-        os.write(self._writer, b"s")
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """Keep the interpreter from doing what it does without a handler."""

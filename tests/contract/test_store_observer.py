@@ -113,6 +113,43 @@ def test_runs_come_newest_first_and_no_more_than_asked_for(kit: StoreKit, store:
     assert store.runs("unknown") == store.runs(limit=0) == []
 
 
+def test_so_many_leases_are_shown_as_are_asked_for(kit: StoreKit, store: Store) -> None:
+    names = ["b", "a", "c%", "d/e", "零"]
+    for name in names:
+        store.acquire(kit.ask(name))
+    assert [lease.resource for lease in store.leases()] == sorted(names)
+    some = store.leases(limit=3)
+    assert len(some) == 3
+    assert all(lease.remaining_ns > 0 for lease in some)
+    assert [lease.resource for lease in store.leases(limit=3)] == [lease.resource for lease in some]
+    assert [lease.resource for lease in store.leases(limit=5)] == sorted(names)
+    assert store.leases(limit=0) == []
+
+
+def test_abandoned_claims_of_all_jobs_come_oldest_first(kit: StoreKit, store: Store) -> None:
+    store.claim(kit.claim("b", 3, owner="dead"))
+    first = kit.claim("a", 2, owner="dead", resource="ledger")
+    answer = store.claim(first)
+    settled = kit.claim("c", 1)
+    store.settle(kit.settlement(settled, store.claim(settled)))
+    assert store.abandoned() == []
+    kit.let_expire()
+    live = kit.claim("d", 4, resource="ledger")
+    store.claim(live)
+    found = store.abandoned()
+    assert [(run.job, run.due_ns, run.owner, run.outcome) for run in found] == [
+        ("a", 2, "dead", None),
+        ("b", 3, "dead", None),
+    ]
+    assert isinstance(answer, Claimed)
+    assert (found[0].run_id, found[0].fence, found[0].resource) == (first.lease.run_id, answer.fence, "ledger")
+    assert found[0] in store.runs()
+    assert [run.job for run in store.abandoned(limit=1)] == ["a"]
+    assert store.abandoned(limit=0) == []
+    assert store.abandon(Orphan("a", 2, 1, first.lease.run_id, "dead"))
+    assert [run.job for run in store.abandoned()] == ["b"]
+
+
 NAMES = ["零点对账", "a b\n'\"; DROP TABLE runs --", "%_*?[]{}:/", "é" * 500, "\0null", "𐍈", "-"]
 
 

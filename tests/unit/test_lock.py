@@ -7,14 +7,18 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rig import wait_until
 
 import tickglass
 from tickglass import ConfigError, LeaseLost, Lock, LockInUse, LockNotAcquired, Scheduler, StoreUnavailable, every
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.events import LockMoved
+from tickglass.sched.prefer import presence_resource
+from tickglass.sched.stores import open_store
 from tickglass.telemetry import MetricSink
 from tickglass.testing import ListSink
 
@@ -176,6 +180,9 @@ def test_a_store_that_cannot_be_opened_leaves_nothing_behind(tmp_path: Path) -> 
         ({"service": ""}, "service"),
         ({"owner": "__x"}, "owner"),
         ({"ttl": "0s"}, "ttl"),
+        ({"prefer": "a"}, "a preference names labels"),
+        ({"prefer": "region=a", "blocking": False}, "does not hold back"),
+        ({"labels": {"region": ""}}, "a label is a plain name and a plain value"),
     ],
 )
 def test_what_is_wrong_is_refused_where_it_is_written(url: str, wrong: dict[str, Any], words: str) -> None:
@@ -184,8 +191,29 @@ def test_what_is_wrong_is_refused_where_it_is_written(url: str, wrong: dict[str,
         make(**{"store": url, "resource": "stock", **wrong})
 
 
+def test_a_lock_with_labels_counts_as_there_while_it_is_held(url: str) -> None:
+    def shown() -> set[str]:
+        with closing(open_store(url, SystemClock())) as store:
+            return {it.resource for it in store.leases()} - {"stock"}
+
+    before = our_threads()
+    with Lock(url, "stock", prefer="region=a", labels={"region": "a"}):
+        wait_until(lambda: shown() == {presence_resource("region=a")})
+    assert shown() == set()
+    assert our_threads() == before
+
+
 def test_what_users_import_is_there() -> None:
-    for name in ("HeldLease", "LeaseLost", "Lock", "LockInUse", "LockNotAcquired", "LockNotHeld", "StaleFence"):
+    for name in (
+        "preference",
+        "HeldLease",
+        "LeaseLost",
+        "Lock",
+        "LockInUse",
+        "LockNotAcquired",
+        "LockNotHeld",
+        "StaleFence",
+    ):
         assert name in tickglass.__all__
         assert hasattr(tickglass, name)
 

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
-from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.ports import Granted, LeaseAsk, LeaseRecord
-from tickglass.sched.prefer import (
-    PRESENCE_TTL_NS,
-    checked_labels,
-    head_start_ns,
-    preference,
-    presence_resource,
-    present_labels,
-)
-from tickglass.sched.stores import open_store
+from tickglass.sched.lock_terms import lock_terms
+from tickglass.sched.prefer import better_labels, checked_labels, checked_preference, head_start_ns, preference
 
 A, B, C = frozenset({"region=a"}), frozenset({"region=b"}), frozenset({"region=c"})
 NONE: Final[frozenset[str]] = frozenset()
@@ -83,13 +74,33 @@ def test_labels_are_spelled_as_preferences_name_them() -> None:
             checked_labels(labels)
 
 
-def test_a_region_is_present_while_the_lease_of_its_label_is_live() -> None:
-    def record(resource: str, remaining_ns: int) -> LeaseRecord:
-        return LeaseRecord(resource, "n1", "billing", "", "", 1, PRESENCE_TTL_NS, 0, 0, remaining_ns)
+def test_no_labels_are_none() -> None:
+    assert checked_labels(None) == checked_labels({}) == frozenset()
 
-    live, dead = record(presence_resource("region=a"), 1), record(presence_resource("region=b"), 0)
-    assert present_labels([live, dead, record("region=c", 1)]) == {"region=a"}
-    store = open_store("memory://", SystemClock())
-    shown = LeaseAsk(presence_resource("zone=1"), "n1", "billing", "token", PRESENCE_TTL_NS)
-    assert isinstance(store.acquire(shown), Granted)
-    assert present_labels(store.leases()) == {"zone=1"}
+
+@pytest.mark.parametrize("labels", ["region=a", ["region=a"], {"region": 1}, {1: "a"}, {"region": None}])
+def test_what_is_no_name_with_a_value_is_no_label(labels: Any) -> None:  # noqa: ANN401 - anything, that is the point
+    with pytest.raises(ConfigError) as raised:
+        checked_labels(labels)
+    assert 'labels={"region": "a"}' in str(raised.value)
+
+
+def test_a_preference_is_spelled_as_text_or_with_its_thresholds() -> None:
+    made = preference("region=a", near="1ms", far="1ms")
+    assert checked_preference(made) is made
+    assert checked_preference("region=a") == preference("region=a")
+    assert checked_preference(None) is None
+
+
+def test_a_lock_that_does_not_wait_holds_nobody_back() -> None:
+    assert lock_terms("printer", prefer="region=a").prefer == preference("region=a")
+    with pytest.raises(ConfigError, match="does not hold back for who is preferred"):
+        lock_terms("printer", prefer="region=a", blocking=False)
+    with pytest.raises(ConfigError, match="a preference names labels"):
+        lock_terms("printer", prefer="a")
+
+
+def test_who_goes_before_an_instance() -> None:
+    preferred = preference("region=a, region=b")
+    assert [better_labels(preferred, ours) for ours in (A, B, C)] == [(), ("region=a",), ("region=a", "region=b")]
+    assert better_labels(None, C) == ()

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
 from rig import Rig
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import InstantsMissed, OccurrenceMoved
 from tickglass.sched.triggers import Trigger, cron, every
-from tickglass.telemetry.exposition import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +30,9 @@ TRIGGERS: dict[str, Trigger] = {
 
 
 def scraped(rig: Rig) -> dict[str, dict[str, float]]:
-    """Return due, outcomes and pending of each job, as a scrape shows them."""
+    """Return due, outcomes and pending of each job, as a scrape finds them."""
     sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for family in text_string_to_metric_families(encode(rig.metrics.registry, "")[1].decode()):
+    for family in rig.metrics.registry.collect():
         for sample in family.samples:
             if sample.name in ("tickglass_job_due_total", "tickglass_job_outcomes_total", "tickglass_job_pending"):
                 sums[sample.labels["job_name"]][sample.name] += sample.value

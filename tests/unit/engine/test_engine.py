@@ -157,13 +157,14 @@ def test_a_store_that_stops_answering_makes_it_unready_until_it_answers(stand: S
     stand.add(nothing, every("24h"), name="job")
     stand.engine.start()
     stand.sink.wait_for(lambda event: isinstance(event, StoreCalled) and event.operation == "orphans")
-    stand.store.broken["time"] = StoreUnavailable("memory", "time", "gone fishing")
+    for operation in ("time", "orphans"):
+        stand.store.broken[operation] = StoreUnavailable("memory", operation, "gone fishing")
     stand.clock.advance(30 * SECOND)
     stand.wait_for_more(TimelineTurned)
     wait_until(lambda: stand.engine.unready() == [])
     stand.clock.advance(1 * SECOND)
     wait_until(lambda: stand.engine.unready() == ["the memory store has not answered for 31.0 s"])
-    del stand.store.broken["time"]
+    stand.store.broken.clear()
     stand.advance_until(lambda: stand.engine.unready() == [])
 
 

@@ -72,7 +72,7 @@ def test_the_rest_stays_in_order_when_the_store_stops_answering(rig: Rig, tmp_pa
     rig.store.broken["claim"] = StoreUnavailable("memory", "claim", "gone")
     with pytest.raises(StoreUnavailable):
         keeper.replay()
-    assert [one.settlement.due_ns for _, one in spool.oldest(9)] == [2]
+    assert [one.settlement.due_ns for _, one in spool.oldest(9) if one] == [2]
     del rig.store.broken["claim"]
     keeper.replay()
     assert [(run.due_ns, run.outcome) for run in rig.store.runs("job")] == [(2, "success"), (1, "success")]

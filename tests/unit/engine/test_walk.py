@@ -54,6 +54,21 @@ def test_whatever_a_job_raises_no_worker_dies_of_it(error: type[BaseException]) 
     rig.close()
 
 
+def test_a_run_may_wait_for_longer_than_its_lease_would_last(rig: Rig) -> None:
+    waited: list[bool] = []
+    rig.add(lambda run: waited.append(run.wait("25s")), every("60s"), name="job", ttl="9s")
+    rig.advance(60 * SECOND)
+    rig.started("job")
+    for count in range(1, 9):
+        rig.clock.wait_for_sleepers(2)
+        rig.clock.advance(3 * SECOND)
+        rig.lock_event("renewed", count)
+    rig.clock.wait_for_sleepers(2)
+    rig.clock.advance(SECOND)
+    (end,) = rig.ended("job")
+    assert (end.outcome, end.ran_ns, waited) == ("success", 25 * SECOND, [False])
+
+
 def test_a_run_over_its_timeout_is_told_and_ends_as_timeout(rig: Rig) -> None:
     seen: list[str] = []
 

@@ -400,6 +400,24 @@ def test_a_watch_outlives_a_restart_of_the_server_and_compaction(own: Opened) ->
     assert told.wait(PATIENCE_S)
 
 
+def test_the_watch_outlives_what_it_calls(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> None:
+        raise RuntimeError("a hint too many")
+
+    store, other = opened(), opened()
+    store.watch("broken", broken)
+    told = threading.Event()
+    store.watch("ledger", told.set)
+    for _ in range(50):  # until the stream has begun
+        other.release(hold(other, "broken"))
+        if "a hint too many" in caplog.text:
+            break
+        pause(100 * MS)
+    assert "a hint too many" in caplog.text
+    other.release(hold(other))
+    assert told.wait(PATIENCE_S)
+
+
 def test_nothing_is_heard_of_other_resources_or_after_the_watch(opened: Opened) -> None:
     store, other = opened(), opened()
     ours, theirs = threading.Event(), list[str]()

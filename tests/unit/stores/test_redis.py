@@ -9,9 +9,11 @@ import queue
 import signal
 import subprocess
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from chaos.proxy import BOTH_WAYS, Proxy
 from servers import PATIENCE_S, find_free_port, find_server
 
 from tickglass.sched.clock import SystemClock, Wake
@@ -36,7 +38,6 @@ from tickglass.sched.stores import open_store
 from tickglass.sched.stores import redis_scripts as lua
 from tickglass.sched.stores.redis import RedisStore
 from tickglass.sched.stores.redis_servers import driver
-from tickglass.sched.stores.retention import LATEST_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,17 +118,18 @@ def test_forgotten_scripts_are_shown_again(server: RedisServer, store: RedisStor
 
 
 def test_a_broken_connection_is_replaced_at_the_next_call(server: RedisServer, store: RedisStore) -> None:
-    claimed = store.claim(CLAIM)
+    claimed, held = store.claim(CLAIM), replace(ASK, resource="held")
+    lease = lease_of(held, store.acquire(held))
     calls: list[Callable[[], object]] = [
         lambda: store.renew(lease_of(CLAIM.lease, claimed)),
         lambda: store.claim(CLAIM),
         lambda: store.settle(settlement_of(CLAIM, claimed)),
         lambda: store.acquire(ASK),
-        lambda: store.release(lease_of(ASK, Granted(1))),
+        lambda: store.release(lease),
         store.leases,
         store.time_ns,
     ]
-    expected: list[object] = [Renewed(), claimed, Settled(recorded=True, released=True), None, Released(), [], None]
+    expected: list[object] = [Renewed(), claimed, Settled(recorded=True, released=True), None, Released(), None, None]
     for call, answer in zip(calls, expected, strict=True):
         server.say("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         assert answer is None or call() == answer
@@ -177,6 +179,24 @@ def test_a_silent_server_is_given_up_after_the_timeout(server: RedisServer, open
     assert 50 * MS < clock.monotonic_ns() - asked_ns < 2 * SECOND
     server.kill(signal.SIGCONT)
     assert isinstance(store.acquire(ASK), Granted)
+
+
+def test_a_release_that_arrives_late_does_not_end_what_the_same_token_was_granted_since(
+    server: RedisServer, store: RedisStore, opened: Callable[..., RedisStore]
+) -> None:
+    ask = replace(ASK, ttl_ns=100 * MS)
+    with Proxy() as network:
+        link = network.link(server.port)
+        behind = opened(f"redis://127.0.0.1:{link.port}/0?timeout=150ms")
+        behind.release(lease_of(ask, behind.acquire(ask)))  # the server knows the script now
+        lease = lease_of(ask, behind.acquire(ask))
+        link.hold(BOTH_WAYS)
+        assert kind_of(lambda: behind.release(lease)) == "unavailable"
+        again = lease_of(ASK, store.acquire(ASK))  # the first has run out
+        link.hold(frozenset())
+        assert behind.time_ns() > 0, "asked after the release, on the same way"
+        assert store.renew(again) == Renewed()
+        behind.close()
 
 
 def test_nobody_there_is_unavailable(opened: Callable[..., RedisStore], free_port: int) -> None:
@@ -311,28 +331,6 @@ def test_watching_waits_for_nobody(opened: Callable[..., RedisStore], free_port:
 # --- the ledger
 
 
-def test_the_ledger_forgets_what_ended_long_ago_but_never_the_latest(store: RedisStore) -> None:
-    def claim(due_ns: int) -> ClaimAsk:
-        return ClaimAsk(LeaseAsk("nightly", "o", "s", f"t{due_ns}", SECOND, "nightly", f"{due_ns:032x}"), due_ns)
-
-    for due_ns in range(1, LATEST_KEPT + 31):
-        ask = claim(due_ns)
-        answer = store.claim(ask)
-        if due_ns == 5:
-            store.release(lease_of(ask.lease, answer))  # an orphan is never forgotten
-        else:
-            store.settle(settlement_of(ask, answer))
-    store.prune()
-    assert len(store.runs(limit=1_000)) == LATEST_KEPT + 30, "they ended just now"
-    store._keep_ns = 0
-    store.prune()
-    kept = [run.due_ns for run in store.runs(limit=1_000)]
-    assert kept == [*range(LATEST_KEPT + 30, 30, -1), 5]
-    assert [run.due_ns for run in store.runs("nightly", limit=1_000)] == kept
-    assert [orphan.due_ns for orphan in store.orphans(["nightly"])] == [5]
-    assert store.claim(claim(LATEST_KEPT + 30)) == AlreadyClaimed("o", "success")
-
-
 def test_observers_turn_pages(store: RedisStore) -> None:
     names = sorted(f"job-{number}" for number in range(1_200))
     store.register([JobRecord(name, "t", name, "o", "s", 1, 1, None, None) for name in names])
@@ -431,11 +429,11 @@ def test_a_cluster_is_asked_where_the_slot_is(
     there.say("FLUSHALL")
     for node in (elsewhere, there):
         node.say("CLUSTER", "SETSLOT", slot, "NODE", elsewhere.say("CLUSTER", "MYID"))
-    assert isinstance(store.acquire(ASK), Granted)
+    lease = lease_of(ASK, store.acquire(ASK))
     assert elsewhere.say("CLUSTER", "COUNTKEYSINSLOT", slot) > 0
-    assert store.renew(lease_of(ASK, Granted(1))) == Renewed()
-    assert store.release(lease_of(ASK, Granted(1))) == Released()
-    assert store.release(lease_of(ASK, Granted(1))) == Gone()
+    assert store.renew(lease) == Renewed()
+    assert store.release(lease) == Released()
+    assert store.release(lease) == Gone()
 
 
 def test_a_user_needs_the_rights_that_are_documented_and_no_others(

@@ -33,6 +33,7 @@ from tickglass.sched.stores import redis_scripts as lua
 from tickglass.sched.stores.redis_servers import Login, Server
 from tickglass.sched.stores.redlock import RedlockStore
 from tickglass.sched.stores.redlock_votes import judge
+from tickglass.sched.stores.retention import PRUNE_EVERY_NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,6 +114,17 @@ def test_a_server_gets_a_small_part_of_a_lease_to_answer(opened: Callable[..., R
 
 
 # --- servers that fail
+
+
+def test_what_cannot_be_forgotten_now_keeps_nobody_from_registering_and_sweeping(
+    servers: list[RedisServer], store: RedlockStore
+) -> None:
+    for server in servers:
+        server.say("SET", "{tickglass}:ledgers", "what is this?")
+    assert len(store.register([JobRecord("nightly", "t", "nightly", "o", "s", 1, 1, None, None)])) == 1
+    for node in store._nodes:
+        node._pruned_ns -= PRUNE_EVERY_NS
+    assert store.orphans(["nightly"]) == []
 
 
 @pytest.mark.parametrize("lost", range(3))
@@ -235,8 +247,8 @@ def test_a_wall_clock_out_of_its_mind_uses_up_no_fences(store: RedlockStore) -> 
     store._election._newest_fence = 0
     lease = lease_of(ASK, store.acquire(ASK))
     assert lease.fence == 1
-    store.release(lease)
-    assert lease_of(ASK, store.acquire(ASK)).fence == 2
+    store.release(lease)  # has a number, too
+    assert lease_of(ASK, store.acquire(ASK)).fence == 3
 
 
 def test_a_fence_is_on_a_majority_before_it_is_used(servers: list[RedisServer], store: RedlockStore) -> None:
@@ -308,14 +320,14 @@ def test_a_vote_that_took_the_whole_lease_is_given_back(
 
 
 def test_a_vote_taken_back_leaves_what_was_before(servers: list[RedisServer], store: RedlockStore) -> None:
-    short = replace(CLAIM, lease=replace(CLAIM.lease, ttl_ns=100 * MS))
+    short = replace(CLAIM, lease=replace(CLAIM.lease, ttl_ns=400 * MS))
     assert isinstance(store.claim(short), Claimed)
-    let_pass(110 * MS)
+    let_pass(410 * MS)
     node, other = store._nodes[0], OTHER.lease
     before = node.runs()
     assert isinstance(node.claim(OTHER), Claimed)
     assert [run.outcome for run in node.runs()] == [None, "orphaned"]
-    ballot = (other.resource, other.token, other.job, other.run_id, lua.due_text(OTHER.due_ns))
+    ballot = (other.resource, other.token, other.job, other.run_id, lua.due_text(OTHER.due_ns), 2**52)
     store._ledger.withdraw(ballot, [0])
     assert node.runs() == before
     assert [it.run_id for it in node.orphans(["nightly"])] == ["run"]
@@ -348,11 +360,11 @@ def test_an_outcome_that_one_server_knows_is_not_run_again(servers: list[RedisSe
 def test_an_orphan_that_only_a_minority_knows_is_found_and_abandoned(
     servers: list[RedisServer], store: RedlockStore
 ) -> None:
-    store.claim(replace(CLAIM, lease=replace(CLAIM.lease, ttl_ns=100 * MS)))
+    store.claim(replace(CLAIM, lease=replace(CLAIM.lease, ttl_ns=400 * MS)))
     servers[0].restart()
     servers[1].restart()
     forget_absence(store)
-    let_pass(110 * MS)
+    let_pass(410 * MS)
     (orphan,) = store.orphans(["nightly"])
     assert store.abandon(orphan)
     assert not store.abandon(orphan)
@@ -374,10 +386,10 @@ def test_a_vote_that_was_forgotten_somewhere_is_no_orphan_and_is_mended(
 def test_attempts_are_counted_alike_where_one_server_missed_the_first(
     servers: list[RedisServer], store: RedlockStore
 ) -> None:
-    store.claim(replace(CLAIM, lease=replace(CLAIM.lease, ttl_ns=100 * MS)))
+    store.claim(replace(CLAIM, lease=replace(CLAIM.lease, ttl_ns=400 * MS)))
     servers[0].restart()
     forget_absence(store)
-    let_pass(110 * MS)
+    let_pass(410 * MS)
     answer = store.claim(OTHER)
     assert isinstance(answer, Claimed)
     assert (answer.attempt, answer.previous_run_id) == (2, "run")

@@ -1,0 +1,266 @@
+"""Whatever breaks - a job, an answer, the spool, a step of our own - nobody else suffers, nothing is held for ever."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.outages import Outages
+from tickglass.sched.engine.sweeper import Sweeper
+from tickglass.sched.engine.taking import NotTaken
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.events import LockMoved, OccurrenceMoved, SpoolMoved
+from tickglass.sched.job import declare
+from tickglass.sched.lease import Lease
+from tickglass.sched.ports import ClaimAsk, Claimed, Granted, LeaseAsk, Settlement, SpooledOutcome
+from tickglass.sched.stores.spool import SqliteSpool
+from tickglass.sched.triggers import every
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from desk import Desk
+    from rig import Rig
+
+    from tickglass.sched.run import Run
+
+DOWN = StoreUnavailable("memory", "settle", "the answer was lost")
+
+
+class Panic(BaseException):
+    """What extension modules raise."""
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        return "caf\udce9"
+
+
+# --- what a job raises
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(Panic("core"), "Panic: core"), (MuteError(), "MuteError"), (UnspeakableError(), "UnspeakableError: caf?")],
+)
+def test_whatever_a_job_raises_is_a_failure_and_frees_its_lock(rig: Rig, error: BaseException, told: str) -> None:
+    def job() -> None:
+        raise error
+
+    rig.add(job, every("1s"))
+    for count in (1, 2):
+        rig.advance(SECOND)
+        end = rig.ended("job", count)[-1]
+        assert (end.outcome, end.error) == ("failure", told)
+        rig.free("job")
+    assert rig.store.leases() == []
+    assert [run.detail for run in rig.store.runs("job")] == [told, told]
+
+
+def test_a_coroutine_that_panics_is_a_failure_too(rig: Rig) -> None:
+    async def job() -> None:
+        raise Panic
+
+    rig.add(job, every("1s"))
+    rig.advance(SECOND)
+    assert rig.ended("job")[0].outcome == "failure"
+    rig.free("job")
+    assert rig.store.leases() == []
+
+
+# --- steps of our own
+
+
+@pytest.mark.parametrize(
+    ("breaking", "outcome", "lock"),
+    [("claim", "skipped", "failed"), ("start", "failure", "expired"), ("wait", "lost", "expired")],
+)
+def test_a_walk_that_breaks_off_ends_and_lets_its_lease_run_out(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, breaking: str, outcome: str, lock: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("our own mistake")
+
+    match breaking:
+        case "claim":
+            monkeypatch.setattr(rig.store, "claim", broken)
+        case "start":
+            monkeypatch.setattr("tickglass.sched.run.Run._current", broken)
+        case _:
+            monkeypatch.setattr("tickglass.sched.engine.permits.Leased.check", broken)
+    rig.add(lambda: None, every("60s"), name="job", ttl="10s")
+    rig.advance(60 * SECOND)
+    assert rig.ended("job")[0].outcome == outcome
+    rig.free("job")
+    while not [move for move in rig.sink.of(LockMoved) if move.event == lock]:
+        rig.clock.wait_for_sleepers(1)
+        rig.clock.advance(SECOND)
+    assert [lease for lease in rig.store.leases() if lease.remaining_ns > SECOND] == []
+    assert [move for move in rig.sink.of(LockMoved) if move.event == "renewed"] == []
+
+
+def test_a_job_is_not_started_under_a_lease_that_is_over(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, started = rig.store.claim, threading.Event()
+
+    def slow(ask: ClaimAsk) -> object:
+        answer = claim(ask)
+        rig.clock.advance(11 * SECOND)  # and nobody wakes the alarms in time
+        return answer
+
+    monkeypatch.setattr(rig.store, "claim", slow)
+    rig.add(started.set, every("60s"), name="job", ttl="10s", misfire_grace="59s")
+    rig.advance(60 * SECOND)
+    assert rig.ended("job")[0].outcome == "lost"
+    assert not started.is_set()
+
+
+# --- answers that are lost
+
+
+def test_a_run_whose_settlement_was_written_unheard_has_not_lost_its_lock(rig: Rig) -> None:
+    rig.store.unheard["settle"] = DOWN
+    rig.add(lambda: None, every("60s"), name="job")
+    rig.advance(60 * SECOND)
+    rig.ended("job")
+    rig.asleep("settle")
+    rig.store.unheard.clear()
+    rig.clock.advance(100 * MS)
+    rig.free("job")
+    assert [move.event for move in rig.sink.of(LockMoved)] == ["requested", "granted", "released"]
+    assert rig.store.runs("job")[0].outcome == "success"
+
+
+def test_a_lock_that_was_released_unheard_was_not_lost(desk: Desk) -> None:
+    lock, _ = desk.take()
+    desk.rig.store.unheard["release"] = DOWN
+    giving_back = desk._threads.submit(lock.release)
+    desk.called("release", 1)
+    desk.rig.clock.wait_for_sleepers(2)
+    desk.rig.store.unheard.clear()
+    desk.rig.clock.advance(100 * MS)
+    giving_back.result(10)
+    assert desk.events() == ["requested", "granted", "released"]
+
+
+def test_a_lock_that_is_granted_while_the_scheduler_stops_is_given_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, acquire = desk.rig.store, desk.rig.store.acquire
+
+    def granting(ask: LeaseAsk) -> object:
+        desk.bench.hands.stop()
+        return acquire(ask)
+
+    monkeypatch.setattr(store, "acquire", granting)
+    assert isinstance(desk.lock().acquire(), NotTaken)
+    assert desk.events() == ["requested", "granted", "released"]
+    assert store.leases() == []
+
+
+def test_a_renewal_that_raises_is_tried_again_and_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    renew, wishes = rig.store.renew, []
+
+    def broken(lease: Lease) -> object:
+        wishes.append(lease)
+        if len(wishes) == 1:
+            raise UnicodeError("a driver's mistake")
+        return renew(lease)
+
+    def job(run: Run) -> None:
+        run.wait("20s")
+
+    monkeypatch.setattr(rig.store, "renew", broken)
+    rig.add(job, every("60s"), ttl="9s")
+    rig.advance(60 * SECOND)
+    rig.started("job")
+    rig.clock.wait_for_sleepers(2)
+    rig.clock.advance(3 * SECOND)
+    assert rig.lock_event("renewal_failed").reason == "store_error"
+    rig.clock.wait_for_sleepers(2)
+    rig.clock.advance(100 * MS)
+    rig.lock_event("renewed")
+
+
+# --- sweeps
+
+
+def _sweeper(rig: Rig, spool: SqliteSpool | None = None, *, ttl: str = "10s") -> Sweeper:
+    jobs = {"job": declare(lambda: None, every("60s"), name="job", ttl=ttl)}
+    gear = rig.gear if spool is None else replace(rig.gear, spool=spool, sink=rig.sink)
+    return Sweeper(gear, rig.planner, Outages(gear), rig.skew, lambda: jobs)
+
+
+def _orphan(rig: Rig, resource: str = "job") -> ClaimAsk:
+    ask = ClaimAsk(LeaseAsk(resource, "dead", "svc", "t", SECOND, "job", "0" * 32), 1)
+    assert isinstance(rig.store.claim(ask), Claimed)
+    rig.clock.advance(2 * SECOND)
+    return ask
+
+
+def _outcome(run_id: str) -> SpooledOutcome:
+    return SpooledOutcome(Settlement(Lease("r", "a", "t", 1, SECOND, 0), "other", 1, run_id, "success"))
+
+
+def test_a_spool_that_cannot_be_read_does_not_keep_orphans_from_being_found(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("this is no database, and long enough to be told from an empty one" * 20)
+    _orphan(rig)
+    _sweeper(rig, SqliteSpool(tmp_path / "spool")).sweep()
+    assert rig.ended_after_turning("job").outcome == "success"
+
+
+def test_an_outcome_that_cannot_be_read_is_dropped_and_counted_and_the_next_is_written(
+    rig: Rig, tmp_path: Path
+) -> None:
+    spool = SqliteSpool(tmp_path / "spool")
+    spool.put(_outcome("first"))
+    spool.put(_outcome("second"))
+    with sqlite3.connect(tmp_path / "spool") as connection:
+        connection.execute('UPDATE outcomes SET outcome = \'{"of": "another version"}\' WHERE number = 1')
+    connection.close()
+    _sweeper(rig, spool).sweep()
+    assert [(move.move, move.run_id, move.depth) for move in rig.sink.of(SpoolMoved)] == [
+        ("dropped", "", 1),
+        ("overtaken", "second", 0),
+    ]
+
+
+def test_a_stop_does_not_wait_until_all_of_a_long_spool_is_written(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = SqliteSpool(tmp_path / "spool")
+    for number in range(50):
+        spool.put(_outcome(str(number)))
+    sweeper, settle = _sweeper(rig, spool), rig.store.settle
+
+    def stopping(settlement: Settlement) -> object:
+        sweeper.stop()
+        return settle(settlement)
+
+    monkeypatch.setattr(rig.store, "settle", stopping)
+    sweeper.sweep()
+    assert spool.depth() == 49
+
+
+def test_an_orphan_whose_resource_is_held_waits_without_an_outcome(rig: Rig) -> None:
+    _orphan(rig, "shared")
+    by_hand = LeaseAsk("job", "somebody", "svc", "by hand", 30 * SECOND)
+    granted = rig.store.acquire(by_hand)
+    assert isinstance(granted, Granted)
+    sweeper = _sweeper(rig)
+    for _ in range(3):
+        sweeper.sweep()
+        rig.timeline.turn()
+    assert rig.sink.of(OccurrenceMoved) == []
+    rig.store.release(Lease("job", "somebody", by_hand.token, granted.fence, 30 * SECOND, 0))
+    sweeper.sweep()
+    assert rig.ended_after_turning("job").attempt == 2
