@@ -14,6 +14,7 @@ from cycles import store_rows, telemetry_rows
 from lateness import asyncio_ticker, scheduler_ticker
 from rich.console import Console
 from rich.table import Table
+from sidecar import sidecar_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ def cost_table(home: Path) -> Table:
     table = Table(title="Costs, microseconds each (best of five)")
     for heading in ("what", "us", "x"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
-    rows = [*store_rows(home), *telemetry_rows()]
+    rows = [*store_rows(home), *telemetry_rows(), *sidecar_rows(home)]
     first = rows[0][1]
     for name, us in rows:
         table.add_row(name, f"{us:,.1f}", f"{us / first:,.1f}")

@@ -20,12 +20,14 @@ __all__ = [
     "DropReason",
     "Generation",
     "LatenessPart",
+    "RefusedBecause",
     "ReleaseReason",
     "RenewalStatus",
     "Signal",
     "StoreErrorKind",
     "StoreOperation",
     "metrics",
+    "sidecar_metrics",
 ]
 
 
@@ -85,6 +87,7 @@ class StoreOperation(StrEnum):
     LEASES = "leases"
     JOBS = "jobs"
     RUNS = "runs"
+    ABANDONED = "abandoned"
 
 
 class StoreErrorKind(StrEnum):
@@ -98,6 +101,7 @@ class Signal(StrEnum):
     """What kind of telemetry was dropped."""
 
     SPANS = "spans"
+    EVENTS = "events"  # on their way to a sidecar
 
 
 class DropReason(StrEnum):
@@ -105,6 +109,17 @@ class DropReason(StrEnum):
 
     QUEUE_FULL = "queue_full"
     EXPORT_FAILED = "export_failed"
+
+
+class RefusedBecause(StrEnum):
+    """Why a sidecar ended a scheduler's connection."""
+
+    MALFORMED = "malformed"
+    OVERSIZED = "oversized"
+    VERSION = "version"  # another protocol, or another vocabulary of events
+    PEER = "peer"  # somebody else's process
+    SILENT = "silent"  # connected, and did not introduce itself
+    FULL = "full"
 
 
 class Generation(StrEnum):
@@ -120,6 +135,8 @@ _HOLDER: Final = (_RESOURCE, Label("owner", Declared.OWNER), Label("service", De
 _JOB: Final = Label("job_name", Declared.JOB_NAME)
 _POOL: Final = Label("pool", Declared.POOL)
 _CALL: Final = (Label("backend", Declared.STORE), Label("operation", StoreOperation))
+_TELLER: Final = _HOLDER[1:]
+_SOURCE: Final = Label("source", Declared.SOURCE)
 
 # Bounds in seconds. 8 ms is the promise that a start is measured against; it must be one for the share to be exact.
 _LATENESS: Final = (5e-5, 1e-4, 2.5e-4, 5e-4, 0.001, 0.0025, 0.005, 0.008, 0.01, 0.025,
@@ -131,6 +148,7 @@ _WAITS: Final = (2.5e-4, 5e-4, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2
 _MARGINS: Final = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
 _CALLS: Final = (1e-4, 2.5e-4, 5e-4, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 _TICKS: Final = (1e-5, 5e-5, 1e-4, 5e-4, 0.001, 0.005, 0.01, 0.05, 0.1, 1.0)
+_LOOKS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _PAUSES: Final = (5e-5, 1e-4, 5e-4, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5)
 
 
@@ -220,6 +238,12 @@ LOCK_RENEWED: Final = _gauge(
     "When the lease in hand was last granted or renewed; absent while it is free.",
     _RESOURCE,
 )
+LOCK_UNRENEWED: Final = _gauge(
+    "distributed_lock_unrenewed_seconds",
+    "How long ago the lease in hand was granted or last renewed, computed when scraped; "
+    "absent while it is free, and where it is not to be renewed.",
+    _RESOURCE,
+)
 LOCK_MARGIN: Final = _histogram(
     "distributed_lock_renewal_margin_seconds",
     "What was left of the lease when its renewal was confirmed.",
@@ -299,6 +323,12 @@ JOB_FAILING: Final = _gauge(
     "Occurrences that ended as failure, timeout, lost or orphaned here since the last success.",
     _JOB,
 )
+JOB_UNSUCCESSFUL: Final = _gauge(
+    "tickglass_job_unsuccessful_since_timestamp_seconds",
+    "Due instant of the first occurrence since the last success here that was to run here and did not succeed; "
+    "absent while there is none.",
+    _JOB,
+)
 JOB_INTERVAL: Final = _gauge(
     "tickglass_job_interval_seconds", "Time between due instants, as at registration; absent where it fires once.", _JOB
 )
@@ -347,6 +377,13 @@ SCHEDULER_STATE: Final = _gauge(
     "1 for the state that the scheduler is in, 0 for the others.",
     Label("state", SchedulerState),
 )
+SCHEDULER_INFO: Final = _gauge(
+    "tickglass_scheduler_info",
+    "Always 1; its labels say who this scheduler is, for series that do not: "
+    "the service that is picked on a board, say.",
+    Label("owner", Declared.OWNER),
+    Label("service", Declared.SERVICE),
+)
 CLOCK_OFFSET: Final = _gauge("tickglass_clock_offset_seconds", "Our wall clock minus the store's.")
 CLOCK_ERROR: Final = _gauge(
     "tickglass_clock_offset_error_seconds", "Bound of the error of that offset: half a round trip to the store."
@@ -386,7 +423,65 @@ BUILD_INFO: Final = _gauge(
     "tickglass_build_info", "Always 1; its labels say what runs here.", Label("version", Declared.VERSION)
 )
 
+# --- what a sidecar says itself: its schedulers, and what it sees in the stores ------------
+
+SIDECAR_CONNECTED: Final = _gauge(
+    "tickglass_sidecar_scheduler_connected", "1 while the scheduler is connected, 0 once it is gone.", *_TELLER
+)
+SIDECAR_EVENTS: Final = _counter("tickglass_sidecar_events_total", "Events heard of the scheduler.", *_TELLER)
+SIDECAR_GAPS: Final = _counter(
+    "tickglass_sidecar_event_gaps_total", "Times that events of the scheduler were missing.", *_TELLER
+)
+SIDECAR_MISSED: Final = _counter(
+    "tickglass_sidecar_events_missed_total", "Events of the scheduler that were missing.", *_TELLER
+)
+SIDECAR_LAST_EVENT: Final = _gauge(
+    "tickglass_sidecar_last_event_timestamp_seconds", "When the scheduler was last heard.", *_TELLER
+)
+SIDECAR_REFUSED: Final = _counter(
+    "tickglass_sidecar_connections_refused_total",
+    "Connections that were ended because of what came, or did not come, over them.",
+    Label("reason", RefusedBecause),
+)
+SIDECAR_LAST_LOOK: Final = _gauge(
+    "tickglass_sidecar_source_last_success_timestamp_seconds",
+    "When the store was last read; absent before the first time.",
+    _SOURCE,
+)
+SIDECAR_LOOK: Final = _histogram(
+    "tickglass_sidecar_probe_duration_seconds", "How long it took to read the store.", _LOOKS, _SOURCE
+)
+SIDECAR_LOOK_ERRORS: Final = _counter(
+    "tickglass_sidecar_probe_errors_total",
+    "Times that the store could not be read.",
+    _SOURCE,
+    Label("kind", StoreErrorKind),
+)
+SIDECAR_OFFSET: Final = _gauge(
+    "tickglass_sidecar_clock_offset_seconds", "The sidecar's wall clock minus the store's.", _SOURCE
+)
+SIDECAR_OFFSET_ERROR: Final = _gauge(
+    "tickglass_sidecar_clock_offset_error_seconds", "Bound of the error of that offset.", _SOURCE
+)
+LEASE_EXPIRED: Final = _gauge(
+    "distributed_lock_lease_expired_seconds",
+    "How long ago the lease ended without a release and without anybody taking the lock since; absent otherwise.",
+    *_HOLDER,
+)
+JOB_ABANDONED: Final = _gauge(
+    "tickglass_job_abandoned_claims", "Claims in the store without an end whose lease has ended.", _JOB
+)
+
 
 def metrics() -> tuple[Metric, ...]:
     """Return every metric declared above, in the order of declaration."""
     return tuple(value for value in globals().values() if isinstance(value, Metric))
+
+
+def sidecar_metrics() -> tuple[Metric, ...]:
+    """Return those that a sidecar shows and a scheduler does not."""
+    return (
+        *(metric for metric in metrics() if metric.name.startswith("tickglass_sidecar_")),
+        LEASE_EXPIRED,
+        JOB_ABANDONED,
+    )

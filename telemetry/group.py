@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.utils import floatToGoString
 
-from tickglass.telemetry.metric import OVERFLOW
+from tickglass.telemetry.metric import OVERFLOW, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -161,6 +161,7 @@ class Group:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.gone = False  # what it is about is not there any more: only what has been is shown
         self._rows: list[tuple[Metric, dict[str, str], Instrument]] = []
 
     def counter(self, metric: Metric, *values: str) -> Cell:
@@ -186,8 +187,8 @@ class Group:
     def collect(self, page: Page, now: Reading) -> None:
         """Add this group's samples to the page of a scrape."""
         with self.lock:
-            live = list(self.live(now))
-            rows = self._rows.copy()
+            live = [] if self.gone else list(self.live(now))
+            rows = [row for row in self._rows if _stays(row[0])] if self.gone else self._rows.copy()
             copies = [instrument.copy() for _, _, instrument in rows]
         for (metric, labels, _), copied in zip(rows, copies, strict=True):
             page[metric.name].samples.extend(copied.samples(metric, labels))
@@ -197,6 +198,11 @@ class Group:
     def _keep(self, metric: Metric, values: tuple[str, ...], instrument: Kept) -> Kept:
         self._rows.append((metric, _labelled(metric, values), instrument))
         return instrument
+
+
+def _stays(metric: Metric) -> bool:
+    """Return whether it tells of the past: counts do, and when something last was."""
+    return metric.kind is not Kind.GAUGE or "_last_" in metric.name
 
 
 def _labelled(metric: Metric, values: tuple[str, ...]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.group import Group
+from tickglass.telemetry.metric import OVERFLOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,6 +30,8 @@ _S: Final = 1e9
 _FAILURES: Final = frozenset(
     outcome.value for outcome in (Outcome.FAILURE, Outcome.TIMEOUT, Outcome.LOST, Outcome.ORPHANED)
 )
+
+_NO_VERDICT: Final = frozenset({Outcome.CANCELLED.value, Outcome.ELSEWHERE.value})
 
 _Key = tuple[str, int, str]  # job, due instant, run: `OVERFLOW` holds several jobs
 
@@ -56,6 +59,7 @@ class JobGroup(Group):
             for part in catalogue.JOB_LATENESS_PART.labels[-1].values
         }
         self._failing = self.gauge(catalogue.JOB_FAILING, name, start=0)
+        self._unsuccessful = self.gauge(catalogue.JOB_UNSUCCESSFUL, name)
         self._last_lateness = self.gauge(catalogue.JOB_LAST_LATENESS, name)
         self._last_start = self.gauge(catalogue.JOB_LAST_START, name)
         self._last_success = self.gauge(catalogue.JOB_LAST_SUCCESS, name)
@@ -75,6 +79,7 @@ class JobGroup(Group):
     def declared(self, event: JobRegistered) -> None:
         """Take note of how the job was declared."""
         with self.lock:
+            self.gone = False
             self._registered.value = event.wall_ns / _S
             self._grace.value = event.grace_ns / _S
             self._next.value = _seconds(event.next_due_ns)
@@ -95,6 +100,32 @@ class JobGroup(Group):
             self._outcomes[Outcome.MISSED.value].add(event.count)
             if not event.exact:
                 self._undercounts.add()
+
+    def restored(self, moves: Iterable[OccurrenceMoved], *, anew: bool) -> None:
+        """Take over what is in hand, as told by a scheduler that had not been heard for a while.
+
+        What fell due meanwhile is due here, too. What ended meanwhile has an
+        outcome that nobody heard: it counts as `OVERFLOW`.
+
+        Args:
+            moves: of the job's occurrences that have not ended, in order.
+            anew: it is another process, which knows of no failures yet.
+        """
+        with self.lock:
+            known, self._open = self._open, set()
+            self._running.clear()
+            for event in moves:
+                key = event.job, event.due_ns, event.run_id
+                if event.event == OccurrenceEvent.FELL_DUE:
+                    self._open.add(key)
+                elif event.event == OccurrenceEvent.STARTED:
+                    self._started(event, key)
+            self._due.add(len(self._open - known))
+            unheard = len(known - self._open)
+            if unheard:
+                self._outcomes[OVERFLOW].add(unheard)
+            if anew:
+                self._failing.value, self._unsuccessful.value = 0, None
 
     def trigger_failed(self) -> None:
         """Count a trigger that raised."""
@@ -136,8 +167,11 @@ class JobGroup(Group):
             self._skips[event.reason].add()
         if outcome in _FAILURES:
             self._failing.add()
+        if outcome not in _NO_VERDICT and self._unsuccessful.value is None:
+            self._unsuccessful.value = event.due_ns / _S
         if outcome == Outcome.SUCCESS:
             self._failing.value = 0
+            self._unsuccessful.value = None
             self._last_success.value = event.wall_ns / _S
         if self._running.pop(key, None) is not None:
             self._last_completion.value = event.wall_ns / _S

@@ -41,8 +41,10 @@ class Hold:
     service: str
     since_ns: int
     since_wall_ns: int
+    renewed_ns: int
     renewed_wall_ns: int
     ttl_ns: int
+    renewing: bool
 
 
 class LockGroup(Group):
@@ -100,6 +102,24 @@ class LockGroup(Group):
             self._transitions[event.event].add()
             self._moves[event.event](event)
 
+    def forget(self) -> None:
+        """Forget who holds it, who waits, and which jobs share it."""
+        with self.lock:
+            self._holds.clear()
+            self._limits.clear()
+            self._waiters.value = 0
+            self._max_hold.value = None
+
+    def restored(self, event: LockMoved) -> None:
+        """Take over what is in hand without counting it: it was counted when it happened."""
+        with self.lock:
+            if event.event == LockEvent.REQUESTED:
+                self._waiters.add()
+            elif event.event == LockEvent.GRANTED:
+                self._take(event)
+            elif event.event == LockEvent.RENEWED:
+                self._extend(event)
+
     def fencing_rejected(self) -> None:
         """Count one write under a stale fence."""
         with self.lock:
@@ -120,6 +140,8 @@ class LockGroup(Group):
             latest = max(self._holds.values(), key=lambda hold: hold.renewed_wall_ns)
             yield catalogue.LOCK_RENEWED, (self._resource,), latest.renewed_wall_ns / _S
             yield catalogue.LOCK_EXPIRY, (self._resource,), (latest.renewed_wall_ns + latest.ttl_ns) / _S
+            if latest.renewing:
+                yield catalogue.LOCK_UNRENEWED, (self._resource,), max(0, now.monotonic_ns - latest.renewed_ns) / _S
 
     def _requested(self, _: LockMoved) -> None:
         self._waiters.add()
@@ -134,6 +156,9 @@ class LockGroup(Group):
         self._attempts["acquired"].add()
         if event.other_owner:
             self._expirations.add()
+        self._take(event)
+
+    def _take(self, event: LockMoved) -> None:
         self._fence.value = event.fence
         self._ttl.value = event.ttl_ns / _S
         self._holds[event.resource, event.fence] = Hold(
@@ -141,8 +166,10 @@ class LockGroup(Group):
             self._services[event.service],
             since_ns=event.at_ns,
             since_wall_ns=event.wall_ns,
+            renewed_ns=event.at_ns,
             renewed_wall_ns=event.wall_ns,
             ttl_ns=event.ttl_ns,
+            renewing=event.renewing,
         )
 
     def _refused(self, event: LockMoved) -> None:
@@ -158,9 +185,12 @@ class LockGroup(Group):
         self._renewals["late" if renewed_late(event) else "ok"].add()
         if event.margin_ns is not None:
             self._margin.observe(event.margin_ns / _S)
+        self._extend(event)
+
+    def _extend(self, event: LockMoved) -> None:
         hold = self._holds.get((event.resource, event.fence))
         if hold is not None:
-            hold.renewed_wall_ns = event.wall_ns
+            hold.renewed_ns, hold.renewed_wall_ns = event.at_ns, event.wall_ns
 
     def _renewal_failed(self, _: LockMoved) -> None:
         self._renewals["error"].add()

@@ -12,15 +12,16 @@ from tickglass.telemetry import catalogue
 from tickglass.telemetry.group import Group, family
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from prometheus_client.metrics_core import Metric as Family
 
-    from tickglass.sched.clock import Clock
+    from tickglass.sched.clock import Clock, Reading
     from tickglass.sched.events import ClockStepped, PoolMoved, SchedulerMoved, SkewMeasured, SpoolMoved, TimelineTurned
     from tickglass.telemetry.group import Cell
+    from tickglass.telemetry.metric import Metric
 
-__all__ = ["GcPauses", "PoolGroup", "SchedulerGroup"]
+__all__ = ["GcPauses", "GcWatch", "PoolGroup", "SchedulerGroup"]
 
 _S: Final = 1e9
 
@@ -62,7 +63,14 @@ class SchedulerGroup(Group):
             signal: self.counters(catalogue.DROPPED, signal) for signal in catalogue.DROPPED.labels[0].values
         }
         self.overflows = self.counters(catalogue.LABEL_OVERFLOW)
-        self.gauge(catalogue.BUILD_INFO, version, start=1)
+        self.version = version
+        self._who: tuple[str, str] | None = None  # owner and service, once it has told
+
+    def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:  # noqa: ARG002 - no ages here
+        """Say who it is."""
+        yield catalogue.BUILD_INFO, (self.version,), 1
+        if self._who is not None:
+            yield catalogue.SCHEDULER_INFO, self._who, 1
 
     def turned(self, event: TimelineTurned) -> None:
         """Count one turn of the timeline."""
@@ -84,8 +92,24 @@ class SchedulerGroup(Group):
     def moved(self, event: SchedulerMoved) -> None:
         """Enter a state."""
         with self.lock:
+            self._who = event.owner, event.service
             self._states[event.before].value = 0
             self._states[event.after].value = 1
+
+    def restored(self, version: str, owner: str, service: str) -> None:
+        """Begin again, as if nothing were known but who it is."""
+        with self.lock:
+            self.gone = False
+            self.version, self._who = version, (owner, service)
+            for state in self._states.values():
+                state.value = 0
+            self._spool.value = 0
+            self._offset.value = self._offset_error.value = None
+
+    def spool_restored(self, event: SpoolMoved) -> None:
+        """Take over how much waits, without counting the move."""
+        with self.lock:
+            self._spool.value = event.depth
 
     def spool_moved(self, event: SpoolMoved) -> None:
         """Take one move of an outcome in or out of the spool."""
@@ -109,20 +133,17 @@ class SchedulerGroup(Group):
             self._dropped[signal][reason].add(count)
 
 
-class GcPauses:
-    """How long the garbage collector stopped the interpreter; a collector of its own.
+class GcWatch:
+    """Tells how long the garbage collector stopped this interpreter, whenever it does.
 
-    Takes no lock: a collection may begin anywhere, also inside a scrape. Only
-    one runs at a time, so nobody else writes meanwhile.
+    Args:
+        paused: called with the generation and nanoseconds. It takes no lock: a
+            collection may begin anywhere. Only one runs at a time.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, paused: Callable[[str, int], None]) -> None:
         self._clock = clock
-        self._group = Group()
-        self._pauses = {
-            generation: self._group.histogram(catalogue.GC_PAUSE, generation)
-            for generation in catalogue.GC_PAUSE.labels[0].values
-        }
+        self._paused = paused
         self._began_ns: int | None = None
 
     def install(self) -> None:
@@ -133,6 +154,42 @@ class GcPauses:
         """Stop watching."""
         gc.callbacks.remove(self._called)
 
+    def _called(self, phase: str, info: dict[str, int]) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if phase == "start":
+            self._began_ns = now_ns
+        elif self._began_ns is not None:
+            self._paused(str(info["generation"]), now_ns - self._began_ns)
+            self._began_ns = None
+
+
+class GcPauses:
+    """How long the garbage collector stopped the interpreter; a collector of its own.
+
+    Takes no lock: see `GcWatch`.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._watch = GcWatch(clock, self.paused)
+        self._group = Group()
+        self._pauses = {
+            generation: self._group.histogram(catalogue.GC_PAUSE, generation)
+            for generation in catalogue.GC_PAUSE.labels[0].values
+        }
+
+    def paused(self, generation: str, duration_ns: int) -> None:
+        """Count one pause."""
+        self._pauses[generation].observe(duration_ns / _S)
+
+    def install(self) -> None:
+        """Begin to watch; until `remove`."""
+        self._watch.install()
+
+    def remove(self) -> None:
+        """Stop watching."""
+        self._watch.remove()
+
     def describe(self) -> Iterable[Family]:
         """Name the family, so that a second such collector in one registry is refused."""
         return [family(catalogue.GC_PAUSE)]
@@ -142,11 +199,3 @@ class GcPauses:
         page = {catalogue.GC_PAUSE.name: family(catalogue.GC_PAUSE)}
         self._group.collect(page, self._clock.reading())
         return page.values()
-
-    def _called(self, phase: str, info: dict[str, int]) -> None:
-        now_ns = self._clock.monotonic_ns()
-        if phase == "start":
-            self._began_ns = now_ns
-        elif self._began_ns is not None:
-            self._pauses[str(info["generation"])].observe((now_ns - self._began_ns) / _S)
-            self._began_ns = None

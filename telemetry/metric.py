@@ -36,6 +36,7 @@ class Declared(StrEnum):
     STORE = "store"
     SINK = "sink"
     VERSION = "version"
+    SOURCE = "source"
 
 
 Domain = Declared | type[StrEnum]

@@ -27,6 +27,7 @@ from tickglass.sched.events import (
     SkewMeasured,
     SpoolMoved,
     StoreCalled,
+    TelemetryDropped,
     TimelineTurned,
     TriggerFailed,
 )
@@ -50,10 +51,11 @@ G = TypeVar("G")
 
 __all__ = ["NAMES_MOST", "SINK_METRICS", "MetricSink"]
 
-NAMES_MOST: Final = 1_000  # per label; a job has 107 series and a resource 86, so this is 190,000 at the most
+NAMES_MOST: Final = 1_000  # per label; a job has 108 series and a resource 87, so this is 190,000 at the most
 
 # What the sink itself shows; the pauses of the garbage collector are the exporter's.
-SINK_METRICS: Final = tuple(metric for metric in catalogue.metrics() if metric is not catalogue.GC_PAUSE)
+_OTHERS: Final = frozenset({catalogue.GC_PAUSE, *catalogue.sidecar_metrics()})
+SINK_METRICS: Final = tuple(metric for metric in catalogue.metrics() if metric not in _OTHERS)
 
 
 class MetricSink:
@@ -99,6 +101,7 @@ class MetricSink:
             SpoolMoved: self._scheduler.spool_moved,
             SchedulerMoved: self._scheduler.moved,
             SinkFailed: lambda event: self._scheduler.sink_failed(self._sinks[event.sink]),
+            TelemetryDropped: lambda event: self.dropped(event.signal, event.reason, event.count),
         }
         if registry is None:
             registry = CollectorRegistry()
@@ -125,6 +128,41 @@ class MetricSink:
         """Count telemetry that could not be delivered; see `build_tracer_provider`."""
         self._scheduler.dropped(signal, reason, count)
 
+    def forget(self) -> None:
+        """Show only what has been: whose events these are went away, and what is now is not known."""
+        for group in self._groups():
+            group.gone = True
+        for lock in list(self._locks.values()):
+            lock.forget()
+
+    def restore(self, standing: Iterable[Event], *, version: str, owner: str, service: str, anew: bool) -> None:
+        """Take over what is live, as told by a scheduler that had not been heard, or not all the time.
+
+        Nothing is counted that was counted when it happened. What fell due
+        unheard counts as due, what ended unheard as outcome `OVERFLOW`, so
+        that the account agrees again.
+
+        Args:
+            standing: the events that led to it: see `Standing`.
+            anew: it is another process than the one heard before.
+        """
+        self.forget()
+        self._scheduler.restored(version, owner, service)
+        for group in (*self._locks.values(), *self._stores.values(), *self._pools.values()):
+            group.gone = False
+        moves: dict[JobGroup, list[OccurrenceMoved]] = {job: [] for job in self._jobs.values()}
+        for event in standing:
+            if isinstance(event, OccurrenceMoved):
+                moves.setdefault(self._jobs[event.job], []).append(event)
+            elif isinstance(event, LockMoved):
+                self._locks[event.resource].restored(event)
+            elif isinstance(event, SpoolMoved):
+                self._scheduler.spool_restored(event)
+            else:
+                self.record(event)
+        for job, told in moves.items():
+            job.restored(told, anew=anew)
+
     def describe(self) -> Iterable[Family]:
         """Name all families, so that a clash is found when registering."""
         return [family(metric) for metric in SINK_METRICS]
@@ -133,12 +171,15 @@ class MetricSink:
         """Return all families with their samples; each group's were true at one instant."""
         page = {metric.name: family(metric) for metric in SINK_METRICS}
         now = self._clock.reading()
+        for group in self._groups():
+            group.collect(page, now)
+        return page.values()
+
+    def _groups(self) -> list[Group]:
         groups: list[Group] = [self._scheduler]
         for named in (self._jobs, self._locks, self._pools, self._stores):
             groups += named.values()
-        for group in groups:
-            group.collect(page, now)
-        return page.values()
+        return groups
 
     def _register(self, event: JobRegistered) -> None:
         self._jobs[event.job].declared(event)

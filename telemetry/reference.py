@@ -34,6 +34,10 @@ Labels whose values people declare (`job_name`, `resource`, `owner`, `service`, 
 values each; those after them share `__other__`, and `tickglass_label_overflow_total` counts how often. The values of
 all other labels are listed here.
 
+A [sidecar](sidecar.md) shows the same series, each with the `owner` and the `service` of the scheduler that told it,
+also where the entry does not name them. What it reads in a store has the label `source` beside its own: the store's URL
+without password.
+
 Beside these, the process's own `process_cpu_seconds_total`, `process_resident_memory_bytes` and so on are exported
 as prometheus_client names them.
 """
@@ -41,6 +45,7 @@ as prometheus_client names them.
 _SECTIONS: Final = (
     ("distributed_lock_", "Locks and the store"),
     ("tickglass_job_", "Jobs"),
+    ("tickglass_sidecar_", "The sidecar"),
     ("tickglass_", "The scheduler and its telemetry"),
 )
 

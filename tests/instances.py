@@ -38,9 +38,9 @@ _PORT: Final = b'{"port":'
 Labels = frozenset[tuple[str, str]]
 
 
-def wait_until(true: Callable[[], bool], what: str) -> None:
+def wait_until(true: Callable[[], bool], what: str, *, patience_s: float = PATIENCE_S) -> None:
     """Block until it is, looking every few milliseconds: for what rings no bell, such as another process's metrics."""
-    deadline_ns = _CLOCK.monotonic_ns() + int(PATIENCE_S * SECOND)
+    deadline_ns = _CLOCK.monotonic_ns() + int(patience_s * SECOND)
     while not true():
         assert _CLOCK.monotonic_ns() < deadline_ns, what
         _CLOCK.wait(_CLOCK.monotonic_ns() + 20 * MS, Wake())
@@ -132,6 +132,11 @@ class Instance:
 
     def get(self, path: str) -> Answer:
         return Answer(self._port, path)
+
+    @property
+    def port(self) -> int:
+        """Where its metrics are, once it runs."""
+        return self._port
 
     def scrape(self) -> Scrape:
         return Scrape(self._port)

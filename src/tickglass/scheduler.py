@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,32 +20,40 @@ from tickglass.sched.engine.gear import Gear
 from tickglass.sched.engine.pool import checked_size
 from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.events import InterpreterPaused, TelemetryDropped
 from tickglass.sched.job import TTL_DEFAULT, checked_name, declare
 from tickglass.sched.lock_terms import lock_terms
+from tickglass.sched.prefer import checked_labels
 from tickglass.sched.stores import check_url, open_store
 from tickglass.sched.stores.spool import SqliteSpool
 from tickglass.signals import StopSignals
 from tickglass.telemetry.exporter import MetricsServer, parse_listen
 from tickglass.telemetry.logs import LogSink
+from tickglass.telemetry.machinery import GcWatch
 from tickglass.telemetry.metrics import MetricSink
+from tickglass.telemetry.sidecar.place import path_of
+from tickglass.telemetry.sidecar.stream import StreamSink
 from tickglass.telemetry.spans import SpanSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from tickglass.sched.clock import Clock
     from tickglass.sched.durations import Duration
     from tickglass.sched.engine.hand_lock import Hands
     from tickglass.sched.job import Job, Policies
     from tickglass.sched.ports import EventSink
+    from tickglass.sched.prefer import Preference
     from tickglass.sched.triggers import Trigger
 
 __all__ = ["Scheduler"]
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
-_OUR_SINKS: Final = ("spans", "metrics", "logs")
-FLUSH_S: Final = 2.0  # for spans that are still to be exported when everything else has stopped
+_OUR_SINKS: Final = ("spans", "metrics", "logs", "sidecar")
+SIDECAR_ENV: Final = "TICKGLASS_SIDECAR"
+FLUSH_S: Final = 2.0  # for spans and events that are still to be exported when everything else has stopped
 
 
 class Scheduler:
@@ -56,7 +65,11 @@ class Scheduler:
         store: URL of the store that instances share: "sqlite:///jobs.db", "memory://".
         service: the name of what these jobs belong to; a metric label.
         owner: stable name of this instance; default: host/service/slot.
+        labels: what jobs and locks may prefer it by, {"region": "a"} say.
         metrics: where to serve /metrics, /healthz and /readyz, e.g. ":9464"; None: nowhere.
+        telemetry: where a sidecar listens that is to be told everything, e.g.
+            "unix:///run/tickglass.sock"; default: what the environment variable
+            TICKGLASS_SIDECAR says, or nobody. It need not be there.
         workers: how many jobs may run at once on threads; default: CPU count x 1.5.
         drain: how long `stop` lets runs in hand go on.
         sinks: your own `EventSink`s, by name.
@@ -72,13 +85,15 @@ class Scheduler:
         ConfigError: naming the argument that is wrong.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - choices, by name, and each has a default
         self,
         store: str = "sqlite:///jobs.db",
         *,
         service: str = "default",
         owner: str | None = None,
+        labels: Mapping[str, str] | None = None,
         metrics: str | None = None,
+        telemetry: str | None = None,
         workers: int | None = None,
         drain: Duration = "30s",
         sinks: Mapping[str, EventSink] | None = None,
@@ -90,7 +105,10 @@ class Scheduler:
         self.store_url = store
         self.service = checked_name(service, "service")
         self._owner = None if owner is None else checked_name(owner, "owner")
+        self._labels = checked_labels(labels)
         self._listen = metrics
+        sidecar = telemetry or os.environ.get(SIDECAR_ENV) or None
+        self._sidecar = None if sidecar is None else path_of(sidecar)
         self._workers = workers
         self._drain_ns = duration_ns(drain, what="drain", least_ns=0)
         self._max_skew_ns = duration_ns(max_skew, what="max_skew")
@@ -150,6 +168,7 @@ class Scheduler:
         wait: Duration | None = None,
         blocking: bool = True,
         renew: bool = True,
+        prefer: str | Preference | None = None,
     ) -> SchedulerLock:
         """Return a lock on a resource, for `with` and `async with`, under leases like those of jobs.
 
@@ -161,11 +180,14 @@ class Scheduler:
             wait: how long to wait while somebody else has it; None: for ever.
             blocking: False: do not wait at all.
             renew: False: the lease ends after `ttl`, whatever its holder does.
+            prefer: labels of the instances that shall have it, "region=a" or "region=a,
+                region=b": while a better one is there, others wait 200 ms (those named
+                next) or 800 ms longer. `preference(..., near=, far=)` sets both.
 
         Raises:
             ConfigError: naming what is wrong; and, when the lock is taken, that this scheduler does not run.
         """
-        terms = lock_terms(resource, ttl=ttl, wait=wait, blocking=blocking, renew=renew)
+        terms = lock_terms(resource, ttl=ttl, wait=wait, blocking=blocking, renew=renew, prefer=prefer)
         return SchedulerLock(terms, SchedulersBench(self._hands, terms.resource))
 
     @property
@@ -268,22 +290,53 @@ class Scheduler:
             slot = Slot(self.service)
             undo.callback(slot.close)
             owner = slot.owner
-        spans = SpanSink.from_environment(
-            service=self.service, owner=owner, clock=self._clock, on_drop=self._metrics.dropped
-        )
+
+        def dropped(signal: str, reason: str, count: int) -> None:
+            broadcast.record(TelemetryDropped(signal=signal, reason=reason, count=count))
+
+        spans = SpanSink.from_environment(service=self.service, owner=owner, clock=self._clock, on_drop=dropped)
         undo.callback(spans.close, FLUSH_S)
         sinks: dict[str, EventSink] = {"spans": spans, "metrics": self._metrics, "logs": LogSink(), **self._sinks}
+        stream = None if self._sidecar is None else self._stream(self._sidecar, owner, store.name, [*sinks, "tracer"])
+        if stream is not None:
+            sinks["sidecar"] = stream
         self._metrics.expect(stores=[store.name], sinks=[*sinks, "tracer"])
         spool = SqliteSpool(self._spool_path or spool_path(owner))
         undo.callback(spool.close)
         broadcast = Broadcast(sinks, self._clock)
+        if stream is not None:
+            _start(stream, self._clock, undo)
         tracer = GuardedTracer(spans, broadcast)
         gear = Gear(self._clock, store, broadcast, tracer, owner, self.service, spool)
         skew = SkewGuard(self._max_skew_ns, refuse=self._refuse_skew)
-        engine = Engine(gear, workers=self._workers, skew=skew)
+        engine = Engine(gear, workers=self._workers, skew=skew, labels=self._labels)
         if self._listen is None:
             return engine, None
         return engine, MetricsServer(self._listen, self._metrics.registry, engine.unready)
+
+    def _stream(self, path: str, owner: str, store: str, sinks: list[str]) -> StreamSink:
+        return StreamSink(
+            path,
+            owner=owner,
+            service=self.service,
+            clock=self._clock,
+            stores=[store],
+            sinks=[*sinks, "sidecar"],
+            on_drop=self._metrics.dropped,
+        )
+
+
+def _start(stream: StreamSink, clock: Clock, undo: ExitStack) -> None:
+    """Begin to tell a sidecar, also of the pauses that only this process can measure."""
+
+    def paused(generation: str, duration_ns: int) -> None:
+        stream.record(InterpreterPaused(generation=generation, duration_ns=duration_ns))
+
+    stream.start()
+    undo.callback(stream.stop, FLUSH_S)
+    pauses = GcWatch(clock, paused)
+    pauses.install()
+    undo.callback(pauses.remove)
 
 
 def _checked_sinks(sinks: Mapping[str, EventSink]) -> dict[str, EventSink]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import os
 import socket
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rig import wait_until
+from telling import listening
 
 from tickglass import ConfigError, Scheduler, every
 from tickglass.owner import Slot
@@ -81,14 +83,24 @@ def test_nothing_is_opened_before_the_start(tmp_path: Path, runtime: Path) -> No
         ("service", None, "a service is text, not NoneType"),
         ("owner", "", "an? owner is needed"),
         ("owner", 3, "an? owner is text, not int"),
+        ("labels", "region=a", "labels are names and their values, not str"),
+        ("labels", {"region": "a, b"}, "a label is a plain name and a plain value"),
+        ("labels", {"region": 1}, "a label is a plain name and a plain value"),
         ("metrics", "9464", "an address to listen on is host:port"),
         ("metrics", 9464, "an address to listen on is host:port"),
         ("metrics", ":70000", "a port is at most 65535"),
+        ("telemetry", "/run/tickglass.sock", "write: unix:///run/tickglass.sock"),
+        ("telemetry", "unix://run/tickglass.sock", r"three slashes\n.*\n.*\n.*unix:///run/tickglass.sock"),
+        ("telemetry", "unix://", "three slashes"),
+        ("telemetry", "tcp://localhost:9", "where a sidecar listens is unix:// and a path"),
+        ("telemetry", 9464, "where a sidecar listens is unix:// and a path"),
+        ("telemetry", "unix:///run/", "this is no path of a socket"),
+        ("telemetry", f"unix:///{'x' * 107}", "at most 107 bytes"),
         ("workers", 0, "workers must be a whole number"),
         ("workers", "3", "workers must be a whole number"),
         ("drain", "soon", "drain is not a duration"),
         ("drain", 30, "drain must be a duration with its unit, not int"),
-        ("sinks", {"metrics": ListSink()}, "the sinks spans, metrics, logs are there already"),
+        ("sinks", {"metrics": ListSink()}, "the sinks spans, metrics, logs, sidecar are there already"),
         ("sinks", {"mine": print}, "the sink mine has no method"),
         ("sinks", {"": ListSink()}, "a sink name is needed"),
     ],
@@ -97,6 +109,45 @@ def test_a_wrong_argument_is_refused_where_it_is_written(argument: str, wrong: o
     arguments: dict[str, Any] = {"store": "memory://", argument: wrong}
     with pytest.raises(ConfigError, match=message):
         Scheduler(**arguments)
+    assert threads() == set()
+
+
+def test_the_environment_names_the_sidecar_where_the_program_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKGLASS_SIDECAR", "run/tickglass.sock")
+    with pytest.raises(ConfigError, match="unix:// and a path"):
+        Scheduler("memory://")
+    Scheduler("memory://", telemetry="unix:///run/tickglass.sock")
+    monkeypatch.setenv("TICKGLASS_SIDECAR", "")
+    Scheduler("memory://")
+
+
+def test_a_scheduler_tells_a_sidecar_everything_until_its_last_move(tmp_path: Path) -> None:
+    with listening(tmp_path / "s.sock") as ears:
+        told = ListSink()
+        scheduler = Scheduler("memory://", owner="me", telemetry=f"unix://{ears.path}", sinks={"told": told})
+        scheduler.add(nothing, every("10ms"))
+        with scheduler:
+            told.wait_for(lambda event: isinstance(event, OccurrenceMoved) and event.after == "ended", count=5)
+            gc.collect()
+            ears.connected()
+        wait_until(lambda: not ears.source.connected)
+        sight = ears.source.history.sight()
+        (ended,) = (
+            sample.value
+            for family in ears.source.families()
+            for sample in family.samples
+            if sample.name == "tickglass_job_outcomes_total" and sample.labels["outcome"] == "success"
+        )
+        pauses = [
+            sample.value
+            for family in ears.source.families()
+            for sample in family.samples
+            if sample.name == "tickglass_gc_pause_seconds_count" and sample.labels["generation"] == "2"
+        ]
+    assert sight.state == "stopped"
+    assert ended == sum(event.outcome == "success" for event in told.of(OccurrenceMoved))
+    assert pauses[0] >= 1
+    assert ears.source.missed == 0
     assert threads() == set()
 
 

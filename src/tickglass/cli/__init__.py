@@ -17,10 +17,15 @@ __all__ = ["main"]
 COMMANDS: Final = {
     "demo": "tickglass.cli.demo:demo",
     "run": "tickglass.cli.run:run",
+    "sidecar": "tickglass.cli.sidecar:sidecar",
+    "watch": "tickglass.cli.watch:watch",
+    "why": "tickglass.cli.why:why",
     "next": "tickglass.cli.next:next_instants",
     "jobs": "tickglass.cli.look:jobs",
     "locks": "tickglass.cli.look:locks",
     "runs": "tickglass.cli.look:runs",
+    "dashboards": "tickglass.cli.dashboards:dashboards",
+    "alerts": "tickglass.cli.alerts:alerts",
 }
 
 
@@ -32,6 +37,9 @@ def main() -> None:
     \b
     See it work:           tickglass demo
     Run your own:          tickglass run app:scheduler
+    Watch it, beside it:   tickglass sidecar --store sqlite:///jobs.db
+    ... from a terminal:   tickglass watch
+    Why did it not run?    tickglass why reconcile 2026-01-31T02:30
     When is it due?        tickglass next "0 30 2 * * ?" --tz Asia/Shanghai
     What is going on?      tickglass jobs  sqlite:///jobs.db
     Who holds what?        tickglass locks sqlite:///jobs.db
@@ -41,5 +49,5 @@ def main() -> None:
     once instead of naming the store each time; add --json for machines.
 
     Exit codes: 0 done, 1 no answer, 2 something written is wrong, 3 the store
-    cannot be reached, 4 runs were left that did not end.
+    or the sidecar cannot be reached, 4 runs were left that did not end.
     """  # noqa: D301 - \b is for click: the lines after it stay as they are

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from tickglass.sched.clock import SystemClock
-from tickglass.sched.errors import ConfigError
-from tickglass.sched.stores import open_store
+from tickglass.sched.errors import ConfigError, StoreUnavailable
+from tickglass.sched.stores import check_url, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from tickglass.sched.ports import Store
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, Store
 
-__all__ = ["looking_into"]
+__all__ = ["LateStore", "looking_into"]
 
 
 @contextmanager
@@ -33,6 +34,61 @@ def looking_into(url: str) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+class LateStore:
+    """A store to look into again and again, that need not be there yet: it is opened when it is looked into.
+
+    Raises:
+        ConfigError: the URL is wrong.
+    """
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        check_url(url)
+        if url.startswith("memory:"):
+            _check_there_is_one(url)
+        self._url = url
+        self._clock = clock
+        self._store: Store | None = None
+
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
+        """See `StoreObserver`."""
+        return self._opened().leases(limit)
+
+    def jobs(self) -> Sequence[JobRecord]:
+        """See `StoreObserver`."""
+        return self._opened().jobs()
+
+    def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        return self._opened().runs(job, limit)
+
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        return self._opened().abandoned(limit)
+
+    def time_ns(self) -> int:
+        """See `LockStore`."""
+        return self._opened().time_ns()
+
+    def close(self) -> None:
+        """Give back connections and files."""
+        if self._store is not None:
+            self._store.close()
+
+    def _opened(self) -> Store:
+        """Return the store.
+
+        Raises:
+            StoreUnavailable: it is not there, or does not answer.
+        """
+        if self._store is None:
+            try:
+                _check_there_is_one(self._url)
+                self._store = open_store(self._url, self._clock)
+            except ConfigError as error:
+                raise StoreUnavailable(self._url.partition(":")[0], "open", error.problem) from error
+        return self._store
 
 
 def _check_there_is_one(url: str) -> None:

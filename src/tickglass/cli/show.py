@@ -9,39 +9,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.clock import instant_of
-from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.durations import span_text
 
 if TYPE_CHECKING:
     from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord
 
 __all__ = ["distance_text", "instant_text", "one_line", "record_json", "span_text"]
 
-MINUTE: Final = 60 * SECOND
-HOUR: Final = 60 * MINUTE
-DAY: Final = 24 * HOUR
 ONE_LINE_MOST: Final = 120
 _DUE_FIELDS: Final = ("due_ns", "next_due_ns", "last_due_ns")
-
-
-def span_text(span_ns: int) -> str:
-    """Return a length of time at a glance: three or so digits, e.g. "0.35 ms", "4m05s"."""
-    if span_ns < 0:
-        return f"-{span_text(-span_ns)}"
-    if span_ns < MINUTE:
-        return _short_span_text(span_ns)
-    if span_ns < HOUR:
-        return f"{span_ns // MINUTE}m{span_ns % MINUTE // SECOND:02}s"
-    if span_ns < DAY:
-        return f"{span_ns // HOUR}h{span_ns % HOUR // MINUTE:02}m"
-    return f"{span_ns // DAY}d{span_ns % DAY // HOUR:02}h"
-
-
-def _short_span_text(span_ns: int) -> str:
-    if span_ns < 10 * MS:
-        return f"{span_ns / MS:.2f} ms"
-    if span_ns < SECOND:
-        return f"{span_ns // MS} ms"
-    return f"{span_ns // (10 * MS) / 100:.2f} s"
 
 
 def distance_text(at_ns: int, now_ns: int) -> str:

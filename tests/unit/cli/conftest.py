@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pytest
@@ -31,7 +32,17 @@ class Tickglass(Protocol):
 
 
 @pytest.fixture
-def tickglass(monkeypatch: pytest.MonkeyPatch) -> Tickglass:
+def root_logger() -> Iterator[None]:
+    """Leave the log of this process as it was: commands configure that of theirs."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def tickglass(monkeypatch: pytest.MonkeyPatch, root_logger: None) -> Tickglass:
     """Type a command: unexpected errors come through, and no store is set."""
     monkeypatch.delenv("TICKGLASS_STORE", raising=False)
 

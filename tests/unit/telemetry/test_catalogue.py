@@ -15,6 +15,8 @@ from tickglass.sched import ports
 from tickglass.telemetry import catalogue, reference
 from tickglass.telemetry.machinery import GcPauses
 from tickglass.telemetry.metric import OVERFLOW, Declared, Kind, Label, Metric
+from tickglass.telemetry.sidecar.collector import SidecarCollector
+from tickglass.telemetry.sidecar.sources import Sources
 
 if TYPE_CHECKING:
     from stage import Stage
@@ -77,7 +79,10 @@ def test_store_operations_are_the_methods_of_the_ports() -> None:
 
 
 def test_what_is_shown_is_what_is_declared(stage: Stage) -> None:
-    shown = {family.name: family for family in (*stage.metrics.collect(), *GcPauses(stage.clock).collect())}
+    sidecar = SidecarCollector(Sources(stage.clock), clock=stage.clock)
+    embedded = {family.name: family for family in (*stage.metrics.collect(), *GcPauses(stage.clock).collect())}
+    shown = {family.name: family for family in sidecar.collect()} | embedded
+    assert {metric.family for metric in catalogue.sidecar_metrics()} == shown.keys() - embedded.keys()
     declared = {metric.family: metric for metric in catalogue.metrics()}
     assert shown.keys() == declared.keys()
     for name, family in shown.items():

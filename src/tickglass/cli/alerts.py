@@ -1,0 +1,94 @@
+"""Write alerting rules for Prometheus: `tickglass alerts export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tickglass.alerts.promql import DEFAULT_FLEET, Scope
+from tickglass.alerts.rule import DASHBOARDS, RUNBOOKS, Links
+from tickglass.alerts.written import ALERTMANAGER, OPERATOR, RULES, files, runbooks
+from tickglass.sched.errors import ConfigError
+from tickglass.telemetry import thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["alerts"]
+
+
+@click.group("alerts", short_help="Write alerting rules for Prometheus.")
+def alerts() -> None:
+    """Alerting rules for Prometheus, with runbooks; what they say is in docs/alerts.md."""
+
+
+@alerts.command("export")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--operator", is_flag=True, help="Write a PrometheusRule for the Prometheus operator instead of a file.")
+@click.option("--selector", metavar="MATCHERS", default="", help="Read only series with these labels.")
+@click.option(
+    "--fleet", metavar="NAME", default=DEFAULT_FLEET, show_default=True, help="The label `fleet` of every alert."
+)
+@click.option(
+    "--on-time",
+    metavar="SECONDS",
+    type=float,
+    default=thresholds.ON_TIME_S,
+    show_default=True,
+    help="How late a start may be to count as on time.",
+)
+@click.option(
+    "--runbook-base-url",
+    metavar="URL",
+    help="Where you keep the runbooks. Default: they are written to DIR/runbooks.",
+)
+@click.option(
+    "--dashboard-base-url",
+    metavar="URL",
+    default=DASHBOARDS,
+    show_default=True,
+    help="Your Grafana.",
+)
+def export(
+    folder: Path,
+    operator: bool,  # noqa: FBT001 - a flag, passed by its name
+    selector: str,
+    fleet: str,
+    on_time: float,
+    runbook_base_url: str | None,
+    dashboard_base_url: str,
+) -> None:
+    """Write recording and alerting rules, and an example for Alertmanager, to DIR.
+
+    The same words write the same bytes; what is there is written over. Nothing
+    has to be edited for a job: intervals, timeouts and graces are read from the
+    metrics.
+
+    \b
+    tickglass alerts export rules/
+    tickglass alerts export k8s/ --operator --selector 'namespace="prod"' --fleet prod
+    tickglass alerts export rules/ --runbook-base-url https://wiki.example.com/runbooks
+    promtool check rules rules/tickglass-rules.yml
+    """  # noqa: D301 - \b is for click: the lines after it stay as they are
+    links = Links(RUNBOOKS if runbook_base_url is None else runbook_base_url, dashboard_base_url)
+    written = files(Scope(fleet, selector, on_time), links)
+    wanted = {name: written[name] for name in (OPERATOR if operator else RULES, ALERTMANAGER)}
+    if runbook_base_url is None:
+        wanted |= {f"runbooks/{name}": text for name, text in runbooks().items()}
+    _write(folder, wanted)
+    for name in wanted:
+        if not name.startswith("runbooks/"):
+            click.echo(folder / name)
+    if runbook_base_url is None:
+        click.echo(folder / "runbooks")
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    try:
+        for name, text in texts.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"nothing can be written there: {error.strerror}", given=str(error.filename)) from error

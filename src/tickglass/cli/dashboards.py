@@ -1,0 +1,52 @@
+"""Write boards for Grafana: `tickglass dashboards export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tickglass.dashboards.scope import Scope
+from tickglass.dashboards.written import files
+from tickglass.sched.errors import ConfigError
+from tickglass.telemetry import thresholds
+
+__all__ = ["dashboards"]
+
+
+@click.group("dashboards", short_help="Write boards for Grafana.")
+def dashboards() -> None:
+    """Boards for Grafana 11 to 13; what they show is in docs/dashboards.md."""
+
+
+@dashboards.command("export")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--selector", metavar="MATCHERS", default="", help="Read only series with these labels.")
+@click.option("--datasource", metavar="UID", default="", help="Begin with this data source. Default: Grafana's own.")
+@click.option(
+    "--on-time",
+    metavar="SECONDS",
+    type=float,
+    default=thresholds.ON_TIME_S,
+    show_default=True,
+    help="How late a start may be to count as on time.",
+)
+def export(folder: Path, selector: str, datasource: str, on_time: float) -> None:
+    """Write the boards to DIR, one JSON file each.
+
+    The same words write the same bytes; what is there is written over. Import
+    the files in Grafana, or let it read DIR: provisioning does that.
+
+    \b
+    tickglass dashboards export /var/lib/grafana/dashboards/tickglass
+    tickglass dashboards export boards/ --selector 'namespace="prod", cluster=~"eu-.*"'
+    tickglass dashboards export boards/ --datasource prometheus --on-time 0.1
+    """  # noqa: D301 - \b is for click: the lines after it stay as they are
+    written = files(Scope(selector, on_time), datasource.strip())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in written.items():
+            (folder / name).write_text(text, encoding="utf-8")
+            click.echo(folder / name)
+    except OSError as error:
+        raise ConfigError(f"nothing can be written there: {error.strerror}", given=str(error.filename)) from error

@@ -1,0 +1,206 @@
+"""Say what became of one occurrence, and why: `tickglass why`."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from tickglass.cli.asking import Unanswered, asks_a_sidecar, view_from
+from tickglass.cli.group import EXIT_NO_ANSWER
+from tickglass.cli.opening import looking_into
+from tickglass.cli.picture import outcome_text
+from tickglass.cli.show import distance_text, span_text
+from tickglass.sched.clock import SystemClock, instant_of, ns_of
+from tickglass.sched.errors import ConfigError
+from tickglass.telemetry.sidecar.merging import view_of
+from tickglass.telemetry.sidecar.probe import look_once
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tickglass.telemetry.sidecar.view import JobView, OccurrenceView, View
+
+__all__ = ["why"]
+
+_STORE: Final = "the store"
+
+
+@click.command(short_help="Say why an occurrence did not run, or ran late.")
+@click.argument("job")
+@click.argument("instant", required=False)
+@asks_a_sidecar
+@click.option("--store", "store_url", metavar="STORE_URL", help="Ask a store instead of a sidecar: its ledger, once.")
+@click.option("--service", metavar="NAME", help="Whose job, where two services have one of that name.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def why(
+    job: str,
+    instant: str | None,
+    sidecar_url: str,
+    token: str,
+    store_url: str | None,
+    service: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Say what became of an occurrence of JOB, and why.
+
+    INSTANT is ISO 8601, such as 2026-01-31T02:30 or 2026-01-31T02:30:00+01:00;
+    without an offset it is in this machine's time zone. It picks the occurrence
+    that was due then, or else the latest one before. Without INSTANT it is the
+    latest one.
+
+    \b
+    tickglass why reconcile
+    tickglass why reconcile 2026-01-31T02:30+08:00 --json
+    tickglass why reconcile --store sqlite:///jobs.db
+
+    A sidecar knows the last 40 occurrences of each job, with what its schedulers
+    told of them. A store's ledger knows what was claimed and how it ended, but
+    not what was skipped; it shows when nobody came.
+
+    The times of day in a reason are UTC. Exit code 1: nothing is known of such an
+    occurrence.
+    """  # noqa: D301 - \b is for click: the lines after it stay as they are
+    asked_ns = None if instant is None else _instant_ns(instant)
+    view = view_from(sidecar_url, token) if store_url is None else _view_of_store(store_url)
+    found = _job_named(view, job, service)
+    occurrences = _at(_known(view, found), asked_ns)
+    if as_json:
+        click.echo(json.dumps(_json(view, found, occurrences, asked_ns), indent=2))
+    for note in view.unready:
+        click.echo(f"note: {note}", err=True)
+    if not occurrences:
+        click.echo(_nothing(view, found, asked_ns), err=True)
+        click.get_current_context().exit(EXIT_NO_ANSWER)
+    if not as_json:
+        _print(view, found, occurrences, asked_ns)
+
+
+def _view_of_store(url: str) -> View:
+    clock = SystemClock()
+    with looking_into(url) as store:
+        sight = look_once(_STORE, store, clock)
+    if sight.error:
+        raise Unanswered(sight.error)
+    return view_of([], [sight], clock.reading())
+
+
+def _instant_ns(text: str) -> int:
+    try:
+        instant = datetime.fromisoformat(text)
+        return ns_of(instant if instant.tzinfo else instant.astimezone())
+    except (ValueError, OverflowError) as error:
+        right = ("2026-01-31T02:30", "2026-01-31T02:30:00+01:00")
+        raise ConfigError("INSTANT is not an ISO 8601 instant", given=text, instead=right) from error
+
+
+def _job_named(view: View, name: str, service: str | None) -> JobView:
+    """Return the one job of that name.
+
+    Raises:
+        ConfigError: there is none, or there are several.
+    """
+    named = [job for job in view.jobs if job.name == name]
+    found = [job for job in named if service in (None, job.service)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        services = tuple(f"--service {job.service}" for job in found)
+        raise ConfigError("several services have a job of this name", given=name, instead=services)
+    if named:
+        services = tuple(f"--service {job.service}" for job in named)
+        raise ConfigError("that service has no job of this name", given=f"{name} --service {service}", instead=services)
+    near = get_close_matches(name, [job.name for job in view.jobs], n=3)
+    raise ConfigError("nobody knows a job of this name", given=name, instead=tuple(near))
+
+
+def _known(view: View, job: JobView) -> list[OccurrenceView]:
+    """Return all occurrences of a job, oldest first: the recent ones, and those of the last minutes."""
+    several = sum(other.name == job.name for other in view.jobs) > 1
+    runs = [] if several else [run for run in view.runs if run.job == job.name]  # a run does not name its service
+    found = {(run.due_ns, run.attempt, run.run_id, run.state): run for run in (*runs, *job.recent)}
+    return [found[key] for key in sorted(found)]
+
+
+def _at(known: Sequence[OccurrenceView], asked_ns: int | None) -> list[OccurrenceView]:
+    """Return the attempts at the occurrence that was due then, or last before."""
+    past = [run for run in known if asked_ns is None or run.due_ns <= asked_ns]
+    return [run for run in past if run.due_ns == past[-1].due_ns]
+
+
+def _nothing(view: View, job: JobView, asked_ns: int | None) -> str:
+    known = _known(view, job)
+    if asked_ns is None or not known:
+        due = "" if job.next_due_ns is None else f"; it is due {_when(job.next_due_ns, view)}"
+        return f"nothing is known of an occurrence of {job.name} yet{due}"
+    oldest = _when(known[0].due_ns, view)
+    return f"nothing is known of an occurrence of {job.name} due by then; the oldest that is known was due {oldest}"
+
+
+def _print(view: View, job: JobView, occurrences: Sequence[OccurrenceView], asked_ns: int | None) -> None:
+    first = occurrences[0]
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(Text(f"{job.name} ({job.service}) was due {_when(first.due_ns, view)}"))
+    if asked_ns is not None and asked_ns != first.due_ns:
+        earlier = span_text(asked_ns - first.due_ns)
+        console.print(Text(f"  the latest that is known by then, {earlier} before the instant asked for"))
+    for run in occurrences:
+        console.print(Text("  ").append_text(outcome_text(run)).append(_sentence(run)))
+        facts = _facts(run)
+        if facts:
+            console.print(Text(f"    {facts}", style="dim"))
+        for other in run.others:
+            console.print(Text(f"    {other}", style="dim"))
+    if job.next_due_ns is not None and job.next_due_ns > first.due_ns:
+        console.print(Text(f"  next due {_when(job.next_due_ns, view)}"))
+
+
+def _sentence(run: OccurrenceView) -> str:
+    """Return the reason without the word that stands before it already."""
+    text = run.why.removeprefix(run.outcome or run.state).removeprefix(":").strip()
+    return f": {text}" if text else ""
+
+
+def _facts(run: OccurrenceView) -> str:
+    """Return what else is known, on one line."""
+    parts = [
+        run.owner and f"by {run.owner}",
+        f"attempt {run.attempt}" if run.attempt > 1 else "",
+        f"{span_text(run.lateness_ns)} late" if run.lateness_ns is not None else "",
+        f"ran {span_text(run.ran_ns)}" if run.ran_ns is not None else "",
+        f"fence {run.fence}" if run.fence is not None else "",
+        run.run_id and f"run {run.run_id}",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _when(at_ns: int, view: View) -> str:
+    here = instant_of(at_ns).astimezone().isoformat(sep=" ", timespec="milliseconds")
+    return f"{here}, {distance_text(at_ns, view.at_wall_ns)}"
+
+
+def _json(view: View, job: JobView, occurrences: Sequence[OccurrenceView], asked_ns: int | None) -> dict[str, Any]:
+    return {
+        "job": job.name,
+        "service": job.service,
+        "asked_at": _iso(asked_ns),
+        "occurrences": [
+            {**msgspec.to_builtins(run), "due_at": _iso(run.due_ns), "ended_at": _iso(run.ended_wall_ns)}
+            for run in occurrences
+        ],
+        "next_due_ns": job.next_due_ns,
+        "next_due_at": _iso(job.next_due_ns),
+        "overdue_ns": job.overdue_ns,
+        "unready": view.unready,
+    }
+
+
+def _iso(at_ns: int | None) -> str | None:
+    return None if at_ns is None else instant_of(at_ns).isoformat(timespec="microseconds")

@@ -1,0 +1,84 @@
+"""Remember the latest attempts that a store's ledger has of each job, reading little at a time.
+
+Most of what is new is among the latest attempts of all jobs, which is one question. Jobs of which that says
+too little are asked about one by one, so many in a look; the rest comes in the next looks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tickglass.sched.ports import JobRecord, RunRecord, StoreObserver
+
+__all__ = ["ATTEMPTS_MOST", "Attempts"]
+
+ATTEMPTS_MOST: Final = 40  # of one job
+_LATEST: Final = 500  # of all jobs together
+_ASKED_MOST: Final = 100  # jobs, one by one, in one look
+
+_Key = tuple[int, int]  # due instant, attempt
+
+
+class Attempts:
+    """The latest attempts by job, as far as they were read."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, dict[_Key, RunRecord]] = {}
+        self._read: dict[str, int] = {}  # in which look a job was last asked about by itself
+        self._look = 0
+
+    def read(self, store: StoreObserver, jobs: Sequence[JobRecord]) -> None:
+        """Catch up with the ledger.
+
+        Raises:
+            StoreUnavailable: as the store does; what was read before stays.
+        """
+        self._look += 1
+        known = {job.name for job in jobs}
+        for gone in self._of.keys() - known:
+            del self._of[gone]
+        all_latest = store.runs(limit=_LATEST)
+        latest = [run for run in all_latest if run.job in known]
+        behind = self._behind(jobs, latest, whole=len(all_latest) < _LATEST)
+        for run in latest:
+            self._of.setdefault(run.job, {})[run.due_ns, run.attempt] = run
+        for name in sorted(behind, key=lambda name: self._read.get(name, 0))[:_ASKED_MOST]:
+            rows = store.runs(name, ATTEMPTS_MOST)
+            self._of[name] = {(run.due_ns, run.attempt): run for run in rows}
+            self._read[name] = self._look
+        for name, rows_of in self._of.items():
+            if len(rows_of) > ATTEMPTS_MOST:
+                self._of[name] = {key: rows_of[key] for key in sorted(rows_of)[-ATTEMPTS_MOST:]}
+
+    def by_job(self) -> dict[str, list[RunRecord]]:
+        """Return them, oldest first."""
+        return {name: [rows[key] for key in sorted(rows)] for name, rows in self._of.items()}
+
+    def _behind(self, jobs: Sequence[JobRecord], latest: Sequence[RunRecord], *, whole: bool) -> list[str]:
+        """Return the jobs of which the latest attempts, of all jobs, do not say enough."""
+        if whole:
+            return []
+        seen: dict[str, list[_Key]] = {}
+        for run in latest:
+            seen.setdefault(run.job, []).append((run.due_ns, run.attempt))
+        return [
+            job.name for job in jobs if job.last_due_ns is not None and self._is_behind(job, seen.get(job.name, []))
+        ]
+
+    def _is_behind(self, job: JobRecord, seen: Sequence[_Key]) -> bool:
+        """Whether something lies between what is remembered and what was seen, or may have changed since."""
+        if len(seen) >= ATTEMPTS_MOST:
+            return False
+        remembered = self._of.get(job.name)
+        if not remembered or job.name not in self._read:
+            return True
+        newest_ns = max(due_ns for due_ns, _ in (*remembered, *seen))
+        if newest_ns != job.last_due_ns:
+            return True
+        oldest_seen = min(seen, default=None)
+        joined = oldest_seen is None or oldest_seen <= max(remembered)
+        changing = any(run.outcome is None and key not in seen for key, run in remembered.items())
+        return changing or not joined

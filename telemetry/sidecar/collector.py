@@ -1,0 +1,120 @@
+"""Put together what Prometheus scrapes: every scheduler's own series, what the stores show, and the sidecar itself.
+
+No I/O. A scheduler's series get its owner and service, those of a store its name, so that no two can be the same one;
+whoever reads them says `max by` or `sum by`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.samples import Sample
+
+from tickglass.sched.durations import SECOND
+from tickglass.telemetry import catalogue
+from tickglass.telemetry.group import family
+from tickglass.telemetry.metrics import SINK_METRICS
+from tickglass.telemetry.sidecar.heard import heard_of
+from tickglass.telemetry.sidecar.sight_metrics import SIGHT_METRICS, sight_families
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from prometheus_client.metrics_core import Metric as Family
+
+    from tickglass.sched.clock import Clock
+    from tickglass.telemetry.metric import Metric
+    from tickglass.telemetry.sidecar.probe import StoreSight
+    from tickglass.telemetry.sidecar.sources import Source, Sources
+
+__all__ = ["SIDECAR_METRICS", "SidecarCollector", "sidecar_registry", "unready"]
+
+_OWN: Final = (
+    catalogue.SIDECAR_CONNECTED,
+    catalogue.SIDECAR_EVENTS,
+    catalogue.SIDECAR_GAPS,
+    catalogue.SIDECAR_MISSED,
+    catalogue.SIDECAR_LAST_EVENT,
+    catalogue.SIDECAR_REFUSED,
+)
+# All that a sidecar may show, each family once.
+SIDECAR_METRICS: Final = tuple(dict.fromkeys((*SINK_METRICS, catalogue.GC_PAUSE, *SIGHT_METRICS, *_OWN)))
+
+
+class SidecarCollector:
+    """What a registry asks when it is scraped.
+
+    Args:
+        sights: what was last seen in the stores; asks nobody.
+    """
+
+    def __init__(self, sources: Sources, *, clock: Clock, sights: Callable[[], Sequence[StoreSight]] = tuple) -> None:
+        self._sources = sources
+        self._clock = clock
+        self._sights = sights
+
+    def describe(self) -> Iterable[Family]:
+        """Name all families, so that a clash is found when registering."""
+        return [family(metric) for metric in SIDECAR_METRICS]
+
+    def collect(self) -> Iterable[Family]:
+        """Return all families with their samples."""
+        page = {metric.family: family(metric) for metric in SIDECAR_METRICS}
+        sources = self._sources.all()
+        for source in sources:
+            labels = {"owner": source.owner, "service": source.service}
+            for found in source.families():
+                page[found.name].samples += [_labelled(sample, labels) for sample in found.samples]
+            for metric, value in _about(source):
+                page[metric.family].samples.append(Sample(metric.name, labels, value))
+        for reason, count in self._sources.refusals().items():
+            metric = catalogue.SIDECAR_REFUSED
+            page[metric.family].samples.append(Sample(metric.name, {"reason": reason.value}, count))
+        for found in sight_families(self._sights(), self._clock.reading()):
+            page[found.name].samples += found.samples
+        return page.values()
+
+
+def sidecar_registry(collector: SidecarCollector) -> CollectorRegistry:
+    """Return what /metrics shows: the collector's series, and the sidecar's own CPU and memory."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    registry.register(collector)
+    return registry
+
+
+def unready(sources: Sources, sights: Iterable[StoreSight], clock: Clock) -> list[str]:
+    """Return why not to count on what the sidecar shows, a sentence each.
+
+    A scheduler that is gone is no reason: that is known, and told by its own metric.
+    """
+    now = clock.reading()
+    reasons = []
+    for one in heard_of(sources.all(), now):
+        if one.stalled:
+            turned_ns = one.sight.turned_ns
+            silent_ns = one.silent_ns if turned_ns is None else now.monotonic_ns - turned_ns
+            name = f"{one.source.service}/{one.source.owner}"
+            reasons.append(f"scheduler {name} is silent for {(silent_ns or 0) // SECOND} s")
+    for sight in sights:
+        age_ns = sight.age_ns(now)
+        if age_ns is None:
+            reasons.append(f"store {sight.source} has not been read yet")
+        elif not sight.is_fresh(now):
+            reasons.append(f"store {sight.source} was last read {age_ns // SECOND} s ago")
+    return reasons
+
+
+def _about(source: Source) -> Iterator[tuple[Metric, float]]:
+    yield catalogue.SIDECAR_CONNECTED, int(source.connected)
+    yield catalogue.SIDECAR_EVENTS, source.events
+    yield catalogue.SIDECAR_GAPS, source.gaps
+    yield catalogue.SIDECAR_MISSED, source.missed
+    if source.last_heard_wall_ns is not None:
+        yield catalogue.SIDECAR_LAST_EVENT, source.last_heard_wall_ns / SECOND
+
+
+def _labelled(sample: Sample, labels: dict[str, str]) -> Sample:
+    return Sample(sample.name, {**sample.labels, **labels}, sample.value, None, sample.exemplar)

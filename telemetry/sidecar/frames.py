@@ -1,0 +1,203 @@
+"""Decide what goes over a sidecar's socket: typed frames, each a length and a value in MessagePack.
+
+Pure. The two ends speak one protocol and one vocabulary of events, or do not speak: a stream that is
+understood in part would be believed in whole. Design: docs/sidecar.md.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any, Final, Union
+
+import msgspec
+
+from tickglass.sched import events
+from tickglass.sched.errors import TickglassError
+from tickglass.telemetry.catalogue import RefusedBecause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import TypeAlias
+
+__all__ = [
+    "FRAME_MOST",
+    "PROTOCOL",
+    "STANDING_MOST",
+    "VOCABULARY",
+    "Frame",
+    "FrameReader",
+    "FrameRefused",
+    "Introduction",
+    "More",
+    "Told",
+    "encoded",
+    "opening",
+]
+
+PROTOCOL: Final = 1
+FRAME_MOST: Final = 1 << 20  # bytes; an event has 500, an exception's text is cut
+STANDING_MOST: Final = 500_000  # events of an introduction
+_PART: Final = 200  # events of an introduction in one frame
+_LENGTH: Final = 4  # bytes, big-endian
+_TEXT_FROM: Final = 16_384  # bytes of a frame from which an exception's text is cut
+_TEXT_MOST: Final = 4_000  # characters
+
+_KINDS: Final[tuple[type[events.Event], ...]] = tuple(
+    kind for kind in events.Event.__subclasses__() if kind.__module__ == events.__name__
+)
+
+if TYPE_CHECKING:
+    AnyEvent: TypeAlias = events.Event
+else:
+    AnyEvent = Union[_KINDS]  # noqa: UP007 - made of a tuple
+
+
+def _vocabulary() -> str:
+    """Return a digest of all events and their fields."""
+    kinds: tuple[type[msgspec.Struct], ...] = (*_KINDS, events.Lateness)
+    words = [f"{kind.__name__}.{field.name}:{field.type}" for kind in kinds for field in msgspec.structs.fields(kind)]
+    return f"{zlib.crc32(' '.join(sorted(words)).encode()):08x}"
+
+
+VOCABULARY: Final = _vocabulary()
+
+
+class Introduction(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """Who speaks, and what is live there; the first frame, and again after events were dropped.
+
+    Args:
+        protocol, vocabulary, version: first and in this order for ever, so that another version can say who it is.
+        began_ns: when the sender's stream began, monotonic: with `pid`, which process it is.
+        wall_ns, boottime_ns: the sender's clocks now; on one machine, monotonic clocks are the same.
+        next_number: of the first event that follows.
+        dropped: events that did not fit into the ring so far.
+        stores, sinks: what is to be shown at zero from the start.
+        standing: the events that led to what is live; replayed, they restore it.
+        more: whether the rest of them follow in `More`.
+    """
+
+    protocol: int
+    vocabulary: str
+    version: str
+    owner: str
+    service: str
+    pid: int
+    began_ns: int
+    wall_ns: int
+    boottime_ns: int
+    next_number: int
+    dropped: int
+    stores: list[str]
+    sinks: list[str]
+    standing: list[AnyEvent]
+    more: bool = False
+
+
+class More(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The introduction goes on."""
+
+    standing: list[AnyEvent]
+    more: bool
+
+
+class Told(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """One event; numbers rise by one, also over those that were dropped."""
+
+    number: int
+    event: AnyEvent
+
+
+Frame = Introduction | More | Told
+
+
+class _Opening(msgspec.Struct, frozen=True, tag="Introduction", array_like=True):
+    """What any version can read of any other's introduction."""
+
+    protocol: int
+    vocabulary: str
+    version: str
+
+
+class FrameRefused(TickglassError):  # noqa: N818 - says what happened
+    """What came is no frame of ours, or not now: the stream cannot be followed any further."""
+
+    def __init__(self, reason: RefusedBecause, detail: str) -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"{reason}: {detail}")
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_frames: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(Frame)
+_opening: Final = msgspec.msgpack.Decoder(_Opening)
+
+
+def encoded(frame: Frame) -> bytes:
+    """Return the bytes of a frame; the text of a huge exception is cut.
+
+    Raises:
+        ValueError: it is too long all the same.
+    """
+    payload = _encoder.encode(frame)
+    if len(payload) > _TEXT_FROM and isinstance(frame, Told) and hasattr(frame.event, "error"):
+        event = msgspec.structs.replace(frame.event, error=frame.event.error[:_TEXT_MOST])
+        payload = _encoder.encode(Told(frame.number, event))
+    if len(payload) > FRAME_MOST:
+        raise ValueError(f"a frame of {len(payload)} bytes")
+    return len(payload).to_bytes(_LENGTH, "big") + payload
+
+
+def opening(introduction: Introduction) -> Iterable[bytes]:
+    """Return the frames of an introduction, however much it has to say."""
+    standing = introduction.standing
+    parts = [standing[at : at + _PART] for at in range(0, len(standing), _PART)] or [[]]
+    yield encoded(msgspec.structs.replace(introduction, standing=parts[0], more=len(parts) > 1))
+    for number, part in enumerate(parts[1:], 2):
+        yield encoded(More(part, number < len(parts)))
+
+
+class FrameReader:
+    """Cuts a stream of bytes, in whatever pieces it comes, into frames; holds one frame at the most."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._opened = False
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Yield the frames that are complete now; to be used up.
+
+        Raises:
+            FrameRefused: what follows is none.
+        """
+        self._held += data
+        at = 0
+        try:
+            while len(self._held) - at >= _LENGTH:
+                length = int.from_bytes(self._held[at : at + _LENGTH], "big")
+                if length > FRAME_MOST:
+                    raise FrameRefused(RefusedBecause.OVERSIZED, f"a frame of {length} bytes; {FRAME_MOST} at most")
+                if len(self._held) - at - _LENGTH < length:
+                    break
+                begin, at = at + _LENGTH, at + _LENGTH + length
+                yield self._decoded(bytes(self._held[begin:at]))
+        finally:
+            del self._held[:at]
+
+    def _decoded(self, payload: bytes) -> Frame:
+        try:
+            if not self._opened:
+                _check_opening(_opening.decode(payload))
+                self._opened = True
+            frame: Frame = _frames.decode(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise FrameRefused(RefusedBecause.MALFORMED, str(error)) from error
+        return frame
+
+
+def _check_opening(opened: _Opening) -> None:
+    if opened.protocol != PROTOCOL or opened.vocabulary != VOCABULARY:
+        raise FrameRefused(
+            RefusedBecause.VERSION,
+            f"the scheduler runs tickglass {opened.version[:40]} (protocol {opened.protocol}, events "
+            f"{opened.vocabulary[:8]}), this is protocol {PROTOCOL}, events {VOCABULARY}: run one version on both",
+        )

@@ -1,0 +1,141 @@
+"""Keep what one scheduler has told of its locks: who holds what, who waits, and what went wrong.
+
+No I/O, no clock reads. The caller sees to it that one thread at a time is here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tickglass.sched.lease import LockEvent, LockState
+from tickglass.telemetry.sidecar.view import LockMark
+
+if TYPE_CHECKING:
+    from tickglass.sched.events import FencingRejected, JobRegistered, LockMoved
+
+__all__ = ["ENDS_MOST", "HOLDS_MOST", "MARKS_MOST", "Hold", "LockPast"]
+
+MARKS_MOST: Final = 500
+ENDS_MOST: Final = 2_000  # what a store's look may still show as held
+HOLDS_MOST: Final = 10_000  # locks by hand have names without end; those held at a time are fewer
+
+
+class Hold(msgspec.Struct, frozen=True, gc=False):
+    """A lock in hand; `since_ns` and `renewed_ns` are monotonic, by the scheduler's own clock."""
+
+    resource: str
+    owner: str
+    service: str
+    job: str
+    run_id: str
+    fence: int
+    ttl_ns: int
+    since_ns: int
+    since_wall_ns: int
+    renewed_ns: int
+
+
+class LockPast:
+    """The locks of one scheduler."""
+
+    def __init__(self) -> None:
+        self.marks: deque[LockMark] = deque(maxlen=MARKS_MOST)
+        self.waiters: dict[str, int] = {}
+        self.ends: OrderedDict[tuple[str, int], int] = OrderedDict()  # of (resource, fence), monotonic
+        self._holds: dict[str, Hold] = {}
+        self._limits: dict[str, dict[str, int | None]] = {}  # the timeouts of the jobs that share a resource
+
+    def forget(self) -> None:
+        """Forget what is live; the marks and the limits stay."""
+        self.waiters.clear()
+        self._holds.clear()
+
+    def undeclare(self) -> None:
+        """Forget the limits: the jobs are about to be declared anew."""
+        self._limits.clear()
+
+    def declared(self, event: JobRegistered) -> None:
+        """Take note of a job whose lock this is."""
+        self._limits.setdefault(event.resource, {})[event.job] = event.timeout_ns
+
+    def moved(self, event: LockMoved) -> None:
+        """Take one move."""
+        if event.event == LockEvent.REQUESTED:
+            self.waiters[event.resource] = self.waiters.get(event.resource, 0) + 1
+        elif event.before == LockState.WAITING:
+            self._waited(event.resource)
+        if event.event == LockEvent.GRANTED:
+            self._granted(event)
+        elif event.event == LockEvent.RENEWED:
+            self._renewed(event)
+        elif event.before == LockState.HELD and event.after != LockState.HELD:
+            hold = self._holds.get(event.resource)
+            if hold is not None and hold.fence == event.fence:
+                del self._holds[event.resource]
+            self.ends[event.resource, event.fence] = event.at_ns
+            while len(self.ends) > ENDS_MOST:
+                self.ends.popitem(last=False)
+            if event.after == LockState.LOST:
+                self._mark(event, event.event)
+
+    def rejected(self, event: FencingRejected) -> None:
+        """Mark a write under a stale fence."""
+        self.marks.append(
+            LockMark(
+                resource=event.resource,
+                job=event.job,
+                at_wall_ns=event.wall_ns,
+                what="rejected",
+                owner=event.owner,
+            )
+        )
+
+    def holder_of(self, resource: str) -> Hold | None:
+        """Return who holds it here, if anybody does."""
+        return self._holds.get(resource)
+
+    def present(self) -> list[Hold]:
+        """Return the locks in hand."""
+        return list(self._holds.values())
+
+    def limits(self) -> dict[str, int | None]:
+        """Return how long each resource may be held: the longest timeout; None if a job on it has none."""
+        return {
+            resource: None if None in jobs.values() else max(limit for limit in jobs.values() if limit is not None)
+            for resource, jobs in self._limits.items()
+        }
+
+    def _waited(self, resource: str) -> None:
+        left = self.waiters.get(resource, 0) - 1
+        if left > 0:
+            self.waiters[resource] = left
+        else:
+            self.waiters.pop(resource, None)
+
+    def _granted(self, event: LockMoved) -> None:
+        if event.other_owner:
+            self._mark(event, "taken over")
+        who = (event.resource, event.owner, event.service, event.job, event.run_id)
+        self._holds[event.resource] = Hold(*who, event.fence, event.ttl_ns, event.at_ns, event.wall_ns, event.at_ns)
+        while len(self._holds) > HOLDS_MOST:
+            del self._holds[next(iter(self._holds))]
+
+    def _renewed(self, event: LockMoved) -> None:
+        hold = self._holds.get(event.resource)
+        if hold is not None and hold.fence == event.fence:
+            self._holds[event.resource] = msgspec.structs.replace(hold, ttl_ns=event.ttl_ns, renewed_ns=event.at_ns)
+
+    def _mark(self, event: LockMoved, what: str) -> None:
+        self.marks.append(
+            LockMark(
+                resource=event.resource,
+                job=event.job,
+                at_wall_ns=event.wall_ns,
+                what=what,
+                owner=event.owner,
+                other=event.other_owner,
+            )
+        )

@@ -1,0 +1,92 @@
+"""Decide where a sidecar's socket is, how that is written, and whose processes may meet there."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from tickglass.sched.errors import ConfigError
+
+__all__ = ["checked_path", "default_path", "path_of", "peer_uid", "url_of"]
+
+_SCHEME: Final = "unix://"
+_RIGHT: Final[tuple[str, ...]] = ("unix:///run/tickglass.sock",)
+_PATH_MOST: Final = 107  # bytes: sun_path, less its end
+_CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid: unix(7)
+
+
+def path_of(url: str) -> str:
+    """Return the path that a URL names.
+
+    Args:
+        url: "unix:///run/tickglass.sock".
+
+    Raises:
+        ConfigError: it is not written so.
+    """
+    if not isinstance(url, str) or not url.startswith(_SCHEME):
+        bare = isinstance(url, str) and url.startswith("/")
+        right = (url_of(url),) if bare else _RIGHT
+        raise ConfigError("where a sidecar listens is unix:// and a path", given=str(url), instead=right)
+    path = url.removeprefix(_SCHEME)
+    if not path.startswith("/"):
+        right = (url_of(f"/{path}"), *_RIGHT) if path else _RIGHT
+        raise ConfigError(
+            "the path of a sidecar's socket is absolute: three slashes",
+            given=url,
+            span=(len(_SCHEME), len(url)),
+            instead=right,
+        )
+    return checked_path(path, given=url)
+
+
+def url_of(path: str) -> str:
+    """Return the URL of a path."""
+    return f"{_SCHEME}{path}"
+
+
+def checked_path(path: str, *, given: str = "") -> str:
+    """Return a path that a socket can have.
+
+    Raises:
+        ConfigError: none can.
+    """
+    if "\0" in path or path.endswith("/"):
+        raise ConfigError("this is no path of a socket", given=(given or path).replace("\0", "?"), instead=_RIGHT)
+    if len(os.fsencode(path)) > _PATH_MOST:
+        raise ConfigError(f"the path of a socket has at most {_PATH_MOST} bytes", given=given or path, instead=_RIGHT)
+    return path
+
+
+def default_path() -> str:
+    """Return where a sidecar listens unless it is told: this user's runtime directory, or /run, or a folder in /tmp.
+
+    Raises:
+        ConfigError: none of them will do.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    for folder in (runtime, "/run"):
+        if os.path.isdir(folder) and os.access(folder, os.W_OK):  # noqa: PTH112 - "" is none
+            return checked_path(str(Path(folder, "tickglass.sock")))
+    home = Path(tempfile.gettempdir()) / f"tickglass-{os.getuid()}"
+    try:
+        home.mkdir(mode=0o700, exist_ok=True)
+        ours = not home.is_symlink() and home.stat().st_uid == os.geteuid()
+    except OSError:
+        ours = False
+    if not ours:
+        raise ConfigError("there is no place for a socket", instead=("--socket /var/lib/app/tickglass.sock",))
+    return checked_path(str(home / "sidecar.sock"))
+
+
+def peer_uid(link: socket.socket) -> int | None:
+    """Return who is at the other end; None where the platform does not tell."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return None
+    _, uid, _ = _CREDENTIALS.unpack(link.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size))
+    return int(uid)

@@ -1,0 +1,218 @@
+"""Answer what people and machines ask of a sidecar: pages, events, view, metrics, health. Read-only.
+
+What looks and draws runs on threads: it takes locks, and the event loop must not wait for them.
+"""
+
+from __future__ import annotations
+
+import gzip
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs
+
+import msgspec
+from prometheus_client.exposition import gzip_accepted
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from tickglass.telemetry.sidecar.web.board import Subject
+from tickglass.telemetry.sidecar.web.entry import Entry, path_back
+from tickglass.telemetry.sidecar.web.guard import SIGN_IN, Guard
+from tickglass.telemetry.sidecar.web.hub import EventStream, Hub
+from tickglass.telemetry.sidecar.web.page import ASSETS, Pages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from starlette.requests import Request
+
+    from tickglass.telemetry.sidecar.view import View
+
+__all__ = ["sidecar_app"]
+
+GZIP_FROM: Final = 1_400  # bytes; below, an answer fits into one packet anyway
+FORM_MOST: Final = 8_192  # bytes of a form
+FOR_EVER: Final = "public, max-age=31536000, immutable"
+_HTML: Final = "text/html; charset=utf-8"
+
+
+def sidecar_app(
+    view: Callable[[], View],
+    scrape: Callable[[str], tuple[str, bytes]],
+    unready: Callable[[], Sequence[str]],
+    *,
+    token: str = "",
+    every_s: float = 1.0,
+) -> Starlette:
+    """Return the sidecar's web application.
+
+    Args:
+        view: what is known now; called on several threads.
+        scrape: content type and text of the metrics, for an Accept header; likewise.
+        unready: why not to count on what is shown; empty when ready; likewise.
+        token: asked of everybody, but for /healthz; "" to ask for none.
+        every_s: how often open pages are drawn again.
+    """
+    entry, pages = Entry(token), Pages()
+    desk = _Desk(view, scrape, unready, entry, pages, every_s)
+    app = Starlette(
+        routes=desk.routes(),
+        middleware=[Middleware(Guard, entry=entry, pages=pages)],
+        exception_handlers={HTTPException: desk.not_so},
+    )
+    app.state.hub = desk.hub
+    return app
+
+
+class _Desk:
+    """Where requests are answered."""
+
+    def __init__(
+        self,
+        view: Callable[[], View],
+        scrape: Callable[[str], tuple[str, bytes]],
+        unready: Callable[[], Sequence[str]],
+        entry: Entry,
+        pages: Pages,
+        every_s: float,
+    ) -> None:
+        self._view = view
+        self._scrape = scrape
+        self._unready = unready
+        self._entry = entry
+        self._pages = pages
+        self.hub = Hub(self._draw, every_s)
+
+    def routes(self) -> list[Route]:
+        """Return all there is."""
+        found = [
+            Route("/", self.board),
+            Route("/jobs/{name:path}", self.job),
+            Route("/events", self.events),
+            Route("/view.json", self.view_json),
+            Route("/metrics", self.metrics),
+            Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
+            Route("/static/{name}", self.asset),
+        ]
+        if self._entry:
+            found.append(Route(SIGN_IN, self.sign_in, methods=["GET", "POST"]))
+        return found
+
+    async def board(self, request: Request) -> Response:
+        """Show everything."""
+        subject = _subject(request, None)
+        return await run_in_threadpool(lambda: _packed(request, _HTML, self._pages.whole(self._view(), subject)))
+
+    async def job(self, request: Request) -> Response:
+        """Show one job."""
+        subject = _subject(request, request.path_params["name"])
+
+        def answer() -> Response:
+            view = self._view()
+            known = any(job.name == subject.job for job in view.jobs)
+            status = HTTPStatus.OK if known else HTTPStatus.NOT_FOUND
+            return _packed(request, _HTML, self._pages.whole(view, subject), status)
+
+        return await run_in_threadpool(answer)
+
+    async def events(self, request: Request) -> EventStream:
+        """Send what changes on a page, as server-sent events."""
+        return EventStream(self.hub, _subject(request, request.query_params.get("job")))
+
+    async def view_json(self, request: Request) -> Response:
+        """Say everything to a program."""
+        kind = "application/json"
+        return await run_in_threadpool(lambda: _packed(request, kind, msgspec.json.encode(self._view())))
+
+    async def metrics(self, request: Request) -> Response:
+        """Answer a scrape."""
+        accept = request.headers.get("accept", "")
+        return await run_in_threadpool(lambda: _packed(request, *self._scrape(accept)))
+
+    async def healthz(self, request: Request) -> Response:  # noqa: ARG002 - a route's shape
+        """Say that the process answers."""
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, request: Request) -> Response:  # noqa: ARG002
+        """Say whether to count on what is shown."""
+        reasons = await run_in_threadpool(self._unready)
+        if not reasons:
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse("".join(f"{why}\n" for why in reasons), HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def asset(self, request: Request) -> Response:
+        """Send one of the files that pages refer to, and none else."""
+        asset = ASSETS.get(request.path_params["name"])
+        if asset is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        answer = _packed(request, asset.content_type, asset.body)
+        if request.query_params.get("v") == asset.version:
+            answer.headers["Cache-Control"] = FOR_EVER
+        return answer
+
+    async def sign_in(self, request: Request) -> Response:
+        """Take the token from a form, and give a cookie for it."""
+        if request.method != "POST":
+            return HTMLResponse(self._pages.sign_in("/", wrong=False))
+        form = await _form(request)
+        back = path_back(form.get("back", "/"))
+        if not self._entry.is_token(form.get("token", "")):
+            return HTMLResponse(self._pages.sign_in(back, wrong=True), HTTPStatus.UNAUTHORIZED)
+        answer = RedirectResponse(back, HTTPStatus.SEE_OTHER)
+        # Lax, not Strict: links to this page come from alerts and chats, and nothing here can be changed by a request.
+        answer.set_cookie(
+            self._entry.cookie,
+            self._entry.cookie_value,
+            httponly=True,
+            samesite="lax",
+            secure=request.url.scheme == "https",
+        )
+        return answer
+
+    async def not_so(self, request: Request, error: Exception) -> Response:
+        """Say that there is no such page, or that it is not to be had in this way."""
+        if not isinstance(error, HTTPException):
+            raise error
+        status = HTTPStatus(error.status_code)
+        headers = dict(error.headers or {})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(sorted(headers.get("Allow", "GET, HEAD").split(", ")))
+            return PlainTextResponse(f"only {headers['Allow'].replace(', ', ' and ')}\n", status, headers)
+        if "text/html" not in request.headers.get("accept", ""):
+            there = "/, /jobs/NAME, /view.json, /metrics, /healthz and /readyz"
+            return PlainTextResponse(f"{status.phrase.lower()}; there are {there}\n", status, headers)
+        return HTMLResponse(self._pages.message(status.phrase, "There is no such page here."), status, headers)
+
+    def _draw(self, subjects: Sequence[Subject]) -> Mapping[Subject, Mapping[str, str]]:
+        view = self._view()
+        return {subject: self._pages.regions(view, subject) for subject in subjects}
+
+
+def _subject(request: Request, job: str | None) -> Subject:
+    return Subject.of(job, request.query_params.get("q", ""), request.query_params.get("page", "1"))
+
+
+def _packed(request: Request, content_type: str, body: str | bytes, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """Return an answer, compressed if it is large and the client can read that."""
+    data = body.encode() if isinstance(body, str) else body
+    headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding, Cookie"}
+    if len(data) > GZIP_FROM and gzip_accepted(request.headers.get("accept-encoding", "")):
+        data = gzip.compress(data, compresslevel=1)
+        headers["Content-Encoding"] = "gzip"
+    return Response(data, status, headers)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """Read a small form; one that is not small is nobody's."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_MOST:
+            return {}
+    fields = parse_qs(body.decode("latin-1"), max_num_fields=8)
+    return {name: values[0] for name, values in fields.items()}

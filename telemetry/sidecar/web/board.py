@@ -1,0 +1,193 @@
+"""Decide which part of a view a page shows, and in which order.
+
+What is wrong comes first, and no page grows without end. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from tickglass.telemetry.sidecar.web.figures import COLUMN_NS, COLUMNS, lane, marks, summary
+from tickglass.telemetry.sidecar.web.tones import Tone, tone_of
+from tickglass.telemetry.sidecar.web.verdict import job_tone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tickglass.telemetry.sidecar.view import JobView, LockMark, LockView, OccurrenceView, View
+
+__all__ = [
+    "LANES_MOST",
+    "PAGE_JOBS",
+    "JobsShown",
+    "Lane",
+    "Subject",
+    "jobs_shown",
+    "lane_of",
+    "lanes",
+    "last_of",
+    "locks_shown",
+]
+
+PAGE_JOBS: Final = 50
+LANES_MOST: Final = 30
+LOCKS_MOST: Final = 100
+SEARCH_MOST: Final = 200  # characters
+PAGE_MOST: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a page is about: a job, or all of them, perhaps narrowed down.
+
+    Args:
+        job: its name; None for the page of all.
+        search: part of the names or resources to show, in any case.
+        page: which portion of the jobs, from 1.
+    """
+
+    job: str | None = None
+    search: str = ""
+    page: int = 1
+
+    @classmethod
+    def of(cls, job: str | None, search: str, page: str) -> Subject:
+        """Read it from a request; what makes no sense is left out."""
+        number = int(page) if page.isascii() and page.isdecimal() and len(page) < len(str(PAGE_MOST)) else 1
+        return cls(job, search.strip()[:SEARCH_MOST], max(number, 1))
+
+    def at(self, page: int) -> Subject:
+        """Return another portion of the same."""
+        return replace(self, page=page)
+
+
+@dataclass(frozen=True, slots=True)
+class JobsShown:
+    """A portion of the jobs.
+
+    Args:
+        rows: each with its tone, those in trouble first.
+        found: how many there are on all pages together.
+        first: the number of the first row, from 1.
+    """
+
+    rows: list[tuple[Tone, JobView]]
+    found: int
+    first: int
+    page: int
+    pages: int
+
+
+def jobs_shown(view: View, subject: Subject) -> JobsShown:
+    """Return the jobs that a page shows."""
+    found = sorted(
+        ((job_tone(job, view.at_wall_ns), job) for job in view.jobs if _fits(job, subject.search)),
+        key=lambda row: (-row[0].weight, row[1].name, row[1].service),
+    )
+    pages = max(-(-len(found) // PAGE_JOBS), 1)
+    page = min(subject.page, pages)
+    first = (page - 1) * PAGE_JOBS
+    return JobsShown(found[first : first + PAGE_JOBS], len(found), first + 1, page, pages)
+
+
+def _fits(job: JobView, search: str) -> bool:
+    return not search or search.casefold() in f"{job.name}\n{job.resource}\n{job.service}".casefold()
+
+
+def last_of(job: JobView) -> OccurrenceView | None:
+    """Return its latest occurrence that has ended."""
+    return next((run for run in reversed(job.recent) if run.outcome), None)
+
+
+def locks_shown(view: View) -> list[LockView]:
+    """Return the locks: the stuck ones first, then those that somebody waits for, then by name."""
+    ranked = sorted(view.locks, key=lambda lock: (not lock.stuck, -lock.waiters, lock.resource, lock.source))
+    return ranked[:LOCKS_MOST]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The last minutes of one job.
+
+    Args:
+        resource: "" where the lock is called as the job is, and is its alone.
+        paths: see `figures.lane`.
+        marks: what happened to its lock, with places in percent.
+        words: what the picture shows.
+    """
+
+    job: str
+    resource: str
+    paths: dict[Tone, str]
+    marks: list[tuple[float, LockMark]]
+    words: str
+
+
+def lanes(view: View, subject: Subject) -> tuple[list[Lane], int]:
+    """Return the lanes of jobs that did something, contenders for a lock side by side; and how many were left out.
+
+    Where there are too many, those are drawn in which the worst happened.
+    """
+    shared = _shared(view.jobs)
+    marked = {mark.job for mark in view.marks}
+    ranked = sorted(
+        (
+            (-(Tone.BAD.weight if job.name in marked else _worst(job, _begin_ns(view))), job.resource, job.name, job)
+            for job in view.jobs
+            if _fits(job, subject.search)
+        ),
+        key=lambda row: row[:3],
+    )
+    active = [job for weight, _, _, job in ranked if weight <= 0]
+    chosen = {job.name: job for job in active[:LANES_MOST]}
+    runs = _runs_of(view, chosen)
+    drawn = [lane_of(job, runs[name], view, shared=job.resource in shared) for name, job in chosen.items()]
+    return sorted(drawn, key=lambda one: (chosen[one.job].resource, one.job)), len(active) - len(chosen)
+
+
+def _begin_ns(view: View) -> int:
+    return (view.at_wall_ns // COLUMN_NS + 1 - COLUMNS) * COLUMN_NS
+
+
+def _worst(job: JobView, begin_ns: int) -> int:
+    """Return the weight of the worst that happened since; -1 if nothing did."""
+    worst = -1
+    for run in reversed(job.recent):
+        if run.outcome and (run.ended_wall_ns or run.due_ns) < begin_ns:
+            break
+        worst = max(worst, tone_of(run).weight)
+    return worst
+
+
+def lane_of(job: JobView, runs: Sequence[OccurrenceView], view: View, *, shared: bool = False) -> Lane:
+    """Return the lane of one job."""
+    seen = [mark for mark in view.marks if mark.job == job.name]
+    begin_ns = _begin_ns(view)
+    recent = [run for run in runs if not run.outcome or (run.ended_wall_ns or run.due_ns) >= begin_ns]
+    return Lane(
+        job.name,
+        job.resource if shared or job.resource != job.name else "",
+        lane(recent, view.at_wall_ns),
+        marks(seen, view.at_wall_ns),
+        f"{job.name}, last 5 minutes: {summary(recent)}",
+    )
+
+
+def _shared(jobs: Iterable[JobView]) -> set[str]:
+    users: dict[str, set[str]] = defaultdict(set)
+    for job in jobs:
+        users[job.resource].add(job.name)
+    return {resource for resource, names in users.items() if len(names) > 1}
+
+
+def _runs_of(view: View, jobs: dict[str, JobView]) -> dict[str, list[OccurrenceView]]:
+    """Return each job's occurrences: the last minutes', and its recent ones, which a busy job cannot crowd out."""
+    runs: dict[str, dict[tuple[int, int, str], OccurrenceView]] = {name: {} for name in jobs}
+    for name, job in jobs.items():
+        runs[name].update({(run.due_ns, run.attempt, run.owner): run for run in job.recent})
+    for run in view.runs:
+        if run.job in runs:
+            runs[run.job][run.due_ns, run.attempt, run.owner] = run
+    return {name: list(found.values()) for name, found in runs.items()}

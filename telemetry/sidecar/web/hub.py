@@ -1,0 +1,192 @@
+"""Send open pages what has changed on them: drawn once a tick for all who look, and not at all when nobody does.
+
+Everything here runs on one event loop, but for the drawing, which is done by a thread.
+A slow client misses pictures, never parts of one: it is sent the latest of each region
+when it can take it, so it holds up nobody and nothing piles up for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import PlainTextResponse, Response
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+
+    from starlette.types import Receive, Scope, Send
+
+    from tickglass.telemetry.sidecar.web.board import Subject
+
+__all__ = ["CLIENTS_MOST", "EventStream", "Hub"]
+
+CLIENTS_MOST: Final = 64
+SEND_MOST_S: Final = 20.0  # a client that takes nothing for so long is let go
+RETRY_MS: Final = 2_000
+HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
+
+_log: Final = logging.getLogger(__name__)
+
+
+class _Feed:
+    """What those who look at one page are sent: the latest of each region, and since which version."""
+
+    def __init__(self) -> None:
+        self.watchers = 0
+        self.version = 0
+        self.blind = False
+        self.changed = asyncio.Event()
+        self._parts: dict[str, tuple[int, str]] = {}
+
+    def publish(self, parts: Mapping[str, str]) -> None:
+        """Take a new drawing; those who wait are woken."""
+        self.version += 1
+        self.blind = False
+        for name, text in parts.items():
+            if self._parts.get(name, (0, ""))[1] != text:
+                self._parts[name] = (self.version, text)
+        self._wake()
+
+    def publish_blindness(self) -> None:
+        """There is no new drawing, for looking failed."""
+        self.version += 1
+        self.blind = True
+        self._wake()
+
+    def since(self, version: int) -> bytes:
+        """Return what has changed since a version as an event."""
+        if self.blind:
+            return b"event: blind\ndata: -\n\n"
+        parts = {name: text for name, (changed, text) in self._parts.items() if changed > version}
+        return b"event: regions\ndata: %b\n\n" % msgspec.json.encode(parts)
+
+    def _wake(self) -> None:
+        rung, self.changed = self.changed, asyncio.Event()
+        rung.set()
+
+
+class Hub:
+    """All open pages.
+
+    Args:
+        draw: returns the regions of several pages of one and the same view; called on a thread.
+        every_s: how often.
+    """
+
+    def __init__(
+        self, draw: Callable[[Sequence[Subject]], Mapping[Subject, Mapping[str, str]]], every_s: float
+    ) -> None:
+        self._draw = draw
+        self._every_s = every_s
+        self._feeds: dict[Subject, _Feed] = {}
+        self._ticking: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def join(self, subject: Subject) -> _Feed | None:
+        """Begin to look at a page; None if too many look already. Who has joined must leave."""
+        if sum(feed.watchers for feed in self._feeds.values()) >= CLIENTS_MOST:
+            return None
+        feed = self._feeds.setdefault(subject, _Feed())
+        feed.watchers += 1
+        if self._ticking is None:
+            self._ticking = asyncio.create_task(self._tick(), name="tickglass-page")
+        return feed
+
+    def leave(self, subject: Subject, feed: _Feed) -> None:
+        """Look no more; nothing is drawn when the last one has left."""
+        feed.watchers -= 1
+        if not feed.watchers:
+            del self._feeds[subject]
+        if not self._feeds and self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
+
+    def close(self) -> None:
+        """End all streams; on the event loop."""
+        self._closed = True
+        for feed in self._feeds.values():
+            feed.publish({})
+
+    async def events(self, feed: _Feed) -> AsyncGenerator[bytes]:
+        """Yield what changes on a page, at first all of it, until the hub is closed."""
+        yield b"retry: %d\n\n" % RETRY_MS
+        seen = 0
+        while not self._closed:
+            if feed.version == seen:
+                await feed.changed.wait()
+                continue
+            event, seen = feed.since(seen), feed.version
+            yield event
+
+    async def _tick(self) -> None:
+        failing = False
+        while True:
+            try:
+                drawn = await run_in_threadpool(self._draw, list(self._feeds))
+            except Exception:  # noqa: BLE001 - it goes on, and says so to those who look
+                if not failing:
+                    _log.exception("the page cannot be drawn")
+                failing = True
+                for feed in self._feeds.values():
+                    feed.publish_blindness()
+            else:
+                failing = False
+                for subject, parts in drawn.items():
+                    if subject in self._feeds:
+                        self._feeds[subject].publish(parts)
+            await asyncio.sleep(self._every_s)
+
+
+class EventStream:
+    """An answer that goes on while the client listens."""
+
+    def __init__(self, hub: Hub, subject: Subject) -> None:
+        self._hub = hub
+        self._subject = subject
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send events until the client goes, takes nothing any more, or the hub is closed."""
+        if scope["method"] == "HEAD":
+            await Response(headers=HEADERS)(scope, receive, send)
+            return
+        feed = self._hub.join(self._subject)
+        if feed is None:
+            words = f"{CLIENTS_MOST} pages are open already\n"
+            full = PlainTextResponse(words, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "10"})
+            await full(scope, receive, send)
+            return
+        pumping = asyncio.create_task(self._pump(feed, send))
+        listening = asyncio.create_task(_gone(receive))
+        try:
+            await asyncio.wait((pumping, listening), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._hub.leave(self._subject, feed)
+            pumping.cancel()
+            listening.cancel()
+            await asyncio.wait((pumping, listening))
+        if not pumping.cancelled():
+            pumping.result()
+
+    async def _pump(self, feed: _Feed, send: Send) -> None:
+        raw = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+        try:
+            async with asyncio.timeout(SEND_MOST_S):
+                await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": raw})
+            async with aclosing(self._hub.events(feed)) as events:
+                async for event in events:
+                    async with asyncio.timeout(SEND_MOST_S):
+                        await send({"type": "http.response.body", "body": event, "more_body": True})
+            await send({"type": "http.response.body"})
+        except TimeoutError:
+            _log.info("a page took nothing for %g s and is no longer sent to", SEND_MOST_S)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

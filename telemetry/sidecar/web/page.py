@@ -1,0 +1,153 @@
+"""Write a view as HTML: whole pages, and the regions of them that are sent again when they change.
+
+Every name comes from outside and is escaped by the templates, all of them, always.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tickglass.sched.clock import instant_of
+from tickglass.sched.durations import SECOND, duration_text, span_text
+from tickglass.telemetry.sidecar.web import board, figures, tones, verdict
+from tickglass.telemetry.sidecar.why import clock_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tickglass.telemetry.sidecar.view import JobView, View
+    from tickglass.telemetry.sidecar.web.board import Subject
+
+__all__ = ["ASSETS", "Asset", "Pages", "brief", "link"]
+
+_HERE: Final = Path(__file__).parent
+_BOARD: Final = ("state", "verdict", "jobs", "timeline", "locks", "schedulers", "stores")
+_JOB: Final = ("state", "verdict", "job", "occurrences")
+
+
+class Asset:
+    """A file that pages refer to, under an address that changes with what is in it."""
+
+    def __init__(self, name: str, content_type: str) -> None:
+        self.name = name
+        self.content_type = content_type
+        self.body = (_HERE / "static" / name).read_bytes()
+        self.version = hashlib.sha256(self.body).hexdigest()[:12]
+        self.href = f"/static/{name}?{urlencode({'v': self.version})}"
+
+
+ASSETS: Final[Mapping[str, Asset]] = {
+    asset.name: asset
+    for asset in (
+        Asset("page.css", "text/css; charset=utf-8"),
+        Asset("page.js", "text/javascript; charset=utf-8"),
+        Asset("icon.svg", "image/svg+xml"),
+    )
+}
+
+
+class Pages:
+    """The templates, ready to be filled in; used by several threads at once."""
+
+    def __init__(self) -> None:
+        env = Environment(
+            loader=FileSystemLoader(_HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        env.filters.update(span=span_text, duration=duration_text, clock=clock_text, second=_second, iso=_iso, ago=_ago)
+        env.filters["brief"] = brief
+        env.globals.update({name: getattr(module, name) for module in _MODULES for name in module.__all__})
+        env.globals.update(assets=ASSETS, link=link, key_of=_key_of, percentile=_percentile)
+        self._env = env
+
+    def regions(self, view: View, subject: Subject) -> dict[str, str]:
+        """Return the parts of a page by the ids of their elements."""
+        told = self._told(view, subject)
+        return {name: self._render(f"{name}.html", told) for name in (_BOARD if subject.job is None else _JOB)}
+
+    def whole(self, view: View, subject: Subject) -> str:
+        """Return a page."""
+        parts = self.regions(view, subject)
+        page = "board.html" if subject.job is None else "job_page.html"
+        return self._render(page, {**self._told(view, subject), "parts": parts, "events": link(subject, "/events")})
+
+    def sign_in(self, back: str, *, wrong: bool) -> str:
+        """Return the form that asks for the token.
+
+        Args:
+            back: where to go afterwards, a path of this site.
+            wrong: the token that was given is another one.
+        """
+        return self._render("sign_in.html", {"back": back, "wrong": wrong})
+
+    def message(self, title: str, text: str) -> str:
+        """Return a page that only says something."""
+        return self._render("message.html", {"title": title, "text": text})
+
+    def _render(self, name: str, told: Mapping[str, Any]) -> str:
+        return self._env.get_template(name).render(told)
+
+    def _told(self, view: View, subject: Subject) -> dict[str, Any]:
+        told: dict[str, Any] = {"view": view, "now": view.at_wall_ns, "subject": subject}
+        if subject.job is None:
+            found = verdict.troubles(view)
+        else:
+            jobs = [job for job in view.jobs if job.name == subject.job]
+            resources = {job.resource for job in jobs}
+            found = [
+                trouble
+                for trouble in verdict.troubles(view)
+                if (trouble.what == "job" and trouble.name == subject.job)
+                or (trouble.what == "lock" and trouble.name in resources)
+            ]
+            told["mine"] = jobs
+        return {**told, "found": found, "headline": verdict.headline(found)}
+
+
+_MODULES: Final = (board, figures, tones, verdict)
+
+
+def link(subject: Subject, base: str = "") -> str:
+    """Return the address of a page, or of its events."""
+    if subject.job is not None:
+        return f"{base}?{urlencode({'job': subject.job})}" if base else verdict.job_href(subject.job)
+    asked = {"q": subject.search, "page": "" if subject.page == 1 else str(subject.page)}
+    query = urlencode({name: value for name, value in asked.items() if value})
+    return (base or "/") + (f"?{query}" if query else "")
+
+
+def _key_of(job: JobView) -> str:
+    """Return an id for a job's element, from which its row is known again when rows change places."""
+    return quote(f"job-{job.service}/{job.name}", safe="/")
+
+
+def _second(wall_ns: int) -> str:
+    return instant_of(wall_ns).strftime("%H:%M:%S UTC")
+
+
+def _iso(wall_ns: int) -> str:
+    return instant_of(wall_ns).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def brief(span_ns: int) -> str:
+    """Return a length of time that is shown anew every second: no finer than a person can read in that time."""
+    if span_ns >= 60 * SECOND:
+        return span_text(span_ns)
+    return f"{span_ns // SECOND} s" if span_ns >= 10 * SECOND else f"{span_ns / SECOND:.1f} s"
+
+
+def _ago(wall_ns: int, now_ns: int) -> str:
+    return f"in {brief(wall_ns - now_ns)}" if wall_ns > now_ns else f"{brief(now_ns - wall_ns)} ago"
+
+
+def _percentile(values: list[int], percent: int) -> int:
+    return sorted(values)[(len(values) - 1) * percent // 100]

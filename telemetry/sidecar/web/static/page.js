@@ -1,0 +1,92 @@
+// Swap in the parts of the page that the sidecar sends again, and leave all else as it stands: focus, scroll, selection.
+// No clock runs here: every number is of the instant that the page names, so a page that hears nothing shows no progress.
+"use strict";
+
+(() => {
+  const main = document.getElementById("main");
+  const link = document.getElementById("link");
+  const RETRY_MS = 5000;
+  let source = null;
+  let retry = 0;
+
+  const say = (kind, words) => {
+    if (link.textContent === words) return;
+    link.className = `link ${kind}`;
+    link.textContent = words;
+  };
+
+  const copyAttributes = (from, to) => {
+    for (const { name } of [...to.attributes]) if (!from.hasAttribute(name)) to.removeAttribute(name);
+    for (const { name, value } of from.attributes) if (to.getAttribute(name) !== value) to.setAttribute(name, value);
+  };
+
+  // Make `to` like `from`. Elements with an id keep their identity when they change places.
+  const morph = (from, to) => {
+    if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName) {
+      to.replaceWith(document.importNode(from, true));
+      return;
+    }
+    if (from.nodeType !== Node.ELEMENT_NODE) {
+      if (to.data !== from.data) to.data = from.data;
+      return;
+    }
+    if (to.isEqualNode(from)) return;
+    const typing = to === document.activeElement && to.nodeName === "INPUT";
+    if (!typing) copyAttributes(from, to);
+    const known = new Map();
+    for (const child of to.children) if (child.id) known.set(child.id, child);
+    let place = to.firstChild;
+    for (const wanted of from.childNodes) {
+      let had = wanted.id ? known.get(wanted.id) : place;
+      if (had && !wanted.id && (had.id || had.nodeName !== wanted.nodeName)) had = null;
+      if (!had) {
+        to.insertBefore(document.importNode(wanted, true), place);
+        continue;
+      }
+      if (had === place) place = place.nextSibling;
+      else to.insertBefore(had, place);
+      morph(wanted, had);
+    }
+    while (place) {
+      const next = place.nextSibling;
+      place.remove();
+      place = next;
+    }
+  };
+
+  const swap = (event) => {
+    const focused = document.activeElement;
+    for (const [id, html] of Object.entries(JSON.parse(event.data))) {
+      const fresh = new DOMParser().parseFromString(html, "text/html").getElementById(id);
+      const old = document.getElementById(id);
+      if (fresh && old) morph(fresh, old);
+    }
+    if (focused && focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+    const state = document.getElementById("state");
+    if (state && document.title !== state.dataset.title) document.title = state.dataset.title;
+    say("live", "live");
+  };
+
+  const leave = () => {
+    clearTimeout(retry);
+    if (source) source.close();
+    source = null;
+  };
+
+  const listen = () => {
+    leave();
+    source = new EventSource(main.dataset.events);
+    source.addEventListener("regions", swap);
+    source.addEventListener("blind", () => say("lost", "the sidecar cannot look; this is how it was"));
+    source.addEventListener("error", () => {
+      say("lost", "not connected; this is how it was");
+      if (source.readyState === EventSource.CLOSED) retry = setTimeout(listen, RETRY_MS);
+    });
+  };
+
+  // Nobody looks at a hidden page: let the sidecar rest.
+  document.addEventListener("visibilitychange", () => (document.hidden ? leave() : listen()));
+  window.addEventListener("pagehide", leave);
+  window.addEventListener("pageshow", (event) => event.persisted && listen());
+  if (!document.hidden) listen();
+})();

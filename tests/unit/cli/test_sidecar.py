@@ -1,0 +1,86 @@
+"""What is wrong on the command line of a sidecar is said before anything starts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tickglass.cli.opening import LateStore
+from tickglass.sched.clock import SystemClock
+from tickglass.sched.errors import ConfigError, StoreUnavailable
+from tickglass.telemetry.sidecar.place import default_path
+
+if TYPE_CHECKING:
+    from unit.cli.conftest import Filled, Tickglass
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--socket", "run/tickglass.sock"), "three slashes"),
+        (("--socket", "tcp://localhost:9"), "unix:// and a path"),
+        (("--socket", f"/{'x' * 200}"), "at most 107 bytes"),
+        (("--listen", "9464"), "host:port"),
+        (("--store", "sqlight:///a.db"), "there is no store 'sqlight'"),
+        (("--store", "memory://"), "nobody else can look into it"),
+        (("--probe-every", "1"), "--probe-every"),
+        (("--probe-every", "1ms"), "--probe-every"),
+    ],
+)
+def test_a_wrong_option_is_refused(words: tuple[str, ...], message: str, tmp_path: Path, tickglass: Tickglass) -> None:
+    result = tickglass("sidecar", *words, XDG_RUNTIME_DIR=str(tmp_path))
+    assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
+    assert message in result.stderr
+
+
+def test_an_address_that_is_taken_is_refused_and_nothing_stays(tmp_path: Path, tickglass: Tickglass) -> None:
+    result = tickglass("sidecar", "--listen", "192.0.2.1:9464", XDG_RUNTIME_DIR=str(tmp_path))
+    assert result.exit_code == 2
+    assert "cannot listen on this address" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["tickglass.sock.lock"]
+
+
+def test_without_the_extra_it_says_what_to_install(
+    tmp_path: Path, tickglass: Tickglass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("tickglass.telemetry.sidecar.web")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    result = tickglass("sidecar", XDG_RUNTIME_DIR=str(tmp_path))
+    assert result.exit_code == 2
+    assert "pip install 'tickglass[sidecar]'" in result.stderr
+
+
+def test_the_socket_is_where_this_users_things_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert default_path() == str(tmp_path / "tickglass.sock")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "not there"))
+    monkeypatch.setattr("tickglass.telemetry.sidecar.place.os.access", lambda *_: False)
+    monkeypatch.setattr("tickglass.telemetry.sidecar.place.tempfile.gettempdir", lambda: str(tmp_path))
+    path = Path(default_path())
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    path.parent.rmdir()
+    path.parent.symlink_to(tmp_path)
+    with pytest.raises(ConfigError, match="no place for a socket"):
+        default_path()
+
+
+def test_a_store_need_not_be_there_yet(tmp_path: Path, filled: Filled) -> None:
+    late = LateStore(f"sqlite:///{tmp_path / 'later.db'}", SystemClock())
+    with pytest.raises(StoreUnavailable, match="there is no file") as error:
+        late.leases()
+    assert error.value.kind == "unavailable"
+    late.close()
+    there = LateStore(filled.url, SystemClock())
+    assert [there.jobs(), there.leases(5), there.runs(), there.abandoned(3)] == [
+        filled.store.jobs(),
+        filled.store.leases(5),
+        filled.store.runs(),
+        filled.store.abandoned(3),
+    ]
+    assert there.time_ns() > 0
+    there.close()

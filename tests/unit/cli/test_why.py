@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from lookout import EVERY_NS, GRACE_NS, Lookout
+
+from tickglass.cli.asking import Unanswered, view_from
+from tickglass.sched.clock import SystemClock, instant_of
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
+from tickglass.telemetry.sidecar.web import SidecarServer, sidecar_app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from unit.cli.conftest import Filled, Tickglass
+
+    from tickglass.telemetry.sidecar.view import View
+
+Serve = "Callable[..., str]"
+
+
+@pytest.fixture
+def lookout() -> Lookout:
+    return Lookout()
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Show instants as a machine in UTC does."""
+    import time  # noqa: PLC0415 - for the zone only
+
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[], View], str], str]]:
+    """Return a function that serves views as a sidecar does, and returns where."""
+    servers: list[SidecarServer] = []
+
+    def start(view: Callable[[], View], token: str = "") -> str:
+        server = SidecarServer("127.0.0.1:0", sidecar_app(view, lambda _: ("text/plain", b""), list, token=token))
+        server.start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.port}"
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def skipped(lookout: Lookout) -> None:
+    """A run that goes on, and an instant that it overlaps."""
+    teller = lookout.teller()
+    teller.start("nightly", "hourly")
+    first = teller.occurrence("nightly")
+    teller.begin(first)
+    lookout.clock.advance(4 * MS)
+    teller.run_on(first, teller.lock("nightly", "nightly", first.run_id), fence=1)
+    lookout.clock.advance(EVERY_NS - 4 * MS)
+    occurrence = teller.occurrence("nightly")
+    occurrence.fire(OccurrenceEvent.FELL_DUE, next_due_ns=occurrence.due_ns + EVERY_NS)
+    occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
+    teller.turn()
+
+
+def test_the_latest_occurrence_is_explained(lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass) -> None:
+    skipped(lookout)
+    result = tickglass("why", "nightly", "--sidecar", serve(lookout.view))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        "nightly (billing) was due 2026-01-01 00:00:10.000+00:00, in 0.00 ms",
+        "  skipped: its previous run, which started 00:00:00.004Z, was still going",
+        f"    by host-1 · run {lookout.job().recent[-1].run_id}",
+        "  next due 2026-01-01 00:00:20.000+00:00, in 10.00 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    "instant", ["2026-01-01T00:00:07", "2026-01-01T00:00:07Z", "2026-01-01T01:00:00+01:00", "2026-01-01 00:00:00"]
+)
+def test_an_instant_picks_the_occurrence_due_then_or_last_before(
+    instant: str, lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass
+) -> None:
+    skipped(lookout)
+    result = tickglass("why", "nightly", instant, "--sidecar", serve(lookout.view), "--json")
+    told = json.loads(result.stdout)
+    (run,) = told["occurrences"]
+    assert (run["state"], run["due_at"], told["job"]) == ("running", "2026-01-01T00:00:00.000000+00:00", "nightly")
+    assert told["next_due_at"] == "2026-01-01T00:00:20.000000+00:00"
+
+
+def test_an_instant_without_an_offset_is_this_machines(
+    lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time  # noqa: PLC0415 - for the zone only
+
+    skipped(lookout)
+    url = serve(lookout.view)
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    result = tickglass("why", "nightly", "2026-01-01T08:00:07", "--sidecar", url)
+    assert "was due 2026-01-01 08:00:00.000+08:00" in result.stdout
+    assert "the latest that is known by then, 7.00 s before the instant asked for" in result.stdout
+
+
+def test_of_an_instant_too_long_ago_nothing_is_known(
+    lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass
+) -> None:
+    skipped(lookout)
+    url = serve(lookout.view)
+    old = tickglass("why", "nightly", "2025-01-01T00:00", "--sidecar", url)
+    assert (old.exit_code, old.stdout) == (1, "")
+    assert old.stderr.startswith(
+        "nothing is known of an occurrence of nightly due by then; the oldest that is known was due 2026-01-01 00:00:00"
+    )
+    never = tickglass("why", "hourly", "--sidecar", url)
+    assert (never.exit_code, never.stdout) == (1, "")
+    assert "nothing is known of an occurrence of hourly yet; it is due 2026-01-01 00:00:10.000" in never.stderr
+
+
+def test_a_wrong_name_suggests_near_ones(lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass) -> None:
+    skipped(lookout)
+    result = tickglass("why", "nightyl", "--sidecar", serve(lookout.view))
+    assert result.exit_code == 2
+    assert result.stderr == "Error: nobody knows a job of this name\n    nightyl\n  write: nightly\n"
+
+
+def test_of_two_services_with_such_a_job_one_is_to_be_named(
+    lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass
+) -> None:
+    skipped(lookout)
+    other = lookout.teller("host-2")
+    other.service = "shipping"
+    other.start("nightly")
+    url = serve(lookout.view)
+    result = tickglass("why", "nightly", "--sidecar", url)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        2,
+        "  write: --service billing   or   --service shipping",
+    )
+    assert tickglass("why", "nightly", "--sidecar", url, "--service", "billing").exit_code == 0
+    assert tickglass("why", "nightly", "--sidecar", url, "--service", "sales").exit_code == 2
+
+
+@pytest.mark.parametrize("instant", ["yesterday", "02:30", "2026-13-01T00:00", "0001-01-01T00:00"])
+def test_what_is_no_instant_is_refused(instant: str, tickglass: Tickglass) -> None:
+    result = tickglass("why", "nightly", instant, "--sidecar", "http://127.0.0.1:1")
+    assert (result.exit_code, "INSTANT is not an ISO 8601 instant" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("url", ["localhost:9464", "ftp://localhost", "http://", "http://host:port", ""])
+def test_what_is_no_url_is_refused(url: str, tickglass: Tickglass) -> None:
+    result = tickglass("why", "nightly", "--sidecar", url)
+    assert result.exit_code == 2
+    assert "write: http://" in result.stderr
+
+
+def test_a_sidecar_that_is_not_there_cannot_be_reached(free_port: int, tickglass: Tickglass) -> None:
+    result = tickglass("why", "nightly", "--sidecar", f"http://127.0.0.1:{free_port}")
+    assert result.exit_code == 3
+    assert result.stderr.startswith(f"Error: no sidecar answers at http://127.0.0.1:{free_port}: ")
+
+
+def test_a_token_is_sent_and_asked_for(lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass) -> None:
+    skipped(lookout)
+    url = serve(lookout.view, "secret")
+    without = tickglass("why", "nightly", "--sidecar", url)
+    assert (without.exit_code, "wants a token" in without.stderr) == (2, True)
+    wrong = tickglass("why", "nightly", "--sidecar", url, "--token", "guess")
+    assert (wrong.exit_code, "does not take this token" in wrong.stderr) == (2, True)
+    assert tickglass("why", "nightly", "--sidecar", url, TICKGLASS_TOKEN="secret").exit_code == 0
+
+
+def test_an_answer_that_is_no_view_is_said_so(lookout: Lookout, serve: Callable[..., str]) -> None:
+    def fails() -> View:
+        raise RuntimeError("no view")
+
+    with pytest.raises(Unanswered, match="is no sidecar: 500"):
+        view_from(serve(fails))
+    with pytest.raises(Unanswered, match="is no sidecar: 404"):
+        view_from(serve(lookout.view) + "/elsewhere")
+
+
+def test_a_store_alone_can_say_that_nobody_came(filled: Filled, tickglass: Tickglass) -> None:
+    due_ns = SystemClock().wall_ns() - 120 * SECOND
+    filled.register("nightly", next_due_ns=due_ns, trigger='every("1h")')
+    result = tickglass("why", "nightly", "--store", filled.url)
+    assert result.exit_code == 0
+    assert "overdue: nobody claimed it: it was due 2m00s ago, its grace of 1s has passed" in result.stdout
+    assert result.stdout.startswith(f"nightly (billing) was due {instant_of(due_ns).isoformat(sep=' ')[:19]}")
+
+
+def test_a_store_alone_can_say_how_a_run_failed(filled: Filled, tickglass: Tickglass) -> None:
+    filled.register("nightly", next_due_ns=None)
+    filled.settle(filled.claim("nightly"), "nightly", "failure", detail="ValueError: no")
+    result = tickglass("why", "nightly", "--store", filled.url, "--json")
+    (run,) = json.loads(result.stdout)["occurrences"]
+    assert (run["outcome"], run["error"]) == ("failure", "ValueError: no")
+
+
+def test_a_store_that_is_not_there_is_wrong(tickglass: Tickglass) -> None:
+    assert tickglass("why", "nightly", "--store", "sqlite:////nowhere/jobs.db").exit_code == 2
+    assert tickglass("why", "nightly", "--store", "redis://127.0.0.1:1/0").exit_code == 3
+
+
+def test_a_note_says_what_is_not_known(lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass) -> None:
+    skipped(lookout)
+    lookout.clock.advance(GRACE_NS + SECOND)
+    result = tickglass("why", "nightly", "--sidecar", serve(lookout.view))
+    assert result.stderr == "note: the timeline of host-1 does not turn\n"
+    assert os.environ["TZ"] == "UTC"

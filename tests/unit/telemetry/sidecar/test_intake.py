@@ -1,0 +1,254 @@
+"""The sidecar's socket: for this user alone, one sidecar at a time, and nothing that comes over it does harm."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from instances import wait_until
+from telling import CLOCK, Life, connected, introduction, listening, stream_of, streaming
+
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.events import LockMoved, TelemetryDropped, TimelineTurned
+from tickglass.telemetry.sidecar.collector import SidecarCollector
+from tickglass.telemetry.sidecar.frames import FRAME_MOST, Told, encoded, opening
+from tickglass.telemetry.sidecar.intake import CONNECTIONS_MOST, Intake
+from tickglass.telemetry.sidecar.sources import Sources
+from tickglass.testing import ListSink
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tickglass.sched.events import Event
+
+HOSTILE = int(os.environ.get("TICKGLASS_HOSTILE_FRAMES", "20000"))
+HOLDER = """
+import sys
+from tickglass.sched.clock import SystemClock
+from tickglass.telemetry.sidecar.intake import Intake
+from tickglass.telemetry.sidecar.sources import Sources
+clock = SystemClock()
+intake = Intake(sys.argv[1], Sources(clock), clock=clock)
+intake.start()
+print("listening", flush=True)
+sys.stdin.read()
+"""
+TURNED = TimelineTurned(lag_ns=1, duration_ns=1, handed=0)
+
+
+def sent(path: str, data: bytes) -> socket.socket:
+    link = connected(path)
+    link.sendall(data)
+    return link
+
+
+def said(*events: Event) -> bytes:
+    return stream_of([], events)
+
+
+def test_the_socket_is_for_its_user_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with listening(tmp_path / "s.sock") as ears:
+            assert stat.S_IMODE(os.lstat(ears.path).st_mode) == 0o600
+            assert stat.S_IMODE(os.lstat(f"{ears.path}.lock").st_mode) == 0o600
+            assert os.umask(0) == 0
+    finally:
+        os.umask(before)
+    assert not os.path.lexists(ears.path)
+
+
+def test_a_living_sidecar_is_not_replaced_and_a_dead_ones_socket_is(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"listening\n"
+        with pytest.raises(ConfigError, match="another sidecar listens there"), listening(path):
+            pass
+        other.send_signal(signal.SIGKILL)
+    assert stat.S_ISSOCK(os.lstat(path).st_mode)
+    with listening(path) as ears, streaming(path) as sink:
+        sink.record(TURNED)
+        ears.heard(1)
+
+
+def test_what_is_no_stale_socket_stays_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(ConfigError, match="not a socket"), listening(tmp_path / "notes"):
+        pass
+    assert (tmp_path / "notes").read_text() == "mine"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "other"))
+        other.listen()
+        with pytest.raises(ConfigError, match="listens there already"), listening(tmp_path / "other"):
+            pass
+    with pytest.raises(ConfigError, match="cannot listen there"), listening(tmp_path / "no" / "folder"):
+        pass
+    with listening(tmp_path / "s.sock"):  # the failures let go of everything
+        pass
+
+
+def test_somebody_elses_process_is_refused(tmp_path: Path) -> None:
+    with listening(tmp_path / "s.sock", uid=os.geteuid() + 1) as ears:
+        with connected(ears.path) as link:
+            assert link.recv(1) == b""
+        ears.refused("peer")
+        assert ears.sources.all() == []
+
+
+def test_who_does_not_say_who_he_is_is_let_go(tmp_path: Path) -> None:
+    with listening(tmp_path / "s.sock", introduce_s=0.2) as ears:
+        with connected(ears.path) as silent:
+            assert silent.recv(1) == b""
+        with sent(ears.path, b"".join(opening(introduction()))[:20]) as slow:
+            assert slow.recv(1) == b""
+        ears.refused("silent", 2)
+
+
+def test_a_scheduler_that_has_nothing_to_say_for_long_stays(tmp_path: Path) -> None:
+    with listening(tmp_path / "s.sock", introduce_s=0.3) as ears, sent(ears.path, said()) as link:
+        ears.connected()
+        link.settimeout(1.0)
+        with pytest.raises(TimeoutError):
+            link.recv(1)
+        link.sendall(encoded(Told(1, TURNED)))
+        ears.heard(1)
+
+
+def test_more_connections_than_there_is_room_for_are_refused(tmp_path: Path) -> None:
+    with listening(tmp_path / "s.sock", introduce_s=60.0) as ears:
+        links = [connected(ears.path) for _ in range(CONNECTIONS_MOST + 1)]
+        ears.refused("full")
+        for link in links:
+            link.close()
+        wait_until(lambda: not ears.intake._conversations, "they end")
+        with sent(ears.path, said(TURNED)):
+            ears.heard(1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "data"),
+    [
+        ("oversized", (FRAME_MOST + 1).to_bytes(4, "big")),
+        ("oversized", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        ("malformed", b"\0\0\0\1\xc1"),
+        ("malformed", encoded(Told(1, TURNED))),
+        ("malformed", said(TURNED) + encoded(Told(1, TURNED))),
+        ("malformed", said(TelemetryDropped(signal="?", reason="?", count=1))),
+        ("malformed", b"".join(opening(introduction(owner="x" * 2_000)))),
+        ("malformed", said(TURNED) + b"".join(opening(introduction(owner="host-2")))),
+        ("version", encoded(introduction()).replace(b"0.1.0", b"9.9.9").replace(b"\x01\xa8", b"\x07\xa8", 1)),
+    ],
+)
+def test_what_cannot_be_followed_ends_that_connection_and_no_other(tmp_path: Path, reason: str, data: bytes) -> None:
+    path = tmp_path / "s.sock"
+    with listening(path) as ears, streaming(path) as sink:
+        sink.record(TURNED)
+        ears.heard(1)
+        own = ears.source
+        with sent(ears.path, data.replace(b"host-1", b"host-7")) as bad:
+            assert bad.recv(1) == b""
+        ears.refused(reason)
+        sink.record(TURNED)
+        wait_until(lambda: own.events == 2, "the good one goes on")
+        assert own.connected
+        assert not any(source.connected for source in ears.sources.all() if source is not own)
+
+
+def test_a_kill_in_the_middle_of_a_frame_leaves_what_came_before(tmp_path: Path) -> None:
+    whole = said(*[TURNED] * 50)
+    with listening(tmp_path / "s.sock") as ears:
+        with sent(ears.path, whole[:-7]):
+            ears.heard(49)
+        wait_until(lambda: not ears.source.connected, "it is gone")
+        assert ears.source.events == 49
+        assert not any(ears.sources.refusals().values())
+
+
+def test_hostile_frames_end_their_connections_and_take_no_room(tmp_path: Path) -> None:
+    """TICKGLASS_HOSTILE_FRAMES=1000000 makes it long."""
+    rng, told = random.Random(11), ListSink()
+    life = Life(11)
+    life.begin(told)
+    life.go_on(300)
+    frames = [encoded(Told(number, event)) for number, event in enumerate(told.events, 1)]
+    opened = b"".join(opening(introduction()))
+    with listening(tmp_path / "s.sock") as ears:
+        collector = SidecarCollector(ears.sources, clock=CLOCK)
+        frames_sent, links, grown = 0, 0, []
+        while frames_sent < HOSTILE:
+            data, count = hostile(rng, opened, frames)
+            frames_sent += count
+            links += 1
+            with connected(ears.path) as link:
+                try:
+                    link.sendall(data)
+                    link.shutdown(socket.SHUT_WR)
+                    while link.recv(65_536):
+                        pass
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+            if links % 200 == 0:
+                grown.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        wait_until(lambda: not ears.intake._conversations, "all have ended")
+        assert sum(ears.sources.refusals().values()) > links / 4
+        list(collector.collect())
+        assert len(ears.sources.all()) <= 256
+        assert grown[-1] - grown[len(grown) // 2] < 100_000, grown  # kB, in the second half
+        with sent(ears.path, stream_of([], told.events)):
+            mine = ears.sources.named("billing", "host-1")
+            wait_until(lambda: mine.connected, "a good one is heard as before")
+
+
+def hostile(rng: random.Random, opened: bytes, frames: list[bytes]) -> tuple[bytes, int]:
+    """Return what a broken or a malicious scheduler may send, and how many frames that is."""
+    some = rng.choices(frames, k=rng.randrange(1, 60))
+    owner = b"host-%d" % rng.randrange(10) if rng.random() < 0.9 else rng.randbytes(6).replace(b"\0", b"x")
+    data = bytearray(b"".join([opened, *some]).replace(b"host-1", owner))
+    kind = rng.randrange(4)
+    if kind == 0:  # bytes changed
+        for _ in range(rng.randrange(1, 20)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+    elif kind == 1:  # cut
+        del data[rng.randrange(len(data)) :]
+    elif kind == 2:  # something in between
+        at = rng.randrange(len(data))
+        data[at:at] = rng.randbytes(rng.randrange(1, 5_000))
+    return bytes(data), len(some) + 1
+
+
+def test_an_intake_that_is_not_started_stops_and_one_that_is_stops_twice(tmp_path: Path) -> None:
+    intake = Intake(str(tmp_path / "s.sock"), Sources(CLOCK), clock=CLOCK)
+    intake.stop()
+    intake.start()
+    intake.stop()
+    intake.stop()
+
+
+def test_the_stop_ends_connections(tmp_path: Path) -> None:
+    with listening(tmp_path / "s.sock") as ears:
+        link = sent(ears.path, said(TURNED))
+        ears.heard(1)
+    assert link.recv(1) == b""
+    link.close()
+    assert not ears.source.connected
+
+
+def test_a_lock_that_moved_in_no_way_we_know_is_malformed(tmp_path: Path) -> None:
+    life, told = Life(2), ListSink()
+    life.begin(told)
+    life.go_on(50)
+    moved = next(event for event in told.events if isinstance(event, LockMoved))
+    data = said(moved).replace(b"requested", b"requesteq")
+    with listening(tmp_path / "s.sock") as ears, sent(ears.path, data) as link:
+        assert link.recv(1) == b""
+        ears.refused("malformed")

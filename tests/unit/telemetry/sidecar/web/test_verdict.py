@@ -1,0 +1,135 @@
+"""What is wrong comes first, and is named."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from sights import ill, job_of, well
+
+from tickglass.sched.durations import SECOND
+from tickglass.telemetry.sidecar.view import JobView, LockMark, LockView, SchedulerView, StoreView, View
+from tickglass.telemetry.sidecar.web.tones import Tone
+from tickglass.telemetry.sidecar.web.verdict import headline, mark_words, scheduler_words, troubles
+
+
+def only(**parts: object) -> View:
+    return View(at_wall_ns=1, **parts)  # type: ignore[arg-type]
+
+
+def said(**parts: object) -> list[tuple[Tone, str]]:
+    return [(trouble.tone, f"{trouble.what} {trouble.name} {trouble.words}") for trouble in troubles(only(**parts))]
+
+
+def test_all_well() -> None:
+    assert headline(troubles(well())) == "All well"
+
+
+def test_a_stuck_lock_is_named_before_all_else() -> None:
+    found = troubles(ill())
+    assert [trouble.what for trouble in found] == ["lock", "job", "job"]
+    assert headline(found) == "Not well: lock ledger:eu, job close_books, job send_invoices"
+    assert "has held it for 4m12s, 25s is allowed; 2 wait for it" in found[0].words
+
+
+def test_the_headline_holds_no_ages() -> None:
+    now_ns = ill().at_wall_ns
+    later = ill(now_ns + 20 * SECOND)
+    assert headline(troubles(later)) == headline(troubles(ill(now_ns)))
+
+
+def test_the_headline_names_a_few_and_counts_the_rest() -> None:
+    jobs = [job_of(name, "5s", [], overdue_ns=1) for name in "abcde"]
+    assert headline(troubles(only(jobs=jobs))) == "Not well: job a, job b, job c and 2 more"
+
+
+def test_what_is_not_known_is_said() -> None:
+    assert said(unready=["no store was read"]) == [(Tone.WARN, "view  no store was read")]
+    assert headline(troubles(only(unready=["no store was read"]))) == "Not all is known"
+
+
+def test_a_lease_that_ended_without_a_release() -> None:
+    lock = LockView(resource="r", state="expired", owner="h", remaining_ns=-90 * SECOND, stuck=True, waiters=1)
+    [(tone, words)] = said(locks=[lock])
+    assert tone is Tone.BAD
+    assert words == (
+        "lock r is stuck: the lease of h ended 1m30s ago without a release, and nobody has taken it since;"
+        " 1 waits for it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "tone", "words"),
+    [
+        ({"ok": False, "error": "ConnectionError", "age_ns": 9 * SECOND}, Tone.BAD, "cannot be read: ConnectionError"),
+        ({"skew_ns": 3 * SECOND, "skew_bound_ns": SECOND}, Tone.WARN, "our clock is 3.00 s ahead of its"),
+        ({"skew_ns": -3 * SECOND, "skew_bound_ns": SECOND}, Tone.WARN, "our clock is 3.00 s behind its"),
+    ],
+)
+def test_a_store_in_trouble(change: dict[str, object], tone: Tone, words: str) -> None:
+    [(seen, text)] = said(stores=[StoreView(source="redis://r", **{"ok": True, **change})])  # type: ignore[arg-type]
+    assert seen is tone
+    assert words in text
+
+
+def test_a_skew_within_its_own_bound_is_no_news() -> None:
+    assert said(stores=[StoreView(source="s", ok=True, skew_ns=3 * SECOND, skew_bound_ns=2 * SECOND)]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "tone", "word", "words"),
+    [
+        ({"state": "gone", "connected": False, "silent_ns": 4 * SECOND}, Tone.BAD, "gone", "ended 4.00 s ago"),
+        ({"stalled": True}, Tone.BAD, "stalled", "its timeline does not turn"),
+        ({"missed": 12, "gaps": 1}, Tone.OK, "running", "12 events never arrived"),
+        ({"connected": False, "state": "stopped"}, Tone.QUIET, "stopped", ""),
+        ({"state": "draining"}, Tone.RUN, "draining", ""),
+    ],
+)
+def test_a_scheduler(change: dict[str, object], tone: Tone, word: str, words: str) -> None:
+    facts = {"owner": "h", "service": "s", "state": "running", "connected": True, **change}
+    scheduler = SchedulerView(**facts)  # type: ignore[arg-type]
+    assert scheduler_words(scheduler) == (tone, word)
+    found = [text for _, text in said(schedulers=[scheduler])]
+    assert len(found) == bool(words)
+    assert all(words in text and text.startswith("scheduler s/h ") for text in found)
+
+
+@pytest.mark.parametrize(
+    ("change", "tone", "words"),
+    [
+        ({"overdue_ns": SECOND, "why": "nobody claimed it"}, Tone.BAD, "is overdue: nobody claimed it"),
+        ({"overdue_ns": SECOND}, Tone.BAD, "is overdue: it was due 1.00 s ago"),
+        ({"failures": 2}, Tone.BAD, "has failed 2 times in a row"),
+        ({"abandoned": 1, "why": "abandoned"}, Tone.WARN, "has 1 claim whose lease ended"),
+        ({"why": "something is the matter"}, Tone.WARN, "something is the matter"),
+        (
+            {"running": 1, "running_since_wall_ns": -90 * SECOND, "timeout_ns": 25 * SECOND, "overdue_ns": 1},
+            Tone.BAD,
+            "has a run that was asked to stop at its timeout of 25s and goes on, 1m05s later",
+        ),
+    ],
+)
+def test_a_job_in_trouble(change: dict[str, object], tone: Tone, words: str) -> None:
+    job = msgspec.structs.replace(JobView(name="a/b", service="s", trigger="t", resource="a/b"), **change)
+    [trouble] = troubles(only(jobs=[job]))
+    assert trouble.tone is tone
+    assert words in trouble.words
+    assert trouble.href == "/jobs/a%2Fb"
+
+
+@pytest.mark.parametrize("ran_s", [3, 25, 26])
+def test_a_run_within_its_timeout_or_about_to_stop_is_no_news(ran_s: int) -> None:
+    job = JobView(name="j", service="s", trigger="t", resource="j", running=1, timeout_ns=25 * SECOND)
+    assert said(jobs=[msgspec.structs.replace(job, running_since_wall_ns=-ran_s * SECOND)]) == []
+
+
+def test_one_failure_is_the_jobs_own_affair() -> None:
+    assert said(jobs=[JobView(name="j", service="s", trigger="t", resource="j", failures=1)]) == []
+
+
+@pytest.mark.parametrize("what", ["lost", "expired", "rejected", "taken over", "something new"])
+@pytest.mark.parametrize("other", ["", "host-2"])
+def test_what_happened_to_a_lock_is_a_sentence(what: str, other: str) -> None:
+    words = mark_words(LockMark(resource="r", job="j", at_wall_ns=1, what=what, owner="host-1", other=other))
+    assert words
+    assert words == "something new" or "host-1" in words
