@@ -96,8 +96,8 @@ class Prometheus:
 
 
 @contextmanager
-def running_prometheus(home: Path, config: str) -> Iterator[Prometheus]:
-    """Run a Prometheus with this configuration; it is ready when this is entered."""
+def running_prometheus(home: Path, config: str, *options: str) -> Iterator[Prometheus]:
+    """Run a Prometheus with this configuration and more options; it is ready when this is entered."""
     (home / "prometheus.yml").write_text(config)
     port = find_free_port()
     command = [
@@ -106,17 +106,18 @@ def running_prometheus(home: Path, config: str) -> Iterator[Prometheus]:
         f"--storage.tsdb.path={home / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--enable-feature=exemplar-storage",
+        *options,
     ]
     with (
         subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as server,
-        _reading(server) as lines,
+        reading(server) as lines,
     ):
-        _wait_for_line(lines, "ready to receive web requests")
+        wait_for_line(lines, "ready to receive web requests")
         yield Prometheus(port)
 
 
 @contextmanager
-def _reading(server: subprocess.Popen[str]) -> Iterator[queue.SimpleQueue[str | None]]:
+def reading(server: subprocess.Popen[str]) -> Iterator[queue.SimpleQueue[str | None]]:
     """Read what the server writes, so that it never blocks on its log; end it afterwards."""
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
@@ -135,7 +136,7 @@ def _reading(server: subprocess.Popen[str]) -> Iterator[queue.SimpleQueue[str | 
         reader.join()
 
 
-def _wait_for_line(lines: queue.SimpleQueue[str | None], wanted: str) -> None:
+def wait_for_line(lines: queue.SimpleQueue[str | None], wanted: str) -> None:
     """Block until the server writes such a line."""
     seen = []
     while (line := lines.get(timeout=PATIENCE_S)) is not None:
@@ -225,7 +226,7 @@ class RedisServer:
 
         self._process, self._reader = process, threading.Thread(target=read)
         self._reader.start()
-        _wait_for_line(ready, self._ready)
+        wait_for_line(ready, self._ready)
 
     def kill(self, signal_: signal.Signals = signal.SIGKILL) -> None:
         """End it, at once and without a word; return when it is gone."""
@@ -323,7 +324,7 @@ class EtcdServer:
         process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         with ExitStack() as running:
             self._process = running.enter_context(process)
-            _wait_for_line(running.enter_context(_reading(process)), "serving client traffic insecurely")
+            wait_for_line(running.enter_context(reading(process)), "serving client traffic insecurely")
             self._running = running.pop_all()
 
     def stop(self) -> None:

@@ -1,0 +1,129 @@
+"""Decide when somebody is told about a lock, or about the store that keeps the leases.
+
+Pure. What a lock may be held for and how long its leases last are exported by
+lock, so that no rule here names one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tickglass.alerts.promql import by, indented
+from tickglass.alerts.rule import Alert, Board, Group, Severity
+from tickglass.telemetry import catalogue, thresholds
+
+if TYPE_CHECKING:
+    from tickglass.alerts.promql import Scope
+
+__all__ = ["locks"]
+
+
+def locks(scope: Scope) -> Group:
+    """Return the rules about locks and their store."""
+    return Group("tickglass.locks", (*_holds(scope), *_leases(scope), _contention(scope), _store(scope)))
+
+
+def _holds(scope: Scope) -> tuple[Alert, ...]:
+    too_long = (
+        f"{scope.most(catalogue.LOCK_HELD, 'resource')}\n"
+        f"> on (resource)\n"
+        f"{scope.most(catalogue.LOCK_MAX_HOLD, 'resource')}"
+    )
+    waiters = by("sum", ("resource",), scope.series(catalogue.LOCK_WAITERS))
+    return (
+        Alert(
+            name="DistributedLockStuck",
+            expr=too_long,
+            pending="1m",
+            severity=Severity.WARNING,
+            carries=("resource",),
+            summary="A lock is held longer than the job that holds it may run.",
+            description="Lock {{ $labels.resource }} has been held for {{ $value | humanizeDuration }}.",
+            board=Board.LOCKS,
+        ),
+        Alert(
+            name="DistributedLockStuckBlocking",
+            expr=f"(\n{indented(too_long)}\n)\nand on (resource)\n{waiters} > 0",
+            pending="1m",
+            severity=Severity.CRITICAL,
+            carries=("resource",),
+            summary="A stuck lock keeps others waiting.",
+            description=(
+                "Lock {{ $labels.resource }} has been held for {{ $value | humanizeDuration }}, and others wait."
+            ),
+            board=Board.LOCKS,
+        ),
+    )
+
+
+def _leases(scope: Scope) -> tuple[Alert, ...]:
+    expired = scope.grown(catalogue.LOCK_EXPIRATIONS, "resource", window="10m")
+    lying = by("group", ("resource",), scope.series(catalogue.LEASE_EXPIRED))  # a sidecar saw it before anybody took it
+    unrenewed = scope.most(catalogue.LOCK_UNRENEWED, "resource")
+    ttl = scope.most(catalogue.LOCK_TTL, "resource")
+    rejected = scope.grown(catalogue.FENCING_REJECTIONS, "resource", window="10m")
+    return (
+        Alert(
+            name="DistributedLockLeaseExpired",
+            expr=f"{expired} > 0\nor on (resource)\n{lying}",
+            lingers="15m",
+            severity=Severity.WARNING,
+            carries=("resource",),
+            summary="A lease ended without having been released.",
+            description='{{ $value | printf "%.0f" }} leases on {{ $labels.resource }} ended without a release.',
+            board=Board.LOCKS,
+        ),
+        Alert(
+            name="DistributedLockRenewalsStalled",
+            expr=f"{unrenewed}\n> on (resource)\n{thresholds.RENEWAL_AGE_OF_TTL:g} * {ttl}",
+            pending="30s",
+            severity=Severity.CRITICAL,
+            carries=("resource",),
+            summary="A lock is held, and its lease is no longer renewed.",
+            description="The lease on {{ $labels.resource }} was last renewed {{ $value | humanizeDuration }} ago.",
+            board=Board.LOCKS,
+        ),
+        Alert(
+            name="DistributedLockFencingRejected",
+            expr=f"{rejected} > 0",
+            severity=Severity.CRITICAL,
+            carries=("resource",),
+            summary="A stale holder tried to write, and was refused.",
+            description='{{ $value | printf "%.0f" }} writes under an old fence of {{ $labels.resource }} in 10m.',
+            board=Board.LOCKS,
+        ),
+    )
+
+
+def _contention(scope: Scope) -> Alert:
+    waited = scope.rate(catalogue.LOCK_WAIT, "resource", "le", part="bucket", window="10m")
+    waits = scope.grown(catalogue.LOCK_WAIT, "resource", part="count", window="10m")
+    return Alert(
+        name="DistributedLockContentionHigh",
+        expr=(
+            f"histogram_quantile(0.95, {waited}) > {thresholds.WAIT_P95_S:g}\n"
+            f"and on (resource)\n"
+            f"{waits} >= {thresholds.WAITS_LEAST}"
+        ),
+        pending="10m",
+        severity=Severity.WARNING,
+        carries=("resource",),
+        summary="Those who need a lock wait long for it.",
+        description="One in twenty waits for {{ $labels.resource }} takes longer than {{ $value | humanizeDuration }}.",
+        board=Board.LOCKS,
+    )
+
+
+def _store(scope: Scope) -> Alert:
+    errors = scope.rate(catalogue.STORE_ERRORS, "backend", window="5m")
+    calls = scope.rate(catalogue.STORE_DURATION, "backend", part="count", window="5m")
+    return Alert(
+        name="DistributedLockStoreErrors",
+        expr=f"{errors}\n/ on (backend)\n{calls}\n> {thresholds.STORE_ERROR_SHARE:g}",
+        pending="2m",
+        severity=Severity.CRITICAL,
+        carries=("backend",),
+        summary="The store that keeps leases and ledger does not answer, or answers with failures.",
+        description="{{ $value | humanizePercentage }} of the calls to {{ $labels.backend }} fail.",
+        board=Board.LOCKS,
+    )

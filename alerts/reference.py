@@ -1,0 +1,106 @@
+"""Write docs/alerts.md from the rules; the same rules give the same bytes.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tickglass.alerts.alertmanager import INHIBITIONS
+from tickglass.alerts.rule import Alert, Group, Record
+from tickglass.alerts.rulebook import alerts, groups
+from tickglass.telemetry import thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["reference"]
+
+_HEAD: Final = """\
+# Alerts
+
+<!-- Generated from alerts/ by `make generate`. -->
+
+{count} alerts for Prometheus (2.42 or later) and Alertmanager, built from the same catalogue as the
+[metrics](metrics.md). Every one has a runbook. Ready to load are `alerts/generated/tickglass-rules.yml`, the same as a
+`PrometheusRule` for the operator, `prometheusrule.yml`, and an example for Alertmanager, `alertmanager.yml`. With your
+own addresses:
+
+```console
+$ tickglass alerts export rules/ --runbook-base-url https://wiki.example.com --dashboard-base-url https://grafana.example.com
+```
+
+| Option | Means |
+|---|---|
+| `--operator` | write the manifest for the Prometheus operator instead of a file of rules |
+| `--selector MATCHERS` | read only series with these labels, for instance `'namespace="prod"'` |
+| `--fleet NAME` | the label `fleet` that every alert and every recorded series carries; `tickglass` by default |
+| `--on-time SECONDS` | how late a start may be to count as on time: a bound of the lateness histogram |
+| `--runbook-base-url URL` | where you keep the runbooks; without it they are written to `DIR/runbooks` |
+| `--dashboard-base-url URL` | your Grafana, with the boards of [dashboards.md](dashboards.md) |
+
+Targets are known by the name of their scrape job, `tickglass` or anything that begins so, unless the selector says
+`job=...`. Two fleets in one Prometheus: export twice, with a selector and a fleet each.
+
+## No rule has to be edited for a job
+
+A job's interval, timeout and grace, and a lock's TTL and longest hold, are exported as metrics, and the rules compare
+with those: a new job is covered when it is first scraped. The rest are shares and counts that hold for all of them, in
+`telemetry/thresholds.py`, by which the boards colour, too:
+
+{thresholds}
+
+The same rules read schedulers that are scraped themselves and those that a sidecar reports on.
+
+## All of them
+
+| Alert | Severity | After | Says |
+|---|---|---|---|
+{table}
+"critical" is somebody, now; "warning" somebody, in working hours; "none" proves that alerts arrive: have its absence
+watched from outside.
+
+## What silences what
+
+While the first fires, the others with the same labels tell nobody (`inhibit_rules` in the example). Labels that both
+alerts lack compare as equal to Alertmanager, so only labels that both carry are named.
+
+| While this fires | these are silent | with the same | because |
+|---|---|---|---|
+{inhibitions}
+## The rules
+"""
+
+
+def reference() -> str:
+    """Return the page."""
+    head = _HEAD.format(
+        count=len(alerts()),
+        thresholds=", ".join(f"`{name}` {getattr(thresholds, name):g}" for name in thresholds.__all__) + ".",
+        table="".join(map(_row, alerts())),
+        inhibitions="".join(
+            f"| {inhibition.source} | {', '.join(inhibition.targets)}"
+            f" | {', '.join(f'`{label}`' for label in inhibition.equal)} | {inhibition.because} |\n"
+            for inhibition in INHIBITIONS
+        ),
+    )
+    return head + "".join(line for group in groups() for line in _group(group))
+
+
+def _row(alert: Alert) -> str:
+    link = f"[{alert.name}](../alerts/runbooks/{alert.name}.md)"
+    return f"| {link} | {alert.severity} | {alert.pending} | {alert.summary} |\n"
+
+
+def _group(group: Group) -> Iterator[str]:
+    yield f"\n### {group.name}\n"
+    for rule in group.rules:
+        yield f"\n`{rule.name}`{_told(rule)}\n\n```promql\n{rule.expr}\n```\n"
+
+
+def _told(rule: Record | Alert) -> str:
+    if isinstance(rule, Record):
+        return ", recorded:"
+    lingers = f", goes on for {rule.lingers} afterwards" if rule.lingers else ""
+    return f" ({rule.severity}, after {rule.pending}{lingers}):"

@@ -1,0 +1,75 @@
+"""Decide when somebody is told about what only a sidecar sees: who is gone, and what it cannot see.
+
+Pure. Without a sidecar none of these series exist, and none of these alerts fires.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tickglass.alerts.promql import INSTANCE
+from tickglass.alerts.rule import Alert, Board, Group, Severity
+from tickglass.telemetry import catalogue, thresholds
+
+if TYPE_CHECKING:
+    from tickglass.alerts.promql import Scope
+
+__all__ = ["sidecar"]
+
+_LOOK: Final = ("job", "instance", "source")
+
+
+def sidecar(scope: Scope) -> Group:
+    """Return the rules about what sidecars say of themselves."""
+    return Group("tickglass.sidecar", (_down(scope), _blind(scope), _missed(scope)))
+
+
+def _down(scope: Scope) -> Alert:
+    return Alert(
+        name="TickglassServiceDown",
+        expr=f"{scope.most(catalogue.SIDECAR_CONNECTED, 'service')} == 0",
+        pending="2m",
+        severity=Severity.CRITICAL,
+        carries=("service",),
+        summary="Every scheduler of a service has gone.",
+        description="{{ $value }} schedulers of {{ $labels.service }} are connected to their sidecars.",
+        board=Board.OVERVIEW,
+    )
+
+
+def _blind(scope: Scope) -> Alert:
+    on = f"on ({', '.join(_LOOK)})"
+    looked = scope.most(catalogue.SIDECAR_LAST_LOOK, *_LOOK)
+    failed = scope.grown(catalogue.SIDECAR_LOOK_ERRORS, *_LOOK, window="5m")
+    return Alert(
+        name="TickglassSidecarBlind",
+        expr=(
+            f"time() - {looked} > {thresholds.PROBE_SILENT_S:g}\n"
+            f"or {on}\n0 * ({failed} > 0 unless {on} {looked})"  # 0: it has never looked
+        ),
+        pending="1m",
+        severity=Severity.CRITICAL,
+        carries=_LOOK,
+        summary="A sidecar cannot read a store that it watches.",
+        description=(
+            "The sidecar at {{ $labels.instance }} {{ if gt $value 0.0 }}last read {{ $labels.source }}"
+            " {{ $value | humanizeDuration }} ago{{ else }}has never read {{ $labels.source }}{{ end }}."
+        ),
+        board=Board.TELEMETRY,
+    )
+
+
+def _missed(scope: Scope) -> Alert:
+    missed = scope.grown(catalogue.SIDECAR_MISSED, *INSTANCE, window="10m")
+    return Alert(
+        name="TickglassSidecarMissedEvents",
+        expr=f"{missed} > 0",
+        severity=Severity.WARNING,
+        carries=INSTANCE,
+        summary="A sidecar did not hear all that a scheduler told: its counts are too low.",
+        description=(
+            'The sidecar at {{ $labels.instance }} missed {{ $value | printf "%.0f" }} events'
+            " of {{ $labels.owner }} in 10m."
+        ),
+        board=Board.TELEMETRY,
+    )

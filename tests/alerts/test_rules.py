@@ -1,0 +1,219 @@
+"""The rules hold what they promise: each fires and is silent when it should, and names only what exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import promql_parser
+import promtool
+import pytest
+import yaml
+from expressions import EXPRESSIONS, selectors, unknown
+from promql_parser import AggregateExpr
+from servers import find_server
+
+from tickglass.alerts import INHIBITIONS, Links, Scope, Severity, alerts, files, groups
+from tickglass.alerts.__main__ import main
+from tickglass.alerts.promql import by
+from tickglass.alerts.written import ALERTMANAGER, OPERATOR, RULES
+from tickglass.sched.engine.skew import MAX_SKEW_NS
+from tickglass.sched.errors import ConfigError
+from tickglass.telemetry import catalogue, thresholds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tickglass.telemetry.metric import Metric
+
+ALL = {alert.name: alert for alert in alerts()}
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    """All files, as the repository has them."""
+    for name, text in files(Scope(), Links()).items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_every_alert_fires_and_is_silent_as_its_cases_say(tmp_path: Path) -> None:
+    documents = promtool.rule_documents()
+    trials = [
+        ([*promtool.records_of(name), documents[name]], [test]) for name in ALL for test in promtool.tests_of(name)
+    ]
+    assert promtool.verdict(tmp_path, trials) == ""
+
+
+def test_every_alert_has_cases_in_which_it_fires_and_in_which_it_is_silent() -> None:
+    cases = promtool.cases()
+    assert cases.keys() == ALL.keys()
+    for name, alert in ALL.items():
+        assert any(case.fires for case in cases[name]), name
+        assert any(case.silent for case in cases[name]) or alert.severity is Severity.NONE, name
+
+
+def test_promtool_finds_nothing_to_complain_about(prepared: Path) -> None:
+    command = [find_server("promtool"), "check", "rules", "--lint=all", "--lint-fatal", str(prepared / RULES)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(EXPRESSIONS)} rules found" in done.stdout
+
+
+def test_alertmanager_takes_the_example(prepared: Path) -> None:
+    command = [find_server("amtool"), "check-config", str(prepared / ALERTMANAGER)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(INHIBITIONS)} inhibit rules" in done.stdout
+
+
+def test_the_operators_manifest_has_the_same_rules(prepared: Path) -> None:
+    manifest = yaml.safe_load((prepared / OPERATOR).read_text())
+    assert (manifest["apiVersion"], manifest["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    assert manifest["spec"] == yaml.safe_load((prepared / RULES).read_text())
+
+
+def test_what_the_repository_keeps_is_up_to_date(root: Path, tmp_path: Path) -> None:
+    main([str(tmp_path / "generated"), str(tmp_path / "alerts.md")])
+    kept = {file.name: file.read_text() for file in (root / "alerts/generated").iterdir()}
+    assert kept == {file.name: file.read_text() for file in (tmp_path / "generated").iterdir()}, "run: make generate"
+    assert (root / "docs/alerts.md").read_text() == (tmp_path / "alerts.md").read_text(), "run: make generate"
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_every_rule_names_only_what_is_exported(name: str) -> None:
+    assert unknown(EXPRESSIONS[name]) == []
+
+
+def test_what_nobody_exports_is_seen() -> None:
+    for expr in (
+        "rate(tickglass_job_due[5m])",
+        'up + tickglass_job_running{pool="a"}',
+        "tickglass_pool_queue_wait_seconds",
+    ):
+        assert len(unknown(expr)) == 1, expr
+
+
+@pytest.mark.parametrize(
+    ("metric", "part", "matchers", "word"),
+    [
+        (catalogue.JOB_RUNNING, "", {"pool": "a"}, "no label pool"),
+        (catalogue.JOB_OUTCOMES, "", {"outcome": "won"}, "never"),
+        (catalogue.JOB_OUTCOMES, "", {"outcome": "=~failure|won"}, "never"),
+        (catalogue.JOB_OUTCOMES, "count", {}, "no part"),
+        (catalogue.JOB_LATENESS, "", {}, "no part"),
+    ],
+)
+def test_a_selector_of_what_the_catalogue_does_not_have_is_impossible(
+    metric: Metric,
+    part: str,
+    matchers: dict[str, str],
+    word: str,
+) -> None:
+    with pytest.raises(ValueError, match=word):
+        Scope().series(metric, part, **matchers)
+
+
+def test_an_aggregation_by_a_label_that_is_not_there_is_impossible() -> None:
+    with pytest.raises(ValueError, match="no label pool"):
+        Scope().most(catalogue.JOB_RUNNING, "pool")
+
+
+def test_everything_is_read_through_an_aggregation_so_that_a_sidecars_labels_do_no_harm() -> None:
+    for name, alert in ALL.items():
+        bare = re.sub(r"(?:by|on) \([^)]*\)", "", alert.expr)
+        assert re.match(
+            r"^[\s(]*(?:time\(\) - )?(?:max|min|sum|group|histogram_quantile|absent|vector|job_name:)", bare
+        ), name
+        fired = {
+            label
+            for case in promtool.cases()[name]
+            for at in case.fires.values()
+            for one in at
+            for label in one["labels"]
+        }
+        assert fired <= {*alert.carries, *alert.labels, "severity"}, name
+
+
+def test_an_inhibition_compares_only_labels_that_both_sides_are_proved_to_carry() -> None:
+    carried = {
+        name: [{"fleet", *one["labels"]} for case in found for at in case.fires.values() for one in at]
+        for name, found in promtool.cases().items()
+    }
+    for inhibition in INHIBITIONS:
+        for name in (inhibition.source, *inhibition.targets):
+            assert all(set(inhibition.equal) <= labels for labels in carried[name]), (inhibition, name)
+        assert inhibition.source not in inhibition.targets
+
+
+def test_thresholds_that_are_said_elsewhere_too_agree() -> None:
+    assert thresholds.CLOCK_OFFSET_S * 1e9 == MAX_SKEW_NS
+    assert thresholds.ON_TIME_S in catalogue.JOB_LATENESS.buckets
+    assert thresholds.WAIT_P95_S in catalogue.LOCK_WAIT.buckets
+
+
+def test_a_selector_reaches_every_series_and_a_fleet_every_alert(tmp_path: Path) -> None:
+    scope = Scope("prod-eu", 'namespace="prod", cluster=~"eu-.*"')
+    documents = [rule for group in groups(scope) for rule in group.document(scope.fleet, Links())["rules"]]
+    for rule in documents:
+        assert rule["labels"]["fleet"] == "prod-eu"
+        for selector in selectors(promql_parser.parse(rule["expr"])):
+            wanted = {"fleet"} if ":" in str(selector.name) else {"namespace", "cluster"}
+            assert wanted <= {matcher.name for matcher in selector.matchers.matchers}, selector
+    for name, text in files(scope, Links()).items():
+        (tmp_path / name).write_text(text)
+    subprocess.run([find_server("promtool"), "check", "rules", tmp_path / RULES], check=True, capture_output=True)
+    assert yaml.safe_load((tmp_path / OPERATOR).read_text())["metadata"]["name"] == "tickglass-prod-eu"
+
+
+@pytest.mark.parametrize(
+    ("selector", "up"),
+    [
+        ("", 'up{job=~"tickglass.*"}'),
+        ('namespace="prod"', 'up{job=~"tickglass.*",namespace="prod"}'),
+        ('job="billing"', 'up{job="billing"}'),
+        ('job_name="a"', 'up{job=~"tickglass.*",job_name="a"}'),
+    ],
+)
+def test_targets_are_known_by_their_scrape_job(selector: str, up: str) -> None:
+    assert Scope(selector=selector).up() == up
+
+
+@pytest.mark.parametrize("selector", ["prod", "a=b", 'a="b" c="d"', 'a="b",,', 'a=="b"', '{a="b"}', 'a="b\nc"', 'a="'])
+def test_a_selector_that_is_none_is_refused(selector: str) -> None:
+    with pytest.raises(ConfigError, match="list of label matchers"):
+        Scope(selector=selector)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "grafana", "ftp://x", "http://", "http://a b", "http://a?b=c", "//host", "http://[x"]
+)
+def test_a_base_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="dashboard base URL"):
+        Links(dashboards=url)
+
+
+@pytest.mark.parametrize("url", ["", "ftp://x", "http://", "a b", "http://a#b", "//host/x", "{{ x }}"])
+def test_a_runbook_base_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="runbook base URL"):
+        Links(runbooks=url)
+
+
+def test_a_fleet_that_is_no_name_and_a_bound_that_is_none_are_refused() -> None:
+    with pytest.raises(ConfigError, match="a fleet is named"):
+        Scope('x"}')
+    with pytest.raises(ConfigError, match=r"(?s)0\.1.*0\.25"):
+        Scope(on_time_s=0.2)
+
+
+def test_a_long_aggregation_is_written_over_several_lines() -> None:
+    assert by("sum", ("a",), "x") == "sum by (a) (x)"
+    assert by("sum", ("a",), "x\ny") == "sum by (a) (\n  x\n  y\n)"
+    assert isinstance(promql_parser.parse(by("sum", ("a",), "x" * 200)), AggregateExpr)
+
+
+def test_using_tickglass_does_not_load_the_rules() -> None:
+    code = "import sys, tickglass, tickglass.cli; sys.exit(bool({'yaml', 'tickglass.alerts'} & sys.modules.keys()))"
+    subprocess.run([sys.executable, "-c", code], check=True)
