@@ -1,0 +1,6 @@
+"""Grafana boards for what Tickglass exports: described in Python, written as JSON, proved on a live Prometheus."""
+
+from tickglass.dashboards.boards import boards
+from tickglass.dashboards.scope import Scope
+
+__all__ = ["Scope", "boards"]

@@ -1,0 +1,37 @@
+"""Name the boards, in the order in which they are read, and the marks that all of them carry. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tickglass.dashboards.health import health
+from tickglass.dashboards.jobs import jobs
+from tickglass.dashboards.locks import locks
+from tickglass.dashboards.model import Annotation
+from tickglass.dashboards.overview import overview
+from tickglass.dashboards.scheduler import scheduler
+from tickglass.telemetry import catalogue
+
+if TYPE_CHECKING:
+    from tickglass.dashboards.model import Board
+    from tickglass.dashboards.scope import Scope
+
+__all__ = ["boards"]
+
+
+def boards(scope: Scope) -> tuple[Board, ...]:
+    """Return all boards."""
+    marks = _marks(scope)
+    return tuple(replace(make(scope), annotations=marks) for make in (overview, locks, jobs, scheduler, health))
+
+
+def _marks(scope: Scope) -> tuple[Annotation, ...]:
+    lost = scope.jumps(catalogue.LOCK_RELEASES, "resource, reason", 'reason=~"lost|expired"')
+    abandoned = scope.jumps(catalogue.LOCK_EXPIRATIONS, "resource")
+    steps = scope.jumps(catalogue.CLOCK_STEPS, "instance, direction")
+    return (
+        Annotation("Leases lost", lost, "{{resource}}: lease {{reason}}", "red"),
+        Annotation("Leases abandoned", abandoned, "{{resource}}: lease ended without a release", "orange"),
+        Annotation("Clock steps", steps, "{{instance}}: clock set {{direction}}", "purple"),
+    )

@@ -1,0 +1,261 @@
+"""The board of the jobs: what became of each occurrence, how late, how long, and why not. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tickglass.dashboards.answers import (
+    TO_JOB,
+    failing_jobs,
+    failures,
+    health_by_job,
+    on_time,
+)
+from tickglass.dashboards.lateness import lateness_panels
+from tickglass.dashboards.model import GOOD, Board, Column, Kind, Panel, Query, Row, above
+from tickglass.dashboards.scope import RATE, SPAN
+from tickglass.sched.occurrence import Outcome
+from tickglass.telemetry import catalogue, thresholds
+
+if TYPE_CHECKING:
+    from tickglass.dashboards.scope import Scope
+    from tickglass.telemetry.metric import Metric
+
+__all__ = ["jobs"]
+
+_OUTCOMES = (
+    (Outcome.SUCCESS, GOOD),
+    (Outcome.ELSEWHERE, "blue"),
+    (Outcome.SKIPPED, "yellow"),
+    (Outcome.MISSED, "orange"),
+    (Outcome.CANCELLED, "light-purple"),
+    (Outcome.FAILURE, "red"),
+    (Outcome.TIMEOUT, "dark-red"),
+    (Outcome.LOST, "purple"),
+    (Outcome.ORPHANED, "dark-purple"),
+)
+
+
+def jobs(scope: Scope) -> Board:
+    """Return the board."""
+    return Board(
+        "tickglass-jobs",
+        "Tickglass / Jobs",
+        "What became of each occurrence, how late did it start, how long did it take, and why did it not run?",
+        (
+            Row("Now", (*_counts(scope), _each_job(scope))),
+            Row("Outcomes", (health_by_job(scope, 12), _outcomes(scope), _skips(scope), _overrun(scope))),
+            Row("How late", lateness_panels(scope)),
+            Row("How long", (_duration_map(scope), _duration(scope))),
+            Row("Accounts", (_account(scope), _odd(scope), _saved(scope), _abandoned(scope))),
+        ),
+    )
+
+
+def _counts(scope: Scope) -> tuple[Panel, ...]:
+    def count(title: str, description: str, expr: str, bad: float | None) -> Panel:
+        steps = () if bad is None else above(bad)
+        return Panel(
+            Kind.STAT, title, description, "short", (Query(expr, title),), width=4, height=4, no_value="0", steps=steps
+        )
+
+    due = scope.of(catalogue.JOB_NEXT)
+    late = f"0 - max by (job_name) ({due} - timestamp({due}))"  # as of the scrape: intervals may be shorter than that
+    grace = scope.highest(catalogue.JOB_GRACE, "job_name")
+    runs = scope.increase(catalogue.JOB_DURATION, "", part="count")
+    return (
+        count("Running", "Runs in progress; no number of them is bad.", scope.total(catalogue.JOB_RUNNING, ""), None),
+        count(
+            "Pending",
+            "Occurrences that fell due and have not ended: they wait for a worker or a lock, or they run. Far more "
+            "of them than runs: see the pool, and the locks.",
+            scope.total(catalogue.JOB_PENDING, ""),
+            None,
+        ),
+        count("Runs", "Runs that ended, over the time that is shown; no number of them is bad.", f"ceil({runs})", None),
+        count(
+            "Overdue",
+            "Jobs whose next due instant has passed by more than their misfire grace. Red: the scheduler that "
+            "should have started them is stuck, or gone.",
+            f"count(({late}) > on (job_name) {grace}) or vector(0)",
+            1,
+        ),
+        failing_jobs(scope, 4),
+        on_time(scope, SPAN, 4),
+    )
+
+
+def _each_job(scope: Scope) -> Panel:
+    def highest(metric: Metric, factor: str = "") -> str:
+        return scope.highest(metric, "job_name") + factor
+
+    return Panel(
+        Kind.TABLE,
+        "Every job",
+        "One line for each job. A next instant in the past: nobody is there to start it. A last end that is long "
+        "after the last success: it runs, and fails.",
+        "short",
+        (
+            Query(highest(catalogue.JOB_NEXT, " * 1000"), column=Column("Next", "dateTimeFromNow")),
+            Query(highest(catalogue.JOB_LAST_START, " * 1000"), column=Column("Last start", "dateTimeFromNow")),
+            Query(highest(catalogue.JOB_LAST_COMPLETION, " * 1000"), column=Column("Last end", "dateTimeFromNow")),
+            Query(highest(catalogue.JOB_LAST_SUCCESS, " * 1000"), column=Column("Last success", "dateTimeFromNow")),
+            Query(
+                failures(scope),
+                column=Column("Failures in a row", steps=above(1, thresholds.FAILURES_IN_A_ROW)),
+            ),
+            Query(scope.total(catalogue.JOB_RUNNING, "job_name"), column=Column("Running")),
+            Query(scope.total(catalogue.JOB_PENDING, "job_name"), column=Column("Pending")),
+            Query(highest(catalogue.JOB_INTERVAL), column=Column("Interval", "s")),
+            Query(highest(catalogue.JOB_MAX_RUNTIME), column=Column("Timeout", "s")),
+        ),
+        width=24,
+        height=9,
+        no_value="-",
+        keys=(("job_name", "Job"),),
+        sort_by="Failures in a row",
+        steps=above(thresholds.FAILURES_IN_A_ROW),
+        link=TO_JOB,
+    )
+
+
+def _outcomes(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Outcomes",
+        "Occurrences that ended a second, by their one outcome. Elsewhere is as it should be in a fleet: another "
+        "instance has it. Missed: nobody was there in time. Orphaned: the claimant died.",
+        "ops",
+        (Query(scope.rate(catalogue.JOB_OUTCOMES, "outcome"), "{{outcome}}"),),
+        width=12,
+        no_value="nothing was due",
+        stacked=True,
+        hues=_OUTCOMES,
+    )
+
+
+def _skips(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Skipped, by reason",
+        "Overlap: the run before still goes on. Lock held: somebody else had the resource for all of the grace. The "
+        "store's: no claim, no run. Skew: our clock cannot be trusted. Stopping: it was told to stop.",
+        "ops",
+        (Query(scope.rate(catalogue.JOB_SKIPS, "reason"), "{{reason}}"),),
+        width=12,
+        no_value="none",
+        stacked=True,
+    )
+
+
+def _overrun(scope: Scope) -> Panel:
+    since = scope.of(catalogue.JOB_RUNNING_SINCE)
+    limit = scope.highest(catalogue.JOB_MAX_RUNTIME, "job_name")
+    return Panel(
+        Kind.TIMESERIES,
+        "Of the timeout",
+        "For how much of its timeout the oldest run of each job has been going on. Above the line: it was asked to "
+        "stop, and did not.",
+        "percentunit",
+        (Query(f"max by (job_name) (time() - {since}) / on (job_name) {limit}", "{{job_name}}"),),
+        width=12,
+        no_value="nothing runs",
+        steps=above(1),
+        link=TO_JOB,
+    )
+
+
+def _duration_map(scope: Scope) -> Panel:
+    return Panel(
+        Kind.HEATMAP,
+        "Durations",
+        "How long runs took. A band that climbs: the work grows, or what it calls gets slow. The dots are "
+        "exemplars: each leads to the trace of the slow run.",
+        "s",
+        (Query(scope.buckets(catalogue.JOB_DURATION), "{{le}}", exemplar=True),),
+        width=12,
+        no_value="nothing ran",
+    )
+
+
+def _duration(scope: Scope) -> Panel:
+    slow = Query(scope.quantile(0.99, catalogue.JOB_DURATION, "job_name"), "{{job_name}}", exemplar=True)
+    return Panel(
+        Kind.TIMESERIES,
+        "How long a run takes, by job",
+        "p99 of the runs of each job. Coming near its interval: occurrences will be skipped for overlap.",
+        "s",
+        (slow,),
+        width=12,
+        no_value="nothing ran",
+        link=TO_JOB,
+    )
+
+
+def _account(scope: Scope) -> Panel:
+    due = scope.total(catalogue.JOB_DUE, "job_name")
+    ended = scope.total(catalogue.JOB_OUTCOMES, "job_name")
+    pending = scope.total(catalogue.JOB_PENDING, "job_name")
+    return Panel(
+        Kind.TIMESERIES,
+        "Unaccounted for",
+        "Occurrences that fell due, less those that ended, less those that are pending: zero, always. Anything else "
+        "is a defect of Tickglass, or several exporters that report the same scheduler.",
+        "short",
+        (Query(f"{due} - {ended} - {pending}", "{{job_name}}"),),
+        no_value="no job",
+        steps=above(1),
+        link=TO_JOB,
+    )
+
+
+def _odd(scope: Scope) -> Panel:
+    def often(metric: Metric, legend: str) -> Query:
+        return Query(scope.increase(metric, "job_name", over=RATE), f"{{{{job_name}}}} {legend}")
+
+    return Panel(
+        Kind.TIMESERIES,
+        "What should not happen",
+        "Orphans: claims whose claimant died. Unclaimed: runs that went ahead while the store was out, perhaps in "
+        "several instances at once. Trigger failures: the trigger raised instead of naming an instant. Undercounts: "
+        "so many instants were missed that counting stopped.",
+        "short",
+        (
+            often(catalogue.JOB_ORPHANS, "orphaned"),
+            often(catalogue.JOB_UNCLAIMED, "unclaimed"),
+            often(catalogue.JOB_TRIGGER_FAILURES, "trigger failed"),
+            often(catalogue.JOB_UNDERCOUNTS, "undercounted"),
+        ),
+        no_value="none",
+        steps=above(1),
+        link=TO_JOB,
+    )
+
+
+def _abandoned(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Claims that nobody settles",
+        "What a sidecar finds in the store: claims without an end whose lease has ended. They go when the next "
+        "scheduler sweeps. Staying: no scheduler of that job is there.",
+        "short",
+        (Query(scope.highest(catalogue.JOB_ABANDONED, "job_name"), "{{job_name}}"),),
+        no_value="none",
+        steps=above(1),
+        stairs=True,
+        link=TO_JOB,
+        sidecar=True,
+    )
+
+
+def _saved(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Claims known without asking",
+        "Occurrences that an instance knew to be claimed elsewhere, so that it did not ask the store: a round trip "
+        "saved each. None in a fleet: each instance asks for every occurrence.",
+        "ops",
+        (Query(scope.rate(catalogue.JOB_REMEMBERED, "job_name"), "{{job_name}}"),),
+        no_value="none",
+        link=TO_JOB,
+    )

@@ -1,0 +1,91 @@
+"""Decide what is shown of lateness: how late starts are, for whom, and what made them so. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tickglass.dashboards.answers import TO_JOB, on_time_share, quantiles
+from tickglass.dashboards.model import Kind, Panel, Query, above, below
+from tickglass.dashboards.scope import RATE
+from tickglass.telemetry import catalogue, thresholds
+
+if TYPE_CHECKING:
+    from tickglass.dashboards.scope import Scope
+
+__all__ = ["lateness_panels"]
+
+
+def lateness_panels(scope: Scope) -> tuple[Panel, ...]:
+    """Return the panels."""
+    return _lateness_map(scope), _lateness(scope), _parts(scope), _on_time_over_time(scope), _grace(scope)
+
+
+def _lateness_map(scope: Scope) -> Panel:
+    return Panel(
+        Kind.HEATMAP,
+        "Lateness",
+        "Start minus due. A second band above the first: some starts wait for something, a lock or a worker. The "
+        "dots are exemplars: each leads to the trace of the late run.",
+        "s",
+        (Query(scope.buckets(catalogue.JOB_LATENESS), "{{le}}", exemplar=True),),
+        width=12,
+        no_value="nothing started",
+    )
+
+
+def _lateness(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "How late starts are",
+        "Quantiles of start minus due. Above the line: later than what counts as on time.",
+        "s",
+        quantiles(scope, catalogue.JOB_LATENESS, exemplar=True),
+        width=12,
+        no_value="nothing started",
+        steps=above(scope.on_time_s),
+    )
+
+
+def _parts(scope: Scope) -> Panel:
+    total = scope.rate(catalogue.JOB_LATENESS_PART, "part", part="sum")
+    count = scope.rate(catalogue.JOB_LATENESS_PART, "part", part="count")
+    return Panel(
+        Kind.TIMESERIES,
+        "What made starts late",
+        "Mean lateness, split by cause. Timer: the machine gives us too little time. Pool: all workers are busy. "
+        "Lock: claims are slow, or somebody else has the resource. Start: telemetry, or the interpreter.",
+        "s",
+        (Query(f"{total} / {count}", "{{part}}"),),
+        no_value="nothing started",
+        stacked=True,
+    )
+
+
+def _on_time_over_time(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "On time, by job",
+        "Share of the occurrences that started in time. Below the line: the objective is not met.",
+        "percentunit",
+        (Query(on_time_share(scope, RATE, "job_name"), "{{job_name}}"),),
+        no_value="nothing was due",
+        steps=below(thresholds.ON_TIME_OBJECTIVE),
+        highest=1,
+        link=TO_JOB,
+    )
+
+
+def _grace(scope: Scope) -> Panel:
+    late = scope.highest(catalogue.JOB_LAST_LATENESS, "job_name")
+    grace = scope.highest(catalogue.JOB_GRACE, "job_name")
+    return Panel(
+        Kind.TIMESERIES,
+        "Of the misfire grace",
+        "How much of its grace the last start of each job had used up. Above the line: a little more, and it is "
+        "missed.",
+        "percentunit",
+        (Query(f"{late} / on (job_name) {grace}", "{{job_name}}"),),
+        no_value="nothing started",
+        steps=above(thresholds.LATENESS_OF_GRACE),
+        link=TO_JOB,
+    )

@@ -1,0 +1,147 @@
+"""Decide what is shown of leases and of the store behind them: are they renewed in time, and does it answer? Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tickglass.dashboards.answers import TO_LOCK
+from tickglass.dashboards.model import GOOD, Kind, Panel, Query, above
+from tickglass.dashboards.scope import RATE
+from tickglass.telemetry import catalogue, thresholds
+from tickglass.telemetry.catalogue import RenewalStatus
+
+if TYPE_CHECKING:
+    from tickglass.dashboards.scope import Scope
+
+__all__ = ["lease_panels", "store_panels"]
+
+_RENEWALS = (
+    (RenewalStatus.OK, GOOD),
+    (RenewalStatus.LATE, "yellow"),
+    (RenewalStatus.ERROR, "orange"),
+    (RenewalStatus.LOST, "red"),
+)
+
+
+def lease_panels(scope: Scope) -> tuple[Panel, ...]:
+    """Return the panels about leases and their renewals."""
+    return _expiry(scope), _renewal_age(scope), _renewals(scope), _margins(scope), _harm(scope)
+
+
+def store_panels(scope: Scope) -> tuple[Panel, ...]:
+    """Return the panels about the store's answers."""
+    return _store_time(scope), _store_errors(scope), _store_calls(scope)
+
+
+def _expiry(scope: Scope) -> Panel:
+    held = scope.highest(catalogue.LOCK_HELD, "resource")
+    left = f"({scope.highest(catalogue.LOCK_EXPIRY, 'resource')} - time()) and on (resource) {held}"
+    return Panel(
+        Kind.TIMESERIES,
+        "Left of the lease",
+        "Time until the lease in hand ends unless it is renewed: saw-teeth above zero. Falling to zero: nobody "
+        "renews it.",
+        "s",
+        (Query(left, "{{resource}}"),),
+        no_value="all are free",
+        link=TO_LOCK,
+    )
+
+
+def _renewal_age(scope: Scope) -> Panel:
+    unrenewed = scope.highest(catalogue.LOCK_UNRENEWED, "resource")
+    ttl = scope.highest(catalogue.LOCK_TTL, "resource")
+    return Panel(
+        Kind.TIMESERIES,
+        "Since the last renewal",
+        "As a share of the TTL; renewals are due at a third. Above the line: at least one has failed, and the lease "
+        "is about to be lost.",
+        "percentunit",
+        (Query(f"{unrenewed} / on (resource) {ttl}", "{{resource}}"),),
+        no_value="all are free",
+        steps=above(thresholds.RENEWAL_AGE_OF_TTL),
+        link=TO_LOCK,
+    )
+
+
+def _renewals(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Renewals",
+        "By how they ended. Late: with less than a third of the TTL left. Error: the store did not answer, and it "
+        "is tried again. Lost: too late.",
+        "ops",
+        (Query(scope.rate(catalogue.LOCK_RENEWALS, "status"), "{{status}}"),),
+        no_value="none",
+        stacked=True,
+        hues=_RENEWALS,
+    )
+
+
+def _margins(scope: Scope) -> Panel:
+    return Panel(
+        Kind.HEATMAP,
+        "What was left at a renewal",
+        "How much of the lease was left when its renewal was confirmed. A band that sinks towards zero: renewals "
+        "come ever later; the store is slow, or the process gets too little time.",
+        "s",
+        (Query(scope.buckets(catalogue.LOCK_MARGIN), "{{le}}"),),
+        width=12,
+        no_value="no renewals",
+    )
+
+
+def _harm(scope: Scope) -> Panel:
+    abandoned = scope.increase(catalogue.LOCK_EXPIRATIONS, "resource", over=RATE)
+    refused = scope.increase(catalogue.FENCING_REJECTIONS, "resource", over=RATE)
+    return Panel(
+        Kind.TIMESERIES,
+        "Leases abandoned, stale writes refused",
+        "Leases found to have ended without a release, and guarded writes refused because a newer fence had been "
+        "seen. Anything here: a holder died, froze, or went on when it should not have.",
+        "short",
+        (Query(abandoned, "{{resource}} abandoned"), Query(refused, "{{resource}} stale write")),
+        width=12,
+        no_value="none",
+        steps=above(1),
+        link=TO_LOCK,
+    )
+
+
+def _store_time(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "How long the store takes",
+        "p99 of its answers, by operation. Climbing: everything waits for it, claims first.",
+        "s",
+        (Query(scope.quantile(0.99, catalogue.STORE_DURATION, "backend, operation"), "{{backend}} {{operation}}"),),
+        no_value="not asked",
+    )
+
+
+def _store_errors(scope: Scope) -> Panel:
+    errors = scope.rate(catalogue.STORE_ERRORS, "backend")
+    calls = scope.rate(catalogue.STORE_DURATION, "backend", part="count")
+    return Panel(
+        Kind.TIMESERIES,
+        "Calls that fail",
+        "Share of the calls that the store did not answer, or answered with a failure. Above the line: runs are "
+        "skipped, and leases are in danger.",
+        "percentunit",
+        (Query(f"{errors} / {calls}", "{{backend}}"),),
+        no_value="not asked",
+        steps=above(thresholds.STORE_ERROR_SHARE),
+        highest=1,
+    )
+
+
+def _store_calls(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Failures by kind",
+        "Unavailable: it could not be reached in time. Error: it was reached and failed.",
+        "ops",
+        (Query(scope.rate(catalogue.STORE_ERRORS, "operation, kind"), "{{operation}} {{kind}}"),),
+        no_value="none",
+        stacked=True,
+    )

@@ -1,0 +1,217 @@
+"""Decide what a board is made of: rows of panels with queries, a unit, and what a bad picture means.
+
+Pure data, without grafanalib: boards can be read, checked and documented as they are. grafana.py makes JSON of them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "BOARD_WIDTH",
+    "GOOD",
+    "Annotation",
+    "Board",
+    "Column",
+    "Kind",
+    "Link",
+    "Meaning",
+    "Panel",
+    "Query",
+    "Row",
+    "Step",
+    "above",
+    "below",
+]
+
+BOARD_WIDTH: Final = 24  # Grafana's grid
+GOOD: Final = "green"
+_LABEL: Final = re.compile(r"{{(\w+)}}")
+
+
+class Kind(StrEnum):
+    """How a panel draws; the names are Grafana's."""
+
+    TIMESERIES = "timeseries"
+    STAT = "stat"
+    TABLE = "table"
+    HEATMAP = "heatmap"
+    STATE_TIMELINE = "state-timeline"
+    STATUS_HISTORY = "status-history"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From this value on, this colour; None: from the bottom."""
+
+    value: float | None
+    colour: str
+
+
+def above(warn: float, bad: float | None = None) -> tuple[Step, ...]:
+    """Return steps for what should stay low; with one value, reaching it is bad."""
+    if bad is None:
+        return (Step(None, GOOD), Step(warn, "red"))
+    return (Step(None, GOOD), Step(warn, "orange"), Step(bad, "red"))
+
+
+def below(good: float) -> tuple[Step, ...]:
+    """Return steps for what should be at least so much."""
+    return (Step(None, "red"), Step(good, GOOD))
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a number stands for, as text and colour."""
+
+    value: int
+    text: str
+    colour: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        gauge: draw a bar up to the last of the steps.
+    """
+
+    title: str
+    unit: str = "short"
+    steps: tuple[Step, ...] = ()
+    gauge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One expression.
+
+    Args:
+        legend: with {{label}} where a label's value stands.
+        exemplar: show the traces behind the buckets of a histogram.
+        column: in a table, what its values are.
+    """
+
+    expr: str
+    legend: str = ""
+    exemplar: bool = False
+    column: Column | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that the legend uses."""
+        return tuple(_LABEL.findall(self.legend))
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """From a series, or from a table's row, to a board filtered by one of its labels."""
+
+    board: str
+    variable: str
+    label: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One picture.
+
+    Args:
+        description: what it shows, and what a bad picture means.
+        unit: Grafana's name of it.
+        no_value: what is shown when there is nothing: a word, never a gap.
+        steps: thresholds, from telemetry/thresholds.py.
+        meanings: texts for numbers.
+        keys: in a table, the labels that name a row, and their titles.
+        sort_by: in a table, the title of the column to begin with, largest first.
+        stacked: draw series on top of each other, as bars.
+        stairs: draw a level that stays until it changes.
+        hues: colours of series, by what the legend calls them; the others get the next ones of Grafana's palette.
+        sidecar: empty where no sidecar runs.
+    """
+
+    kind: Kind
+    title: str
+    description: str
+    unit: str
+    queries: tuple[Query, ...]
+    width: int = 8
+    height: int = 8
+    no_value: str = "none"
+    steps: tuple[Step, ...] = ()
+    link: Link | None = None
+    meanings: tuple[Meaning, ...] = ()
+    keys: tuple[tuple[str, str], ...] = ()
+    sort_by: str = ""
+    stacked: bool = False
+    stairs: bool = False
+    highest: float | None = None
+    hues: tuple[tuple[str, str], ...] = ()
+    sidecar: bool = False
+
+    def __post_init__(self) -> None:
+        rules = {
+            "it has a query": self.queries,
+            "it has a title and a unit": self.title and self.unit,
+            "its description is made of sentences": self.description.endswith("."),
+            "it is as wide as the board at the most": 0 < self.width <= BOARD_WIDTH,
+            "a table, and nothing else, has columns": all(
+                (query.column is not None) == (self.kind is Kind.TABLE) for query in self.queries
+            ),
+            "what has series, and nothing else, has hues": not self.hues or self.kind is Kind.TIMESERIES,
+            "a table's rows have a name": bool(self.keys) == (self.kind is Kind.TABLE),
+        }
+        broken = [rule for rule, kept in rules.items() if not kept]
+        if broken:
+            raise ValueError(f"panel {self.title}: not so: {'; '.join(broken)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Panels under one heading, laid out from left to right.
+
+    Args:
+        collapsed: shown when it is opened.
+    """
+
+    title: str
+    panels: tuple[Panel, ...]
+    collapsed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """Marks on every panel, at the instants at which the expression has a value."""
+
+    name: str
+    expr: str
+    title: str
+    colour: str
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One board.
+
+    Args:
+        question: what it answers, for the description and the reference page.
+    """
+
+    uid: str
+    title: str
+    question: str
+    rows: tuple[Row, ...]
+    annotations: tuple[Annotation, ...] = field(default=())
+
+    def panels(self) -> Iterator[Panel]:
+        """Yield its panels, in the order in which they are read."""
+        for row in self.rows:
+            yield from row.panels

@@ -1,0 +1,194 @@
+"""The board to begin with: is anything wrong, since when, and where to look next. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tickglass.dashboards.answers import (
+    TO_JOB,
+    TO_JOBS,
+    TO_LOCK,
+    TO_SCHEDULERS,
+    failing_jobs,
+    failures,
+    health_by_job,
+    held_of_limit,
+    on_time,
+    on_time_share,
+    scheduler_states,
+    stuck_locks,
+    waits,
+)
+from tickglass.dashboards.model import Board, Column, Kind, Panel, Query, Row, above, below
+from tickglass.dashboards.scope import SPAN
+from tickglass.sched.lifecycle import SchedulerState
+from tickglass.telemetry import catalogue, thresholds
+
+if TYPE_CHECKING:
+    from tickglass.dashboards.model import Link
+    from tickglass.dashboards.scope import Scope
+
+__all__ = ["overview"]
+
+_WORST = 10
+
+
+def overview(scope: Scope) -> Board:
+    """Return the board."""
+    return Board(
+        "tickglass-overview",
+        "Tickglass / Overview",
+        "Is anything wrong, since when, and where to look next?",
+        (
+            Row("Is it well?", (_firing(), _running(scope), *_promises(scope))),
+            Row("Since when?", (health_by_job(scope, 12), scheduler_states(scope, 12))),
+            Row("Worst first", (_failing_most(scope), _latest(scope), _longest_without(scope))),
+            Row("Locks", (_nearest_limit(scope), waits(scope, 12))),
+        ),
+    )
+
+
+def _firing() -> Panel:
+    ours = 'alertstate="firing", alertname=~"Tickglass.*|DistributedLock.*"'
+    return Panel(
+        Kind.STAT,
+        "Alerts",
+        "Alerts of Tickglass that fire now. Red: somebody has been told, or is about to be; the alert links to its "
+        "runbook.",
+        "short",
+        (Query(f"count(ALERTS{{{ours}}}) or vector(0)", "firing"),),
+        width=4,
+        height=4,
+        no_value="0",
+        steps=above(1),
+    )
+
+
+def _running(scope: Scope) -> Panel:
+    running = scope.total(catalogue.SCHEDULER_STATE, "", f'state="{SchedulerState.RUNNING}"')
+    return Panel(
+        Kind.STAT,
+        "Schedulers running",
+        "Schedulers that say they run. Red: none does, and nothing will be started.",
+        "short",
+        (Query(running, "running"),),
+        width=4,
+        height=4,
+        no_value="0",
+        steps=below(1),
+        link=TO_SCHEDULERS,
+    )
+
+
+def _promises(scope: Scope) -> tuple[Panel, ...]:
+    budget = 1 - thresholds.ON_TIME_OBJECTIVE
+    left = Panel(
+        Kind.STAT,
+        "Budget left",
+        f"What is left of the {budget:.0%} of occurrences that may be late or not run, over the time that is shown. "
+        "Red: it is spent; hold back changes until the cause is known.",
+        "percentunit",
+        (Query(f"1 - (1 - {on_time_share(scope, SPAN)}) / {budget:g}", "left"),),
+        width=4,
+        height=4,
+        no_value="nothing was due",
+        steps=below(0),
+        link=TO_JOBS,
+    )
+    return on_time(scope, SPAN, 4), left, stuck_locks(scope, 4), failing_jobs(scope, 4)
+
+
+def _table(title: str, description: str, query: Query, key: tuple[str, str], link: Link) -> Panel:
+    column = query.column
+    assert column is not None  # noqa: S101 - for the type checker: all of them are tables
+    return Panel(
+        Kind.TABLE,
+        title,
+        description,
+        column.unit,
+        (query,),
+        keys=(key,),
+        sort_by=column.title,
+        no_value="-",
+        steps=column.steps,
+        link=link,
+    )
+
+
+def _worst(expr: str, column: Column) -> Query:
+    return Query(f"topk({_WORST}, {expr})", column=column)
+
+
+def _failing_most(scope: Scope) -> Panel:
+    return _table(
+        "Jobs that fail",
+        "Occurrences in a row that went wrong, since the last success. Red: not a single mishap any more; the job's "
+        "board has the outcomes and the traces.",
+        _worst(
+            failures(scope),
+            Column("Failures in a row", steps=above(1, thresholds.FAILURES_IN_A_ROW)),
+        ),
+        ("job_name", "Job"),
+        TO_JOB,
+    )
+
+
+def _latest(scope: Scope) -> Panel:
+    late = scope.highest(catalogue.JOB_LAST_LATENESS, "job_name")
+    grace = scope.highest(catalogue.JOB_GRACE, "job_name")
+    return _table(
+        "Jobs that start late",
+        "How much of its misfire grace the last start had used up. Red: a little more, and occurrences are missed; "
+        "the job's board says whether the timer, the pool, the lock or the start itself took the time.",
+        _worst(
+            f"{late} / on (job_name) {grace}",
+            Column("Of the grace", "percentunit", above(thresholds.LATENESS_OF_GRACE, 1), gauge=True),
+        ),
+        ("job_name", "Job"),
+        TO_JOB,
+    )
+
+
+def _longest_without(scope: Scope) -> Panel:
+    since = scope.of(catalogue.JOB_UNSUCCESSFUL)
+    success = scope.highest(catalogue.JOB_LAST_SUCCESS, "job_name")
+    owed = f"min by (job_name) ({since} unless ({since} <= on (job_name) group_left () {success}))"
+    interval = scope.highest(catalogue.JOB_INTERVAL, "job_name")
+    return _table(
+        "Jobs that owe a success",
+        "For how many of its intervals each job has not succeeded although it was due. Red: it is not doing its "
+        "work, whether it fails, is skipped, or is not started at all.",
+        _worst(
+            f"(time() - {owed}) / on (job_name) {interval}",
+            Column("Intervals", "short", above(thresholds.INTERVALS_WITHOUT_SUCCESS), gauge=False),
+        ),
+        ("job_name", "Job"),
+        TO_JOB,
+    )
+
+
+def _nearest_limit(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TABLE,
+        "Locks nearest to their limit",
+        "For how much of the longest timeout of its jobs each lock has been held. Red: it is stuck; the board of "
+        "the lock says who holds it and who waits.",
+        "percentunit",
+        (
+            _worst(
+                held_of_limit(scope),
+                Column(
+                    "Of the limit",
+                    "percentunit",
+                    above(thresholds.HELD_OF_LIMIT / 2, thresholds.HELD_OF_LIMIT),
+                    gauge=True,
+                ),
+            ),
+        ),
+        width=12,
+        keys=(("resource", "Lock"),),
+        sort_by="Of the limit",
+        no_value="-",
+        steps=above(thresholds.HELD_OF_LIMIT),
+        link=TO_LOCK,
+    )

@@ -1,0 +1,112 @@
+"""Write docs/dashboards.md: every board and panel, what it shows, and what a bad picture means. Pure.
+
+The same boards give the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tickglass.dashboards.boards import boards
+from tickglass.dashboards.model import GOOD
+from tickglass.dashboards.scope import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tickglass.dashboards.model import Board, Panel
+
+__all__ = ["reference"]
+
+_HEAD: Final = """\
+# Dashboards
+
+<!-- Generated from dashboards/ by `make generate`. -->
+
+Five boards for Grafana 11 to 13, in `dashboards/generated/`. They are described in Python, one module a board, and
+written with [grafanalib](https://github.com/weaveworks/grafanalib). Each query is tried on a real Prometheus that
+scrapes a real fleet.
+
+## Getting them into Grafana
+
+```console
+$ pip install 'tickglass[dashboards]'
+$ tickglass dashboards export /var/lib/grafana/dashboards/tickglass
+```
+
+writes the boards. They can be imported one by one, or Grafana reads that folder: `dashboards/provisioning/` has what
+tells it to.
+
+| Option | Means |
+|---|---|
+| `--selector MATCHERS` | read only series with these labels, e.g. `'namespace="prod"'` |
+| `--datasource UID` | begin with this data source; without it, with Grafana's default |
+| `--on-time SECONDS` | how late a start may be to count as on time: a bound of the lateness histogram; 0.008 |
+
+The same words write the same bytes. Boards are not editable in Grafana: a change that is made there would be lost with
+the next version. Copy a board to change it.
+
+`dashboards/provisioning/datasources/tickglass.yml` is an example of the data sources. Its `exemplarTraceIdDestinations`
+make every exemplar a link to the trace of its run; for that, Prometheus needs `--enable-feature=exemplar-storage`. Set
+`timeInterval` to your scrape interval.
+
+## When you have been paged
+
+1. The alert links to a board that is filtered by the lock or the job. Otherwise begin at the overview: its numbers and
+   the lines of its tables are links to such a board.
+2. *Who holds what*, on the board of the locks, says who holds the lock, since when, and how many wait.
+3. The dots in *Waits*, *Holds*, *Lateness* and *Durations* are runs: a click on one opens its trace.
+
+## What can be picked
+
+Every board has the same variables, and links keep them.
+
+| Variable | Lists |
+|---|---|
+| Data source | the Prometheus data sources |
+| Service | the services of all schedulers |
+| Instance | what Prometheus scrapes for the picked services: schedulers, or sidecars and all that they know |
+| Job, Lock | those of the picked instances |
+
+It does not matter whether Prometheus scrapes schedulers or sidecars; but a scheduler must not be reported by both, or
+its counters are added up twice. A store knows jobs without their services: a job that a sidecar only read of there, for
+no scheduler of it has been seen in the time that is shown, is listed while all services are picked.
+
+Red lines show leases that were lost, orange ones leases that ended without a release, purple ones clock steps.
+
+Colours change at the numbers in `telemetry/thresholds.py`, by which the [alerts](alerts.md) fire as well.
+"""
+
+
+def reference() -> str:
+    """Return the page."""
+    parts = [_HEAD]
+    for board in boards(Scope()):
+        parts += _board(board)
+    return "".join(parts)
+
+
+def _board(board: Board) -> Iterator[str]:
+    yield f"\n## {board.title}\n\n{board.question} Its uid is `{board.uid}`.\n"
+    for row in board.rows:
+        yield f"\n### {row.title}\n\n"
+        yield "| Panel | Shows | Unit | Colours |\n|---|---|---|---|\n"
+        for panel in row.panels:
+            yield f"| {panel.title} | {panel.description} | {_unit(panel)} | {_colours(panel)} |\n"
+
+
+def _unit(panel: Panel) -> str:
+    columns = [query.column for query in panel.queries if query.column is not None]
+    if len(columns) > 1:
+        return "; ".join(f"{column.title}: `{column.unit}`" for column in columns)
+    return f"`{panel.unit}`"
+
+
+def _colours(panel: Panel) -> str:
+    if panel.meanings:
+        return ", ".join(f"{meaning.text}: {meaning.colour}" for meaning in panel.meanings)
+    if panel.hues:
+        return ", ".join(f"{name}: {colour}" for name, colour in panel.hues)
+    named = [f"{step.colour} from {step.value:g}" for step in panel.steps if step.value is not None]
+    first = [step.colour for step in panel.steps if step.value is None and step.colour != GOOD]
+    return ", ".join([*(f"{colour} below" for colour in first), *named])

@@ -1,0 +1,243 @@
+"""The board of the schedulers and their pools: does the timeline turn, are there workers, is the clock right? Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tickglass.dashboards.answers import TO_INSTANCE, scheduler_states
+from tickglass.dashboards.model import GOOD, Board, Column, Kind, Panel, Query, Row, Step, above
+from tickglass.dashboards.scope import RATE
+from tickglass.telemetry import catalogue, thresholds
+
+if TYPE_CHECKING:
+    from tickglass.dashboards.scope import Scope
+
+__all__ = ["scheduler"]
+
+_WHO = "instance, owner"  # a sidecar is one instance, and has many owners
+_NAME = "{{instance}} {{owner}}"
+
+
+def scheduler(scope: Scope) -> Board:
+    """Return the board."""
+    return Board(
+        "tickglass-scheduler",
+        "Tickglass / Scheduler & pools",
+        "Does the timeline turn, are there workers, is the clock right, and does the process get its time?",
+        (
+            Row("Now", (_instances(scope), scheduler_states(scope, 12))),
+            Row("Timeline", (_lag(scope), _tick(scope), _heartbeat(scope))),
+            Row("Pools", (_busy(scope), _queue(scope), _queue_wait(scope))),
+            Row("Clock and outages", (_offset(scope), _steps(scope), _spool(scope), _spooled(scope))),
+            Row("Process", (_cpu(scope), _memory(scope), _pauses(scope))),
+        ),
+    )
+
+
+def _instances(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TABLE,
+        "Instances",
+        "Who runs where, and what. Several versions for long: a roll-out is stuck.",
+        "short",
+        (
+            Query(
+                scope.highest(catalogue.SCHEDULER_INFO, "instance, owner, service"),
+                column=Column("Schedulers"),
+            ),
+            Query(scope.highest(catalogue.BUILD_INFO, "instance, owner, service, version"), column=Column("Builds")),
+        ),
+        width=12,
+        no_value="-",
+        keys=(("instance", "Instance"), ("owner", "Owner"), ("service", "Service"), ("version", "Version")),
+        link=TO_INSTANCE,
+    )
+
+
+def _lag(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "How late the timeline wakes",
+        "p99 of its lag, by instance. Climbing: the machine is overloaded, or a computing thread keeps the "
+        "interpreter. The lead hides a little of it; what it does not hide makes starts late.",
+        "s",
+        (Query(scope.quantile(0.99, catalogue.TICK_LAG, _WHO), _NAME),),
+        no_value="it stands still",
+        steps=above(scope.on_time_s),
+        link=TO_INSTANCE,
+    )
+
+
+def _tick(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "How long a turn takes",
+        "p99 of one turn of the timeline. Climbing: many jobs fall due in one instant, or a trigger of your own is "
+        "slow.",
+        "s",
+        (Query(scope.quantile(0.99, catalogue.TICK_DURATION, _WHO), _NAME),),
+        no_value="it stands still",
+        steps=above(scope.on_time_s),
+        link=TO_INSTANCE,
+    )
+
+
+def _heartbeat(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Heartbeat",
+        "Turns of the timeline a second: one at least, however little there is to do. Zero: it stands still, and "
+        "nothing is started.",
+        "ops",
+        (Query(scope.rate(catalogue.TICK_DURATION, _WHO, part="count"), _NAME),),
+        no_value="it stands still",
+        link=TO_INSTANCE,
+    )
+
+
+def _busy(scope: Scope) -> Panel:
+    used = scope.total(catalogue.POOL_IN_USE, f"{_WHO}, pool")
+    slots = scope.total(catalogue.POOL_SLOTS, f"{_WHO}, pool")
+    return Panel(
+        Kind.TIMESERIES,
+        "Workers in use",
+        "Share of the workers that are busy. Above the line, with work waiting: the pool is too small, or runs have "
+        "become slow.",
+        "percentunit",
+        (Query(f"{used} / {slots}", f"{_NAME} {{{{pool}}}}"),),
+        no_value="no pool",
+        steps=above(thresholds.POOL_BUSY_SHARE),
+        stairs=True,
+        highest=1,
+        link=TO_INSTANCE,
+    )
+
+
+def _queue(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Waiting for a worker",
+        "Occurrences that wait for a free worker. A level that does not fall to zero: there are too few.",
+        "short",
+        (Query(scope.total(catalogue.POOL_QUEUE, f"{_WHO}, pool"), f"{_NAME} {{{{pool}}}}"),),
+        no_value="nobody",
+        steps=above(1),
+        stairs=True,
+        link=TO_INSTANCE,
+    )
+
+
+def _queue_wait(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "How long the wait for a worker takes",
+        "p99 of the wait. It is the pool's part of the lateness, as far as the lead does not hide it.",
+        "s",
+        (Query(scope.quantile(0.99, catalogue.POOL_WAIT, _WHO), _NAME),),
+        no_value="nobody waited",
+        steps=above(scope.on_time_s),
+        link=TO_INSTANCE,
+    )
+
+
+def _offset(scope: Scope) -> Panel:
+    offset = scope.highest(catalogue.CLOCK_OFFSET, _WHO)
+    error = scope.highest(catalogue.CLOCK_ERROR, _WHO)
+    return Panel(
+        Kind.TIMESERIES,
+        "Clock against the store's",
+        "Our wall clock minus the store's, and the error of that measurement. Beyond the line: instances disagree "
+        "about what is due; look at the machine's time synchronization.",
+        "s",
+        (Query(offset, _NAME), Query(error, f"{_NAME} error")),
+        width=6,
+        no_value="not measured",
+        steps=(Step(None, "red"), Step(-thresholds.CLOCK_OFFSET_S, GOOD), Step(thresholds.CLOCK_OFFSET_S, "red")),
+        link=TO_INSTANCE,
+    )
+
+
+def _steps(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Clock steps",
+        "Times that the wall clock jumped. Forward: cron may have missed instants. Back: cron may repeat none, but "
+        "logs do not sort.",
+        "short",
+        (Query(scope.increase(catalogue.CLOCK_STEPS, f"{_WHO}, direction", over=RATE), f"{_NAME} {{{{direction}}}}"),),
+        width=6,
+        no_value="none",
+        steps=above(1),
+        link=TO_INSTANCE,
+    )
+
+
+def _spool(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Outcomes that wait for the store",
+        "How many the spool holds. Above zero: the store is out. Not falling when it is back: its errors say why.",
+        "short",
+        (Query(scope.total(catalogue.SPOOL_DEPTH, _WHO), _NAME),),
+        width=6,
+        no_value="none",
+        steps=above(1),
+        stairs=True,
+        link=TO_INSTANCE,
+    )
+
+
+def _spooled(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "What became of them",
+        "Moves of outcomes through the spool. Overtaken: another instance ran the occurrence again meanwhile. "
+        "Dropped: the ledger will never know; the log does.",
+        "short",
+        (Query(scope.increase(catalogue.SPOOL_OUTCOMES, "move", over=RATE), "{{move}}"),),
+        width=6,
+        no_value="none",
+        stacked=True,
+    )
+
+
+def _cpu(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "CPU",
+        "Cores that the process uses. Near one for long: Python has no more to give, and starts get late.",
+        "short",
+        (Query(f"sum by (instance) (rate({scope.named('process_cpu_seconds_total')}{RATE}))", "{{instance}}"),),
+        no_value="unknown",
+        link=TO_INSTANCE,
+    )
+
+
+def _memory(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Memory",
+        "Resident memory of the process. Climbing without end: something leaks, most often a job.",
+        "bytes",
+        (Query(f"max by (instance) ({scope.named('process_resident_memory_bytes')})", "{{instance}}"),),
+        no_value="unknown",
+        link=TO_INSTANCE,
+    )
+
+
+def _pauses(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Garbage collection",
+        "Share of the time for which the collector stopped the interpreter, by generation. Generation 2 above a "
+        "percent: there are too many objects; its pauses make starts late.",
+        "percentunit",
+        (
+            Query(
+                scope.rate(catalogue.GC_PAUSE, f"{_WHO}, generation", part="sum"),
+                f"{_NAME} generation {{{{generation}}}}",
+            ),
+        ),
+        no_value="none",
+        link=TO_INSTANCE,
+    )
