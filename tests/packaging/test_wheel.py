@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-SHIPPED = {".py", ".yml", ".json", ".lua", ".md", ".html"}
+SHIPPED = {".py", ".yml", ".json", ".lua", ".md", ".html", ".css", ".js", ".svg"}
 FOLDERS = ("sched", "telemetry", "dashboards", "alerts")
 
 

@@ -23,7 +23,7 @@ def test_the_page_names_all_that_a_lease_shows_and_all_that_can_be_asked_for() -
     shown = set(re.findall(r"`lease\.(\w+)", page))
     public = {name for name in vars(HeldLease) if not name.startswith("_")} | {"fence"}
     assert public - {"report_stale_fence"} == shown
-    for term in ("ttl", "wait", "blocking", "renew"):
+    for term in ("ttl", "wait", "blocking", "renew", "prefer"):
         assert f"`{term}=" in page
     assert {name.removesuffix("_ns") for name in LockTerms.__slots__} == {
         "resource",
@@ -31,4 +31,5 @@ def test_the_page_names_all_that_a_lease_shows_and_all_that_can_be_asked_for() -
         "wait",
         "blocking",
         "renew",
+        "prefer",
     }
