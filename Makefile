@@ -10,7 +10,8 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
 # What the tests talk to, as BINARY:DEBIAN-PACKAGE.
-SERVERS := etcd:etcd-server pg_ctlcluster:postgresql prometheus:prometheus promtool:prometheus redis-server:redis-server
+SERVERS := chromium:chromium etcd:etcd-server pg_ctlcluster:postgresql prometheus:prometheus promtool:prometheus redis-server:redis-server \
+    prometheus-alertmanager:prometheus-alertmanager
 
 # `sched` is also a module of the standard library: the current directory must
 # never be searched for imports.
@@ -19,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types generated wheel fix generate bench chaos servers clean
+.PHONY: help demo test check lint types generated wheel fix generate bench chaos mutants servers clean
 
 help: ## List these targets
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -46,7 +47,16 @@ generated: $(DEV) ## Check that generated files are up to date
 	@mkdir -p build/generated
 	$(BIN)/python -m tickglass.telemetry.reference build/generated/metrics.md
 	$(BIN)/python tools/state_machines.py build/generated/state-machines.md
-	@for page in metrics state-machines; do \
+	@rm -rf build/generated/dashboards
+	$(BIN)/python -m tickglass.dashboards.written build/generated
+	@diff -ru dashboards/generated build/generated/dashboards/generated && \
+	    diff -u docs/dashboards.md build/generated/docs/dashboards.md || \
+	    { echo "the boards or docs/dashboards.md are out of date: run make generate" >&2; exit 1; }
+	@rm -rf build/generated/alerts
+	$(BIN)/python -m tickglass.alerts build/generated/alerts build/generated/alerts.md
+	@diff -ru alerts/generated build/generated/alerts || \
+	    { echo "alerts/generated is out of date: run make generate" >&2; exit 1; }
+	@for page in alerts metrics state-machines; do \
 	    diff -u docs/$$page.md build/generated/$$page.md || \
 	    { echo "docs/$$page.md is out of date: run make generate" >&2; exit 1; }; done
 
@@ -60,12 +70,17 @@ fix: $(DEV) ## Format, and repair what the linter can
 generate: $(DEV) ## Write generated files again
 	$(BIN)/python -m tickglass.telemetry.reference docs/metrics.md
 	$(BIN)/python tools/state_machines.py docs/state-machines.md
+	$(BIN)/python -m tickglass.alerts alerts/generated docs/alerts.md
+	$(BIN)/python -m tickglass.dashboards.written .
 
 bench: $(DEV) ## Measure what this project claims
 	PYTHONPATH=bench $(BIN)/python bench/run.py $(ARGS)
 
 chaos: $(DEV) servers ## Make some thousand faults on every store, look for a broken promise
 	PYTHONPATH=tests $(BIN)/python -m chaos.long $(ARGS)
+
+mutants: $(DEV) servers ## Spoil every alerting rule in every small way, look for one that its cases do not notice
+	PYTHONPATH=tests $(BIN)/python tests/alerts/all_mutants.py $(ARGS)
 
 servers: ## Install the servers that tests talk to, where that is possible
 	@tools/install_missing.sh $(SERVERS)
