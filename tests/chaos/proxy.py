@@ -26,7 +26,7 @@ T = TypeVar("T")
 ONLY_ANSWERS: Final = frozenset({"answers"})
 BOTH_WAYS: Final = frozenset({"wishes", "answers"})
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)  # a close that is a reset
-_PATIENCE_S: Final = 10.0
+_PATIENCE_S: Final = 30.0
 
 
 class _Pipe:
