@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types generated wheel fix generate bench chaos mutants servers clean
+.PHONY: help demo test check lint types generated wheel fix generate bench chaos mutants pictures servers clean
 
 help: ## List these targets
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -81,6 +81,10 @@ chaos: $(DEV) servers ## Make some thousand faults on every store, look for a br
 
 mutants: $(DEV) servers ## Spoil every alerting rule in every small way, look for one that its cases do not notice
 	PYTHONPATH=tests $(BIN)/python tests/alerts/all_mutants.py $(ARGS)
+
+pictures: $(DEV) servers ## Draw docs/images/board-*.png with Grafana's own components; needs Node
+	cd tools/board_pictures && npm install --legacy-peer-deps --ignore-scripts --no-package-lock --no-audit --no-fund --silent
+	PYTHONPATH=tests $(BIN)/python tools/board_pictures/pictures.py $(ARGS)
 
 servers: ## Install the servers that tests talk to, where that is possible
 	@tools/install_missing.sh $(SERVERS)

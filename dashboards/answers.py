@@ -186,7 +186,6 @@ def waits(scope: Scope, width: int) -> Panel:
         (Query(scope.total(catalogue.LOCK_WAITERS, "resource"), "{{resource}}"),),
         width=width,
         no_value="nobody",
-        steps=above(1),
         stairs=True,
         link=TO_LOCK,
     )

@@ -15,6 +15,7 @@ __all__ = ["defaults", "options", "overrides", "transformations", "url"]
 _KEPT: Final = (DATASOURCE, "service", "instance", "job_name", "resource")  # what a link takes along
 _LEGEND: Final = {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": True}
 _TABLE_LEGEND: Final = _LEGEND | {"calcs": ["lastNotNull", "max"], "displayMode": "table", "placement": "right"}
+_STACK_LEGEND: Final = _TABLE_LEGEND | {"calcs": ["max"]}  # rates are wide words; the last is seen
 _TOOLTIP: Final = {"mode": "multi", "sort": "desc"}
 _MANY: Final = 12  # from this width on there is room for a legend beside the picture
 
@@ -116,8 +117,8 @@ def options(panel: Panel) -> dict[str, Any]:
     """Return the options of the panel's kind."""
     match panel.kind:
         case Kind.TIMESERIES:
-            beside = panel.width >= _MANY
-            return {"legend": _TABLE_LEGEND if beside else _LEGEND, "tooltip": _TOOLTIP}
+            beside = _STACK_LEGEND if panel.stacked else _TABLE_LEGEND
+            return {"legend": beside if panel.width >= _MANY else _LEGEND, "tooltip": _TOOLTIP}
         case Kind.STAT:
             return _stat()
         case Kind.TABLE:

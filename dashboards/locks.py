@@ -22,6 +22,7 @@ _ATTEMPTS = (
     (AttemptStatus.FAILED, "red"),
 )
 _ENDS = ((ReleaseReason.RELEASED, GOOD), (ReleaseReason.EXPIRED, "orange"), (ReleaseReason.LOST, "red"))
+_SOME_WAIT = (Step(None, GOOD), Step(1, "orange"))
 _HALF_LIMIT = thresholds.HELD_OF_LIMIT / 2
 
 
@@ -55,7 +56,7 @@ def _counts(scope: Scope) -> tuple[Panel, ...]:
             "Waiting",
             "Parties that wait for a lock now. Orange: somebody waits, which is bad only if it lasts.",
             scope.total(catalogue.LOCK_WAITERS, ""),
-            (Step(None, GOOD), Step(1, "orange")),
+            _SOME_WAIT,
         ),
         stuck_locks(scope, 4),
         count(
@@ -100,7 +101,7 @@ def _holders(scope: Scope) -> Panel:
                 f"{held_of_limit(scope)}",
                 column=Column("Of the limit", "percentunit", above(_HALF_LIMIT, thresholds.HELD_OF_LIMIT), gauge=True),
             ),
-            Query(f"({waiters}) {any_holder}", column=Column("Waiting", steps=above(1))),
+            Query(f"({waiters}) {any_holder}", column=Column("Waiting", steps=_SOME_WAIT)),
             Query(f"({left}) {any_holder}", column=Column("Left of the lease", "s")),
             Query(f"({fence}) {any_holder}", column=Column("Fence", "none")),
         ),

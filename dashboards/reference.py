@@ -27,6 +27,12 @@ Five boards for Grafana 11 to 13, in `dashboards/generated/`. They are described
 written with [grafanalib](https://github.com/weaveworks/grafanalib). Each query is tried on a real Prometheus that
 scrapes a real fleet.
 
+The pictures below show five minutes of the fleet of those tests, in which everything that can go wrong is made to; of
+the boards of the locks and the jobs they show the first two rows.
+`make pictures` draws them again, from Prometheus's answers and with Grafana's own components; only what Grafana does
+not publish as a package, the heatmap, the state timeline and the status history, is drawn plainly there, from the same
+answers and in the same colours.
+
 ## Getting them into Grafana
 
 ```console
@@ -76,6 +82,11 @@ Red lines show leases that were lost, orange ones leases that ended without a re
 
 Colours change at the numbers in `telemetry/thresholds.py`, by which the [alerts](alerts.md) fire as well.
 """
+_PICTURES: Final = {
+    "tickglass-overview": "Six numbers, what each job and each scheduler did over time, the worst jobs, the locks",
+    "tickglass-locks": "Who holds which lock and who waits, now and over time; how long waits take, as a heatmap too",
+    "tickglass-jobs": "Every job with its last start, end and success, and what became of its occurrences",
+}
 
 
 def reference() -> str:
@@ -88,6 +99,8 @@ def reference() -> str:
 
 def _board(board: Board) -> Iterator[str]:
     yield f"\n## {board.title}\n\n{board.question} Its uid is `{board.uid}`.\n"
+    if board.uid in _PICTURES:
+        yield f"\n![{_PICTURES[board.uid]}](images/{board.uid.replace('tickglass', 'board')}.png)\n"
     for row in board.rows:
         yield f"\n### {row.title}\n\n"
         yield "| Panel | Shows | Unit | Colours |\n|---|---|---|---|\n"
