@@ -209,6 +209,7 @@ class _Badge:
         self._lock.fire(LockEvent.REFUSED, other_owner=answer.holder.owner)
         if self._unwatch is None:
             self._unwatch = self._gear.store.watch(self._resource, self._freed)
+            self._again_ns = asked_ns  # if it was freed in between, nobody said so
         return self._again_ns
 
     def give_back(self) -> None:
