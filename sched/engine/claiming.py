@@ -20,6 +20,7 @@ from tickglass.sched.occurrence import Outcome, SkipReason
 from tickglass.sched.ports import AlreadyClaimed, Claimed, Refused
 
 if TYPE_CHECKING:
+    from tickglass.sched.engine.doubts import Doubts
     from tickglass.sched.engine.gear import Gear
     from tickglass.sched.engine.head_start import HeadStart
     from tickglass.sched.lease import LockMachine
@@ -66,10 +67,19 @@ class Claiming:
         due_ns: monotonic; before it, the job's own previous run is waited for.
         until_ns: monotonic; how long somebody else's lease is waited for.
         head_start: of those who are preferred.
+        doubts: claims of this instance that may be in its own way.
     """
 
     def __init__(
-        self, ask: ClaimAsk, lock: LockMachine, *, due_ns: int, until_ns: int, head_start: HeadStart, gear: Gear
+        self,
+        ask: ClaimAsk,
+        lock: LockMachine,
+        *,
+        due_ns: int,
+        until_ns: int,
+        head_start: HeadStart,
+        doubts: Doubts,
+        gear: Gear,
     ) -> None:
         self._ask = ask
         self._lock = lock
@@ -77,6 +87,7 @@ class Claiming:
         self._until_ns = until_ns
         self._head_start = head_start
         self._head_start.begin(due_ns)
+        self._doubts = doubts
         self._gear = gear
         self._failures = 0
         self._poll_ns = _POLL_FIRST_NS
@@ -129,6 +140,8 @@ class Claiming:
 
     def _refused(self, answer: Refused) -> NotClaimed | Later:
         now_ns = self._gear.clock.monotonic_ns()
+        if self._doubts.take_back(answer.holder):
+            return Later(now_ns)
         if answer.holder.job == self._ask.lease.job:
             if now_ns < self._due_ns:
                 return Later(self._due_ns)

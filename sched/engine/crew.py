@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.engine.alarms import Alarms
+from tickglass.sched.engine.doubts import Doubts
 from tickglass.sched.engine.event_loop import EventLoop
 from tickglass.sched.engine.keeper import Keeper
 from tickglass.sched.engine.lead import Lead
@@ -46,6 +47,7 @@ class Crew:
         self.presence = Presence(gear, self.keeper, labels)
         self.lead = Lead()
         self.outages = Outages(gear)
+        self.doubts = Doubts(gear)
         self._in_hand: dict[str, Walk] = {}
         self._door = threading.Lock()
         self._emptied = Wake()

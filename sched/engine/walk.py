@@ -35,6 +35,7 @@ __all__ = ["STOP_REASONS", "Walk"]
 
 _log: Final = logging.getLogger("tickglass.jobs")
 STOP_REASONS: Final = {"timeout": Outcome.TIMEOUT, "lost": Outcome.LOST, "shutdown": Outcome.CANCELLED}
+_UNANSWERED: Final = (SkipReason.STORE_UNAVAILABLE, SkipReason.STORE_ERROR)
 # How a walk that breaks off ends, by how far it came; one that broke off while it ran has failed.
 _BROKEN_OFF: Final = {
     OccurrenceState.ADMITTED: (Outcome.SKIPPED, SkipReason.STORE_ERROR.value),
@@ -103,7 +104,13 @@ class Walk:
         )
         self._head_start = HeadStart(job.prefer, crew.presence, until_ns=held_until_ns)
         self._claiming = Claiming(
-            ask, self._lock, due_ns=due_ns, until_ns=until_ns, head_start=self._head_start, gear=gear
+            ask,
+            self._lock,
+            due_ns=due_ns,
+            until_ns=until_ns,
+            head_start=self._head_start,
+            doubts=crew.doubts,
+            gear=gear,
         )
         self._giving_up = False
         self._parked: Alarm | None = None  # rings when to ask again
@@ -142,9 +149,11 @@ class Walk:
         )
         if isinstance(answer, Won):
             self._go(Leased(prepared, answer, lambda: self.ask_to_stop("lost")))
-        elif self.job.goes_ahead and answer.reason in (SkipReason.STORE_UNAVAILABLE, SkipReason.STORE_ERROR):
+        elif self.job.goes_ahead and answer.reason in _UNANSWERED:
             self._go(Unclaimed(prepared))
         else:
+            if answer.reason in _UNANSWERED:
+                self._crew.doubts.note(self._ask, answer.reason)
             self.occurrence.fire(OccurrenceEvent.ENDED, outcome=answer.outcome, reason=answer.reason)
             self._ended(self)
 

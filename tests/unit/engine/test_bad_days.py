@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.doubts import DOUBTS_MOST, Doubts
 from tickglass.sched.engine.outages import Outages
 from tickglass.sched.engine.sweeper import Sweeper
 from tickglass.sched.engine.taking import NotTaken
@@ -17,7 +18,7 @@ from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved, OccurrenceMoved, SpoolMoved
 from tickglass.sched.job import declare
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import ClaimAsk, Claimed, Granted, LeaseAsk, Settlement, SpooledOutcome
+from tickglass.sched.ports import ClaimAsk, Claimed, Granted, Holder, LeaseAsk, Settlement, SpooledOutcome
 from tickglass.sched.stores.spool import SqliteSpool
 from tickglass.sched.triggers import every
 
@@ -138,6 +139,46 @@ def test_a_run_whose_settlement_was_written_unheard_has_not_lost_its_lock(rig: R
     rig.free("job")
     assert [move.event for move in rig.sink.of(LockMoved)] == ["requested", "granted", "released"]
     assert rig.store.runs("job")[0].outcome == "success"
+
+
+def test_a_claim_that_was_granted_unheard_and_given_up_is_in_nobodys_way(rig: Rig) -> None:
+    rig.store.unheard["claim"] = DOWN
+    rig.add(lambda: None, every("10s"), name="job", ttl="9h")
+    rig.advance(10 * SECOND)
+    for count, pause in enumerate((100 * MS, 300 * MS, 800 * MS), start=1):
+        rig.asleep("claim", count)
+        rig.clock.advance(pause)
+    assert rig.ended("job")[0].reason == "store_unavailable"
+    rig.free("job")
+    rig.store.unheard.clear()
+    rig.advance(10 * SECOND)
+    assert [end.outcome for end in rig.ended("job", 2)] == ["skipped", "success"]
+    rig.free("job")
+    assert [(run.outcome, run.detail) for run in rig.store.runs("job")] == [
+        ("success", ""),
+        ("skipped", "store_unavailable"),
+    ]
+    assert rig.store.leases() == []
+
+
+def test_a_claim_in_doubt_that_cannot_be_taken_back_now_is_so_later(rig: Rig) -> None:
+    doubts = Doubts(rig.gear)
+    ask = _orphan(rig)
+    rig.store.broken["settle"] = DOWN
+    holder = Holder("dead", "svc", "job", ask.lease.run_id, 1)
+    doubts.note(ask, "store_unavailable")
+    assert not doubts.take_back(holder)
+    rig.store.broken.clear()
+    doubts.take_back(holder)
+    assert [run.outcome for run in rig.store.runs("job")] == ["skipped"]
+    assert not doubts.take_back(holder), "it is settled"
+
+
+def test_doubts_are_bounded(rig: Rig) -> None:
+    doubts = Doubts(rig.gear)
+    for number in range(DOUBTS_MOST + 5):
+        doubts.note(ClaimAsk(LeaseAsk("r", "a", "svc", "t", SECOND, "job", str(number)), number), "store_error")
+    assert next(iter(doubts._asks)) == "5"
 
 
 def test_a_lock_that_was_released_unheard_was_not_lost(desk: Desk) -> None:
