@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import thresholds
-from tickglass.telemetry.catalogue import JOB_LATENESS
+from tickglass.telemetry.choices import checked_on_time_s, matchers_of
 from tickglass.telemetry.metric import Kind
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ INSTANCE: Final = ("job", "instance", "owner", "service")  # one scheduler, howe
 
 _PARTS: Final = {Kind.HISTOGRAM: {"bucket", "sum", "count"}, Kind.COUNTER: {""}, Kind.GAUGE: {""}}
 _ADDED: Final = {*INSTANCE, "le", "source"}  # labels of series that the catalogue's metrics do not declare
-_MATCHER: Final = re.compile(r'\s*([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*("(?:[^"\\\n]|\\.)*")\s*')
 _OURS: Final = re.compile(r'(=~|!~|!=|=)?"?([^"]*)"?')
 _FLEET: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
 
@@ -66,15 +65,8 @@ class Scope:
                 given=repr(self.fleet),
                 instead=("billing-prod",),
             )
-        bounds = JOB_LATENESS.buckets
-        if self.on_time_s not in bounds:
-            nearest = sorted(bounds, key=lambda bound: abs(bound - self.on_time_s))[:2]
-            raise ConfigError(
-                "on time is counted at the bounds of the lateness histogram",
-                given=f"{self.on_time_s:g}",
-                instead=tuple(f"{bound:g}" for bound in sorted(nearest)),
-            )
-        self._matchers()
+        checked_on_time_s(self.on_time_s)
+        matchers_of(self.selector)
 
     def series(self, metric: Metric, part: str = "", **matchers: str) -> str:
         """Return a selector.
@@ -89,12 +81,12 @@ class Scope:
         if part not in _PARTS[metric.kind]:
             raise ValueError(f"{metric.name} is a {metric.kind}: it has no part {part!r}")
         known = {label.name: label.values for label in metric.labels}
-        written = [_matcher(metric, known, name, word) for name, word in matchers.items()] + self._matchers()
+        written = [_matcher(metric, known, name, word) for name, word in matchers.items()] + matchers_of(self.selector)
         return f"{metric.name}{part and '_'}{part}" + (f"{{{','.join(written)}}}" if written else "")
 
     def up(self) -> str:
         """Return the selector of the targets: by the name of their scrape job, unless the selector has its own."""
-        matchers = self._matchers()
+        matchers = matchers_of(self.selector)
         if not any(re.match("job[=!]", matcher) for matcher in matchers):
             matchers.insert(0, 'job=~"tickglass.*"')
         return f"up{{{','.join(matchers)}}}"
@@ -118,22 +110,6 @@ class Scope:
     def recorded(self, name: str) -> str:
         """Return the selector of a series that a rule of this fleet records."""
         return f'{name}{{fleet="{self.fleet}"}}'
-
-    def _matchers(self) -> list[str]:
-        """Return the selector's matchers, one by one, as Prometheus writes them."""
-        found, at = [], 0
-        while at < len(self.selector):
-            match = _MATCHER.match(self.selector, at)
-            if match is None or self.selector[match.end() : match.end() + 1] not in ("", ","):
-                raise ConfigError(
-                    "a selector is a list of label matchers",
-                    given=self.selector,
-                    span=(at, len(self.selector)),
-                    instead=('namespace="prod"', 'namespace="prod",cluster=~"eu-.*"'),
-                )
-            found.append("".join(match.groups()))
-            at = match.end() + 1
-        return found
 
 
 def _checked(metric: Metric, labels: tuple[str, ...]) -> tuple[str, ...]:

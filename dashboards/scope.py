@@ -12,12 +12,11 @@ store. So:
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import catalogue, thresholds
+from tickglass.telemetry.choices import checked_on_time_s, matchers_of
 from tickglass.telemetry.metric import Kind
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ RATE: Final = "[$__rate_interval]"  # never shorter than four scrapes
 GAP: Final = "[10m]"  # as long as a process may have stood still for its counters to be compared
 SPAN: Final = "[$__range]"  # what the board shows
 
-_MATCHER: Final = r'\s*[a-zA-Z_]\w*\s*(=~|!~|!=|=)\s*"(?:[^"\\\n]|\\.)*"\s*'
-_MATCHERS: Final = re.compile(f"{_MATCHER}(,{_MATCHER})*")
 _PICKED: Final = 'instance=~"$instance"', 'service=~"$service|"'
 # A store knows no services: what was read there is listed while all are picked; no service is called like a source.
 _ALL_OR_TOLD: Final = 'source=~"$service|"'
@@ -70,20 +67,8 @@ class Scope:
     on_time_s: float = thresholds.ON_TIME_S
 
     def __post_init__(self) -> None:
-        if self.selector.strip() and not _MATCHERS.fullmatch(self.selector):
-            raise ConfigError(
-                "a selector is a list of label matchers",
-                given=self.selector,
-                instead=('namespace="prod"', 'namespace="prod", cluster=~"eu-.*"'),
-            )
-        bounds = catalogue.JOB_LATENESS.buckets
-        if self.on_time_s not in bounds:
-            nearest = sorted(bounds, key=lambda bound: abs(bound - self.on_time_s))[:2]
-            raise ConfigError(
-                "on time is counted at the bounds of the lateness histogram",
-                given=f"{self.on_time_s:g}",
-                instead=tuple(f"{bound:g}" for bound in sorted(nearest)),
-            )
+        matchers_of(self.selector)
+        checked_on_time_s(self.on_time_s)
 
     def of(self, metric: Metric, *matchers: str, part: str = "") -> str:
         """Return a selector of the series of a metric, as far as they are picked.
@@ -154,7 +139,7 @@ class Scope:
 
     @property
     def _extra(self) -> list[str]:
-        return [self.selector.strip()] if self.selector.strip() else []
+        return matchers_of(self.selector)
 
     def _plain(self, name: str, *matchers: str) -> str:
         return f"{name}{{{', '.join([*self._extra, *matchers])}}}" if self._extra or matchers else name
