@@ -82,14 +82,20 @@ class FakeClock:
             self._offset_ns += by_ns
 
     def wait_for_sleepers(self, count: int) -> None:
-        """Block until so many threads wait on this clock.
+        """Block until so many threads wait on this clock; one that is rung or whose time has come does not.
 
         Raises:
             TimeoutError: not within 10 s of real time.
         """
         with self._moved:
-            if not self._moved.wait_for(lambda: len(self._sleepers) >= count, _PATIENCE_NS / 1e9):
-                raise TimeoutError(f"{len(self._sleepers)} of {count} threads wait on the clock")
+            if not self._moved.wait_for(lambda: self._asleep() >= count, _PATIENCE_NS / 1e9):
+                raise TimeoutError(f"{self._asleep()} of {count} threads wait on the clock")
+
+    def _asleep(self) -> int:
+        now_ns = self._monotonic_ns
+        return sum(
+            not wake.rung and (until_ns is None or until_ns > now_ns) for until_ns, wake in self._sleepers.values()
+        )
 
 
 class ListSink:
