@@ -6,6 +6,7 @@ import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
+from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -33,6 +34,13 @@ OUTCOME_STYLES: Final = {
 }
 _BAD: Final = "red"
 _REMEMBERED: Final = 500  # starts of a job that the percentiles are taken over
+_WIDE: Final = 140  # characters that all columns take
+_ALWAYS: Final = ("job", "next due", "outcome", "late p50", "late p99", "holder", "held for")
+_ALL: Final = (
+    *("job", "trigger", "next due", "last outcome", "runs"),
+    *("late p50", "late p99", "lock", "holder", "held for"),
+)
+_NUMBERS: Final = {"runs", "late p50", "late p99"}
 
 
 class _Row:
@@ -43,6 +51,7 @@ class _Row:
         self.resource = event.resource
         self.next_due_ns = event.next_due_ns
         self.last = ""
+        self.why = ""
         self.last_style = ""
         self.counts: Counter[str] = Counter()
         self.lateness_ns: deque[int] = deque(maxlen=_REMEMBERED)
@@ -75,32 +84,35 @@ class Board:
             elif isinstance(event, InstantsMissed):
                 self._rows[event.job].counts[Outcome.MISSED] += event.count
 
-    def table(self) -> Table:
-        """Draw the present state."""
-        table = Table(title=self.title(), title_justify="left", expand=False)
-        for heading in ("job", "trigger", "next due", "last outcome"):
-            table.add_column(heading, no_wrap=True)
-        for heading in ("runs", "late p50", "late p99"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for heading in ("lock", "holder", "held for"):
-            table.add_column(heading, no_wrap=True)
+    def table(self, width: int) -> Table:
+        """Draw the present state for a terminal so many characters wide."""
+        wide = width >= _WIDE
+        headings = _ALL if wide else _ALWAYS
+        table = Table(title=self.title(), title_justify="left", expand=False, box=HEAVY_HEAD if wide else SIMPLE_HEAD)
+        for heading in headings:
+            table.add_column(heading, justify="right" if heading in _NUMBERS else "left", no_wrap=True)
         now, at_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
         with self._door:
             for name, row in self._rows.items():
-                holder, since_ns = self._held.get(row.resource, ("", at_ns))
-                table.add_row(
-                    name,
-                    Text(row.trigger, style="dim"),
-                    "" if row.next_due_ns is None else distance_text(row.next_due_ns, now),
-                    Text(row.last, style=row.last_style),
-                    str(row.counts.total()),
-                    row.lateness_text(50),
-                    row.lateness_text(99),
-                    row.resource,
-                    Text(holder, style="bold cyan" if holder == name else "dim"),
-                    span_text(at_ns - since_ns) if holder else "",
-                )
+                cells = self._cells(name, row, now, at_ns)
+                table.add_row(*(cells[heading] for heading in headings))
         return table
+
+    def _cells(self, name: str, row: _Row, now: int, at_ns: int) -> dict[str, Text]:
+        holder, since_ns = self._held.get(row.resource, ("", at_ns))
+        return {
+            "job": Text(name),
+            "trigger": Text(row.trigger, style="dim"),
+            "next due": Text("" if row.next_due_ns is None else distance_text(row.next_due_ns, now)),
+            "outcome": Text(row.last, style=row.last_style),
+            "last outcome": Text(row.last + row.why, style=row.last_style),
+            "runs": Text(str(row.counts.total())),
+            "late p50": Text(row.lateness_text(50)),
+            "late p99": Text(row.lateness_text(99)),
+            "lock": Text(row.resource),
+            "holder": Text(holder, style="bold cyan" if holder == name else "dim"),
+            "held for": Text(span_text(at_ns - since_ns) if holder else ""),
+        }
 
     def _occurrence_moved(self, event: OccurrenceMoved) -> None:
         row = self._rows[event.job]
@@ -109,7 +121,8 @@ class Board:
         if event.outcome is None:
             return
         row.counts[event.outcome] += 1
-        row.last = event.outcome + (f" ({event.reason})" if event.outcome == Outcome.SKIPPED else "")
+        row.last = event.outcome
+        row.why = f" ({event.reason})" if event.outcome == Outcome.SKIPPED else ""
         row.last_style = OUTCOME_STYLES.get(Outcome(event.outcome), _BAD)
         if event.lateness is not None:
             row.lateness_ns.append(event.lateness.total_ns)

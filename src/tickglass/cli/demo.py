@@ -54,9 +54,9 @@ def demo(seconds: float | None, metrics_port: int) -> None:
 
         board.title = title
         longest = None if seconds is None else f"{seconds:f}s"
+        configure_logging("console", "critical")  # what the log would say is shown already
         if isinstance(board, Board):
-            configure_logging("console", "critical")  # the table has the screen
-            with Live(get_renderable=board.table, console=console, refresh_per_second=8):
+            with Live(get_renderable=lambda: board.table(console.width), console=console, refresh_per_second=8):
                 left = scheduler.run(longest)
         else:
             left = scheduler.run(longest)

@@ -39,9 +39,10 @@ def folders(home: Path) -> list[Path]:
 
 
 def test_without_a_terminal_there_is_a_line_per_event(tmp_path: Path, environment: Mapping[str, str]) -> None:
-    command = [TICKGLASS, "demo", "--seconds", "2", "--metrics-port", "0"]
+    command = [TICKGLASS, "demo", "--seconds", "3", "--metrics-port", "0"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert lines[-1] == DRAINED
     assert re.search(
@@ -51,6 +52,7 @@ def test_without_a_terminal_there_is_a_line_per_event(tmp_path: Path, environmen
     for line in (
         r"run  tick +started",
         r"run  tick +ended success late \S+ ms",
+        r"run  flaky +ended failure ConnectionError: the upstream hung up late \S+ ms",
         r"lock tick +requested for tick",
         r"lock tick +granted for tick fence \d+",
         r"lock tick +released for tick fence \d+",
@@ -60,9 +62,10 @@ def test_without_a_terminal_there_is_a_line_per_event(tmp_path: Path, environmen
     assert folders(tmp_path) == []
 
 
-def test_on_a_terminal_a_table_shows_the_jobs(tmp_path: Path, environment: Mapping[str, str]) -> None:
+def on_a_terminal(environment: Mapping[str, str], *, width: int, lines: int) -> str:
+    """Return what the demo drew on a terminal of this size, in a second."""
     ours, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", lines, width, 0, 0))
     command = [TICKGLASS, "demo", "--seconds", "1", "--metrics-port", "0"]
     with subprocess.Popen(command, env=environment, stdin=its, stdout=its, stderr=its) as process:
         os.close(its)
@@ -73,12 +76,25 @@ def test_on_a_terminal_a_table_shows_the_jobs(tmp_path: Path, environment: Mappi
         assert process.wait(PATIENCE_S) == 0
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
+    assert "Traceback" not in text
+    assert text.rstrip().endswith(DRAINED)
+    return text
+
+
+def test_on_a_terminal_a_table_shows_the_jobs(tmp_path: Path, environment: Mapping[str, str]) -> None:
+    text = on_a_terminal(environment, width=200, lines=40)
     for words in (*JOBS, "trigger", "next due", "last outcome", "late p99", "held for", "printer", 'every("100ms")'):
         assert words in text, words
     assert "success" in text
-    assert "Traceback" not in text
-    assert text.rstrip().endswith(DRAINED)
     assert folders(tmp_path) == []
+
+
+def test_on_a_narrow_terminal_nothing_is_cut(environment: Mapping[str, str]) -> None:
+    text = on_a_terminal(environment, width=80, lines=24)
+    for words in (*JOBS, "next due", "outcome", "late p50", "late p99", "holder", "held for", "success"):
+        assert words in text, words
+    assert "…" not in text
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
 
 
 def test_a_port_in_use_is_a_message_and_nothing_is_left(tmp_path: Path, environment: Mapping[str, str]) -> None:
