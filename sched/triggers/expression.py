@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.triggers.at import at
 from tickglass.sched.triggers.days import DayRule, Special
+from tickglass.sched.triggers.every import every
 from tickglass.sched.triggers.fields import (
     DAY,
     HOUR,
@@ -24,6 +26,9 @@ from tickglass.sched.triggers.fields import (
 )
 from tickglass.sched.triggers.wall import Values, Wall
 from tickglass.sched.triggers.written import Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Parsed", "parse"]
 
@@ -44,6 +49,7 @@ _WITH_UNIT: Final = re.compile(r"\d+(us|ns|s|m|h|d)", re.ASCII)
 _JUNK: Final = re.compile(  # a command, a user, a comment: the rest of a crontab's line
     r"^#|/[a-z~.]|[^\w*?,#/()-]|^(?!sun|mon|tue|wed|thu|fri|sat|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{4,}"
 )
+_CALL: Final = re.compile(r'(every|at|cron)\("(.*)"\)')
 _YEARS: Final = re.compile(r"(?:19|2\d)\d\d(?:[-,/]\d+)*", re.ASCII)
 
 
@@ -76,13 +82,20 @@ def parse(expression: object) -> Parsed:
 
 
 def _works(offer: str) -> bool:
-    if offer.endswith(")"):  # a call, not an expression
+    if "..." in offer:  # an outline
         return True
+    call = _CALL.fullmatch(offer)
     try:
-        _parsed(offer)
+        if call is None:
+            _parsed(offer)
+        else:
+            _CALLS[call[1]](call[2])
     except ConfigError:
         return False
     return True
+
+
+_CALLS: Final[dict[str, Callable[[str], object]]] = {"every": every, "at": at, "cron": parse}
 
 
 def _parsed(expression: object) -> Parsed:
@@ -113,8 +126,9 @@ def _alias(words: list[Written]) -> list[Written]:
     if name.lower == "@reboot":
         raise name.wrong("@reboot names no instant: it means when the machine starts", 'at("2027-01-31T02:30:00Z")')
     if name.lower == "@every":
-        period = next((word.text for word in rest if re.fullmatch(r"(\d+(h|m|s|ms))+", word.text, re.ASCII)), "5m")
-        raise name.until(words[-1]).wrong("@every is not a cron expression but a fixed rate", f'every("{period}")')
+        offers = [f'every("{word.text}")' for word in rest]
+        right = next((offer for offer in offers if _works(offer)), 'every("5m")')
+        raise name.until(words[-1]).wrong("@every is not a cron expression but a fixed rate", right)
     if name.lower not in _ALIASES:
         near = get_close_matches(name.lower, _ALIASES, n=2) or ["@daily", "@hourly"]
         raise name.wrong(f"there is no alias {name.text}", *near)
@@ -177,7 +191,7 @@ def _check_shape(words: list[Written]) -> None:
         if count != 7:
             raise whole.wrong(
                 f"behind the millisecond field come six: second {_ORDER}; here are {count - 1}",
-                *([f'every("{first.text}")'] if count == 1 and first.text[0].isdigit() else []),
+                *([f'every("{first.text.rpartition("/")[2]}")'] if count == 1 else []),
                 _spelled(words[:7], pad=7),
             )
     elif count < 5:

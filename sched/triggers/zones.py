@@ -77,7 +77,7 @@ def _problem(name: str) -> str:
 def _near(name: str) -> tuple[str, ...]:
     if name.upper() in _SHARED:
         return _SHARED[name.upper()]
-    known = {each.lower(): each for each in sorted(available_timezones())}
+    known = {each.lower(): each for each in sorted(available_timezones().difference(_NOT_ZONES))}
     known |= {each.rsplit("/", 1)[-1].lower(): each for each in sorted(known.values())}
     asked = name.removeprefix("right/").removeprefix("posix/").replace(" ", "_").lower()
     found = [known[each] for each in get_close_matches(asked, known, n=3, cutoff=0.75)]

@@ -154,19 +154,6 @@ def test_an_expression_is_refused(expression: str, fragment: str, pointed_at: st
         assert offered in error.instead
 
 
-@pytest.mark.parametrize("expression", [row[0] for row in EXPRESSIONS])
-def test_what_is_offered_instead_works(expression: str) -> None:
-    for offered in refused(lambda: cron(expression)).instead:
-        if "..." in offered:
-            continue
-        if offered.startswith(("every(", "at(", "cron(")):
-            assert isinstance(eval(offered, {"every": every, "at": at, "cron": cron}), Trigger)
-        elif " " not in offered and not offered.startswith("@"):
-            cron("@daily", tz=offered)
-        else:
-            cron(offered)
-
-
 def test_the_pointer_stands_under_the_field_behind_a_zone_and_odd_spaces() -> None:
     error = refused(lambda: cron("TZ=Asia/Tokyo  0\t25 * * *"))
     assert str(error).split("\n")[1:3] == ["    TZ=Asia/Tokyo  0 25 * * *", "                     ^^"]
@@ -235,6 +222,34 @@ def test_a_call_is_refused(make: Callable[[], object], fragment: str, offered: s
     assert error.span is None or 0 <= error.span[0] <= len(error.given)
     if offered is not None:
         assert offered in error.instead
+
+
+AS_WRITTEN = [row[0] for row in EXPRESSIONS] + [
+    *("5,10ms", "0/100ms", "@every 0s", "@every 1m1h", "@every 90m", "100us * * * * *", "TZ=Factory @daily"),
+]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda text=text: cron(text) for text in AS_WRITTEN] + [row[0] for row in CALLS],
+    ids=AS_WRITTEN + [row[1] for row in CALLS],
+)
+def test_what_is_offered_instead_works(make: Callable[[], object]) -> None:
+    for offered in refused(make).instead:
+        if "..." in offered:
+            continue
+        if offered.startswith(("every(", "at(", "cron(")):
+            assert isinstance(eval(offered, {"every": every, "at": at, "cron": cron}), Trigger)
+        elif offered.startswith('"'):
+            every(eval(offered))
+        elif "=" in offered and "TZ=" not in offered:
+            named = eval(f"dict({offered})")
+            made = every("1m", **named) if "offset" in named else cron("@daily", **named)
+            assert isinstance(made, Trigger)
+        elif " " not in offered and not offered.startswith("@"):
+            cron("@daily", tz=offered)
+        else:
+            cron(offered)
 
 
 def test_each_kind_of_refusal_has_its_own_words() -> None:
