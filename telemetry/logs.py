@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
@@ -32,6 +33,7 @@ from tickglass.sched.events import (
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.sched.run import current_run
+from tickglass.telemetry.tracing import root_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +54,7 @@ _OUTCOME_LEVELS: Final = {
     Outcome.SKIPPED.value: logging.INFO,
     Outcome.ELSEWHERE.value: logging.DEBUG,
 }
+_RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
 _EDGE_LEVELS: Final = {
     OccurrenceEvent.STARTED.value: logging.INFO,
     OccurrenceEvent.STOP_ASKED.value: logging.INFO,
@@ -67,14 +70,13 @@ class LogSink:
 
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self._logger = logging.getLogger("tickglass.events") if logger is None else logger
+        self._resources: dict[str, str] = {}  # by job
         self._tellers: dict[type[Event], Callable[[Any], None]] = {
             LockMoved: self._lock_moved,
             FencingRejected: self._fencing_rejected,
             OccurrenceMoved: self._occurrence_moved,
             SchedulerMoved: lambda e: self._say(logging.INFO, "scheduler %s", e.after, owner=e.owner),
-            JobRegistered: lambda e: self._say(
-                logging.INFO, "job %s registered: %s", e.job, e.trigger, job=e.job, resource=e.resource
-            ),
+            JobRegistered: self._job_registered,
             InstantsMissed: lambda e: self._say(
                 logging.WARNING,
                 "job %s missed %s%d due instants",
@@ -113,6 +115,11 @@ class LogSink:
         tell = self._tellers.get(type(event))
         if tell is not None:
             tell(event)
+
+    def _job_registered(self, event: JobRegistered) -> None:
+        self._resources[event.job] = event.resource
+        facts = {"job": event.job, "resource": event.resource}
+        self._say(logging.INFO, "job %s registered: %s", event.job, event.trigger, **facts)
 
     def _lock_moved(self, event: LockMoved) -> None:
         level = _LOCK_LEVELS.get(event.event, logging.DEBUG)
@@ -153,6 +160,7 @@ class LogSink:
             why,
             job=event.job,
             run_id=event.run_id,
+            resource=self._resources.get(event.job),
             fence=event.fence or None,
             outcome=event.outcome,
             lateness_s=event.lateness and event.lateness.total_ns / 1e9,
@@ -166,8 +174,8 @@ class LogSink:
     def _say(self, level: int, text: str, *facts: object, **told: object) -> None:
         if self._logger.isEnabledFor(level):
             extra = {name: fact for name, fact in told.items() if fact is not None}
-            if "run_id" in extra:
-                extra["trace_id"] = extra["run_id"]
+            if isinstance(run_id := extra.get("run_id"), str):
+                extra |= _root(run_id)
             self._logger.log(level, text, *facts, extra=extra)
 
 
@@ -177,16 +185,25 @@ class RunFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """See `logging.Filter`."""
         found: dict[str, object] = {}
+        run = current_run()
+        if run is not None:
+            found = {"run_id": run.run_id, "job": run.job, "resource": run.resource, "fence": run.fence}
+        if run_id := getattr(record, "run_id", found.get("run_id")):
+            found |= _root(str(run_id))
         context = trace.get_current_span().get_span_context()
         if context.is_valid:
             found |= {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
-        run = current_run()
-        if run is not None:
-            found = {"trace_id": run.run_id, **found, "run_id": run.run_id, "job": run.job}
-            found |= {"resource": run.resource, "fence": run.fence}
         for name, value in found.items():
             record.__dict__.setdefault(name, value)  # what the line itself says comes first
         return True
+
+
+def _root(run_id: str) -> dict[str, object]:
+    """Return how a trace backend finds the run, whether or not its spans are exported; nothing for other ids."""
+    if not _RUN_ID.fullmatch(run_id):
+        return {}
+    root = root_of(run_id)
+    return {"trace_id": f"{root.trace_id:032x}", "span_id": f"{root.span_id:016x}"}
 
 
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}

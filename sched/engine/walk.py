@@ -287,7 +287,12 @@ class Walk:
                 lateness=lateness,
             )
         if outcome is Outcome.FAILURE:
-            told = {"run_id": self._lock.run_id, "resource": self.job.resource, "fence": self._lock.fence}
+            told = {
+                "run_id": self._lock.run_id,
+                "job": self.job.name,
+                "resource": self.job.resource,
+                "fence": self._lock.fence,
+            }
             _log.error("job %s failed", self.job.name, exc_info=failure, extra=told)
         lateness_ns = None if lateness is None else lateness.total_ns
         permit.end(Ending(outcome, detail, self._started_wall_ns, lateness_ns))

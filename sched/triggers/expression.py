@@ -165,8 +165,8 @@ def _day_rule(day: Written, month: Written, weekday: Written) -> DayRule:
             "that day never comes: none of these months is so long", day.replaced("L"), month.replaced("*")
         )
     every_day, every_weekday = _all(month_days, DAY), _all(weekdays, WEEKDAY)
-    for word, every, other in ((day, every_day, weekdays), (weekday, every_weekday, month_days)):
-        if every and other is not None:
+    for word, each, other in ((day, every_day, weekdays), (weekday, every_weekday, month_days)):
+        if each and other is not None:
             raise word.wrong(
                 "this names every day, and a day needs to match one day field of the two: the other would have no say",
                 word.replaced("*"),

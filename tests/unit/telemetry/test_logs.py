@@ -97,7 +97,18 @@ def test_a_line_without_a_span_has_the_run_id_as_its_trace_id(
     logger.info("outside")
     inside, outside = map(json.loads, json_lines)
     assert inside["trace_id"] == inside["run_id"] == "cd" * 16
+    assert inside["span_id"] == "cd" * 8
     assert "trace_id" not in outside
+
+
+def test_a_line_about_a_run_names_its_root_span_and_one_of_somebody_elses_ids_does_not(
+    logger: logging.Logger, json_lines: list[str]
+) -> None:
+    logger.error("job nightly failed", extra={"run_id": "cd" * 16})
+    logger.info("import done", extra={"run_id": "import-7"})
+    ours, foreign = map(json.loads, json_lines)
+    assert (ours["trace_id"], ours["span_id"]) == ("cd" * 16, "cd" * 8)
+    assert "trace_id" not in foreign
 
 
 def test_a_line_that_names_its_own_resource_keeps_it(
@@ -156,6 +167,8 @@ def test_starts_and_ends_are_said_and_trouble_is_a_warning(
 ) -> None:
     logger.setLevel(logging.INFO)
     stage.sink = LogSink(logger)
+    stage.register("nightly", resource="ledger")
+    del json_lines[:]
     stage.run(stage.occurrence("nightly", run_id="ab" * 16))
     stage.run(stage.occurrence("nightly"), Outcome.TIMEOUT)
     lock = stage.lock("ledger")
@@ -172,6 +185,8 @@ def test_starts_and_ends_are_said_and_trouble_is_a_warning(
         ("warning", "lock ledger lost (host-2)"),
     ]
     assert said[1]["run_id"] == said[1]["trace_id"] == "ab" * 16
+    assert said[1]["resource"] == "ledger"
+    assert said[1]["span_id"] == "ab" * 8
     assert said[1]["lateness_s"] == 0.01
     assert said[1]["ran_s"] == 1.0
 
