@@ -151,6 +151,8 @@ class Engine:
         answered_ns = now_ns - self._store.answered_ns
         if answered_ns > _LATE_RENEWALS * max(renewal_ns, LONGEST_WAIT_NS):
             reasons.append(f"the {self._store.name} store has not answered for {answered_ns / 1e9:.1f} s")
+        if not self._crew.loop.alive:
+            reasons.append("the event loop of the coroutine jobs has ended")
         skewed = self._skew.reason()
         return reasons if skewed is None else [*reasons, skewed]
 

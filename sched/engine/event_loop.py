@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EventLoop"]
 
+_log: Final = logging.getLogger(__name__)
 _END_S: Final = 2.0  # for the thread to end; a coroutine that blocks the loop is left behind, with its thread
 
 
@@ -21,6 +23,12 @@ class EventLoop:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ending = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread of a loop that was started still turns it."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Start the thread."""
@@ -30,6 +38,7 @@ class EventLoop:
 
     def stop(self) -> None:
         """End the loop; tasks that still run are cancelled and not waited for."""
+        self._ending = True
         if self._loop is not None:
             with suppress(RuntimeError):  # it is closed already
                 self._loop.call_soon_threadsafe(self._loop.stop)
@@ -61,11 +70,22 @@ class EventLoop:
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         try:
-            loop.run_forever()
-        finally:
+            while not self._ending:
+                _past_exits(loop.run_forever)
             for task in list(self._tasks):
                 task.cancel()
             if self._tasks:  # one turn for their `finally` blocks; no more
-                loop.run_until_complete(asyncio.sleep(0))
+                _past_exits(lambda: loop.run_until_complete(asyncio.sleep(0)))
             loop.run_until_complete(loop.shutdown_asyncgens())
+        except Exception:  # noqa: BLE001 - reported; `alive` says it too
+            _log.exception("the event loop broke down: coroutine jobs do not run any more")
+        finally:
             loop.close()
+
+
+def _past_exits(turn: Callable[[], object]) -> None:
+    """Turn a loop, out of which asyncio lets these two: its other tasks are not their affair."""
+    try:
+        turn()
+    except (SystemExit, KeyboardInterrupt):  # the task that raised it has it as its result, and so has who awaits it
+        _log.exception("a task wanted to end the process; the event loop goes on")

@@ -104,6 +104,12 @@ def test_its_life_is_told_in_order(stand: Stand) -> None:
     assert stand.engine.unready() == ["the scheduler is stopped"]
 
 
+def test_without_its_event_loop_it_is_not_ready(stand: Stand) -> None:
+    stand.engine.start()
+    stand.engine._crew.loop.stop()
+    assert stand.engine.unready() == ["the event loop of the coroutine jobs has ended"]
+
+
 def test_it_starts_once_and_stops_once(stand: Stand) -> None:
     assert stand.engine.stop(0) == [], "before the start there is nothing to stop"
     stand.engine.start()

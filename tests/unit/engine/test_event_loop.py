@@ -66,6 +66,72 @@ def test_work_is_cancelled_from_any_thread(loop: EventLoop) -> None:
     assert work.told.get(timeout=PATIENCE_S) == "ended"
 
 
+@pytest.mark.parametrize("asks", [SystemExit, KeyboardInterrupt])
+def test_a_task_that_wants_to_end_the_process_ends_alone(
+    loop: EventLoop, asks: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    loop.start()
+    work = Work()
+    cancel = work.spawned(loop)
+    heard: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
+
+    async def part() -> None:
+        raise asks
+
+    async def whole() -> None:
+        try:
+            await asyncio.gather(part(), asyncio.Event().wait())
+        except BaseException as error:  # noqa: BLE001 - looked at below
+            heard.put(error)
+
+    loop.spawn(whole(), lambda _: None)
+    assert isinstance(heard.get(timeout=PATIENCE_S), asks)
+    assert loop.alive
+    assert "the event loop goes on" in caplog.text
+    cancel()
+    assert work.told.get(timeout=PATIENCE_S) == "ended", "the loop still turns"
+
+
+def test_an_exit_in_the_turn_of_the_stop_does_not_keep_the_loop_from_ending(loop: EventLoop) -> None:
+    loop.start()
+    began = threading.Event()
+
+    async def stops_its_loop() -> None:
+        asyncio.get_running_loop().stop()
+        began.set()
+        await asyncio.Event().wait()
+
+    async def exits() -> None:
+        try:
+            await stops_its_loop()
+        finally:
+            raise SystemExit(1)
+
+    loop.spawn(exits(), lambda _: None)
+    assert began.wait(PATIENCE_S)
+    work = Work()
+    work.spawned(loop)  # it goes on, whatever a task did to it
+    loop.stop()
+    assert threads() == []
+
+
+class Broken(asyncio.SelectorEventLoop):
+    """A loop under which somebody closed the descriptors."""
+
+    def run_forever(self) -> None:
+        raise OSError("bad file descriptor")
+
+
+def test_a_loop_that_breaks_down_says_so(
+    loop: EventLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(asyncio, "new_event_loop", Broken)
+    loop.start()
+    loop._thread.join(PATIENCE_S)
+    assert not loop.alive
+    assert "coroutine jobs do not run any more" in caplog.text
+
+
 def test_the_stop_cancels_what_runs_and_ends_the_thread(loop: EventLoop) -> None:
     loop.start()
     work = Work()

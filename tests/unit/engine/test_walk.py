@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,32 @@ def test_a_coroutine_over_its_timeout_is_cancelled(rig: Rig) -> None:
     rig.clock.advance(2 * SECOND)
     (end,) = rig.ended("slow")
     assert (end.outcome, end.error.split(":")[0]) == ("timeout", "CancelledError")
+
+
+def test_a_part_of_a_coroutine_job_that_wants_to_end_the_process_fails_that_run_alone(rig: Rig) -> None:
+    entered = threading.Event()
+
+    async def healthy() -> None:
+        entered.set()
+        await asyncio.sleep(0)
+
+    async def part() -> None:
+        sys.exit(1)
+
+    async def gathers() -> None:
+        await asyncio.gather(part(), asyncio.Event().wait())
+
+    rig.add(healthy, every("2s"))
+    rig.add(gathers, every("1s"))
+    for count in (1, 2):
+        rig.advance(SECOND)
+        assert [(end.outcome, end.error) for end in rig.ended("gathers", count)] == [
+            ("failure", "SystemExit: 1")
+        ] * count
+        rig.free("gathers")
+    (end,) = rig.ended("healthy")
+    assert end.outcome == "success"
+    assert entered.is_set()
 
 
 def test_the_run_is_current_in_functions_and_coroutines(rig: Rig) -> None:
