@@ -6,6 +6,7 @@ Pure: no I/O, no clock reads.
 from __future__ import annotations
 
 import inspect
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
@@ -18,6 +19,8 @@ from tickglass.sched.triggers import Trigger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tickglass.sched.run import Run
+
 __all__ = ["GRACE_MOST_NS", "Job", "Policies", "checked_name", "declare"]
 
 TTL_DEFAULT: Final = "30s"
@@ -26,6 +29,7 @@ GRACE_DEFAULT_MOST_NS: Final = 60 * SECOND
 GRACE_MOST_NS: Final = 12 * 3_600 * SECOND  # the ledger remembers a day; a claim must not outlive it
 UNRENEWED_SLACK_NS: Final = 5 * SECOND  # a lease nobody renews outlasts the longest run by this much
 NAME_MOST: Final = 200
+_KINDS: Final = "a job is a plain or a coroutine function"
 
 OnOutage = Literal["skip", "run"]
 
@@ -51,7 +55,7 @@ class Job:
     Args:
         function: takes the `Run`, or nothing.
         wants_run: whether it takes the `Run`.
-        coroutine: whether it runs on the event loop, else on a worker thread.
+        coroutine: whether it is called on the event loop, else on a worker thread.
         ttl_ns: how long its lease lasts without a renewal.
         timeout_ns: a longer run is asked to stop; None: no limit.
         grace_ns: how late it may still start.
@@ -74,6 +78,21 @@ class Job:
     rerun: bool
     goes_ahead: bool
     prefer: Preference | None
+
+    def call(self, run: Run) -> Any:  # noqa: ANN401 - whatever a job's function returns
+        """Call the function; a coroutine that it returns has not begun to run."""
+        return self.function(*((run,) if self.wants_run else ()))
+
+    def check_ended(self, returned: object) -> None:
+        """Refuse to take a function for done of which nothing has run.
+
+        Raises:
+            ConfigError: it returned a generator, as a wrapper around a function that yields does.
+        """
+        if isinstance(returned, Generator | AsyncGenerator):
+            raise ConfigError(
+                f"job {self.name} returned a generator, of which nothing has run: {_KINDS}", instead=("return", "await")
+            )
 
     def grace_at(self, due_ns: int | None, next_due_ns: int | None) -> int:
         """Return how late the occurrence due then may start, in nanoseconds.
@@ -104,7 +123,8 @@ def declare(
     """Check a declaration and return the job.
 
     Args:
-        function: a function or coroutine function of one parameter (the run) or none.
+        function: a function or coroutine function of one parameter (the run) or none. A
+            coroutine that a plain function returns, as one that wraps another may, is run as well.
         trigger: `cron(...)`, `every(...)`, `at(...)` or a `Trigger` of your own.
         name: unique per fleet; default: the function's name.
         resource: what its lock protects; default: the job's name.
@@ -135,7 +155,7 @@ def declare(
         name=job_name,
         function=function,
         wants_run=_wants_run(function, job_name),
-        coroutine=inspect.iscoroutinefunction(function),
+        coroutine=any(map(inspect.iscoroutinefunction, _called(function))),
         trigger=_bound(trigger, job_name),
         resource=job_name if resource is None else checked_name(resource, "resource"),
         ttl_ns=ttl_ns,
@@ -204,8 +224,8 @@ def _check_times(ttl_ns: int, timeout_ns: int | None, grace_ns: int | None, *, r
 def _wants_run(function: Callable[..., Any], name: str) -> bool:
     if not callable(function):
         raise ConfigError(f"job {name} is not callable", given=repr(function))
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigError(f"job {name} yields: a job is a plain or a coroutine function", instead=("return", "await"))
+    if any(inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called) for called in _called(function)):
+        raise ConfigError(f"job {name} yields: {_KINDS}", instead=("return", "await"))
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except ValueError:  # some builtins have no signature
@@ -219,3 +239,8 @@ def _wants_run(function: Callable[..., Any], name: str) -> bool:
             instead=(f"def {name}(run)", f"def {name}()"),
         )
     return bool(positional) or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+
+
+def _called(function: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return what may be written with `async` or `yield`: the function, or its method if it is an object."""
+    return function, type(function).__call__

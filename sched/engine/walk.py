@@ -1,15 +1,16 @@
 """Walk one occurrence from a worker's hands to its one outcome: claim, wait, run, settle.
 
 The walk is drawn in docs/architecture.md. Threads: a worker claims, waits out
-the lead and runs a plain function; a coroutine runs on the event loop and a
-worker settles it. `ask_to_stop` may come from any thread.
+the lead and runs a plain function; a coroutine, be it one that a plain function
+returned, runs on the event loop and a worker settles it. `ask_to_stop` may come from any thread.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from tickglass.sched.clock import Wake
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.permits import Permit
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
+    from tickglass.sched.run import Run
 
 __all__ = ["STOP_REASONS", "Walk"]
 
@@ -184,7 +186,7 @@ class Walk:
         elif self.job.coroutine:
             self._crew.loop.spawn(self._run_coroutine(permit), self._adopt_cancel)
         else:
-            self._end(permit, self._run_function(permit))
+            self._run_function(permit)
 
     def break_off(self) -> None:
         """End after an error of our own: the lease runs out, and whoever finds the open claim runs it again."""
@@ -236,29 +238,43 @@ class Walk:
         self.ask_to_stop("timeout")
         permit.let_run_out()
 
-    def _run_function(self, permit: Permit) -> BaseException | None:
+    def _run_function(self, permit: Permit) -> None:
+        """Run it on this worker; a coroutine that it returned goes on on the event loop."""
         run = permit.run
+        returned, failure = None, None
         self._start(permit)
         with run._current(), self._gear.tracer.activate(run.run_id):  # noqa: SLF001 - the engine's side of a run
-            self._marks.started_ns = self._gear.clock.monotonic_ns()
             try:
-                self.job.function(*((run,) if self.job.wants_run else ()))
+                returned = self._call(run)
+                self.job.check_ended(returned)
             except BaseException as error:  # noqa: BLE001 - an outcome, whatever it is: the worker goes on
-                return error
-        return None
+                failure = error
+        if isinstance(returned, Coroutine):
+            self._crew.loop.spawn(self._run_to_end(permit, lambda: returned), self._adopt_cancel)
+        else:
+            self._end(permit, failure)
 
     async def _run_coroutine(self, permit: Permit) -> None:
-        run = permit.run
         self._start(permit)
+        await self._run_to_end(permit, lambda: self._call(permit.run))
+
+    async def _run_to_end(self, permit: Permit, begin: Callable[[], Any]) -> None:
+        run = permit.run
         failure: BaseException | None = None
         with run._current(), self._gear.tracer.activate(run.run_id):  # noqa: SLF001 - the engine's side of a run
-            self._marks.started_ns = self._gear.clock.monotonic_ns()
             try:
-                await self.job.function(*((run,) if self.job.wants_run else ()))
+                returned = await begin()
+                while isinstance(returned, Coroutine):  # of a wrapper that forgot to await it
+                    returned = await returned
+                self.job.check_ended(returned)
             except BaseException as error:  # noqa: BLE001 - likewise
                 failure = error
         ran_ns = self._gear.clock.monotonic_ns() - self._marks.started_ns
         self._crew.hand(self, lambda: self._end(permit, failure, ran_ns))
+
+    def _call(self, run: Run) -> Any:  # noqa: ANN401 - whatever a job's function returns
+        self._marks.started_ns = self._gear.clock.monotonic_ns()
+        return self.job.call(run)
 
     def _adopt_cancel(self, cancel: Callable[[], None]) -> None:
         with self._door:

@@ -30,6 +30,11 @@ async def ayields(run: Run) -> AsyncIterator[Run]:
     yield run
 
 
+class Yields:
+    def __call__(self, run: Run) -> Iterator[Run]:
+        yield run
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"name": ""}, "a job name is needed"),
     ({"name": 7}, "a job name is text, not int"),
@@ -89,6 +94,11 @@ def test_a_wrong_function_is_refused(function: Callable[..., Any], words: str) -
 def test_a_name_without_a_function_is_refused() -> None:
     with pytest.raises(ConfigError, match="job seven is not callable"):
         declare(7, every("1s"), name="seven")  # type: ignore[arg-type]
+
+
+def test_an_object_whose_call_yields_is_refused() -> None:
+    with pytest.raises(ConfigError, match="job yields yields"):
+        declare(Yields(), every("1s"), name="yields")
 
 
 def test_a_trigger_is_needed() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rig import Rig
@@ -18,6 +19,8 @@ from tickglass.sched.run import Run, current_run
 from tickglass.sched.triggers import every
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
     from tickglass.sched.events import Event
 
 DOWN = StoreUnavailable("memory", "claim", "gone fishing")
@@ -126,6 +129,89 @@ def test_a_part_of_a_coroutine_job_that_wants_to_end_the_process_fails_that_run_
     (end,) = rig.ended("healthy")
     assert end.outcome == "success"
     assert entered.is_set()
+
+
+def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function as most decorators do, in a plain one."""
+
+    @functools.wraps(function)
+    def wrapper(*given: object) -> Any:  # noqa: ANN401 - what it returns
+        return function(*given)
+
+    return wrapper
+
+
+def forgetful(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def wrapper(*given: object) -> Any:  # noqa: ANN401 - what it returns
+        return function(*given)
+
+    return wrapper
+
+
+def called_in_a_lambda(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda run: function(run)  # noqa: PLW0108 - what is tried
+
+
+class Callee:
+    """An object whose call is a coroutine."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    async def __call__(self, run: Run) -> None:
+        await self.function(run)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        decorated,
+        forgetful,
+        Callee,
+        lambda function: functools.partial(Callee(function)),
+        called_in_a_lambda,
+        lambda function: functools.partial(decorated(function)),
+    ],
+)
+def test_a_coroutine_function_runs_to_its_end_whatever_it_is_wrapped_in(
+    rig: Rig, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> None:
+    entered = threading.Event()
+
+    async def work(run: Run) -> None:
+        assert current_run() is run
+        entered.set()
+        await asyncio.Event().wait()
+
+    rig.add(wrap(work), every("10s"), name="work", timeout="2s")
+    rig.advance(10 * SECOND)
+    assert entered.wait(10)
+    rig.clock.advance(2 * SECOND)
+    (end,) = rig.ended("work")
+    assert (end.outcome, end.ran_ns) == ("timeout", 2 * SECOND)
+
+
+def yields() -> Iterator[int]:
+    yield 1
+
+
+async def ayields() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("function", [yields, ayields])
+@pytest.mark.parametrize("wrap", [decorated, forgetful])
+def test_a_generator_that_nobody_runs_is_no_success(
+    rig: Rig, function: Callable[..., Any], wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> None:
+    rig.add(wrap(function), every("1s"), name="job")
+    rig.advance(SECOND)
+    (end,) = rig.ended("job")
+    assert (end.outcome, end.error.splitlines()[0]) == (
+        "failure",
+        "ConfigError: job job returned a generator, of which nothing has run: a job is a plain or a coroutine function",
+    )
 
 
 def test_the_run_is_current_in_functions_and_coroutines(rig: Rig) -> None:
