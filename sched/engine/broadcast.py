@@ -1,6 +1,6 @@
 """Hand each event to every sink; telemetry that raises hurts nobody and is never quiet about it.
 
-Forbidden: to raise, to drop a sink, to reorder events.
+Forbidden: to raise (but see foreign.py), to drop a sink, to reorder events.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.foreign import for_the_program
 from tickglass.sched.events import SinkFailed
 
 if TYPE_CHECKING:
@@ -42,11 +43,16 @@ class Broadcast:
         for name, sink in self._sinks:
             try:
                 sink.record(event)
-            except Exception as error:  # noqa: BLE001 - a sink is foreign code
+            except BaseException as error:  # noqa: BLE001 - a sink is foreign code
                 self.failed(name, error)
 
-    def failed(self, name: str, error: Exception) -> None:
-        """Report a failure of telemetry to every sink, and once a minute to the log."""
+    def failed(self, name: str, error: BaseException) -> None:
+        """Report a failure of telemetry to every sink, and once a minute to the log.
+
+        What is meant for the whole program is raised again.
+        """
+        if for_the_program(error):
+            raise error
         failure = SinkFailed(sink=name, error=repr(error), wall_ns=self._clock.wall_ns())
         now_ns = self._clock.monotonic_ns()
         last_ns = self._logged_ns.get(name)
@@ -56,7 +62,9 @@ class Broadcast:
         for other, sink in self._sinks:
             try:
                 sink.record(failure)
-            except Exception as again:  # noqa: BLE001 - reported above; a report must not recurse
+            except BaseException as again:  # reported above; a report must not recurse
+                if for_the_program(again):
+                    raise
                 _log.debug("telemetry sink %s raised on a failure report: %r", other, again)
 
 
@@ -71,7 +79,7 @@ class GuardedTracer:
         """See `RunTracer`; a run whose span cannot begin is not sampled."""
         try:
             return self._tracer.begin(run)
-        except Exception as error:  # noqa: BLE001 - reported; the run goes on
+        except BaseException as error:  # noqa: BLE001 - reported; the run goes on
             self._broadcast.failed("tracer", error)
             return False
 
@@ -81,6 +89,6 @@ class GuardedTracer:
         with ExitStack() as active:
             try:
                 active.enter_context(self._tracer.activate(run_id))
-            except Exception as error:  # noqa: BLE001 - reported; the run goes on
+            except BaseException as error:  # noqa: BLE001 - reported; the run goes on
                 self._broadcast.failed("tracer", error)
             yield

@@ -10,6 +10,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.foreign import for_the_program
 from tickglass.sched.events import InstantsMissed, JobRegistered, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome, SkipReason
 from tickglass.sched.ports import JobRecord
@@ -110,7 +111,7 @@ class Planner:
         try:
             first = job.trigger.next_after_ns(self._gear.clock.wall_ns())
             return first, None if first is None else job.trigger.next_after_ns(first)
-        except Exception as error:  # noqa: BLE001 - a trigger may be foreign code
+        except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             self._trigger_failed(job, error)
             return None, None
 
@@ -121,7 +122,7 @@ class Planner:
             plan.due_ns = job.trigger.next_after_ns(plan.after_ns)
             if plan.due_ns is not None and plan.due_ns <= plan.after_ns:
                 raise ValueError(f"next_after_ns({plan.after_ns}) went back to {plan.due_ns}")  # noqa: TRY301
-        except Exception as error:  # noqa: BLE001 - a trigger may be foreign code
+        except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             plan.due_ns = None
             self._trigger_failed(job, error)
             pause_ns = _ASK_AGAIN_NS[min(plan.failures, len(_ASK_AGAIN_NS) - 1)]
@@ -166,7 +167,7 @@ class Planner:
             return due_ns
         try:
             passed = job.trigger.count_between(due_ns, now_ns, _COUNTED_MOST)
-        except Exception as error:  # noqa: BLE001 - a trigger may be foreign code
+        except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             self._trigger_failed(job, error)
             return due_ns
         if passed.latest_ns is None:
@@ -196,5 +197,8 @@ class Planner:
         occurrence.fire(OccurrenceEvent.FELL_DUE, next_due_ns=next_due_ns)
         return occurrence
 
-    def _trigger_failed(self, job: Job, error: Exception) -> None:
+    def _trigger_failed(self, job: Job, error: BaseException) -> None:
+        """Report it; what is meant for the whole program is raised again."""
+        if for_the_program(error):
+            raise error
         self._gear.sink.record(TriggerFailed(job=job.name, error=repr(error), wall_ns=self._gear.clock.wall_ns()))

@@ -103,7 +103,7 @@ class Timeline:
             for visit in self._due(base, began.monotonic_ns):
                 try:
                     visit(base.offset_ns)
-                except Exception:  # noqa: BLE001 - reported; the other entries must be visited
+                except BaseException:  # noqa: BLE001 - reported; the other entries must be visited
                     _log.exception("an entry of the timeline raised")
                 handed += 1
         ended_ns = self._clock.monotonic_ns()

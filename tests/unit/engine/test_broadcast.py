@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +54,37 @@ def test_a_failure_is_an_event_for_all_and_the_sink_stays_in_use(*, broken_first
     failures = good.of(SinkFailed)
     assert [(failure.sink, failure.error) for failure in failures] == [("broken", "RuntimeError('no room')")] * 2
     assert broken.asked == [turned(1), failures[0], turned(2), failures[1]], "it hears of itself, and once"
+
+
+class Panic(BaseException):
+    """What extension modules raise: no `Exception`."""
+
+
+class Raises:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def record(self, event: Event) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [Panic("no"), SystemExit(1), KeyboardInterrupt()])
+def test_whatever_a_sink_raises_in_a_thread_of_ours_it_is_a_failure(error: BaseException) -> None:
+    good = ListSink()
+    broadcast = Broadcast({"raises": Raises(error), "good": good}, FakeClock())
+    with ThreadPoolExecutor(1) as aside:
+        aside.submit(broadcast.record, turned(1)).result()
+    assert good.of(TimelineTurned) == [turned(1)]
+    assert [failure.sink for failure in good.of(SinkFailed)] == ["raises"]
+
+
+@pytest.mark.parametrize("asked", [SystemExit, KeyboardInterrupt])
+def test_what_is_meant_for_the_program_passes_in_the_main_thread(asked: type[BaseException]) -> None:
+    broken = Broadcast({"a": Broken(), "raises": Raises(asked())}, FakeClock())
+    with pytest.raises(asked):
+        Broadcast({"raises": Raises(asked())}, FakeClock()).record(turned(1))
+    with pytest.raises(asked):
+        broken.record(turned(1))
 
 
 def test_the_log_has_one_line_a_minute_for_each_failing_sink(caplog: pytest.LogCaptureFixture) -> None:

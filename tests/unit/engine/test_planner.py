@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.sweeper import Sweeper
 from tickglass.sched.events import ClaimOrphaned, ClockStepped, InstantsMissed, TriggerFailed
 from tickglass.sched.job import declare
 from tickglass.sched.ports import ClaimAsk, LeaseAsk
-from tickglass.sched.triggers import Trigger, cron, every
+from tickglass.sched.triggers import Counted, Trigger, cron, every
 
 if TYPE_CHECKING:
     from rig import Rig
@@ -149,6 +151,61 @@ def test_a_trigger_that_raises_is_reported_and_asked_again_and_hurts_nobody_else
     rig.timeline.turn()
     assert rig.ended("nothing", 4)[-1].outcome == "success"
     assert rig.sink.of(InstantsMissed)[-1].count == 2
+
+
+class Panic(BaseException):
+    """What extension modules raise: no `Exception`."""
+
+
+class Panics(Trigger):
+    """A rate that panics in one method, once told to."""
+
+    def __init__(self, method: str) -> None:
+        self.method, self.asked = method, ""
+
+    def next_after_ns(self, after_ns: int) -> int | None:
+        self._panic("next_after_ns")
+        return after_ns - after_ns % SECOND + SECOND
+
+    def count_between(self, after_ns: int, until_ns: int, limit: int) -> Counted:
+        self._panic("count_between")
+        return super().count_between(after_ns, until_ns, limit)
+
+    def _panic(self, method: str) -> None:
+        if self.asked == method:
+            raise Panic(method)
+
+
+@pytest.mark.parametrize("method", ["next_after_ns", "count_between"])
+def test_a_trigger_that_panics_is_a_failure_like_any_other(rig: Rig, method: str) -> None:
+    trigger = Panics(method)
+    rig.add(nothing, trigger)
+    trigger.asked = method
+    rig.advance(SECOND)
+    rig.ended("nothing")
+    rig.free("nothing")
+    assert {failure.error for failure in rig.sink.of(TriggerFailed)} == {f"Panic('{method}')"}
+    trigger.asked = ""
+    rig.advance(SECOND)
+    rig.advance(SECOND)
+    rig.ended("nothing", 2)
+
+
+def test_a_trigger_that_panics_at_the_start_does_not_keep_the_others_from_it(rig: Rig) -> None:
+    trigger = Panics("next_after_ns")
+    trigger.asked = trigger.method
+    rig.add(nothing, trigger)
+    assert rig.sink.of(TriggerFailed)
+
+
+def test_the_main_thread_can_be_interrupted_while_a_trigger_thinks(rig: Rig) -> None:
+    class Thinks(Trigger):
+        def next_after_ns(self, after_ns: int) -> int | None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rig.add(nothing, Thinks())
+    assert not rig.sink.of(TriggerFailed)
 
 
 class Backwards(Trigger):

@@ -157,6 +157,24 @@ def test_how_late_it_woke_is_reported(line: Line) -> None:
     assert (first.lag_ns, second.lag_ns, second.handed) == (0, 7 * MS, 0)
 
 
+class Panic(BaseException):
+    """What extension modules raise: no `Exception`."""
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), Panic("no")])
+def test_a_visit_that_raises_is_logged_and_the_others_are_made(
+    line: Line, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    def raises(_offset_ns: int) -> None:
+        raise error
+
+    line.timeline.at(line.clock.wall_ns(), raises, steady=False)
+    line.at(0, "other")
+    line.timeline.turn()
+    assert line.names == ["other"]
+    assert "an entry of the timeline raised" in caplog.text
+
+
 def test_after_the_stop_nothing_is_visited(line: Line) -> None:
     line.timeline.start()
     line.clock.wait_for_sleepers(1)
