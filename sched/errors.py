@@ -156,6 +156,6 @@ def failure_text(error: BaseException) -> str:
     """Return what somebody's code raised, as valid Unicode, even if it cannot say it itself."""
     try:
         text = f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - its own __str__ raised
+    except BaseException:  # noqa: BLE001 - its own __str__ raised
         text = type(error).__name__
     return text.encode("utf-8", "replace").decode()

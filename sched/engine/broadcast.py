@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.foreign import for_the_program
+from tickglass.sched.errors import failure_text
 from tickglass.sched.events import SinkFailed
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Broadcast:
         """
         if for_the_program(error):
             raise error
-        failure = SinkFailed(sink=name, error=repr(error), wall_ns=self._clock.wall_ns())
+        failure = SinkFailed(sink=name, error=failure_text(error), wall_ns=self._clock.wall_ns())
         now_ns = self._clock.monotonic_ns()
         last_ns = self._logged_ns.get(name)
         if last_ns is None or now_ns - last_ns >= _QUIET_NS:

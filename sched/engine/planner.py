@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.foreign import for_the_program
+from tickglass.sched.errors import failure_text
 from tickglass.sched.events import InstantsMissed, JobRegistered, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome, SkipReason
 from tickglass.sched.ports import JobRecord
@@ -201,4 +202,5 @@ class Planner:
         """Report it; what is meant for the whole program is raised again."""
         if for_the_program(error):
             raise error
-        self._gear.sink.record(TriggerFailed(job=job.name, error=repr(error), wall_ns=self._gear.clock.wall_ns()))
+        now_ns = self._gear.clock.wall_ns()
+        self._gear.sink.record(TriggerFailed(job=job.name, error=failure_text(error), wall_ns=now_ns))

@@ -52,7 +52,7 @@ def test_a_failure_is_an_event_for_all_and_the_sink_stays_in_use(*, broken_first
     broadcast.record(turned(2))
     assert good.of(TimelineTurned) == [turned(1), turned(2)]
     failures = good.of(SinkFailed)
-    assert [(failure.sink, failure.error) for failure in failures] == [("broken", "RuntimeError('no room')")] * 2
+    assert [(failure.sink, failure.error) for failure in failures] == [("broken", "RuntimeError: no room")] * 2
     assert broken.asked == [turned(1), failures[0], turned(2), failures[1]], "it hears of itself, and once"
 
 
@@ -76,6 +76,21 @@ def test_whatever_a_sink_raises_in_a_thread_of_ours_it_is_a_failure(error: BaseE
         aside.submit(broadcast.record, turned(1)).result()
     assert good.of(TimelineTurned) == [turned(1)]
     assert [failure.sink for failure in good.of(SinkFailed)] == ["raises"]
+
+
+class MuteError(Exception):
+    """An error that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise Panic
+
+    __repr__ = __str__
+
+
+def test_an_error_that_cannot_be_written_is_a_failure_too() -> None:
+    good = ListSink()
+    Broadcast({"raises": Raises(MuteError()), "good": good}, FakeClock()).record(turned(1))
+    assert [failure.error for failure in good.of(SinkFailed)] == ["MuteError"]
 
 
 @pytest.mark.parametrize("asked", [SystemExit, KeyboardInterrupt])
@@ -118,7 +133,7 @@ def test_a_tracer_that_raises_costs_the_span_and_not_the_run() -> None:
     with tracer.activate("0" * 32):
         ran.append(True)
     assert ran == [True]
-    assert [failure.error for failure in sink.of(SinkFailed)] == ["RuntimeError('begin')", "RuntimeError('activate')"]
+    assert [failure.error for failure in sink.of(SinkFailed)] == ["RuntimeError: begin", "RuntimeError: activate"]
 
 
 def test_what_the_job_raises_passes_through_the_tracer() -> None:

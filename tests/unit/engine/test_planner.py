@@ -184,7 +184,7 @@ def test_a_trigger_that_panics_is_a_failure_like_any_other(rig: Rig, method: str
     rig.advance(SECOND)
     rig.ended("nothing")
     rig.free("nothing")
-    assert {failure.error for failure in rig.sink.of(TriggerFailed)} == {f"Panic('{method}')"}
+    assert {failure.error for failure in rig.sink.of(TriggerFailed)} == {f"Panic: {method}"}
     trigger.asked = ""
     rig.advance(SECOND)
     rig.advance(SECOND)
