@@ -15,6 +15,7 @@ from tickglass.sched.errors import failure_text
 from tickglass.sched.events import InstantsMissed, JobRegistered, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome, SkipReason
 from tickglass.sched.ports import JobRecord
+from tickglass.sched.triggers import Counted
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.crew import Crew
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.skew import SkewGuard
     from tickglass.sched.engine.timeline import Timeline
     from tickglass.sched.job import Job
+    from tickglass.sched.triggers import Trigger
 
 __all__ = ["Planner"]
 
@@ -110,8 +112,8 @@ class Planner:
 
     def _next_two(self, job: Job) -> tuple[int | None, int | None]:
         try:
-            first = job.trigger.next_after_ns(self._gear.clock.wall_ns())
-            return first, None if first is None else job.trigger.next_after_ns(first)
+            first = _asked(job.trigger, self._gear.clock.wall_ns())
+            return first, None if first is None else _asked(job.trigger, first)
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             self._trigger_failed(job, error)
             return None, None
@@ -120,9 +122,7 @@ class Planner:
         """Find the instant after `plan.after_ns` and have it visited a lead before."""
         job = plan.job
         try:
-            plan.due_ns = job.trigger.next_after_ns(plan.after_ns)
-            if plan.due_ns is not None and plan.due_ns <= plan.after_ns:
-                raise ValueError(f"next_after_ns({plan.after_ns}) went back to {plan.due_ns}")  # noqa: TRY301
+            plan.due_ns = _asked(job.trigger, plan.after_ns)
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             plan.due_ns = None
             self._trigger_failed(job, error)
@@ -168,6 +168,8 @@ class Planner:
             return due_ns
         try:
             passed = job.trigger.count_between(due_ns, now_ns, _COUNTED_MOST)
+            if not isinstance(passed, Counted):
+                raise TypeError(f"count_between is a Counted, not {passed!r}")  # noqa: TRY301
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             self._trigger_failed(job, error)
             return due_ns
@@ -204,3 +206,15 @@ class Planner:
             raise error
         now_ns = self._gear.clock.wall_ns()
         self._gear.sink.record(TriggerFailed(job=job.name, error=failure_text(error), wall_ns=now_ns))
+
+
+def _asked(trigger: Trigger, after_ns: int) -> int | None:
+    """Return the trigger's next instant: it may be foreign code, and answer anything."""
+    following = trigger.next_after_ns(after_ns)
+    if following is None:
+        return None
+    if not isinstance(following, int):
+        raise TypeError(f"next_after_ns({after_ns}) is whole nanoseconds or None, not {following!r}")
+    if following <= after_ns:
+        raise ValueError(f"next_after_ns({after_ns}) went back to {following}")
+    return following

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +15,8 @@ from tickglass.sched.ports import ClaimAsk, LeaseAsk
 from tickglass.sched.triggers import Counted, Trigger, cron, every
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rig import Rig
 
     from tickglass.sched.run import Run
@@ -218,6 +221,40 @@ def test_a_trigger_that_steps_back_is_refused_not_followed(rig: Rig) -> None:
     rig.advance(SECOND)
     assert "went back" in rig.sink.of(TriggerFailed)[-1].error
     assert not rig.moves("nothing", "fell_due")
+
+
+class Answers(Trigger):
+    """A trigger of somebody's own, without a type checker."""
+
+    def __init__(self, answer: Callable[[int], Any], count: object = None) -> None:
+        self.answer, self.count = answer, count
+
+    def next_after_ns(self, after_ns: int) -> int | None:
+        return self.answer(after_ns)  # type: ignore[no-any-return] # what is tried
+
+    def count_between(self, after_ns: int, until_ns: int, limit: int) -> Counted:
+        return self.count  # type: ignore[return-value] # what is tried
+
+
+@pytest.mark.parametrize("answer", ["soon", datetime(2100, 1, 1, tzinfo=UTC), 4e18, object()])
+def test_a_trigger_that_names_no_instant_is_refused_and_hurts_nobody_else(rig: Rig, answer: object) -> None:
+    rig.add(nothing, Answers(lambda _: answer), name="odd")
+    rig.add(nothing, every("1s"))
+    rig.advance(SECOND)
+    assert rig.ended("nothing")[0].outcome == "success"
+    failures = rig.sink.of(TriggerFailed)
+    assert {failure.job for failure in failures} == {"odd"}
+    assert "is whole nanoseconds or None" in failures[0].error
+    assert not rig.moves("odd", "fell_due")
+
+
+def test_a_trigger_that_counts_no_instants_is_asked_for_the_next_one_all_the_same(rig: Rig) -> None:
+    rig.add(nothing, Answers(every("1s").next_after_ns, count=3))
+    for count in (1, 2):
+        rig.advance(SECOND)
+        rig.ended("nothing", count)
+        rig.free("nothing")
+    assert "count_between is a Counted, not 3" in rig.sink.of(TriggerFailed)[-1].error
 
 
 def test_an_occurrence_whose_claimant_cannot_renew_is_taken_over_after_the_old_run_was_told(rig: Rig) -> None:
