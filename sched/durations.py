@@ -12,7 +12,7 @@ from typing import Final
 
 from tickglass.sched.errors import ConfigError
 
-__all__ = ["MS", "SECOND", "US", "Duration", "duration_ns", "duration_text", "span_text"]
+__all__ = ["DURATION_MOST_NS", "MS", "SECOND", "US", "Duration", "duration_ns", "duration_text", "span_text"]
 
 US: Final = 1_000
 MS: Final = 1_000_000
@@ -21,6 +21,7 @@ SECOND: Final = 1_000_000_000
 _MINUTE: Final = 60 * SECOND
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
+DURATION_MOST_NS: Final = 36_500 * _DAY  # a century: from now on it ends within 64 bits of nanoseconds
 _UNITS: Final[dict[str, int]] = {
     "d": _DAY,
     "h": _HOUR,
@@ -46,7 +47,7 @@ def duration_ns(given: Duration, *, what: str, least_ns: int = 1) -> int:
         least_ns: the smallest value allowed.
 
     Raises:
-        ConfigError: not a duration, without a unit, or smaller than allowed.
+        ConfigError: not a duration, without a unit, smaller than allowed, or over 36,500 days.
     """
     if isinstance(given, timedelta):
         total = (given.days * 86_400 + given.seconds) * SECOND + given.microseconds * US
@@ -59,6 +60,9 @@ def duration_ns(given: Duration, *, what: str, least_ns: int = 1) -> int:
         )
     if total < least_ns:
         raise ConfigError(f"{what} must be at least {duration_text(least_ns)}", given=shown, instead=_RIGHT)
+    if total > DURATION_MOST_NS:
+        most = duration_text(DURATION_MOST_NS)
+        raise ConfigError(f"{what} is at most {most}, a century", given=shown, instead=(f'"{most}"',))
     return total
 
 

@@ -15,7 +15,7 @@ from tickglass.sched.errors import failure_text
 from tickglass.sched.events import InstantsMissed, JobRegistered, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome, SkipReason
 from tickglass.sched.ports import JobRecord
-from tickglass.sched.triggers import Counted
+from tickglass.sched.triggers import LATEST_NS, Counted
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.crew import Crew
@@ -217,4 +217,4 @@ def _asked(trigger: Trigger, after_ns: int) -> int | None:
         raise TypeError(f"next_after_ns({after_ns}) is whole nanoseconds or None, not {following!r}")
     if following <= after_ns:
         raise ValueError(f"next_after_ns({after_ns}) went back to {following}")
-    return following
+    return following if following <= LATEST_NS else None

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.triggers.base import Trigger, from_ns, to_ns
+from tickglass.sched.triggers.base import LATEST_NS, Trigger, from_ns, to_ns
 from tickglass.sched.triggers.jitter import with_jitter
 
 if TYPE_CHECKING:
@@ -42,10 +43,17 @@ def at(instant: datetime | str, *, jitter: Duration | None = None) -> Trigger:
         jitter: the instant moves later by less than this, differently for each job.
 
     Raises:
-        ConfigError: not an instant, or one without a zone.
+        ConfigError: not an instant, one without a zone, or one after `LATEST_NS`, in the year 2262.
     """
     moment = _read(instant) if isinstance(instant, str) else instant
-    return with_jitter(At(to_ns(moment, what="at(instant)")), jitter)
+    instant_ns = to_ns(moment, what="at(instant)")
+    if instant_ns > LATEST_NS:
+        raise ConfigError(
+            "at(instant) is later than any store can hold",
+            given=str(instant),
+            instead=(str(At(LATEST_NS // SECOND * SECOND)),),
+        )
+    return with_jitter(At(instant_ns), jitter)
 
 
 def _read(text: str) -> datetime:

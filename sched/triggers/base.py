@@ -13,9 +13,10 @@ from typing import Final
 from tickglass.sched.durations import SECOND, US
 from tickglass.sched.errors import ConfigError
 
-__all__ = ["EPOCH", "Counted", "Trigger", "from_ns", "to_ns"]
+__all__ = ["EPOCH", "LATEST_NS", "Counted", "Trigger", "from_ns", "to_ns"]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST_NS: Final = 2**63 - 1  # 2262-04-11T23:47:16Z: what stores, which count in 64 bits, can hold
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -48,6 +49,7 @@ class Trigger(ABC):
         """Return the first instant strictly after `after_ns`, or None if no more come.
 
         Both are nanoseconds since the Unix epoch. Never decreases as `after_ns` grows.
+        A scheduler takes an instant after `LATEST_NS` for None.
         """
 
     @property

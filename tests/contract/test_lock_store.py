@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.durations import DURATION_MOST_NS, MS, SECOND
 from tickglass.sched.ports import (
     AlreadyClaimed,
     Claimed,
@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 
 
 # --- mutual exclusion and expiry
+
+
+def test_a_lease_may_last_as_long_as_a_duration_can(kit: StoreKit, store: Store) -> None:
+    asked = kit.ask(ttl_ns=DURATION_MOST_NS)
+    granted = store.acquire(asked)
+    assert isinstance(granted, Granted)
+    refused = store.acquire(kit.ask())
+    assert isinstance(refused, Refused)
+    assert refused.retry_after_ns > DURATION_MOST_NS // 2
+    assert store.renew(kit.lease(asked, granted)) == Renewed()
+    assert store.release(kit.lease(asked, granted)) == Released()
 
 
 def test_a_held_resource_is_refused_with_its_holder_and_its_rest(kit: StoreKit, store: Store) -> None:

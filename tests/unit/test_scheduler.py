@@ -7,13 +7,14 @@ import http.client
 import os
 import socket
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from rig import wait_until
 from telling import listening
 
-from tickglass import ConfigError, Scheduler, every
+from tickglass import ConfigError, Scheduler, at, every
 from tickglass.owner import Slot
 from tickglass.sched.events import OccurrenceMoved, SchedulerMoved
 from tickglass.testing import ListSink
@@ -99,6 +100,7 @@ def test_nothing_is_opened_before_the_start(tmp_path: Path, runtime: Path) -> No
         ("workers", 0, "workers must be a whole number"),
         ("workers", "3", "workers must be a whole number"),
         ("drain", "soon", "drain is not a duration"),
+        ("drain", timedelta.max, "drain is at most 36500d, a century"),
         ("drain", 30, "drain must be a duration with its unit, not int"),
         ("sinks", {"metrics": ListSink()}, "the sinks spans, metrics, logs, sidecar are there already"),
         ("sinks", {"mine": print}, "the sink mine has no method"),
@@ -171,6 +173,27 @@ def test_the_decorator_leaves_the_function_as_it_is() -> None:
 
 
 # --- running
+
+
+def test_the_longest_durations_there_are_can_be_lived_with(tmp_path: Path) -> None:
+    ran = threading.Event()
+    scheduler = Scheduler(f"sqlite:///{tmp_path / 'jobs.db'}", drain="36500d", max_skew="36500d")
+    scheduler.add(nothing, every("36500d", jitter="36500d"), name="once a century")
+    scheduler.add(nothing, at("2262-04-11T23:47:16Z"), name="last")
+    scheduler.add(ran.set, every("10ms"), ttl="36500d", timeout="36500d", name="now")
+    stopper = threading.Thread(target=lambda: ran.wait(PATIENCE_S) and scheduler.stop())
+    stopper.start()
+    assert scheduler.run(longest="36500d") == []
+    stopper.join(PATIENCE_S)
+    assert ran.is_set()
+
+
+@pytest.mark.parametrize("longest", [timedelta.max, "1000000d"])
+def test_a_longer_run_is_refused_before_it_begins(longest: str | timedelta) -> None:
+    scheduler = Scheduler("memory://")
+    with pytest.raises(ConfigError, match="longest is at most 36500d, a century"):
+        scheduler.run(longest=longest)
+    assert scheduler.unready() == ["the scheduler is new"]
 
 
 def test_jobs_run_between_start_and_stop_and_sinks_hear_of_it() -> None:

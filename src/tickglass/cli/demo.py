@@ -14,6 +14,7 @@ from rich.live import Live
 from tickglass.cli.board import Board, EventLines
 from tickglass.cli.group import EXIT_LEFT
 from tickglass.sched.clock import SystemClock
+from tickglass.sched.durations import DURATION_MOST_NS, SECOND
 from tickglass.sched.triggers import cron, every
 from tickglass.scheduler import Scheduler
 from tickglass.telemetry.logs import configure_logging
@@ -25,7 +26,9 @@ __all__ = ["demo", "demo_jobs"]
 
 
 @click.command
-@click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop by itself after so long.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0.1, max=DURATION_MOST_NS / SECOND), help="Stop by itself after so long."
+)
 @click.option(
     "--metrics-port", type=click.IntRange(0, 65_535), default=9464, show_default=True, help="0: any free one."
 )

@@ -20,6 +20,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from unit.cli.conftest import Tickglass
+
 TICKGLASS: Final = str(Path(sys.executable).with_name("tickglass"))
 PATIENCE_S: Final = 60.0
 JOBS: Final = ("tick", "report", "flaky", "overruns", "invoices", "labels")
@@ -104,3 +106,10 @@ def test_a_port_in_use_is_a_message_and_nothing_is_left(tmp_path: Path, environm
     assert done.returncode == 2
     assert done.stderr.startswith("Error: cannot listen on this address: Address already in use\n")
     assert folders(tmp_path) == []
+
+
+@pytest.mark.parametrize("seconds", ["1e12", "inf"])
+def test_a_demo_longer_than_a_duration_can_be_is_refused(seconds: str, tickglass: Tickglass) -> None:
+    result = tickglass("demo", "--seconds", seconds)
+    assert result.exit_code == 2
+    assert "is not in the range 0.1<=x<=3153600000.0" in result.output

@@ -9,10 +9,10 @@ import pytest
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.sweeper import Sweeper
-from tickglass.sched.events import ClaimOrphaned, ClockStepped, InstantsMissed, TriggerFailed
+from tickglass.sched.events import ClaimOrphaned, ClockStepped, InstantsMissed, JobRegistered, TriggerFailed
 from tickglass.sched.job import declare
 from tickglass.sched.ports import ClaimAsk, LeaseAsk
-from tickglass.sched.triggers import Counted, Trigger, cron, every
+from tickglass.sched.triggers import LATEST_NS, Counted, Trigger, cron, every
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -246,6 +246,13 @@ def test_a_trigger_that_names_no_instant_is_refused_and_hurts_nobody_else(rig: R
     assert {failure.job for failure in failures} == {"odd"}
     assert "is whole nanoseconds or None" in failures[0].error
     assert not rig.moves("odd", "fell_due")
+
+
+def test_an_instant_that_no_store_can_hold_does_not_come(rig: Rig) -> None:
+    rig.add(nothing, Answers(lambda after_ns: LATEST_NS if after_ns < LATEST_NS else LATEST_NS + 1))
+    (registered,) = rig.sink.of(JobRegistered)
+    assert (registered.next_due_ns, registered.interval_ns) == (LATEST_NS, None)
+    assert not rig.sink.of(TriggerFailed)
 
 
 def test_a_trigger_that_counts_no_instants_is_asked_for_the_next_one_all_the_same(rig: Rig) -> None:

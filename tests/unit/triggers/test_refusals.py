@@ -210,6 +210,9 @@ CALLS: list[tuple[Callable[[], Any], str, str | None]] = [
     (lambda: at("tomorrow"), "at(instant) is not an ISO-8601", 'at("2027-01-31T02:30:00Z")'),
     (lambda: at("2027-02-30T00:00Z"), "at(instant) is not an ISO-8601 date and time", None),
     (lambda: at(""), "is not an ISO-8601 date and time with an offset", None),
+    (lambda: at("2262-04-11T23:47:17Z"), "at(instant) is later", 'at("2262-04-11T23:47:16+00:00")'),
+    (lambda: at(datetime.max.replace(tzinfo=UTC)), "later than any store can hold", None),
+    (lambda: every("1000000d"), "every(period) is at most 36500d, a century", None),
     (lambda: at(5), "at(instant) must be an aware datetime, not int", None),  # type: ignore[arg-type]
 ]
 
