@@ -44,7 +44,6 @@ class Endpoint:
 
 def read_etcd(url: StoreUrl) -> Opener:
     """Read `etcd://[user:password@]h1:2379,h2:2379?prefix=/tickglass&keep=24h&timeout=2s`."""
-    url.refuse_other_options("prefix", "keep", "timeout")
     login, _, places = url.body.rpartition("@")
     user, colon, password = login.partition(":")
     if login and not (user and colon and password):

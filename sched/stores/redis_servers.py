@@ -6,7 +6,7 @@ All keys of a store share one slot, so also in a Cluster they are on one server.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tickglass.sched.durations import SECOND
@@ -60,7 +60,7 @@ class Login:
 
     db: int = 0
     username: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     tls: bool = False
     ca: str = ""
     timeout_ns: int = 2 * SECOND

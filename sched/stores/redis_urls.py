@@ -31,13 +31,10 @@ REDLOCK_TIMEOUT_NS: Final = 50 * MS
 REDIS_PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::(\d{1,5}))?")
-_COMMON: Final = ("prefix", "keep", "timeout")
 
 
 def read_redis(url: StoreUrl) -> Opener:
     """Read `redis://[user:password@]host:port/db`, or `rediss://` for TLS."""
-    tls = url.scheme == "rediss"
-    url.refuse_other_options(*_COMMON, *(("ca",) if tls else ()))
     user, rest = _split_user(url.body)
     place, slash, db = rest.partition("/")
     right = f"{url.scheme}://localhost:6379/0"
@@ -47,13 +44,12 @@ def read_redis(url: StoreUrl) -> Opener:
     if not slash or not db:
         whole = f"{url.scheme}://{server.host}:{server.port}/0"
         raise url.refusal("the number of a database follows the server", rest, whole)
-    login = read_login(url, user, read_db(url, db), tls=tls)
+    login = read_login(url, user, read_db(url, db), tls=url.scheme == "rediss")
     return _opener(url, ByName(server), login)
 
 
 def read_unix(url: StoreUrl) -> Opener:
     """Read `unix://[user:password@]/path/of.sock?db=0`."""
-    url.refuse_other_options(*_COMMON, "db")
     user, path = _split_user(url.body)
     if not path.startswith("/") or path.endswith("/") or "\0" in unquote(path):
         right = f"unix:///{path}" if path.strip("/") and not path.endswith("/") else "unix:///run/redis/redis.sock"
@@ -64,7 +60,6 @@ def read_unix(url: StoreUrl) -> Opener:
 
 def read_sentinel(url: StoreUrl) -> Opener:
     """Read `redis+sentinel://[user:password@]h1:26379,h2:26379/mymaster/0`."""
-    url.refuse_other_options(*_COMMON)
     user, rest = _split_user(url.body)
     places, *more = rest.split("/")
     sentinels = read_servers(url, places, SENTINEL_PORT)
@@ -77,7 +72,6 @@ def read_sentinel(url: StoreUrl) -> Opener:
 
 def read_cluster(url: StoreUrl) -> Opener:
     """Read `redis+cluster://[user:password@]h1:6379,h2:6379`."""
-    url.refuse_other_options(*_COMMON)
     user, rest = _split_user(url.body)
     places, slash, db = rest.partition("/")
     if slash and db != "0":
@@ -89,7 +83,6 @@ def read_cluster(url: StoreUrl) -> Opener:
 
 def read_redlock(url: StoreUrl) -> Opener:
     """Read `redlock://[user:password@]h1:6379,h2:6379,h3:6379/0`."""
-    url.refuse_other_options(*_COMMON, "drift")
     user, rest = _split_user(url.body)
     places, slash, db = rest.partition("/")
     servers = read_servers(url, places, REDIS_PORT)

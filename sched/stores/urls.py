@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StoreUrl", "check_url", "open_store", "shown_url"]
 
-_PASSWORD: Final = re.compile(r"(?<=:)[^:/?@]+(?=@)")
+_SCHEME: Final = re.compile(r"[^:]*://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +39,27 @@ class StoreUrl:
     """A URL taken apart; it remembers where its parts stood, so that errors can point at them.
 
     Args:
-        text: the URL for people to see: a password in it is starred out.
+        given: the URL as written; never shown.
+        text: the URL for people to see, as long as the other: a password in it is starred out.
         body: what stands between "://" and "?", as written.
         options: name -> value, as written after the "?".
     """
 
+    given: str
     text: str
     scheme: str
     body: str
     options: Mapping[str, str]
 
+    @property
+    def shown_body(self) -> str:
+        """The body for people to see."""
+        start = len(self.scheme) + len("://")
+        return self.text[start : start + len(self.body)]
+
     def refusal(self, problem: str, part: str, *instead: str) -> ConfigError:
         """Return the error that points at the last place where `part` stands."""
-        start = self.text.rfind(part)
+        start = self.given.rfind(part)
         span = (start, start + len(part)) if part and start >= 0 else None
         return ConfigError(problem, given=self.text, span=span, instead=instead)
 
@@ -120,7 +128,9 @@ def shown_url(url: str) -> str:
 
 def _opener(url: str) -> Opener:
     parsed = _parsed(url)
-    return _SCHEMES[parsed.scheme].read(parsed)
+    scheme = _SCHEMES[parsed.scheme]
+    parsed.refuse_other_options(*scheme.options)
+    return scheme.read(parsed)
 
 
 # --- taking it apart
@@ -129,11 +139,12 @@ def _opener(url: str) -> Opener:
 def _parsed(given: object) -> StoreUrl:
     examples = tuple(scheme.example for scheme in _SCHEMES.values())
     if not isinstance(given, str):
-        raise ConfigError(f"a store URL is text, not {type(given).__name__}", given=repr(given), instead=examples)
+        problem = f"a store URL is text, not {type(given).__name__}"
+        raise ConfigError(problem, given=_starred(repr(given)), instead=examples)
+    text = _starred(given)
     if given != given.strip() or not given:
-        raise ConfigError("a store URL is not empty and has no blanks around it", given=repr(given), instead=examples)
-    text = _PASSWORD.sub(lambda found: "*" * len(found[0]), given)
-    scheme, separator, rest = given.partition("://")
+        raise ConfigError("a store URL is not empty and has no blanks around it", given=repr(text), instead=examples)
+    scheme, separator, _ = text.partition("://")
     if not separator:
         raise _no_scheme(text, examples)
     if scheme not in _SCHEMES:
@@ -144,8 +155,39 @@ def _parsed(given: object) -> StoreUrl:
             span=(0, len(scheme)),
             instead=(near[0] + text[len(scheme) :],) if near else examples,
         )
-    body, _, query = rest.partition("?")
-    return StoreUrl(text, scheme, body, _options(query, text))
+    body, _, query = given[len(scheme) + len(separator) :].partition("?")
+    if "@" in query:
+        raise ConfigError(
+            "no @ follows the ? of a store URL; in a user or a password write %3F for ?, in an option %40 for @",
+            given=text,
+        )
+    return StoreUrl(given, text, scheme, body, _options(query, text))
+
+
+def _starred(given: str) -> str:
+    """Return a URL, a right one or a wrong one, with a star for each character that may be of a password."""
+    found = _SCHEME.match(given)
+    scheme = found[0] if found is not None else ""
+    body, mark, query = given[len(scheme) :].partition("?")
+    if "@" in query:  # a password with a "?", or an option with an "@": nobody can tell
+        return scheme + "*" * (len(given) - len(scheme))
+    start, end = body.find(":") + 1, body.rfind("@")
+    if 0 < start < end:
+        body = body[:start] + "*" * (end - start) + body[end:]
+    known = _SCHEMES.get(scheme.removesuffix("://"))
+    return scheme + body + mark + _starred_options(query, () if known is None else known.options)
+
+
+def _starred_options(query: str, known: tuple[str, ...]) -> str:
+    """Hide all from the value of the first option that the store does not have: it may be a password with an "&"."""
+    end = 0
+    for part in query.split("&"):
+        name, equals, _ = part.partition("=")
+        if equals and name not in known:
+            end += len(name) + len(equals)
+            return query[:end] + "*" * (len(query) - end)
+        end += len(part) + len("&")
+    return query
 
 
 def _no_scheme(text: str, examples: tuple[str, ...]) -> ConfigError:
@@ -171,7 +213,7 @@ def _options(query: str, text: str) -> Mapping[str, str]:
         if not (name and equals and value):
             raise ConfigError("an option is a name, = and a value", given=text, span=span, instead=("?keep=24h",))
         if name in options:
-            raise ConfigError(f"the option {name} is given twice", given=text, span=span)
+            raise ConfigError("an option is given twice", given=text, span=span)
         options[name] = value
     return options
 
@@ -180,17 +222,14 @@ def _options(query: str, text: str) -> Mapping[str, str]:
 
 
 def _memory(url: StoreUrl) -> Opener:
-    url.refuse_other_options("keep")
     if url.body:
-        raise url.refusal(
-            "memory:// has no path: nothing of it is kept", url.body, "memory://", f"sqlite:///{url.body}"
-        )
+        problem = "memory:// has no path: nothing of it is kept"
+        raise url.refusal(problem, url.body, "memory://", f"sqlite:///{url.shown_body}")
     keep_ns = url.duration_ns("keep", MEMORY_KEEP_NS, least_ns=KEEP_LEAST_NS)
     return lambda clock: MemoryStore(clock, keep_ns=keep_ns)
 
 
 def _sqlite(url: StoreUrl) -> Opener:
-    url.refuse_other_options("synchronous", "keep")
     synchronous = cast("Synchronous", url.choice("synchronous", "normal", "full"))
     keep_ns = url.duration_ns("keep", KEEP_NS, least_ns=KEEP_LEAST_NS)
     path = _sqlite_path(url)
@@ -206,7 +245,7 @@ def _sqlite(url: StoreUrl) -> Opener:
 
 def _sqlite_path(url: StoreUrl) -> Path:
     if url.body and not url.body.startswith("/"):
-        raise url.refusal("a path follows sqlite:/// - with three slashes", url.body, f"sqlite:///{url.body}")
+        raise url.refusal("a path follows sqlite:/// - with three slashes", url.body, f"sqlite:///{url.shown_body}")
     path = unquote(url.body.removeprefix("/"))
     if path == ":memory:":
         raise url.refusal("a database in memory is not shared with anybody", ":memory:", "memory://")
@@ -219,16 +258,18 @@ def _sqlite_path(url: StoreUrl) -> Path:
 class _Scheme(NamedTuple):
     read: Callable[[StoreUrl], Opener]
     example: str
+    options: tuple[str, ...]
 
 
+_REDIS_OPTIONS: Final = ("prefix", "keep", "timeout")
 _SCHEMES: Final[Mapping[str, _Scheme]] = {
-    "memory": _Scheme(_memory, "memory://"),
-    "sqlite": _Scheme(_sqlite, "sqlite:///jobs.db"),
-    "etcd": _Scheme(read_etcd, "etcd://localhost:2379"),
-    "redis": _Scheme(read_redis, "redis://localhost:6379/0"),
-    "rediss": _Scheme(read_redis, "rediss://localhost:6379/0"),
-    "unix": _Scheme(read_unix, "unix:///run/redis/redis.sock"),
-    "redis+sentinel": _Scheme(read_sentinel, "redis+sentinel://h1:26379,h2:26379/mymaster/0"),
-    "redis+cluster": _Scheme(read_cluster, "redis+cluster://h1:6379,h2:6379"),
-    "redlock": _Scheme(read_redlock, "redlock://h1:6379,h2:6379,h3:6379/0"),
+    "memory": _Scheme(_memory, "memory://", ("keep",)),
+    "sqlite": _Scheme(_sqlite, "sqlite:///jobs.db", ("synchronous", "keep")),
+    "etcd": _Scheme(read_etcd, "etcd://localhost:2379", ("prefix", "keep", "timeout")),
+    "redis": _Scheme(read_redis, "redis://localhost:6379/0", _REDIS_OPTIONS),
+    "rediss": _Scheme(read_redis, "rediss://localhost:6379/0", (*_REDIS_OPTIONS, "ca")),
+    "unix": _Scheme(read_unix, "unix:///run/redis/redis.sock", (*_REDIS_OPTIONS, "db")),
+    "redis+sentinel": _Scheme(read_sentinel, "redis+sentinel://h1:26379,h2:26379/mymaster/0", _REDIS_OPTIONS),
+    "redis+cluster": _Scheme(read_cluster, "redis+cluster://h1:6379,h2:6379", _REDIS_OPTIONS),
+    "redlock": _Scheme(read_redlock, "redlock://h1:6379,h2:6379,h3:6379/0", (*_REDIS_OPTIONS, "drift")),
 }

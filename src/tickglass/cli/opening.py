@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError, StoreUnavailable
-from tickglass.sched.stores import check_url, open_store
+from tickglass.sched.stores import check_url, open_store, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,7 +97,7 @@ def _check_there_is_one(url: str) -> None:
     if scheme == "memory":
         raise ConfigError(
             "a store in memory is inside its scheduler's process; nobody else can look into it",
-            given=url,
+            given=shown_url(url),
             instead=("sqlite:///jobs.db",),
         )
     path = unquote(rest.partition("?")[0].removeprefix("/"))
@@ -105,6 +105,6 @@ def _check_there_is_one(url: str) -> None:
         return
     file = Path(path).absolute()
     if not file.exists():
-        raise ConfigError(f"there is no file {file}; a scheduler makes it when it starts", given=url)
+        raise ConfigError(f"there is no file {file}; a scheduler makes it when it starts", given=shown_url(url))
     if file.is_file() and not file.stat().st_size:
-        raise ConfigError(f"the file {file} is empty; no scheduler has ever used it", given=url)
+        raise ConfigError(f"the file {file} is empty; no scheduler has ever used it", given=shown_url(url))

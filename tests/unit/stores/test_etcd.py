@@ -53,12 +53,11 @@ WRONG: Final = [
     ("etcd://h1:2379,h1", "h1", "h1:2379 is named twice", None),
     ("etcd://h:2379/jobs", "/jobs", "no path", "?prefix=/jobs"),
     ("etcd://me@h", "me", "a user comes with a password", "etcd://user:password@localhost:2379"),
-    ("etcd://:hunter2@h", "", "a user comes with a password", "etcd://user:password@localhost:2379"),
+    ("etcd://:hunter2@h", ":hunter2", "a user comes with a password", "etcd://user:password@localhost:2379"),
     ("etcd://h?prefix=/jobs/", "prefix=/jobs/", "does not end in /", "?prefix=/jobs"),
     ("etcd://h?prefix=a%00b", "prefix=a%00b", "printable", "?prefix=/jobs"),
     ("etcd://h?keep=1s", "keep=1s", "keep must be at least 1m", "?keep=24h"),
     ("etcd://h?timeout=soon", "timeout=soon", "timeout is not a duration", "?timeout=24h"),
-    ("etcd://h?db=0", "db=0", "no option 'db'; it has prefix and keep and timeout", None),
 ]
 
 

@@ -25,8 +25,6 @@ WRONG: Final = [
     ("redis://host:port/0", "host:port", "a host and a port", "localhost:6379"),
     ("redis://host:70000/0", "host:70000", "a host and a port", "localhost:6379"),
     ("redis://a:1,b:2/0", "a:1,b:2", "names one server", "redis://localhost:6379/0"),
-    ("redis://host/0?db=1", "db=1", "no option 'db'", None),
-    ("redis://host/0?ca=x.pem", "ca=x.pem", "no option 'ca'", None),
     ("redis://host/0?timeout=2", "timeout=2", "timeout is not a duration", "?timeout=24h"),
     ("redis://host/0?keep=1s", "keep=1s", "keep must be at least 1m", "?keep=24h"),
     ("redis://host/0?prefix={a}", "prefix={a}", "no braces", "?prefix=jobs"),

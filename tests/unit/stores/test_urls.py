@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.ports import Granted, LeaseAsk
-from tickglass.sched.stores import check_url, open_store
+from tickglass.sched.stores import check_url, open_store, shown_url
 from tickglass.sched.stores.memory import MemoryStore
 from tickglass.sched.stores.sqlite import SqliteStore
 from tickglass.testing import FakeClock
@@ -34,14 +36,12 @@ WRONG: Final = [
     ("://jobs.db", "", "no store ''", "memory://"),
     ("memory://jobs", "jobs", "no path", "memory://"),
     ("memory:///", "/", "no path", "memory://"),
-    ("memory://?synchronous=full", "synchronous=full", "no option 'synchronous'; it has keep", None),
     ("sqlite://", "", "path of a file", "sqlite:///jobs.db"),
     ("sqlite:///", "", "path of a file", "sqlite:///jobs.db"),
     ("sqlite:///jobs/", "jobs/", "path of a file", "sqlite:///jobs.db"),
     ("sqlite:///a%00b", "a%00b", "path of a file", "sqlite:///jobs.db"),
     ("sqlite://jobs.db", "jobs.db", "three slashes", "sqlite:///jobs.db"),
     ("sqlite:///:memory:", ":memory:", "not shared", "memory://"),
-    ("sqlite:///jobs.db?sync=full", "sync=full", "no option 'sync'; it has synchronous and keep", None),
     ("sqlite:///jobs.db?synchronous=off", "synchronous=off", "not a known setting", "?synchronous=normal"),
     ("sqlite:///jobs.db?synchronous=", "synchronous=", "a name, = and a value", "?keep=24h"),
     ("sqlite:///jobs.db?full", "full", "a name, = and a value", "?keep=24h"),
@@ -77,11 +77,102 @@ def test_what_is_no_text_is_no_url(given: str) -> None:
         check_url(given)
 
 
-def test_a_password_is_never_shown() -> None:
-    for url in ("redis://:hunter2@host:1", "redis://me:hunter2@host", "me:hunter2@host"):
-        with pytest.raises(ConfigError) as raised:
-            check_url(url)
-        assert "hunter2" not in str(raised.value)
+# URL, how it is shown, the part that the carets stand under, what is said of it
+UNKNOWN_OPTIONS: Final = [
+    ("memory://?sync=full", "memory://?sync=****", "sync=****", "no option 'sync'; it has keep"),
+    (
+        "sqlite:///a.db?keep=1h&sync=full",
+        "sqlite:///a.db?keep=1h&sync=****",
+        "sync=****",
+        "it has synchronous and keep",
+    ),
+    ("etcd://h?db=0&keep=1h", "etcd://h?db=*********", "db=*", "no option 'db'; it has prefix and keep and timeout"),
+    ("redis://h/0?db=1", "redis://h/0?db=*", "db=*", "no option 'db'"),
+    ("redis://h/0?ca=x.pem", "redis://h/0?ca=*****", "ca=*****", "no option 'ca'"),
+    ("redis://:p@h/0?password=p", "redis://:*@h/0?password=*", "password=*", "no option 'password'"),
+]
+
+
+@pytest.mark.parametrize(("url", "shown", "part", "problem"), UNKNOWN_OPTIONS)
+def test_an_option_that_the_store_does_not_have_is_pointed_at_and_its_value_not_shown(
+    url: str, shown: str, part: str, problem: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        check_url(url)
+    error = raised.value
+    assert problem in error.problem
+    assert error.given == shown
+    assert error.span is not None
+    assert shown[slice(*error.span)] == part
+
+
+# URL, how it is shown
+SHOWN: Final = [
+    ("redis://:hunter2@h:6379/0", "redis://:*******@h:6379/0"),
+    ("redis://me:a:b@h/0", "redis://me:***@h/0"),
+    ("redis://me:p@ss@h/0?prefix=jobs", "redis://me:****@h/0?prefix=jobs"),
+    ("redis://:/p/s@h/0", "redis://:****@h/0"),
+    ("redis://me@[::1]:6379/0", "redis://me@[::1]:6379/0"),
+    ("unix://me:p/s@/run/redis.sock?db=1", "unix://me:***@/run/redis.sock?db=1"),
+    ("etcd://me:a:b@h1:2379,h2:2379?prefix=/jobs", "etcd://me:***@h1:2379,h2:2379?prefix=/jobs"),
+    ("redlock://u:p1@h1:1,u:p2@h2:2,h3:3/0", "redlock://u:************@h2:2,h3:3/0"),
+    ("sqlite:///jobs@home.db", "sqlite:///jobs@home.db"),
+]
+
+
+@pytest.mark.parametrize(("url", "shown"), SHOWN)
+def test_a_password_is_starred_out_and_the_rest_is_shown(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
+
+
+SECRET: Final = "žßΩñ"
+PLACES: Final = [
+    "redis://:{}@h:6379/0",
+    "redis://me:{}@h:6379/0?keep=48h",
+    "redis://me:{}@h",
+    "rediss://me:{}@[::1]/0?ca=/a.pem&timeout=2",
+    "unix://me:{}@/run/redis.sock?db=1",
+    "unix://me:{}@run/redis.sock",
+    "redis+sentinel://:{}@h1,h2:26379/mymaster/0",
+    "redis+sentinel://:{0}@h1,:{0}@h2",
+    "redis+cluster://:{}@h1:7000,h2:7000/1",
+    "redlock://me:{}@h1,h2,h3:6380/0?drift=200ms",
+    "redlock://me:{0}@h1:1,me:{0}@h2:2,me:{0}@h3:3/0",
+    "etcd://me:{}@h1:2379,h2?prefix=/jobs",
+    "etcd://:{}@h",
+    "memory://me:{}@h",
+    "sqlite://me:{}@h/0",
+    "postgres://me:{}@h/db",
+    "redis:me:{}@h/0",
+    "redis:/:{}@h/0",
+    "me:{}@h:6379",
+    " redis://:{}@h/0",
+    "redis://h:6379/0?password={}",
+    "redis+sentinel://h1,h2/mymaster/0?keep=24h&sentinel_password={}&timeout=2s",
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    place=st.sampled_from(PLACES),
+    password=st.text(f"{SECRET}{SECRET}:/?@&=#%+,;[] '\"\\\n", min_size=3).filter(set(SECRET).intersection),
+)
+def test_nothing_of_a_password_is_ever_shown(place: str, password: str) -> None:
+    url = place.format(password)
+    for asked in (url, url.encode(), repr(url)):
+        for ask in (check_url, shown_url):
+            try:
+                said = str(ask(asked))  # type: ignore[arg-type]
+            except ConfigError as error:
+                said = f"{error} {error.args}"
+            assert not set(SECRET) & set(said), said
+
+
+@pytest.mark.parametrize("url", ["redis://:hunter?2@h/0", "redis://h:6379/0?prefix=a@b"])
+def test_an_at_sign_after_the_question_mark_is_refused_with_its_right_spelling(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"write %3F for \?, in an option %40 for @") as raised:
+        check_url(url)
+    assert raised.value.given == "redis://" + "*" * (len(url) - len("redis://"))
 
 
 def test_checking_touches_nothing(tmp_path: Path) -> None:
