@@ -165,11 +165,12 @@ class RedisLinks:
                 self._finder.forget(text)
                 self._drop_idle()
             return moved and self._finder.can_change
-        if isinstance(error, self._errors.TimeoutError | self._errors.AuthenticationError):
+        if isinstance(error, self._errors.AuthenticationError):
             return False
-        self._drop_idle()  # the server restarted, or went: the others are broken too
+        # The server restarted, went, or hangs: so do the others, and each would cost its own time-out.
+        self._drop_idle()
         self._finder.forget()
-        return again and not isinstance(error, self._errors.BusyLoadingError)
+        return again and not isinstance(error, self._errors.TimeoutError | self._errors.BusyLoadingError)
 
 
 def run_script(link: Link, script: Script, base: str, args: tuple[Argument, ...]) -> Any:  # noqa: ANN401

@@ -381,9 +381,8 @@ def ok(call: Callable[[], object]) -> bool:
     return True
 
 
-def test_sentinel_leads_to_the_new_master(
-    own_redis: Callable[..., RedisServer], opened: Callable[..., RedisStore]
-) -> None:
+def watched_by_sentinel(own_redis: Callable[..., RedisServer]) -> tuple[RedisServer, RedisServer, RedisServer]:
+    """Return a master, its replica, and the sentinel that fails over from one to the other."""
     master = own_redis("--repl-diskless-sync-delay", "0")
     replica = own_redis("--replicaof", "127.0.0.1", str(master.port))
     wait_until(lambda: replica.say("ROLE")[3] == "connected")
@@ -391,6 +390,13 @@ def test_sentinel_leads_to_the_new_master(
     sentinel.say("SENTINEL", "MONITOR", "mymaster", "127.0.0.1", master.port, 1)
     sentinel.say("SENTINEL", "SET", "mymaster", "down-after-milliseconds", 300)
     wait_until(lambda: sentinel.say("SENTINEL", "REPLICAS", "mymaster"))
+    return master, replica, sentinel
+
+
+def test_sentinel_leads_to_the_new_master(
+    own_redis: Callable[..., RedisServer], opened: Callable[..., RedisStore]
+) -> None:
+    master, replica, sentinel = watched_by_sentinel(own_redis)
     nobody = f"127.0.0.1:{find_free_port()}"
     store = opened(f"redis+sentinel://{nobody},127.0.0.1:{sentinel.port}/mymaster/0?timeout=1s")
     lease = lease_of(ASK, store.acquire(ASK))
@@ -401,6 +407,23 @@ def test_sentinel_leads_to_the_new_master(
     assert store.release(lease) == Released()
     assert lease_of(ASK, store.acquire(ASK)).fence > lease.fence
     assert kind_of(opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/unknown/0").leases) == "unavailable"
+
+
+def test_a_master_that_hangs_costs_one_timeout_however_many_connections_lie_idle(
+    own_redis: Callable[..., RedisServer], opened: Callable[..., RedisStore]
+) -> None:
+    master, replica, sentinel = watched_by_sentinel(own_redis)
+    store = opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/mymaster/0?timeout=1s")
+    lease = lease_of(ASK, store.acquire(ASK))
+    for link in [store._links.open() for _ in range(8)]:  # so many threads were inside at once
+        store._links._give_back(link)
+    wait_until(lambda: replica.say("GET", "{tickglass}:lock:ledger") == "token")
+    master.kill(signal.SIGSTOP)
+    named = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster")
+    wait_until(lambda: sentinel.say(*named) == ["127.0.0.1", str(replica.port)])
+    assert kind_of(lambda: store.renew(lease)) == "unavailable"
+    assert store.renew(lease) == Renewed()
+    assert store.release(lease) == Released()
 
 
 def test_a_cluster_is_asked_where_the_slot_is(
