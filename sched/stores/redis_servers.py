@@ -6,6 +6,7 @@ All keys of a store share one slot, so also in a Cluster they are on one server.
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -13,11 +14,12 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ConfigError
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Sequence
 
 __all__ = ["ByCluster", "ByName", "BySentinel", "Finder", "Link", "Login", "Server", "connect", "driver", "talk"]
 
+# Before an idle connection over which nothing comes any more is closed: seconds of silence, between probes, how many.
+_KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 _MOVED: Final = re.compile(r"\b\d+ (\S*):(\d+)$")
 
 
@@ -106,15 +108,17 @@ def connect(server: Server, login: Login, *, patience_ns: int | None = None) -> 
         "protocol": 2,
         "client_name": "tickglass",
     }
-    connection: Any
     if server.path:
-        connection = kinds.UnixDomainSocketConnection(path=server.path, **options)
-    elif login.tls:
-        connection = kinds.SSLConnection(
-            host=server.host, port=server.port, ssl_ca_certs=login.ca or None, ssl_check_hostname=True, **options
-        )
+        kind = kinds.UnixDomainSocketConnection
+        options |= {"path": server.path}
     else:
-        connection = kinds.Connection(host=server.host, port=server.port, **options)
+        kind = kinds.SSLConnection if login.tls else kinds.Connection
+        known = {getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)}
+        options |= {"host": server.host, "port": server.port}
+        options |= {"socket_keepalive": True, "socket_keepalive_options": known}
+    if login.tls:
+        options |= {"ssl_ca_certs": login.ca or None, "ssl_check_hostname": True}
+    connection = kind(**options)
     connection.connect()
     link: Link = connection
     return link

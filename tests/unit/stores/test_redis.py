@@ -7,6 +7,7 @@ import itertools
 import os
 import queue
 import signal
+import socket
 import subprocess
 import threading
 from dataclasses import replace
@@ -243,6 +244,15 @@ def test_threads_share_as_many_connections_as_are_inside_at_once(server: RedisSe
     assert 1 <= len(clients) <= 16
     store.close()
     assert "name=tickglass" not in server.say("CLIENT", "LIST")
+
+
+def test_an_idle_connection_is_closed_when_nothing_comes_over_it_any_more(store: RedisStore) -> None:
+    store.acquire(ASK)
+    (link,) = store._links._idle
+    assert link._sock is not None
+    assert link._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert link._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+    assert link._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 5
 
 
 def test_a_store_is_refused_in_a_forked_process(store: RedisStore) -> None:
