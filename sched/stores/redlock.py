@@ -120,12 +120,12 @@ class RedlockStore:
         return gone_of(replies.values(), self._quorum.needed)
 
     def release(self, lease: Lease) -> Released | Gone:
-        """See `LockStore`."""
-        replies = self._quorum.ask(
-            "release", lua.RELEASE, lua.release_args(lease, self._election.question(lease.fence))
-        )
+        """See `LockStore`; gone is only what a majority cannot have had any more, the silent servers included."""
+        args = lua.release_args(lease, self._election.question(lease.fence))
+        replies = self._quorum.ask("release", lua.RELEASE, args)
         released = sum(reply[0] == "released" for reply in replies.values())
-        return Released() if released >= self._quorum.needed else gone_of(replies.values(), self._quorum.needed)
+        may_have = released + self._quorum.size - len(replies)
+        return Released() if may_have >= self._quorum.needed else gone_of(replies.values(), self._quorum.needed)
 
     def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
         """See `LockStore`; each server tells, so `freed` is called up to once for each."""
@@ -177,7 +177,7 @@ class RedlockStore:
         return won
 
     def settle(self, settlement: Settlement) -> Settled:
-        """See `Ledger`; recorded if a majority has it, released if a majority freed it."""
+        """See `Ledger`; recorded if a majority has it, released if a majority freed it, or may have."""
         return self._ledger.settle(settlement, self._call())
 
     def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:

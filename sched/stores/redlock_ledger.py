@@ -33,6 +33,8 @@ class RedlockLedger:
     def settle(self, settlement: Settlement, call: str) -> Settled:
         """Settle on all; recorded if a majority has it now and some did not before.
 
+        Released if a majority may have had the lease until now: a server that is silent has lost nobody's.
+
         Raises:
             StoreUnavailable: also when it is for the silent servers to say whether a majority has it.
         """
@@ -49,7 +51,7 @@ class RedlockLedger:
         if 0 < stored < needed <= stored + silent:
             detail = f"{stored} servers have the outcome, and {silent} that may have its claim are silent"
             raise StoreUnavailable("redlock", "settle", detail)
-        return Settled(recorded=written > 0 and stored >= needed, released=released >= needed)
+        return Settled(recorded=written > 0 and stored >= needed, released=released + silent >= needed)
 
     def withdraw(self, ballot: tuple[Argument, ...], numbers: Iterable[int]) -> None:
         """Take back the votes that these servers may have given us; one that is away keeps it until its lease ends."""

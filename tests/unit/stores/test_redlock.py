@@ -19,6 +19,7 @@ from tickglass.sched.ports import (
     AlreadyClaimed,
     ClaimAsk,
     Claimed,
+    Gone,
     Granted,
     JobRecord,
     LeaseAsk,
@@ -125,6 +126,26 @@ def test_what_cannot_be_forgotten_now_keeps_nobody_from_registering_and_sweeping
     for node in store._nodes:
         node._pruned_ns -= PRUNE_EVERY_NS
     assert store.orphans(["nightly"]) == []
+
+
+def test_a_lease_that_a_silent_server_may_still_have_had_was_not_lost(
+    servers: list[RedisServer], store: RedlockStore
+) -> None:
+    lease, claimed = lease_of(ASK, store.acquire(ASK)), store.claim(CLAIM)
+    servers[2].restart()  # it has forgotten both
+    servers[1].kill()
+    forget_absence(store)
+    assert store.release(lease) == Released()
+    assert store.settle(settlement_of(CLAIM, claimed)) == Settled(recorded=True, released=True)
+
+
+def test_a_lease_that_a_majority_has_forgotten_was_lost(servers: list[RedisServer], store: RedlockStore) -> None:
+    lease, claimed = lease_of(ASK, store.acquire(ASK)), store.claim(CLAIM)
+    servers[2].restart()
+    servers[1].restart()
+    forget_absence(store)
+    assert store.release(lease) == Gone()
+    assert store.settle(settlement_of(CLAIM, claimed)) == Settled(recorded=True, released=False)
 
 
 @pytest.mark.parametrize("lost", range(3))
