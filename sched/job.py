@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from tickglass.sched.durations import MS, SECOND, Duration, duration_ns, duration_text
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.prefer import Preference, checked_preference
 from tickglass.sched.triggers import Trigger
 
@@ -198,10 +197,6 @@ def checked_name(name: object, what: str) -> str:
 
 
 def _check_times(ttl_ns: int, timeout_ns: int | None, grace_ns: int | None, *, renew: bool) -> None:
-    if drift_allowance_ns(ttl_ns) * 2 > ttl_ns:
-        raise ConfigError(
-            f"ttl {duration_text(ttl_ns)} leaves no time after the drift allowance", instead=('ttl="30s"',)
-        )
     if grace_ns is not None and grace_ns > GRACE_MOST_NS:
         raise ConfigError(
             f"misfire_grace is at most {duration_text(GRACE_MOST_NS)}, the half of what the ledger remembers",

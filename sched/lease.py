@@ -28,6 +28,7 @@ __all__ = [
     "LockMachine",
     "LockReason",
     "LockState",
+    "check_ttl",
     "drift_allowance_ns",
     "trusted_until_ns",
 ]
@@ -208,6 +209,24 @@ def drift_allowance_ns(ttl_ns: int) -> int:
     Source: the Redlock algorithm, redis.io/docs: 1 % of the TTL plus 2 ms.
     """
     return ttl_ns // 100 + 2 * MS
+
+
+def check_ttl(what: str, ttl_ns: int, allowance_ns: int) -> None:
+    """Refuse a lease that would be trusted for less than half of its TTL: its renewals would come too late.
+
+    Args:
+        what: who asks for it, for the error: "job nightly".
+        allowance_ns: how long before its end the store's leases are not trusted any more.
+
+    Raises:
+        ConfigError: it would.
+    """
+    if 2 * allowance_ns > ttl_ns:
+        ttl, allowance = duration_text(ttl_ns), duration_text(allowance_ns)
+        raise ConfigError(
+            f"{what} asks for leases of {ttl}, and this store allows {allowance} for drift: too little of them is left",
+            instead=(f'ttl="{duration_text(2 * allowance_ns)}"',),
+        )
 
 
 def trusted_until_ns(asked_at_ns: int, ttl_ns: int, margin_ns: int) -> int:

@@ -15,6 +15,7 @@ from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.engine.sweeper import Sweeper, period_ns
 from tickglass.sched.engine.timeline import LONGEST_WAIT_NS, Timeline
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.lease import check_ttl
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine, SchedulerState
 
 if TYPE_CHECKING:
@@ -74,12 +75,13 @@ class Engine:
         """Add a job, before or after the start.
 
         Raises:
-            ConfigError: a job of that name is there already.
+            ConfigError: a job of that name is there already, or its leases are too short for this store's drift.
             StoreUnavailable: running, and the store does not answer; nothing was added.
         """
         with self._door:
             if job.name in self._jobs:
                 raise ConfigError(f"there is already a job named {job.name}", instead=('name="another"',))
+            check_ttl(f"job {job.name}", job.ttl_ns, self._store.allowance_ns(job.ttl_ns))
             if self.state is SchedulerState.RUNNING:
                 self._register([job])
             self._jobs = {**self._jobs, job.name: job}

@@ -24,7 +24,7 @@ from tickglass.sched.engine.held_lease import HeldLease
 from tickglass.sched.engine.keeper import BACK_OFF_NS
 from tickglass.sched.engine.unheard import Unheard
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.lease import Lease, LockEvent, LockMachine, LockReason, LockState, trusted_until_ns
+from tickglass.sched.lease import Lease, LockEvent, LockMachine, LockReason, LockState, check_ttl, trusted_until_ns
 from tickglass.sched.ports import Gone, Granted, LeaseAsk, Released
 
 if TYPE_CHECKING:
@@ -111,10 +111,11 @@ class Taking:
         """Ask, and wait as the terms allow.
 
         Raises:
-            ConfigError: the TTL is no longer than what this store's clock may drift; nothing was asked.
+            ConfigError: the TTL is too short for what this store's clock may drift; nothing was asked.
             StoreUnavailable: the store does not answer.
         """
-        self._trusted_ns(self._began_ns)
+        ttl_ns = self._terms.ttl_ns
+        check_ttl(f"lock {self._terms.resource}", ttl_ns, self._gear.store.allowance_ns(ttl_ns))
         self._lock.fire(LockEvent.REQUESTED)
         try:
             with ExitStack() as waiting:

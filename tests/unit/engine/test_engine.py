@@ -138,6 +138,20 @@ def test_a_job_that_is_there_already_is_refused(stand: Stand) -> None:
     assert str(stand.engine.jobs()["job"].trigger) == 'every("1s")'
 
 
+@pytest.mark.parametrize("running", [False, True])
+def test_a_job_whose_lease_is_too_short_for_the_drift_of_the_store_is_refused(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, *, running: bool
+) -> None:
+    monkeypatch.setattr(stand.store, "allowance_ns", lambda ttl_ns: 40 * SECOND)
+    if running:
+        stand.engine.start()
+    with pytest.raises(ConfigError, match="job short asks for leases of 30s, and this store allows 40s") as refused:
+        stand.add(nothing, every("1s"), name="short")
+    assert refused.value.instead == ('ttl="1m20s"',)
+    stand.add(nothing, every("1s"), name="long", ttl="1m20s")
+    assert list(stand.engine.jobs()) == ["long"]
+
+
 def test_a_job_that_comes_while_it_runs_is_run(stand: Stand) -> None:
     stand.engine.start()
     stand.add(nothing, every("1s"), name="job")

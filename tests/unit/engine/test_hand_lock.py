@@ -104,14 +104,16 @@ def test_releasing_what_is_not_held_is_an_error(desk: Desk) -> None:
         lock.release()
 
 
-def test_a_ttl_within_the_drift_of_the_stores_clock_is_refused_before_it_is_asked(
+def test_a_ttl_that_leaves_too_little_after_the_drift_of_the_stores_clock_is_refused_before_it_is_asked(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(desk.rig.store, "allowance_ns", lambda ttl_ns: 200 * MS)
-    lock = desk.lock(ttl="100ms")
-    with pytest.raises(ConfigError, match="drift"):
-        lock.acquire()
+    for ttl in ("100ms", "399ms"):
+        with pytest.raises(ConfigError, match=r"lock printer asks for .* 200ms for drift") as refused:
+            desk.lock(ttl=ttl).acquire()
+        assert refused.value.instead == ('ttl="400ms"',)
     assert (desk.events(), desk.calls("acquire")) == ([], 0)
+    desk.take(ttl="400ms")
 
 
 # --- losing it
