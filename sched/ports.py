@@ -360,7 +360,7 @@ class SpooledOutcome:
 
 
 class Spool(Protocol):
-    """Where outcomes wait for a store that cannot be reached; first in, first out.
+    """Where outcomes wait for a store that cannot be reached, in the order in which they were known.
 
     Methods raise `StoreUnavailable` when the spool itself fails.
     """
@@ -369,8 +369,11 @@ class Spool(Protocol):
         """Keep an outcome, durably; False when the spool is full."""
         ...
 
-    def oldest(self, limit: int) -> Sequence[tuple[int, SpooledOutcome | None]]:
-        """Return the first outcomes and their numbers, in order; None for one that cannot be read any more."""
+    def oldest(self, limit: int, *, after: int = 0) -> Sequence[tuple[int, SpooledOutcome | None]]:
+        """Return the first outcomes behind a number, and their own numbers, which grow from 1.
+
+        None for one that cannot be read any more.
+        """
         ...
 
     def drop(self, number: int) -> None:

@@ -59,7 +59,7 @@ class Engine:
         self.hands = Hands(self._gear, self._crew.keeper, self._crew.presence)
         self._skew = SkewGuard() if skew is None else skew
         self._planner = Planner(self._gear, self._timeline, self._crew, self._skew)
-        self._sweeper = Sweeper(self._gear, self._planner, self._crew.outages, self._skew, self.jobs)
+        self._sweeper = Sweeper(self._gear, self._planner, self._crew, self._skew, self.jobs)
         self._life = SchedulerMachine(gear.owner, gear.service, gear.clock, gear.sink)
 
     @property

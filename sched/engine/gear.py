@@ -22,7 +22,12 @@ class NoSpool:
         """See `Spool`."""
         return False
 
-    def oldest(self, limit: int) -> Sequence[tuple[int, SpooledOutcome | None]]:  # noqa: ARG002 - the port's signature
+    def oldest(
+        self,
+        limit: int,  # noqa: ARG002 - the port's signature
+        *,
+        after: int = 0,  # noqa: ARG002 - the port's signature
+    ) -> Sequence[tuple[int, SpooledOutcome | None]]:
         """See `Spool`."""
         return ()
 

@@ -1,4 +1,9 @@
-"""Keep what a store that cannot be reached must still hear, and tell it in order when it answers."""
+"""Keep what a store that cannot be reached must still hear, and tell it when it answers, oldest first.
+
+What ran without a claim has to be claimed first. While somebody holds its
+resource it waits, with all behind it that waits for the same; outcomes of claims
+go past it: each keeps its lease until it is written, and may be that somebody.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from tickglass.sched.events import SpoolMove, SpoolMoved
 from tickglass.sched.ports import AlreadyClaimed, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tickglass.sched.engine.gear import Gear
     from tickglass.sched.ports import ClaimAsk, Settlement, SpooledOutcome
@@ -44,40 +49,61 @@ class Outages:
         self._tell(SpoolMove.SPOOLED if kept else SpoolMove.DROPPED, outcome.settlement)
 
     def replay(self, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Tell the store what waits, oldest first, until nothing does or it is time to stop.
+        """Tell the store what waits, once and oldest first, unless it is time to stop.
 
         Raises:
             StoreUnavailable: it stopped answering; the rest stays, in order.
         """
-        while waiting := self._spool.oldest(_AT_ONCE):
-            for number, outcome in waiting:
-                if stopping():
-                    return
-                move = SpoolMove.DROPPED if outcome is None else self._written(outcome)
-                if move is None:
-                    return
-                self._spool.drop(number)
-                if outcome is None:
-                    _log.error("outcome %d of the spool cannot be read: it is lost", number)
-                self._tell(move, None if outcome is None else outcome.settlement)
+        held: set[str] = set()
+        for number, outcome in self._waiting():
+            if stopping():
+                return
+            move = SpoolMove.DROPPED if outcome is None else self._written(outcome, held)
+            if move is None:
+                continue
+            self._spool.drop(number)
+            if outcome is None:
+                _log.error("outcome %d of the spool cannot be read: it is lost", number)
+            self._tell(move, None if outcome is None else outcome.settlement)
 
-    def _written(self, outcome: SpooledOutcome) -> SpoolMove | None:
-        """Write one outcome; None: it must be tried again, and those after it wait."""
+    def run_ids(self) -> set[str]:
+        """Return the runs whose outcomes wait; none while the spool cannot be read."""
+        try:
+            return {outcome.settlement.run_id for _, outcome in self._waiting() if outcome is not None}
+        except StoreUnavailable as error:
+            _log.warning("%s", error)
+            return set()
+
+    def _waiting(self) -> Iterator[tuple[int, SpooledOutcome | None]]:
+        last = 0
+        while some := self._spool.oldest(_AT_ONCE, after=last):
+            yield from some
+            last = some[-1][0]
+
+    def _written(self, outcome: SpooledOutcome, held: set[str]) -> SpoolMove | None:
+        """Write one outcome; None: it must be tried again.
+
+        Args:
+            held: resources that somebody was found to hold; added to.
+        """
         settlement = outcome.settlement
         if outcome.unclaimed is not None:
-            claimed = self._claim_afterwards(outcome.unclaimed, settlement)
+            claimed = self._claim_afterwards(outcome.unclaimed, settlement, held)
             if claimed is None or isinstance(claimed, SpoolMove):
                 return claimed
             settlement = claimed
         settled = self._store.settle(settlement)
         return SpoolMove.WRITTEN if settled.recorded else SpoolMove.OVERTAKEN
 
-    def _claim_afterwards(self, ask: ClaimAsk, settlement: Settlement) -> Settlement | SpoolMove | None:
+    def _claim_afterwards(self, ask: ClaimAsk, settlement: Settlement, held: set[str]) -> Settlement | SpoolMove | None:
         """Claim what ran without a claim, so that the ledger has it, unless somebody else ran it too."""
+        if ask.lease.resource in held:
+            return None
         answer = self._store.claim(ask)
         if isinstance(answer, AlreadyClaimed):
             return SpoolMove.OVERTAKEN
         if isinstance(answer, Refused):
+            held.add(ask.lease.resource)
             return None
         return replace(settlement, lease=replace(settlement.lease, fence=answer.fence))
 

@@ -21,8 +21,8 @@ from tickglass.sched.lease import RENEWALS_PER_TTL
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from tickglass.sched.engine.crew import Crew
     from tickglass.sched.engine.gear import Gear
-    from tickglass.sched.engine.outages import Outages
     from tickglass.sched.engine.planner import Planner
     from tickglass.sched.engine.skew import SkewGuard
     from tickglass.sched.job import Job
@@ -46,16 +46,17 @@ class Sweeper:
     """One thread, one look at the store a period.
 
     Args:
+        crew: its spool is replayed; what it has in hand is not abandoned.
         skew: told every measurement.
         jobs: returns the jobs registered here, by name.
     """
 
     def __init__(
-        self, gear: Gear, planner: Planner, outages: Outages, skew: SkewGuard, jobs: Callable[[], Mapping[str, Job]]
+        self, gear: Gear, planner: Planner, crew: Crew, skew: SkewGuard, jobs: Callable[[], Mapping[str, Job]]
     ) -> None:
         self._gear = gear
         self._planner = planner
-        self._outages = outages
+        self._crew = crew
         self._skew = skew
         self._jobs = jobs
         self._wake = Wake()
@@ -84,15 +85,22 @@ class Sweeper:
                 _log.exception("a sweep raised")
 
     def _replay(self) -> None:
-        self._outages.replay(lambda: self._stopping)
+        self._crew.outages.replay(lambda: self._stopping)
 
     def _look_for_orphans(self) -> None:
         jobs = self._jobs()
-        for orphan in self._gear.store.orphans(list(jobs)):
+        orphans = self._gear.store.orphans(list(jobs))
+        busy = {orphan.job for orphan in orphans if self._crew.busy(orphan.job)}
+        spooled = self._crew.outages.run_ids() if orphans else set()  # read last: what is not busy any more is in it
+        for orphan in orphans:
             job = jobs[orphan.job]
+            if orphan.run_id in spooled:
+                continue  # it did not die: how it ended is known here, and will be written
             if not job.rerun or orphan.attempt >= ATTEMPTS_MOST:
                 self._bury(job, orphan)
-            elif not holder_of(job.resource, self._gear):  # else it would be due again, and skipped, at every sweep
+            elif orphan.job not in busy and not holder_of(
+                job.resource, self._gear
+            ):  # else it would be due again, and skipped, at every sweep
                 self._planner.adopt(job, orphan.due_ns)
 
     def _bury(self, job: Job, orphan: Orphan) -> None:

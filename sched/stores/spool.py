@@ -22,6 +22,7 @@ __all__ = ["OUTCOMES_MOST", "SqliteSpool"]
 
 OUTCOMES_MOST: Final = 100_000  # some 50 MB
 _MAKE: Final = "CREATE TABLE IF NOT EXISTS outcomes (number INTEGER PRIMARY KEY AUTOINCREMENT, outcome BLOB NOT NULL)"
+_OLDEST: Final = "SELECT number, outcome FROM outcomes WHERE number > ? ORDER BY number LIMIT ?"
 _decoder: Final = msgspec.json.Decoder(SpooledOutcome)
 
 Answer = TypeVar("Answer")
@@ -52,14 +53,11 @@ class SqliteSpool:
 
         return self._do("put", work)
 
-    def oldest(self, limit: int) -> Sequence[tuple[int, SpooledOutcome | None]]:
+    def oldest(self, limit: int, *, after: int = 0) -> Sequence[tuple[int, SpooledOutcome | None]]:
         """See `Spool`."""
         if not self._there():
             return ()
-        rows = self._do(
-            "oldest",
-            lambda it: it.execute("SELECT number, outcome FROM outcomes ORDER BY number LIMIT ?", (limit,)).fetchall(),
-        )
+        rows = self._do("oldest", lambda it: it.execute(_OLDEST, (after, limit)).fetchall())
         return [(number, _read(outcome)) for number, outcome in rows]
 
     def drop(self, number: int) -> None:

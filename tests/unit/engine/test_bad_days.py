@@ -235,10 +235,11 @@ def test_a_renewal_that_raises_is_tried_again_and_told(rig: Rig, monkeypatch: py
 # --- sweeps
 
 
-def _sweeper(rig: Rig, spool: SqliteSpool | None = None, *, ttl: str = "10s") -> Sweeper:
-    jobs = {"job": declare(lambda: None, every("60s"), name="job", ttl=ttl)}
+def _sweeper(rig: Rig, spool: SqliteSpool | None = None, *, rerun_orphaned: bool = True) -> Sweeper:
+    jobs = {"job": declare(lambda: None, every("60s"), name="job", ttl="10s", rerun_orphaned=rerun_orphaned)}
     gear = rig.gear if spool is None else replace(rig.gear, spool=spool, sink=rig.sink)
-    return Sweeper(gear, rig.planner, Outages(gear), rig.skew, lambda: jobs)
+    rig.crew.outages = Outages(gear)
+    return Sweeper(gear, rig.planner, rig.crew, rig.skew, lambda: jobs)
 
 
 def _orphan(rig: Rig, resource: str = "job") -> ClaimAsk:
@@ -273,6 +274,43 @@ def test_an_outcome_that_cannot_be_read_is_dropped_and_counted_and_the_next_is_w
         ("dropped", "", 1),
         ("overtaken", "second", 0),
     ]
+
+
+@pytest.mark.parametrize("rerun", [True, False])
+def test_a_claim_whose_outcome_waits_in_the_spool_is_not_abandoned(rig: Rig, tmp_path: Path, *, rerun: bool) -> None:
+    sweeper = _sweeper(rig, SqliteSpool(tmp_path / "spool"), rerun_orphaned=rerun)
+    ask = _orphan(rig)
+    settlement = Settlement(Lease("job", "dead", "t", 1, SECOND, 0), "job", 1, ask.lease.run_id, "success")
+    rig.crew.outages.keep(SpooledOutcome(settlement))
+    rig.store.broken["settle"] = DOWN
+    sweeper.sweep()
+    rig.timeline.turn()
+    assert rig.sink.of(OccurrenceMoved) == []
+    rig.store.broken.clear()
+    sweeper.sweep()
+    assert [(run.attempt, run.outcome) for run in rig.store.runs("job")] == [(1, "success")]
+
+
+def test_a_run_that_ends_while_orphans_are_looked_for_is_not_run_again(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its walk settles in vain, its lease has ended: the claim looks abandoned until the spool has the outcome."""
+    sweeper = _sweeper(rig, SqliteSpool(tmp_path / "spool"))
+    ask = _orphan(rig)
+    settlement = Settlement(Lease("job", "dead", "t", 1, SECOND, 0), "job", 1, ask.lease.run_id, "success")
+    run_ids = rig.crew.outages.run_ids
+
+    def ended_then() -> set[str]:
+        read = run_ids()
+        monkeypatch.setattr(rig.crew, "busy", lambda _: False)
+        rig.crew.outages.keep(SpooledOutcome(settlement))
+        return read
+
+    monkeypatch.setattr(rig.crew, "busy", lambda _: True)
+    monkeypatch.setattr(rig.crew.outages, "run_ids", ended_then)
+    sweeper.sweep()
+    rig.timeline.turn()
+    assert rig.sink.of(OccurrenceMoved) == []
 
 
 def test_a_stop_does_not_wait_until_all_of_a_long_spool_is_written(

@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from tickglass.sched.run import Run
 
 
-def ask(due_ns: int, owner: str = "a") -> ClaimAsk:
+def ask(due_ns: int, owner: str = "a", resource: str = "r") -> ClaimAsk:
     return ClaimAsk(
-        LeaseAsk("r", owner, "svc", f"token-{due_ns}-{owner}", 30 * SECOND, "job", f"{due_ns:032x}"), due_ns
+        LeaseAsk(resource, owner, "svc", f"token-{due_ns}-{owner}", 30 * SECOND, "job", f"{due_ns:032x}"), due_ns
     )
 
 
 def settlement(wish: ClaimAsk, fence: int) -> Settlement:
-    lease = Lease("r", "a", wish.lease.token, fence, 30 * SECOND, 0)
+    lease = Lease(wish.lease.resource, "a", wish.lease.token, fence, 30 * SECOND, 0)
     return Settlement(lease, "job", wish.due_ns, wish.lease.run_id, "success")
 
 
-def claimed(rig: Rig, due_ns: int) -> Settlement:
-    wish = ask(due_ns)
+def claimed(rig: Rig, due_ns: int, resource: str = "r") -> Settlement:
+    wish = ask(due_ns, resource=resource)
     answer = rig.store.claim(wish)
     assert isinstance(answer, Claimed)
     return settlement(wish, answer.fence)
@@ -109,6 +109,40 @@ def test_while_the_resource_is_held_a_run_without_a_claim_waits_in_the_spool(rig
     assert moves(rig) == [("spooled", 1)]
     rig.clock.advance(31 * SECOND)
     keeper.replay()
+    assert moves(rig)[-1] == ("written", 0)
+
+
+def test_what_waits_for_a_resource_holds_up_nobody_else(rig: Rig, tmp_path: Path) -> None:
+    keeper = outages(rig, SqliteSpool(tmp_path / "spool"))
+    rig.store.acquire(LeaseAsk("r", "b", "svc", "by-hand", 30 * SECOND))
+    for due_ns in range(1, 102):  # more than are read at a time
+        keeper.keep(SpooledOutcome(settlement(ask(due_ns), 0), unclaimed=ask(due_ns)))
+    other = claimed(rig, 200, resource="other")
+    keeper.keep(SpooledOutcome(other))
+    keeper.replay()
+    assert [(run.resource, run.outcome) for run in rig.store.runs("job")] == [("other", "success")]
+    assert moves(rig)[-1] == ("written", 101)
+
+
+def test_what_waits_for_a_resource_stays_in_order_and_lets_the_claim_on_it_end(rig: Rig, tmp_path: Path) -> None:
+    asked: list[int] = []
+    keeper = outages(rig, SqliteSpool(tmp_path / "spool"))
+    holding = claimed(rig, 3)
+    claim = rig.store.claim
+
+    def heard(wish: ClaimAsk) -> object:
+        asked.append(wish.due_ns)
+        return claim(wish)
+
+    rig.store.claim = heard  # type: ignore[assignment,method-assign]
+    for due_ns in (1, 2):
+        keeper.keep(SpooledOutcome(settlement(ask(due_ns), 0), unclaimed=ask(due_ns)))
+    keeper.keep(SpooledOutcome(holding))
+    keeper.keep(SpooledOutcome(settlement(ask(4), 0), unclaimed=ask(4)))
+    keeper.replay()
+    assert [run.due_ns for run in rig.store.runs("job") if run.outcome] == [3]
+    keeper.replay()
+    assert asked == [1, 1, 2, 4]
     assert moves(rig)[-1] == ("written", 0)
 
 

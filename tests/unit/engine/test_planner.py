@@ -279,7 +279,7 @@ def test_an_occurrence_whose_claimant_cannot_renew_is_taken_over_after_the_old_r
 
     rig.start("b")
     rig.add(holds, every("1h"))
-    sweeper = Sweeper(rig.gear, rig.planner, rig.crew.outages, rig.skew, lambda: {"holds": declare(holds, every("1h"))})
+    sweeper = Sweeper(rig.gear, rig.planner, rig.crew, rig.skew, lambda: {"holds": declare(holds, every("1h"))})
     sweeper.sweep()
     rig.timeline.turn()
     rig.started("holds", 2)
@@ -296,7 +296,7 @@ def test_an_orphan_of_a_job_that_is_not_to_be_rerun_is_settled_as_orphaned_once(
     lease = LeaseAsk("nothing", "dead", "svc", "token", 30 * SECOND, job="nothing", run_id="0" * 31 + "1")
     rig.store.claim(ClaimAsk(lease, due_ns))
     rig.clock.advance(31 * SECOND)
-    sweeper = Sweeper(rig.gear, rig.planner, rig.crew.outages, rig.skew, lambda: {"nothing": job})
+    sweeper = Sweeper(rig.gear, rig.planner, rig.crew, rig.skew, lambda: {"nothing": job})
     sweeper.sweep()
     sweeper.sweep()
     (end,) = rig.ended("nothing")

@@ -25,6 +25,7 @@ def test_what_was_put_first_comes_first_and_comes_back_whole(tmp_path: Path) -> 
     given = [outcome(1), outcome(2, unclaimed=True), outcome(3)]
     assert [spool.put(one) for one in given] == [True] * 3
     assert [one for _, one in spool.oldest(2)] == given[:2]
+    assert [one for _, one in spool.oldest(2, after=spool.oldest(1)[0][0])] == given[1:]
     spool.drop(spool.oldest(1)[0][0])
     assert [one for _, one in spool.oldest(10)] == given[1:]
     spool.close()
