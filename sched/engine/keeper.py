@@ -1,20 +1,20 @@
 """Renew every lease in hand, and say the moment one can no longer be trusted.
 
 Renewed at a third of the TTL; after a failure again in 100, 300 and 800 ms and
-then steadily. A hold never just goes quiet: it ends by `drop`, or its holder
-hears `on_lost` exactly once, before anybody else can have the lease.
+then steadily. A slow store call for one lease does not delay another's. A hold
+never just goes quiet: it ends by `drop`, or its holder hears `on_lost` exactly
+once, before anybody else can have the lease.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import MS
+from tickglass.sched.engine.renewers import Renewers
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import (
     RENEWALS_PER_TTL,
@@ -37,7 +37,6 @@ __all__ = ["BACK_OFF_NS", "Hold", "Keeper"]
 
 _log: Final = logging.getLogger(__name__)
 BACK_OFF_NS: Final = (100 * MS, 300 * MS, 800 * MS)  # and the last one again and again
-_RENEWERS: Final = 4  # store calls at once, so that a slow one does not delay the others
 
 
 class Hold:
@@ -64,7 +63,7 @@ class Keeper:
         self._store = store
         self._clock = clock
         self._alarms = alarms
-        self._renewers = ThreadPoolExecutor(_RENEWERS, thread_name_prefix="tickglass-keeper")
+        self._renewers = Renewers()
 
     def keep(self, lock: LockMachine, lease: Lease, asked_ns: int, on_lost: Callable[[], None], *, renew: bool) -> Hold:
         """Look after a lease that was just granted.
@@ -101,7 +100,7 @@ class Keeper:
 
     def stop(self) -> None:
         """Renew nothing any more; leases still in hand run out by themselves."""
-        self._renewers.shutdown(wait=False, cancel_futures=True)
+        self._renewers.stop()
 
     def _ring_at(self, hold: Hold, instant_ns: int, call: Callable[[], None]) -> None:
         if hold.alarm is not None:
@@ -122,8 +121,8 @@ class Keeper:
             if not (hold.kept and hold.renewing):
                 return
             self._ring_at(hold, hold.lease.trusted_until_ns, lambda: self._expire(hold))
-        with suppress(RuntimeError):  # the keeper has stopped: trust is watched, nothing is renewed
-            self._renewers.submit(self._renew, hold, hold.lease)
+            lease = hold.lease
+        self._renewers.hand(lambda: self._renew(hold, lease))
 
     def _renew(self, hold: Hold, lease: Lease) -> None:
         asked_ns = self._clock.monotonic_ns()
