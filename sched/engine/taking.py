@@ -5,7 +5,7 @@ tell (`watch`); until the lease in the way ends; and at the latest after a pause
 that grows from 5 to 250 ms, half of it at random, so that the processes of a
 fleet do not ask in step. Who is not preferred lets the others go first, when its
 turn has come and whenever the resource is freed. A store that does not answer is
-asked again after 100, 300 and 800 ms.
+asked again after 100, 300 and 800 ms, as long as the terms let it wait.
 """
 
 from __future__ import annotations
@@ -192,10 +192,12 @@ class Taking:
         try:
             answer = self._answer()
         except StoreUnavailable:
-            if self._failures == len(BACK_OFF_NS):
-                raise
+            now_ns = self._gear.clock.monotonic_ns()
+            over = self._until_ns is not None and now_ns >= self._until_ns
+            if over or self._failures == len(BACK_OFF_NS):
+                raise  # nobody said that somebody has it
             self._failures += 1
-            return self._gear.clock.monotonic_ns() + BACK_OFF_NS[self._failures - 1]
+            return now_ns + BACK_OFF_NS[self._failures - 1]
         if isinstance(answer, HeldLease):
             return answer
         self._failures = 0

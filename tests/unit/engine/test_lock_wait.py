@@ -74,6 +74,46 @@ def test_a_store_that_does_not_answer_is_asked_again_three_times(desk: Desk) -> 
     assert desk.rig.lock_event("failed").reason == "store_error"
 
 
+def test_a_wait_that_ends_without_an_answer_is_no_refusal(desk: Desk) -> None:
+    desk.taken_by_the_other()
+    waiting = desk.waiting(desk.lock(wait="2s"))  # it was refused once
+    desk.rig.store.broken["acquire"] = DOWN
+    desk.rig.clock.advance(2 * SECOND)
+    with pytest.raises(StoreUnavailable):
+        waiting.result(10)
+    assert desk.rig.lock_event("failed").reason == "store_unavailable"
+    assert desk.metric("acquire_failures_total", reason="store_unavailable") == 1
+
+
+def test_a_wait_of_nothing_without_an_answer_is_no_refusal(desk: Desk) -> None:
+    desk.rig.store.broken["acquire"] = DOWN
+    with pytest.raises(StoreUnavailable):
+        desk.lock(wait="0s").acquire()
+    assert desk.calls("acquire") == 1
+
+
+def test_a_wait_that_was_over_before_the_store_failed_to_answer_asks_no_more(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hanging(ask: LeaseAsk) -> object:
+        desk.rig.clock.advance(3 * SECOND)
+        raise DOWN
+
+    monkeypatch.setattr(desk.rig.store, "acquire", hanging)
+    with pytest.raises(StoreUnavailable):
+        desk.lock(wait="2s").acquire()
+    assert desk.calls("acquire") == 1
+
+
+def test_a_refusal_that_comes_after_failures_is_one(desk: Desk) -> None:
+    desk.taken_by_the_other()
+    desk.rig.store.broken["acquire"] = DOWN
+    waiting = desk.waiting(desk.lock(wait="2s"))
+    del desk.rig.store.broken["acquire"]
+    desk.rig.clock.advance(2 * SECOND)
+    assert waiting.result(10) == NotTaken("timeout", "other", 2 * SECOND)
+
+
 def test_a_wait_that_is_cancelled_says_so(desk: Desk) -> None:
     desk.taken_by_the_other()
     lock = desk.lock()
