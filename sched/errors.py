@@ -138,18 +138,19 @@ class LeaseLost(TickglassError):  # noqa: N818 - says what happened
 
 
 class StaleFence(TickglassError):  # noqa: N818 - says what happened
-    """A guarded write was refused: somebody wrote with a newer fence.
+    """A guarded write was refused: somebody wrote with a newer fence, or the writer has none.
 
     Args:
-        fence: what the write carried.
-        newest: the newest that the guard has seen.
+        fence: what the write carried; 0: that of a run that went ahead without a claim.
+        newest: the newest that the guard has seen; 0 if it did not have to look.
     """
 
     def __init__(self, resource: str, fence: int, newest: int) -> None:
         self.resource = resource
         self.fence = fence
         self.newest = newest
-        super().__init__(f"{resource}: fence {fence} is stale, {newest} has been seen; nothing was written")
+        why = f"is stale, {newest} has been seen" if fence > 0 else "is that of a run without a claim"
+        super().__init__(f"{resource}: fence {fence} {why}; nothing was written")
 
 
 def failure_text(error: BaseException) -> str:

@@ -78,7 +78,7 @@ class LockMoved(Event, frozen=True, kw_only=True):
 
 
 class FencingRejected(Event, frozen=True, kw_only=True):
-    """A guarded write was refused: it carried `fence`, and `newest` had been seen."""
+    """A guarded write was refused: it carried `fence`, and `newest` had been seen; both are 0 for want of a claim."""
 
     resource: str
     owner: str

@@ -3,8 +3,9 @@
 A lock can promise only that two do not *hold* it at once. A process that was
 frozen in the middle of a statement wakes up and finishes it, minutes later, and
 no lock can hold it back. What it writes to can: it remembers the newest fence
-it has seen, and refuses older ones. These are such guards, for SQL (SQLite and
-PostgreSQL), for Redis and for etcd.
+it has seen, and refuses older ones; and always 0, the fence of a run that went
+ahead without a claim. These are such guards, for SQL (SQLite and PostgreSQL), for
+Redis and for etcd.
 
 A guard counts every refusal through whatever it was given, a run or a lease
 taken by hand, and raises `StaleFence`:
@@ -43,6 +44,7 @@ __all__ = [
     "RedisClient",
     "RedisGuard",
     "SqlGuard",
+    "demand_fence",
     "refuse",
     "wrote",
 ]
@@ -74,6 +76,18 @@ def refuse(writer: Fenced, newest: int) -> NoReturn:
     """
     writer.report_stale_fence(newest)
     raise StaleFence(writer.resource, writer.fence, newest)
+
+
+def demand_fence(writer: Fenced) -> None:
+    """Refuse whoever was granted no fence: the first line of every guard, and of your own.
+
+    Fences begin at 1. Where none has been seen yet, 0 would pass for the first one.
+
+    Raises:
+        StaleFence: the writer's is 0.
+    """
+    if writer.fence <= 0:
+        refuse(writer, 0)
 
 
 # --- SQL ----------------------------------------------------------------------
@@ -128,8 +142,9 @@ class SqlGuard:
         """Let the writer past if nobody with a newer fence was here, and nobody with an older one after him.
 
         Raises:
-            StaleFence: somebody was; roll the transaction back.
+            StaleFence: somebody was, or the fence is 0; roll the transaction back.
         """
+        demand_fence(writer)
         cursor.execute(self._advance, (writer.resource, writer.fence))
         if cursor.rowcount == 0:
             cursor.execute(self._newest, (writer.resource,))
@@ -152,8 +167,10 @@ def wrote(cursor: Cursor, writer: Fenced, newest: str, parameters: Sequence[obje
         True if the row was written, False if there is none.
 
     Raises:
-        StaleFence: the row was written under a newer fence; it stays as it is.
+        StaleFence: the row was written under a newer fence, and stays as it is; or
+            the writer's fence is 0: roll the transaction back.
     """
+    demand_fence(writer)
     if cursor.rowcount > 0:
         return True
     cursor.execute(newest, parameters)
@@ -207,7 +224,7 @@ class RedisGuard:
         """Let nobody with an older fence write from now on.
 
         Raises:
-            StaleFence: somebody with a newer fence was here.
+            StaleFence: somebody with a newer fence was here, or this one is 0.
         """
         self._call(writer, [])
 
@@ -218,12 +235,13 @@ class RedisGuard:
             The reply as Redis gives it.
 
         Raises:
-            StaleFence: somebody with a newer fence was here; nothing was done.
+            StaleFence: somebody with a newer fence was here, or this one is 0; nothing was done.
         """
         answer = self._call(writer, [key], command, *arguments)
         return answer[1] if len(answer) > 1 else None
 
     def _call(self, writer: Fenced, keys: Sequence[str | bytes], *command: object) -> list[Any]:
+        demand_fence(writer)
         keys = [f"{self._prefix}{writer.resource}", *keys]
         answer: list[Any] = self._client.eval(REDIS_GUARD, len(keys), *keys, writer.fence, *command)
         if answer[0] == 0:
@@ -267,8 +285,9 @@ class EtcdGuard:
             The answers to the operations.
 
         Raises:
-            StaleFence: somebody with a newer fence was here; nothing was done.
+            StaleFence: somebody with a newer fence was here, or this one is 0; nothing was done.
         """
+        demand_fence(writer)
         parts = self._client.transactions
         key = f"{self._prefix}{writer.resource}".encode()
         moved = [parts.put(key, b"%020d" % writer.fence), *operations]

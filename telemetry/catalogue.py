@@ -255,7 +255,7 @@ LOCK_FENCE: Final = _gauge(
 )
 FENCING_REJECTIONS: Final = _counter(
     "distributed_lock_fencing_rejections_total",
-    "Guarded writes refused because a newer fence had been seen: each is a stale holder that did no harm.",
+    "Guarded writes refused because a newer fence had been seen, or the run had no claim: each did no harm.",
     _RESOURCE,
 )
 STORE_DURATION: Final = _histogram(

@@ -132,12 +132,13 @@ class LogSink:
             )
 
     def _fencing_rejected(self, event: FencingRejected) -> None:
+        why = f"{event.newest} has been seen" if event.fence else "it ran without a claim"
         self._say(
             logging.WARNING,
-            "a write to %s under fence %d was refused: %d has been seen",
+            "a write to %s under fence %d was refused: %s",
             event.resource,
             event.fence,
-            event.newest,
+            why,
             resource=event.resource,
             fence=event.fence,
             job=event.job or None,

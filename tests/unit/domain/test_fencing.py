@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import doctest
 import random
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from stage import Stage
 
 from tickglass.sched import fencing
 from tickglass.sched.errors import ConfigError, StaleFence
-from tickglass.sched.fencing import SqlGuard, refuse, wrote
+from tickglass.sched.fencing import EtcdGuard, RedisGuard, SqlGuard, demand_fence, refuse, wrote
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.run import Run
 
@@ -46,6 +47,9 @@ class Shop(Stage):
         self.hold(lock)
         lock.fire(LockEvent.EXPIRED)  # so that the next one can have it
         return Run(lock, due_ns=0, attempt=1, clock=self.clock)
+
+    def unclaimed(self) -> Run:
+        return Run(self.lock("stock", run_id="cd" * 16), due_ns=0, attempt=1, clock=self.clock)
 
     def sell(self, run: Run, left: int) -> None:
         with self.database:
@@ -159,6 +163,32 @@ def test_a_guard_of_your_own_refuses_and_counts_alike(shop: Shop) -> None:
     with pytest.raises(StaleFence):
         refuse(run, 77)
     assert shop.refused() == 1
+
+
+def test_a_run_without_a_claim_passes_no_guard_even_where_no_fence_has_been_seen(shop: Shop) -> None:
+    run = shop.unclaimed()
+    with pytest.raises(StaleFence, match="fence 0 is that of a run without a claim") as caught:
+        shop.sell(run, left=99)
+    assert (caught.value.fence, caught.value.newest) == (0, 0)
+    shop.cursor.execute(SET, (99, run.fence, run.fence))
+    with pytest.raises(StaleFence):
+        wrote(shop.cursor, run, NEWEST, ("apple",))
+    shop.database.rollback()
+    with pytest.raises(StaleFence):
+        demand_fence(run)
+    assert (shop.left, shop.refused()) == (1, 3)
+
+
+def test_without_a_claim_nothing_is_asked_of_redis_or_etcd(shop: Shop) -> None:
+    run = shop.unclaimed()
+    nowhere = cast("Any", None)
+    with pytest.raises(StaleFence):
+        RedisGuard(nowhere).advance(run)
+    with pytest.raises(StaleFence):
+        RedisGuard(nowhere).execute(run, "SET", "apple", 5)
+    with pytest.raises(StaleFence):
+        asyncio.run(EtcdGuard(nowhere).execute(run))
+    assert shop.refused() == 3
 
 
 def test_a_placeholder_that_no_driver_knows_is_refused() -> None:

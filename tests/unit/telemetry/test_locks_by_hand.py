@@ -130,3 +130,11 @@ def test_a_refused_write_is_a_warning_that_names_both_fences(stage: Stage, caplo
     (record,) = caplog.records
     assert record.getMessage() == "a write to ledger under fence 1 was refused: 9 has been seen"
     assert record.__dict__["run_id"] == RUN_ID
+
+
+def test_a_refused_write_of_a_run_without_a_claim_says_that(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    stage.sink = LogSink()
+    with caplog.at_level(logging.WARNING):
+        stage.lock("ledger", run_id=RUN_ID).report_stale_fence(0)
+    (record,) = caplog.records
+    assert record.getMessage() == "a write to ledger under fence 0 was refused: it ran without a claim"
