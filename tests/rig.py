@@ -116,6 +116,7 @@ class Rig:
         self.crew.presence.start()
         self._crews.append(self.crew)
         self.skew = SkewGuard(refuse=True)
+        self.skew.note(0, 0)
         self.planner = Planner(self.gear, self.timeline, self.crew, self.skew)
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`

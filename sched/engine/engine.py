@@ -99,6 +99,7 @@ class Engine:
             self._crew.start()
             try:
                 self._register(list(self._jobs.values()))
+                self._sweeper.measure_skew()  # before anything falls due
             except BaseException:
                 self._crew.stop(self._gear.clock.monotonic_ns() + STOP_GRACE_NS)
                 self._life.fire(SchedulerEvent.START_FAILED)

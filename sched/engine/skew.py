@@ -16,13 +16,14 @@ class SkewGuard:
 
     Args:
         most_ns: how far the clocks may be apart.
-        refuse: whether occurrences are skipped meanwhile; else it is only told.
+        refuse: whether occurrences are skipped meanwhile, and before the first
+            measurement; else it is only told.
     """
 
     def __init__(self, most_ns: int = MAX_SKEW_NS, *, refuse: bool = False) -> None:
         self._most_ns = most_ns
         self._refuse = refuse
-        self._least_ns = 0  # the skew is at least this, whatever the error of measuring it
+        self._least_ns: int | None = None  # the skew is at least this, whatever the error of measuring it
 
     def note(self, skew_ns: int, bound_ns: int) -> None:
         """Take a measurement: our wall clock minus the store's, within plus or minus the bound."""
@@ -31,10 +32,12 @@ class SkewGuard:
     @property
     def refuses(self) -> bool:
         """Whether nothing may be started now."""
-        return self._refuse and self._least_ns > self._most_ns
+        return self._refuse and (self._least_ns is None or self._least_ns > self._most_ns)
 
     def reason(self) -> str | None:
-        """Return a sentence when the clocks are too far apart."""
+        """Return a sentence when the clocks are too far apart, or may be and nothing is started therefore."""
+        if self._least_ns is None:
+            return "our clock has not been compared with the store's yet" if self._refuse else None
         if self._least_ns <= self._most_ns:
             return None
         return (

@@ -76,13 +76,21 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Look once; what fails does not keep the rest from being done."""
-        for task in (self._measure_skew, self._replay, self._look_for_orphans):
-            try:
-                task()
-            except StoreUnavailable as error:  # it has reported itself, and is asked again
-                _log.warning("%s", error)
-            except Exception:  # noqa: BLE001 - reported; the others and the next sweep must come
-                _log.exception("a sweep raised")
+        self.measure_skew()
+        self._attempt(self._replay)
+        self._attempt(self._look_for_orphans)
+
+    def measure_skew(self) -> None:
+        """Compare our clock with the store's; without an answer the last comparison holds."""
+        self._attempt(self._measure_skew)
+
+    def _attempt(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except StoreUnavailable as error:  # it has reported itself, and is asked again
+            _log.warning("%s", error)
+        except Exception:  # noqa: BLE001 - reported; the others and the next sweep must come
+            _log.exception("a sweep raised")
 
     def _replay(self) -> None:
         self._crew.outages.replay(lambda: self._stopping)

@@ -13,6 +13,7 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.broadcast import Broadcast
 from tickglass.sched.engine.engine import STOP_GRACE_NS, Engine
 from tickglass.sched.engine.gear import Gear, NoTracer
+from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.events import OccurrenceMoved, SchedulerMoved, StoreCalled, TimelineTurned
 from tickglass.sched.job import declare
@@ -32,11 +33,11 @@ PATIENCE_S = 10.0
 class Stand:
     """An engine on a clock that stands still, with all its threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, skew: SkewGuard | None = None) -> None:
         self.clock, self.sink = FakeClock(), ListSink()
         self.store = BreakableStore(self.clock)
         gear = Gear(self.clock, self.store, Broadcast({"list": self.sink}, self.clock), NoTracer(), "a", "svc")
-        self.engine = Engine(gear, workers=2)
+        self.engine = Engine(gear, workers=2, skew=skew)
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
         self.engine.add(declare(function, trigger, **policies))
@@ -129,6 +130,44 @@ def test_a_store_that_does_not_answer_at_the_start_leaves_nothing_behind(stand: 
         stand.engine.start()
     wait_until(lambda: threads() == set())
     assert stand.states == ["starting", "stopped"]
+
+
+@pytest.fixture
+def careful() -> Iterator[Stand]:
+    """It refuses to start anything while the clocks are too far apart."""
+    stand = Stand(SkewGuard(refuse=True))
+    yield stand
+    stand.stop(0)
+
+
+def test_the_clocks_are_compared_before_anything_falls_due(careful: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(careful.store, "time_ns", lambda: careful.clock.wall_ns() - 60 * SECOND)
+    monkeypatch.setattr("tickglass.sched.engine.sweeper.Sweeper.start", lambda _: None)
+    careful.add(nothing, every("1s"), name="job")
+    careful.engine.start()
+    assert careful.engine.unready() == ["our clock is at least 60.000 s from the store's, and 1s is allowed"]
+    careful.advance_until(lambda: careful.sink.of(OccurrenceMoved) != [])
+    assert careful.moved("ended").reason == "skew"
+
+
+def test_clocks_that_could_not_be_compared_count_as_too_far_apart_until_they_are(careful: Stand) -> None:
+    careful.store.broken["time"] = DOWN
+    careful.add(nothing, every("1s"), name="job")
+    careful.engine.start()
+    assert careful.engine.unready() == ["our clock has not been compared with the store's yet"]
+    careful.advance_until(lambda: careful.sink.of(OccurrenceMoved) != [])
+    assert careful.moved("ended").reason == "skew"
+    careful.store.broken.clear()
+    careful.advance_until(lambda: careful.engine.unready() == [])
+    careful.run_until_started()
+
+
+def test_clocks_that_could_not_be_compared_hold_up_nobody_who_only_wants_to_be_told(stand: Stand) -> None:
+    stand.store.broken["time"] = DOWN
+    stand.add(nothing, every("1s"), name="job")
+    stand.engine.start()
+    assert stand.engine.unready() == []
+    stand.run_until_started()
 
 
 def test_a_job_that_is_there_already_is_refused(stand: Stand) -> None:
