@@ -19,7 +19,7 @@ paused = Lock("sqlite:///locks.db", "stock", ttl="200ms", renew=False, owner="pa
 old = paused.acquire()
 if old is None:
     raise SystemExit("somebody else has the lock")
-print(f"paused holds fence {old.fence}, trusted for {old.remaining_s:.1f} s")
+print(f"paused holds fence {old.fence}, trusted for {old.remaining():.1f} s")
 
 # The second one waits until that lease has run out, and sells an apple.
 with Lock("sqlite:///locks.db", "stock", wait="10s", owner="present") as lease:

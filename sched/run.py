@@ -74,9 +74,8 @@ class Run:
         """The end of trust; a run that went ahead without a claim has no lease to lose."""
         return self._lock.trusted_until_ns if self.fence else _NEVER_NS
 
-    @property
-    def remaining_s(self) -> float:
-        """Seconds for which the lease can still be trusted; 0.0 when it cannot."""
+    def remaining(self) -> float:
+        """Return the seconds for which the lease can be trusted if no renewal succeeds; 0.0 when it cannot."""
         return max(0, self._trusted_until_ns - self._clock.monotonic_ns()) / 1e9
 
     @property

@@ -55,9 +55,8 @@ class HeldLease:
         """
         return self._left_ns() > 0
 
-    @property
-    def remaining_s(self) -> float:
-        """Seconds for which it can be trusted if no renewal succeeds; 0.0 when it cannot."""
+    def remaining(self) -> float:
+        """Return the seconds for which it can be trusted if no renewal succeeds; 0.0 when it cannot."""
         return self._left_ns() / 1e9
 
     @property
@@ -117,4 +116,4 @@ class HeldLease:
         return max(0, self._lock.trusted_until_ns - self._clock.monotonic_ns())
 
     def __repr__(self) -> str:
-        return f"<HeldLease {self.resource} fence {self.fence} trusted for {self.remaining_s:.3f} s>"
+        return f"<HeldLease {self.resource} fence {self.fence} trusted for {self.remaining():.3f} s>"

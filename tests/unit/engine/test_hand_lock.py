@@ -33,7 +33,7 @@ DOWN = StoreUnavailable("memory", "release", "gone fishing")
 def test_a_free_lock_is_granted_at_once_and_given_back(desk: Desk) -> None:
     lock, lease = desk.take(ttl="30s")
     assert (lease.resource, lease.fence, lease.trusted) == ("printer", 1, True)
-    assert lease.remaining_s == 29.698  # less 1 % and 2 ms
+    assert lease.remaining() == 29.698  # less 1 % and 2 ms
     assert lease.trusted_until.timestamp() == desk.rig.clock.wall_ns() / 1e9 + 29.698
     lease.check()
     assert lock.release() is True
@@ -161,7 +161,7 @@ def test_a_frozen_holder_finds_on_waking_that_it_may_not_act(desk: Desk) -> None
     lease.on_lost(told.set)
     desk.rig.crew.alarms.stop()  # all of the process stands still
     desk.rig.clock.advance(60 * SECOND)
-    assert (lease.trusted, lease.remaining_s) == (False, 0)
+    assert (lease.trusted, lease.remaining()) == (False, 0)
     assert lease.trusted_until.timestamp() == desk.rig.clock.wall_ns() / 1e9
     with pytest.raises(LeaseLost):
         lease.check()  # which reports it, too

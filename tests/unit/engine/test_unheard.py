@@ -30,7 +30,7 @@ def test_a_lease_whose_grant_was_not_heard_is_renewed_before_it_is_trusted(desk:
     lease = waiting.result(10)
     assert isinstance(lease, HeldLease)
     assert desk.calls("renew") == 1
-    assert lease.remaining_s == pytest.approx(9.898)
+    assert lease.remaining() == pytest.approx(9.898)
     assert desk.rig.store.leases()[0].remaining_ns == TTL_NS
 
 
@@ -53,7 +53,7 @@ def test_a_request_that_arrives_after_a_later_one_was_refused_prolongs_no_trust(
     assert isinstance(lease, HeldLease)
     assert isinstance(late, Granted)
     assert lease.fence == late.fence
-    assert lease.remaining_s * SECOND < store.leases()[0].remaining_ns
+    assert lease.remaining() * SECOND < store.leases()[0].remaining_ns
 
 
 @pytest.mark.parametrize("renewal", ["fails", "is refused"])
@@ -68,7 +68,7 @@ def test_without_a_renewal_it_is_as_old_as_the_first_request(desk: Desk, renewal
     desk.rig.clock.advance(100 * MS)
     lease = waiting.result(10)
     assert isinstance(lease, HeldLease)
-    assert lease.remaining_s == pytest.approx(9.798)
+    assert lease.remaining() == pytest.approx(9.798)
 
 
 def test_a_claim_whose_answer_was_lost_is_renewed_too(rig: Rig) -> None:
