@@ -170,7 +170,7 @@ class _Desk:
             self._entry.cookie_value,
             httponly=True,
             samesite="lax",
-            secure=request.url.scheme == "https",
+            secure=request.scope["scheme"] == "https",  # not `request.url`: it cannot be read under each Host header
         )
         return answer
 

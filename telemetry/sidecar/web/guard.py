@@ -81,7 +81,7 @@ class Guard:
                 "not for other sites' pages; ask by localhost or an address, or give the sidecar a token\n",
                 HTTPStatus.MISDIRECTED_REQUEST,
             )
-        path = request.url.path
+        path = request.scope["path"]  # not `request.url`: that one is made from the Host header, which anybody writes
         if path in _OPEN or path.startswith(_OPEN_FOLDER) or self._entry.admits(request):
             return None
         return refusal(request, self._pages)

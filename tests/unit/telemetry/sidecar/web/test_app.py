@@ -177,6 +177,14 @@ def test_health_needs_no_token(guarded: httpx.Client) -> None:
     assert guarded.get(ASSETS["page.css"].href).status_code == 200
 
 
+@pytest.mark.parametrize("host", ["x/healthz?", "x/healthz#", "x/static/", "x/sign-in?", "[", "x:y"])
+def test_no_host_leads_past_the_token(scene: Any, guarded: httpx.Client, host: str) -> None:  # noqa: ANN401
+    for path in ("/metrics", "/view.json", "/"):
+        assert guarded.get(path, headers={"Host": host}).status_code == 401
+    assert scene.looks == 0
+    assert guarded.post("/sign-in", data={"token": TOKEN}, headers={"Host": host}).status_code == 303
+
+
 def test_a_person_gives_the_token_once(guarded: httpx.Client) -> None:
     form = guarded.get("/jobs/reconcile?x=1", headers=HTML)
     assert form.status_code == 401
