@@ -126,13 +126,36 @@ def test_a_name_is_text_also_when_it_comes_later(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/jobs/reconcile", "/?q=nothing"])
-@pytest.mark.parametrize("width", [320, 360, 768, 1_100, 1_440])
+@pytest.mark.parametrize("width", [320, 360, 768, 1_100, 1_280, 1_366, 1_440])
 def test_no_page_is_wider_than_its_window(browser: Browser, path: str, width: int) -> None:
     with serving(ill, every_s=3_600) as url, Tab(browser, width=width) as tab:
         tab.open(url + path)
         assert tab.evaluate("document.documentElement.scrollWidth") == width
         cut = "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
         assert tab.evaluate(f"{cut}.filter(e => !e.closest('svg, .unseen, thead')).map(e => e.outerHTML)") == []
+
+
+def test_a_jobs_name_can_be_read_at_every_width(browser: Browser) -> None:
+    with serving(ill, every_s=3_600) as url, Tab(browser) as tab:
+        tab.open(url)
+        cells = "[...document.querySelectorAll('#jobs th.job')].map(e => e.getBoundingClientRect().width)"
+        narrow = {}
+        for width in (*range(320, 1_600, 20), 861, 921, 1_366):
+            tab.resize(width)
+            if (least := min(tab.evaluate(cells))) < 120:
+                narrow[width] = least
+        assert narrow == {}
+
+
+def test_the_minutes_stand_over_what_happened_in_them(browser: Browser) -> None:
+    with serving(ill, every_s=3_600) as url, Tab(browser) as tab:
+        tab.open(url)
+        spans = (
+            "[...document.querySelectorAll('#timeline .axis, #timeline svg.lane')].map(e => e.getBoundingClientRect())"
+        )
+        for width in (360, 900, 1_440):
+            tab.resize(width)
+            assert len(set(tab.evaluate(f"{spans}.map(r => `${{r.left}} ${{r.right}}`)"))) == 1, width
 
 
 @pytest.mark.parametrize("dark", [False, True])
