@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Browser", "Tab", "running_browser"]
+__all__ = ["PATIENCE_S", "Browser", "Tab", "running_browser"]
 
 PATIENCE_S: Final = 45.0  # a browser on a busy machine is slow to begin, and so is what examines a page in it
 _OPTIONS: Final = (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import pytest
-from browser import Browser, Tab, running_browser
+from browser import PATIENCE_S, Browser, Tab, running_browser
 from sights import NOW_NS, ill, job_of, runs_of, well
 
 from tickglass.sched.clock import instant_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 AXE: Final = files("axe_core_python").joinpath("axe.min.js").read_text()
 LIVE: Final = "document.getElementById('link').textContent === 'live'"
+LOST: Final = "document.getElementById('link').textContent === 'not heard any more; this is how it was'"
 OWNED: Final = "<script>document.title = window.owned = 'owned'</script><img src=x onerror=\"window.owned=1\">"
 FAST_S: Final = 0.05
 
@@ -202,7 +204,31 @@ def test_a_page_that_hears_nothing_says_so(browser: Browser) -> None:
         with serving(well) as url:
             tab.open(url)
             tab.until(LIVE)
-        tab.until("document.getElementById('link').textContent === 'not connected; this is how it was'")
+        tab.until(LOST)
+
+
+def test_a_page_that_hears_nothing_over_an_open_connection_says_so_and_asks_anew(browser: Browser) -> None:
+    """A sidecar that is frozen, or a network that is cut: no error ever comes."""
+    awake = threading.Event()
+    awake.set()
+
+    def view() -> View:
+        assert awake.wait(PATIENCE_S)
+        return well()
+
+    with serving(view) as url, Tab(browser) as tab:
+        tab.open(url)
+        tab.until(LIVE)
+        tab.evaluate(
+            "window.EventSource = class extends EventSource { constructor(a) { super(a); window.anew = true } }; 0"
+        )
+        awake.clear()
+        try:
+            tab.until(LOST)
+            assert tab.evaluate("window.anew")
+        finally:
+            awake.set()
+        tab.until(LIVE)
 
 
 def test_a_person_signs_in_and_scripts_cannot_see_by_what(browser: Browser) -> None:

@@ -5,9 +5,9 @@
 (() => {
   const main = document.getElementById("main");
   const link = document.getElementById("link");
-  const RETRY_MS = 5000;
+  const SILENT_MS = 5000; // the sidecar sends once a second
   let source = null;
-  let retry = 0;
+  let silence = 0;
 
   const say = (kind, words) => {
     if (link.textContent === words) return;
@@ -67,21 +67,36 @@
     say("live", "live");
   };
 
+  const lose = () => say("lost", "not heard any more; this is how it was");
+
+  // Each event puts the end of our patience off: of a sidecar that is frozen, or behind a network that is cut, no error comes.
+  const hear = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => {
+      lose();
+      listen();
+    }, SILENT_MS);
+  };
+
   const leave = () => {
-    clearTimeout(retry);
+    clearTimeout(silence);
     if (source) source.close();
     source = null;
   };
 
   const listen = () => {
     leave();
+    hear();
     source = new EventSource(main.dataset.events);
-    source.addEventListener("regions", swap);
-    source.addEventListener("blind", () => say("lost", "the sidecar cannot look; this is how it was"));
-    source.addEventListener("error", () => {
-      say("lost", "not connected; this is how it was");
-      if (source.readyState === EventSource.CLOSED) retry = setTimeout(listen, RETRY_MS);
+    source.addEventListener("regions", (event) => {
+      hear();
+      swap(event);
     });
+    source.addEventListener("blind", () => {
+      hear();
+      say("lost", "the sidecar cannot look; this is how it was");
+    });
+    source.addEventListener("error", lose);
   };
 
   // Nobody looks at a hidden page: let the sidecar rest.
