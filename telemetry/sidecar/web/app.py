@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -210,9 +211,12 @@ def _packed(request: Request, content_type: str, body: str | bytes, status: HTTP
 async def _form(request: Request) -> dict[str, str]:
     """Read a small form; one that is not small is nobody's."""
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > FORM_MOST:
-            return {}
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > FORM_MOST:
+                return {}
+    except ClientDisconnect:
+        return {}  # nobody is there to read the answer
     fields = parse_qs(body.decode("latin-1"), max_num_fields=8)
     return {name: values[0] for name, values in fields.items()}

@@ -1,25 +1,30 @@
 """Serve the sidecar's web application with uvicorn, on a thread of its own.
 
-Forbidden: to listen before `start`, to leave anything behind after `stop`.
+Who only holds a connection keeps nobody else from an answer: it is closed after a while, and sooner where there is no
+room. Forbidden: to listen before `start`, to leave anything behind after `stop`.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry.exporter import parse_listen
 
 if TYPE_CHECKING:
+    import asyncio
+
     from starlette.applications import Starlette
 
 __all__ = ["SidecarServer"]
 
 CONNECTIONS_MOST: Final = 256
+REQUEST_MOST_S: Final = 10.0  # from the first byte of a request, or from connecting, to its last
 DRAIN_S: Final = 2  # for answers under way when it stops
 
 
@@ -81,7 +86,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=_Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -97,6 +102,68 @@ class _Server(uvicorn.Server):
         """See the class."""
         self._hub.close()
         await super().shutdown(sockets)
+
+
+class _Connection(H11Protocol):
+    """One that is closed if no whole request comes over it in time.
+
+    uvicorn itself closes one over which nothing comes after an answer.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - what uvicorn gives, as it is
+        super().__init__(*arguments, **options)
+        self.heard_s = self.loop.time()  # when it came, or when its last whole request did
+        self._patience: asyncio.TimerHandle | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is nothing to answer, for no whole request has come."""
+        latest = self.cycle
+        return latest is None or latest.more_body or latest.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own shape
+        """See `asyncio.Protocol`; where there is no room, the one that has kept us waiting for longest goes."""
+        super().connection_made(transport)
+        self._watch()
+        if len(self.connections) >= CONNECTIONS_MOST:
+            others = (it for it in self.connections if isinstance(it, _Connection) and it is not self and it.waits)
+            longest = min(others, key=lambda it: it.heard_s, default=None)
+            if longest is not None:
+                longest.give_up()
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """See `H11Protocol`; part of the next request may be here already."""
+        super().on_response_complete()
+        if self.cycle.more_body:
+            self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._stop_watching()
+        super().connection_lost(exc)
+
+    def give_up(self) -> None:
+        """Close it at once; what was not taken yet of an answer is not sent any more."""
+        self._stop_watching()
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def _watch(self) -> None:
+        if not self.waits:
+            self.heard_s = self.loop.time()
+            self._stop_watching()
+        elif self._patience is None:
+            self._patience = self.loop.call_later(REQUEST_MOST_S, self.give_up)
+
+    def _stop_watching(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import logging
@@ -13,12 +14,13 @@ import pytest
 from sights import ill, well
 
 from tickglass.telemetry.sidecar.view import View
+from tickglass.telemetry.sidecar.web import sidecar_app
 from tickglass.telemetry.sidecar.web.entry import Entry
 from tickglass.telemetry.sidecar.web.guard import HEADERS
 from tickglass.telemetry.sidecar.web.page import ASSETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, MutableMapping
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 ROUTES = ["/", "/jobs/reconcile", "/view.json", "/metrics", "/healthz", "/readyz", ASSETS["page.css"].href]
@@ -211,6 +213,22 @@ def test_a_wrong_token_gives_no_cookie(guarded: httpx.Client, token: str) -> Non
     assert "set-cookie" not in answer.headers
     assert "That is not the token" in answer.text
     assert "evil.example" not in answer.text
+
+
+def test_a_form_that_breaks_off_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    app = sidecar_app(well, lambda _: ("", b""), list, token=TOKEN)
+    told = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        told.append(message["type"])
+
+    scope = {"type": "http", "method": "POST", "path": "/sign-in", "query_string": b"", "headers": [], "scheme": "http"}
+    asyncio.run(app(scope, receive, send))
+    assert told == ["http.response.start", "http.response.body"]
+    assert caplog.records == []
 
 
 def test_a_form_leads_to_no_other_site(guarded: httpx.Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -11,9 +12,36 @@ import pytest
 
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry.sidecar.web import SidecarServer
+from tickglass.telemetry.sidecar.web import server as server_module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+SHORT_S = 0.2
+PATIENCE_S = 15.0
+
+
+@contextmanager
+def connected(url: str) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), PATIENCE_S) as connection:
+        yield connection
+
+
+def ask_for_health(connection: socket.socket) -> None:
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = b""
+    while not answer.endswith(b"ok\n"):
+        answer += (more := connection.recv(4_096))
+        assert more
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def ends(connection: socket.socket) -> bool:
+    """Block until the other side ends a connection."""
+    with suppress(ConnectionResetError):
+        while connection.recv(4_096):
+            pass
+    return True
 
 
 def test_it_serves_and_stops_and_serves_again(scene: Any) -> None:  # noqa: ANN401
@@ -51,6 +79,68 @@ def test_a_name_that_was_made_to_mean_this_machine_is_not_answered(scene: Any, s
     assert httpx.get(url, headers={"Host": "evil.example"}).status_code == 421
     assert httpx.get(url, headers={"Host": "localhost"}).status_code == 200
     assert scene.looks == 1
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /healthz HTTP/1.1\r\nHost: local",
+        b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\ntoken",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\ntoken",
+        (
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\ntoken"
+        ),
+    ],
+)
+def test_who_does_not_send_a_whole_request_is_let_go(
+    served: Callable[..., str], monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(server_module, "REQUEST_MOST_S", SHORT_S)
+    with connected(served(token="s3cret")) as connection:
+        connection.sendall(sent)
+        assert ends(connection)
+
+
+def test_nor_who_does_so_after_another_request(served: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "REQUEST_MOST_S", SHORT_S)
+    with connected(served()) as connection:
+        ask_for_health(connection)
+        connection.sendall(b"GET /healthz HT")
+        assert ends(connection)
+
+
+def test_an_answer_may_take_longer_than_its_request(
+    served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "REQUEST_MOST_S", SHORT_S)
+    with httpx.stream("GET", f"{served(every_s=SHORT_S / 4)}/events", timeout=PATIENCE_S) as answer:
+        events = (line for line in answer.iter_lines() if line == "event: regions")
+        assert all(next(events) for _ in range(12))
+
+
+def test_those_who_only_hold_connections_keep_nobody_from_an_answer(
+    served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "CONNECTIONS_MOST", 8)
+    url = served(token="s3cret")
+    with ExitStack() as held:
+        idle = [held.enter_context(connected(url)) for _ in range(20)]
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert httpx.get(f"{url}/metrics", headers={"Authorization": "Bearer s3cret"}).status_code == 200
+        assert ends(idle[0]), "the one that kept us waiting for longest"
+        ask_for_health(idle[-1])
+
+
+def test_nor_do_those_who_hold_them_after_an_answer(
+    served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "CONNECTIONS_MOST", 8)
+    url = served(token="s3cret")
+    with ExitStack() as held:
+        for _ in range(20):
+            ask_for_health(held.enter_context(connected(url)))
 
 
 def test_an_address_in_use_is_named(scene: Any) -> None:  # noqa: ANN401
