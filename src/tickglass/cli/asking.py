@@ -1,9 +1,10 @@
-"""Ask a running sidecar what it knows: its `/view.json`, over HTTP."""
+"""Ask a running sidecar what it knows: its `/view.json`, over HTTP, with the token that it wants."""
 
 from __future__ import annotations
 
 import gzip
 import http.client
+import re
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from tickglass.cli.group import EXIT_UNAVAILABLE
 from tickglass.sched.errors import ConfigError
@@ -19,13 +21,14 @@ from tickglass.telemetry.sidecar.view import View
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SIDECAR_URL", "Unanswered", "asks_a_sidecar", "view_from"]
+__all__ = ["SIDECAR_URL", "Unanswered", "asks_a_sidecar", "token_option", "view_from"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 SIDECAR_URL: Final = "http://127.0.0.1:9464"
 _PATIENCE_S: Final = 5.0
 _ANSWER_MOST: Final = 256 * 1024 * 1024  # bytes: a thousand jobs with all they may have are an eighth of it
+_TOKEN: Final = re.compile(r"[!-~]+")  # what a header can carry, and a person can type
 _decoder: Final = msgspec.json.Decoder(View)
 
 
@@ -35,16 +38,34 @@ class Unanswered(click.ClickException):
     exit_code = EXIT_UNAVAILABLE
 
 
+def token_option(metavar: str, words: str) -> Callable[[F], F]:
+    """Return a decorator that gives a command the option `--token`; what is no token is refused, and never shown."""
+    return click.option(
+        "--token", metavar=metavar, envvar="TICKGLASS_TOKEN", default="", help=words, callback=_checked_token
+    )
+
+
+def _checked_token(context: click.Context, parameter: click.Parameter, given: str) -> str:
+    """Return the token without the white space around it, such as the line end of the file that it was read from.
+
+    Raises:
+        ConfigError: it is empty, or no header can carry it.
+    """
+    source = context.get_parameter_source(parameter.name or "")
+    if source is ParameterSource.DEFAULT:
+        return given
+    token = given.strip()
+    if _TOKEN.fullmatch(token) is None:
+        where = "$TICKGLASS_TOKEN" if source is ParameterSource.ENVIRONMENT else "--token"
+        what = "holds more than printable ASCII without blanks" if token else "is empty"
+        raise ConfigError(f"the token in {where} {what}", instead=("what `openssl rand -hex 32` prints",))
+    return token
+
+
 def asks_a_sidecar(command: F) -> F:
     """Give a command the options that say which sidecar to ask."""
     for decorate in (
-        click.option(
-            "--token",
-            metavar="TOKEN",
-            envvar="TICKGLASS_TOKEN",
-            default="",
-            help="What the sidecar asks for, if it was given a token. Default: $TICKGLASS_TOKEN.",
-        ),
+        token_option("TOKEN", "What the sidecar asks for, if it was given a token. Default: $TICKGLASS_TOKEN."),
         click.option(
             "--sidecar",
             "sidecar_url",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from tickglass.cli.asking import token_option
 from tickglass.cli.opening import LateStore
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND, duration_ns
@@ -47,7 +48,7 @@ _log: Final = logging.getLogger("tickglass.sidecar")
 @click.option(
     "--listen", metavar="ADDRESS", default=DEFAULT_LISTEN, show_default=True, help="Where to answer, as host:port."
 )
-@click.option("--token", metavar="TEXT", envvar="TICKGLASS_TOKEN", default="", help="What to ask of who looks.")
+@token_option("TEXT", "What to ask of who looks.")
 @click.option("--probe-every", metavar="TIME", default="5s", show_default=True, help="How often to look into stores.")
 @click.option("--log-format", type=click.Choice(["console", "json"]), default="console", show_default=True)
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True)

@@ -37,6 +37,7 @@ __all__ = ["sidecar_app"]
 
 GZIP_FROM: Final = 1_400  # bytes; below, an answer fits into one packet anyway
 FORM_MOST: Final = 8_192  # bytes of a form
+FIELDS_MOST: Final = 8
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 _HTML: Final = "text/html; charset=utf-8"
 
@@ -162,7 +163,7 @@ class _Desk:
             return HTMLResponse(self._pages.sign_in("/", wrong=False))
         form = await _form(request)
         back = path_back(form.get("back", "/"))
-        if not self._entry.is_token(form.get("token", "")):
+        if not self._entry.is_token(form.get("token", "").strip()):
             return HTMLResponse(self._pages.sign_in(back, wrong=True), HTTPStatus.UNAUTHORIZED)
         answer = RedirectResponse(back, HTTPStatus.SEE_OTHER)
         # Lax, not Strict: links to this page come from alerts and chats, and nothing here can be changed by a request.
@@ -209,7 +210,7 @@ def _packed(request: Request, content_type: str, body: str | bytes, status: HTTP
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """Read a small form; one that is not small is nobody's."""
+    """Read a small form; one that is not small is nobody's, and has no fields."""
     body = b""
     try:
         async for chunk in request.stream():
@@ -218,5 +219,8 @@ async def _form(request: Request) -> dict[str, str]:
                 return {}
     except ClientDisconnect:
         return {}  # nobody is there to read the answer
-    fields = parse_qs(body.decode("latin-1"), max_num_fields=8)
+    try:
+        fields = parse_qs(body.decode("latin-1"), max_num_fields=FIELDS_MOST)
+    except ValueError:
+        return {}  # too many of them
     return {name: values[0] for name, values in fields.items()}

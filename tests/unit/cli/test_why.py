@@ -179,6 +179,34 @@ def test_a_token_is_sent_and_asked_for(lookout: Lookout, serve: Callable[..., st
     assert tickglass("why", "nightly", "--sidecar", url, TICKGLASS_TOKEN="secret").exit_code == 0
 
 
+@pytest.mark.parametrize("token", ["secret\n", " secret\t"])
+def test_a_token_may_come_from_a_file_with_its_line_end(
+    lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass, token: str
+) -> None:
+    skipped(lookout)
+    url = serve(lookout.view, "secret")
+    assert tickglass("why", "nightly", "--sidecar", url, TICKGLASS_TOKEN=token).exit_code == 0
+    assert tickglass("why", "nightly", "--sidecar", url, "--token", token).exit_code == 0
+
+
+@pytest.mark.parametrize("token", ["t€", "two words", "a\nb", "a\x01b", "tökén"])
+@pytest.mark.parametrize("command", [("why", "nightly"), ("watch",), ("sidecar", "--listen", "192.0.2.1:9464")])
+def test_what_is_no_token_is_refused_and_not_shown(command: tuple[str, ...], token: str, tickglass: Tickglass) -> None:
+    for where, result in (
+        ("$TICKGLASS_TOKEN", tickglass(*command, TICKGLASS_TOKEN=token)),
+        ("--token", tickglass(*command, "--token", token)),
+    ):
+        assert result.exit_code == 2
+        assert f"the token in {where} holds more than printable ASCII without blanks" in result.stderr
+        assert token not in result.output
+
+
+@pytest.mark.parametrize("command", [("why", "nightly"), ("watch",), ("sidecar", "--listen", "192.0.2.1:9464")])
+def test_a_token_of_blanks_is_none(command: tuple[str, ...], tickglass: Tickglass) -> None:
+    assert "the token in $TICKGLASS_TOKEN is empty" in tickglass(*command, TICKGLASS_TOKEN="  ").stderr
+    assert "the token in --token is empty" in tickglass(*command, "--token", "").stderr
+
+
 def test_an_answer_that_is_no_view_is_said_so(lookout: Lookout, serve: Callable[..., str]) -> None:
     def fails() -> View:
         raise RuntimeError("no view")

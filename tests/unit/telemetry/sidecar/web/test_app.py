@@ -15,6 +15,7 @@ from sights import ill, well
 
 from tickglass.telemetry.sidecar.view import View
 from tickglass.telemetry.sidecar.web import sidecar_app
+from tickglass.telemetry.sidecar.web.app import FIELDS_MOST
 from tickglass.telemetry.sidecar.web.entry import Entry
 from tickglass.telemetry.sidecar.web.guard import HEADERS
 from tickglass.telemetry.sidecar.web.page import ASSETS
@@ -229,6 +230,15 @@ def test_a_form_that_breaks_off_is_no_failure(caplog: pytest.LogCaptureFixture) 
     asyncio.run(app(scope, receive, send))
     assert told == ["http.response.start", "http.response.body"]
     assert caplog.records == []
+
+
+def test_a_form_with_too_many_fields_is_nobodys(guarded: httpx.Client) -> None:
+    answer = guarded.post("/sign-in", data={"token": "s3cret", **{str(number): "x" for number in range(FIELDS_MOST)}})
+    assert (answer.status_code, "That is not the token" in answer.text) == (401, True)
+
+
+def test_blanks_that_were_copied_with_the_token_do_not_matter(guarded: httpx.Client) -> None:
+    assert guarded.post("/sign-in", data={"token": " s3cret\t"}).status_code == 303
 
 
 def test_a_form_leads_to_no_other_site(guarded: httpx.Client) -> None:
