@@ -15,6 +15,7 @@ import msgspec
 from click.core import ParameterSource
 
 from tickglass.cli.group import EXIT_UNAVAILABLE
+from tickglass.cli.show import lines_shown
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry.sidecar.view import View
 
@@ -36,6 +37,10 @@ class Unanswered(click.ClickException):
     """Who was asked did not answer, or not so that it can be understood."""
 
     exit_code = EXIT_UNAVAILABLE
+
+    def format_message(self) -> str:
+        """See `click.ClickException`."""
+        return lines_shown(self.message)
 
 
 def token_option(metavar: str, words: str) -> Callable[[F], F]:

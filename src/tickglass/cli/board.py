@@ -10,7 +10,7 @@ from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from tickglass.cli.show import distance_text, instant_text, span_text
+from tickglass.cli.show import distance_text, instant_text, shown, span_text
 from tickglass.sched.events import InstantsMissed, JobRegistered, LockMoved, OccurrenceMoved, SchedulerMoved
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.lifecycle import SchedulerState
@@ -101,16 +101,16 @@ class Board:
     def _cells(self, name: str, row: _Row, now: int, at_ns: int) -> dict[str, Text]:
         holder, since_ns = self._held.get(row.resource, ("", at_ns))
         return {
-            "job": Text(name),
-            "trigger": Text(row.trigger, style="dim"),
+            "job": Text(shown(name)),
+            "trigger": Text(shown(row.trigger), style="dim"),
             "next due": Text("" if row.next_due_ns is None else distance_text(row.next_due_ns, now)),
             "outcome": Text(row.last, style=row.last_style),
             "last outcome": Text(row.last + row.why, style=row.last_style),
             "runs": Text(str(row.counts.total())),
             "late p50": Text(row.lateness_text(50)),
             "late p99": Text(row.lateness_text(99)),
-            "lock": Text(row.resource),
-            "holder": Text(holder, style="bold cyan" if holder == name else "dim"),
+            "lock": Text(shown(row.resource)),
+            "holder": Text(shown(holder), style="bold cyan" if holder == name else "dim"),
             "held for": Text(span_text(at_ns - since_ns) if holder else ""),
         }
 
@@ -157,4 +157,4 @@ class EventLines:
             self._print(event.wall_ns, f"run  {event.job:<10} missed {event.count}")
 
     def _print(self, wall_ns: int, words: str) -> None:
-        self._console.print(f"{instant_text(wall_ns)} {words}", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(f"{instant_text(wall_ns)} {shown(words)}", highlight=False, markup=False, soft_wrap=True)

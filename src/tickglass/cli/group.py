@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from tickglass.cli.show import lines_shown
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {lines_shown(str(error))}", err=True)
             ctx.exit(EXIT_WRONG)
         except StoreUnavailable as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {lines_shown(str(error))}", err=True)
             ctx.exit(EXIT_UNAVAILABLE)

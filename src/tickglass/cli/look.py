@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tickglass.cli.opening import looking_into
-from tickglass.cli.show import distance_text, instant_text, one_line, record_json, span_text
+from tickglass.cli.show import distance_text, instant_text, one_line, record_json, shown, span_text
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.occurrence import Outcome
 
@@ -168,7 +168,7 @@ def _run_row(record: RunRecord, alive: Collection[str]) -> list[str | Text]:
         record.job,
         instant_text(record.due_ns),
         str(record.attempt),
-        Text(outcome, _STYLES.get(outcome, "")),
+        Text(shown(outcome), _STYLES.get(outcome, "")),
         _NONE if record.lateness_ns is None else span_text(record.lateness_ns),
         _NONE if started is None or ended is None else span_text(ended - started),
         record.owner,
@@ -196,7 +196,7 @@ def _print_table(
         table.add_column(heading, overflow="fold", no_wrap=whole, min_width=None if whole else 8, justify=justify)
     for row in rows:
         # As Text, for a job may be called "[red]" and that is not markup.
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell)) for cell in row))
     console = Console(highlight=False)
     console.width = max(console.width, _NARROWEST) if console.is_terminal else _PIPED_WIDTH
     console.print(table)

@@ -1,6 +1,6 @@
 """Draw a view for a terminal: what a sidecar's page shows, in letters.
 
-Pure. Names of jobs are text, never markup.
+Pure. What comes from outside is text, never markup and never an order to the terminal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tickglass.cli.board import OUTCOME_STYLES
-from tickglass.cli.show import distance_text, one_line, span_text
+from tickglass.cli.show import distance_text, one_line, shown, span_text
 from tickglass.sched.occurrence import Outcome
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def picture_of(view: View, *, of: str, trouble: str = "") -> RenderableType:
         trouble: why there is no newer one.
     """
     parts: list[RenderableType] = [Text(of, style="bold")]
-    parts += [Text(f"! {line}", style=_WORSE) for line in ([trouble] if trouble else []) + view.unready]
+    parts += [Text(shown(f"! {line}"), style=_WORSE) for line in ([trouble] if trouble else []) + view.unready]
     parts += [_scheduler_line(it) for it in view.schedulers]
     parts += [_store_line(it) for it in view.stores]
     parts += [Text(), _jobs(view.jobs, view.at_wall_ns)]
@@ -72,7 +72,7 @@ def picture_of(view: View, *, of: str, trouble: str = "") -> RenderableType:
 def outcome_text(run: OccurrenceView) -> Text:
     """Return how an occurrence ended, or how far it is, in one word."""
     word = run.outcome or run.state
-    return Text(word, style=_style(run))
+    return Text(shown(word), style=_style(run))
 
 
 def _style(run: OccurrenceView) -> str:
@@ -83,8 +83,8 @@ def _style(run: OccurrenceView) -> str:
 
 def _scheduler_line(it: SchedulerView) -> Text:
     state = "stalled" if it.stalled else it.state or "not heard yet"
-    line = Text(f"scheduler {it.owner} ({it.service}) ")
-    line.append(state, style="green" if it.connected and not it.stalled else _WORSE)
+    line = Text(shown(f"scheduler {it.owner} ({it.service}) "))
+    line.append(shown(state), style="green" if it.connected and not it.stalled else _WORSE)
     if it.pool_slots is not None:
         line.append(f"  workers {it.pool_in_use}/{it.pool_slots}")
     line.append(f"  running {it.running}  pending {it.pending}")
@@ -96,7 +96,7 @@ def _scheduler_line(it: SchedulerView) -> Text:
 
 
 def _store_line(it: StoreView) -> Text:
-    line = Text(f"store {it.source} ")
+    line = Text(shown(f"store {it.source} "))
     line.append("ok" if it.ok else "no answer" if it.error else "old", style="green" if it.ok else _WORSE)
     if it.age_ns is not None:
         line.append(f"  looked {span_text(it.age_ns)} ago")
@@ -113,7 +113,7 @@ def _jobs(jobs: Sequence[JobView], now_ns: int) -> Table:
     table = _table("job", "next due", "now", "last outcomes", "late p50", "late p99", "why")
     for job in jobs:
         table.add_row(
-            Text(job.name),
+            Text(shown(job.name)),
             _next_due(job, now_ns),
             _now(job, now_ns),
             _strip(job.recent),
@@ -158,9 +158,9 @@ def _locks(locks: Sequence[LockView]) -> Table:
     table = _table("lock", "state", "holder", "held for", "allowed", "lease left", "fence", "waiters")
     for lock in locks:
         table.add_row(
-            Text(lock.resource),
-            Text(f"{lock.state}, stuck" if lock.stuck else lock.state, style=_WORSE if lock.stuck else ""),
-            Text(f"{lock.owner} ({lock.job})" if lock.job else lock.owner),
+            Text(shown(lock.resource)),
+            Text(shown(f"{lock.state}, stuck" if lock.stuck else lock.state), style=_WORSE if lock.stuck else ""),
+            Text(shown(f"{lock.owner} ({lock.job})" if lock.job else lock.owner)),
             _span(lock.held_ns),
             _span(lock.allowed_ns),
             _span(lock.remaining_ns),

@@ -16,7 +16,7 @@ from tickglass.cli.asking import Unanswered, asks_a_sidecar, view_from
 from tickglass.cli.group import EXIT_NO_ANSWER
 from tickglass.cli.opening import looking_into
 from tickglass.cli.picture import outcome_text
-from tickglass.cli.show import distance_text, span_text
+from tickglass.cli.show import distance_text, shown, span_text
 from tickglass.sched.clock import SystemClock, instant_of, ns_of
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry.sidecar.merging import view_of
@@ -75,9 +75,9 @@ def why(
     if as_json:
         click.echo(json.dumps(_json(view, found, occurrences, asked_ns), indent=2))
     for note in view.unready:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {shown(note)}", err=True)
     if not occurrences:
-        click.echo(_nothing(view, found, asked_ns), err=True)
+        click.echo(shown(_nothing(view, found, asked_ns)), err=True)
         click.get_current_context().exit(EXIT_NO_ANSWER)
     if not as_json:
         _print(view, found, occurrences, asked_ns)
@@ -147,17 +147,17 @@ def _nothing(view: View, job: JobView, asked_ns: int | None) -> str:
 def _print(view: View, job: JobView, occurrences: Sequence[OccurrenceView], asked_ns: int | None) -> None:
     first = occurrences[0]
     console = Console(highlight=False, soft_wrap=True)
-    console.print(Text(f"{job.name} ({job.service}) was due {_when(first.due_ns, view)}"))
+    console.print(Text(shown(f"{job.name} ({job.service}) was due {_when(first.due_ns, view)}")))
     if asked_ns is not None and asked_ns != first.due_ns:
         earlier = span_text(asked_ns - first.due_ns)
         console.print(Text(f"  the latest that is known by then, {earlier} before the instant asked for"))
     for run in occurrences:
-        console.print(Text("  ").append_text(outcome_text(run)).append(_sentence(run)))
+        console.print(Text("  ").append_text(outcome_text(run)).append(shown(_sentence(run))))
         facts = _facts(run)
         if facts:
-            console.print(Text(f"    {facts}", style="dim"))
+            console.print(Text(shown(f"    {facts}"), style="dim"))
         for other in run.others:
-            console.print(Text(f"    {other}", style="dim"))
+            console.print(Text(shown(f"    {other}"), style="dim"))
     if job.next_due_ns is not None and job.next_due_ns > first.due_ns:
         console.print(Text(f"  next due {_when(job.next_due_ns, view)}"))
 

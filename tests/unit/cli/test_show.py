@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import fields
 from datetime import datetime
 
 import pytest
 
-from tickglass.cli.show import distance_text, instant_text, one_line, record_json, span_text
+from tickglass.cli.show import distance_text, instant_text, lines_shown, one_line, record_json, shown, span_text
 from tickglass.sched.clock import ns_of
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord
+
+BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,30 @@ def test_an_instant_is_shown_in_this_machines_zone_to_the_millisecond() -> None:
 def test_a_long_detail_is_cut_to_one_line() -> None:
     assert one_line("ValueError: no\nTraceback ...") == "ValueError: no"
     assert one_line("x" * 500) == "x" * 119 + "…"
+
+
+@pytest.mark.parametrize(
+    ("text", "signs"),
+    [
+        ("\x1b[31mred\x1b]0;title\x07", "␛[31mred␛]0;title␇"),
+        ("two\r\nlines\tand\x00more\x7f", "two␍␊lines␉and␀more␡"),
+        ("\x9b31m", "\\x9b31m"),
+        ("\u202etxt.exe\u2066\u2028.", "\\u202etxt.exe\\u2066\\u2028."),
+        ("plain, naïve, 日本, [red]", "plain, naïve, 日本, [red]"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_shown_as_signs(text: str, signs: str) -> None:
+    assert shown(text) == signs
+    assert one_line(text.replace("\n", "")) == signs.replace("␊", "")
+    assert lines_shown(f"{text}\n{text}").replace("\n", "␊") == f"{signs}␊{signs}"
+
+
+def test_no_control_character_of_any_alphabet_is_left() -> None:
+    every = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000)
+    left = [
+        char for char in shown(every) if unicodedata.category(char) == "Cc" or unicodedata.bidirectional(char) in BIDI
+    ]
+    assert left == []
 
 
 @pytest.mark.parametrize("kind", [JobRecord, LeaseRecord, RunRecord])
