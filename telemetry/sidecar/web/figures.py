@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND, US, span_text
-from tickglass.telemetry.sidecar.web.tones import Tone, tone_of, word_of
+from tickglass.telemetry.sidecar.tones import Tone, tone_of, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

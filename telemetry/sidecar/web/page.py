@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tickglass.sched.clock import instant_of
 from tickglass.sched.durations import SECOND, duration_text, span_text
-from tickglass.telemetry.sidecar.web import board, figures, tones, verdict
+from tickglass.telemetry.sidecar import tones, verdict
+from tickglass.telemetry.sidecar.web import board, figures
 from tickglass.telemetry.sidecar.why import clock_text
 
 if TYPE_CHECKING:

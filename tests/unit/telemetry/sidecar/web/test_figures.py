@@ -11,6 +11,7 @@ from sights import NOW_NS, runs_of
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.occurrence import Outcome
+from tickglass.telemetry.sidecar.tones import Tone, icon_of, tone_of, word_of
 from tickglass.telemetry.sidecar.view import LockMark, OccurrenceView
 from tickglass.telemetry.sidecar.web.figures import (
     COLUMNS,
@@ -23,7 +24,6 @@ from tickglass.telemetry.sidecar.web.figures import (
     strip,
     summary,
 )
-from tickglass.telemetry.sidecar.web.tones import Tone, icon_of, tone_of, word_of
 
 LANE_BAR = re.compile(r"M(\d+) 10h(\d+)")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from tickglass.sched.durations import SECOND, duration_text, span_text
-from tickglass.telemetry.sidecar.web.tones import Tone
+from tickglass.telemetry.sidecar.tones import Tone
 from tickglass.telemetry.thresholds import CLOCK_OFFSET_S, FAILURES_IN_A_ROW
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import pytest
 from sights import ill, job_of, well
 
 from tickglass.sched.durations import SECOND
+from tickglass.telemetry.sidecar.tones import Tone
+from tickglass.telemetry.sidecar.verdict import headline, mark_words, scheduler_words, troubles
 from tickglass.telemetry.sidecar.view import JobView, LockMark, LockView, SchedulerView, StoreView, View
-from tickglass.telemetry.sidecar.web.tones import Tone
-from tickglass.telemetry.sidecar.web.verdict import headline, mark_words, scheduler_words, troubles
 
 
 def only(**parts: object) -> View:
