@@ -50,13 +50,15 @@ class Watching:
 @click.command(short_help="Watch jobs, locks and schedulers in a terminal.")
 @asks_a_sidecar
 @click.option("--every", default="1s", show_default=True, metavar="DURATION", help="How often to ask.")
-@click.option("--once", is_flag=True, help="Draw one picture and end; so it does without a terminal, too.")
+@click.option("--once", is_flag=True, help="Draw one whole picture and end; so it does without a terminal, too.")
 def watch(sidecar_url: str, token: str, every: str, *, once: bool) -> None:
     """Watch what a sidecar's page shows, in a terminal; Ctrl-C ends it.
 
-    Jobs: when they are due, what they do now, their last outcomes (a letter
-    each, oldest first), how late they start, and why something is not well.
-    Locks: who holds them, for how long, how long that is allowed, and who waits.
+    First what is wrong, the worst at the top. Locks: who holds them, for how
+    long, how long that is allowed, and who waits. Jobs: when they are due, what
+    they do now, their last outcomes (a letter each, oldest first), how late
+    they start, and why something is not well. Those in trouble come first; of
+    what does not fit, it says how much it is.
 
     Looking changes nothing. A sidecar that stops answering is said so, with the
     last picture left as it was.
@@ -65,15 +67,18 @@ def watch(sidecar_url: str, token: str, every: str, *, once: bool) -> None:
     watching = Watching(lambda: view_from(sidecar_url, token))
     console = Console(highlight=False)
 
-    def picture() -> RenderableType:
-        return picture_of(watching.view, of=f"tickglass watch · {sidecar_url}", trouble=watching.trouble)
+    def picture(width: int | None = None, height: int | None = None) -> RenderableType:
+        of = f"tickglass watch · {sidecar_url}"
+        return picture_of(watching.view, of=of, trouble=watching.trouble, width=width, height=height)
 
-    if once or not console.is_terminal:
-        if not console.is_terminal:
-            console.width = _PIPED_WIDTH
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
         console.print(picture())
         return
-    with Live(get_renderable=picture, console=console, auto_refresh=False, screen=True) as live:
+    if once:
+        console.print(picture(console.width))
+        return
+    with Live(get_renderable=lambda: picture(*console.size), console=console, auto_refresh=False, screen=True) as live:
         keep_drawing(watching, SystemClock(), every_ns, live.refresh)
 
 

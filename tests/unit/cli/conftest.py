@@ -14,14 +14,16 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, JobRecord, LeaseAsk, Settlement
 from tickglass.sched.stores import open_store
+from tickglass.telemetry.sidecar.web import SidecarServer, sidecar_app
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from click.testing import Result
 
     from tickglass.sched.ports import Store
+    from tickglass.telemetry.sidecar.view import View
 
 DUE_NS = 1_767_225_600_100 * MS  # 2026-01-01T00:00:00.100Z
 TTL_NS = 30 * SECOND
@@ -50,6 +52,26 @@ def tickglass(monkeypatch: pytest.MonkeyPatch, root_logger: None) -> Tickglass:
         return CliRunner().invoke(main, words, env=environment, catch_exceptions=False)
 
     return type_in
+
+
+class Serve(Protocol):
+    def __call__(self, view: Callable[[], View], token: str = "") -> str: ...
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serve views as a sidecar does; return where."""
+    servers: list[SidecarServer] = []
+
+    def start(view: Callable[[], View], token: str = "") -> str:
+        server = SidecarServer("127.0.0.1:0", sidecar_app(view, lambda _: ("text/plain", b""), list, token=token))
+        server.start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.port}"
+
+    yield start
+    for server in servers:
+        server.stop()
 
 
 class Filled(NamedTuple):

@@ -17,12 +17,9 @@ from tickglass.sched.events import InstantsMissed
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.telemetry.sidecar.view import View
-from tickglass.telemetry.sidecar.web import SidecarServer, sidecar_app
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from unit.cli.conftest import Filled, Tickglass
+    from unit.cli.conftest import Filled, Serve, Tickglass
 
 # Red, the window's title, the clipboard, the same as C1, DEL, and an order to write backwards.
 EVIL = "\x1b[31mevil\x1b]0;title\x07\x1b]52;c;aGk=\x07\x9b1m\x9d0;t\x9c\x7f\u202e"
@@ -48,14 +45,6 @@ def bad_view() -> View:
     return msgspec.convert(spoiled(msgspec.to_builtins(ill())), View)
 
 
-@pytest.fixture
-def sidecar_url(bad_view: View) -> Iterator[str]:
-    server = SidecarServer("127.0.0.1:0", sidecar_app(lambda: bad_view, lambda _: ("text/plain", b""), list))
-    server.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.stop()
-
-
 def test_in_a_picture(bad_view: View) -> None:
     console = Console(file=io.StringIO(), width=300, highlight=False)
     console.print(picture_of(bad_view, of="here", trouble=EVIL))
@@ -63,7 +52,8 @@ def test_in_a_picture(bad_view: View) -> None:
     assert_harmless(console.file.getvalue())
 
 
-def test_in_what_watch_and_why_say(sidecar_url: str, bad_view: View, tickglass: Tickglass) -> None:
+def test_in_what_watch_and_why_say(serve: Serve, bad_view: View, tickglass: Tickglass) -> None:
+    url = serve(lambda: bad_view)
     for words in (
         ("watch",),
         ("why", f"close_books{EVIL}"),
@@ -71,7 +61,7 @@ def test_in_what_watch_and_why_say(sidecar_url: str, bad_view: View, tickglass: 
         ("why", f"close_book{EVIL}"),
         ("why", f"close_books{EVIL}", "--service", "x"),
     ):
-        result = tickglass(*words, "--sidecar", sidecar_url)
+        result = tickglass(*words, "--sidecar", url)
         assert_harmless(result.output)
     assert bad_view.jobs[0].recent[-1].owner.endswith(EVIL)
 

@@ -1,24 +1,27 @@
 from __future__ import annotations
 
 import io
+import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from lookout import EVERY_NS, GRACE_NS, TTL_NS, Lookout
+from rich.cells import cell_len
 from rich.console import Console
-from sights import ill, well
+from sights import ill, job_of, well
 
 from tickglass.cli.asking import Unanswered
 from tickglass.cli.picture import picture_of
 from tickglass.cli.watch import Watching, keep_drawing
 from tickglass.sched.durations import SECOND
 from tickglass.sched.occurrence import Outcome
-from tickglass.telemetry.sidecar.web import SidecarServer, sidecar_app
+from tickglass.telemetry.sidecar.view import View
 
 if TYPE_CHECKING:
-    from unit.cli.conftest import Tickglass
-
-    from tickglass.telemetry.sidecar.view import View
+    from unit.cli.conftest import Serve, Tickglass
 
 
 def drawn(view: View, trouble: str = "") -> str:
@@ -48,8 +51,10 @@ def test_a_picture_shows_jobs_locks_schedulers_and_stores(lookout: Lookout) -> N
     lookout.clock.advance(SECOND)
     lookout.look()
     lines = drawn(lookout.view()).splitlines()
-    assert "scheduler host-1 (billing) running" in lines[1]
-    assert lines[2].startswith("store memory:// ok  looked 0.00 ms ago  1 leases  1 jobs")
+    assert lines[:2] == ["Not well: job nightly", "here"]
+    assert lines[2] == "! job nightly has failed 2 times in a row"
+    assert "scheduler host-1 (billing) running" in lines[3]
+    assert lines[4].startswith("store memory:// ok  looked 0.00 ms ago  1 leases  1 jobs")
     (job,) = [line for line in lines if line.startswith("nightly") and ".FT" in line]
     assert "running 1.00 s" in job
     (lock,) = [line for line in lines if line.startswith("nightly") and "host-2 (nightly)" in line]
@@ -66,6 +71,66 @@ def test_what_is_not_well_is_said_in_words(lookout: Lookout) -> None:
     assert "overdue 36.00 s" in text
     assert "expired, stuck" in text
     assert "A!" in text
+    assert text.splitlines()[1] == "Not well: lock nightly, job nightly"
+
+
+def crowded() -> View:
+    """Return a fleet too large for any terminal, whose troubles come last by name."""
+    fleet = ill()
+    jobs = [job_of(f"a_quiet_job_{number:02}", "5s", []) for number in range(59)]
+    locks = [msgspec.structs.replace(fleet.locks[0], resource=f"a_quiet_lock_{number:02}") for number in range(20)]
+    why = "nobody claimed it: it was due 1m30s ago, its grace of 30s has passed"
+    overdue = job_of("zz_overdue_with_quite_a_name", "1m", [], overdue_ns=90 * SECOND, why=why)
+    return msgspec.structs.replace(fleet, jobs=[*jobs, *fleet.jobs, overdue], locks=[*locks, *fleet.locks])
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_on_a_small_terminal_what_is_wrong_is_seen_and_the_rest_is_counted(
+    width: int, serve: Serve, tickglass: Tickglass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tickglass.cli.watch.keep_drawing", lambda _watching, _clock, _every, draw: draw())
+    terminal = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": str(width), "LINES": "24"}
+    output = tickglass("watch", "--sidecar", serve(crowded), **terminal).stdout
+    _, _, screen = output.rpartition("\x1b[H")  # what was drawn last
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen).splitlines()]
+    assert len(lines) <= 24
+    assert max(map(cell_len, lines)) <= width
+    assert lines[0] == "Not well: lock ledger:eu, job close_books, job send_invoices and 1 more"
+    assert lines[2].startswith("! lock ledger:eu is stuck: host-2/billing/0 has held it for 4m12s")
+    (locks,) = [place for place, line in enumerate(lines) if line.startswith("lock  ")]
+    (jobs,) = [place for place, line in enumerate(lines) if line.startswith("job  ")]
+    assert re.match(r"ledger:eu +held, stuck +4m12s", lines[locks + 2])
+    assert re.match(r"and \d\d more locks", lines[jobs - 1])
+    assert lines[jobs].endswith("why")
+    in_trouble = lines[jobs + 2 : jobs + 5]
+    assert [line.split()[0][:15] for line in in_trouble] == ["close_books", "send_invoices", "zz_overdue_with"]
+    assert "overdue 1m30s" in in_trouble[2]
+    assert "nobody claimed" in in_trouble[2]
+    assert re.match(r"and \d\d more jobs", lines[-1])
+
+
+@pytest.mark.parametrize("height", range(1, 120, 7))
+@pytest.mark.parametrize("width", [20, 80, 99, 130])
+def test_a_picture_is_never_larger_than_its_terminal(width: int, height: int) -> None:
+    for view in (crowded(), well(), View(at_wall_ns=1)):
+        console = Console(file=io.StringIO(), width=width, highlight=False)
+        console.print(picture_of(view, of="here", trouble="gone", width=width, height=height))
+        assert isinstance(console.file, io.StringIO)
+        lines = console.file.getvalue().splitlines()
+        assert len(lines) <= max(height, 3)  # the first three are always there: that it is old, the verdict, of what
+        assert max(map(cell_len, lines)) <= width
+
+
+def test_where_there_is_room_nothing_is_left_out() -> None:
+    text = drawn(crowded())
+    assert "more jobs" not in text
+    assert all(job.name in text for job in crowded().jobs)
+    assert all(lock.resource in text for lock in crowded().locks)
+
+
+def test_it_needs_no_web_server() -> None:
+    nothing = "import sys; sys.modules.update(dict.fromkeys(['starlette', 'jinja2', 'uvicorn']))"
+    subprocess.run([sys.executable, "-c", f"{nothing}; import tickglass.cli.watch, tickglass.cli.why"], check=True)
 
 
 @pytest.mark.parametrize("view", [well(), ill()])
@@ -80,14 +145,9 @@ def test_a_name_is_not_markup(lookout: Lookout) -> None:
     assert "[red]alert[/red]" in drawn(lookout.view())
 
 
-def test_without_a_terminal_there_is_one_picture(lookout: Lookout, tickglass: Tickglass) -> None:
+def test_without_a_terminal_there_is_one_picture(lookout: Lookout, serve: Serve, tickglass: Tickglass) -> None:
     lookout.teller().start("nightly")
-    server = SidecarServer("127.0.0.1:0", sidecar_app(lookout.view, lambda _: ("text/plain", b""), list))
-    server.start()
-    try:
-        result = tickglass("watch", "--sidecar", f"http://127.0.0.1:{server.port}")
-    finally:
-        server.stop()
+    result = tickglass("watch", "--sidecar", serve(lookout.view))
     assert result.exit_code == 0
     assert "scheduler host-1 (billing) running" in result.stdout
 

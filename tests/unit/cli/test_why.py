@@ -11,16 +11,13 @@ from tickglass.cli.asking import Unanswered, view_from
 from tickglass.sched.clock import SystemClock, instant_of
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
-from tickglass.telemetry.sidecar.web import SidecarServer, sidecar_app
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from unit.cli.conftest import Filled, Tickglass
+    from unit.cli.conftest import Filled, Serve, Tickglass
 
     from tickglass.telemetry.sidecar.view import View
-
-Serve = "Callable[..., str]"
 
 
 @pytest.fixture
@@ -40,22 +37,6 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[], View], str], str]]:
-    """Return a function that serves views as a sidecar does, and returns where."""
-    servers: list[SidecarServer] = []
-
-    def start(view: Callable[[], View], token: str = "") -> str:
-        server = SidecarServer("127.0.0.1:0", sidecar_app(view, lambda _: ("text/plain", b""), list, token=token))
-        server.start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.port}"
-
-    yield start
-    for server in servers:
-        server.stop()
-
-
 def skipped(lookout: Lookout) -> None:
     """A run that goes on, and an instant that it overlaps."""
     teller = lookout.teller()
@@ -71,7 +52,7 @@ def skipped(lookout: Lookout) -> None:
     teller.turn()
 
 
-def test_the_latest_occurrence_is_explained(lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass) -> None:
+def test_the_latest_occurrence_is_explained(lookout: Lookout, serve: Serve, tickglass: Tickglass) -> None:
     skipped(lookout)
     result = tickglass("why", "nightly", "--sidecar", serve(lookout.view))
     assert (result.exit_code, result.stderr) == (0, "")
@@ -87,7 +68,7 @@ def test_the_latest_occurrence_is_explained(lookout: Lookout, serve: Callable[..
     "instant", ["2026-01-01T00:00:07", "2026-01-01T00:00:07Z", "2026-01-01T01:00:00+01:00", "2026-01-01 00:00:00"]
 )
 def test_an_instant_picks_the_occurrence_due_then_or_last_before(
-    instant: str, lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass
+    instant: str, lookout: Lookout, serve: Serve, tickglass: Tickglass
 ) -> None:
     skipped(lookout)
     result = tickglass("why", "nightly", instant, "--sidecar", serve(lookout.view), "--json")
@@ -98,7 +79,7 @@ def test_an_instant_picks_the_occurrence_due_then_or_last_before(
 
 
 def test_an_instant_without_an_offset_is_this_machines(
-    lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass, monkeypatch: pytest.MonkeyPatch
+    lookout: Lookout, serve: Serve, tickglass: Tickglass, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import time  # noqa: PLC0415 - for the zone only
 
@@ -111,9 +92,7 @@ def test_an_instant_without_an_offset_is_this_machines(
     assert "the latest that is known by then, 7.00 s before the instant asked for" in result.stdout
 
 
-def test_of_an_instant_too_long_ago_nothing_is_known(
-    lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass
-) -> None:
+def test_of_an_instant_too_long_ago_nothing_is_known(lookout: Lookout, serve: Serve, tickglass: Tickglass) -> None:
     skipped(lookout)
     url = serve(lookout.view)
     old = tickglass("why", "nightly", "2025-01-01T00:00", "--sidecar", url)
@@ -126,7 +105,7 @@ def test_of_an_instant_too_long_ago_nothing_is_known(
     assert "nothing is known of an occurrence of hourly yet; it is due 2026-01-01 00:00:10.000" in never.stderr
 
 
-def test_a_wrong_name_suggests_near_ones(lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass) -> None:
+def test_a_wrong_name_suggests_near_ones(lookout: Lookout, serve: Serve, tickglass: Tickglass) -> None:
     skipped(lookout)
     result = tickglass("why", "nightyl", "--sidecar", serve(lookout.view))
     assert result.exit_code == 2
@@ -134,7 +113,7 @@ def test_a_wrong_name_suggests_near_ones(lookout: Lookout, serve: Callable[..., 
 
 
 def test_of_two_services_with_such_a_job_one_is_to_be_named(
-    lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass
+    lookout: Lookout, serve: Serve, tickglass: Tickglass
 ) -> None:
     skipped(lookout)
     other = lookout.teller("host-2")
@@ -169,7 +148,7 @@ def test_a_sidecar_that_is_not_there_cannot_be_reached(free_port: int, tickglass
     assert result.stderr.startswith(f"Error: no sidecar answers at http://127.0.0.1:{free_port}: ")
 
 
-def test_a_token_is_sent_and_asked_for(lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass) -> None:
+def test_a_token_is_sent_and_asked_for(lookout: Lookout, serve: Serve, tickglass: Tickglass) -> None:
     skipped(lookout)
     url = serve(lookout.view, "secret")
     without = tickglass("why", "nightly", "--sidecar", url)
@@ -181,7 +160,7 @@ def test_a_token_is_sent_and_asked_for(lookout: Lookout, serve: Callable[..., st
 
 @pytest.mark.parametrize("token", ["secret\n", " secret\t"])
 def test_a_token_may_come_from_a_file_with_its_line_end(
-    lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass, token: str
+    lookout: Lookout, serve: Serve, tickglass: Tickglass, token: str
 ) -> None:
     skipped(lookout)
     url = serve(lookout.view, "secret")
@@ -207,7 +186,7 @@ def test_a_token_of_blanks_is_none(command: tuple[str, ...], tickglass: Tickglas
     assert "the token in --token is empty" in tickglass(*command, "--token", "").stderr
 
 
-def test_an_answer_that_is_no_view_is_said_so(lookout: Lookout, serve: Callable[..., str]) -> None:
+def test_an_answer_that_is_no_view_is_said_so(lookout: Lookout, serve: Serve) -> None:
     def fails() -> View:
         raise RuntimeError("no view")
 
@@ -239,7 +218,7 @@ def test_a_store_that_is_not_there_is_wrong(tickglass: Tickglass) -> None:
     assert tickglass("why", "nightly", "--store", "redis://127.0.0.1:1/0").exit_code == 3
 
 
-def test_a_note_says_what_is_not_known(lookout: Lookout, serve: Callable[..., str], tickglass: Tickglass) -> None:
+def test_a_note_says_what_is_not_known(lookout: Lookout, serve: Serve, tickglass: Tickglass) -> None:
     skipped(lookout)
     lookout.clock.advance(GRACE_NS + SECOND)
     result = tickglass("why", "nightly", "--sidecar", serve(lookout.view))
