@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
     from tickglass.sched.ports import JobRecord, RunRecord, StoreObserver
 
-__all__ = ["ATTEMPTS_MOST", "Attempts"]
+__all__ = ["ATTEMPTS_MOST", "Attempts", "attempts_at"]
 
 ATTEMPTS_MOST: Final = 40  # of one job
 _LATEST: Final = 500  # of all jobs together
 _ASKED_MOST: Final = 100  # jobs, one by one, in one look
+_FURTHER: Final = 8  # each time that a page did not reach back far enough, the next is so many times as long
 
 _Key = tuple[int, int]  # due instant, attempt
 
@@ -82,3 +83,20 @@ class Attempts:
         joined = oldest_seen is None or oldest_seen <= max(remembered)
         changing = any(run.outcome is None and key not in seen for key, run in remembered.items())
         return changing or not joined
+
+
+def attempts_at(store: StoreObserver, job: str, due_ns: int) -> list[RunRecord]:
+    """Return the attempts at a job's latest occurrence due by then; if there is none, the oldest attempt there is.
+
+    However long ago that is: a ledger tells the latest so many, and is asked for more until it has told those.
+
+    Raises:
+        StoreUnavailable: as the store does.
+    """
+    limit = ATTEMPTS_MOST
+    while True:
+        found = store.runs(job, limit)
+        then_ns = next((run.due_ns for run in found if run.due_ns <= due_ns), None)
+        if len(found) < limit or (then_ns is not None and found[-1].due_ns < then_ns):
+            return [run for run in found if run.due_ns == then_ns] or list(found[-1:])
+        limit *= _FURTHER

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
@@ -16,10 +18,13 @@ from tickglass.cli.asking import Unanswered, asks_a_sidecar, view_from
 from tickglass.cli.group import EXIT_NO_ANSWER
 from tickglass.cli.opening import looking_into
 from tickglass.cli.picture import outcome_text
-from tickglass.cli.show import distance_text, shown, span_text
+from tickglass.cli.show import distance_text, lines_shown, shown, span_text
 from tickglass.sched.clock import SystemClock, instant_of, ns_of
 from tickglass.sched.errors import ConfigError
+from tickglass.telemetry.sidecar.attempts import attempts_at
+from tickglass.telemetry.sidecar.merged_occurrences import merged, rows_of
 from tickglass.telemetry.sidecar.merging import view_of
+from tickglass.telemetry.sidecar.past_jobs import RECENT_MOST
 from tickglass.telemetry.sidecar.probe import look_once
 
 if TYPE_CHECKING:
@@ -62,34 +67,40 @@ def why(
     tickglass why reconcile --store sqlite:///jobs.db
 
     A sidecar knows the last 40 occurrences of each job, with what its schedulers
-    told of them. A store's ledger knows what was claimed and how it ended, but
-    not what was skipped; it shows when nobody came.
+    told of them. A store's ledger knows what was claimed and how it ended, as
+    far back as it is kept, but not what was skipped; it shows when nobody came.
 
     The times of day in a reason are UTC. Exit code 1: nothing is known of such an
     occurrence.
     """  # noqa: D301 - \b is for click: the lines after it stay as they are
     asked_ns = None if instant is None else _instant_ns(instant)
-    view = view_from(sidecar_url, token) if store_url is None else _view_of_store(store_url)
+    view, older = (view_from(sidecar_url, token), []) if store_url is None else _of_store(store_url, job, asked_ns)
     found = _job_named(view, job, service)
-    occurrences = _at(_known(view, found), asked_ns)
+    known = _known(view, found, older)
+    occurrences = _at(known, asked_ns)
     if as_json:
         click.echo(json.dumps(_json(view, found, occurrences, asked_ns), indent=2))
     for note in view.unready:
         click.echo(f"note: {shown(note)}", err=True)
     if not occurrences:
-        click.echo(shown(_nothing(view, found, asked_ns)), err=True)
+        click.echo(shown(_nothing(view, found, known, asked_ns)), err=True)
+        if known and store_url is None:
+            click.echo(lines_shown(_ask_the_ledger(view, job, instant)), err=True)
         click.get_current_context().exit(EXIT_NO_ANSWER)
     if not as_json:
         _print(view, found, occurrences, asked_ns)
 
 
-def _view_of_store(url: str) -> View:
+def _of_store(url: str, job: str, asked_ns: int | None) -> tuple[View, list[OccurrenceView]]:
+    """Return the view of a store, and what became of the job's occurrence due at that instant, or last before."""
     clock = SystemClock()
     with looking_into(url) as store:
         sight = look_once(_STORE, store, clock)
-    if sight.error:
-        raise Unanswered(sight.error)
-    return view_of([], [sight], clock.reading())
+        if sight.error:
+            raise Unanswered(sight.error)
+        attempts = [] if asked_ns is None else attempts_at(store, job, asked_ns)
+    rows = rows_of(replace(sight, runs={job: attempts}), job)
+    return view_of([], [sight], clock.reading()), merged([], rows)
 
 
 def _instant_ns(text: str) -> int:
@@ -121,11 +132,11 @@ def _job_named(view: View, name: str, service: str | None) -> JobView:
     raise ConfigError("nobody knows a job of this name", given=name, instead=tuple(near))
 
 
-def _known(view: View, job: JobView) -> list[OccurrenceView]:
-    """Return all occurrences of a job, oldest first: the recent ones, and those of the last minutes."""
+def _known(view: View, job: JobView, older: Sequence[OccurrenceView]) -> list[OccurrenceView]:
+    """Return all occurrences of a job, oldest first: those of the last minutes, the recent ones, and older ones."""
     several = sum(other.name == job.name for other in view.jobs) > 1
     runs = [] if several else [run for run in view.runs if run.job == job.name]  # a run does not name its service
-    found = {(run.due_ns, run.attempt, run.run_id, run.state): run for run in (*runs, *job.recent)}
+    found = {(run.due_ns, run.attempt, run.run_id, run.state): run for run in (*older, *runs, *job.recent)}
     return [found[key] for key in sorted(found)]
 
 
@@ -135,13 +146,19 @@ def _at(known: Sequence[OccurrenceView], asked_ns: int | None) -> list[Occurrenc
     return [run for run in past if run.due_ns == past[-1].due_ns]
 
 
-def _nothing(view: View, job: JobView, asked_ns: int | None) -> str:
-    known = _known(view, job)
+def _nothing(view: View, job: JobView, known: Sequence[OccurrenceView], asked_ns: int | None) -> str:
     if asked_ns is None or not known:
         due = "" if job.next_due_ns is None else f"; it is due {_when(job.next_due_ns, view)}"
         return f"nothing is known of an occurrence of {job.name} yet{due}"
     oldest = _when(known[0].due_ns, view)
     return f"nothing is known of an occurrence of {job.name} due by then; the oldest that is known was due {oldest}"
+
+
+def _ask_the_ledger(view: View, job: str, instant: str | None) -> str:
+    """Return whom else to ask: a sidecar keeps the latest occurrences, the ledger goes further back."""
+    store = view.stores[0].source if view.stores else "STORE_URL"
+    words = shlex.join(["tickglass", "why", job, *([] if instant is None else [instant]), "--store", store])
+    return f"a sidecar knows the latest {RECENT_MOST} of each job; its store may know older ones:\n    {words}"
 
 
 def _print(view: View, job: JobView, occurrences: Sequence[OccurrenceView], asked_ns: int | None) -> None:

@@ -90,9 +90,18 @@ class Filled(NamedTuple):
         assert isinstance(claimed, Claimed)
         return Lease(ask.resource, ask.owner, ask.token, claimed.fence, ttl_ns, trusted_until_ns=0)
 
-    def settle(self, lease: Lease, job: str, outcome: str, *, run_id: str = "a" * 32, detail: str = "") -> None:
+    def settle(
+        self,
+        lease: Lease,
+        job: str,
+        outcome: str,
+        *,
+        due_ns: int = DUE_NS,
+        run_id: str = "a" * 32,
+        detail: str = "",
+    ) -> None:
         started_ns = SystemClock().wall_ns()
-        settlement = Settlement(lease, job, DUE_NS, run_id, outcome, detail, started_ns, lateness_ns=1_250_000)
+        settlement = Settlement(lease, job, due_ns, run_id, outcome, detail, started_ns, lateness_ns=1_250_000)
         assert self.store.settle(settlement).recorded
 
     def lock(self, resource: str, *, ttl_ns: int = TTL_NS) -> None:

@@ -100,6 +100,14 @@ def test_of_an_instant_too_long_ago_nothing_is_known(lookout: Lookout, serve: Se
     assert old.stderr.startswith(
         "nothing is known of an occurrence of nightly due by then; the oldest that is known was due 2026-01-01 00:00:00"
     )
+    assert old.stderr.splitlines()[1:] == [
+        "a sidecar knows the latest 40 of each job; its store may know older ones:",
+        "    tickglass why nightly 2025-01-01T00:00 --store STORE_URL",
+    ]
+    lookout.look()
+    assert tickglass("why", "nightly", "2025-01-01 00:00", "--sidecar", url).stderr.endswith(
+        "    tickglass why nightly '2025-01-01 00:00' --store memory://\n"
+    )
     never = tickglass("why", "hourly", "--sidecar", url)
     assert (never.exit_code, never.stdout) == (1, "")
     assert "nothing is known of an occurrence of hourly yet; it is due 2026-01-01 00:00:10.000" in never.stderr
@@ -211,6 +219,25 @@ def test_a_store_alone_can_say_how_a_run_failed(filled: Filled, tickglass: Tickg
     result = tickglass("why", "nightly", "--store", filled.url, "--json")
     (run,) = json.loads(result.stdout)["occurrences"]
     assert (run["outcome"], run["error"]) == ("failure", "ValueError: no")
+
+
+def test_a_store_is_asked_for_an_instant_however_long_ago(filled: Filled, tickglass: Tickglass) -> None:
+    filled.register("nightly", next_due_ns=None)
+    for number in range(100):
+        run_id = f"{number:032x}"
+        due_ns = 1_767_225_600_100 * MS + number * SECOND
+        lease = filled.claim("nightly", due_ns=due_ns, run_id=run_id)
+        filled.settle(lease, "nightly", "failure", due_ns=due_ns, run_id=run_id, detail=f"ValueError: {number}")
+    told = tickglass("why", "nightly", "2026-01-01T00:00:07.500", "--store", filled.url)
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert told.stdout.startswith("nightly (billing) was due 2026-01-01 00:00:07.100+00:00")
+    assert "ValueError: 7" in told.stdout
+    (latest,) = json.loads(tickglass("why", "nightly", "--store", filled.url, "--json").stdout)["occurrences"]
+    assert latest["error"] == "ValueError: 99"
+    before = tickglass("why", "nightly", "2025-12-31T00:00", "--store", filled.url)
+    assert (before.exit_code, before.stdout) == (1, "")
+    (line,) = before.stderr.splitlines()
+    assert "the oldest that is known was due 2026-01-01 00:00:00.100+00:00" in line
 
 
 def test_a_store_that_is_not_there_is_wrong(tickglass: Tickglass) -> None:

@@ -13,7 +13,7 @@ from tickglass.sched.ports import LeaseAsk
 from tickglass.sched.prefer import presence_resource
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.sidecar import probe as probe_module
-from tickglass.telemetry.sidecar.attempts import ATTEMPTS_MOST, Attempts
+from tickglass.telemetry.sidecar.attempts import ATTEMPTS_MOST, Attempts, attempts_at
 from tickglass.telemetry.sidecar.due import trigger_of
 from tickglass.telemetry.sidecar.probe import Probe, look_once
 from tickglass.telemetry.sidecar.sight_metrics import SIGHT_METRICS, sight_families
@@ -234,6 +234,25 @@ def test_many_jobs_are_read_over_several_looks(lookout: Lookout) -> None:
         attempts.read(lookout.store, lookout.store.jobs())
         seen.append(len(attempts.by_job()))
     assert seen == [101, 201, 251]
+
+
+def test_all_attempts_at_an_instant_are_found_wherever_the_pages_end(lookout: Lookout) -> None:
+    lookout.register()
+    lookout.settle(lookout.claim(due_ns=1))
+    lookout.claim(due_ns=5)
+    lookout.clock.advance(TTL_NS)
+    lookout.settle(lookout.claim(due_ns=5))  # the second attempt: the claimant of the first died
+    for newer in range(ATTEMPTS_MOST - 1):
+        lookout.settle(lookout.claim(due_ns=10 + newer))
+
+    def found(due_ns: int) -> list[tuple[int, int]]:
+        return [(run.due_ns, run.attempt) for run in attempts_at(lookout.store, "nightly", due_ns)]
+
+    assert found(9) == [(5, 2), (5, 1)]
+    assert found(4) == [(1, 1)]
+    assert found(0) == [(1, 1)], "the oldest, where there is none"
+    assert found(lookout.clock.wall_ns()) == [(10 + ATTEMPTS_MOST - 2, 1)]
+    assert attempts_at(lookout.store, "hourly", 9) == []
 
 
 def test_a_job_that_is_gone_is_forgotten(lookout: Lookout) -> None:
