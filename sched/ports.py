@@ -405,7 +405,7 @@ class LeaseRecord:
     ttl_ns: int
     acquired_wall_ns: int
     held_ns: int
-    remaining_ns: int  # 0 or less: it has expired and nobody has taken it since
+    remaining_ns: int  # 0 or less: it has expired, that long ago or longer, and nobody has taken it since
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,7 +432,7 @@ class StoreObserver(Protocol):
     """What anybody may look at, without changing anything."""
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
-        """Return all leases, or so many of them, by resource; expired ones that nobody took since included.
+        """Return all leases, or so many of them, by resource; expired ones that nobody took for a day at most.
 
         Of more than `limit`, the same ones are returned again and again, as long as nothing changes.
         """

@@ -4,14 +4,14 @@ Pure: messages, no I/O. Names are percent-encoded, so they are readable with etc
 and attempts are written so that the newest comes first: etcd reads a range upwards without looking at all of it.
 
     /lease/RESOURCE               the token; attached to an etcd lease, so etcd deletes it when that ends
-    /holder/RESOURCE              who has, or had, that lease; stays until it is released or taken
+    /holder/RESOURCE              who has, or had, that lease; stays until it is released or taken, or ended long ago
     /open/JOB/DUE                 an attempt that is not settled
     /run/JOB/DUE/ATTEMPT          an attempt that is
     /job/JOB                      what schedulers registered
     /last/JOB                     its latest occurrence that was claimed
 
 The fence of a lease is the revision of the transaction that granted it: the create revision of its lease key,
-and the modification revision of its holder key and its open key.
+and the modification revision of its open key, and of its holder key until that is marked as ended.
 """
 
 from __future__ import annotations
@@ -49,7 +49,12 @@ _ATTEMPT_MOST: Final = 10**6
 
 
 class HolderEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who has a lease, or had the one that expired last."""
+    """Who has a lease, or had the one that expired last.
+
+    Args:
+        ended_wall_ns: when it was first found that the lease had ended, 0 until then.
+        fence: the lease's, once that was noted: it took a revision of its own.
+    """
 
     token: str
     owner: str
@@ -59,6 +64,8 @@ class HolderEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     job: str = ""
     run_id: str = ""
     expired_owner: str = ""
+    ended_wall_ns: int = 0
+    fence: int = 0
 
 
 class OpenRun(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -101,11 +101,11 @@ class Observer:
             holder.service,
             holder.job,
             holder.run_id,
-            entry.mod_revision,
+            holder.fence or entry.mod_revision,
             holder.ttl_ns,
             holder.acquired_wall_ns,
             held_ns=max(0, wall_ns - holder.acquired_wall_ns),
-            remaining_ns=rests.get(live.get(resource, 0), 0),
+            remaining_ns=rests.get(live.get(resource, 0), min(0, (holder.ended_wall_ns or wall_ns) - wall_ns)),
         )
 
     def _job(self, entry: Any, last: Any) -> JobRecord:  # noqa: ANN401

@@ -1,23 +1,25 @@
-"""Forget what the ledger need not keep, in small transactions, a bounded time at a time.
+"""Forget what need not be kept, in small transactions, a bounded time at a time.
 
-Every instance does it; what one has deleted, the next does not find. Jobs are gone through in turn, so one pass
-that runs out of time is continued by the next.
+Every instance does it; what one has deleted, the next does not find. Leases and jobs are gone through in turn, so one
+pass that runs out of time is continued by the next. etcd does not say when a lease ended: who finds it so writes that
+down, and it is kept from then on.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from aetcd import rpc
+from msgspec.structs import replace
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
 from tickglass.sched.stores import etcd_keys as kv
-from tickglass.sched.stores.etcd_keys import EndedRun
+from tickglass.sched.stores.etcd_keys import EndedRun, HolderEntry
 from tickglass.sched.stores.etcd_wire import RANGE, TXN
-from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS
+from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns
 
 if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
@@ -28,6 +30,7 @@ __all__ = ["Pruner"]
 
 _BATCH: Final = 100  # a cluster takes 128 operations in one transaction, unless told otherwise
 _AT_MOST_NS: Final = 500 * MS  # the rest next time: whoever called wants to go on
+_LEASES_AT_MOST_NS: Final = 100 * MS  # of it
 
 
 class Pruner:
@@ -46,6 +49,7 @@ class Pruner:
         self._busy = threading.Lock()
         self._pruned_ns = clock.monotonic_ns()
         self._from = keys.lasts  # the job to go on with
+        self._holders_from = keys.holders  # the resource to go on with
 
     def prune_now_and_then(self) -> None:
         """Prune if the last time was a minute ago; made to be called every few seconds."""
@@ -62,13 +66,46 @@ class Pruner:
             return  # another thread is at it
         try:
             self._pruned_ns = self._clock.monotonic_ns()
+            began_ns, wall_ns = self._real.monotonic_ns(), self._clock.wall_ns()
             with self._wire.call("prune") as call:
-                self._prune(call, self._clock.wall_ns() - self._keep_ns)
+                self._prune_leases(call, wall_ns, began_ns + _LEASES_AT_MOST_NS)
+                self._prune_runs(call, wall_ns - self._keep_ns, began_ns + _AT_MOST_NS)
         finally:
             self._busy.release()
 
-    def _prune(self, call: Call, oldest_ns: int) -> None:
-        stop_ns = self._real.monotonic_ns() + _AT_MOST_NS
+    def _prune_leases(self, call: Call, wall_ns: int, stop_ns: int) -> None:
+        end = kv.after_prefix(self._keys.holders)
+        while True:
+            page = call.ask(RANGE, rpc.RangeRequest(key=self._holders_from, range_end=end, limit=_BATCH))
+            if page.kvs:
+                self._prune_holders(call, list(page.kvs), wall_ns)
+            self._holders_from = page.kvs[-1].key + b"\0" if page.more else self._keys.holders
+            if not page.more or self._real.monotonic_ns() >= stop_ns:
+                return
+
+    def _prune_holders(self, call: Call, holders: list[Any], wall_ns: int) -> None:
+        """Note which of these leases have ended; forget those of which that was noted long ago."""
+        names = [self._keys.name(it.key) for it in holders]
+        first, last = self._keys.lease(names[0]), self._keys.lease(names[-1])
+        found = call.ask(RANGE, rpc.RangeRequest(key=first, range_end=last + b"\0", keys_only=True))
+        live = {it.key for it in found.kvs}
+        steps = []
+        for name, it in zip(names, holders, strict=True):
+            step = None if self._keys.lease(name) in live else self._step(it, wall_ns)
+            if step is not None:  # one that was taken since has a lease again, and another holder
+                still = [kv.absent(self._keys.lease(name)), kv.unchanged(it.key, it.mod_revision)]
+                steps.append(kv.nested(kv.transaction(still, [step])))
+        if steps:
+            call.ask(TXN, kv.transaction([], steps))
+
+    def _step(self, found: Any, wall_ns: int) -> Any | None:  # noqa: ANN401 - the client is not typed
+        """Return what to do with the holder of a lease that has ended, None while there is nothing to do."""
+        holder = msgspec.json.decode(found.value, type=HolderEntry)
+        if not holder.ended_wall_ns:
+            return kv.put(found.key, replace(holder, ended_wall_ns=wall_ns, fence=found.mod_revision))
+        return kv.delete(found.key) if holder.ended_wall_ns < wall_ns - ended_keep_ns(self._keep_ns) else None
+
+    def _prune_runs(self, call: Call, oldest_ns: int, stop_ns: int) -> None:
         while True:
             end = kv.after_prefix(self._keys.lasts)
             page = call.ask(RANGE, rpc.RangeRequest(key=self._from, range_end=end, limit=_BATCH, keys_only=True))

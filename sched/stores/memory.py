@@ -28,7 +28,7 @@ from tickglass.sched.ports import (
     RunRecord,
     Settled,
 )
-from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, shown_detail
+from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns, shown_detail
 from tickglass.sched.stores.watchers import Watchers
 
 if TYPE_CHECKING:
@@ -355,6 +355,9 @@ class MemoryStore:
 
     def _prune(self) -> None:
         self._pruned_ns = self._clock.monotonic_ns()
+        ended_ns = self._pruned_ns - ended_keep_ns(self._keep_ns)
+        for resource in [name for name, held in self._leases.items() if held.expires_ns < ended_ns]:
+            del self._leases[resource]
         oldest_ns = self._clock.wall_ns() - self._keep_ns
         for rows in self._attempts.values():
             if len(rows) > LATEST_KEPT:

@@ -19,7 +19,7 @@ from tickglass.sched.ports import Settled
 from tickglass.sched.stores import redis_scripts as lua
 from tickglass.sched.stores.redis_links import RedisLinks
 from tickglass.sched.stores.redis_watch import RedisWatch
-from tickglass.sched.stores.retention import KEEP_NS, LATEST_KEPT, PRUNE_EVERY_NS
+from tickglass.sched.stores.retention import KEEP_NS, LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +50,7 @@ _PAGE: Final = 500  # rows: the server does nothing else for about a millisecond
 _PRUNE_JOBS: Final = 100
 _PRUNE_ROWS: Final = 200  # in all: the server does nothing else for some 3 ms
 _PRUNE_AT_MOST_NS: Final = 500 * MS  # the rest next time: whoever called wants to go on
+_PRUNE_LEASES_AT_MOST_NS: Final = 100 * MS  # of it
 
 
 class RedisStore:
@@ -73,6 +74,7 @@ class RedisStore:
         self._real = SystemClock()
         self._pruned_ns = self._real.monotonic_ns()
         self._pruned_to = ""
+        self._leases_pruned_to = ""
         self._me = uuid.uuid4().hex
         self._count = itertools.count()
 
@@ -136,11 +138,10 @@ class RedisStore:
 
     def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""
-        wanted = frozenset(jobs)
-        if not wanted or limit <= 0:
-            return []
-        ours = (row for row in self._pages("orphans", lua.ORPHANS) if row[0] in wanted)
-        found = [lua.orphan(row) for row in itertools.islice(ours, limit)]
+        wanted, found = frozenset(jobs), []
+        if wanted and limit > 0:
+            ours = (row for row in self._pages("orphans", lua.ORPHANS) if row[0] in wanted)
+            found = [lua.orphan(row) for row in itertools.islice(ours, limit)]
         if self._real.monotonic_ns() - self._pruned_ns >= PRUNE_EVERY_NS:
             self.prune()
         return found
@@ -176,14 +177,24 @@ class RedisStore:
 
         So it is if the server does not answer, too: who calls this has the answer that he wanted.
         """
-        now_ns = self._real.monotonic_ns()
-        self._pruned_ns, stop_ns, more = now_ns, now_ns + _PRUNE_AT_MOST_NS, 1
+        now_ns = self._pruned_ns = self._real.monotonic_ns()
         with contextlib.suppress(StoreUnavailable):
-            while more and self._real.monotonic_ns() < stop_ns:
-                args = (self._pruned_to, _PRUNE_JOBS, self._keep_ns // 1_000, LATEST_KEPT, _PRUNE_ROWS)
-                self._pruned_to, more = self._links.run("prune", lua.PRUNE, *args)
+            self._prune_leases(now_ns + _PRUNE_LEASES_AT_MOST_NS)
+            self._prune_runs(now_ns + _PRUNE_AT_MOST_NS)
 
     # --- inside
+
+    def _prune_leases(self, stop_ns: int) -> None:
+        keep_us, more = ended_keep_ns(self._keep_ns) // 1_000, 1
+        while more and self._real.monotonic_ns() < stop_ns:
+            args = (self._leases_pruned_to, _PAGE, keep_us)
+            self._leases_pruned_to, more = self._links.run("prune", lua.PRUNE_LEASES, *args)
+
+    def _prune_runs(self, stop_ns: int) -> None:
+        more = 1
+        while more and self._real.monotonic_ns() < stop_ns:
+            args = (self._pruned_to, _PRUNE_JOBS, self._keep_ns // 1_000, LATEST_KEPT, _PRUNE_ROWS)
+            self._pruned_to, more = self._links.run("prune", lua.PRUNE, *args)
 
     def _call(self) -> str:
         """Return a name for this call, by which a script knows it when it is sent again."""

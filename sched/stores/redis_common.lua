@@ -5,7 +5,7 @@
 --   BASE:fences          hash: the last fence granted on the resources of a bucket; so that it stays small, and
 --                        different resources seldom get into each other's way
 --   BASE:lock:RESOURCE   the token of the live lease; ends by itself (PX)
---   BASE:lease:RESOURCE  hash: the lease as last granted, live or expired; a release deletes it
+--   BASE:lease:RESOURCE  hash: the lease as last granted, live or expired; a release deletes it, and so does pruning
 --   BASE:leases          sorted set: the resources that have such a hash
 --   BASE:job:NAME        hash: record, next_due_ns and seen_us of a registered job; last_due of a claimed one
 --   BASE:jobs            sorted set: the registered jobs

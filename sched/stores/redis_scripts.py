@@ -44,6 +44,7 @@ __all__ = [
     "MEND",
     "ORPHANS",
     "PRUNE",
+    "PRUNE_LEASES",
     "REGISTER",
     "RELEASE",
     "RENEW",
@@ -101,6 +102,7 @@ REGISTER: Final = load_script("redis_register")
 ORPHANS: Final = load_script("redis_orphans")
 ABANDON: Final = load_script("redis_abandon")
 PRUNE: Final = load_script("redis_prune")
+PRUNE_LEASES: Final = load_script("redis_prune_leases")
 LEASES: Final = load_script("redis_leases")
 JOBS: Final = load_script("redis_jobs")
 RUNS: Final = load_script("redis_runs")

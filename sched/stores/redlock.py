@@ -182,7 +182,7 @@ class RedlockStore:
 
     def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`: what a majority found abandoned, or some did and nobody knows better."""
-        if not jobs or limit <= 0:
+        if limit <= 0:
             return []
         views = self._views("orphans", lambda node: node.orphans(jobs, limit))
         return self._ledger.abandoned(views)[:limit]

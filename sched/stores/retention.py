@@ -1,8 +1,13 @@
-"""Decide how long a ledger remembers, alike for every store.
+"""Decide how long a store remembers, alike for every store.
 
 Pure: numbers and text, no I/O. A row may be forgotten only when all of these
 hold: it is settled, it ended longer ago than the time to keep, and it is not
 among its job's latest. So a job's latest claimed instant is never forgotten.
+
+A lease that ended without a release is shown until somebody takes it, but a
+name may be locked once and never again. So it is forgotten, too: as long after
+its end as a row, and after a day at the latest. Its fence is not: that is kept
+apart from the leases, so the next one on that resource is greater all the same.
 """
 
 from __future__ import annotations
@@ -11,13 +16,31 @@ from typing import Final
 
 from tickglass.sched.durations import SECOND
 
-__all__ = ["DETAIL_CHARS_MAX", "KEEP_LEAST_NS", "KEEP_NS", "LATEST_KEPT", "PRUNE_EVERY_NS", "shown_detail"]
+__all__ = [
+    "DETAIL_CHARS_MAX",
+    "KEEP_LEAST_NS",
+    "KEEP_NS",
+    "LATEST_KEPT",
+    "PRUNE_EVERY_NS",
+    "ended_keep_ns",
+    "shown_detail",
+]
 
 KEEP_NS: Final = 86_400 * SECOND
 KEEP_LEAST_NS: Final = 60 * SECOND  # a slower clock must still find the claim of the faster one
 LATEST_KEPT: Final = 100  # rows per job
 PRUNE_EVERY_NS: Final = 60 * SECOND
 DETAIL_CHARS_MAX: Final = 2_000
+_ENDED_KEEP_MOST_NS: Final = 86_400 * SECOND  # so that a job that runs daily still learns whose lease had ended
+
+
+def ended_keep_ns(keep_ns: int) -> int:
+    """Return how long after its end a lease that nobody released or took is kept.
+
+    Args:
+        keep_ns: how long after its end an attempt is kept.
+    """
+    return min(keep_ns, _ENDED_KEEP_MOST_NS)
 
 
 def shown_detail(detail: str) -> str:

@@ -1,4 +1,4 @@
-"""Forget what the ledger need not keep, without making a claim wait.
+"""Forget what need not be kept, without making a claim wait.
 
 What may go is looked up by the observers' connection; it is then deleted in
 small write transactions, so a claim in between waits for one of them at most.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
-from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS
+from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,6 +39,9 @@ _PRUNABLE: Final = """
     SELECT due_ns, job, attempt FROM runs
     WHERE job = ? AND due_ns < ? AND outcome IS NOT NULL AND ended_wall_ns < ? ORDER BY due_ns LIMIT ?"""
 _PRUNE: Final = "DELETE FROM runs WHERE due_ns = ? AND job = ? AND attempt = ?"
+# A lease from an earlier boot ended before this one began.
+_ENDED: Final = "SELECT resource FROM leases WHERE iif(renewed_ns <= ?, expires_ns, 0) < ? LIMIT ?"
+_FORGET: Final = "DELETE FROM leases WHERE resource = ? AND iif(renewed_ns <= ?, expires_ns, 0) < ?"
 
 
 class Pruner:
@@ -71,13 +74,33 @@ class Pruner:
             return  # another thread is at it
         try:
             self._pruned_ns = self._clock.monotonic_ns()
-            self._prune(self._clock.wall_ns() - self._keep_ns)
+            stop_ns = self._real.monotonic_ns() + _AT_MOST_NS
+            self._prune_leases(stop_ns)
+            self._prune_runs(self._clock.wall_ns() - self._keep_ns, stop_ns)
         finally:
             self._busy.release()
 
-    def _prune(self, oldest_ns: int) -> None:
+    def _prune_leases(self, stop_ns: int) -> None:
+        def ended() -> tuple[int, int]:
+            now_ns = self._clock.monotonic_ns()
+            return now_ns, now_ns - ended_keep_ns(self._keep_ns)
+
+        def look(connection: sqlite3.Connection) -> list[tuple[str]]:
+            return connection.execute(_ENDED, (*ended(), _BATCH)).fetchall()
+
+        def forget(connection: sqlite3.Connection) -> None:  # with the write lock in hand, nothing is from the future
+            at = ended()
+            connection.executemany(_FORGET, [(resource, *at) for (resource,) in found])
+
+        more = True
+        while more and self._real.monotonic_ns() < stop_ns:
+            found = self._file.read("prune", look)
+            if found:
+                self._file.write("prune", forget)
+            more = len(found) == _BATCH
+
+    def _prune_runs(self, oldest_ns: int, stop_ns: int) -> None:
         spans = self._file.read("prune", lambda connection: connection.execute(_SPANS, (LATEST_KEPT - 1,)).fetchall())
-        stop_ns = self._real.monotonic_ns() + _AT_MOST_NS
         for job, first_ns, keep_from_ns in spans:
             before_ns = first_ns if keep_from_ns is None else min(keep_from_ns, oldest_ns)
             more = first_ns < before_ns

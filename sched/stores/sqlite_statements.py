@@ -137,11 +137,11 @@ def lease_record(row: tuple[Any, ...], now: Reading) -> LeaseRecord:
     """Return a row of LEASES as observers see it.
 
     The monotonic instants of an earlier boot mean nothing now: then the wall
-    clock tells the age, and there is no rest.
+    clock tells the age, and the lease ended before this boot did begin.
     """
     resource, owner, service, job, run_id, fence, ttl_ns, acquired_wall_ns, acquired_ns, renewed_ns, expires_ns = row
     if renewed_ns <= now.monotonic_ns:
         ages = (now.monotonic_ns - acquired_ns, expires_ns - now.monotonic_ns)
     else:
-        ages = (max(0, now.wall_ns - acquired_wall_ns), 0)
+        ages = (max(0, now.wall_ns - acquired_wall_ns), -now.monotonic_ns)
     return LeaseRecord(resource, owner, service, job, run_id, fence, ttl_ns, acquired_wall_ns, *ages)

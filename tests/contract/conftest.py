@@ -17,6 +17,10 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, JobRecord, LeaseAsk, Settlement
 from tickglass.sched.stores import open_store
+from tickglass.sched.stores.etcd import EtcdStore
+from tickglass.sched.stores.redis import RedisStore
+from tickglass.sched.stores.redlock import RedlockStore
+from tickglass.sched.stores.retention import PRUNE_EVERY_NS
 from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -34,6 +38,7 @@ class StoreKit:
     Args:
         open: returns one more client of the same store.
         let_pass: lets so many nanoseconds pass on the store's clock.
+        forget: makes a client forget all that ended, as if that had been days ago.
         ttl_ns: a lease time that this adapter can well be waited out for.
         keeps: whether what it holds outlives all its clients.
         least_ttl_ns: the shortest lease that the technology has; shorter ones are made as long.
@@ -45,6 +50,7 @@ class StoreKit:
     name: str
     open: Callable[[], Store]
     let_pass: Callable[[int], None]
+    forget: Callable[[Store], None]
     ttl_ns: int
     keeps: bool
     threads: int = 8
@@ -122,26 +128,41 @@ class StoreKit:
 def _memory(_: pytest.FixtureRequest) -> StoreKit:
     clock = FakeClock()
     store = open_store("memory://", clock)
-    return StoreKit("memory", lambda: store, clock.advance, 30 * SECOND, keeps=False)
+    return StoreKit("memory", lambda: store, clock.advance, _two_days_pass(clock), 30 * SECOND, keeps=False)
 
 
 def _sqlite(request: pytest.FixtureRequest) -> StoreKit:
     clock, home = FakeClock(), request.getfixturevalue("tmp_path")
     url = f"sqlite:///{home}/jobs.db"
-    return StoreKit("sqlite", lambda: open_store(url, clock), clock.advance, 30 * SECOND, keeps=True)
+    forget = _two_days_pass(clock)
+    return StoreKit("sqlite", lambda: open_store(url, clock), clock.advance, forget, 30 * SECOND, keeps=True)
 
 
 def _redis(request: pytest.FixtureRequest) -> StoreKit:
     (server,) = request.getfixturevalue("redis_servers")(1)
-    return StoreKit("redis", lambda: open_store(server.url, SystemClock()), _really_wait, 300 * MS, keeps=True)
+
+    def forget(store: Store) -> None:
+        assert isinstance(store, RedisStore)
+        _make_forgetful(store)
+        store.orphans([])
+
+    return StoreKit("redis", lambda: open_store(server.url, SystemClock()), _really_wait, forget, 300 * MS, keeps=True)
 
 
 def _etcd(request: pytest.FixtureRequest) -> StoreKit:
     url = request.getfixturevalue("etcd").url(prefix=f"/contract/{uuid.uuid4()}")
+
+    def forget(store: Store) -> None:
+        assert isinstance(store, EtcdStore)
+        store._pruner._keep_ns = 0
+        for _ in range(2):  # it is noted that a lease has ended, then it is forgotten
+            store._pruner.prune()
+
     return StoreKit(
         "etcd",
         lambda: open_store(url, SystemClock()),
         _really_wait,
+        forget,
         SECOND,
         keeps=True,
         least_ttl_ns=SECOND,
@@ -154,9 +175,35 @@ def _redlock(count: int, request: pytest.FixtureRequest) -> StoreKit:
     servers = request.getfixturevalue("redis_servers")(count)
     # Patient, for the tests' sake: eight threads and five servers may have two cores between them.
     url = f"redlock://{','.join(f'127.0.0.1:{server.port}' for server in servers)}/0?timeout=250ms"
+
+    def forget(store: Store) -> None:
+        assert isinstance(store, RedlockStore)
+        for node in store._nodes:
+            _make_forgetful(node)
+        store.orphans([])
+
     return StoreKit(
-        "redlock", lambda: open_store(url, SystemClock()), _really_wait, 300 * MS, keeps=True, grants_short=False
+        "redlock",
+        lambda: open_store(url, SystemClock()),
+        _really_wait,
+        forget,
+        300 * MS,
+        keeps=True,
+        grants_short=False,
     )
+
+
+def _two_days_pass(clock: FakeClock) -> Callable[[Store], None]:
+    def forget(store: Store) -> None:
+        clock.advance(2 * 86_400 * SECOND)
+        store.orphans([])  # where a sweep without jobs has it pruned
+
+    return forget
+
+
+def _make_forgetful(store: RedisStore) -> None:
+    store._keep_ns = 0
+    store._pruned_ns -= PRUNE_EVERY_NS
 
 
 def _really_wait(pass_ns: int) -> None:

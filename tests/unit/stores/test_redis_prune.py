@@ -13,7 +13,7 @@ from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, JobRecord, 
 from tickglass.sched.stores import open_store
 from tickglass.sched.stores import redis_scripts as lua
 from tickglass.sched.stores.redis import RedisStore
-from tickglass.sched.stores.retention import LATEST_KEPT
+from tickglass.sched.stores.retention import KEEP_NS, LATEST_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,6 +89,24 @@ def test_what_is_left_over_is_forgotten_next_time(store: RedisStore, monkeypatch
     assert [len(store.runs(job, limit=1_000)) for job in ("a", "b")] == [LATEST_KEPT + 10, LATEST_KEPT]
     store.prune()
     assert [len(store.runs(job, limit=1_000)) for job in ("a", "b")] == [LATEST_KEPT, LATEST_KEPT]
+
+
+def test_leases_are_looked_through_page_by_page_and_a_pass_goes_on_where_the_last_one_stopped(
+    server: RedisServer, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tickglass.sched.stores.redis._PAGE", 2)
+    for name in "abcde":
+        store.acquire(LeaseAsk(name, "o", "s", name, 2 * KEEP_NS))
+        if name != "b":
+            server.say("DEL", f"{{tickglass}}:lock:{name}")
+            server.say("HSET", f"{{tickglass}}:lease:{name}", "expires_us", store.time_ns() // 1_000 - KEEP_NS // 1_000)
+    store._leases_pruned_to = "b"
+    store.prune()
+    assert [lease.resource for lease in store.leases()] == ["a", "b"]
+    store._keep_ns = 9 * KEEP_NS
+    store.prune()
+    assert [lease.resource for lease in store.leases()] == ["b"], "a day is the most, however long attempts are kept"
+    assert sorted(server.say("KEYS", "*lease*")) == ["{tickglass}:lease:b", "{tickglass}:leases"]
 
 
 def test_what_cannot_be_forgotten_now_keeps_nobody_from_registering(server: RedisServer, store: RedisStore) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -16,11 +16,15 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, Gone, Granted, LeaseAsk, Refused, Renewed
+from tickglass.sched.stores.retention import KEEP_NS, PRUNE_EVERY_NS
 from tickglass.sched.stores.sqlite import SqliteStore
+from tickglass.sched.stores.sqlite_file import SqliteFile
 from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
 
 ASK = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
 CLAIM = ClaimAsk(LeaseAsk("nightly", "n1", "billing", "claim", 30 * SECOND, "nightly", "run"), due_ns=1)
@@ -138,13 +142,48 @@ def test_a_lease_of_an_earlier_boot_is_dead(path: Path) -> None:
     before.close()
     after = SqliteStore(path, RebootedClock())
     for record in after.leases():
-        assert (record.remaining_ns, record.held_ns) == (0, 0)
+        assert (record.remaining_ns, record.held_ns) == (-SECOND, 0), "it ended before this boot began, a second ago"
     assert after.renew(Lease("ledger", "n1", "token", granted.fence, 30 * SECOND, 0)) == Gone()
     assert [orphan.job for orphan in after.orphans(["nightly"])] == ["nightly"]
     taken = after.acquire(LeaseAsk("ledger", "n2", "billing", "other", SECOND))
     assert isinstance(taken, Granted)
     assert (taken.expired_owner, taken.fence > claimed.fence) == ("n1", True)
     after.close()
+
+
+def test_a_lease_of_an_earlier_boot_is_forgotten_when_it_ended_long_ago_at_the_latest(path: Path) -> None:
+    before = SqliteStore(path, FakeClock())
+    before.acquire(ASK)
+    before.close()
+    clock = RebootedClock()
+    after = SqliteStore(path, clock, keep_ns=600 * SECOND)
+    for passed_ns, left in ((599 * SECOND, 1), (PRUNE_EVERY_NS, 0)):
+        clock.advance(passed_ns)
+        after.orphans([])
+        assert len(after.leases()) == left
+    after.close()
+
+
+def test_what_is_taken_between_the_look_and_the_forgetting_is_kept(
+    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    forgetting, taking, read = SqliteStore(path, clock), SqliteStore(path, clock), SqliteFile.read
+    store.acquire(ASK)
+    clock.advance(10 * KEEP_NS)
+    heir = LeaseAsk("ledger", "n2", "billing", "other", SECOND)
+
+    def look(file: SqliteFile, operation: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        seen = read(file, operation, work)
+        taking.acquire(heir)
+        return seen
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteFile, "read", look)
+        forgetting.orphans([])
+    assert [it.owner for it in forgetting.leases()] == ["n2"]
+    forgetting.close()
+    taking.close()
 
 
 def test_a_wall_clock_that_is_set_moves_no_lease(path: Path) -> None:
