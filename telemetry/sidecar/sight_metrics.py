@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tickglass.telemetry.metric import Metric
     from tickglass.telemetry.sidecar.probe import StoreSight
 
-__all__ = ["SIGHT_METRICS", "sight_families"]
+__all__ = ["SHOWN_MOST", "SIGHT_METRICS", "sight_families"]
 
 SHOWN_MOST: Final = 1_000  # resources of a store, as of a scheduler: see `MetricSink`
 SIGHT_METRICS: Final = (
@@ -99,25 +99,34 @@ def _values(sight: StoreSight, now: Reading) -> Iterator[_Value]:
 
 
 def _shown(sight: StoreSight) -> Sequence[LeaseRecord]:
-    """Return the leases that get series: those on jobs' resources first, then those held for longest."""
+    """Return the leases that get series: live ones first, of these those on jobs' resources, then the longest held.
+
+    Of those that have ended, those that ended last.
+    """
     if len(sight.leases) <= SHOWN_MOST:
         return sight.leases
     declared = {job.resource for job in sight.jobs}
-    return sorted(sight.leases, key=lambda it: (it.resource not in declared, -it.held_ns))[:SHOWN_MOST]
+
+    def rank(lease: LeaseRecord) -> tuple[bool, bool, int]:
+        ended = lease.remaining_ns <= 0
+        return ended, lease.resource not in declared, -lease.remaining_ns if ended else -lease.held_ns
+
+    return sorted(sight.leases, key=rank)[:SHOWN_MOST]
 
 
 def _of_lease(lease: LeaseRecord, passed_ns: int, now: Reading) -> Iterator[_Value]:
     resource, holder = (lease.resource,), (lease.resource, lease.owner, lease.service)
-    held_ns = max(0, lease.held_ns + passed_ns)
-    yield catalogue.LOCK_HELD, holder, held_ns / _S
-    yield catalogue.LOCK_ACQUIRED, holder, (now.wall_ns - held_ns) / _S
     yield catalogue.LOCK_TTL, resource, lease.ttl_ns / _S
     yield catalogue.LOCK_FENCE, resource, lease.fence
     left_ns = lease.remaining_ns - passed_ns
-    if lease.remaining_ns <= 0 or left_ns > 0:  # else it may have been renewed since
-        yield catalogue.LOCK_EXPIRY, resource, (now.wall_ns + left_ns) / _S
-    if lease.remaining_ns <= 0:
+    if lease.remaining_ns <= 0:  # then nobody holds the lock
         yield catalogue.LEASE_EXPIRED, holder, -left_ns / _S
+        return
+    held_ns = max(0, lease.held_ns + passed_ns)
+    yield catalogue.LOCK_HELD, holder, held_ns / _S
+    yield catalogue.LOCK_ACQUIRED, holder, (now.wall_ns - held_ns) / _S
+    if left_ns > 0:  # else it may have been renewed since
+        yield catalogue.LOCK_EXPIRY, resource, (now.wall_ns + left_ns) / _S
 
 
 def _limits(jobs: Iterable[JobRecord]) -> Iterator[_Value]:

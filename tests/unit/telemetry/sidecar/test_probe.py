@@ -16,7 +16,7 @@ from tickglass.telemetry.sidecar import probe as probe_module
 from tickglass.telemetry.sidecar.attempts import ATTEMPTS_MOST, Attempts, attempts_at
 from tickglass.telemetry.sidecar.due import trigger_of
 from tickglass.telemetry.sidecar.probe import Probe, look_once
-from tickglass.telemetry.sidecar.sight_metrics import SIGHT_METRICS, sight_families
+from tickglass.telemetry.sidecar.sight_metrics import SHOWN_MOST, SIGHT_METRICS, sight_families
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -325,7 +325,8 @@ def test_the_metrics_say_what_expired_and_what_was_abandoned(lookout: Lookout) -
     lookout.clock.advance(SECOND)
     found = shown(lookout)
     assert found["distributed_lock_lease_expired_seconds"] == {"nightly/dead/billing": 2}
-    assert found["distributed_lock_held_seconds"] == {"nightly/dead/billing": 32}
+    of_holders = {"held_seconds", "acquired_timestamp_seconds", "lease_expiry_timestamp_seconds"}
+    assert not {f"distributed_lock_{name}" for name in of_holders} & found.keys(), "nobody holds it"
     assert found["tickglass_job_abandoned_claims"] == {"nightly": 1}
     assert found["tickglass_job_interval_seconds"] == {"nightly": EVERY_NS / SECOND}
     assert found["tickglass_job_misfire_grace_seconds"] == {"nightly": GRACE_NS / SECOND}
@@ -333,6 +334,23 @@ def test_the_metrics_say_what_expired_and_what_was_abandoned(lookout: Lookout) -
     assert found["tickglass_job_last_completion_timestamp_seconds"] == {"nightly": began_s}
     assert found["tickglass_job_last_success_timestamp_seconds"] == {"nightly": began_s}
     assert found["tickglass_job_next_run_timestamp_seconds"]["nightly"] == pytest.approx(began_s + 10)
+
+
+def test_of_too_many_leases_the_live_ones_have_series(lookout: Lookout) -> None:
+    def take(resource: str, ttl_ns: int) -> None:
+        lookout.store.acquire(LeaseAsk(resource, "host-1", "billing", resource, ttl_ns))
+
+    take("dead for long", SECOND)
+    lookout.clock.advance(2 * SECOND)
+    for number in range(SHOWN_MOST):
+        take(f"dead {number}", SECOND)
+    lookout.clock.advance(2 * SECOND)
+    take("live", TTL_NS)
+    lookout.look()
+    found = shown(lookout)
+    assert found["distributed_lock_held_seconds"] == {"live/host-1/billing": 0}
+    ended = found["distributed_lock_lease_expired_seconds"]
+    assert (len(ended), "dead for long/host-1/billing" in ended) == (SHOWN_MOST - 1, False)
 
 
 def test_a_look_that_is_too_old_is_told_of_and_not_what_it_saw(lookout: Lookout) -> None:
