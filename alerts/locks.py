@@ -58,7 +58,8 @@ def _holds(scope: Scope) -> tuple[Alert, ...]:
 
 def _leases(scope: Scope) -> tuple[Alert, ...]:
     expired = scope.grown(catalogue.LOCK_EXPIRATIONS, "resource", window="10m")
-    lying = by("group", ("resource",), scope.series(catalogue.LEASE_EXPIRED))  # a sidecar saw it before anybody took it
+    lately = f"{scope.series(catalogue.LEASE_EXPIRED)} < {thresholds.LEASE_ENDED_LATELY_S:g}"
+    lying = by("group", ("resource",), lately)  # a sidecar saw it before anybody took it
     unrenewed = scope.most(catalogue.LOCK_UNRENEWED, "resource")
     ttl = scope.most(catalogue.LOCK_TTL, "resource")
     rejected = scope.grown(catalogue.FENCING_REJECTIONS, "resource", window="10m")

@@ -19,6 +19,7 @@ __all__ = [
     "INTERVALS_WITHOUT_SUCCESS",
     "LATENESS_OF_GRACE",
     "LATE_STARTS_LEAST",
+    "LEASE_ENDED_LATELY_S",
     "ON_TIME_OBJECTIVE",
     "ON_TIME_S",
     "POOL_BUSY_SHARE",
@@ -33,6 +34,7 @@ __all__ = [
 
 HELD_OF_LIMIT: Final = 1.0  # of the longest that a job may hold the lock: beyond, it is stuck
 RENEWAL_AGE_OF_TTL: Final = 0.5  # of the TTL: renewals are due at a third, so one at least has failed
+LEASE_ENDED_LATELY_S: Final = 600.0  # seconds since it ended unreleased: news for so long, then a thing of the past
 WAIT_P95_S: Final = 5.0  # seconds: from here on a wait is felt
 WAITS_LEAST: Final = 10  # fewer waits say nothing about a percentile
 STORE_ERROR_SHARE: Final = 0.05  # of the calls: more than the odd blip

@@ -10,7 +10,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.durations import SECOND
 from tickglass.telemetry.sidecar.view import LockView
+from tickglass.telemetry.thresholds import LEASE_ENDED_LATELY_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["LOCKS_SHOWN", "locks_of"]
 
 LOCKS_SHOWN: Final = 1_000
+_LATELY_NS: Final = round(LEASE_ENDED_LATELY_S * SECOND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class _Seen:
 def locks_of(heard: Sequence[Heard], sights: Sequence[StoreSight], now: Reading) -> list[LockView]:
     """Return the locks that are held, expired or waited for, by resource.
 
-    Of more than `LOCKS_SHOWN` those that are stuck, waited for, or held for long.
+    Of more than `LOCKS_SHOWN` those that are stuck, waited for, or held for long, before those that ended long ago.
 
     Args:
         sights: fresh ones.
@@ -63,7 +66,7 @@ def locks_of(heard: Sequence[Heard], sights: Sequence[StoreSight], now: Reading)
             locks.append(LockView(resource=resource, state="free", waiters=waiting, allowed_ns=allowed_ns))
         locks += [_lock(hold, lease, waiting, allowed_ns, now) for hold, lease in found]
     if len(locks) > LOCKS_SHOWN:
-        locks.sort(key=lambda it: (it.stuck, it.waiters, it.held_ns or 0), reverse=True)
+        locks.sort(key=lambda it: (it.stuck, it.waiters, it.state != "expired", it.held_ns or 0), reverse=True)
     return sorted(locks[:LOCKS_SHOWN], key=lambda it: (it.resource, it.source))
 
 
@@ -106,6 +109,8 @@ def _pairs(holds: Sequence[Hold], seen: Sequence[_Seen], now: Reading) -> list[t
 def _lock(hold: Hold | None, seen: _Seen | None, waiters: int, allowed_ns: int | None, now: Reading) -> LockView:
     expired = seen is not None and seen.lease.remaining_ns <= 0
     held_ns, since_wall_ns = _age(hold, seen, now)
+    remaining_ns = _remaining_ns(hold, seen, now, expired=expired)
+    ended_lately = expired and remaining_ns is not None and -remaining_ns < _LATELY_NS
     who = hold if hold is not None else seen.lease if seen is not None else None
     if who is None:
         raise ValueError("a lock has a hold or a lease")
@@ -120,10 +125,10 @@ def _lock(hold: Hold | None, seen: _Seen | None, waiters: int, allowed_ns: int |
         held_ns=held_ns,
         allowed_ns=allowed_ns,
         ttl_ns=who.ttl_ns,
-        remaining_ns=_remaining_ns(hold, seen, now, expired=expired),
+        remaining_ns=remaining_ns,
         fence=who.fence,
         waiters=waiters,
-        stuck=expired or (allowed_ns is not None and held_ns > allowed_ns),
+        stuck=ended_lately or (not expired and allowed_ns is not None and held_ns > allowed_ns),
         source="" if seen is None else seen.source,
     )
 

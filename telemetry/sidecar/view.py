@@ -110,7 +110,7 @@ class LockView(msgspec.Struct, frozen=True, kw_only=True):
         allowed_ns: the longest that jobs on this resource may hold it: their longest timeout; None without a limit.
         remaining_ns: what is left of the lease, as last known: negative once it has expired; None where unknown.
         waiters: in connected schedulers.
-        stuck: held for longer than allowed, or expired without a release.
+        stuck: held for longer than allowed, or expired without a release in the last ten minutes.
         source: the store where the lease was read, without password; "" if only a scheduler tells of it.
     """
 

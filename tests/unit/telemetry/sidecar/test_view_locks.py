@@ -9,6 +9,7 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.ports import LeaseAsk, LeaseRecord
 from tickglass.telemetry.sidecar.merged_locks import LOCKS_SHOWN
+from tickglass.telemetry.thresholds import LEASE_ENDED_LATELY_S
 
 
 @pytest.fixture
@@ -51,6 +52,16 @@ def test_a_lease_that_ended_without_a_release_is_stuck(lookout: Lookout) -> None
     lookout.clock.advance(SECOND)
     (lock,) = lookout.view().locks
     assert (lock.state, lock.stuck, lock.allowed_ns, lock.remaining_ns) == ("expired", True, None, -2 * SECOND)
+
+
+def test_a_lease_that_ended_long_ago_is_shown_and_not_stuck(lookout: Lookout) -> None:
+    lookout.register()
+    lookout.claim(owner="dead")
+    lookout.clock.advance(TTL_NS + round(LEASE_ENDED_LATELY_S * SECOND) - 1)
+    lookout.look()
+    assert [(lock.state, lock.stuck) for lock in lookout.view().locks] == [("expired", True)]
+    lookout.clock.advance(1)
+    assert [(lock.state, lock.stuck) for lock in lookout.view().locks] == [("expired", False)]
 
 
 def test_a_holder_that_tells_us_is_newer_than_the_look(lookout: Lookout) -> None:
@@ -128,6 +139,15 @@ def test_of_too_many_locks_the_stuck_ones_are_shown(lookout: Lookout) -> None:
     assert len(locks) == LOCKS_SHOWN
     assert [lock.resource for lock in locks if lock.stuck] == ["zebra"]
     assert lookout.view().stores[0].leases == LOCKS_SHOWN + 6
+
+
+def test_of_too_many_locks_those_whose_leases_ended_long_ago_are_left_out(lookout: Lookout) -> None:
+    lookout.store.acquire(LeaseAsk("dead", "host-1", "billing", "d", SECOND))
+    lookout.clock.advance(round(LEASE_ENDED_LATELY_S * SECOND) + SECOND)
+    for number in range(LOCKS_SHOWN):
+        lookout.store.acquire(LeaseAsk(f"order-{number:05}", "host-1", "billing", f"t{number}", TTL_NS))
+    lookout.look()
+    assert {lock.state for lock in lookout.view().locks} == {"held"}
 
 
 def test_a_lease_record_without_a_job_is_a_lock_by_hand(lookout: Lookout) -> None:
