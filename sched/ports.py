@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tickglass.sched.events import Event
+    from tickglass.sched.registration import Registered
 
 __all__ = [
     "AlreadyClaimed",
@@ -295,11 +296,12 @@ class Orphan:
 class Ledger(Protocol):
     """Who claimed which occurrence, and how it ended; keyed by (job, due_ns)."""
 
-    def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
-        """Write these records, in one go; return them as stored, with `last_due_ns`.
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
+        """Write these records, in one go; return what each has become, and what it was.
 
         A job that is already known keeps its `last_due_ns`. Registering is
-        idempotent and never touches claims.
+        idempotent and never touches claims. Each record is read and replaced
+        atomically: what one registration wrote, the next one finds.
         """
         ...
 

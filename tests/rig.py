@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tickglass.sched.errors import StoreUnavailable
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import EventSink, Granted, JobRecord, LeaseAsk, Orphan, Released, Settled, Settlement
+    from tickglass.sched.registration import Registered
     from tickglass.sched.triggers import Trigger
 
 T = TypeVar("T")
@@ -53,7 +54,7 @@ class BreakableStore(MemoryStore):
             raise self.unheard[operation]
         return answer
 
-    def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
         self._check("register")
         return super().register(jobs)
 
@@ -121,8 +122,8 @@ class Rig:
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
         job = declare(function, trigger, **policies)
-        record = self.store.register([self.planner.record_of(job)])[0]
-        self.planner.add(job, last_due_ns=record.last_due_ns)
+        (registered,) = self.store.register([self.planner.record_of(job)])
+        self.planner.add(job, registered)
 
     def advance(self, by_ns: int) -> None:
         """Move time and turn the timeline once."""

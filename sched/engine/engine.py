@@ -160,7 +160,6 @@ class Engine:
         return reasons if skewed is None else [*reasons, skewed]
 
     def _register(self, jobs: list[Job]) -> None:
-        records = self._store.register([self._planner.record_of(job) for job in jobs])
-        last_due_ns = {record.name: record.last_due_ns for record in records}
-        for job in jobs:
-            self._planner.add(job, last_due_ns=last_due_ns[job.name])
+        answers = self._store.register([self._planner.record_of(job) for job in jobs])
+        for job, registered in zip(jobs, answers, strict=True):
+            self._planner.add(job, registered)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.timeline import Timeline
     from tickglass.sched.job import Job
     from tickglass.sched.triggers import Trigger
+    from tickglass.sched.registration import Registered
 
 __all__ = ["Planner"]
 
@@ -67,13 +68,8 @@ class Planner:
             next_due_ns=next_due_ns,
         )
 
-    def add(self, job: Job, *, last_due_ns: int | None) -> None:
-        """Report a job and put it on the timeline.
-
-        Args:
-            last_due_ns: the latest occurrence that anybody claimed: later ones
-                have passed while nobody was there. None: there never was one.
-        """
+    def add(self, job: Job, registered: Registered) -> None:
+        """Report a job and put it on the timeline, from the first instant on that nobody was there for."""
         now_ns = self._gear.clock.wall_ns()
         self._crew.presence.look_for(job.prefer)
         next_due_ns, following_ns = self._next_two(job)
@@ -92,7 +88,7 @@ class Planner:
                 wall_ns=now_ns,
             )
         )
-        self._plan_next(_Plan(job, now_ns if last_due_ns is None else last_due_ns))
+        self._plan_next(_Plan(job, registered.settled_until_ns(now_ns)))
 
     def adopt(self, job: Job, due_ns: int) -> None:
         """Walk an occurrence whose claimant died, unless the job is busy: then it is found again."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Settlement,
         Store,
     )
+    from tickglass.sched.registration import Registered
 
 __all__ = ["WatchedStore"]
 
@@ -78,7 +79,7 @@ class WatchedStore:
         """See `LockStore`."""
         self._store.close()
 
-    def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
         """See `Ledger`."""
         return self._call("register", lambda: self._store.register(jobs))
 

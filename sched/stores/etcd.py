@@ -14,10 +14,11 @@ from aetcd import rpc
 
 from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import AlreadyClaimed, Claimed, Gone, Granted, Refused, Released, Renewed, Settled
+from tickglass.sched.registration import Registered
 from tickglass.sched.stores import etcd_keys as kv
 from tickglass.sched.stores.etcd_keys import EndedRun, Keys, LastEntry, OpenRun
 from tickglass.sched.stores.etcd_locks import Locks
-from tickglass.sched.stores.etcd_look import Observer
+from tickglass.sched.stores.etcd_look import Observer, job_shown
 from tickglass.sched.stores.etcd_place import look_up, place_up, placed, seen_in
 from tickglass.sched.stores.etcd_prune import Pruner
 from tickglass.sched.stores.etcd_time import closest_ns, dated_ns
@@ -162,23 +163,24 @@ class EtcdStore:
 
     # --- the ledger
 
-    def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
         """See `Ledger`; one round trip for 60 jobs."""
         self._pruner.prune()
         wall_ns = self._clock.wall_ns()
-        stored = [replace(job, last_due_ns=None, seen_wall_ns=wall_ns) for job in jobs]
+        records = [replace(job, last_due_ns=None, seen_wall_ns=wall_ns) for job in jobs]
+        stored: list[Registered] = []
         with self._wire.call("register") as call:
-            for first in range(0, len(stored), _JOBS_AT_ONCE):
-                some = stored[first : first + _JOBS_AT_ONCE]
+            for first in range(0, len(records), _JOBS_AT_ONCE):
+                some = records[first : first + _JOBS_AT_ONCE]
+                puts = [kv.put(self._keys.job(job.name), job, prev_kv=True) for job in some]
                 looks = [kv.get(self._keys.last(job.name)) for job in some]
-                answer = call.ask(
-                    TXN, kv.transaction([], [kv.put(self._keys.job(job.name), job) for job in some] + looks)
-                )
+                answer = call.ask(TXN, kv.transaction([], puts + looks))
                 for number, job in enumerate(some):
+                    before = kv.replaced(answer, number)
                     last = kv.read(answer, len(some) + number)
-                    if last is not None:
-                        due_ns = msgspec.json.decode(last.value, type=LastEntry).due_ns
-                        stored[first + number] = replace(job, last_due_ns=due_ns)
+                    due_ns = None if last is None else msgspec.json.decode(last.value, type=LastEntry).due_ns
+                    job_now = replace(job, last_due_ns=due_ns)
+                    stored.append(Registered(job_now, None if before is None else job_shown(before, last)))
         return stored
 
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:

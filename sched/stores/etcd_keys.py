@@ -188,10 +188,10 @@ def get(key: bytes, end: bytes = b"", limit: int = 0, **more: Any) -> Any:  # no
     return rpc.RequestOp(request_range=rpc.RangeRequest(key=key, range_end=end, limit=limit, **more))
 
 
-def put(key: bytes, value: object, lease_id: int = 0) -> Any:  # noqa: ANN401
+def put(key: bytes, value: object, lease_id: int = 0, **more: Any) -> Any:  # noqa: ANN401
     """Return the operation that writes a key."""
     content = value if isinstance(value, bytes) else msgspec.json.encode(value)
-    return rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=content, lease=lease_id))
+    return rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=content, lease=lease_id, **more))
 
 
 def delete(key: bytes) -> Any:  # noqa: ANN401
@@ -228,6 +228,12 @@ def read(reply: Any, number: int = 0) -> Any:  # noqa: ANN401
     """Return the first key-value that one `get` of a transaction found, or None."""
     found = reply.responses[number].response_range.kvs
     return found[0] if found else None
+
+
+def replaced(reply: Any, number: int) -> Any:  # noqa: ANN401
+    """Return the key-value that one `put` of a transaction, asked for `prev_kv`, found in its place, or None."""
+    put_there = reply.responses[number].response_put
+    return put_there.prev_kv if put_there.HasField("prev_kv") else None
 
 
 def after_prefix(prefix: bytes) -> bytes:

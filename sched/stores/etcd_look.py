@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tickglass.sched.stores.etcd_keys import Keys
     from tickglass.sched.stores.etcd_wire import Call, EtcdWire
 
-__all__ = ["Observer"]
+__all__ = ["Observer", "job_shown"]
 
 _PAGE: Final = 1_000  # keys
 _WINDOW: Final = 64  # questions under way at a time
@@ -59,7 +59,7 @@ class Observer:
             snapshot = _Snapshot(call)
             jobs = list(snapshot.under(self._keys.jobs))
             lasts = {self._keys.name(it.key): it for it in snapshot.under(self._keys.lasts)}
-            found = [self._job(it, lasts.get(self._keys.name(it.key))) for it in jobs]
+            found = [job_shown(it, lasts.get(self._keys.name(it.key))) for it in jobs]
             return sorted(found, key=lambda job: job.name)
 
     def runs(self, job: str | None, limit: int) -> list[RunRecord]:
@@ -107,16 +107,6 @@ class Observer:
             held_ns=max(0, wall_ns - holder.acquired_wall_ns),
             remaining_ns=rests.get(live.get(resource, 0), min(0, (holder.ended_wall_ns or wall_ns) - wall_ns)),
         )
-
-    def _job(self, entry: Any, last: Any) -> JobRecord:  # noqa: ANN401
-        job = msgspec.json.decode(entry.value, type=JobRecord)
-        if last is None:
-            return job
-        claimed = msgspec.json.decode(last.value, type=LastEntry)
-        job = replace(job, last_due_ns=claimed.due_ns)
-        if last.mod_revision < entry.mod_revision:
-            return job
-        return replace(job, next_due_ns=claimed.next_due_ns, seen_wall_ns=claimed.seen_wall_ns)
 
     def _latest_jobs(self, snapshot: _Snapshot, limit: int) -> tuple[list[str], int | None]:
         """Return the jobs that may have the latest attempts, and the due instant before which none of these lies."""
@@ -166,6 +156,18 @@ class Observer:
             detail="",
             lateness_ns=None,
         )
+
+
+def job_shown(entry: Any, last: Any) -> JobRecord:  # noqa: ANN401
+    """Return a job of what its key holds, and of its latest claim, None if there is none."""
+    job = msgspec.json.decode(entry.value, type=JobRecord)
+    if last is None:
+        return job
+    claimed = msgspec.json.decode(last.value, type=LastEntry)
+    job = replace(job, last_due_ns=claimed.due_ns)
+    if last.mod_revision < entry.mod_revision:
+        return job
+    return replace(job, next_due_ns=claimed.next_due_ns, seen_wall_ns=claimed.seen_wall_ns)
 
 
 class _Snapshot:

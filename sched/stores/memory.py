@@ -28,6 +28,7 @@ from tickglass.sched.ports import (
     RunRecord,
     Settled,
 )
+from tickglass.sched.registration import Registered
 from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns, shown_detail
 from tickglass.sched.stores.watchers import Watchers
 
@@ -164,14 +165,18 @@ class MemoryStore:
 
     # --- the ledger
 
-    def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
         """See `Ledger`."""
         with self._lock:
             wall_ns = self._clock.wall_ns()
+            before = [self._jobs.get(job.name) for job in jobs]
             for job in jobs:
                 self._jobs[job.name] = replace(job, seen_wall_ns=wall_ns)
             self._prune()
-            return [self._with_last_due(self._jobs[job.name]) for job in jobs]
+            return [
+                Registered(self._with_last_due(self._jobs[job.name]), None if old is None else self._with_last_due(old))
+                for job, old in zip(jobs, before, strict=True)
+            ]
 
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
         """See `Ledger`."""

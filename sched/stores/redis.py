@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         RunRecord,
         Settlement,
     )
+    from tickglass.sched.registration import Registered
     from tickglass.sched.stores.redis_scripts import Argument, Script
     from tickglass.sched.stores.redis_servers import Finder, Login
 
@@ -113,14 +114,14 @@ class RedisStore:
 
     # --- the ledger
 
-    def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
         """See `Ledger`; many jobs go in pages, each at once."""
         stored = []
         for start in range(0, len(jobs), _PAGE):
             page = [word for job in jobs[start : start + _PAGE] for word in lua.job_args(job)]
             stored += self._links.run("register", lua.REGISTER, *page)
         self.prune()
-        return [lua.job_record(row) for row in stored]
+        return [lua.registered(row) for row in stored]
 
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
         """See `Ledger`."""

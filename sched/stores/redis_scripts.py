@@ -25,6 +25,7 @@ from tickglass.sched.ports import (
     Renewed,
     RunRecord,
 )
+from tickglass.sched.registration import Registered
 from tickglass.sched.stores.retention import shown_detail
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ __all__ = [
     "job_record",
     "lease_record",
     "orphan",
+    "registered",
     "release_args",
     "released",
     "renew_args",
@@ -199,7 +201,7 @@ def orphan(row: Sequence[Any]) -> Orphan:
 
 
 def job_record(row: Sequence[Any]) -> JobRecord:
-    """Read one row of JOBS or REGISTER."""
+    """Read one row of JOBS, or what one of REGISTER begins with."""
     name, record, next_due_ns, last_due, seen_us = row
     trigger, resource, owner, service, ttl_ns, grace_ns, timeout_ns = json.loads(record)
     return JobRecord(
@@ -215,6 +217,15 @@ def job_record(row: Sequence[Any]) -> JobRecord:
         int(last_due) - _DUE_OFFSET if last_due else None,
         int(seen_us) * 1_000,
     )
+
+
+def registered(row: Sequence[Any]) -> Registered:
+    """Read one row of REGISTER."""
+    name, _, _, last_due, _, *before = row
+    if not before:
+        return Registered(job_record(row[:5]))
+    record, next_due_ns, seen_us = before
+    return Registered(job_record(row[:5]), job_record((name, record, next_due_ns, last_due, seen_us)))
 
 
 def lease_record(row: Sequence[Any]) -> LeaseRecord:

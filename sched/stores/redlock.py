@@ -25,9 +25,9 @@ from tickglass.sched.stores.redlock_ledger import RedlockLedger
 from tickglass.sched.stores.redlock_quorum import Quorum
 from tickglass.sched.stores.redlock_votes import (
     gone_of,
-    merged_job,
     merged_jobs,
     merged_leases,
+    merged_registration,
     merged_runs,
     whole_pages,
 )
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         RunRecord,
         Settlement,
     )
+    from tickglass.sched.registration import Registered
     from tickglass.sched.stores.redis_servers import Login, Server
 
 __all__ = ["RedlockStore"]
@@ -154,14 +155,14 @@ class RedlockStore:
 
     # --- the ledger
 
-    def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
         """See `Ledger`; pages of many jobs, each on a majority at least."""
-        stored: list[JobRecord] = []
+        stored: list[Registered] = []
         for start in range(0, len(jobs), _REGISTER_PAGE):
             page = [word for job in jobs[start : start + _REGISTER_PAGE] for word in lua.job_args(job)]
             replies = self._quorum.ask("register", lua.REGISTER, page)
-            views = [[lua.job_record(row) for row in rows] for rows in replies.values()]
-            stored += [merged_job(rows) for rows in zip(*views, strict=True)]
+            views = [[lua.registered(row) for row in rows] for rows in replies.values()]
+            stored += [merged_registration(rows) for rows in zip(*views, strict=True)]
         for node in self._nodes:
             node.prune()
         return stored

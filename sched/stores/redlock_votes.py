@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tickglass.sched.durations import MS
 from tickglass.sched.ports import AlreadyClaimed, Gone, Holder, Refused
+from tickglass.sched.registration import Registered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,9 +23,9 @@ __all__ = [
     "expired_owner_of",
     "gone_of",
     "judge",
-    "merged_job",
     "merged_jobs",
     "merged_leases",
+    "merged_registration",
     "merged_runs",
     "whole_pages",
 ]
@@ -143,10 +144,16 @@ def merged_jobs(views: Sequence[Sequence[JobRecord]]) -> list[JobRecord]:
     for view in views:
         for job in view:
             found[job.name].append(job)
-    return [merged_job(rows) for _, rows in sorted(found.items())]
+    return [_merged_job(rows) for _, rows in sorted(found.items())]
 
 
-def merged_job(rows: Sequence[JobRecord]) -> JobRecord:
+def merged_registration(rows: Sequence[Registered]) -> Registered:
+    """Return what a registration did on several servers."""
+    before = [it.before for it in rows if it.before is not None]
+    return Registered(_merged_job([it.job for it in rows]), _merged_job(before) if before else None)
+
+
+def _merged_job(rows: Sequence[JobRecord]) -> JobRecord:
     """Return one job of several servers."""
     newest = max(rows, key=lambda it: it.seen_wall_ns)
     return replace(newest, last_due_ns=max((it.last_due_ns for it in rows if it.last_due_ns is not None), default=None))

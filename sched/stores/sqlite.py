@@ -25,6 +25,7 @@ from tickglass.sched.ports import (
     RunRecord,
     Settled,
 )
+from tickglass.sched.registration import Registered
 from tickglass.sched.stores import sqlite_statements as sql
 from tickglass.sched.stores.retention import KEEP_NS, shown_detail
 from tickglass.sched.stores.sqlite_file import PATIENCE_NS, SqliteFile, Synchronous
@@ -138,13 +139,18 @@ class SqliteStore:
 
     # --- the ledger
 
-    def register(self, jobs: Sequence[JobRecord]) -> Sequence[JobRecord]:
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
         """See `Ledger`."""
 
-        def work(connection: sqlite3.Connection) -> list[JobRecord]:
+        def work(connection: sqlite3.Connection) -> list[Registered]:
             wall_ns = self._clock.wall_ns()
+            before = [connection.execute(sql.JOB, (job.name,)).fetchone() for job in jobs]
             connection.executemany(sql.REGISTER, [sql.job_row(job, wall_ns) for job in jobs])
-            return [JobRecord(*connection.execute(sql.JOB, (job.name,)).fetchone()) for job in jobs]
+            now = [connection.execute(sql.JOB, (job.name,)).fetchone() for job in jobs]
+            return [
+                Registered(JobRecord(*row), None if old is None else JobRecord(*old))
+                for row, old in zip(now, before, strict=True)
+            ]
 
         self._pruner.prune()  # first: a failure of it would have been one of the writing too
         return self._file.write("register", work)

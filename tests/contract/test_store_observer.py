@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
 def test_registering_is_idempotent_and_answers_in_order(kit: StoreKit, store: Store) -> None:
     records = [kit.job_record("b", timeout_ns=5), kit.job_record("a", next_due_ns=None)]
-    stored = store.register(records)
+    stored = [registered.job for registered in store.register(records)]
     assert [replace(job, seen_wall_ns=0) for job in stored] == records
     assert all(job.seen_wall_ns > 0 for job in stored)
-    store.register(records)
-    store.register([])
+    again = [registered.job for registered in store.register(records)]
+    assert [replace(job, seen_wall_ns=0) for job in again] == records
+    assert store.register([]) == []
     assert [job.name for job in store.jobs()] == ["a", "b"]
 
 
@@ -40,7 +41,8 @@ def test_registering_anew_keeps_the_last_due_instant_and_takes_the_rest(kit: Sto
     store.register([kit.job_record(next_due_ns=5)])
     ask = kit.claim(due_ns=5, next_due_ns=6)
     store.claim(ask)
-    (stored,) = store.register([kit.job_record(trigger="every 2s", next_due_ns=7, last_due_ns=1)])
+    (registered,) = store.register([kit.job_record(trigger="every 2s", next_due_ns=7, last_due_ns=1)])
+    stored = registered.job
     assert (stored.trigger, stored.next_due_ns, stored.last_due_ns) == ("every 2s", 7, 5)
     assert store.claim(kit.claim(due_ns=5)) == AlreadyClaimed("n1", None), "claims are not touched"
 
@@ -48,8 +50,38 @@ def test_registering_anew_keeps_the_last_due_instant_and_takes_the_rest(kit: Sto
 def test_claims_made_before_the_job_was_registered_count(kit: StoreKit, store: Store) -> None:
     store.claim(kit.claim(due_ns=5, next_due_ns=6))
     assert store.jobs() == []
-    (stored,) = store.register([kit.job_record()])
-    assert stored.last_due_ns == 5
+    (registered,) = store.register([kit.job_record()])
+    assert registered.before is None, "claimed is not registered"
+    assert registered.job.last_due_ns == 5
+
+
+def test_a_registration_tells_what_it_replaced(kit: StoreKit, store: Store) -> None:
+    (first,) = store.register([kit.job_record(trigger="every 1s", owner="n1", next_due_ns=5)])
+    assert first.before is None
+    records = [kit.job_record("other"), kit.job_record(trigger="every 2s", owner="n2", next_due_ns=None)]
+    other, second = kit.open().register(records)
+    assert (other.before, second.before) == (None, first.job)
+    (third,) = store.register([kit.job_record(next_due_ns=9)])
+    assert third.before == second.job
+    ask = kit.claim(due_ns=9, next_due_ns=10)
+    store.claim(ask)
+    (seen,) = (job for job in store.jobs() if job.name == "nightly")
+    (fourth,) = store.register([kit.job_record(next_due_ns=11)])
+    assert fourth.before is not None
+    assert (fourth.before, fourth.before.next_due_ns, fourth.before.last_due_ns) == (seen, 10, 9)
+
+
+def test_of_those_who_register_at_once_each_finds_what_another_wrote(kit: StoreKit) -> None:
+    clients = [kit.open() for _ in range(kit.threads)]
+
+    def register(number: int) -> int | None:
+        (registered,) = clients[number].register([kit.job_record(next_due_ns=number)])
+        return None if registered.before is None else registered.before.next_due_ns
+
+    found = kit.at_once(register)
+    (job,) = kit.open().jobs()
+    if kit.name != "redlock":  # its servers are asked in different orders
+        assert sorted([*found, job.next_due_ns], key=str) == sorted([None, *range(kit.threads)], key=str)
 
 
 def test_a_claim_notes_the_next_due_instant_unless_it_is_a_late_one(kit: StoreKit, store: Store) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +12,8 @@ from tickglass.sched.engine.sweeper import Sweeper
 from tickglass.sched.events import ClaimOrphaned, ClockStepped, InstantsMissed, JobRegistered, TriggerFailed
 from tickglass.sched.job import declare
 from tickglass.sched.ports import ClaimAsk, LeaseAsk
-from tickglass.sched.triggers import LATEST_NS, Counted, Trigger, cron, every
+from tickglass.sched.triggers import LATEST_NS, Counted, Trigger, at, cron, every
+from tickglass.sched.triggers.base import to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +90,57 @@ def test_after_a_restart_what_passed_meanwhile_is_accounted_for(rig: Rig) -> Non
     ends = rig.ended("nothing", 2)
     (missed,) = rig.sink.of(InstantsMissed)
     assert (missed.count, ends[1].outcome, ends[1].due_ns - ends[0].due_ns) == (9, "success", 10 * SECOND)
+
+
+def test_an_instant_that_was_announced_and_passed_while_nobody_was_there_is_run_within_its_grace(rig: Rig) -> None:
+    due = datetime.fromtimestamp(rig.clock.wall_ns() // SECOND, UTC) + timedelta(minutes=1)
+    rig.add(nothing, at(due), misfire_grace="1h")
+    rig.clock.advance(120 * SECOND)
+    rig.start("a")
+    rig.add(nothing, at(due), misfire_grace="1h")
+    end = rig.ended_after_turning("nothing")
+    assert (end.outcome, end.due_ns) == ("success", to_ns(due, what="due"))
+
+
+def test_an_instant_that_was_announced_is_missed_after_its_grace_and_only_once_in_a_fleet(rig: Rig) -> None:
+    rig.add(nothing, cron("0 * * * *"), misfire_grace="5s")
+    rig.clock.advance(3_610 * SECOND)
+    for owner in ("a", "b", "a"):
+        rig.start(owner)
+        rig.add(nothing, cron("0 * * * *"), misfire_grace="5s")
+        rig.timeline.turn()
+    (end,) = rig.ended("nothing")
+    assert (end.outcome, end.owner) == ("missed", "a")
+
+
+def test_of_several_instants_that_passed_since_the_first_was_announced_the_latest_runs(rig: Rig) -> None:
+    rig.add(nothing, every("1s"), misfire_grace="1s")
+    rig.clock.advance(10 * SECOND)
+    rig.start("a")
+    rig.add(nothing, every("1s"), misfire_grace="1s")
+    end = rig.ended_after_turning("nothing")
+    (missed,) = rig.sink.of(InstantsMissed)
+    assert (missed.count, end.outcome, end.due_ns - missed.first_due_ns) == (9, "success", 9 * SECOND)
+
+
+def test_a_trigger_that_was_changed_owes_nothing_of_what_the_old_one_announced(rig: Rig) -> None:
+    rig.add(nothing, every("1s"))
+    rig.clock.advance(10 * SECOND)
+    rig.start("a")
+    rig.add(nothing, every("4s"))
+    rig.timeline.turn()
+    assert not rig.moves("nothing", "fell_due")
+    assert not rig.sink.of(InstantsMissed)
+
+
+def test_what_was_announced_by_a_clock_that_was_ahead_keeps_no_job_waiting(rig: Rig) -> None:
+    rig.clock.step(86_400 * SECOND)
+    rig.add(nothing, every("1s"))
+    rig.clock.step(-86_400 * SECOND)
+    rig.start("a")
+    rig.add(nothing, every("1s"))
+    rig.clock.advance(SECOND)
+    assert rig.ended_after_turning("nothing").outcome == "success"
 
 
 def test_a_fixed_rate_goes_on_when_the_wall_clock_is_set_back(rig: Rig) -> None:

@@ -447,8 +447,8 @@ def test_old_attempts_are_forgotten_but_not_the_latest_hundred(opened: Opened) -
     kept = store.runs("often", limit=500)
     assert [run.due_ns - first_ns for run in kept] == list(range(103, 3, -1))
     assert len(store.runs("seldom")) == 3
-    (job,) = store.register([JobRecord("often", "every 1ms", "often", "n1", "billing", TTL, 0, None, 1)])
-    assert job.last_due_ns == first_ns + 103
+    (often,) = store.register([JobRecord("often", "every 1ms", "often", "n1", "billing", TTL, 0, None, 1)])
+    assert often.job.last_due_ns == first_ns + 103
 
 
 def test_the_latest_runs_are_found_among_more_jobs_than_were_asked_for(opened: Opened) -> None:
@@ -468,7 +468,7 @@ def test_more_jobs_than_one_transaction_takes_are_registered_in_order(opened: Op
     names = [f"job-{number:04d}" for number in range(150)]
     run_once(store, names[140], 9)
     records = [JobRecord(name, "every 1s", name, "n1", "billing", TTL, 0, None, 1) for name in names]
-    stored = store.register(records)
+    stored = [registered.job for registered in store.register(records)]
     assert [job.name for job in stored] == [job.name for job in store.jobs()] == names
     assert [job.name for job in stored if job.last_due_ns == 9] == [names[140]]
 

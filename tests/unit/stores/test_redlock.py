@@ -156,8 +156,8 @@ def test_everything_works_without_any_one_server(servers: list[RedisServer], sto
     assert store.claim(OTHER) == AlreadyClaimed("n1", None)
     assert store.settle(settlement_of(CLAIM, claimed)) == Settled(recorded=True, released=True)
     assert store.claim(OTHER) == AlreadyClaimed("n1", "success")
-    (stored,) = store.register([JobRecord("nightly", "t", "nightly", "o", "s", 1, 1, None, None)])
-    assert stored.last_due_ns == 1
+    (registered,) = store.register([JobRecord("nightly", "t", "nightly", "o", "s", 1, 1, None, None)])
+    assert registered.job.last_due_ns == 1
     lease = lease_of(ASK, store.acquire(ASK))
     assert [it.resource for it in store.leases()] == ["ledger"]
     assert [it.name for it in store.jobs()] == ["nightly"]

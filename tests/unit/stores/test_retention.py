@@ -86,8 +86,8 @@ def test_the_last_due_instant_outlives_every_pruning(store: Store, clock: FakeCl
         run(store, "busy", due_ns)
     clock.advance(1_000 * HOUR)
     record = JobRecord("busy", "t", "busy", "n1", "billing", SECOND, SECOND, None, None)
-    (stored,) = store.register([record])
-    assert stored.last_due_ns == LATEST_KEPT + 9
+    (registered,) = store.register([record])
+    assert registered.job.last_due_ns == LATEST_KEPT + 9
     latest = LeaseAsk("busy", "n2", "billing", "t", SECOND, "busy", "r")
     assert store.claim(ClaimAsk(latest, LATEST_KEPT + 9)) == AlreadyClaimed("n1", "success")
 
