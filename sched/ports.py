@@ -444,8 +444,8 @@ class StoreObserver(Protocol):
         """Return all jobs ever registered, by name."""
         ...
 
-    def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
-        """Return the latest attempts, newest due instant first."""
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+        """Return the latest attempts, newest due instant first; with `before_ns`, of what was due before then."""
         ...
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:

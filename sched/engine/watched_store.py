@@ -107,9 +107,9 @@ class WatchedStore:
         """See `StoreObserver`."""
         return self._call("jobs", self._store.jobs)
 
-    def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
-        return self._call("runs", lambda: self._store.runs(job, limit))
+        return self._call("runs", lambda: self._store.runs(job, limit, before_ns=before_ns))
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
         """See `StoreObserver`."""

@@ -253,9 +253,9 @@ class EtcdStore:
         """See `StoreObserver`."""
         return self._observer.jobs()
 
-    def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
-        return self._observer.runs(job, limit)
+        return self._observer.runs(job, limit, before_ns)
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
         """See `StoreObserver`."""

@@ -153,7 +153,11 @@ class Keys:
 
     def due_before(self, job: str, due_ns: int) -> bytes:
         """Return where a job's settled attempts begin that were due before this."""
-        return self.runs_of(job) + _due(due_ns - 1).encode()
+        return self.before(self.runs_of(job), due_ns)
+
+    def before(self, prefix: bytes, due_ns: int) -> bytes:
+        """Return where a job's keys begin that were due before this; the newest of them comes first."""
+        return prefix + _due(due_ns - 1).encode()
 
     def name(self, key: bytes) -> str:
         """Return the resource or the job of a key."""

@@ -62,14 +62,17 @@ class Observer:
             found = [job_shown(it, lasts.get(self._keys.name(it.key))) for it in jobs]
             return sorted(found, key=lambda job: job.name)
 
-    def runs(self, job: str | None, limit: int) -> list[RunRecord]:
-        """Return the latest attempts, newest due instant first."""
+    def runs(self, job: str | None, limit: int, before_ns: int | None) -> list[RunRecord]:
+        """Return the latest attempts, newest due instant first; with `before_ns`, of what was due before then."""
         if limit <= 0:
             return []
         with self._wire.call("runs") as call:
             snapshot = _Snapshot(call)
-            jobs, least_due_ns = ([job], None) if job is not None else self._latest_jobs(snapshot, limit)
-            found = [run for name in jobs for run in self._runs_of(snapshot, name, limit, least_due_ns)]
+            if job is not None:
+                jobs, least_due_ns = [job], None
+            else:  # of the jobs that have the latest attempts of all, if these are wanted
+                jobs, least_due_ns = self._latest_jobs(snapshot, limit if before_ns is None else None)
+            found = [run for name in jobs for run in self._runs_of(snapshot, name, limit, least_due_ns, before_ns)]
         found.sort(key=lambda run: (run.due_ns, run.job, run.attempt), reverse=True)
         return found[:limit]
 
@@ -108,27 +111,32 @@ class Observer:
             remaining_ns=rests.get(live.get(resource, 0), min(0, (holder.ended_wall_ns or wall_ns) - wall_ns)),
         )
 
-    def _latest_jobs(self, snapshot: _Snapshot, limit: int) -> tuple[list[str], int | None]:
+    def _latest_jobs(self, snapshot: _Snapshot, limit: int | None) -> tuple[list[str], int | None]:
         """Return the jobs that may have the latest attempts, and the due instant before which none of these lies."""
         lasts = [
             (msgspec.json.decode(it.value, type=LastEntry).due_ns, self._keys.name(it.key))
             for it in snapshot.under(self._keys.lasts)
         ]
         lasts.sort(reverse=True)
-        if len(lasts) < limit:
+        if limit is None or len(lasts) < limit:
             return [name for _, name in lasts], None
         least_due_ns = lasts[limit - 1][0]
         return [name for due_ns, name in lasts if due_ns >= least_due_ns], least_due_ns
 
-    def _runs_of(self, snapshot: _Snapshot, job: str, limit: int, least_due_ns: int | None) -> Iterator[RunRecord]:
+    def _runs_of(
+        self, snapshot: _Snapshot, job: str, limit: int, least_due_ns: int | None, before_ns: int | None
+    ) -> Iterator[RunRecord]:
+        def begins(prefix: bytes) -> bytes:
+            return prefix if before_ns is None else self._keys.before(prefix, before_ns)
+
         def ends(prefix: bytes) -> bytes:
             return after_prefix(prefix if least_due_ns is None else self._keys.reaching(prefix, least_due_ns))
 
         begun, ended = self._keys.opens_of(job), self._keys.runs_of(job)
-        for it in snapshot.between(begun, ends(begun), limit):
+        for it in snapshot.between(begins(begun), ends(begun), limit):
             run = msgspec.json.decode(it.value, type=OpenRun)
             yield self._run(it.key, run, it.mod_revision)
-        for it in snapshot.between(ended, ends(ended), limit):
+        for it in snapshot.between(begins(ended), ends(ended), limit):
             end = msgspec.json.decode(it.value, type=EndedRun)
             yield replace(
                 self._run(it.key, end.claim, end.fence),

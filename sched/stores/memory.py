@@ -273,12 +273,14 @@ class MemoryStore:
         with self._lock:
             return [self._with_last_due(job) for _, job in sorted(self._jobs.items())]
 
-    def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
         if limit <= 0:
             return []
         with self._lock:
             of_jobs = self._attempts.values() if job is None else [self._attempts.get(job, [])]
+            if before_ns is not None:
+                of_jobs = [rows[: bisect_left(rows, before_ns, key=_due)] for rows in of_jobs]
             latest = sorted((it for rows in of_jobs for it in rows[-limit:]), key=_age, reverse=True)[:limit]
             return [it.record for it in latest]
 

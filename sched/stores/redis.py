@@ -161,11 +161,12 @@ class RedisStore:
         """See `StoreObserver`."""
         return [lua.job_record(row) for row in self._pages("jobs", lua.JOBS)]
 
-    def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
         if limit <= 0:
             return []
-        rows = self._pages("runs", lua.RUNS, int(job is not None), job or "", count=min(limit, _PAGE))
+        of_one, newest = int(job is not None), "" if before_ns is None else lua.due_text(before_ns)
+        rows = self._pages("runs", lua.RUNS, of_one, job or "", count=min(limit, _PAGE), after=newest)
         return [lua.run_record(row) for row in itertools.islice(rows, limit)]
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
@@ -201,9 +202,10 @@ class RedisStore:
         """Return a name for this call, by which a script knows it when it is sent again."""
         return f"{self._me}-{next(self._count)}"
 
-    def _pages(self, operation: str, script: Script, *args: Argument, count: int = _PAGE) -> Iterator[Any]:
+    def _pages(
+        self, operation: str, script: Script, *args: Argument, count: int = _PAGE, after: str = ""
+    ) -> Iterator[Any]:
         """Yield the rows of all pages; what changes between two pages is seen or not."""
-        after = ""
         while True:
             after, *rows = self._links.run(operation, script, after, count, *args)
             yield from rows

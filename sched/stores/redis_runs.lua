@@ -1,7 +1,7 @@
 -- Show attempts, newest due instant first.
 --
 -- KEYS[1]  the store's base
--- ARGV     the entry before which the page begins ('' for the first), how many, '1' for one job, its name
+-- ARGV     what the entries of the page are below ('' for the first page), how many, '1' for one job, its name
 --
 -- Result: {next, {job, DUE/ATTEMPT, the attempt's JSON list}, ...}; next is '' after the last page
 

@@ -208,11 +208,11 @@ class RedlockStore:
         """See `StoreObserver`."""
         return merged_jobs(self._views("jobs", RedisStore.jobs))
 
-    def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`; what is settled, or what a majority has, or may have."""
         if limit <= 0:
             return []
-        views = self._views("runs", lambda node: node.runs(job, limit))
+        views = self._views("runs", lambda node: node.runs(job, limit, before_ns=before_ns))
         return merged_runs(views, self._quorum.needed, self._quorum.size)[:limit]
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:

@@ -241,11 +241,13 @@ class SqliteStore:
         rows = self._file.read("jobs", lambda connection: connection.execute(sql.JOBS).fetchall())
         return [JobRecord(*row) for row in rows]
 
-    def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
-        which, named = ("", ()) if job is None else ("WHERE job = ?", (job,))
-        query = sql.RUNS.format(which=which)
-        rows = self._file.read("runs", lambda connection: connection.execute(query, (*named, max(0, limit))).fetchall())
+        wanted = {"job = ?": job, "due_ns < ?": before_ns}
+        asked = {condition: value for condition, value in wanted.items() if value is not None}
+        query = sql.RUNS.format(which=f"WHERE {' AND '.join(asked)}" if asked else "")
+        named = (*asked.values(), max(0, limit))
+        rows = self._file.read("runs", lambda connection: connection.execute(query, named).fetchall())
         return [RunRecord(*row) for row in rows]
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:

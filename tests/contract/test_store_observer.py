@@ -145,6 +145,22 @@ def test_runs_come_newest_first_and_no_more_than_asked_for(kit: StoreKit, store:
     assert store.runs("unknown") == store.runs(limit=0) == []
 
 
+def test_runs_that_were_due_before_an_instant_are_found_behind_all_later_ones(kit: StoreKit, store: Store) -> None:
+    for job, due_ns in (("a", -3), ("a", 2), ("b", 3), ("a", 4)):
+        ask = kit.claim(job, due_ns)
+        store.settle(kit.settlement(ask, store.claim(ask)))
+    store.claim(kit.claim("a", 5))  # not settled
+
+    def dues(limit: int, before_ns: int, job: str | None = "a") -> list[int]:
+        return [run.due_ns for run in store.runs(job, limit, before_ns=before_ns)]
+
+    assert [dues(1, before_ns) for before_ns in (6, 5, 4, 2, -3)] == [[5], [4], [2], [-3], []]
+    assert dues(2, 5) == [4, 2]
+    assert dues(9, 4, job=None) == [3, 2, -3]
+    assert dues(1, 5, job=None) == [4]
+    assert store.runs("a", 0, before_ns=9) == store.runs("unknown", before_ns=9) == []
+
+
 def test_so_many_leases_are_shown_as_are_asked_for(kit: StoreKit, store: Store) -> None:
     names = ["b", "a", "c%", "d/e", "零"]
     for name in names:

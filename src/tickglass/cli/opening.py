@@ -59,9 +59,9 @@ class LateStore:
         """See `StoreObserver`."""
         return self._opened().jobs()
 
-    def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
-        return self._opened().runs(job, limit)
+        return self._opened().runs(job, limit, before_ns=before_ns)
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
         """See `StoreObserver`."""

@@ -53,8 +53,8 @@ class Moody:
     def jobs(self) -> Sequence[JobRecord]:
         return self._ask("jobs").jobs()
 
-    def runs(self, job: str | None = None, limit: int = 100) -> Sequence[RunRecord]:
-        return self._ask(f"runs {job}").runs(job, limit)
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+        return self._ask(f"runs {job}").runs(job, limit, before_ns=before_ns)
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
         return self._ask("abandoned").abandoned(limit)
