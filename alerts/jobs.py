@@ -2,22 +2,22 @@
 
 Pure. A job's interval, grace and timeout are exported by job, so that no rule
 here names one. In a fleet every instance reports every job: the instance that
-did it last knows best, and a failure that another instance's success came after
-is over.
+did it last knows best, and what an instance failed at is over only if another
+one succeeded after the latest of it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tickglass.alerts.promql import by
+from tickglass.alerts.promql import by, indented
 from tickglass.alerts.rule import Alert, Board, Group, Severity
 from tickglass.telemetry import catalogue, thresholds
 
 if TYPE_CHECKING:
     from tickglass.alerts.promql import Scope
 
-__all__ = ["OWED_SINCE", "jobs", "late_share", "no_longer"]
+__all__ = ["OWED_SINCE", "jobs", "late_share", "owed_since"]
 
 OWED_SINCE: Final = "job_name:tickglass_job_unsuccessful_since_timestamp_seconds:min"  # recorded
 _JOB: Final = ("job_name",)
@@ -79,7 +79,8 @@ def _not_well(scope: Scope) -> tuple[Alert, ...]:
     nothing = f"or on (job_name) 0 * {owed}"  # where there is no interval, or no timeout
     interval = f"({scope.most(catalogue.JOB_INTERVAL, 'job_name')} {nothing})"
     runtime = f"({scope.most(catalogue.JOB_MAX_RUNTIME, 'job_name')} {nothing})"
-    failures = by("max", _JOB, f"{scope.series(catalogue.JOB_FAILING)}\n{no_longer(scope)}")
+    failing, latest = scope.series(catalogue.JOB_FAILING), scope.series(catalogue.JOB_UNSUCCESSFUL_LATEST)
+    failures = by("max", _JOB, f"{failing}\n{_unless_over(scope, latest)}")
     running = by("max", _JOB, f"time() - {scope.series(catalogue.JOB_RUNNING_SINCE)}")
     return (
         Alert(
@@ -165,11 +166,23 @@ def _burn(scope: Scope, pace: str, long: str, short: str, factor: float, *, pend
     )
 
 
-def no_longer(scope: Scope) -> str:
-    """Return what takes away the failures of an instance after which another instance succeeded."""
-    since = scope.series(catalogue.JOB_UNSUCCESSFUL)
-    succeeded = scope.latest(catalogue.JOB_LAST_SUCCESS, "job_name")
-    return f"unless (\n  {since}\n  <= on (job_name) group_left ()\n  {succeeded}\n)"
+def owed_since(scope: Scope) -> str:
+    """Return since when each job owes a success, by the instance that has waited longest.
+
+    Where another instance succeeded after an instance's first failure and before its latest one, that is since then.
+    """
+    first, latest = scope.series(catalogue.JOB_UNSUCCESSFUL), scope.series(catalogue.JOB_UNSUCCESSFUL_LATEST)
+    again = f"{_succeeded(scope)}\n< on (job_name) group_right ()\n{latest}"
+    return by("min", _JOB, f"(\n  {first}\n{indented(_unless_over(scope, first))}\n)\nor\n(\n{indented(again)}\n)")
+
+
+def _unless_over(scope: Scope, failed: str) -> str:
+    """Return what takes away those instances whose failure another instance's success came after."""
+    return f"unless (\n  {failed}\n  <= on (job_name) group_left ()\n  {_succeeded(scope)}\n)"
+
+
+def _succeeded(scope: Scope) -> str:
+    return scope.latest(catalogue.JOB_LAST_SUCCESS, "job_name")
 
 
 def late_share(window: str) -> str:

@@ -19,7 +19,7 @@ from tickglass.telemetry.metric import Kind
 if TYPE_CHECKING:
     from tickglass.telemetry.metric import Metric
 
-__all__ = ["DEFAULT_FLEET", "INSTANCE", "Scope", "by"]
+__all__ = ["DEFAULT_FLEET", "INSTANCE", "Scope", "by", "indented"]
 
 DEFAULT_FLEET: Final = "tickglass"
 INSTANCE: Final = ("job", "instance", "owner", "service")  # one scheduler, however its series come

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tickglass.alerts.jobs import OWED_SINCE, late_share, no_longer
-from tickglass.alerts.promql import by
+from tickglass.alerts.jobs import OWED_SINCE, late_share, owed_since
 from tickglass.alerts.rule import Group, Record
 from tickglass.telemetry import catalogue
 
@@ -22,14 +21,9 @@ _WINDOWS: Final = ("5m", "30m", "1h", "6h")
 
 def records(scope: Scope) -> Group:
     """Return the recording rules."""
-    return Group("tickglass.records", (_owed(scope), *(_late(scope, window) for window in _WINDOWS)))
-
-
-def _owed(scope: Scope) -> Record:
-    """Since when a job owes a success: by the instance that has waited longest, unless another one succeeded since."""
-    return Record(
-        name=OWED_SINCE,
-        expr=by("min", ("job_name",), f"{scope.series(catalogue.JOB_UNSUCCESSFUL)}\n{no_longer(scope)}"),
+    return Group(
+        "tickglass.records",
+        (Record(name=OWED_SINCE, expr=owed_since(scope)), *(_late(scope, window) for window in _WINDOWS)),
     )
 
 

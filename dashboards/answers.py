@@ -29,6 +29,7 @@ __all__ = [
     "held_of_limit",
     "on_time",
     "on_time_share",
+    "owed_since",
     "quantiles",
     "scheduler_states",
     "stuck_locks",
@@ -58,9 +59,23 @@ def on_time_share(scope: Scope, over: str, by: str = "") -> str:
 
 def failures(scope: Scope) -> str:
     """Return each job's failures in a row, without those after which another instance succeeded: as the alert does."""
-    since, succeeded = scope.of(catalogue.JOB_UNSUCCESSFUL), scope.highest(catalogue.JOB_LAST_SUCCESS, "job_name")
-    over = f"unless ({since} <= on (job_name) group_left () {succeeded})"
-    return f"max by (job_name) ({scope.of(catalogue.JOB_FAILING)} {over})"
+    return f"max by (job_name) ({scope.of(catalogue.JOB_FAILING)} {_unless_over(scope, _latest(scope))})"
+
+
+def owed_since(scope: Scope) -> str:
+    """Return since when each job owes a success: as the alert does."""
+    first, succeeded = scope.of(catalogue.JOB_UNSUCCESSFUL), scope.highest(catalogue.JOB_LAST_SUCCESS, "job_name")
+    again = f"{succeeded} < on (job_name) group_right () {_latest(scope)}"
+    return f"min by (job_name) (({first} {_unless_over(scope, first)}) or ({again}))"
+
+
+def _latest(scope: Scope) -> str:
+    return scope.of(catalogue.JOB_UNSUCCESSFUL_LATEST)
+
+
+def _unless_over(scope: Scope, failed: str) -> str:
+    succeeded = scope.highest(catalogue.JOB_LAST_SUCCESS, "job_name")
+    return f"unless ({failed} <= on (job_name) group_left () {succeeded})"
 
 
 def held_of_limit(scope: Scope) -> str:

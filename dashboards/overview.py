@@ -15,6 +15,7 @@ from tickglass.dashboards.answers import (
     held_of_limit,
     on_time,
     on_time_share,
+    owed_since,
     scheduler_states,
     stuck_locks,
     waits,
@@ -150,16 +151,13 @@ def _latest(scope: Scope) -> Panel:
 
 
 def _longest_without(scope: Scope) -> Panel:
-    since = scope.of(catalogue.JOB_UNSUCCESSFUL)
-    success = scope.highest(catalogue.JOB_LAST_SUCCESS, "job_name")
-    owed = f"min by (job_name) ({since} unless ({since} <= on (job_name) group_left () {success}))"
     interval = scope.highest(catalogue.JOB_INTERVAL, "job_name")
     return _table(
         "Jobs that owe a success",
         "For how many of its intervals each job has not succeeded although it was due. Red: it is not doing its "
         "work, whether it fails, is skipped, or is not started at all.",
         _worst(
-            f"(time() - {owed}) / on (job_name) {interval}",
+            f"(time() - {owed_since(scope)}) / on (job_name) {interval}",
             Column("Intervals", "short", above(thresholds.INTERVALS_WITHOUT_SUCCESS), gauge=False),
         ),
         ("job_name", "Job"),

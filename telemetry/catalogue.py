@@ -329,6 +329,11 @@ JOB_UNSUCCESSFUL: Final = _gauge(
     "absent while there is none.",
     _JOB,
 )
+JOB_UNSUCCESSFUL_LATEST: Final = _gauge(
+    "tickglass_job_unsuccessful_latest_timestamp_seconds",
+    "Due instant of the latest such occurrence: the first one's while there is no other; absent while there is none.",
+    _JOB,
+)
 JOB_INTERVAL: Final = _gauge(
     "tickglass_job_interval_seconds", "Time between due instants, as at registration; absent where it fires once.", _JOB
 )

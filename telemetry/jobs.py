@@ -60,6 +60,7 @@ class JobGroup(Group):
         }
         self._failing = self.gauge(catalogue.JOB_FAILING, name, start=0)
         self._unsuccessful = self.gauge(catalogue.JOB_UNSUCCESSFUL, name)
+        self._unsuccessful_latest = self.gauge(catalogue.JOB_UNSUCCESSFUL_LATEST, name)
         self._last_lateness = self.gauge(catalogue.JOB_LAST_LATENESS, name)
         self._last_start = self.gauge(catalogue.JOB_LAST_START, name)
         self._last_success = self.gauge(catalogue.JOB_LAST_SUCCESS, name)
@@ -125,7 +126,7 @@ class JobGroup(Group):
             if unheard:
                 self._outcomes[OVERFLOW].add(unheard)
             if anew:
-                self._failing.value, self._unsuccessful.value = 0, None
+                self._well()
 
     def trigger_failed(self) -> None:
         """Count a trigger that raised."""
@@ -167,12 +168,11 @@ class JobGroup(Group):
             self._skips[event.reason].add()
         if outcome in _FAILURES:
             self._failing.add()
-        if outcome not in _NO_VERDICT and self._unsuccessful.value is None:
-            self._unsuccessful.value = event.due_ns / _S
         if outcome == Outcome.SUCCESS:
-            self._failing.value = 0
-            self._unsuccessful.value = None
+            self._well()
             self._last_success.value = event.wall_ns / _S
+        elif outcome not in _NO_VERDICT:
+            self._unwell(event.due_ns / _S)
         if self._running.pop(key, None) is not None:
             self._last_completion.value = event.wall_ns / _S
         trace_id = event.run_id if event.sampled else ""
@@ -180,6 +180,16 @@ class JobGroup(Group):
             self._duration.observe(event.ran_ns / _S, trace_id, event.wall_ns)
         if event.lateness is not None:
             self._was_late(event.lateness, trace_id, event.wall_ns)
+
+    def _well(self) -> None:
+        self._failing.value = 0
+        self._unsuccessful.value = self._unsuccessful_latest.value = None
+
+    def _unwell(self, due_s: float) -> None:
+        """Keep the first and the latest: an older occurrence may end after a newer one."""
+        first, latest = self._unsuccessful, self._unsuccessful_latest
+        first.value = due_s if first.value is None else first.value
+        latest.value = due_s if latest.value is None else max(latest.value, due_s)
 
     def _was_late(self, lateness: Lateness, trace_id: str, wall_ns: int) -> None:
         self._last_lateness.value = lateness.total_ns / _S

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SECOND = 1_000_000_000
 UNRENEWED = "distributed_lock_unrenewed_seconds"
 OWED = "tickglass_job_unsuccessful_since_timestamp_seconds"
+OWED_LATEST = "tickglass_job_unsuccessful_latest_timestamp_seconds"
 
 
 def test_the_age_of_a_lease_grows_until_it_is_renewed_and_ignores_the_wall_clock(stage: Stage) -> None:
@@ -43,12 +44,15 @@ def test_a_lease_that_is_not_to_be_renewed_shows_no_such_age(stage: Stage) -> No
 def test_a_success_is_owed_since_the_first_that_did_not_succeed_until_one_does(stage: Stage, outcome: Outcome) -> None:
     stage.register("nightly")
     assert stage.value(OWED, job_name="nightly") is None
-    due_ns = stage.clock.wall_ns()
-    for _ in range(2):
-        stage.run(stage.occurrence("nightly"), outcome)
-    assert stage.value(OWED, job_name="nightly") == due_ns / SECOND
+    assert stage.value(OWED_LATEST, job_name="nightly") is None
+    occurrences = [stage.occurrence("nightly") for _ in range(2)]
+    for occurrence in occurrences:
+        stage.run(occurrence, outcome)
+    assert stage.value(OWED, job_name="nightly") == occurrences[0].due_ns / SECOND
+    assert stage.value(OWED_LATEST, job_name="nightly") == occurrences[1].due_ns / SECOND
     stage.run(stage.occurrence("nightly"))
     assert stage.value(OWED, job_name="nightly") is None
+    assert stage.value(OWED_LATEST, job_name="nightly") is None
 
 
 def test_what_was_skipped_or_missed_is_owed_too(stage: Stage) -> None:
