@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.skew import SkewGuard
     from tickglass.sched.engine.timeline import Timeline
     from tickglass.sched.job import Job
-    from tickglass.sched.triggers import Trigger
     from tickglass.sched.registration import Registered
+    from tickglass.sched.triggers import Trigger
 
 __all__ = ["Planner"]
 
