@@ -94,6 +94,6 @@ def test_in_the_demos_table_and_lines() -> None:
         occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.FAILURE, error=f"ValueError: {EVIL}")
         sink.record(InstantsMissed(job=f"nightly{EVIL}", count=2, exact=True, first_due_ns=1, before_ns=9, wall_ns=1))
         if isinstance(sink, Board):
-            console.print(sink.table())
+            console.print(sink.table(200))
     assert isinstance(console.file, io.StringIO)
     assert_harmless(console.file.getvalue())
