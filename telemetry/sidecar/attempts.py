@@ -18,7 +18,7 @@ __all__ = ["ATTEMPTS_MOST", "Attempts", "attempts_at"]
 ATTEMPTS_MOST: Final = 40  # of one job
 _LATEST: Final = 500  # of all jobs together
 _ASKED_MOST: Final = 100  # jobs, one by one, in one look
-_FURTHER: Final = 8  # each time that a page did not reach back far enough, the next is so many times as long
+_FURTHER: Final = 8  # each time that a page did not reach back to the oldest, the next is so many times as long
 
 _Key = tuple[int, int]  # due instant, attempt
 
@@ -88,15 +88,13 @@ class Attempts:
 def attempts_at(store: StoreObserver, job: str, due_ns: int) -> list[RunRecord]:
     """Return the attempts at a job's latest occurrence due by then; if there is none, the oldest attempt there is.
 
-    However long ago that is: a ledger tells the latest so many, and is asked for more until it has told those.
-
     Raises:
         StoreUnavailable: as the store does.
     """
+    found = store.runs(job, ATTEMPTS_MOST, before_ns=due_ns + 1)
+    if found:
+        return [run for run in found if run.due_ns == found[0].due_ns]
     limit = ATTEMPTS_MOST
-    while True:
-        found = store.runs(job, limit)
-        then_ns = next((run.due_ns for run in found if run.due_ns <= due_ns), None)
-        if len(found) < limit or (then_ns is not None and found[-1].due_ns < then_ns):
-            return [run for run in found if run.due_ns == then_ns] or list(found[-1:])
+    while len(found := store.runs(job, limit)) == limit:
         limit *= _FURTHER
+    return list(found[-1:])
