@@ -9,8 +9,9 @@ once, and a thread that ends leaves nothing behind.
 from __future__ import annotations
 
 import os
+import ssl
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.stores.redis_servers import connect, driver, talk
@@ -23,6 +24,8 @@ __all__ = ["RedisLinks", "kind_of", "run_script"]
 
 # Not there, not yet ready, or no longer the one to ask: to wait and to ask again may help.
 _ABSENT = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY", "NOREPLICAS")
+# TLS that was cut short, not refused: the server or the network went away.
+_TLS_CUT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
 class RedisLinks:
@@ -184,6 +187,9 @@ def run_script(link: Link, script: Script, base: str, args: tuple[Argument, ...]
 def kind_of(error: Exception, errors: Any) -> str:  # noqa: ANN401 - the module redis
     """Return the `kind` of `StoreUnavailable` that an error of the driver stands for."""
     if isinstance(error, errors.AuthenticationError | errors.exceptions.AuthorizationError):
+        return "error"
+    cause = error.__context__  # redis-py says no more than that there is no connection
+    if isinstance(cause, ssl.SSLError) and not isinstance(cause, _TLS_CUT):
         return "error"
     if isinstance(error, errors.ConnectionError | errors.TimeoutError | OSError):
         return "unavailable"

@@ -96,7 +96,8 @@ class Link(Protocol):
 
 def connect(server: Server, login: Login, *, patience_ns: int | None = None) -> Link:
     """Return a new connection, introduced; redis-py's errors come out."""
-    kinds = driver().connection
+    redis = driver()
+    kinds = redis.connection
     timeout_s = (patience_ns or login.timeout_ns) / SECOND
     options: dict[str, Any] = {
         "db": login.db,
@@ -119,7 +120,14 @@ def connect(server: Server, login: Login, *, patience_ns: int | None = None) -> 
     if login.tls:
         options |= {"ssl_ca_certs": login.ca or None, "ssl_check_hostname": True}
     connection = kind(**options)
-    connection.connect()
+    try:
+        connection.connect()
+    except redis.TimeoutError as error:
+        if "handshake" in str(error.__context__):
+            raise redis.TimeoutError(
+                f"no answer from {server} to the TLS handshake; does it speak TLS there?"
+            ) from error
+        raise
     link: Link = connection
     return link
 

@@ -6,6 +6,7 @@ The stores themselves are imported when one is opened.
 from __future__ import annotations
 
 import re
+import ssl
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -162,6 +163,14 @@ def read_login(url: StoreUrl, user: str, db: int, *, tls: bool = False, timeout_
     )
 
 
+def _check_certificates(url: StoreUrl, path: str) -> None:
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # not there, not ours to read, or no certificates
+        problem = f"the certificates in {path} cannot be read: {error.strerror or error}"
+        raise url.refusal(problem, f"ca={url.options['ca']}") from error
+
+
 def _split_user(body: str) -> tuple[str, str]:
     user, at, rest = body.rpartition("@")
     return (user, rest) if at else ("", body)
@@ -173,6 +182,8 @@ def _opener(url: StoreUrl, finder: Finder, login: Login) -> Opener:
     def opener(_: Clock) -> Store:
         from tickglass.sched.stores.redis import RedisStore  # noqa: PLC0415 - reads the scripts
 
+        if login.ca:
+            _check_certificates(url, login.ca)
         return RedisStore(finder, login, prefix=prefix, keep_ns=keep_ns)
 
     return opener

@@ -8,14 +8,13 @@ import os
 import queue
 import signal
 import socket
-import subprocess
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from chaos.proxy import BOTH_WAYS, Proxy
-from servers import PATIENCE_S, find_free_port, find_server
+from servers import PATIENCE_S, find_free_port
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
@@ -42,7 +41,6 @@ from tickglass.sched.stores.redis_servers import driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from servers import RedisServer
 
@@ -482,18 +480,3 @@ def test_a_user_needs_the_rights_that_are_documented_and_no_others(
     assert heard.acquire(timeout=PATIENCE_S)
     assert store.time_ns() > 0
     assert kind_of(opened(f"redis://jobs:secret@127.0.0.1:{server.port}/0?prefix=other").leases) == "error"
-
-
-def test_tls_is_spoken_and_certificates_are_checked(
-    own_redis: Callable[..., RedisServer], opened: Callable[..., RedisStore], tmp_path: Path
-) -> None:
-    key, certificate, port = tmp_path / "key.pem", tmp_path / "certificate.pem", find_free_port()
-    command = [find_server("openssl"), "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-days", "2"]
-    command += ["-subj", "/CN=redis", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    tls = ("--tls-port", str(port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(certificate))
-    own_redis(*tls, "--tls-cert-file", str(certificate), "--tls-key-file", str(key))
-    store = opened(f"rediss://127.0.0.1:{port}/0?ca={certificate}")
-    assert store.release(lease_of(ASK, store.acquire(ASK))) == Released()
-    assert kind_of(opened(f"rediss://127.0.0.1:{port}/0").leases) == "unavailable"
-    assert kind_of(opened(f"rediss://localhost:{port}/0?ca={certificate}").leases) == "unavailable"

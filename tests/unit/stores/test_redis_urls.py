@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -12,6 +12,9 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.ports import LeaseAsk
 from tickglass.sched.stores import check_url, open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ASK: Final = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
 
@@ -65,7 +68,7 @@ def test_a_wrong_url_is_pointed_at_and_put_right(url: str, part: str, problem: s
 RIGHT: Final = [
     "redis://localhost:6379/0",
     "redis://user:p%40ss@[::1]:6379/15?prefix=jobs&keep=48h&timeout=500ms",
-    "rediss://:secret@example.org/0?ca=/etc/ca.pem",
+    "rediss://:secret@example.org/0",
     "unix:///run/redis/redis.sock?db=3",
     "unix://user:secret@/run/redis.sock",
     "redis+sentinel://h1,h2:26380,h3/mymaster/0",
@@ -80,6 +83,19 @@ def test_a_right_url_is_opened_without_a_connection(url: str) -> None:
     store.close()
     with pytest.raises(StoreUnavailable, match="the store is closed"):
         store.acquire(ASK)
+
+
+@pytest.mark.parametrize(("name", "why"), [("missing.pem", "No such file"), ("empty.pem", "certificate")])
+def test_certificates_that_cannot_be_read_are_named_when_the_store_is_opened(
+    tmp_path: Path, name: str, why: str
+) -> None:
+    (tmp_path / "empty.pem").touch()
+    url = f"rediss://:secret@localhost/0?ca={tmp_path / name}"
+    check_url(url)
+    with pytest.raises(ConfigError, match=f"the certificates in {tmp_path / name} cannot be read: .*{why}") as raised:
+        open_store(url, SystemClock())
+    assert raised.value.span is not None
+    assert url[slice(*raised.value.span)] == f"ca={tmp_path / name}"
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
