@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.run import Run
 
-__all__ = ["GRACE_MOST_NS", "Job", "Policies", "checked_name", "declare"]
+__all__ = ["GRACE_MOST_NS", "Job", "Policies", "checked_name", "checked_trigger", "declare"]
 
 TTL_DEFAULT: Final = "30s"
 TTL_LEAST_NS: Final = 50 * MS  # below, a renewal does not fit between two scheduling hiccups
@@ -155,7 +155,7 @@ def declare(
         function=function,
         wants_run=_wants_run(function, job_name),
         coroutine=any(map(inspect.iscoroutinefunction, _called(function))),
-        trigger=_bound(trigger, job_name),
+        trigger=checked_trigger(trigger).bind(job_name),
         resource=job_name if resource is None else checked_name(resource, "resource"),
         ttl_ns=ttl_ns,
         timeout_ns=timeout_ns,
@@ -167,14 +167,19 @@ def declare(
     )
 
 
-def _bound(trigger: Trigger, job_name: str) -> Trigger:
-    if not isinstance(trigger, Trigger):
-        raise ConfigError(
-            f"a job needs a trigger, not {type(trigger).__name__}",
-            given=repr(trigger),
-            instead=('every("100ms")', 'cron("0 2 * * *")'),
-        )
-    return trigger.bind(job_name)
+def checked_trigger(trigger: object) -> Trigger:
+    """Return what is a trigger.
+
+    Raises:
+        ConfigError: it is none; a function is what a decorator without its call gets.
+    """
+    if isinstance(trigger, Trigger):
+        return trigger
+    raise ConfigError(
+        f"a job needs a trigger, not {type(trigger).__name__}",
+        given=repr(trigger),
+        instead=('@scheduler.job(every("1m"))',) if callable(trigger) else ('every("100ms")', 'cron("0 2 * * *")'),
+    )
 
 
 def checked_name(name: object, what: str) -> str:

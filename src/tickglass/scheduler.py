@@ -21,7 +21,7 @@ from tickglass.sched.engine.pool import checked_size
 from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import InterpreterPaused, TelemetryDropped
-from tickglass.sched.job import TTL_DEFAULT, checked_name, declare
+from tickglass.sched.job import TTL_DEFAULT, checked_name, checked_trigger, declare
 from tickglass.sched.lock_terms import lock_terms
 from tickglass.sched.prefer import checked_labels
 from tickglass.sched.stores import check_url, open_store
@@ -143,6 +143,7 @@ class Scheduler:
         Raises:
             ConfigError: naming what is wrong; nothing was registered.
         """
+        checked_trigger(trigger)  # here: without a call, the decorator would never get to see the function
 
         def register(function: Function) -> Function:
             self.add(function, trigger, **policies)

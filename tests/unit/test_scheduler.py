@@ -172,6 +172,15 @@ def test_the_decorator_leaves_the_function_as_it_is() -> None:
     assert list(scheduler.jobs) == ["sum"]
 
 
+def test_the_decorator_without_its_call_is_refused() -> None:
+    scheduler = Scheduler("memory://")
+    with pytest.raises(ConfigError, match="a job needs a trigger, not function") as refused:
+        scheduler.job(nothing)  # type: ignore[arg-type]
+    assert refused.value.instead == ('@scheduler.job(every("1m"))',)
+    with pytest.raises(ConfigError, match="a job needs a trigger, not str"):
+        scheduler.job("1m")  # type: ignore[arg-type]
+
+
 # --- running
 
 
