@@ -123,7 +123,7 @@ class Scheduler:
         self._metrics = MetricSink(self._clock)
         self._sinks = _checked_sinks(sinks or {})
         self._jobs: dict[str, Job] = {}
-        self._door = threading.Lock()
+        self._door = threading.RLock()  # a signal's handler may call `stop` in the midst of `start`
         self._ending = threading.Lock()
         self._live: _Live | None = None
         self._end_run: Callable[[], None] = lambda: None
@@ -230,7 +230,8 @@ class Scheduler:
         Returns:
             The names of jobs whose runs did not end in time; empty after a clean stop.
         """
-        live = self._live
+        with self._door:  # one that is about to have started is stopped when it has
+            live = self._live
         if live is None:
             return []
         drain_ns = self._drain_ns if drain is None else duration_ns(drain, what="drain", least_ns=0)

@@ -233,6 +233,30 @@ def test_it_starts_once_and_stops_as_often_as_one_likes() -> None:
     assert scheduler.unready() == ["the scheduler is stopped"]
 
 
+def test_a_stop_while_it_starts_stops_it_when_it_has() -> None:
+    class StopWhileStarting:
+        """A sink that has another thread stop the scheduler just before `start` returns."""
+
+        def __init__(self) -> None:
+            self.stopping = threading.Event()
+            self.stopper = threading.Thread(target=self.stop)
+
+        def record(self, event: object) -> None:
+            if isinstance(event, SchedulerMoved) and event.after == "running":
+                self.stopper.start()
+                assert self.stopping.wait(PATIENCE_S)
+
+        def stop(self) -> None:
+            self.stopping.set()
+            scheduler.stop()
+
+    sink = StopWhileStarting()
+    scheduler = Scheduler("memory://", sinks={"stops": sink})
+    scheduler.start()
+    sink.stopper.join(PATIENCE_S)
+    assert scheduler.unready() == ["the scheduler is stopped"]
+
+
 def test_a_second_stop_waits_for_the_first() -> None:
     entered, go_on = threading.Event(), threading.Event()
 
