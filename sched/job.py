@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from tickglass.sched.durations import MS, SECOND, Duration, duration_ns, duration_text
@@ -16,11 +17,20 @@ from tickglass.sched.prefer import Preference, checked_preference
 from tickglass.sched.triggers import Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tickglass.sched.run import Run
 
-__all__ = ["GRACE_MOST_NS", "Job", "Policies", "checked_name", "checked_trigger", "declare"]
+__all__ = [
+    "GRACE_MOST_NS",
+    "Job",
+    "Policies",
+    "check_policies",
+    "checked_flag",
+    "checked_name",
+    "checked_trigger",
+    "declare",
+]
 
 TTL_DEFAULT: Final = "30s"
 TTL_LEAST_NS: Final = 50 * MS  # below, a renewal does not fit between two scheduling hiccups
@@ -149,7 +159,7 @@ def declare(
     grace_ns = None if misfire_grace is None else duration_ns(misfire_grace, what="misfire_grace", least_ns=MS)
     if on_outage not in get_args(OnOutage):
         raise ConfigError("on_outage is one of two words", given=repr(on_outage), instead=('"skip"', '"run"'))
-    _check_times(ttl_ns, timeout_ns, grace_ns, renew=renew)
+    _check_times(ttl_ns, timeout_ns, grace_ns, renew=checked_flag(renew, "renew"))
     return Job(
         name=job_name,
         function=function,
@@ -161,10 +171,23 @@ def declare(
         timeout_ns=timeout_ns,
         grace_ns=grace_ns,
         renew=renew,
-        rerun=rerun_orphaned,
+        rerun=checked_flag(rerun_orphaned, "rerun_orphaned"),
         goes_ahead=on_outage == "run",
         prefer=checked_preference(prefer),
     )
+
+
+def check_policies(names: Iterable[str]) -> None:
+    """Refuse what is no policy of a job.
+
+    Raises:
+        ConfigError: naming the policy that was meant, or all of them.
+    """
+    known = Policies.__annotations__
+    for name in names:
+        if name not in known:
+            meant = get_close_matches(name, known, n=1) or known
+            raise ConfigError("a job has no such policy", given=f"{name}=", instead=tuple(f"{word}=" for word in meant))
 
 
 def checked_trigger(trigger: object) -> Trigger:
@@ -199,6 +222,21 @@ def checked_name(name: object, what: str) -> str:
     if name.startswith("__"):
         raise ConfigError(f"a {what} does not begin with two underscores: they mark overflow in metrics", given=name)
     return name
+
+
+def checked_flag(value: object, what: str) -> bool:
+    """Return what is True or False.
+
+    Raises:
+        ConfigError: it is neither; "no" would count as True.
+    """
+    if not isinstance(value, bool):
+        raise ConfigError(
+            f"{what} is True or False, not {type(value).__name__}",
+            given=f"{what}={value!r}",
+            instead=(f"{what}=True", f"{what}=False"),
+        )
+    return value
 
 
 def _check_times(ttl_ns: int, timeout_ns: int | None, grace_ns: int | None, *, renew: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +22,7 @@ from tickglass.sched.engine.pool import checked_size
 from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import InterpreterPaused, TelemetryDropped
-from tickglass.sched.job import TTL_DEFAULT, checked_name, checked_trigger, declare
+from tickglass.sched.job import TTL_DEFAULT, check_policies, checked_name, checked_trigger, declare
 from tickglass.sched.lock_terms import lock_terms
 from tickglass.sched.prefer import checked_labels
 from tickglass.sched.stores import check_url, open_store
@@ -36,7 +37,7 @@ from tickglass.telemetry.sidecar.stream import StreamSink
 from tickglass.telemetry.spans import SpanSink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from types import TracebackType
 
     from tickglass.sched.clock import Clock
@@ -115,13 +116,13 @@ class Scheduler:
         if on_skew not in ("warn", "refuse"):
             raise ConfigError("on_skew is one of two words", given=repr(on_skew), instead=('"warn"', '"refuse"'))
         self._refuse_skew = on_skew == "refuse"
-        self._spool_path = None if spool is None else Path(spool)
+        self._spool_path = None if spool is None else _checked_path(spool)
         self._switch_ns = (
             None if switch_interval is None else duration_ns(switch_interval, what="switch_interval", least_ns=US)
         )
         self._clock = SystemClock()
         self._metrics = MetricSink(self._clock)
-        self._sinks = _checked_sinks(sinks or {})
+        self._sinks = _checked_sinks({} if sinks is None else sinks)
         self._jobs: dict[str, Job] = {}
         self._door = threading.RLock()  # a signal's handler may call `stop` in the midst of `start`
         self._ending = threading.Lock()
@@ -153,6 +154,7 @@ class Scheduler:
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Unpack[Policies]) -> None:
         """Register a function as a job, before or after the start; see `job`."""
+        check_policies(policies)
         job = declare(function, trigger, **policies)
         with self._door:
             if job.name in self._jobs:
@@ -341,7 +343,18 @@ def _start(stream: StreamSink, clock: Clock, undo: ExitStack) -> None:
     undo.callback(pauses.remove)
 
 
+def _checked_path(spool: object) -> Path:
+    if not isinstance(spool, str | Path):
+        raise ConfigError(f"spool is the path of a file, not {type(spool).__name__}", given=repr(spool))
+    if not str(spool):
+        raise ConfigError("spool is the path of a file", given='""', instead=('spool="spool.db"',))
+    return Path(spool)
+
+
 def _checked_sinks(sinks: Mapping[str, EventSink]) -> dict[str, EventSink]:
+    if not isinstance(sinks, Mapping):
+        problem = f"sinks are names and their EventSinks, not {type(sinks).__name__}"
+        raise ConfigError(problem, given=repr(sinks), instead=('sinks={"mine": sink}',))
     for name, sink in sinks.items():
         if checked_name(name, "sink name") in _OUR_SINKS:
             raise ConfigError(f"the sinks {', '.join(_OUR_SINKS)} are there already", given=name)

@@ -182,6 +182,8 @@ def test_a_store_that_cannot_be_opened_leaves_nothing_behind(tmp_path: Path) -> 
         ({"ttl": "0s"}, "ttl"),
         ({"prefer": "a"}, "a preference names labels"),
         ({"prefer": "region=a", "blocking": False}, "does not hold back"),
+        ({"renew": "no"}, "renew is True or False, not str"),
+        ({"blocking": "no"}, "blocking is True or False, not str"),
         ({"labels": {"region": ""}}, "a label is a plain name and a plain value"),
     ],
 )

@@ -104,6 +104,10 @@ def test_nothing_is_opened_before_the_start(tmp_path: Path, runtime: Path) -> No
         ("drain", 30, "drain must be a duration with its unit, not int"),
         ("sinks", {"metrics": ListSink()}, "the sinks spans, metrics, logs, sidecar are there already"),
         ("sinks", {"mine": print}, "the sink mine has no method"),
+        ("sinks", [ListSink()], "sinks are names and their EventSinks, not list"),
+        ("sinks", [], "sinks are names and their EventSinks, not list"),
+        ("spool", 5, "spool is the path of a file, not int"),
+        ("spool", "", "spool is the path of a file"),
         ("sinks", {"": ListSink()}, "a sink name is needed"),
     ],
 )
@@ -170,6 +174,20 @@ def test_the_decorator_leaves_the_function_as_it_is() -> None:
 
     assert add(2, 3) == 5
     assert list(scheduler.jobs) == ["sum"]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("timeut", ("timeout=",)), ("misfire_grace_time", ("misfire_grace=",)), ("max_instances", ("name=", "resource="))],
+)
+def test_a_policy_that_there_is_not_is_refused_with_one_that_is_like_it(written: str, meant: tuple[str, ...]) -> None:
+    scheduler = Scheduler("memory://")
+    policies: dict[str, Any] = {written: "5s"}
+    with pytest.raises(ConfigError, match="a job has no such policy") as refused:
+        scheduler.job(every("1s"), **policies)(nothing)
+    assert refused.value.given == f"{written}="
+    assert refused.value.instead[:2] == meant
+    assert scheduler.jobs == {}
 
 
 def test_the_decorator_without_its_call_is_refused() -> None:

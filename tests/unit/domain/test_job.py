@@ -60,6 +60,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"timeout": "soon"}, "timeout is not a duration"),
     ({"timeout": None, "renew": False}, "a lease that is not renewed needs a timeout"),
     ({"timeout": "26s", "renew": False}, "ttl must be at least timeout + 5s"),
+    ({"renew": "no"}, "renew is True or False, not str"),
+    ({"rerun_orphaned": 0}, "rerun_orphaned is True or False, not int"),
     ({"on_outage": "wait"}, "on_outage is one of two words"),
     ({"prefer": "a"}, "a preference names labels"),
     ({"prefer": ""}, "a preference names labels"),
