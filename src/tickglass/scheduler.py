@@ -246,13 +246,15 @@ class Scheduler:
     def run(self, longest: Duration | None = None) -> list[str]:
         """Start, run until SIGTERM, SIGINT or a `stop` from another thread; a second signal ends the waiting.
 
-        Call it from the main thread.
-
         Args:
             longest: stop by itself after so long.
 
         Returns:
             What `stop` returns.
+
+        Raises:
+            ConfigError: as `start`; or this is not the main thread, which alone hears signals; nothing was started.
+            StoreUnavailable: as `start`.
         """
         longest_s = None if longest is None else duration_ns(longest, what="longest") / 1e9
         with StopSignals() as signals, ThreadPoolExecutor(1, "tickglass-stop") as aside:

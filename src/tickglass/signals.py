@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import select
 import signal
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
+
+from tickglass.sched.errors import ConfigError
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -26,12 +29,23 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._writer, False)
         self._before: dict[int, object] = {}
         self._before_fd = -1
 
     def __enter__(self) -> Self:
+        """Begin to listen.
+
+        Raises:
+            ConfigError: this is not the main thread, and signals come to no other; nothing was opened.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise ConfigError(
+                "only the main thread hears signals, and this is another one",
+                given=f"in thread {threading.current_thread().name}",
+                instead=("scheduler.start()", "with scheduler:"),
+            )
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
         self._before_fd = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         for number in _STOPPING:
             self._before[number] = signal.signal(number, _nothing)

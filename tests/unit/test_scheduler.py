@@ -7,6 +7,7 @@ import http.client
 import os
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -249,6 +250,19 @@ def test_it_starts_once_and_stops_as_often_as_one_likes() -> None:
     with pytest.raises(ConfigError, match="it starts once"):
         scheduler.start()
     assert scheduler.unready() == ["the scheduler is stopped"]
+
+
+def test_a_run_outside_the_main_thread_is_refused_and_leaves_nothing_behind() -> None:
+    before = descriptors()
+    scheduler = Scheduler("memory://")
+    with ThreadPoolExecutor(1, "aside") as aside:
+        running = aside.submit(scheduler.run)
+        with pytest.raises(ConfigError, match="only the main thread hears signals") as refused:
+            running.result(PATIENCE_S)
+    assert refused.value.instead == ("scheduler.start()", "with scheduler:")
+    assert descriptors() - before == set()
+    with scheduler:  # nothing was started, so it may be tried again
+        assert scheduler.unready() == []
 
 
 def test_a_stop_while_it_starts_stops_it_when_it_has() -> None:
