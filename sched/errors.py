@@ -51,6 +51,16 @@ class ConfigError(TickglassError, ValueError):
         self.instead = instead
         super().__init__(self._message())
 
+    def told_by(self, variable: str) -> ConfigError:
+        """Return the error as it is if an environment variable said what is wrong."""
+        prefix = f"{variable}="
+        return ConfigError(
+            self.problem,
+            given=None if self.given is None else prefix + self.given,
+            span=None if self.span is None else (self.span[0] + len(prefix), self.span[1] + len(prefix)),
+            instead=tuple(prefix + right for right in self.instead),
+        )
+
     def _message(self) -> str:
         lines = [self.problem]
         if self.given is not None:

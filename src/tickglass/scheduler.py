@@ -108,8 +108,7 @@ class Scheduler:
         self._owner = None if owner is None else checked_name(owner, "owner")
         self._labels = checked_labels(labels)
         self._listen = metrics
-        sidecar = telemetry or os.environ.get(SIDECAR_ENV) or None
-        self._sidecar = None if sidecar is None else path_of(sidecar)
+        self._sidecar = path_of(telemetry) if telemetry else _path_in_environment()
         self._workers = workers
         self._drain_ns = duration_ns(drain, what="drain", least_ns=0)
         self._max_skew_ns = duration_ns(max_skew, what="max_skew")
@@ -343,6 +342,14 @@ def _start(stream: StreamSink, clock: Clock, undo: ExitStack) -> None:
     pauses = GcWatch(clock, paused)
     pauses.install()
     undo.callback(pauses.remove)
+
+
+def _path_in_environment() -> str | None:
+    url = os.environ.get(SIDECAR_ENV)
+    try:
+        return path_of(url) if url else None
+    except ConfigError as error:
+        raise error.told_by(SIDECAR_ENV) from error
 
 
 def _checked_path(spool: object) -> Path:

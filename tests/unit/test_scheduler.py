@@ -121,8 +121,10 @@ def test_a_wrong_argument_is_refused_where_it_is_written(argument: str, wrong: o
 
 def test_the_environment_names_the_sidecar_where_the_program_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKGLASS_SIDECAR", "run/tickglass.sock")
-    with pytest.raises(ConfigError, match="unix:// and a path"):
+    with pytest.raises(ConfigError, match="unix:// and a path") as refused:
         Scheduler("memory://")
+    assert refused.value.given == "TICKGLASS_SIDECAR=run/tickglass.sock"
+    assert refused.value.instead == ("TICKGLASS_SIDECAR=unix:///run/tickglass.sock",)
     Scheduler("memory://", telemetry="unix:///run/tickglass.sock")
     monkeypatch.setenv("TICKGLASS_SIDECAR", "")
     Scheduler("memory://")

@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 from tickglass.cli.group import EXIT_UNAVAILABLE
 from tickglass.cli.show import lines_shown
+from tickglass.cli.variables import checks_its_variable
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry.sidecar.view import View
 
@@ -77,6 +78,7 @@ def asks_a_sidecar(command: F) -> F:
             metavar="URL",
             envvar="TICKGLASS_SIDECAR_URL",
             default=SIDECAR_URL,
+            callback=checks_its_variable(checked_url),
             show_default=True,
             help="Where its page is. Default: $TICKGLASS_SIDECAR_URL, or this machine's.",
         ),

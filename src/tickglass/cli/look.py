@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tickglass.cli.opening import looking_into
+from tickglass.cli.opening import check_there_is_one, looking_into
 from tickglass.cli.show import distance_text, instant_text, one_line, record_json, shown, span_text
+from tickglass.cli.variables import checks_its_variable
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.occurrence import Outcome
+from tickglass.sched.stores import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -52,10 +54,21 @@ def _looks(command: F) -> F:
         click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Show so many at most."),
         click.option("--job", metavar="NAME", help="Only this job."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON array."),
-        click.argument("store_url", metavar="STORE_URL", envvar="TICKGLASS_STORE"),
+        click.argument(
+            "store_url", metavar="STORE_URL", envvar="TICKGLASS_STORE", callback=checks_its_variable(_check_one_store)
+        ),
     ):
         command = decorate(command)
     return command
+
+
+def _check_one_store(url: str) -> None:
+    """Refuse what is not one store that is there: for a sidecar, the variable may name several."""
+    shown = shown_url(url)
+    if " " in shown:
+        problem = "one store can be looked into, not several with blanks between them; a path's own blank is %20"
+        raise ConfigError(problem, given=shown, instead=tuple(shown.split()))
+    check_there_is_one(url)
 
 
 @click.command(short_help="Show the jobs: trigger, next due instant, owner.")

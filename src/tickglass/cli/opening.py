@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, Store
 
-__all__ = ["LateStore", "looking_into"]
+__all__ = ["LateStore", "check_there_is_one", "looking_into"]
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def looking_into(url: str) -> Iterator[Store]:
         ConfigError: the URL is wrong, or there is no store at that place.
         StoreUnavailable: the store is there, but does not answer.
     """
-    _check_there_is_one(url)
+    check_there_is_one(url)
     store = open_store(url, SystemClock())
     try:
         yield store
@@ -46,7 +46,7 @@ class LateStore:
     def __init__(self, url: str, clock: Clock) -> None:
         check_url(url)
         if url.startswith("memory:"):
-            _check_there_is_one(url)
+            check_there_is_one(url)
         self._url = url
         self._clock = clock
         self._store: Store | None = None
@@ -84,15 +84,19 @@ class LateStore:
         """
         if self._store is None:
             try:
-                _check_there_is_one(self._url)
+                check_there_is_one(self._url)
                 self._store = open_store(self._url, self._clock)
             except ConfigError as error:
                 raise StoreUnavailable(self._url.partition(":")[0], "open", error.problem) from error
         return self._store
 
 
-def _check_there_is_one(url: str) -> None:
-    """Refuse a place that `open_store` would fill; what else may be wrong, it refuses itself."""
+def check_there_is_one(url: str) -> None:
+    """Refuse a place that `open_store` would fill; what else may be wrong, it refuses itself.
+
+    Raises:
+        ConfigError: there is no store at that place.
+    """
     scheme, _, rest = url.partition("://")
     if scheme == "memory":
         raise ConfigError(

@@ -10,6 +10,7 @@ import click
 
 from tickglass.cli.asking import token_option
 from tickglass.cli.opening import LateStore
+from tickglass.cli.variables import checks_its_variable
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND, duration_ns
 from tickglass.sched.errors import ConfigError
@@ -43,7 +44,13 @@ _log: Final = logging.getLogger("tickglass.sidecar")
 @click.command(short_help="Watch schedulers from beside them: metrics, readiness, a page.")
 @click.option("--socket", "place", metavar="PATH", help="Where schedulers connect. By default as below.")
 @click.option(
-    "--store", "urls", metavar="URL", multiple=True, envvar="TICKGLASS_STORE", help="A store to look into; repeatable."
+    "--store",
+    "urls",
+    metavar="URL",
+    multiple=True,
+    envvar="TICKGLASS_STORE",
+    callback=checks_its_variable(lambda urls: [LateStore(url, SystemClock()) for url in urls]),
+    help="A store to look into; repeatable.",
 )
 @click.option(
     "--listen", metavar="ADDRESS", default=DEFAULT_LISTEN, show_default=True, help="Where to answer, as host:port."

@@ -111,6 +111,36 @@ def test_the_store_may_come_from_the_environment(look: str, filled: Filled, tick
     assert tickglass(look).exit_code == 2
 
 
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize(
+    ("value", "lines"),
+    [
+        (
+            "sqlite:///a.db redis://:secret@b/0",
+            [
+                "one store can be looked into, not several with blanks between them; a path's own blank is %20",
+                "    TICKGLASS_STORE=sqlite:///a.db redis://:******@b/0",
+                "  write: TICKGLASS_STORE=sqlite:///a.db   or   TICKGLASS_STORE=redis://:******@b/0",
+            ],
+        ),
+        (
+            "sqlight:///a.db",
+            [
+                "    TICKGLASS_STORE=sqlight:///a.db",
+                "                    ^^^^^^^",
+                "  write: TICKGLASS_STORE=sqlite:///a.db",
+            ],
+        ),
+    ],
+)
+def test_a_wrong_store_of_the_environment_is_refused_by_its_name(
+    look: str, value: str, lines: list[str], tickglass: Tickglass
+) -> None:
+    result = tickglass(look, TICKGLASS_STORE=value)
+    assert result.exit_code == 2
+    assert result.stderr.removeprefix("Error: ").splitlines()[-len(lines) :] == lines
+
+
 def test_piped_lines_are_never_folded(filled: Filled, tickglass: Tickglass) -> None:
     filled.register("x" * 100, trigger="y" * 120)
     result = tickglass("jobs", filled.url, COLUMNS="40")

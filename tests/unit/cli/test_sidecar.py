@@ -36,6 +36,13 @@ def test_a_wrong_option_is_refused(words: tuple[str, ...], message: str, tmp_pat
     assert message in result.stderr
 
 
+def test_a_wrong_store_of_the_environment_is_refused_by_its_name(tmp_path: Path, tickglass: Tickglass) -> None:
+    stores = f"sqlite:///{tmp_path}/a.db sqlight:///b.db"
+    result = tickglass("sidecar", XDG_RUNTIME_DIR=str(tmp_path), TICKGLASS_STORE=stores)
+    assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
+    assert "TICKGLASS_STORE=sqlight:///b.db\n" in result.stderr
+
+
 def test_an_address_that_is_taken_is_refused_and_nothing_stays(tmp_path: Path, tickglass: Tickglass) -> None:
     result = tickglass("sidecar", "--listen", "192.0.2.1:9464", XDG_RUNTIME_DIR=str(tmp_path))
     assert result.exit_code == 2

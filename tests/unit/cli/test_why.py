@@ -150,6 +150,13 @@ def test_what_is_no_url_is_refused(url: str, tickglass: Tickglass) -> None:
     assert "write: http://" in result.stderr
 
 
+def test_a_wrong_url_of_the_environment_is_refused_by_its_name(tickglass: Tickglass) -> None:
+    result = tickglass("why", "nightly", TICKGLASS_SIDECAR_URL="localhost:9464")
+    assert result.exit_code == 2
+    assert "    TICKGLASS_SIDECAR_URL=localhost:9464\n" in result.stderr
+    assert "write: TICKGLASS_SIDECAR_URL=http://localhost:9464" in result.stderr
+
+
 def test_a_sidecar_that_is_not_there_cannot_be_reached(free_port: int, tickglass: Tickglass) -> None:
     result = tickglass("why", "nightly", "--sidecar", f"http://127.0.0.1:{free_port}")
     assert result.exit_code == 3

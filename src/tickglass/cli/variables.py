@@ -1,0 +1,34 @@
+"""Name the environment variable behind a wrong setting: nobody has typed it here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from click.core import ParameterSource
+
+from tickglass.sched.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import click
+
+__all__ = ["checks_its_variable"]
+
+
+def checks_its_variable(check: Callable[[Any], object]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Return the callback of a parameter: what its variable gives is checked, and refused by the variable's name.
+
+    What was typed is left to the command, whose errors show it as it was typed.
+    """
+
+    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> Any:  # noqa: ANN401 - click's
+        given_by = context.get_parameter_source(parameter.name or "")
+        if given_by is ParameterSource.ENVIRONMENT and isinstance(parameter.envvar, str):
+            try:
+                check(value)
+            except ConfigError as error:
+                raise error.told_by(parameter.envvar) from error
+        return value
+
+    return callback
