@@ -19,7 +19,7 @@ def inventory_sync(run: Run) -> None:
 
 @scheduler.job(cron("* * * * * ?", tz="Asia/Shanghai"), resource="ledger:eu")
 async def reconcile(run: Run) -> None:
-    """Coroutines run on one event loop, and need no worker."""
+    """Coroutines run on one event loop, and hold no worker while they run."""
     await asyncio.sleep(0.05)
     print(f"{run.due_at:%H:%M:%S.%f} reconciled, attempt {run.attempt}")
 

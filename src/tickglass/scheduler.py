@@ -72,6 +72,8 @@ class Scheduler:
             "unix:///run/tickglass.sock"; default: what the environment variable
             TICKGLASS_SIDECAR says, or nobody. It need not be there.
         workers: how many jobs may run at once on threads; default: CPU count x 1.5.
+            Coroutines hold none while they run, but are claimed and settled by one: while
+            all are busy, they wait as well.
         drain: how long `stop` lets runs in hand go on.
         sinks: your own `EventSink`s, by name.
         max_skew: how far our clock may be from the store's; beyond, `/readyz` says no.
