@@ -1,4 +1,4 @@
-"""Decide which errors of foreign code, a trigger's or a sink's, end at our edge and which pass."""
+"""Decide which errors of foreign code, a trigger's, a sink's or a callback's, end at our edge and which pass."""
 
 from __future__ import annotations
 

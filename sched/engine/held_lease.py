@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import instant_of
+from tickglass.sched.engine.foreign import for_the_program
 from tickglass.sched.errors import LeaseLost
 from tickglass.sched.lease import LockState
 
@@ -107,7 +108,9 @@ class HeldLease:
         for call in calls:
             try:
                 call()
-            except Exception:  # noqa: BLE001 - foreign code; reported, and the others are still told
+            except BaseException as error:  # foreign code; reported, and the others are still told
+                if for_the_program(error):
+                    raise
                 _log.exception("a callback for the loss of %s raised", self.resource)
 
     def _left_ns(self) -> int:

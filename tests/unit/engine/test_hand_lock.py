@@ -219,12 +219,15 @@ def test_who_asks_to_be_told_after_the_loss_is_told_at_once_and_once(desk: Desk)
     assert told == ["late"]
 
 
-def test_a_callback_that_raises_is_logged_and_hurts_nobody(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(1)])
+def test_a_callback_that_raises_is_logged_and_hurts_nobody(
+    desk: Desk, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
     _, lease = desk.take(renew=False)
     told = threading.Event()
 
     def boom() -> None:
-        raise ValueError("mine")
+        raise error
 
     lease.on_lost(boom)
     lease.on_lost(told.set)
