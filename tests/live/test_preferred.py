@@ -1,17 +1,19 @@
-"""Two regions on real stores: the preferred one has the occurrences, and when it stops the other starts on time."""
+"""Two regions on real stores: the preferred one has the occurrences, and when it stops the other holds back no more.
+
+However slow the machine is: what counts is who was held back, not for how long.
+"""
 
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from rig import wait_until
 
-from tickglass import Lock, Scheduler, every
+from tickglass import Lock, Scheduler, every, preference
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.events import OccurrenceMoved
+from tickglass.sched.events import Event, InstantsMissed, OccurrenceMoved, PoolMoved
 from tickglass.sched.prefer import presence_resource
 from tickglass.sched.stores import open_store
 from tickglass.testing import ListSink
@@ -22,12 +24,11 @@ if TYPE_CHECKING:
 
     from servers import EtcdServer, RedisServer
 
-    from tickglass.sched.events import Event
 
 PERIOD_NS: Final = 500 * MS
 ENOUGH: Final = 6
-HELD_BACK_NS: Final = 200 * MS  # and those who are not punctually there are late by this
-PUNCTUAL_NS: Final = 100 * MS  # far less, on a machine that is busy with other things
+HELD_BACK_NS: Final = 200 * MS  # the second best starts no sooner after the due instant
+PATIENCE_NS: Final = 30 * SECOND
 
 
 class Region:
@@ -58,6 +59,16 @@ class Region:
         self.told.wait_for(fits, count=count, patience_s=30)
         return [event for event in self.told.of(OccurrenceMoved) if fits(event)]
 
+    def was_put_off(self, run: OccurrenceMoved) -> bool:
+        """Whether its claim was put off: then it gave its worker back, and was handed to one again."""
+        claiming = False
+        for event in self.told.of(Event):
+            if isinstance(event, OccurrenceMoved) and event.run_id == run.run_id:
+                claiming = event.event == "taken"
+            elif isinstance(event, PoolMoved) and event.waited_ns is not None and claiming:
+                return True  # it is the only job here
+        return False
+
 
 @pytest.fixture
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
@@ -75,22 +86,22 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def regions(store: str, tmp_path: Path) -> Iterator[tuple[Region, Region]]:
     a, b = Region("a", store, tmp_path), Region("b", store, tmp_path)
-    with a.scheduler, b.scheduler:
-        yield a, b
-
-
-def lateness_ns(ends: list[OccurrenceMoved]) -> float:
-    return statistics.median(end.lateness.total_ns for end in ends if end.lateness is not None)
+    with a.scheduler:
+        wait_until_shown(store, "a")
+        with b.scheduler:
+            yield a, b
 
 
 @pytest.mark.parametrize("store", ["redis", "etcd"], indirect=True)
 def test_the_preferred_region_has_the_occurrences_until_it_stops(regions: tuple[Region, Region], store: str) -> None:
     a, b = regions
     ours = a.ended(ENOUGH, "success")
-    assert lateness_ns(ours) < PUNCTUAL_NS
+    assert not all(a.was_put_off(end) for end in ours), "nobody is better"
     theirs = b.ended(ENOUGH - 2, "elsewhere")
     assert {end.reason for end in theirs} == {""}
-    assert len([move for move in b.told.of(OccurrenceMoved) if move.event == "started"]) <= 1, "nearly all are a's"
+    assert any(b.was_put_off(end) for end in theirs)
+    for end in b.told.of(OccurrenceMoved):
+        assert end.lateness is None or end.lateness.total_ns >= HELD_BACK_NS, "it took what a was too slow for"
 
     a.scheduler.stop()
     looking = open_store(store, SystemClock())
@@ -98,14 +109,12 @@ def test_the_preferred_region_has_the_occurrences_until_it_stops(regions: tuple[
     looking.close()
     assert shown == {presence_resource("region=b"): "b"}
     stopped_ns = SystemClock().wall_ns()
-    heirs = b.ended(ENOUGH, "success", stopped_ns)
-    assert lateness_ns(heirs) < PUNCTUAL_NS
-    dues = [end.due_ns for end in heirs]
-    assert dues[0] - stopped_ns <= PERIOD_NS, "not one is left out"
-    assert [due - dues[0] for due in dues] == [n * PERIOD_NS for n in range(len(dues))]
-    last = [end.lateness for end in heirs][-1]
-    assert last is not None
-    assert last.lock_ns < HELD_BACK_NS
+    last = b.ended(ENOUGH, "success", stopped_ns)[ENOUGH - 1]
+    assert not b.was_put_off(last), "nobody better is there"
+    ends = [it for it in b.told.of(OccurrenceMoved) if it.event == "ended" and stopped_ns < it.due_ns <= last.due_ns]
+    missed = sum(it.count for it in b.told.of(InstantsMissed) if it.first_due_ns > stopped_ns)
+    assert "elsewhere" not in {end.outcome for end in ends}
+    assert len(ends) + missed == -((stopped_ns - last.due_ns) // PERIOD_NS), "not one is left out"
 
 
 @pytest.mark.parametrize("store", ["sqlite", "redis", "redlock", "etcd"], indirect=True)
@@ -117,15 +126,15 @@ def test_locks_without_schedulers_have_preferences_too(store: str) -> None:
         with lock:
             return clock.monotonic_ns() - began_ns
 
-    def of(region: str, resource: str = "printer") -> Lock:
-        return Lock(store, resource, prefer="region=a", labels={"region": region}, owner=region)
+    def of(region: str, resource: str = "printer", *, far: str = "1h") -> Lock:
+        return Lock(store, resource, prefer=preference("region=a", far=far), labels={"region": region}, owner=region)
 
-    assert taken_ns(of("b")) < 800 * MS, "nobody better is there"
+    assert taken_ns(of("b")) < PATIENCE_NS, "nobody better is there"
     with of("a", "something else"):
         wait_until_shown(store, "a")
-        assert 800 * MS <= taken_ns(of("b")) < 800 * MS + SECOND
-        assert taken_ns(of("a")) < 800 * MS
-    assert taken_ns(of("b")) < 800 * MS, "it has gone"
+        assert taken_ns(of("b", far="800ms")) >= 800 * MS
+        assert taken_ns(of("a")) < PATIENCE_NS
+    assert taken_ns(of("b")) < PATIENCE_NS, "it has gone"
 
 
 def wait_until_shown(store: str, region: str) -> None:

@@ -312,11 +312,12 @@ def test_claims_are_told_to_the_other_clients_of_the_service(
         ask = ClaimAsk(LeaseAsk(f"r{due_ns}", "ów/1", "svc", "t", SECOND, "jöb", f"run {due_ns}"), due_ns)
         other.claim(ask)
         with contextlib.suppress(queue.Empty):
-            assert told.get(timeout=0.2) == ("jöb", due_ns, "ów/1")
+            first = told.get(timeout=0.2)  # it may be the claim before: it is told when it likes
             break
     other.claim(ClaimAsk(LeaseAsk("r", "o", "another service", "t", SECOND, "j", "run a"), 1))
     other.claim(ClaimAsk(LeaseAsk("r2", "o", "svc", "t", SECOND, "j", "run b"), 2))
-    assert told.get(timeout=PATIENCE_S) == ("j", 2, "o")
+    before = {first, *iter(lambda: told.get(timeout=PATIENCE_S), ("j", 2, "o"))}
+    assert before <= {("jöb", earlier_ns, "ów/1") for earlier_ns in range(-3, due_ns + 1)}
     assert isinstance(other.claim(ClaimAsk(LeaseAsk("r3", "x", "svc", "t", SECOND, "j", "run c"), 2)), AlreadyClaimed)
     unwatch()
     other.claim(ClaimAsk(LeaseAsk("r4", "o", "svc", "t", SECOND, "j", "run d"), 4))
