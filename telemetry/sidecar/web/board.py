@@ -143,7 +143,7 @@ def lanes(view: View, subject: Subject) -> tuple[list[Lane], int]:
     active = [job for weight, _, _, job in ranked if weight <= 0]
     chosen = {job.name: job for job in active[:LANES_MOST]}
     runs = _runs_of(view, chosen)
-    drawn = [lane_of(job, runs[name], view, shared=job.resource in shared) for name, job in chosen.items()]
+    drawn = [_lane(job, runs[name], view, shared=job.resource in shared) for name, job in chosen.items()]
     return sorted(drawn, key=lambda one: (chosen[one.job].resource, one.job)), len(active) - len(chosen)
 
 
@@ -161,8 +161,12 @@ def _worst(job: JobView, begin_ns: int) -> int:
     return worst
 
 
-def lane_of(job: JobView, runs: Sequence[OccurrenceView], view: View, *, shared: bool = False) -> Lane:
-    """Return the lane of one job."""
+def lane_of(job: JobView, view: View) -> Lane:
+    """Return the lane of one job, as it stands among the others."""
+    return _lane(job, _runs_of(view, {job.name: job})[job.name], view, shared=job.resource in _shared(view.jobs))
+
+
+def _lane(job: JobView, runs: Sequence[OccurrenceView], view: View, *, shared: bool) -> Lane:
     seen = [mark for mark in view.marks if mark.job == job.name]
     begin_ns = _begin_ns(view)
     recent = [run for run in runs if not run.outcome or (run.ended_wall_ns or run.due_ns) >= begin_ns]

@@ -173,6 +173,16 @@ def test_forms_and_messages_escape_too(text: str) -> None:
     assert ("input", "value", text) in reader.attributes
 
 
+@pytest.mark.parametrize("job", ["reconcile", "close_books", "inventory_sync"])
+def test_a_job_has_the_same_last_minutes_on_its_own_page(job: str) -> None:
+    def words(subject: Subject) -> list[str]:
+        labels = [value for _, name, value in Reader(PAGES.whole(ill(), subject)).attributes if name == "aria-label"]
+        return [label for label in labels if label.startswith(f"{job}, last 5 minutes: ")]
+
+    assert len(words(Subject())) == 1
+    assert words(Subject(job)) == words(Subject())
+
+
 def test_a_person_in_a_hurry_reads_the_verdict_first() -> None:
     text = " ".join("".join(Reader(PAGES.whole(ill(), Subject())).text).split())
     assert text.index("Not well: lock ledger:eu") < text.index("Jobs") < text.index("Locks")
