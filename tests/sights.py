@@ -17,7 +17,7 @@ from tickglass.telemetry.sidecar.view import (
     View,
 )
 
-__all__ = ["NOW_NS", "ill", "job_of", "runs_of", "well"]
+__all__ = ["NOW_NS", "ill", "job_of", "runs_of", "twins", "well"]
 
 NOW_NS: Final = 1_790_000_000_250_000_000
 HOST_1: Final = "host-1/billing/0"
@@ -46,6 +46,7 @@ def runs_of(
         lateness_ns = (180 + (due_ns // every_ns * 7_919) % 410) * 1_000
         run = OccurrenceView(
             job=job,
+            service="billing",
             due_ns=due_ns,
             outcome="success",
             owner=owner,
@@ -101,6 +102,7 @@ def well(now_ns: int = NOW_NS) -> View:
     jobs = _jobs(now_ns)
     in_hand = OccurrenceView(
         job="send_invoices",
+        service="billing",
         due_ns=now_ns - 1_400 * MS,
         state="running",
         owner=HOST_2,
@@ -179,6 +181,7 @@ def _last_minutes(jobs: list[JobView], now_ns: int) -> list[OccurrenceView]:
         count = min(300 * SECOND // interval_ns, 150)
         ran_ns = job.recent[0].ran_ns or 0
         before = runs_of(job.name, interval_ns, ran_ns=ran_ns, count=count, now_ns=now_ns)
+        before = [msgspec.structs.replace(run, service=job.service) for run in before]
         runs += [run for run in before if run.due_ns < job.recent[0].due_ns] + job.recent
     return runs
 
@@ -249,11 +252,29 @@ def ill(now_ns: int = NOW_NS) -> View:
         waiters=2, stuck=True, remaining_ns=21 * SECOND,
     )  # fmt: skip
     lost = LockMark(
-        resource="inventory_sync", job="inventory_sync", at_wall_ns=now_ns - 141 * SECOND, what="expired", owner=HOST_1
+        resource="inventory_sync",
+        job="inventory_sync",
+        at_wall_ns=now_ns - 141 * SECOND,
+        what="expired",
+        service="billing",
+        owner=HOST_1,
     )
     return msgspec.structs.replace(
         view, jobs=jobs, locks=[*view.locks, stuck], marks=[lost], runs=_last_minutes(jobs, now_ns)
     )
+
+
+def twins() -> View:
+    """Return a fleet in which two services have a job of one name: billing's is well, shipping's is not."""
+    jobs = []
+    for service, odd in (("billing", {}), ("shipping", {0: _RESET, 1: _RESET, 2: _HELD})):
+        runs = runs_of("cleanup", 20 * SECOND, ran_ns=SECOND, odd=odd)
+        runs = [msgspec.structs.replace(run, service=service) for run in runs]
+        failures = sum(run.outcome == "failure" for run in runs)
+        jobs.append(job_of("cleanup", "20s", runs, service=service, failures=failures))
+    marks = [LockMark(resource="cleanup", job="cleanup", at_wall_ns=NOW_NS, what="lost", service="shipping")]
+    locks = [_lock("cleanup", "cleanup", SECOND, NOW_NS)]
+    return View(at_wall_ns=NOW_NS, jobs=jobs, locks=locks, marks=marks, runs=_last_minutes(jobs, NOW_NS))
 
 
 def _troubles(jobs: dict[str, JobView], now_ns: int) -> dict[str, dict[str, Any]]:
@@ -262,6 +283,7 @@ def _troubles(jobs: dict[str, JobView], now_ns: int) -> dict[str, dict[str, Any]
     kept = {back: _HELD for back, run in enumerate(reversed(jobs["reconcile"].recent)) if run.due_ns > since_ns}
     endless = OccurrenceView(
         job="close_books",
+        service="billing",
         due_ns=since_ns,
         state="stopping",
         why="was asked to stop, for it is over its timeout of 25s, and has not ended yet",

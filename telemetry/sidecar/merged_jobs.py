@@ -136,7 +136,7 @@ class _Merging:
     def view(self, runs: Sequence[OccurrenceView]) -> tuple[JobView, list[OccurrenceView]]:
         """Return the job, and its occurrences by due instant."""
         how = self._how
-        rows = [row for sight, _ in self._known.read for row in rows_of(sight, self._name)]
+        rows = [row for sight, _ in self._known.read for row in rows_of(sight, self._service, self._name)]
         all_of = merged(self._told(runs), rows)
         waiting = self._waiting(rows, all_of)
         late = self._overdue(waiting)
@@ -249,7 +249,9 @@ class _Merging:
             absent=self._absent(),
             now_ns=self._now.wall_ns,
         )
-        return OccurrenceView(job=self._name, due_ns=due_ns, state="overdue", why=why(facts), by=facts.by)
+        return OccurrenceView(
+            job=self._name, service=self._service, due_ns=due_ns, state="overdue", why=why(facts), by=facts.by
+        )
 
     def _absent(self) -> str:
         """Return why nobody took up what was due."""

@@ -35,15 +35,18 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     within_ns: int
 
 
-def rows_of(sight: StoreSight, job: str) -> list[Row]:
-    """Return what a ledger has of a job's latest attempts, oldest first, abandoned ones included however old."""
+def rows_of(sight: StoreSight, service: str, job: str) -> list[Row]:
+    """Return what a ledger has of a job's latest attempts, oldest first, abandoned ones included however old.
+
+    A ledger has one job of a name; whoever registered it last says of which service it is.
+    """
     abandoned = {(run.due_ns, run.attempt): run for run in sight.abandoned if run.job == job}
     runs = {(run.due_ns, run.attempt): run for run in sight.runs.get(job, ())}
     runs.update(abandoned)
     skew_ns, within_ns = sight.skew_ns or 0, sight.skew_bound_ns or 0
     rows = []
     for key in sorted(runs):
-        view = _view_of(runs[key], abandoned=key in abandoned)
+        view = _view_of(runs[key], service, abandoned=key in abandoned)
         rows.append(Row(view, runs[key].claimed_wall_ns + skew_ns, within_ns))
     return rows
 
@@ -122,7 +125,7 @@ def _ended(left: OccurrenceView, row: OccurrenceView) -> OccurrenceView:
     )
 
 
-def _view_of(run: RunRecord, *, abandoned: bool) -> OccurrenceView:
+def _view_of(run: RunRecord, service: str, *, abandoned: bool) -> OccurrenceView:
     outcome = run.outcome or ""
     state = "" if outcome else "abandoned" if abandoned else OccurrenceState.CLAIMED.value
     started, ended = run.started_wall_ns, run.ended_wall_ns
@@ -142,6 +145,7 @@ def _view_of(run: RunRecord, *, abandoned: bool) -> OccurrenceView:
     )
     return OccurrenceView(
         job=run.job,
+        service=service,
         due_ns=run.due_ns,
         attempt=run.attempt,
         outcome=outcome,

@@ -42,6 +42,7 @@ class Hand:
     due_ns: int
     run_id: str
     owner: str
+    service: str
     state: str = ""
     attempt: int = 1
     sampled: bool = False
@@ -104,7 +105,7 @@ class JobPast:
         key = event.due_ns, event.run_id
         hand = self.hands.get(key)
         if hand is None:
-            hand = self.hands[key] = Hand(event.due_ns, event.run_id, event.owner)
+            hand = self.hands[key] = Hand(event.due_ns, event.run_id, event.owner, event.service)
             while len(self.hands) > HANDS_MOST:
                 self.hands.popitem(last=False)
         hand.state = event.after
@@ -134,12 +135,13 @@ class JobPast:
     def ended(self, event: OccurrenceMoved, store: str, skew_ns: int | None) -> OccurrenceView:
         """Take the end of an occurrence; `store` says how the store failed last."""
         hand = self.hands.pop((event.due_ns, event.run_id), None)
-        hand = hand or Hand(event.due_ns, event.run_id, event.owner, state=event.before)
+        hand = hand or Hand(event.due_ns, event.run_id, event.owner, event.service, state=event.before)
         outcome = event.outcome or ""
         facts = self._facts_of(event, hand, store, skew_ns)
         ran = event.ran_ns is not None
         view = OccurrenceView(
             job=self.name,
+            service=event.service,
             due_ns=event.due_ns,
             attempt=event.attempt,
             outcome=outcome,
@@ -180,6 +182,7 @@ class JobPast:
         )
         view = OccurrenceView(
             job=self.name,
+            service="" if self._declared is None else self._declared.service,
             due_ns=event.first_due_ns,
             outcome=Outcome.MISSED,
             why=why(facts),
@@ -241,6 +244,7 @@ class JobPast:
         )
         return OccurrenceView(
             job=self.name,
+            service=hand.service,
             due_ns=hand.due_ns,
             attempt=hand.attempt,
             state=state,

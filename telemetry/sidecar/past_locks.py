@@ -89,6 +89,7 @@ class LockPast:
                 job=event.job,
                 at_wall_ns=event.wall_ns,
                 what="rejected",
+                service=event.service,
                 owner=event.owner,
             )
         )
@@ -135,6 +136,7 @@ class LockPast:
                 job=event.job,
                 at_wall_ns=event.wall_ns,
                 what=what,
+                service=event.service,
                 owner=event.owner,
                 other=event.other_owner,
             )

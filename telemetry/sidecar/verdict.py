@@ -5,16 +5,17 @@ Pure. The limits are those that boards and alerts go by.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from tickglass.sched.durations import SECOND, duration_text, span_text
 from tickglass.telemetry.sidecar.tones import Tone
 from tickglass.telemetry.thresholds import CLOCK_OFFSET_S, FAILURES_IN_A_ROW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tickglass.telemetry.sidecar.view import JobView, LockMark, LockView, SchedulerView, StoreView, View
 
@@ -22,6 +23,7 @@ __all__ = [
     "Trouble",
     "headline",
     "job_href",
+    "job_names",
     "job_tone",
     "job_troubles",
     "mark_words",
@@ -54,11 +56,16 @@ class Trouble:
 
 def troubles(view: View) -> list[Trouble]:
     """Return all that is not well, the worst first: locks, stores, schedulers, jobs; then what is not known."""
+    called = job_names(view.jobs)
     found = [
         *(_lock_trouble(lock) for lock in view.locks if lock.stuck),
         *(trouble for store in view.stores for trouble in _store_troubles(store)),
         *(trouble for scheduler in view.schedulers for trouble in _scheduler_troubles(scheduler)),
-        *(trouble for job in view.jobs for trouble in job_troubles(job, view.at_wall_ns)),
+        *(
+            replace(trouble, name=called(job.name, job.service))
+            for job in view.jobs
+            for trouble in job_troubles(job, view.at_wall_ns)
+        ),
         *(Trouble(Tone.WARN, "view", "", reason, "") for reason in view.unready),
     ]
     return sorted(found, key=lambda trouble: -trouble.tone.weight)
@@ -76,9 +83,21 @@ def headline(found: Sequence[Trouble]) -> str:
     return f"Not well: {named}" + (f" and {more:,} more" if more > 0 else "")
 
 
-def job_href(name: str) -> str:
-    """Return the address of a job's page."""
-    return f"/jobs/{quote(name, safe='')}"
+def job_href(name: str, service: str = "") -> str:
+    """Return the address of a job's page; without a service, of all jobs of that name."""
+    return f"/jobs/{quote(name, safe='')}" + (f"?{urlencode({'service': service})}" if service else "")
+
+
+def job_names(jobs: Iterable[JobView]) -> Callable[[str, str], str]:
+    """Return what says how to call a job, by its name and service: by both where several services have such a one."""
+    services: dict[str, set[str]] = defaultdict(set)
+    for job in jobs:
+        services[job.name].add(job.service)
+
+    def called(name: str, service: str) -> str:
+        return f"{service}/{name}" if service and len(services.get(name, ())) > 1 else name
+
+    return called
 
 
 def over_timeout_ns(job: JobView, now_ns: int) -> int:
@@ -90,7 +109,7 @@ def over_timeout_ns(job: JobView, now_ns: int) -> int:
 
 def job_troubles(job: JobView, now_ns: int) -> Iterator[Trouble]:
     """Yield what is not well with one job."""
-    href = job_href(job.name)
+    href = job_href(job.name, job.service)
     over_ns = over_timeout_ns(job, now_ns)
     if over_ns > STOPPING_NS and job.timeout_ns is not None:
         timeout = duration_text(job.timeout_ns)

@@ -24,6 +24,7 @@ class OccurrenceView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One occurrence: its one outcome, or how far it has come.
 
     Args:
+        service: of the job, for several services may have one of this name.
         outcome: a value of `Outcome`; "" while it is in hand.
         state: while it is in hand, a value of `OccurrenceState`; or "left" (its scheduler went away, and nothing says
             how it ended), "abandoned" (its claim has no end and its lease has ended) or "overdue" (nobody has taken
@@ -41,6 +42,7 @@ class OccurrenceView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     job: str
     due_ns: int
+    service: str = ""
     attempt: int = 1
     outcome: str = ""
     state: str = ""
@@ -135,6 +137,7 @@ class LockMark(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Something that happened to a lock and that nobody wanted.
 
     Args:
+        service: of the job, and of the owner.
         what: "lost" (the store said so), "expired" (trust ran out), "rejected" (a write under a stale fence was
             refused) or "taken over" (from an owner whose lease had ended without a release).
         other: from whom it was taken over, or who took it; "" where unknown.
@@ -144,6 +147,7 @@ class LockMark(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     job: str
     at_wall_ns: int
     what: str
+    service: str = ""
     owner: str = ""
     other: str = ""
 

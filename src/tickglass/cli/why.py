@@ -134,8 +134,7 @@ def _job_named(view: View, name: str, service: str | None) -> JobView:
 
 def _known(view: View, job: JobView, older: Sequence[OccurrenceView]) -> list[OccurrenceView]:
     """Return all occurrences of a job, oldest first: those of the last minutes, the recent ones, and older ones."""
-    several = sum(other.name == job.name for other in view.jobs) > 1
-    runs = [] if several else [run for run in view.runs if run.job == job.name]  # a run does not name its service
+    runs = (run for run in view.runs if (run.service, run.job) == (job.service, job.name))
     found = {(run.due_ns, run.attempt, run.run_id, run.state): run for run in (*older, *runs, *job.recent)}
     return [found[key] for key in sorted(found)]
 

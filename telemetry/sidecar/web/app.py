@@ -116,7 +116,7 @@ class _Desk:
 
         def answer() -> Response:
             view = self._view()
-            known = any(job.name == subject.job for job in view.jobs)
+            known = any(subject.has(job) for job in view.jobs)
             status = HTTPStatus.OK if known else HTTPStatus.NOT_FOUND
             return _packed(request, _HTML, self._pages.whole(view, subject), status)
 
@@ -196,7 +196,8 @@ class _Desk:
 
 
 def _subject(request: Request, job: str | None) -> Subject:
-    return Subject.of(job, request.query_params.get("q", ""), request.query_params.get("page", "1"))
+    asked = request.query_params
+    return Subject.of(job, asked.get("q", ""), asked.get("page", "1"), asked.get("service"))
 
 
 def _packed(request: Request, content_type: str, body: str | bytes, status: HTTPStatus = HTTPStatus.OK) -> Response:

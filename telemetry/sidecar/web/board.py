@@ -37,6 +37,8 @@ LOCKS_MOST: Final = 100
 SEARCH_MOST: Final = 200  # characters
 PAGE_MOST: Final = 10_000
 
+Key = tuple[str, str]  # service, name
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -46,17 +48,23 @@ class Subject:
         job: its name; None for the page of all.
         search: part of the names or resources to show, in any case.
         page: which portion of the jobs, from 1.
+        service: whose job of that name; None for everybody's.
     """
 
     job: str | None = None
     search: str = ""
     page: int = 1
+    service: str | None = None
 
     @classmethod
-    def of(cls, job: str | None, search: str, page: str) -> Subject:
+    def of(cls, job: str | None, search: str, page: str, service: str | None = None) -> Subject:
         """Read it from a request; what makes no sense is left out."""
         number = int(page) if page.isascii() and page.isdecimal() and len(page) < len(str(PAGE_MOST)) else 1
-        return cls(job, search.strip()[:SEARCH_MOST], max(number, 1))
+        return cls(job, search.strip()[:SEARCH_MOST], max(number, 1), service)
+
+    def has(self, job: JobView) -> bool:
+        """Whether the page of a job is about this one."""
+        return job.name == self.job and self.service in (None, job.service)
 
     def at(self, page: int) -> Subject:
         """Return another portion of the same."""
@@ -119,6 +127,7 @@ class Lane:
     """
 
     job: str
+    service: str
     resource: str
     paths: dict[Tone, str]
     marks: list[tuple[float, LockMark]]
@@ -131,20 +140,20 @@ def lanes(view: View, subject: Subject) -> tuple[list[Lane], int]:
     Where there are too many, those are drawn in which the worst happened.
     """
     shared = _shared(view.jobs)
-    marked = {mark.job for mark in view.marks}
+    marked = {(mark.service, mark.job) for mark in view.marks}
     ranked = sorted(
         (
-            (-(Tone.BAD.weight if job.name in marked else _worst(job, _begin_ns(view))), job.resource, job.name, job)
+            (-(Tone.BAD.weight if _key(job) in marked else _worst(job, _begin_ns(view))), job.resource, job.name, job)
             for job in view.jobs
             if _fits(job, subject.search)
         ),
         key=lambda row: row[:3],
     )
     active = [job for weight, _, _, job in ranked if weight <= 0]
-    chosen = {job.name: job for job in active[:LANES_MOST]}
+    chosen = sorted(active[:LANES_MOST], key=lambda job: (job.resource, job.name, job.service))
     runs = _runs_of(view, chosen)
-    drawn = [_lane(job, runs[name], view, shared=job.resource in shared) for name, job in chosen.items()]
-    return sorted(drawn, key=lambda one: (chosen[one.job].resource, one.job)), len(active) - len(chosen)
+    drawn = [_lane(job, runs[_key(job)], view, shared=job.resource in shared) for job in chosen]
+    return drawn, len(active) - len(chosen)
 
 
 def _begin_ns(view: View) -> int:
@@ -163,15 +172,16 @@ def _worst(job: JobView, begin_ns: int) -> int:
 
 def lane_of(job: JobView, view: View) -> Lane:
     """Return the lane of one job, as it stands among the others."""
-    return _lane(job, _runs_of(view, {job.name: job})[job.name], view, shared=job.resource in _shared(view.jobs))
+    return _lane(job, _runs_of(view, [job])[_key(job)], view, shared=job.resource in _shared(view.jobs))
 
 
 def _lane(job: JobView, runs: Sequence[OccurrenceView], view: View, *, shared: bool) -> Lane:
-    seen = [mark for mark in view.marks if mark.job == job.name]
+    seen = [mark for mark in view.marks if (mark.service, mark.job) == _key(job)]
     begin_ns = _begin_ns(view)
     recent = [run for run in runs if not run.outcome or (run.ended_wall_ns or run.due_ns) >= begin_ns]
     return Lane(
         job.name,
+        job.service,
         job.resource if shared or job.resource != job.name else "",
         lane(recent, view.at_wall_ns),
         marks(seen, view.at_wall_ns),
@@ -180,18 +190,23 @@ def _lane(job: JobView, runs: Sequence[OccurrenceView], view: View, *, shared: b
 
 
 def _shared(jobs: Iterable[JobView]) -> set[str]:
-    users: dict[str, set[str]] = defaultdict(set)
+    users: dict[str, set[Key]] = defaultdict(set)
     for job in jobs:
-        users[job.resource].add(job.name)
+        users[job.resource].add(_key(job))
     return {resource for resource, names in users.items() if len(names) > 1}
 
 
-def _runs_of(view: View, jobs: dict[str, JobView]) -> dict[str, list[OccurrenceView]]:
+def _runs_of(view: View, jobs: Iterable[JobView]) -> dict[Key, list[OccurrenceView]]:
     """Return each job's occurrences: the last minutes', and its recent ones, which a busy job cannot crowd out."""
-    runs: dict[str, dict[tuple[int, int, str], OccurrenceView]] = {name: {} for name in jobs}
-    for name, job in jobs.items():
-        runs[name].update({(run.due_ns, run.attempt, run.owner): run for run in job.recent})
+    runs: dict[Key, dict[tuple[int, int, str], OccurrenceView]] = {
+        _key(job): {(run.due_ns, run.attempt, run.owner): run for run in job.recent} for job in jobs
+    }
     for run in view.runs:
-        if run.job in runs:
-            runs[run.job][run.due_ns, run.attempt, run.owner] = run
-    return {name: list(found.values()) for name, found in runs.items()}
+        found = runs.get((run.service, run.job))
+        if found is not None:
+            found[run.due_ns, run.attempt, run.owner] = run
+    return {key: list(found.values()) for key, found in runs.items()}
+
+
+def _key(job: JobView) -> Key:
+    return job.service, job.name

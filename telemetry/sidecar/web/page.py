@@ -15,13 +15,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tickglass.sched.clock import instant_of
 from tickglass.sched.durations import SECOND, duration_text, span_text
 from tickglass.telemetry.sidecar import tones, verdict
+from tickglass.telemetry.sidecar.view import View
 from tickglass.telemetry.sidecar.web import board, figures
 from tickglass.telemetry.sidecar.why import clock_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tickglass.telemetry.sidecar.view import JobView, View
+    from tickglass.telemetry.sidecar.view import JobView
     from tickglass.telemetry.sidecar.web.board import Subject
 
 __all__ = ["ASSETS", "Asset", "Pages", "brief", "link"]
@@ -99,18 +100,13 @@ class Pages:
 
     def _told(self, view: View, subject: Subject) -> dict[str, Any]:
         told: dict[str, Any] = {"view": view, "now": view.at_wall_ns, "subject": subject}
-        if subject.job is None:
-            found = verdict.troubles(view)
-        else:
-            jobs = [job for job in view.jobs if job.name == subject.job]
-            resources = {job.resource for job in jobs}
-            found = [
-                trouble
-                for trouble in verdict.troubles(view)
-                if (trouble.what == "job" and trouble.name == subject.job)
-                or (trouble.what == "lock" and trouble.name in resources)
-            ]
-            told["mine"] = jobs
+        told["called"] = verdict.job_names(view.jobs)
+        if subject.job is not None:
+            told["mine"] = mine = [job for job in view.jobs if subject.has(job)]
+            resources = {job.resource for job in mine}
+            locks = [lock for lock in view.locks if lock.resource in resources]
+            view = View(at_wall_ns=view.at_wall_ns, jobs=mine, locks=locks)
+        found = verdict.troubles(view)
         return {**told, "found": found, "headline": verdict.headline(found)}
 
 
@@ -120,7 +116,10 @@ _MODULES: Final = (board, figures, tones, verdict)
 def link(subject: Subject, base: str = "") -> str:
     """Return the address of a page, or of its events."""
     if subject.job is not None:
-        return f"{base}?{urlencode({'job': subject.job})}" if base else verdict.job_href(subject.job)
+        if not base:
+            return verdict.job_href(subject.job, subject.service or "")
+        whose = {} if subject.service is None else {"service": subject.service}
+        return f"{base}?{urlencode({'job': subject.job, **whose})}"
     asked = {"q": subject.search, "page": "" if subject.page == 1 else str(subject.page)}
     query = urlencode({name: value for name, value in asked.items() if value})
     return (base or "/") + (f"?{query}" if query else "")

@@ -114,7 +114,7 @@ def test_a_job_in_trouble(change: dict[str, object], tone: Tone, words: str) -> 
     [trouble] = troubles(only(jobs=[job]))
     assert trouble.tone is tone
     assert words in trouble.words
-    assert trouble.href == "/jobs/a%2Fb"
+    assert trouble.href == "/jobs/a%2Fb?service=s"
 
 
 @pytest.mark.parametrize("ran_s", [3, 25, 26])

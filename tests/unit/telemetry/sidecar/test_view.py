@@ -309,6 +309,35 @@ def test_jobs_of_two_services_with_one_name_are_two(lookout: Lookout) -> None:
     assert [(job.name, job.service) for job in lookout.view().jobs] == [("nightly", "billing"), ("nightly", "shipping")]
 
 
+def test_of_two_services_each_has_its_own_runs_and_marks(lookout: Lookout) -> None:
+    tellers = {"billing": lookout.teller("host-1"), "shipping": lookout.teller("host-2")}
+    for service, teller in tellers.items():
+        teller.service = service
+        teller.start("nightly")
+        ended, going = (teller.occurrence("nightly", lookout.clock.wall_ns() + ns) for ns in (0, 1))
+        lock = teller.lock("nightly", "nightly", ended.run_id)
+        teller.begin(ended)
+        teller.run_on(ended, lock, fence=1)
+        lock.fire(LockEvent.EXPIRED)
+        teller.end(ended, Outcome.LOST)
+        teller.begin(going)
+    lookout.register(owner="host-3", service="sales", name="nightly")
+    lookout.claim(owner="host-3")
+    lookout.look()
+    view = lookout.view()
+    assert {(run.service, run.owner) for run in view.runs} == {
+        ("billing", "host-1"),
+        ("shipping", "host-2"),
+        ("sales", "host-3"),
+    }
+    assert [(job.service, {run.service for run in job.recent}, len(job.recent)) for job in view.jobs] == [
+        ("billing", {"billing"}, 2),
+        ("sales", {"sales"}, 1),
+        ("shipping", {"shipping"}, 2),
+    ]
+    assert [(mark.service, mark.owner) for mark in view.marks] == [("billing", "host-1"), ("shipping", "host-2")]
+
+
 def test_failures_are_those_since_the_last_success_anywhere(lookout: Lookout) -> None:
     lookout.register()
     for number, outcome in enumerate(("failure", "success", "failure", "timeout", "cancelled")):

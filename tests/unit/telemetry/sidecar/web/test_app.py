@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import msgspec
 import pytest
-from sights import ill, well
+from sights import ill, twins, well
 
 from tickglass.telemetry.sidecar.view import View
 from tickglass.telemetry.sidecar.web import sidecar_app
@@ -98,6 +98,14 @@ def test_a_job_is_found_whatever_it_is_called(scene: Any, web: httpx.Client) -> 
     answer = web.get("/jobs/a%2Fb%20c%3Fd%23e%252f")
     assert answer.status_code == 200
     assert f'<h1 class="name">{name}</h1>' in answer.text
+
+
+def test_a_job_is_found_by_its_service(scene: Any, web: httpx.Client) -> None:  # noqa: ANN401
+    scene.view = twins()
+    answers = {asked: web.get(f"/jobs/cleanup{asked}") for asked in ("", "?service=billing", "?service=sales")}
+    assert [answer.status_code for answer in answers.values()] == [200, 200, 404]
+    assert "Not well" in answers[""].text
+    assert "All well" in answers["?service=billing"].text
 
 
 def test_an_unknown_job_has_a_page_that_says_so(web: httpx.Client) -> None:

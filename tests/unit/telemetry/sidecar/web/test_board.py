@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from sights import NOW_NS, ill, job_of, runs_of, well
+from sights import NOW_NS, ill, job_of, runs_of, twins, well
 
 from tickglass.sched.durations import SECOND
 from tickglass.telemetry.sidecar.view import LockView, View
@@ -81,6 +81,15 @@ def test_contenders_for_one_lock_stand_side_by_side() -> None:
 def test_a_lane_has_the_marks_of_its_lock() -> None:
     drawn, _ = lanes(ill(), Subject())
     assert {one.job: len(one.marks) for one in drawn if one.marks} == {"inventory_sync": 1}
+
+
+def test_jobs_of_two_services_with_one_name_have_a_lane_each() -> None:
+    drawn, left_out = lanes(twins(), Subject())
+    assert left_out == 0
+    assert [(one.service, one.words, len(one.marks)) for one in drawn] == [
+        ("billing", "cleanup, last 5 minutes: 15 success", 0),
+        ("shipping", "cleanup, last 5 minutes: 12 success, 2 failure, 1 skipped", 1),
+    ]
 
 
 def test_a_job_that_did_nothing_has_no_lane() -> None:

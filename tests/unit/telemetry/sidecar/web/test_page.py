@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sights import NOW_NS, ill, job_of, runs_of, well
+from sights import NOW_NS, ill, job_of, runs_of, twins, well
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.telemetry.sidecar.view import (
@@ -136,13 +136,14 @@ def test_pages_are_well_formed(view: View, subject: Subject) -> None:
     shape(PAGES.whole(view, subject))
 
 
-@pytest.mark.parametrize("subject", [Subject(), Subject("reconcile"), Subject("nobody")])
-def test_ids_are_given_once_and_every_region_has_its_own(subject: Subject) -> None:
-    reader = Reader(PAGES.whole(ill(), subject))
+@pytest.mark.parametrize("view", [ill(), twins()])
+@pytest.mark.parametrize("subject", [Subject(), Subject("reconcile"), Subject("cleanup"), Subject("nobody")])
+def test_ids_are_given_once_and_every_region_has_its_own(view: View, subject: Subject) -> None:
+    reader = Reader(PAGES.whole(view, subject))
     ids = [value for _, name, value in reader.attributes if name == "id"]
     assert len(ids) == len(set(ids))
     assert not [each for each in ids if re.search(r"\s", each)]
-    for name, region in PAGES.regions(ill(), subject).items():
+    for name, region in PAGES.regions(view, subject).items():
         assert name in ids
         assert ("id", name) == Reader(region).attributes[0][1:], "a region is one element, called as it is"
 
@@ -183,6 +184,30 @@ def test_a_job_has_the_same_last_minutes_on_its_own_page(job: str) -> None:
     assert words(Subject(job)) == words(Subject())
 
 
+def test_jobs_of_two_services_with_one_name_are_told_apart() -> None:
+    reader = Reader(PAGES.whole(twins(), Subject()))
+    text = " ".join("".join(reader.text).split())
+    assert "Not well: job shipping/cleanup " in text
+    assert "billing/cleanup on host-2" in text, "who holds the lock"
+    assert "(job shipping/cleanup)" in text, "whose lock was lost"
+    links = {value for tag, name, value in reader.attributes if (tag, name) == ("a", "href") and "/jobs/" in value}
+    assert links == {"/jobs/cleanup?service=billing", "/jobs/cleanup?service=shipping"}
+
+
+@pytest.mark.parametrize(
+    ("service", "tables", "failures", "verdict"),
+    [("billing", 1, 0, "All well"), ("shipping", 1, 2, "Not well: job cleanup"), (None, 2, 2, "job shipping/cleanup")],
+)
+def test_a_jobs_page_is_about_one_service_or_says_which(
+    service: str | None, tables: int, failures: int, verdict: str
+) -> None:
+    page = PAGES.whole(twins(), Subject("cleanup", service=service))
+    assert verdict in page
+    assert page.count("<table") == tables
+    assert page.count("</svg>failure<") == failures
+    assert ("<h3>shipping/cleanup</h3>" in page) == (service is None)
+
+
 def test_a_person_in_a_hurry_reads_the_verdict_first() -> None:
     text = " ".join("".join(Reader(PAGES.whole(ill(), Subject())).text).split())
     assert text.index("Not well: lock ledger:eu") < text.index("Jobs") < text.index("Locks")
@@ -217,6 +242,7 @@ def test_a_page_loads_nothing_but_its_own_files() -> None:
         (Subject(), "/", "/events"),
         (Subject(search="a b", page=2), "/?q=a+b&page=2", "/events?q=a+b&page=2"),
         (Subject("a/b?"), "/jobs/a%2Fb%3F", "/events?job=a%2Fb%3F"),
+        (Subject("a", service="b&c"), "/jobs/a?service=b%26c", "/events?job=a&service=b%26c"),
         (Subject(""), "/jobs/", "/events?job="),
     ],
 )
