@@ -35,6 +35,7 @@ __all__ = [
 
 STOPPING_NS: Final = 2 * SECOND  # a run that was asked to stop may take so long over it
 NAMED_MOST: Final = 3  # in the headline; the list below it is longer
+_DOTS: Final = frozenset({".", ".."})  # browsers take them out of a path, however they are written
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,10 @@ def headline(found: Sequence[Trouble]) -> str:
 
 def job_href(name: str, service: str = "") -> str:
     """Return the address of a job's page; without a service, of all jobs of that name."""
-    return f"/jobs/{quote(name, safe='')}" + (f"?{urlencode({'service': service})}" if service else "")
+    asked = {"name": name} if name in _DOTS else {}
+    if service:
+        asked["service"] = service
+    return f"/jobs/{'' if name in _DOTS else quote(name, safe='')}" + (f"?{urlencode(asked)}" if asked else "")
 
 
 def job_names(jobs: Iterable[JobView]) -> Callable[[str, str], str]:

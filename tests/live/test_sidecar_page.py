@@ -127,6 +127,18 @@ def test_a_name_is_text_also_when_it_comes_later(browser: Browser) -> None:
         assert tab.complaints == []
 
 
+@pytest.mark.parametrize("name", [".", "..", "a/b", "../b", "a/../b", "//", "%2e%2e", "?#"])
+def test_every_job_has_a_page_whatever_it_is_called(browser: Browser, name: str) -> None:
+    view = msgspec.structs.replace(well(), jobs=[job_of(name, "5s", runs_of(name, 5 * SECOND, ran_ns=1))])
+    with serving(lambda: view) as url, Tab(browser) as tab:
+        tab.open(url)
+        with tab.loading():
+            tab.evaluate("document.querySelector('#jobs tbody a').click()")
+        tab.until(LIVE)
+        assert text(tab, "h1") == name
+        assert text(tab, "#occurrences tbody").count("success") == 40
+
+
 @pytest.mark.parametrize("path", ["/", "/jobs/reconcile", "/?q=nothing"])
 @pytest.mark.parametrize("width", [320, 360, 768, 1_100, 1_280, 1_366, 1_440])
 def test_no_page_is_wider_than_its_window(browser: Browser, path: str, width: int) -> None:

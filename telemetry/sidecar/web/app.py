@@ -112,7 +112,7 @@ class _Desk:
 
     async def job(self, request: Request) -> Response:
         """Show one job."""
-        subject = _subject(request, request.path_params["name"])
+        subject = _subject(request, request.path_params["name"] or request.query_params.get("name", ""))
 
         def answer() -> Response:
             view = self._view()

@@ -244,6 +244,8 @@ def test_a_page_loads_nothing_but_its_own_files() -> None:
         (Subject("a/b?"), "/jobs/a%2Fb%3F", "/events?job=a%2Fb%3F"),
         (Subject("a", service="b&c"), "/jobs/a?service=b%26c", "/events?job=a&service=b%26c"),
         (Subject(""), "/jobs/", "/events?job="),
+        (Subject("."), "/jobs/?name=.", "/events?job=."),
+        (Subject("..", service="s"), "/jobs/?name=..&service=s", "/events?job=..&service=s"),
     ],
 )
 def test_addresses_are_quoted(subject: Subject, page: str, events: str) -> None:
