@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.alerts.promql import INSTANCE
 from tickglass.alerts.rule import Alert, Board, Group, Severity
+from tickglass.sched.durations import SECOND, duration_text
 from tickglass.telemetry import catalogue, thresholds
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def _blind(scope: Scope) -> Alert:
 
 
 def _missed(scope: Scope) -> Alert:
-    missed = scope.grown(catalogue.SIDECAR_MISSED, *INSTANCE, window="10m")
+    window = duration_text(round(thresholds.EVENTS_MISSED_S * SECOND))
+    missed = scope.grown(catalogue.SIDECAR_MISSED, *INSTANCE, window=window)
     return Alert(
         name="TickglassSidecarMissedEvents",
         expr=f"{missed} > 0",
@@ -69,7 +71,7 @@ def _missed(scope: Scope) -> Alert:
         summary="A sidecar did not hear all that a scheduler told: its counts are too low.",
         description=(
             'The sidecar at {{ $labels.instance }} missed {{ $value | printf "%.0f" }} events'
-            " of {{ $labels.owner }} in 10m."
+            f" of {{{{ $labels.owner }}}} in {window}."
         ),
         board=Board.TELEMETRY,
     )

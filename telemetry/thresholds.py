@@ -14,6 +14,7 @@ __all__ = [
     "BUDGET_SLOW_BURN",
     "CLOCK_OFFSET_S",
     "DUE_LEAST",
+    "EVENTS_MISSED_S",
     "FAILURES_IN_A_ROW",
     "HELD_OF_LIMIT",
     "INTERVALS_WITHOUT_SUCCESS",
@@ -56,3 +57,4 @@ INTERVALS_WITHOUT_SUCCESS: Final = 2  # and one timeout: a failure and a slow re
 POOL_BUSY_SHARE: Final = 0.95  # of the workers, with work waiting
 CLOCK_OFFSET_S: Final = 1.0  # seconds: the default of `Scheduler(max_skew=)`
 PROBE_SILENT_S: Final = 60.0  # seconds since the sidecar last read a store
+EVENTS_MISSED_S: Final = 600.0  # seconds for which events that never arrived are worth a look

@@ -42,6 +42,7 @@ class Teller:
     last_heard_ns: int | None = None
     gaps: int = 0
     missed: int = 0
+    last_gap_ns: int | None = None
     sink: EventSink | None = None  # where events go instead of straight to the history
 
     @property

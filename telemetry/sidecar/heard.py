@@ -71,6 +71,11 @@ class SchedulerSource(Protocol):
         """How many of them."""
         ...
 
+    @property
+    def last_gap_ns(self) -> int | None:
+        """When that was last noticed, monotonic."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:

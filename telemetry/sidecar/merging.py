@@ -40,7 +40,7 @@ def view_of(sources: Iterable[SchedulerSource], sights: Sequence[StoreSight], no
     since_ns = now.wall_ns - TIMELINE_NS
     return View(
         at_wall_ns=now.wall_ns,
-        schedulers=[_scheduler(one) for one in sorted(heard, key=lambda it: (it.source.service, it.source.owner))],
+        schedulers=[_scheduler(one, now) for one in sorted(heard, key=lambda it: (it.source.service, it.source.owner))],
         stores=[_store(sight, now) for sight in sights],
         jobs=jobs,
         locks=locks,
@@ -56,7 +56,7 @@ def _is_late_enough(run: OccurrenceView, since_ns: int) -> bool:
     return in_hand or max(run.due_ns, run.started_wall_ns or 0, run.ended_wall_ns or 0) >= since_ns
 
 
-def _scheduler(one: Heard) -> SchedulerView:
+def _scheduler(one: Heard, now: Reading) -> SchedulerView:
     source, sight = one.source, one.sight
     hands = [view for job in sight.jobs for view in job.hands]
     slots = [slots for slots, _ in sight.pools.values()]
@@ -72,6 +72,7 @@ def _scheduler(one: Heard) -> SchedulerView:
         stalled=one.stalled,
         gaps=source.gaps,
         missed=source.missed,
+        gap_age_ns=None if source.last_gap_ns is None else max(0, now.monotonic_ns - source.last_gap_ns),
         pool_slots=sum(slots) if slots else None,
         pool_in_use=sum(in_use) if in_use else None,
         running=sum(view.state in ("running", "stopping") for view in hands),

@@ -53,6 +53,7 @@ class Source:
         self.last_heard_ns: int | None = None
         self.last_heard_wall_ns: int | None = None
         self.events = self.gaps = self.missed = self.dropped = 0
+        self.last_gap_ns: int | None = None
         self._pauses = GcPauses(clock)
         self._clock = clock
         self._door = threading.Lock()  # one event at a time
@@ -149,6 +150,7 @@ class Source:
         if number > self._next:
             self.gaps += 1
             self.missed += number - self._next
+            self.last_gap_ns = self._clock.monotonic_ns()
             _log.warning(
                 "%d events of %s are missing, since %s",
                 number - self._next,

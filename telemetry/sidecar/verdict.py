@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 from tickglass.sched.durations import SECOND, duration_text, span_text
 from tickglass.telemetry.sidecar.tones import Tone
-from tickglass.telemetry.thresholds import CLOCK_OFFSET_S, FAILURES_IN_A_ROW
+from tickglass.telemetry.thresholds import CLOCK_OFFSET_S, EVENTS_MISSED_S, FAILURES_IN_A_ROW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 STOPPING_NS: Final = 2 * SECOND  # a run that was asked to stop may take so long over it
+GONE_NS: Final = 3_600 * SECOND  # for so long each one that is gone is named; then one stands for a service
 NAMED_MOST: Final = 3  # in the headline; the list below it is longer
 _DOTS: Final = frozenset({".", ".."})  # browsers take them out of a path, however they are written
 
@@ -61,7 +62,7 @@ def troubles(view: View) -> list[Trouble]:
     found = [
         *(_lock_trouble(lock) for lock in view.locks if lock.stuck),
         *(trouble for store in view.stores for trouble in _store_troubles(store)),
-        *(trouble for scheduler in view.schedulers for trouble in _scheduler_troubles(scheduler)),
+        *(trouble for scheduler in view.schedulers for trouble in _scheduler_troubles(scheduler, view)),
         *(
             replace(trouble, name=called(job.name, job.service))
             for job in view.jobs
@@ -167,10 +168,10 @@ def _store_troubles(store: StoreView) -> Iterator[Trouble]:
         yield Trouble(Tone.WARN, "store", store.source, words, "#stores")
 
 
-def scheduler_words(scheduler: SchedulerView) -> tuple[Tone, str]:
+def scheduler_words(scheduler: SchedulerView, view: View) -> tuple[Tone, str]:
     """Return a scheduler's state for a person."""
     if scheduler.state == "gone":
-        return Tone.BAD, "gone"
+        return (Tone.BAD if _is_wanted(scheduler, view) else Tone.QUIET), "gone"
     if scheduler.stalled:
         return Tone.BAD, "stalled"
     if not scheduler.connected:
@@ -178,10 +179,19 @@ def scheduler_words(scheduler: SchedulerView) -> tuple[Tone, str]:
     return (Tone.OK if scheduler.state == "running" else Tone.RUN), scheduler.state or "connected"
 
 
-def _scheduler_troubles(scheduler: SchedulerView) -> Iterator[Trouble]:
+def _is_wanted(gone: SchedulerView, view: View) -> bool:
+    """Tell whether it matters that a scheduler is gone: nobody else is at work for its service, and it was the last."""
+    others = [one for one in view.schedulers if one.service == gone.service and one is not gone]
+    if any(one.connected and one.state == "running" and not one.stalled for one in others):
+        return False
+    since_ns = gone.silent_ns or 0
+    return since_ns < GONE_NS or not any(one.state == "gone" and (one.silent_ns or 0) < since_ns for one in others)
+
+
+def _scheduler_troubles(scheduler: SchedulerView, view: View) -> Iterator[Trouble]:
     name = f"{scheduler.service}/{scheduler.owner}" if scheduler.service else scheduler.owner
     silent = f" {span_text(scheduler.silent_ns)}" if scheduler.silent_ns is not None else ""
-    if scheduler.state == "gone":
+    if scheduler.state == "gone" and _is_wanted(scheduler, view):
         words = f"is gone: its connection ended{f'{silent} ago' if silent else ''}, and it had not said that it stops"
         yield Trouble(Tone.BAD, "scheduler", name, words, "#schedulers")
     elif scheduler.stalled:
@@ -189,8 +199,11 @@ def _scheduler_troubles(scheduler: SchedulerView) -> Iterator[Trouble]:
             f"has stalled: it is connected, but its timeline does not turn{f'; silent for{silent}' if silent else ''}"
         )
         yield Trouble(Tone.BAD, "scheduler", name, words, "#schedulers")
-    if scheduler.missed:
-        words = f"was not heard in full: {_counted(scheduler.missed, 'event')} never arrived"
+    if scheduler.gap_age_ns is not None and scheduler.gap_age_ns < EVENTS_MISSED_S * SECOND:
+        ago = span_text(scheduler.gap_age_ns)
+        words = (
+            f"was not heard in full: {_counted(scheduler.missed, 'event')} never arrived, the last of them {ago} ago"
+        )
         yield Trouble(Tone.WARN, "scheduler", name, words, "#schedulers")
 
 

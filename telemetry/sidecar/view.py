@@ -160,7 +160,8 @@ class SchedulerView(msgspec.Struct, frozen=True, kw_only=True):
         since_wall_ns: since when it is connected, or when it last connected.
         silent_ns: since anything was heard from it; None if nothing ever was.
         stalled: connected and running, and its timeline does not turn.
-        gaps: times that event numbers were missing; `missed`: how many of them.
+        gaps: times that event numbers were missing; `missed`: how many of them; `gap_age_ns`: since the last time,
+            None if there was none.
     """
 
     owner: str
@@ -173,6 +174,7 @@ class SchedulerView(msgspec.Struct, frozen=True, kw_only=True):
     stalled: bool = False
     gaps: int = 0
     missed: int = 0
+    gap_age_ns: int | None = None
     pool_slots: int | None = None
     pool_in_use: int | None = None
     running: int = 0

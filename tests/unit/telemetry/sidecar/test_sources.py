@@ -163,6 +163,7 @@ def test_what_ended_unheard_has_an_outcome_that_nobody_knows(told: Told) -> None
     assert told.account("nightly") == (3, 1, 2)
     assert told.value("tickglass_job_outcomes_total", outcome="__other__") == 1
     assert (told.source.gaps, told.source.missed) == (1, 2)
+    assert told.source.last_gap_ns == told.stage.clock.monotonic_ns()
     assert told.value("tickglass_telemetry_dropped_total", signal="events", reason="queue_full") == 2
 
 
@@ -176,7 +177,7 @@ def test_a_scheduler_that_comes_back_goes_on_where_it_was(told: Told) -> None:
     told.link = object()
     told.connect()
     assert told.account("nightly") == (1, 0, 1)
-    assert (told.source.gaps, told.source.missed) == (0, 0)
+    assert (told.source.gaps, told.source.missed, told.source.last_gap_ns) == (0, 0, None)
     assert told.value("tickglass_sidecar_scheduler_connected") == 1
 
 

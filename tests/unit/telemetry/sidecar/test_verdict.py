@@ -80,7 +80,8 @@ def test_a_skew_within_its_own_bound_is_no_news() -> None:
     [
         ({"state": "gone", "connected": False, "silent_ns": 4 * SECOND}, Tone.BAD, "gone", "ended 4.00 s ago"),
         ({"stalled": True}, Tone.BAD, "stalled", "its timeline does not turn"),
-        ({"missed": 12, "gaps": 1}, Tone.OK, "running", "12 events never arrived"),
+        ({"missed": 12, "gaps": 1, "gap_age_ns": 599 * SECOND}, Tone.OK, "running", "12 events never arrived"),
+        ({"missed": 12, "gaps": 1, "gap_age_ns": 600 * SECOND}, Tone.OK, "running", ""),
         ({"connected": False, "state": "stopped"}, Tone.QUIET, "stopped", ""),
         ({"state": "draining"}, Tone.RUN, "draining", ""),
     ],
@@ -88,10 +89,44 @@ def test_a_skew_within_its_own_bound_is_no_news() -> None:
 def test_a_scheduler(change: dict[str, object], tone: Tone, word: str, words: str) -> None:
     facts = {"owner": "h", "service": "s", "state": "running", "connected": True, **change}
     scheduler = SchedulerView(**facts)  # type: ignore[arg-type]
-    assert scheduler_words(scheduler) == (tone, word)
+    assert scheduler_words(scheduler, only(schedulers=[scheduler])) == (tone, word)
     found = [text for _, text in said(schedulers=[scheduler])]
     assert len(found) == bool(words)
     assert all(words in text and text.startswith("scheduler s/h ") for text in found)
+
+
+@pytest.mark.parametrize(
+    ("others", "named"),
+    [
+        ([{}], []),
+        ([{"service": "another"}], ["s/h"]),
+        ([{"stalled": True}], ["s/h", "s/o"]),
+        ([{"state": "draining"}], ["s/h"]),
+        ([{"state": "stopped", "connected": False}], ["s/h"]),
+        ([{"state": "gone", "connected": False, "silent_ns": 1_799 * SECOND}], ["s/h", "s/o"]),
+    ],
+)
+def test_schedulers_that_are_gone_matter_while_nobody_else_is_at_work(
+    others: list[dict[str, object]], named: list[str]
+) -> None:
+    who = {"state": "running", "connected": True, "service": "s", "owner": "o"}
+    lost = [
+        SchedulerView(owner="h", service="s", state="gone", silent_ns=1_800 * SECOND),
+        SchedulerView(owner="i", service="s", state="gone", silent_ns=30 * 86_400 * SECOND),
+    ]
+    view = only(schedulers=[*lost, *(SchedulerView(**{**who, **other}) for other in others)])  # type: ignore[arg-type]
+    assert [trouble.name for trouble in troubles(view)] == named
+    assert [scheduler_words(one, view)[0] for one in lost] == [
+        Tone.BAD if f"s/{one.owner}" in named else Tone.QUIET for one in lost
+    ]
+
+
+def test_of_a_service_that_has_long_been_gone_the_last_one_is_named() -> None:
+    gone = [
+        SchedulerView(owner=owner, service="s", state="gone", silent_ns=days * 86_400 * SECOND)
+        for owner, days in (("h", 2), ("i", 1))
+    ]
+    assert [trouble.name for trouble in troubles(only(schedulers=gone))] == ["s/i"]
 
 
 @pytest.mark.parametrize(

@@ -391,13 +391,14 @@ def test_the_timeline_shows_the_last_minutes_and_what_is_in_hand(lookout: Lookou
 
 def test_a_scheduler_is_described(lookout: Lookout) -> None:
     teller = lookout.teller()
-    teller.gaps, teller.missed = 1, 3
+    teller.gaps, teller.missed, teller.last_gap_ns = 1, 3, lookout.clock.monotonic_ns()
     teller.start("nightly")
     teller.history.record(PoolMoved(pool="default", slots=8, in_use=2, waiting=0, waited_ns=None))
     lookout.clock.advance(SECOND)
     (scheduler,) = lookout.view().schedulers
     assert (scheduler.state, scheduler.connected, scheduler.silent_ns) == ("running", True, SECOND)
-    assert (scheduler.pool_slots, scheduler.pool_in_use, scheduler.gaps, scheduler.missed) == (8, 2, 1, 3)
+    assert (scheduler.pool_slots, scheduler.pool_in_use) == (8, 2)
+    assert (scheduler.gaps, scheduler.missed, scheduler.gap_age_ns) == (1, 3, SECOND)
     teller.leave()
     (scheduler,) = lookout.view().schedulers
     assert (scheduler.state, scheduler.connected, scheduler.pool_slots) == ("gone", False, None)

@@ -106,7 +106,9 @@ def full(name: str) -> View:
     return View(
         at_wall_ns=NOW_NS,
         schedulers=[
-            SchedulerView(owner=name, service=name, version=name, state="gone", silent_ns=1, missed=2, pool_slots=2)
+            SchedulerView(
+                owner=name, service=name, version=name, state="gone", silent_ns=1, missed=2, gap_age_ns=1, pool_slots=2
+            )
         ],
         stores=[StoreView(source=name, ok=False, error=name, age_ns=1, took_ns=1, skew_ns=9 * SECOND, skew_bound_ns=1)],
         jobs=[job],
