@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types generated wheel fix generate bench chaos mutants pictures servers clean
+.PHONY: help demo test check lint types generated wheel fix generate bench chaos hostile mutants pictures servers clean
 
 help: ## List these targets
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -78,6 +78,10 @@ bench: $(DEV) ## Measure what this project claims
 
 chaos: $(DEV) servers ## Make some thousand faults on every store, look for a broken promise
 	PYTHONPATH=tests $(BIN)/python -m chaos.long $(ARGS)
+
+hostile: $(DEV) ## Send a sidecar a million frames that mean it harm, look for one that does some
+	TICKGLASS_HOSTILE_FRAMES=1000000 $(BIN)/pytest tests/unit/telemetry/sidecar/test_intake.py \
+	    -k 'hostile or without_end' -o faulthandler_timeout=0 $(ARGS)
 
 mutants: $(DEV) servers ## Spoil every alerting rule in every small way, look for one that its cases do not notice
 	PYTHONPATH=tests $(BIN)/python tests/alerts/all_mutants.py $(ARGS)

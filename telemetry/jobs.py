@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JobGroup"]
 
+_OPEN_MOST: Final = 10_000  # occurrences of one job, or of all beyond the cap together: more only if events got lost
 _S: Final = 1e9
 # Cancelled is the operator's doing, elsewhere and skipped say nothing about the job's own health.
 _FAILURES: Final = frozenset(
@@ -153,11 +154,15 @@ class JobGroup(Group):
 
     def _fell_due(self, event: OccurrenceMoved, key: _Key) -> None:
         self._due.add()
-        self._open.add(key)
+        if len(self._open) < _OPEN_MOST:
+            self._open.add(key)
+        else:
+            self._outcomes[OVERFLOW].add()  # nobody will know how it ended
         self._next.value = _seconds(event.next_due_ns)
 
     def _started(self, event: OccurrenceMoved, key: _Key) -> None:
-        self._running[key] = event.wall_ns
+        if len(self._running) < _OPEN_MOST:
+            self._running[key] = event.wall_ns
         self._last_start.value = event.wall_ns / _S
 
     def _ended(self, event: OccurrenceMoved, key: _Key) -> None:

@@ -25,6 +25,9 @@ __all__ = ["RENEWED_LATE_FRACTION", "LockGroup", "StoreGroup", "renewed_late"]
 
 RENEWED_LATE_FRACTION: Final = 3  # with less than a third of the TTL left, one more failure loses the lease
 
+_HOLDS_MOST: Final = 10_000  # of one resource, or of all beyond the cap together: more only if events got lost
+_LIMITS_MOST: Final = 1_000  # jobs that share a resource; of more, the first count
+
 _S: Final = 1e9
 
 
@@ -92,7 +95,8 @@ class LockGroup(Group):
         """Take note of a job whose lock this is."""
         with self.lock:
             self._ttl.value = event.ttl_ns / _S
-            self._limits[event.job] = event.timeout_ns
+            if event.job in self._limits or len(self._limits) < _LIMITS_MOST:
+                self._limits[event.job] = event.timeout_ns
             limits = [limit for limit in self._limits.values() if limit is not None]
             self._max_hold.value = max(limits) / _S if len(limits) == len(self._limits) else None
 
@@ -171,6 +175,8 @@ class LockGroup(Group):
             ttl_ns=event.ttl_ns,
             renewing=event.renewing,
         )
+        while len(self._holds) > _HOLDS_MOST:
+            del self._holds[next(iter(self._holds))]
 
     def _refused(self, event: LockMoved) -> None:
         self._waited(event)

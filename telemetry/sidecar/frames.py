@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FRAME_MOST",
+    "NAME_MOST",
     "PROTOCOL",
     "STANDING_MOST",
     "VOCABULARY",
@@ -37,6 +38,7 @@ __all__ = [
 PROTOCOL: Final = 1
 FRAME_MOST: Final = 1 << 20  # bytes; an event has 500, an exception's text is cut
 STANDING_MOST: Final = 500_000  # events of an introduction
+NAME_MOST: Final = 1_000  # characters; a job, a resource, a service or an owner has 200 at the most
 _PART: Final = 200  # events of an introduction in one frame
 _LENGTH: Final = 4  # bytes, big-endian
 _TEXT_FROM: Final = 16_384  # bytes of a frame from which an exception's text is cut
@@ -60,6 +62,16 @@ def _vocabulary() -> str:
 
 
 VOCABULARY: Final = _vocabulary()
+_PROSE: Final = frozenset({"error", "trigger"})  # texts that may be long; all others are names, or words of ours
+
+
+def _names_of(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(
+        field.name for field in msgspec.structs.fields(kind) if "str" in str(field.type) and field.name not in _PROSE
+    )
+
+
+_NAMES: Final = {kind: _names_of(kind) for kind in _KINDS}
 
 
 class Introduction(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
@@ -189,9 +201,22 @@ class FrameReader:
                 _check_opening(_opening.decode(payload))
                 self._opened = True
             frame: Frame = _frames.decode(payload)
+            if len(payload) > NAME_MOST:  # few are: a shorter one holds no longer name
+                _check_names(frame)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise FrameRefused(RefusedBecause.MALFORMED, str(error)) from error
         return frame
+
+
+def _check_names(frame: Frame) -> None:
+    """Refuse a name that no scheduler of ours would have: it would be kept, and be on every series of its group."""
+    told = [frame.event] if isinstance(frame, Told) else frame.standing
+    names = [getattr(event, name) or "" for event in told for name in _NAMES[type(event)]]
+    if isinstance(frame, Introduction):
+        names += [frame.owner, frame.service, frame.version, *frame.stores, *frame.sinks]
+    longest = max(map(len, names), default=0)
+    if longest > NAME_MOST:
+        raise FrameRefused(RefusedBecause.MALFORMED, f"a name of {longest} characters; {NAME_MOST} at most")
 
 
 def _check_opening(opened: _Opening) -> None:

@@ -25,7 +25,7 @@ from tickglass.sched.events import (
 )
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.sched.occurrence import OccurrenceEvent
-from tickglass.telemetry.sidecar.past_jobs import JobPast
+from tickglass.telemetry.sidecar.past_jobs import ERROR_MOST, JobPast
 from tickglass.telemetry.sidecar.past_locks import LockPast
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["GONE", "JOBS_MOST", "RUNS_MOST", "History", "SchedulerSight"]
 
 JOBS_MOST: Final = 1_000
+POOLS_MOST: Final = 1_000
 RUNS_MOST: Final = 2_000  # of the last minutes, all jobs together
 GONE: Final = "gone"
 
@@ -219,10 +220,10 @@ class History:
             self._runs.append(job.missed(event))
 
     def _registered(self, event: JobRegistered) -> None:
-        self._locks.declared(event)
         job = self._job(event.job)
         if job is not None:
             job.declare(event)
+            self._locks.declared(event)
 
     def _orphan_found(self, event: ClaimOrphaned) -> None:
         job = self._job(event.job)
@@ -233,14 +234,16 @@ class History:
         self._live.state = event.after
 
     def _pool_moved(self, event: PoolMoved) -> None:
-        self._live.pools[event.pool] = event.slots, event.in_use
+        pools = self._live.pools
+        if event.pool in pools or len(pools) < POOLS_MOST:
+            pools[event.pool] = event.slots, event.in_use
 
     def _turned(self, _: TimelineTurned) -> None:
         self._live.turned_ns = self._clock.monotonic_ns()
 
     def _store_called(self, event: StoreCalled) -> None:
         if event.error:
-            self._store_failure = f"{event.store}, {event.operation}: {event.error}"
+            self._store_failure = f"{event.store}, {event.operation}: {event.error[:ERROR_MOST]}"
 
     def _skew_measured(self, event: SkewMeasured) -> None:
         self._skew_ns = event.skew_ns

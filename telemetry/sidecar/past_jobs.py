@@ -9,6 +9,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceState, Outcome
 from tickglass.telemetry.sidecar.view import OccurrenceView
@@ -18,11 +20,13 @@ if TYPE_CHECKING:
     from tickglass.sched.events import ClaimOrphaned, InstantsMissed, JobRegistered, LockMoved, OccurrenceMoved
     from tickglass.telemetry.sidecar.past_locks import Hold, LockPast
 
-__all__ = ["FAILURES", "HANDS_MOST", "RECENT_MOST", "JobPast", "JobSight"]
+__all__ = ["ERROR_MOST", "FAILURES", "HANDS_MOST", "RECENT_MOST", "JobPast", "JobSight"]
 
 RECENT_MOST: Final = 40
 HANDS_MOST: Final = 1_000  # of one job; more than a handful are there only if events got lost
 LATENESS_MOST: Final = 120
+ERROR_MOST: Final = 2_000  # characters, as a ledger keeps them
+_TRIGGER_MOST: Final = 4_000  # characters
 _ORPHANS_MOST: Final = 40
 FAILURES: Final = frozenset(
     outcome.value for outcome in (Outcome.FAILURE, Outcome.TIMEOUT, Outcome.LOST, Outcome.ORPHANED)
@@ -92,7 +96,8 @@ class JobPast:
 
     def declare(self, event: JobRegistered) -> None:
         """Take note of how it is declared."""
-        self._declared = event
+        trigger = event.trigger
+        self._declared = event if len(trigger) <= _TRIGGER_MOST else replace(event, trigger=trigger[:_TRIGGER_MOST])
         self.next_due_ns = event.next_due_ns
 
     def undeclare(self) -> None:
@@ -156,7 +161,7 @@ class JobPast:
             ended_wall_ns=event.wall_ns,
             lateness_ns=None if event.lateness is None else event.lateness.total_ns,
             ran_ns=event.ran_ns,
-            error=event.error,
+            error=facts.error,
         )
         self._recent.append(view)
         if outcome in FAILURES:
@@ -282,6 +287,6 @@ class JobPast:
             timeout_ns=None if declared is None else declared.timeout_ns,
             skew_ns=skew_ns,
             store=store,
-            error=event.error,
+            error=event.error[:ERROR_MOST],
             attempt=event.attempt,
         )

@@ -16,11 +16,12 @@ from tickglass.telemetry.sidecar.view import LockMark
 if TYPE_CHECKING:
     from tickglass.sched.events import FencingRejected, JobRegistered, LockMoved
 
-__all__ = ["ENDS_MOST", "HOLDS_MOST", "MARKS_MOST", "Hold", "LockPast"]
+__all__ = ["ENDS_MOST", "HOLDS_MOST", "MARKS_MOST", "WAITED_MOST", "Hold", "LockPast"]
 
 MARKS_MOST: Final = 500
 ENDS_MOST: Final = 2_000  # what a store's look may still show as held
 HOLDS_MOST: Final = 10_000  # locks by hand have names without end; those held at a time are fewer
+WAITED_MOST: Final = 1_000  # as many as a view shows; who waits for one beyond is not counted
 
 
 class Hold(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +47,7 @@ class LockPast:
         self.waiters: dict[str, int] = {}
         self.ends: OrderedDict[tuple[str, int], int] = OrderedDict()  # of (resource, fence), monotonic
         self._holds: dict[str, Hold] = {}
-        self._limits: dict[str, dict[str, int | None]] = {}  # the timeouts of the jobs that share a resource
+        self._limits: dict[str, tuple[str, int | None]] = {}  # by job: its resource, and its timeout
 
     def forget(self) -> None:
         """Forget what is live; the marks and the limits stay."""
@@ -58,13 +59,14 @@ class LockPast:
         self._limits.clear()
 
     def declared(self, event: JobRegistered) -> None:
-        """Take note of a job whose lock this is."""
-        self._limits.setdefault(event.resource, {})[event.job] = event.timeout_ns
+        """Take note of a job's lock; jobs are no more than the caller keeps."""
+        self._limits[event.job] = event.resource, event.timeout_ns
 
     def moved(self, event: LockMoved) -> None:
         """Take one move."""
         if event.event == LockEvent.REQUESTED:
-            self.waiters[event.resource] = self.waiters.get(event.resource, 0) + 1
+            if event.resource in self.waiters or len(self.waiters) < WAITED_MOST:
+                self.waiters[event.resource] = self.waiters.get(event.resource, 0) + 1
         elif event.before == LockState.WAITING:
             self._waited(event.resource)
         if event.event == LockEvent.GRANTED:
@@ -104,10 +106,11 @@ class LockPast:
 
     def limits(self) -> dict[str, int | None]:
         """Return how long each resource may be held: the longest timeout; None if a job on it has none."""
-        return {
-            resource: None if None in jobs.values() else max(limit for limit in jobs.values() if limit is not None)
-            for resource, jobs in self._limits.items()
-        }
+        longest: dict[str, int | None] = {}
+        for resource, timeout_ns in self._limits.values():
+            known_ns = longest.get(resource, 0)
+            longest[resource] = None if known_ns is None or timeout_ns is None else max(known_ns, timeout_ns)
+        return longest
 
     def _waited(self, resource: str) -> None:
         left = self.waiters.get(resource, 0) - 1

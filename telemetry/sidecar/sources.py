@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["SOURCES_MOST", "Source", "Sources"]
 
 SOURCES_MOST: Final = 256
-NAME_MOST: Final = 1_000  # characters of an owner or a service
 NAMES_MOST: Final = 1_000  # stores or sinks that one scheduler announces
 _CLOCKS_APART_NS: Final = 5 * SECOND  # further apart, the two machines are not one
 
@@ -181,8 +180,8 @@ class Sources:
             FrameRefused: these are no names, or there is no room for one more.
         """
         for name in (owner, service):
-            if not 0 < len(name) <= NAME_MOST:
-                raise FrameRefused(RefusedBecause.MALFORMED, f"a name of {len(name)} characters")
+            if not name:
+                raise FrameRefused(RefusedBecause.MALFORMED, "no name")
         with self._door:
             source = self._sources.get((service, owner))
             if source is None:

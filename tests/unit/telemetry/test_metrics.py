@@ -314,6 +314,42 @@ def test_names_past_the_cap_share_one_series_and_are_counted(small_stage: Stage)
     assert len(held) <= 3 + 4  # the first three resources are jobs' own; owners fold too
 
 
+def test_what_is_in_hand_under_one_name_is_bounded_and_the_account_agrees(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tickglass.telemetry.jobs._OPEN_MOST", 3)
+    stage.register("nightly")
+    for _ in range(5):
+        occurrence = stage.occurrence("nightly")
+        occurrence.fire(OccurrenceEvent.FELL_DUE)
+        for event in (
+            OccurrenceEvent.ADMITTED,
+            OccurrenceEvent.TAKEN,
+            OccurrenceEvent.CLAIMED,
+            OccurrenceEvent.STARTED,
+        ):
+            occurrence.fire(event)
+    assert stage.value("tickglass_job_due_total", job_name="nightly") == 5
+    assert stage.value("tickglass_job_pending", job_name="nightly") == 3
+    assert stage.value("tickglass_job_running", job_name="nightly") == 3
+    assert stage.value("tickglass_job_outcomes_total", job_name="nightly", outcome="__other__") == 2
+
+
+def test_holds_of_one_resource_are_bounded_and_the_latest_count(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tickglass.telemetry.locks._HOLDS_MOST", 3)
+    for _ in range(5):
+        stage.hold(stage.lock("ledger"))
+        stage.clock.advance(SECOND)
+    assert stage.value("distributed_lock_held_seconds", **HOLDER) == 3
+
+
+def test_the_jobs_that_limit_one_resource_are_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tickglass.telemetry.locks._LIMITS_MOST", 2)
+    for number in range(5):
+        stage.register(f"job-{number}", resource="ledger", timeout_ns=(number + 1) * SECOND)
+    assert stage.value("distributed_lock_max_hold_seconds", resource="ledger") == 2
+
+
 def test_two_sinks_do_not_fit_into_one_registry(stage: Stage) -> None:
     with pytest.raises(ValueError, match="Duplicated"):
         MetricSink(stage.clock, stage.metrics.registry)

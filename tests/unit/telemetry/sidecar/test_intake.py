@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import resource
@@ -10,14 +11,30 @@ import socket
 import stat
 import subprocess
 import sys
+import tracemalloc
+from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from instances import wait_until
-from telling import CLOCK, Life, connected, introduction, listening, stream_of, streaming
+from stage import Stage
+from telling import CLOCK, OWNER, SERVICE, Life, connected, introduction, listening, stream_of, streaming
 
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.events import LockMoved, TelemetryDropped, TimelineTurned
+from tickglass.sched.events import (
+    InstantsMissed,
+    JobRegistered,
+    LockMoved,
+    PoolMoved,
+    SinkFailed,
+    StoreCalled,
+    TelemetryDropped,
+    TimelineTurned,
+)
+from tickglass.sched.lease import LockEvent
+from tickglass.sched.occurrence import OccurrenceEvent, Outcome
+from tickglass.telemetry import MetricSink
 from tickglass.telemetry.sidecar.collector import SidecarCollector
 from tickglass.telemetry.sidecar.frames import FRAME_MOST, Told, encoded, opening
 from tickglass.telemetry.sidecar.intake import CONNECTIONS_MOST, Intake
@@ -52,6 +69,15 @@ def sent(path: str, data: bytes) -> socket.socket:
 
 def said(*events: Event) -> bytes:
     return stream_of([], events)
+
+
+def registered(job: str, resource: str = "", trigger: str = 'every("1s")') -> JobRegistered:
+    named = {"job": job, "resource": resource or job, "owner": OWNER, "service": SERVICE, "trigger": trigger}
+    return msgspec.convert(
+        {"type": "JobRegistered", **named, "ttl_ns": 1, "grace_ns": 1, "wall_ns": 1}
+        | dict.fromkeys(("interval_ns", "timeout_ns", "next_due_ns")),
+        JobRegistered,
+    )
 
 
 def test_the_socket_is_for_its_user_alone_whatever_the_umask(tmp_path: Path) -> None:
@@ -144,7 +170,11 @@ def test_more_connections_than_there_is_room_for_are_refused(tmp_path: Path) -> 
         ("malformed", encoded(Told(1, TURNED))),
         ("malformed", said(TURNED) + encoded(Told(1, TURNED))),
         ("malformed", said(TelemetryDropped(signal="?", reason="?", count=1))),
-        ("malformed", b"".join(opening(introduction(owner="x" * 2_000)))),
+        ("malformed", b"".join(opening(introduction(owner="")))),
+        ("malformed", b"".join(opening(introduction(owner="x" * 1_001)))),
+        ("malformed", b"".join(opening(introduction([registered("nightly", "x" * 1_001)])))),
+        ("malformed", said(registered("x" * 400_000))),
+        ("malformed", said(registered("nightly", "\N{SNOWMAN}" * 1_001))),
         ("malformed", said(TURNED) + b"".join(opening(introduction(owner="host-2")))),
         ("version", encoded(introduction()).replace(b"0.1.0", b"9.9.9").replace(b"\x01\xa8", b"\x07\xa8", 1)),
     ],
@@ -207,6 +237,88 @@ def test_hostile_frames_end_their_connections_and_take_no_room(tmp_path: Path) -
         with sent(ears.path, stream_of([], told.events)):
             mine = ears.sources.named("billing", "host-1")
             wait_until(lambda: mine.connected, "a good one is heard as before")
+
+
+def requested() -> LockMoved:
+    stage, told = Stage(), ListSink()
+    stage.sink = told
+    stage.lock("ledger").fire(LockEvent.REQUESTED)
+    (moved,) = told.events
+    assert isinstance(moved, LockMoved)
+    return moved
+
+
+def fresh_names(number: int, moved: LockMoved) -> list[Event]:
+    """Return events that are well formed and hold names that nobody has heard."""
+    name = f"{number:050}"
+    return [
+        msgspec.structs.replace(moved, resource=name),
+        registered(name),
+        registered("nightly", resource=f"of-nightly-{name}"),
+        InstantsMissed(job=f"missed-{name}", count=1, exact=True, first_due_ns=1, before_ns=2, wall_ns=1),
+        PoolMoved(pool=name, slots=1, in_use=0, waiting=0, waited_ns=1),
+        SinkFailed(sink=name, error="x", wall_ns=1),
+        StoreCalled(store=name, operation=name, duration_ns=1, error=name, wall_ns=1),
+    ]
+
+
+def test_names_without_end_over_one_connection_take_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many of each kind are kept, and no more. TICKGLASS_HOSTILE_FRAMES=1000000 makes it long."""
+    most = 100  # instead of a thousand: it is quicker, and nothing else
+    for bound in ("history.JOBS_MOST", "history.POOLS_MOST", "past_locks.WAITED_MOST"):
+        monkeypatch.setattr(f"tickglass.telemetry.sidecar.{bound}", most)
+    monkeypatch.setattr("tickglass.telemetry.locks._LIMITS_MOST", most)
+    monkeypatch.setattr("tickglass.telemetry.sidecar.sources.MetricSink", partial(MetricSink, names_most=most))
+    moved, enough = requested(), most + 20
+    rounds = max(HOSTILE // len(fresh_names(0, moved)), 2 * enough)
+    with listening(tmp_path / "s.sock") as ears, sent(ears.path, said(registered("nightly"))) as link:
+        heard = 1
+
+        def tell(numbers: range) -> None:
+            nonlocal heard
+            for number in numbers:
+                events = fresh_names(number, moved)
+                told = [encoded(Told(at, event)) for at, event in enumerate(events, heard + 1)]
+                link.sendall(b"".join(told))
+                heard += len(events)
+            ears.heard(heard)
+
+        tell(range(enough))
+        gc.collect()
+        tracemalloc.start()
+        try:
+            tell(range(enough, rounds))
+            gc.collect()
+            grown, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert not any(ears.sources.refusals().values())
+        sight = ears.source.history.sight()
+        assert (len(sight.jobs), len(sight.waiters), len(sight.pools)) == (most, most, most)
+        assert len(sight.limits) < most
+        assert sight.left_out > 0
+        assert grown < 200 * (rounds - enough), "bytes; kept, a pool alone would have more"
+
+
+def test_a_text_of_any_length_is_heard_and_cut(tmp_path: Path) -> None:
+    stage, told = Stage(), ListSink()
+    stage.sink = told
+    occurrence = stage.occurrence("nightly")
+    for event in (
+        OccurrenceEvent.FELL_DUE,
+        OccurrenceEvent.ADMITTED,
+        OccurrenceEvent.TAKEN,
+        OccurrenceEvent.CLAIMED,
+        OccurrenceEvent.STARTED,
+    ):
+        occurrence.fire(event)
+    occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.FAILURE, error="x" * 3_000)
+    data = said(registered("nightly", trigger="y" * 9_000), *told.events)
+    with listening(tmp_path / "s.sock") as ears, sent(ears.path, data):
+        ears.heard(1 + len(told.events))
+        (job,) = ears.source.history.sight().jobs
+        assert job.declared is not None
+        assert (len(job.recent[0].error), len(job.declared.trigger)) == (2_000, 4_000)
 
 
 def hostile(rng: random.Random, opened: bytes, frames: list[bytes]) -> tuple[bytes, int]:

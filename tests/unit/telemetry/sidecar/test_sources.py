@@ -249,9 +249,8 @@ def test_schedulers_that_are_gone_make_room_and_those_that_are_there_do_not() ->
     with pytest.raises(FrameRefused) as refused:
         sources.named(SERVICE, "host-9")
     assert refused.value.reason is RefusedBecause.FULL
-    for name in ("", "x" * 1_001):
-        with pytest.raises(FrameRefused, match="malformed"):
-            sources.named(SERVICE, name)
+    with pytest.raises(FrameRefused, match="malformed"):
+        sources.named(SERVICE, "")
 
 
 def test_one_that_is_frozen_makes_the_sidecar_unready_and_one_that_is_gone_does_not(told: Told) -> None:
