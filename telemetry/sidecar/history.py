@@ -25,7 +25,7 @@ from tickglass.sched.events import (
 )
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.sched.occurrence import OccurrenceEvent
-from tickglass.telemetry.sidecar.past_jobs import ERROR_MOST, JobPast
+from tickglass.telemetry.sidecar.past_jobs import ERROR_MOST, JobPast, StoreFailure
 from tickglass.telemetry.sidecar.past_locks import LockPast
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class History:
         self._jobs: dict[str, JobPast] = {}
         self._locks = LockPast()
         self._runs: deque[OccurrenceView] = deque(maxlen=RUNS_MOST)
-        self._store_failure = ""
+        self._store_failure = StoreFailure()
         self._left_out = 0
         self._restoring = False
         self._takers: dict[type[Event], Callable[[Any], None]] = {
@@ -243,7 +243,8 @@ class History:
 
     def _store_called(self, event: StoreCalled) -> None:
         if event.error:
-            self._store_failure = f"{event.store}, {event.operation}: {event.error[:ERROR_MOST]}"
+            words = f"{event.store}, {event.operation}: {event.error[:ERROR_MOST]}"
+            self._store_failure = StoreFailure(words, event.wall_ns)
 
     def _skew_measured(self, event: SkewMeasured) -> None:
         self._skew_ns = event.skew_ns

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
 from tickglass.sched.lease import LockEvent
-from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceState, Outcome
+from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceState, Outcome, SkipReason
 from tickglass.telemetry.sidecar.view import OccurrenceView
 from tickglass.telemetry.sidecar.why import Facts, why
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tickglass.sched.events import ClaimOrphaned, InstantsMissed, JobRegistered, LockMoved, OccurrenceMoved
     from tickglass.telemetry.sidecar.past_locks import Hold, LockPast
 
-__all__ = ["ERROR_MOST", "FAILURES", "HANDS_MOST", "RECENT_MOST", "JobPast", "JobSight"]
+__all__ = ["ERROR_MOST", "FAILURES", "HANDS_MOST", "RECENT_MOST", "JobPast", "JobSight", "StoreFailure"]
 
 RECENT_MOST: Final = 40
 HANDS_MOST: Final = 1_000  # of one job; more than a handful are there only if events got lost
@@ -77,6 +77,13 @@ class JobSight:
     recent: list[OccurrenceView]
     lateness_ns: list[int]
     hands: list[OccurrenceView]
+
+
+class StoreFailure(NamedTuple):
+    """What a store was asked and how it failed, and when; "" and 0 if none ever did."""
+
+    words: str = ""
+    wall_ns: int = 0
 
 
 class JobPast:
@@ -137,12 +144,12 @@ class JobPast:
         while len(self._orphans) > _ORPHANS_MOST:
             self._orphans.popitem(last=False)
 
-    def ended(self, event: OccurrenceMoved, store: str, skew_ns: int | None) -> OccurrenceView:
-        """Take the end of an occurrence; `store` says how the store failed last."""
+    def ended(self, event: OccurrenceMoved, failure: StoreFailure, skew_ns: int | None) -> OccurrenceView:
+        """Take the end of an occurrence; `failure` is the store's latest."""
         hand = self.hands.pop((event.due_ns, event.run_id), None)
         hand = hand or Hand(event.due_ns, event.run_id, event.owner, event.service, state=event.before)
         outcome = event.outcome or ""
-        facts = self._facts_of(event, hand, store, skew_ns)
+        facts = self._facts_of(event, hand, failure, skew_ns)
         ran = event.ran_ns is not None
         view = OccurrenceView(
             job=self.name,
@@ -231,6 +238,10 @@ class JobPast:
             hands=[self._in_hand(hand, hand.state, holder, None) for hand in self.hands.values()],
         )
 
+    def _previous(self) -> Hand | None:
+        """Return what is in hand that runs, or else what fell due last."""
+        return max(self.hands.values(), key=lambda it: (it.started_wall_ns is not None, it.due_ns), default=None)
+
     def _in_hand(self, hand: Hand, state: str, holder: Hold | None, left_wall_ns: int | None) -> OccurrenceView:
         waits = holder is not None and holder.run_id != hand.run_id and state == OccurrenceState.CLAIMING
         declared = self._declared
@@ -263,12 +274,13 @@ class JobPast:
             started_wall_ns=hand.started_wall_ns,
         )
 
-    def _facts_of(self, event: OccurrenceMoved, hand: Hand, store: str, skew_ns: int | None) -> Facts:
-        declared, by, since_wall_ns = self._declared, hand.by, hand.since_wall_ns
-        if event.reason == "overlap" and not by:
-            others = (it for it in self.hands.values() if it.started_wall_ns is not None)
-            previous = max(others, key=lambda it: it.due_ns, default=None)
-            since_wall_ns = None if previous is None else previous.started_wall_ns
+    def _facts_of(self, event: OccurrenceMoved, hand: Hand, failure: StoreFailure, skew_ns: int | None) -> Facts:
+        declared, by, since_wall_ns, store = self._declared, hand.by, hand.since_wall_ns, failure.words
+        previous = self._previous() if event.reason == SkipReason.OVERLAP and not by else None
+        if previous is not None:
+            since_wall_ns = previous.started_wall_ns
+        if event.reason == SkipReason.OVERLAP and (previous is None or failure.wall_ns < previous.due_ns):
+            store = ""  # it is not what held the previous one up
         if event.outcome == Outcome.ORPHANED or event.attempt > 1:
             by = self._orphans.get(event.due_ns, "") if event.outcome != Outcome.LOST else by
         return Facts(
@@ -280,6 +292,8 @@ class JobPast:
             by=by,
             by_job=hand.by_job,
             since_wall_ns=since_wall_ns,
+            before_ns=None if previous is None else previous.due_ns,
+            before_state="" if previous is None else previous.state,
             seen_wall_ns=event.wall_ns,
             lateness=event.lateness,
             ran_ns=event.ran_ns,

@@ -27,6 +27,14 @@ _PARTS: Final = (
     ("start_ns", "of it between claim and start"),
 )
 
+# What an occurrence was about when the next one fell due, and no run of it was going.
+_BEFORE: Final[Mapping[str, str]] = {
+    OccurrenceState.ADMITTED: "was still waiting for a free worker",
+    OccurrenceState.CLAIMING: "was still waiting for its claim",
+    OccurrenceState.CLAIMED: "had its claim and was about to start",
+    OccurrenceState.UNCLAIMED: "was about to start without a claim",
+}
+
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known of one occurrence; None, "" and 0 stand for what is not.
@@ -37,6 +45,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         earlier_ns: how long before us they claimed it.
         there: how it ended there.
         since_wall_ns: when what was in the way began: the previous run, or the hold of the lock.
+        before_ns: when the previous occurrence was due, which had not ended; `before_state`: how far it had come.
         seen_wall_ns: when the outcome was told.
         store: what the store was asked and how it failed, e.g. "redis, claim: unavailable".
         absent: why nobody was there, e.g. "billing/host-1 went away 4m05s ago".
@@ -54,6 +63,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     earlier_ns: int | None = None
     there: str = ""
     since_wall_ns: int | None = None
+    before_ns: int | None = None
+    before_state: str = ""
     seen_wall_ns: int | None = None
     claimed_wall_ns: int | None = None
     lateness: Lateness | None = None
@@ -150,9 +161,14 @@ def _skipped(facts: Facts) -> str:
 
 
 def _overlap(facts: Facts) -> str:
-    where = f" on {facts.by}" if facts.by and facts.by != facts.owner else ""
-    since = f", which started {clock_text(facts.since_wall_ns, facts.due_ns)}," if facts.since_wall_ns else ""
-    return f"its previous run{where}{since} was still going"
+    if facts.since_wall_ns is not None:
+        where = f" on {facts.by}" if facts.by and facts.by != facts.owner else ""
+        return (
+            f"its previous run{where}, which started {clock_text(facts.since_wall_ns, facts.due_ns)}, was still going"
+        )
+    due = f", due {clock_text(facts.before_ns, facts.due_ns)}," if facts.before_ns is not None else ""
+    store = f"; the store's latest failure: {facts.store}" if facts.store else ""
+    return f"its previous occurrence{due} {_BEFORE.get(facts.before_state, 'had not ended')}{store}"
 
 
 def _lock_held(facts: Facts) -> str:

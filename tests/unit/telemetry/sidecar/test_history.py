@@ -97,6 +97,31 @@ def test_an_overlap_names_the_start_of_the_run_before(lookout: Lookout, teller: 
     assert skipped.why == "skipped: its previous run, which started 00:00:00.004Z, was still going"
 
 
+def test_an_overlap_with_what_waits_for_its_claim_says_so_and_how_the_store_failed(
+    lookout: Lookout, teller: Teller
+) -> None:
+    def failed() -> None:
+        wall_ns = lookout.clock.wall_ns()
+        teller.history.record(
+            StoreCalled(store="redis", operation="claim", duration_ns=1, error="unavailable", wall_ns=wall_ns)
+        )
+
+    def skipped() -> str:
+        lookout.clock.advance(EVERY_NS)
+        occurrence = teller.occurrence("nightly")
+        occurrence.fire(OccurrenceEvent.FELL_DUE)
+        occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
+        return job_of(teller).recent[-1].why
+
+    failed()
+    lookout.clock.advance(SECOND)
+    teller.begin(teller.occurrence("nightly"))
+    told = "skipped: its previous occurrence, due 00:00:01.000Z, was still waiting for its claim"
+    assert skipped() == told, "the store had failed before, and for another"
+    failed()
+    assert skipped() == f"{told}; the store's latest failure: redis, claim: unavailable"
+
+
 def test_a_lock_that_was_held_names_its_holder_and_its_job(lookout: Lookout, teller: Teller) -> None:
     teller.start("labels", "invoices", resource="printer")
     held = teller.occurrence("labels")

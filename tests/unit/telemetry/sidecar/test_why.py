@@ -67,7 +67,7 @@ SKIPPED: dict[SkipReason, tuple[Facts, str, str]] = {
     SkipReason.OVERLAP: (
         Facts(due_ns=DUE_NS, owner="host-1", by="host-2", since_wall_ns=DUE_NS + 4 * MS),
         "skipped: its previous run on host-2, which started 02:30:00.004Z, was still going",
-        "skipped: its previous run was still going",
+        "skipped: its previous occurrence had not ended",
     ),
     SkipReason.LOCK_HELD: (
         Facts(due_ns=DUE_NS, resource="printer", by="host-2", by_job="labels", since_wall_ns=DUE_NS, grace_ns=SECOND),
@@ -99,6 +99,26 @@ SKIPPED: dict[SkipReason, tuple[Facts, str, str]] = {
 
 def with_outcome(facts: Facts, outcome: Outcome, reason: str = "") -> Facts:
     return msgspec.structs.replace(facts, outcome=outcome, reason=reason or facts.reason)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (OccurrenceState.ADMITTED, "was still waiting for a free worker"),
+        (OccurrenceState.CLAIMING, "was still waiting for its claim"),
+        (OccurrenceState.CLAIMED, "had its claim and was about to start"),
+        (OccurrenceState.UNCLAIMED, "was about to start without a claim"),
+        (OccurrenceState.PENDING, "had not ended"),
+    ],
+)
+def test_an_overlap_with_what_has_not_started_is_not_called_a_run(state: OccurrenceState, words: str) -> None:
+    facts = Facts(due_ns=DUE_NS + SECOND, reason=SkipReason.OVERLAP, before_ns=DUE_NS, before_state=state)
+    told = f"skipped: its previous occurrence, due 02:30:00.000Z, {words}"
+    assert why(with_outcome(facts, Outcome.SKIPPED)) == told
+    failed = msgspec.structs.replace(facts, store="redis, claim: unavailable")
+    assert (
+        why(with_outcome(failed, Outcome.SKIPPED)) == f"{told}; the store's latest failure: redis, claim: unavailable"
+    )
 
 
 @pytest.mark.parametrize("outcome", Outcome)
