@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
 from instances import PATIENCE_S, TICKGLASS, Answer, Scrape, running_fleet, wait_until
@@ -16,6 +16,7 @@ from tickglass.sched.durations import SECOND
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import Self
 
     from instances import Fleet, Instance
 
@@ -23,6 +24,8 @@ _CLOCK: Final = SystemClock()
 CONNECTED: Final = "tickglass_sidecar_scheduler_connected"
 HELD: Final = "distributed_lock_held_seconds"
 DUE: Final = "tickglass_job_due_total"
+UNRENEWED: Final = "distributed_lock_unrenewed_seconds"
+SLACK_S: Final = 0.5  # an age in a store is by that store's clock, and the sidecar's own since the look
 DROPPED: Final = "tickglass_telemetry_dropped_total"
 
 
@@ -79,19 +82,40 @@ def connected(watch: Sidecar, instance: Instance) -> Scrape:
     return watch.scrape()
 
 
+class Ages(NamedTuple):
+    """How old the lock of `hold` was, some time between two instants (monotonic): as told, as seen in the store."""
+
+    told: float
+    seen: float
+    unrenewed: float
+    from_ns: int
+    until_ns: int
+
+    @classmethod
+    def of(cls, watch: Sidecar, store: str) -> Self:
+        from_ns, shown = _CLOCK.monotonic_ns(), watch.scrape()
+        seen = shown.total(HELD, resource="hold", source=store)
+        unrenewed = shown.total(UNRENEWED, resource="hold") - shown.total(UNRENEWED, resource="hold", source=store)
+        return cls(shown.total(HELD, resource="hold") - seen, seen, unrenewed, from_ns, _CLOCK.monotonic_ns())
+
+
 def test_a_frozen_scheduler_is_told_of_and_its_lock_gets_older(fleet: Fleet, sidecar: Callable[..., Sidecar]) -> None:
-    watch, instance = sidecar(), fleet.start("hold race").running()
+    store = f"sqlite:///{fleet.home / 'jobs.db'}"
+    watch, instance = sidecar("--store", store, "--probe-every", "200ms"), fleet.start("hold race").running()
     instance.occurrence("hold", "started")
     connected(watch, instance)
-    wait_until(lambda: watch.scrape().has(HELD, resource="hold"), "the lock is shown")
+    wait_until(lambda: watch.scrape().has(HELD, resource="hold", source=store), "the lock is seen in the store")
+    wait_until(lambda: watch.scrape().has(UNRENEWED, resource="hold"), "and told of")
     wait_until(lambda: watch.get("/readyz").status == 200, "it is ready")
     fleet.freeze(instance)
-    earlier, earlier_ns = watch.scrape().total(HELD, resource="hold"), _CLOCK.monotonic_ns()
+    earlier = Ages.of(watch, store)
     wait_until(lambda: watch.get("/readyz").status == 503, "it is not ready")
     assert f"scheduler fleet/{instance.owner} is silent for" in watch.get("/readyz").text
-    later, later_ns = watch.scrape().total(HELD, resource="hold"), _CLOCK.monotonic_ns()
-    assert later - earlier == pytest.approx((later_ns - earlier_ns) / SECOND, abs=1.0)
-    assert later > earlier
+    later = Ages.of(watch, store)
+    least_s, most_s = (later.from_ns - earlier.until_ns) / SECOND, (later.until_ns - earlier.from_ns) / SECOND
+    for what in ("told", "seen", "unrenewed"):  # the last says that renewals have stalled
+        grown_s = getattr(later, what) - getattr(earlier, what)
+        assert max(least_s - SLACK_S, 0) < grown_s < most_s + SLACK_S, what
     assert watch.scrape().total(CONNECTED) == 1  # the kernel holds the connection: only silence tells
     instance.signal(signal.SIGCONT)
     wait_until(lambda: watch.get("/readyz").status == 200, "it is ready again")
@@ -147,9 +171,10 @@ def test_a_sidecar_that_is_killed_under_load_and_restarted_misses_nothing_that_t
     wait_until(
         lambda: instance.scrape().total(DUE, job_name="tick") > killed.total(DUE, job_name="tick") + 20, "it goes on"
     )
+    # The ring holds some eight seconds of this race; it ends before the next sidecar comes, which may take longer.
+    last_ns = fleet.end_the_race()
     second = sidecar()
     connected(second, instance)
-    last_ns = fleet.end_the_race()
     wait_until(lambda: _CLOCK.wall_ns() > last_ns + SECOND, "the race ends")
     wait_until(lambda: instance.scrape().total("tickglass_job_pending") == 0, "all have ended")
     here = instance.scrape()
@@ -157,18 +182,16 @@ def test_a_sidecar_that_is_killed_under_load_and_restarted_misses_nothing_that_t
         lambda: (
             second.scrape().total("distributed_lock_transitions_total")
             >= here.total("distributed_lock_transitions_total") - killed.total("distributed_lock_transitions_total")
-            or here.total(DROPPED, signal="events") > 0
         ),
         "all is heard that waited",
     )
     there = second.scrape()
     there.assert_the_account_agrees()
-    assert there.total(DROPPED, signal="events") == instance.scrape().total(DROPPED, signal="events")
-    if not here.total(DROPPED, signal="events"):
-        for job in ("tick", "tock"):
-            since = here.total(DUE, job_name=job) - killed.total(DUE, job_name=job)
-            assert 0 < since <= there.total(DUE, job_name=job)
-        assert there.total("tickglass_sidecar_events_missed_total") == 0
+    assert instance.scrape().total(DROPPED, signal="events") == there.total(DROPPED, signal="events") == 0
+    assert there.total("tickglass_sidecar_events_missed_total") == 0
+    for job in ("tick", "tock"):
+        since = here.total(DUE, job_name=job) - killed.total(DUE, job_name=job)
+        assert 0 < since <= there.total(DUE, job_name=job)
     assert instance.stopped() == 0
     wait_until(lambda: second.scrape().total(CONNECTED) == 0, "it says goodbye")
 
