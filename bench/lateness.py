@@ -1,10 +1,13 @@
-"""How late ticks start: of a scheduler with all its sinks, and of a bare asyncio timer."""
+"""How late ticks start: of a scheduler with all its sinks, beside a sidecar that dies, and of a bare asyncio timer."""
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tickglass import Scheduler, every
@@ -60,6 +63,28 @@ def scheduler_ticker(store: str, seconds: int, busy: int) -> list[int]:
     with busy_threads(busy), scheduler:
         clock.wait(clock.monotonic_ns() + seconds * SECOND, Wake())
     return lateness.ns
+
+
+def sidecar_ticker(store: str, socket: Path, seconds: int, busy: int, *, killed: bool) -> list[int]:
+    """Run the same job and tell a sidecar of it; with `killed` it dies, and what starts from then on is measured."""
+    lateness, clock = Lateness(), SystemClock()
+    tickglass = str(Path(sys.executable).with_name("tickglass"))
+    command = [tickglass, "sidecar", "--socket", str(socket), "--listen", "127.0.0.1:0", "--log-level", "error"]
+    scheduler = Scheduler(
+        store, service="bench", owner="bench", sinks={"lateness": lateness}, telemetry=f"unix://{socket}"
+    )
+    scheduler.add(lambda: None, every("10ms"), name="tick")
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as sidecar:
+        if sidecar.stdout is None or not sidecar.stdout.readline():
+            raise RuntimeError("the sidecar did not start")
+        with busy_threads(busy), scheduler:
+            clock.wait(clock.monotonic_ns() + SECOND, Wake())  # it is connected, and has been told
+            if killed:
+                sidecar.kill()
+            from_here = len(lateness.ns)
+            clock.wait(clock.monotonic_ns() + seconds * SECOND, Wake())
+        sidecar.kill()
+    return lateness.ns[from_here:]
 
 
 def asyncio_ticker(seconds: int, busy: int) -> list[int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cycles import store_rows, telemetry_rows
-from lateness import asyncio_ticker, scheduler_ticker
+from lateness import asyncio_ticker, scheduler_ticker, sidecar_ticker
 from rich.console import Console
 from rich.table import Table
 from sidecar import sidecar_rows
@@ -32,6 +32,10 @@ def lateness_table(home: Path) -> Table:
         "asyncio.call_at, no locks, no telemetry": partial(asyncio_ticker, TICKS_S),
         "tickglass, memory": partial(scheduler_ticker, "memory://", TICKS_S),
         "tickglass, sqlite": partial(scheduler_ticker, sqlite, TICKS_S),
+        "the same, told to a sidecar": partial(sidecar_ticker, sqlite, home / "s.sock", TICKS_S, killed=False),
+        "the same, from when the sidecar is killed": partial(
+            sidecar_ticker, sqlite, home / "s.sock", TICKS_S, killed=True
+        ),
     }
     for busy in (0, 1):
         for name, measure in rows.items():
