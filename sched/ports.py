@@ -105,7 +105,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Somebody else has it; worth asking again after `retry_after_ns` at the latest."""
+    """Somebody else has it, or goes first; worth asking again after `retry_after_ns` at the latest."""
 
     holder: Holder
     retry_after_ns: int

@@ -2,8 +2,9 @@
 
 Only the first of a line asks the store. So a release wakes one waiter of this
 process, however many there are, and the store is asked as often for a thousand
-of them as for one. Between processes nobody keeps a line: there the random
-pauses of taking.py give everybody the same chance.
+of them as for one. Between processes the store decides: where it tells all of a
+release, whoever asks first; in a file, those that have asked for long go first
+(stores/sqlite_waiting.py).
 """
 
 from __future__ import annotations

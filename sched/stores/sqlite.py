@@ -7,6 +7,7 @@ Design: docs/stores.md.
 
 from __future__ import annotations
 
+import uuid
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ from tickglass.sched.stores import sqlite_statements as sql
 from tickglass.sched.stores.retention import KEEP_NS, shown_detail
 from tickglass.sched.stores.sqlite_file import PATIENCE_NS, SqliteFile, Synchronous
 from tickglass.sched.stores.sqlite_prune import Pruner
+from tickglass.sched.stores.sqlite_waiting import mark_refusal, refusal_in_favour
 from tickglass.sched.stores.watchers import Watchers
 
 if TYPE_CHECKING:
@@ -74,20 +76,26 @@ class SqliteStore:
         self._file = SqliteFile(Path(path).absolute(), synchronous=synchronous, patience_ns=patience_ns)
         self._watchers = Watchers()
         self._pruner = Pruner(self._file, clock, keep_ns)
+        self._party = uuid.uuid4().hex  # whoever waits here is one party among the processes
 
     # --- locks
 
     def acquire(self, ask: LeaseAsk) -> Granted | Refused:
-        """See `LockStore`."""
+        """See `LockStore`; who has asked for long goes before others, and then those are refused a free resource."""
 
         def work(connection: sqlite3.Connection) -> Granted | Refused:
             now_ns = self._clock.monotonic_ns()
             held = sql.held_of(connection, ask.resource)
-            if held is None or not held.live_at(now_ns):
-                return Granted(*self._grant(connection, ask, held, now_ns))
-            if held.token == ask.token:
-                return Granted(held.fence, held.expired_owner)
-            return held.refusal(now_ns)
+            if held is not None and held.live_at(now_ns):
+                if held.token == ask.token:
+                    return Granted(held.fence, held.expired_owner)
+                mark_refusal(connection, ask, self._party, now_ns)
+                return held.refusal(now_ns)
+            refusal = refusal_in_favour(connection, ask.resource, self._party, now_ns)
+            if refusal is not None:
+                mark_refusal(connection, ask, self._party, now_ns)
+                return refusal
+            return Granted(*self._grant(connection, ask, held, now_ns))
 
         return self._file.write("acquire", work)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
 from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns
+from tickglass.sched.stores.sqlite_waiting import clear_marks
 
 if TYPE_CHECKING:
     import sqlite3
@@ -92,6 +93,7 @@ class Pruner:
             at = ended()
             connection.executemany(_FORGET, [(resource, *at) for (resource,) in found])
 
+        self._file.write("prune", lambda connection: clear_marks(connection, self._clock.monotonic_ns()))
         more = True
         while more and self._real.monotonic_ns() < stop_ns:
             found = self._file.read("prune", look)

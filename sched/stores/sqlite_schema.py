@@ -81,6 +81,19 @@ _TABLES: Final = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
+# Who asks for a resource in vain, see sqlite_waiting.py; times are the monotonic clock's. It came later than the other
+# tables, and a version that does not know it lets nobody go first.
+_WAITING: Final = """
+    CREATE TABLE IF NOT EXISTS waiting (
+        resource TEXT NOT NULL,
+        party TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        service TEXT NOT NULL,
+        since_ns INTEGER NOT NULL,
+        asked_ns INTEGER NOT NULL,
+        PRIMARY KEY (resource, party)
+    ) WITHOUT ROWID"""
+
 # One statement, so one snapshot: another process may be creating the tables at this moment.
 _LOOK: Final = """
     SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
@@ -109,3 +122,4 @@ def create(connection: sqlite3.Connection) -> None:
     if not is_prepared(connection):
         for statement in _TABLES:
             connection.execute(statement)
+    connection.execute(_WAITING)

@@ -1,4 +1,4 @@
-"""One process of a small fleet over a database file: `sqlite_worker.py race|toil PATH OWNER`.
+"""One process of a small fleet over a database file: `sqlite_worker.py race|toil|hog PATH OWNER`.
 
 Tells what it got, a JSON array a line, after the store has answered.
 """
@@ -12,6 +12,7 @@ import sys
 import uuid
 from typing import TYPE_CHECKING, Final
 
+from tickglass import Scheduler
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.lease import Lease
@@ -76,9 +77,21 @@ def toil(store: Store, owner: str, _: SystemClock) -> None:
         tell("kept" if isinstance(granted, Granted) else "wrong", due_ns, getattr(granted, "fence", 0))
 
 
+def hog(_: Store, owner: str, clock: SystemClock) -> None:
+    """Hold one lock nearly all the time, and want it again as soon as it is released; until killed."""
+    with Scheduler(f"sqlite:///{path}", owner=owner, spool=f"{path}.{owner}") as scheduler:
+        lock = scheduler.lock("hot")
+        tell("ready", 0, 0)
+        sys.stdin.readline()
+        while True:
+            with lock as lease:
+                tell("held", 0, lease.fence)
+                clock.wait(clock.monotonic_ns() + 50 * MS, Wake())
+
+
 if __name__ == "__main__":
     _, task, path, name = sys.argv
     the_clock = SystemClock()
     the_store = open_store(f"sqlite:///{path}", the_clock)
-    {"race": race, "toil": toil}[task](the_store, name, the_clock)
+    {"race": race, "toil": toil, "hog": hog}[task](the_store, name, the_clock)
     the_store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import random
 import sqlite3
 import subprocess
@@ -118,6 +119,35 @@ def test_processes_killed_while_they_write_lose_nothing_that_was_answered(path: 
         assert_intact(path)
     assert_nothing_lost(store, facts)
     assert_all_of_it_can_be_taken_over(store)
+
+
+def test_two_processes_that_want_a_lock_all_the_time_take_turns(path: Path) -> None:
+    workers = {owner: started("hog", path, owner) for owner in OWNERS[:2]}
+    held = dict.fromkeys(workers, 0)
+    holders: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def listen(owner: str) -> None:
+        with workers[owner] as worker:
+            assert worker.stdout is not None
+            for _ in worker.stdout:
+                holders.put(owner)
+
+    with ThreadPoolExecutor(len(workers)) as readers:
+        try:
+            for worker in workers.values():
+                assert worker.stdout is not None
+                assert told(worker.stdout.readline())[0] == "ready"
+            for owner, worker in workers.items():
+                assert worker.stdin is not None
+                worker.stdin.write("go\n")
+                worker.stdin.flush()
+                readers.submit(listen, owner)
+            while min(held.values()) < 4:
+                held[holders.get(timeout=60)] += 1
+                assert max(held.values()) < 300, held
+        finally:
+            for worker in workers.values():
+                worker.kill()
 
 
 def assert_nothing_lost(store: Store, facts: dict[str, list[Fact]]) -> None:
