@@ -20,6 +20,7 @@ __all__ = [
     "ClockStepped",
     "Event",
     "FencingRejected",
+    "InstantsElsewhere",
     "InstantsMissed",
     "InterpreterPaused",
     "JobRegistered",
@@ -124,6 +125,20 @@ class InstantsMissed(Event, frozen=True, kw_only=True):
 
     `exact` is False where so many passed that counting stopped: then `count` is a lower bound.
     They lie in [first_due_ns, before_ns).
+    """
+
+    job: str
+    count: int
+    exact: bool
+    first_due_ns: int
+    before_ns: int
+    wall_ns: int
+
+
+class InstantsElsewhere(Event, frozen=True, kw_only=True):
+    """Due instants that passed while this instance was not there and others were: each is due and `elsewhere` at once.
+
+    The fields are those of `InstantsMissed`.
     """
 
     job: str

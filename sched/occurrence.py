@@ -103,7 +103,7 @@ OCCURRENCE_TRANSITIONS: Final[Mapping[tuple[OccurrenceState, OccurrenceEvent], O
 
 _RAN: Final = frozenset({Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMEOUT, Outcome.CANCELLED, Outcome.LOST})
 ENDINGS: Final[Mapping[OccurrenceState, frozenset[Outcome]]] = {
-    OccurrenceState.PENDING: frozenset({Outcome.MISSED, Outcome.SKIPPED, Outcome.ORPHANED}),
+    OccurrenceState.PENDING: frozenset({Outcome.MISSED, Outcome.SKIPPED, Outcome.ORPHANED, Outcome.ELSEWHERE}),
     OccurrenceState.ADMITTED: frozenset({Outcome.MISSED, Outcome.SKIPPED}),
     OccurrenceState.CLAIMING: frozenset({Outcome.MISSED, Outcome.SKIPPED, Outcome.ELSEWHERE}),
     OccurrenceState.CLAIMED: frozenset({Outcome.CANCELLED, Outcome.LOST}),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tickglass.sched.clock import Reading
-    from tickglass.sched.events import InstantsMissed, JobRegistered, Lateness, OccurrenceMoved
+    from tickglass.sched.events import InstantsElsewhere, InstantsMissed, JobRegistered, Lateness, OccurrenceMoved
     from tickglass.telemetry.metric import Metric
 
 __all__ = ["JobGroup"]
@@ -95,11 +95,11 @@ class JobGroup(Group):
             with self.lock:
                 move(event, (event.job, event.due_ns, event.run_id))
 
-    def missed(self, event: InstantsMissed) -> None:
-        """Account for instants that passed while nobody was there: due and missed at once."""
+    def passed(self, event: InstantsMissed | InstantsElsewhere, outcome: Outcome) -> None:
+        """Account for instants that passed unattended: due and ended at once."""
         with self.lock:
             self._due.add(event.count)
-            self._outcomes[Outcome.MISSED.value].add(event.count)
+            self._outcomes[outcome.value].add(event.count)
             if not event.exact:
                 self._undercounts.add()
 

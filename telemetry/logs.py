@@ -20,6 +20,7 @@ from tickglass.sched.events import (
     ClaimOrphaned,
     ClockStepped,
     FencingRejected,
+    InstantsElsewhere,
     InstantsMissed,
     JobRegistered,
     LockMoved,
@@ -80,6 +81,14 @@ class LogSink:
             InstantsMissed: lambda e: self._say(
                 logging.WARNING,
                 "job %s missed %s%d due instants",
+                e.job,
+                "" if e.exact else "at least ",
+                e.count,
+                job=e.job,
+            ),
+            InstantsElsewhere: lambda e: self._say(
+                logging.DEBUG,
+                "job %s: others were there for %s%d due instants",
                 e.job,
                 "" if e.exact else "at least ",
                 e.count,

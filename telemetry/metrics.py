@@ -17,6 +17,7 @@ from tickglass.sched.events import (
     ClaimRemembered,
     ClockStepped,
     FencingRejected,
+    InstantsElsewhere,
     InstantsMissed,
     JobRegistered,
     LockMoved,
@@ -31,6 +32,7 @@ from tickglass.sched.events import (
     TimelineTurned,
     TriggerFailed,
 )
+from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.group import Named, family
 from tickglass.telemetry.jobs import JobGroup
@@ -88,7 +90,8 @@ class MetricSink:
             LockMoved: lambda event: self._locks[event.resource].moved(event),
             FencingRejected: lambda event: self._locks[event.resource].fencing_rejected(),
             OccurrenceMoved: lambda event: self._jobs[event.job].moved(event),
-            InstantsMissed: lambda event: self._jobs[event.job].missed(event),
+            InstantsMissed: lambda event: self._jobs[event.job].passed(event, Outcome.MISSED),
+            InstantsElsewhere: lambda event: self._jobs[event.job].passed(event, Outcome.ELSEWHERE),
             JobRegistered: self._register,
             ClaimOrphaned: lambda event: self._jobs[event.job].orphan_found(),
             ClaimRemembered: lambda event: self._jobs[event.job].claim_remembered(),

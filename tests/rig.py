@@ -13,7 +13,7 @@ from tickglass.sched.engine.planner import Planner
 from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.engine.timeline import Timeline
 from tickglass.sched.engine.watched_store import WatchedStore
-from tickglass.sched.events import LockMoved, OccurrenceMoved, PoolMoved, StoreCalled
+from tickglass.sched.events import InstantsMissed, LockMoved, OccurrenceMoved, PoolMoved, StoreCalled
 from tickglass.sched.job import declare
 from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, Gone, Refused, Renewed
 from tickglass.sched.stores.memory import MemoryStore
@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
     from tickglass.sched.errors import StoreUnavailable
     from tickglass.sched.lease import Lease
-    from tickglass.sched.ports import EventSink, Granted, JobRecord, LeaseAsk, Orphan, Released, Settled, Settlement
+    from tickglass.sched.ports import (
+        EventSink,
+        Granted,
+        JobRecord,
+        LeaseAsk,
+        Orphan,
+        Released,
+        RunRecord,
+        Settled,
+        Settlement,
+    )
     from tickglass.sched.registration import Registered
     from tickglass.sched.triggers import Trigger
 
@@ -57,6 +67,10 @@ class BreakableStore(MemoryStore):
     def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
         self._check("register")
         return super().register(jobs)
+
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+        self._check("runs")
+        return super().runs(job, limit, before_ns=before_ns)
 
     def time_ns(self) -> int:
         self._check("time")
@@ -157,6 +171,12 @@ class Rig:
         """Turn the timeline once, and wait for the first occurrence of a job to end."""
         self.timeline.turn()
         return self.ended(job)[0]
+
+    def missed(self, job: str) -> InstantsMissed:
+        """Wait until instants of a job have passed unattended, and nobody else was there; return the first of them."""
+        found = self.sink.wait_for(lambda event: isinstance(event, InstantsMissed) and event.job == job)
+        assert isinstance(found, InstantsMissed)
+        return found
 
     def started(self, job: str, count: int = 1) -> None:
         self.sink.wait_for(

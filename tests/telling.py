@@ -16,6 +16,7 @@ from tickglass.sched.clock import SystemClock
 from tickglass.sched.events import (
     ClaimOrphaned,
     ClockStepped,
+    InstantsElsewhere,
     InstantsMissed,
     PoolMoved,
     SinkFailed,
@@ -132,6 +133,7 @@ class Life:
             [
                 ClaimOrphaned(job=job, due_ns=1, attempt=1, run_id="", claimant="host-9", wall_ns=wall_ns),
                 ClockStepped(step_ns=-5, wall_ns=wall_ns),
+                InstantsElsewhere(job=job, count=2, exact=True, first_due_ns=1, before_ns=9, wall_ns=wall_ns),
                 InstantsMissed(job=job, count=3, exact=True, first_due_ns=1, before_ns=9, wall_ns=wall_ns),
                 PoolMoved(pool="default", slots=3, in_use=self._rng.randrange(4), waiting=1, waited_ns=None),
                 PoolMoved(pool="default", slots=3, in_use=self._rng.randrange(4), waiting=0, waited_ns=77_000),

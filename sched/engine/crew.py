@@ -10,6 +10,7 @@ from tickglass.sched.clock import Wake
 from tickglass.sched.engine.alarms import Alarms
 from tickglass.sched.engine.doubts import Doubts
 from tickglass.sched.engine.event_loop import EventLoop
+from tickglass.sched.engine.hindsight import Hindsight
 from tickglass.sched.engine.keeper import Keeper
 from tickglass.sched.engine.lead import Lead
 from tickglass.sched.engine.outages import Outages
@@ -48,6 +49,7 @@ class Crew:
         self.lead = Lead()
         self.outages = Outages(gear)
         self.doubts = Doubts(gear)
+        self.hindsight = Hindsight(gear)
         self._in_hand: dict[str, Walk] = {}
         self._door = threading.Lock()
         self._emptied = Wake()
@@ -57,6 +59,7 @@ class Crew:
         """Start all threads."""
         self.alarms.start()
         self.loop.start()
+        self.hindsight.start()
         self.pool.start()
 
     def busy(self, job_name: str) -> bool:
@@ -120,6 +123,7 @@ class Crew:
     def stop(self, until_ns: int) -> None:
         """End all threads; a worker whose job does not return is left behind at `until_ns`."""
         self.pool.close(until_ns)
+        self.hindsight.stop()
         self.presence.stop()
         self.keeper.stop()
         self.alarms.stop()

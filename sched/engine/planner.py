@@ -1,4 +1,4 @@
-"""Decide what becomes of each due instant: admitted, missed, or skipped.
+"""Decide what becomes of each due instant: admitted, skipped, or come too late.
 
 Next instants are computed from the trigger and the due instant, never from
 "now", so no error accumulates. Runs on the timeline's thread.
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.foreign import for_the_program
+from tickglass.sched.engine.hindsight import COUNTED_MOST
 from tickglass.sched.errors import failure_text
-from tickglass.sched.events import InstantsMissed, JobRegistered, TriggerFailed
+from tickglass.sched.events import JobRegistered, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome, SkipReason
 from tickglass.sched.ports import JobRecord
 from tickglass.sched.triggers import LATEST_NS, Counted
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Planner"]
 
-_COUNTED_MOST: Final = 10_000  # instants counted one by one after a long absence
 _ASK_AGAIN_NS: Final = (SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND)
 
 
@@ -149,7 +149,7 @@ class Planner:
         occurrence = self._fallen_due(job, due_ns, plan.due_ns)
         grace_ns = job.grace_at(due_ns, plan.due_ns)
         if now_ns - due_ns > grace_ns:
-            occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.MISSED)
+            self._crew.hindsight.past_grace(occurrence)
         elif self._crew.busy(job.name):
             occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
         elif self._skew.refuses:
@@ -159,11 +159,11 @@ class Planner:
             self._crew.walk(job, occurrence, due_ns=due_at_ns, until_ns=due_at_ns + grace_ns, next_due_ns=plan.due_ns)
 
     def _latest_passed(self, job: Job, due_ns: int, now_ns: int) -> int:
-        """Return the latest instant that has come; the ones before it are accounted for as missed."""
+        """Return the latest instant that has come; the ones before it are accounted for in hindsight."""
         if now_ns < due_ns:
             return due_ns
         try:
-            passed = job.trigger.count_between(due_ns, now_ns, _COUNTED_MOST)
+            passed = job.trigger.count_between(due_ns, now_ns, COUNTED_MOST)
             if not isinstance(passed, Counted):
                 raise TypeError(f"count_between is a Counted, not {passed!r}")  # noqa: TRY301
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
@@ -171,16 +171,8 @@ class Planner:
             return due_ns
         if passed.latest_ns is None:
             return due_ns
-        self._gear.sink.record(
-            InstantsMissed(
-                job=job.name,
-                count=passed.count,  # the planned one and all but the latest
-                exact=passed.exact,
-                first_due_ns=due_ns,
-                before_ns=passed.latest_ns,
-                wall_ns=self._gear.clock.wall_ns(),
-            )
-        )
+        # Counted are the planned one and all but the latest.
+        self._crew.hindsight.passed(job, due_ns, passed.latest_ns, passed)
         return passed.latest_ns
 
     def _fallen_due(self, job: Job, due_ns: int, next_due_ns: int | None) -> OccurrenceMachine:

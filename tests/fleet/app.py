@@ -13,7 +13,7 @@ import msgspec
 
 from tickglass import Run, Scheduler, Trigger, every
 from tickglass.sched.durations import MS
-from tickglass.sched.events import ClaimOrphaned, InstantsMissed, OccurrenceMoved, SchedulerMoved
+from tickglass.sched.events import ClaimOrphaned, InstantsElsewhere, InstantsMissed, OccurrenceMoved, SchedulerMoved
 from tickglass.sched.triggers.base import to_ns
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Teller:
         if isinstance(event, SchedulerMoved) and event.after == "running":
             os.write(STDOUT, b'{"port":%d}\n' % (scheduler.metrics_port or 0))
         told = event.event in ("started", "stop_asked", "ended") if isinstance(event, OccurrenceMoved) else False
-        if told or isinstance(event, SchedulerMoved | InstantsMissed | ClaimOrphaned):
+        if told or isinstance(event, SchedulerMoved | InstantsElsewhere | InstantsMissed | ClaimOrphaned):
             os.write(STDOUT, msgspec.json.encode(event) + b"\n")
 
 

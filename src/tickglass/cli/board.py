@@ -11,7 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from tickglass.cli.show import distance_text, instant_text, shown, span_text
-from tickglass.sched.events import InstantsMissed, JobRegistered, LockMoved, OccurrenceMoved, SchedulerMoved
+from tickglass.sched.events import (
+    InstantsElsewhere,
+    InstantsMissed,
+    JobRegistered,
+    LockMoved,
+    OccurrenceMoved,
+    SchedulerMoved,
+)
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
@@ -83,6 +90,8 @@ class Board:
                 self._rows[event.job] = _Row(event)
             elif isinstance(event, InstantsMissed):
                 self._rows[event.job].counts[Outcome.MISSED] += event.count
+            elif isinstance(event, InstantsElsewhere):
+                self._rows[event.job].counts[Outcome.ELSEWHERE] += event.count
 
     def table(self, width: int) -> Table:
         """Draw the present state for a terminal so many characters wide."""

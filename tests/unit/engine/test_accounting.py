@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rig import Rig
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.events import InstantsMissed, OccurrenceMoved
+from tickglass.sched.events import InstantsElsewhere, InstantsMissed, OccurrenceMoved
 from tickglass.sched.triggers import Trigger, cron, every
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def assert_each_instant_is_accounted_for_once(events: list[Event], job: str, tri
     for event in events:
         if isinstance(event, OccurrenceMoved) and event.event == "fell_due" and event.job == job:
             spans.append((event.due_ns, trigger.next_after_ns(event.due_ns), 1))
-        elif isinstance(event, InstantsMissed) and event.job == job:
+        elif isinstance(event, InstantsMissed | InstantsElsewhere) and event.job == job:
             spans.append((event.first_due_ns, event.before_ns, event.count))
     spans.sort()
     for (begin, end, count), (following, _, _) in pairwise(spans):

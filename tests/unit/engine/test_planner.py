@@ -66,7 +66,7 @@ def test_after_a_stall_the_latest_instant_runs_and_the_others_are_missed(rig: Ri
     rig.add(nothing, every("100ms"), misfire_grace="1s")
     rig.advance(1_050 * MS)
     (end,) = rig.ended("nothing")
-    (missed,) = rig.sink.of(InstantsMissed)
+    missed = rig.missed("nothing")
     assert (end.outcome, missed.count, missed.exact) == ("success", 9, True)
     assert end.due_ns - missed.first_due_ns == 900 * MS
 
@@ -88,7 +88,7 @@ def test_after_a_restart_what_passed_meanwhile_is_accounted_for(rig: Rig) -> Non
     rig.add(nothing, every("1s"), misfire_grace="1s")
     rig.timeline.turn()
     ends = rig.ended("nothing", 2)
-    (missed,) = rig.sink.of(InstantsMissed)
+    missed = rig.missed("nothing")
     assert (missed.count, ends[1].outcome, ends[1].due_ns - ends[0].due_ns) == (9, "success", 10 * SECOND)
 
 
@@ -119,7 +119,7 @@ def test_of_several_instants_that_passed_since_the_first_was_announced_the_lates
     rig.start("a")
     rig.add(nothing, every("1s"), misfire_grace="1s")
     end = rig.ended_after_turning("nothing")
-    (missed,) = rig.sink.of(InstantsMissed)
+    missed = rig.missed("nothing")
     assert (missed.count, end.outcome, end.due_ns - missed.first_due_ns) == (9, "success", 9 * SECOND)
 
 
@@ -174,7 +174,7 @@ def test_a_step_forward_misses_no_instant_silently(rig: Rig) -> None:
     rig.clock.step(10 * SECOND)
     rig.advance(SECOND)
     rig.ended("nothing")
-    (missed,) = rig.sink.of(InstantsMissed)
+    missed = rig.missed("nothing")
     assert missed.count == 10
 
 
@@ -205,7 +205,7 @@ def test_a_trigger_that_raises_is_reported_and_asked_again_and_hurts_nobody_else
     rig.advance(2 * SECOND)  # it is asked again after 1 and then 2 s
     rig.timeline.turn()
     assert rig.ended("nothing", 4)[-1].outcome == "success"
-    assert rig.sink.of(InstantsMissed)[-1].count == 2
+    assert rig.missed("nothing").count == 2
 
 
 class Panic(BaseException):

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from stage import MS, SECOND, Stage
 
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.events import ClockStepped, InstantsMissed, StoreCalled
+from tickglass.sched.events import ClockStepped, InstantsElsewhere, InstantsMissed, StoreCalled
 from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.sched.occurrence import Outcome
 from tickglass.sched.run import Run
@@ -197,6 +197,7 @@ def test_the_rest_is_said_at_debug(stage: Stage, logger: logging.Logger, json_li
     stage.hold(stage.lock("ledger"))
     for event in (
         InstantsMissed(job="nightly", count=3, exact=False, first_due_ns=0, before_ns=1, wall_ns=0),
+        InstantsElsewhere(job="nightly", count=2, exact=True, first_due_ns=0, before_ns=1, wall_ns=0),
         ClockStepped(step_ns=-1500 * MS, wall_ns=0),
         StoreCalled(store="redis", operation="claim", duration_ns=1, error="unavailable", wall_ns=0),
         StoreCalled(store="redis", operation="claim", duration_ns=1, error="", wall_ns=0),
@@ -207,6 +208,7 @@ def test_the_rest_is_said_at_debug(stage: Stage, logger: logging.Logger, json_li
         ("debug", "lock ledger requested"),
         ("debug", "lock ledger granted"),
         ("warning", "job nightly missed at least 3 due instants"),
+        ("debug", "job nightly: others were there for 2 due instants"),
         ("warning", "the wall clock was set by -1.500 s"),
         ("warning", "redis store: claim failed: unavailable"),
     ]
