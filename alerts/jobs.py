@@ -82,12 +82,18 @@ def _not_well(scope: Scope) -> tuple[Alert, ...]:
     failing, latest = scope.series(catalogue.JOB_FAILING), scope.series(catalogue.JOB_UNSUCCESSFUL_LATEST)
     failures = by("max", _JOB, f"{failing}\n{_unless_over(scope, latest)}")
     running = by("max", _JOB, f"time() - {scope.series(catalogue.JOB_RUNNING_SINCE)}")
+    # One failure before a pause, however long: the next chance has not come.
+    one = (
+        f"{scope.most(catalogue.JOB_UNSUCCESSFUL_LATEST, 'job_name')}\n- on (job_name)\n{owed}\n"
+        f"< on (job_name)\n{scope.most(catalogue.JOB_INTERVAL, 'job_name')}"
+    )
     return (
         Alert(
             name="TickglassJobNotSucceeding",
             expr=(
                 f"time() - {owed}\n> on (job_name)\n(\n"
-                f"  {thresholds.INTERVALS_WITHOUT_SUCCESS} * {interval}\n  + on (job_name)\n  {runtime}\n)"
+                f"  {thresholds.INTERVALS_WITHOUT_SUCCESS} * {interval}\n  + on (job_name)\n  {runtime}\n)\n"
+                f"unless on (job_name)\n(\n{indented(one)}\n)"
             ),
             pending="1m",
             severity=Severity.CRITICAL,

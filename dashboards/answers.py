@@ -29,7 +29,7 @@ __all__ = [
     "held_of_limit",
     "on_time",
     "on_time_share",
-    "owed_since",
+    "owed_for",
     "quantiles",
     "scheduler_states",
     "stuck_locks",
@@ -62,11 +62,18 @@ def failures(scope: Scope) -> str:
     return f"max by (job_name) ({scope.of(catalogue.JOB_FAILING)} {_unless_over(scope, _latest(scope))})"
 
 
-def owed_since(scope: Scope) -> str:
+def _owed_since(scope: Scope) -> str:
     """Return since when each job owes a success: as the alert does."""
     first, succeeded = scope.of(catalogue.JOB_UNSUCCESSFUL), scope.highest(catalogue.JOB_LAST_SUCCESS, "job_name")
     again = f"{succeeded} < on (job_name) group_right () {_latest(scope)}"
     return f"min by (job_name) (({first} {_unless_over(scope, first)}) or ({again}))"
+
+
+def owed_for(scope: Scope) -> str:
+    """Return for how long each job has owed a success, but for a single failure before a pause: as the alert does."""
+    owed, interval = _owed_since(scope), scope.highest(catalogue.JOB_INTERVAL, "job_name")
+    latest = scope.highest(catalogue.JOB_UNSUCCESSFUL_LATEST, "job_name")
+    return f"time() - {owed} unless on (job_name) ({latest} - on (job_name) {owed} < on (job_name) {interval})"
 
 
 def _latest(scope: Scope) -> str:

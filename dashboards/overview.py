@@ -15,7 +15,7 @@ from tickglass.dashboards.answers import (
     held_of_limit,
     on_time,
     on_time_share,
-    owed_since,
+    owed_for,
     scheduler_states,
     stuck_locks,
     waits,
@@ -154,10 +154,10 @@ def _longest_without(scope: Scope) -> Panel:
     interval = scope.highest(catalogue.JOB_INTERVAL, "job_name")
     return _table(
         "Jobs that owe a success",
-        "For how many of its intervals each job has not succeeded although it was due. Red: it is not doing its "
-        "work, whether it fails, is skipped, or is not started at all.",
+        "For how many of its intervals each job has not succeeded although it was due, more than once. Red: it is "
+        "not doing its work, whether it fails, is skipped, or is not started at all.",
         _worst(
-            f"(time() - {owed_since(scope)}) / on (job_name) {interval}",
+            f"({owed_for(scope)}) / on (job_name) {interval}",
             Column("Intervals", "short", above(thresholds.INTERVALS_WITHOUT_SUCCESS), gauge=False),
         ),
         ("job_name", "Job"),

@@ -335,7 +335,10 @@ JOB_UNSUCCESSFUL_LATEST: Final = _gauge(
     _JOB,
 )
 JOB_INTERVAL: Final = _gauge(
-    "tickglass_job_interval_seconds", "Time between due instants, as at registration; absent where it fires once.", _JOB
+    "tickglass_job_interval_seconds",
+    "The shortest time between two due instants since registration: a pause over night is none; absent where it "
+    "fires once.",
+    _JOB,
 )
 JOB_MAX_RUNTIME: Final = _gauge(
     "tickglass_job_max_runtime_seconds", "The job's timeout; absent where it has none.", _JOB

@@ -15,6 +15,7 @@ from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.group import Group
 from tickglass.telemetry.metric import OVERFLOW
+from tickglass.telemetry.rhythm import Rhythm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -71,6 +72,7 @@ class JobGroup(Group):
         self._interval = self.gauge(catalogue.JOB_INTERVAL, name)
         self._max_runtime = self.gauge(catalogue.JOB_MAX_RUNTIME, name)
         self._grace = self.gauge(catalogue.JOB_GRACE, name)
+        self._rhythm = Rhythm()
         self._moves: dict[str, Callable[[OccurrenceMoved, _Key], None]] = {
             OccurrenceEvent.FELL_DUE.value: self._fell_due,
             OccurrenceEvent.WENT_AHEAD.value: lambda *_: self._unclaimed.add(),
@@ -84,8 +86,8 @@ class JobGroup(Group):
             self.gone = False
             self._registered.value = event.wall_ns / _S
             self._grace.value = event.grace_ns / _S
-            self._next.value = _seconds(event.next_due_ns)
-            self._interval.value = _seconds(event.interval_ns)
+            self._rhythm = Rhythm(event.next_due_ns, event.interval_ns)
+            self._keep_rhythm()
             self._max_runtime.value = _seconds(event.timeout_ns)
 
     def moved(self, event: OccurrenceMoved) -> None:
@@ -158,7 +160,13 @@ class JobGroup(Group):
             self._open.add(key)
         else:
             self._outcomes[OVERFLOW].add()  # nobody will know how it ended
-        self._next.value = _seconds(event.next_due_ns)
+        if event.job == self._name:
+            self._rhythm.fell_due(event.due_ns, event.next_due_ns)
+            self._keep_rhythm()
+
+    def _keep_rhythm(self) -> None:
+        self._next.value = _seconds(self._rhythm.next_due_ns)
+        self._interval.value = _seconds(self._rhythm.interval_ns)
 
     def _started(self, event: OccurrenceMoved, key: _Key) -> None:
         if len(self._running) < _OPEN_MOST:

@@ -57,9 +57,16 @@ def waiting_due_ns(job: JobRecord, attempts: Sequence[RunRecord], *, running: bo
 
 
 def interval_ns(job: JobRecord, now_ns: int) -> int | None:
-    """Return the distance between the next two due instants; None where there are no two, or nobody can say."""
+    """Return the shorter of the next two gaps between due instants; None where there is none, or nobody can say.
+
+    Of `*/5 9-17 * * 1-5` it is five minutes on a Friday evening, too.
+    """
     trigger = trigger_of(job.trigger, job.name)
-    return None if trigger is None else trigger.interval_ns(now_ns)
+    next_ns = None if trigger is None else trigger.interval_ns(now_ns)
+    if trigger is None or next_ns is None:
+        return next_ns
+    following_ns = trigger.interval_ns(now_ns + next_ns)
+    return next_ns if following_ns is None else min(next_ns, following_ns)
 
 
 def _busy_until_ns(run: RunRecord) -> int:

@@ -21,6 +21,7 @@ from tickglass.sched.events import (
 )
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.occurrence import OccurrenceEvent
+from tickglass.telemetry.rhythm import Rhythm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ class Standing:
     def __init__(self) -> None:
         self._latest: dict[type[Event], Event] = {}  # state, skew, spool
         self._jobs: dict[str, JobRegistered] = {}
-        self._next_due_ns: dict[str, int | None] = {}
+        self._rhythms: dict[str, Rhythm] = {}
         self._pools: dict[str, PoolMoved] = {}
         self._hands: dict[tuple[str, int, str], list[OccurrenceMoved]] = {}
         self._waiting: dict[tuple[str, str], list[LockMoved]] = {}
@@ -61,7 +62,8 @@ class Standing:
         """Return what leads to the present: the state, jobs, pools, then occurrences, then locks."""
         found: list[Event] = list(self._latest.values())
         for name, job in self._jobs.items():
-            found.append(msgspec.structs.replace(job, next_due_ns=self._next_due_ns[name]))
+            rhythm = self._rhythms[name]
+            found.append(msgspec.structs.replace(job, next_due_ns=rhythm.next_due_ns, interval_ns=rhythm.interval_ns))
         found += [msgspec.structs.replace(pool, waited_ns=None) for pool in self._pools.values()]
         for moves in self._hands.values():
             found += moves
@@ -76,7 +78,7 @@ class Standing:
 
     def _registered(self, event: JobRegistered) -> None:
         self._jobs[event.job] = event
-        self._next_due_ns[event.job] = event.next_due_ns
+        self._rhythms[event.job] = Rhythm(event.next_due_ns, event.interval_ns)
 
     def _pool_moved(self, event: PoolMoved) -> None:
         self._pools[event.pool] = event
@@ -88,7 +90,7 @@ class Standing:
             return
         self._hands.setdefault(key, []).append(event)
         if event.event == OccurrenceEvent.FELL_DUE:
-            self._next_due_ns[event.job] = event.next_due_ns
+            self._rhythms.setdefault(event.job, Rhythm()).fell_due(event.due_ns, event.next_due_ns)
 
     def _lock_moved(self, event: LockMoved) -> None:
         if event.event == LockEvent.REQUESTED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 SECOND = 1_000_000_000
 UNRENEWED = "distributed_lock_unrenewed_seconds"
 OWED = "tickglass_job_unsuccessful_since_timestamp_seconds"
+INTERVAL = "tickglass_job_interval_seconds"
 OWED_LATEST = "tickglass_job_unsuccessful_latest_timestamp_seconds"
 
 
@@ -53,6 +55,22 @@ def test_a_success_is_owed_since_the_first_that_did_not_succeed_until_one_does(s
     stage.run(stage.occurrence("nightly"))
     assert stage.value(OWED, job_name="nightly") is None
     assert stage.value(OWED_LATEST, job_name="nightly") is None
+
+
+def test_a_pause_is_no_interval(stage: Stage) -> None:
+    registered = stage.register("daytime")
+    began_ns = registered.next_due_ns or 0
+    for number, (due, following) in enumerate(pairwise([0, 5, 10, 900, 905])):  # minutes: a night in between
+        stage.clock.advance(began_ns + due * 60 * SECOND - stage.clock.wall_ns())
+        stage.occurrence("daytime").fire(OccurrenceEvent.FELL_DUE, next_due_ns=began_ns + following * 60 * SECOND)
+        assert stage.value(INTERVAL, job_name="daytime") == 300, number
+
+
+def test_an_occurrence_that_is_adopted_from_the_dead_does_not_change_the_interval(stage: Stage) -> None:
+    registered = stage.register("nightly")
+    assert stage.value(INTERVAL, job_name="nightly") == 86_400
+    stage.occurrence("nightly").fire(OccurrenceEvent.FELL_DUE, next_due_ns=registered.next_due_ns)
+    assert stage.value(INTERVAL, job_name="nightly") == 86_400
 
 
 def test_what_was_skipped_or_missed_is_owed_too(stage: Stage) -> None:

@@ -1,0 +1,33 @@
+"""Decide how far apart a job's due instants are, from those that were planned.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Rhythm"]
+
+
+class Rhythm:
+    """When a job is due next, and its interval: the shortest gap between two due instants so far.
+
+    The shortest, because a pause is no interval: `*/5 9-17 * * 1-5` is due every five minutes on a Friday evening, too.
+
+    Args:
+        next_due_ns: as registered; None: there is none, or nobody knows.
+        interval_ns: as registered: the gap after the next due instant.
+    """
+
+    __slots__ = ("interval_ns", "next_due_ns")
+
+    def __init__(self, next_due_ns: int | None = None, interval_ns: int | None = None) -> None:
+        self.next_due_ns = next_due_ns
+        self.interval_ns = interval_ns
+
+    def fell_due(self, due_ns: int, next_due_ns: int | None) -> None:
+        """Take a due instant; one that is adopted from the dead comes out of turn, and measures nothing."""
+        in_turn = self.next_due_ns is None or due_ns >= self.next_due_ns
+        if in_turn and next_due_ns is not None:
+            gap_ns = next_due_ns - due_ns
+            self.interval_ns = gap_ns if self.interval_ns is None else min(self.interval_ns, gap_ns)
+        self.next_due_ns = next_due_ns

@@ -1,0 +1,35 @@
+"""What follows from a trigger that the ledger has as text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from lookout import Lookout
+
+from tickglass import at, cron
+from tickglass.sched.durations import SECOND
+from tickglass.sched.triggers.base import to_ns
+from tickglass.telemetry.sidecar.due import interval_ns
+
+if TYPE_CHECKING:
+    from tickglass.sched.triggers import Trigger
+
+FRIDAY = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "hour", "minute", "interval_s"),
+    [
+        (cron("*/5 9-17 * * 1-5"), 12, 0, 300),
+        (cron("*/5 9-17 * * 1-5"), 17, 52, 300),
+        (cron("*/5 9-17 * * 1-5"), 17, 57, 300),
+        (cron("0 2 * * 1-5"), 1, 0, 86_400),
+        (at("2026-01-02T18:00:00Z"), 12, 0, None),
+    ],
+)
+def test_a_pause_is_no_interval(trigger: Trigger, hour: int, minute: int, interval_s: int | None) -> None:
+    job = Lookout().register(trigger=str(trigger))
+    now_ns = to_ns(FRIDAY + timedelta(hours=hour, minutes=minute), what="now")
+    assert interval_ns(job, now_ns) == (None if interval_s is None else interval_s * SECOND)
