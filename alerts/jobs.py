@@ -17,7 +17,7 @@ from tickglass.telemetry import catalogue, thresholds
 if TYPE_CHECKING:
     from tickglass.alerts.promql import Scope
 
-__all__ = ["OWED_SINCE", "jobs", "late_share", "owed_since"]
+__all__ = ["OWED_SINCE", "due_here", "jobs", "late_share", "owed_since"]
 
 OWED_SINCE: Final = "job_name:tickglass_job_unsuccessful_since_timestamp_seconds:min"  # recorded
 _JOB: Final = ("job_name",)
@@ -87,13 +87,20 @@ def _not_well(scope: Scope) -> tuple[Alert, ...]:
         f"{scope.most(catalogue.JOB_UNSUCCESSFUL_LATEST, 'job_name')}\n- on (job_name)\n{owed}\n"
         f"< on (job_name)\n{scope.most(catalogue.JOB_INTERVAL, 'job_name')}"
     )
+    # A run that takes longer than the interval, and is well so far: what fell due meanwhile was skipped.
+    limit = (
+        f"({scope.most(catalogue.JOB_MAX_RUNTIME, 'job_name')}"
+        f" or on (job_name) 0 * {running} + {thresholds.UNLIMITED_RUN_S})"
+    )
+    at_work = f"{running}\n<= on (job_name)\n{limit}\nunless on (job_name)\n{failures} > 0"
     return (
         Alert(
             name="TickglassJobNotSucceeding",
             expr=(
                 f"time() - {owed}\n> on (job_name)\n(\n"
                 f"  {thresholds.INTERVALS_WITHOUT_SUCCESS} * {interval}\n  + on (job_name)\n  {runtime}\n)\n"
-                f"unless on (job_name)\n(\n{indented(one)}\n)"
+                f"unless on (job_name)\n(\n{indented(one)}\n)\n"
+                f"unless on (job_name)\n(\n{indented(at_work)}\n)"
             ),
             pending="1m",
             severity=Severity.CRITICAL,
@@ -151,7 +158,7 @@ def _not_in_time(scope: Scope) -> tuple[Alert, ...]:
 
 def _burn(scope: Scope, pace: str, long: str, short: str, factor: float, *, pending: str, severity: Severity) -> Alert:
     share = f"{factor * (1 - thresholds.ON_TIME_OBJECTIVE):.6g}"
-    due = scope.grown(catalogue.JOB_OUTCOMES, "job_name", window=long, outcome="!=elsewhere")
+    due = due_here(scope, "increase", long)
     return Alert(
         name=f"TickglassOnTimeBudgetBurn{pace}",
         expr=(
@@ -170,6 +177,19 @@ def _burn(scope: Scope, pace: str, long: str, short: str, factor: float, *, pend
         board=Board.JOBS,
         labels={"long": long, "short": short},
     )
+
+
+def due_here(scope: Scope, function: str, window: str) -> str:
+    """Return how many due instants each job had that somebody had to start, or how many a second.
+
+    Not those that another instance had, nor those that fell due while the job was at work.
+
+    Args:
+        function: `increase` or `rate`.
+    """
+    ended = scope.series(catalogue.JOB_OUTCOMES, outcome="!=elsewhere")
+    overlapped = scope.series(catalogue.JOB_SKIPS, reason="overlap")
+    return by("sum", _JOB, f"{function}({ended}[{window}])\nor\n-{function}({overlapped}[{window}])")
 
 
 def owed_since(scope: Scope) -> str:

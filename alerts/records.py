@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tickglass.alerts.jobs import OWED_SINCE, late_share, owed_since
+from tickglass.alerts.jobs import OWED_SINCE, due_here, late_share, owed_since
+from tickglass.alerts.promql import indented
 from tickglass.alerts.rule import Group, Record
 from tickglass.telemetry import catalogue
 
@@ -30,5 +31,5 @@ def records(scope: Scope) -> Group:
 def _late(scope: Scope, window: str) -> Record:
     bound = repr(scope.on_time_s)  # as the exposition writes it
     within = scope.rate(catalogue.JOB_LATENESS, "job_name", part="bucket", window=window, le=bound)
-    due = scope.rate(catalogue.JOB_OUTCOMES, "job_name", window=window, outcome="!=elsewhere")
-    return Record(name=late_share(window), expr=f"1 - (\n  {within}\n  / on (job_name)\n  {due}\n)")
+    due = due_here(scope, "rate", window)
+    return Record(name=late_share(window), expr=f"1 - (\n  {within}\n  / on (job_name)\n{indented(due)}\n)")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.dashboards.model import Kind, Link, Meaning, Panel, Query, above, below
 from tickglass.dashboards.scope import RATE
 from tickglass.sched.lifecycle import SchedulerState
-from tickglass.sched.occurrence import Outcome
+from tickglass.sched.occurrence import Outcome, SkipReason
 from tickglass.telemetry import catalogue, thresholds
 
 if TYPE_CHECKING:
@@ -50,11 +50,16 @@ _COLOURS: Final = {SchedulerState.RUNNING: "green", SchedulerState.DRAINING: "or
 
 
 def on_time_share(scope: Scope, over: str, by: str = "") -> str:
-    """Return the share of the occurrences to be started that started in time; those that others have do not count."""
+    """Return the share of the occurrences to be started that started in time.
+
+    Those that others have do not count, nor those that fell due while the job was at work.
+    """
     bound = repr(scope.on_time_s)  # as the exposition writes it
     in_time = scope.increase(catalogue.JOB_LATENESS, by, f'le="{bound}"', part="bucket", over=over)
+    on = f"on ({by}) " if by else ""
     due = scope.increase(catalogue.JOB_OUTCOMES, by, f'outcome!="{Outcome.ELSEWHERE}"', over=over)
-    return f"{in_time} / {due}"
+    overlapped = scope.increase(catalogue.JOB_SKIPS, by, f'reason="{SkipReason.OVERLAP}"', over=over)
+    return f"{in_time} / {on}({due} - {on}{overlapped})"
 
 
 def failures(scope: Scope) -> str:
@@ -70,10 +75,18 @@ def _owed_since(scope: Scope) -> str:
 
 
 def owed_for(scope: Scope) -> str:
-    """Return for how long each job has owed a success, but for a single failure before a pause: as the alert does."""
+    """Return for how long each job has owed a success: as the alert does.
+
+    Without a single failure before a pause, and what fell due while a run that is well so far was at work.
+    """
     owed, interval = _owed_since(scope), scope.highest(catalogue.JOB_INTERVAL, "job_name")
     latest = scope.highest(catalogue.JOB_UNSUCCESSFUL_LATEST, "job_name")
-    return f"time() - {owed} unless on (job_name) ({latest} - on (job_name) {owed} < on (job_name) {interval})"
+    one = f"{latest} - on (job_name) {owed} < on (job_name) {interval}"
+    running = f"max by (job_name) (time() - {scope.of(catalogue.JOB_RUNNING_SINCE)})"
+    timeout = scope.highest(catalogue.JOB_MAX_RUNTIME, "job_name")
+    limit = f"({timeout} or on (job_name) 0 * {running} + {thresholds.UNLIMITED_RUN_S})"
+    at_work = f"{running} <= on (job_name) {limit} unless on (job_name) {failures(scope)} > 0"
+    return f"time() - {owed} unless on (job_name) ({one}) unless on (job_name) ({at_work})"
 
 
 def _latest(scope: Scope) -> str:
@@ -97,7 +110,8 @@ def on_time(scope: Scope, over: str, width: int) -> Panel:
         Kind.STAT,
         "On time",
         f"Share of the occurrences that started within {scope.on_time_s * 1000:g} ms of their due instant; those "
-        "that were missed or skipped count against it, those that another instance has do not count. "
+        "that were missed or skipped count against it; those that another instance has do not count, nor those that "
+        "were skipped because the job was still at work. "
         "Red: the objective is not met; the board of the job says which part made it late.",
         "percentunit",
         (Query(on_time_share(scope, over), "on time"),),

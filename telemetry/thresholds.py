@@ -27,6 +27,7 @@ __all__ = [
     "PROBE_SILENT_S",
     "RENEWAL_AGE_OF_TTL",
     "STORE_ERROR_SHARE",
+    "UNLIMITED_RUN_S",
     "WAITS_LEAST",
     "WAIT_P95_S",
 ]
@@ -51,6 +52,7 @@ LATE_STARTS_LEAST: Final = 3  # one late start is an accident
 DUE_LEAST: Final = 10  # fewer due instants say nothing about a share of them
 FAILURES_IN_A_ROW: Final = 2  # one failure is the job's own affair, two are a pattern; works for daily jobs, too
 INTERVALS_WITHOUT_SUCCESS: Final = 2  # and one timeout: a failure and a slow retry still fit in
+UNLIMITED_RUN_S: Final = 86_400  # seconds: a run without a timeout that is older is taken for one that hangs
 
 # --- the machinery ------------------------------------------------------------
 

@@ -36,6 +36,7 @@ SAME: Final = (
     (r".*Burn.*", r".*fleet.*", "the other window's, and the label that comes with it, still hold"),
     (r".*Burn.*", r"(every .*|\{outcome!=.* went missing)", "it only guards against few due instants"),
     (r"TickglassJobNotSucceeding", r"\{fleet=.* at \d{3} went missing", "what stands for nothing only has to be there"),
+    (r"TickglassJobNotSucceeding", r"every \[1h\].*", "TickglassJobFailing has the same words, and cases for them"),
     (r"TickglassJobLeftOut", r"\{outcome=~.* at .* went missing", "what was not left out excuses it anyway"),
     (r"TickglassServiceDown", r"max .* became 'sum'", "of zeros"),
     (r"TickglassWatchdog", r"(1 at|keep_firing).*", "always is always"),
