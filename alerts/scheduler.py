@@ -42,6 +42,19 @@ def _life(scope: Scope) -> tuple[Alert, ...]:
             board=Board.OVERVIEW,
         ),
         Alert(
+            name="TickglassTargetsDown",
+            expr=(
+                f"group by (job) (last_over_time({scope.up()}[1h]))\n"
+                f"unless on (job)\n{scope.up()} == 1\nand on ()\n{scope.up()} == 1"
+            ),
+            pending="2m",
+            severity=Severity.CRITICAL,
+            carries=("job",),
+            summary="A service cannot be scraped any more, beside one that can.",
+            description="None of the targets of {{ $labels.job }} is up, or there are none left.",
+            board=Board.OVERVIEW,
+        ),
+        Alert(
             name="TickglassSchedulerStalled",
             expr=f"{turns} == 0\nand {_ON}\n{running} == 1",
             pending="1m",

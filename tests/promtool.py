@@ -39,6 +39,8 @@ SAME: Final = (
     (r"TickglassJobNotSucceeding", r"every \[1h\].*", "TickglassJobFailing has the same words, and cases for them"),
     (r"TickglassJobLeftOut", r"\{outcome=~.* at .* went missing", "what was not left out excuses it anyway"),
     (r"TickglassServiceDown", r"max .* became 'sum'", "of zeros"),
+    (r"TickglassTargetsDown", r"group .* became 'sum'", "it only asks whether there is one"),
+    (r"TickglassTargetsDown", r"\{job=~.* at 78 went missing", "only the same scrape job can be one that lives"),
     (r"TickglassWatchdog", r"(1 at|keep_firing).*", "always is always"),
 )
 
