@@ -43,7 +43,7 @@ def _not_run(scope: Scope) -> tuple[Alert, ...]:
                 f"(\n  time() - {due}\n  > on (job_name)\n  {grace}\n)\n"
                 f"unless on (job_name)\n(\n  {started}\n  >= on (job_name)\n  {due}\n)"
             ),
-            pending="1m",
+            pending="3m",  # a minute more than what tells once that nobody is there
             severity=Severity.CRITICAL,
             carries=_JOB,
             summary="A run is overdue, and no scheduler has dealt with it.",

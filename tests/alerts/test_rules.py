@@ -148,6 +148,13 @@ def test_an_inhibition_compares_only_labels_that_both_sides_are_proved_to_carry(
         assert inhibition.source not in inhibition.targets
 
 
+def test_that_nobody_is_there_is_told_a_scrape_before_the_runs_that_are_missed() -> None:
+    minutes = {
+        name: int(ALL[name].pending.removesuffix("m")) for name in ("TickglassSchedulerDown", "TickglassJobMissedRun")
+    }
+    assert minutes["TickglassJobMissedRun"] > minutes["TickglassSchedulerDown"]
+
+
 def test_thresholds_that_are_said_elsewhere_too_agree() -> None:
     assert thresholds.CLOCK_OFFSET_S * 1e9 == MAX_SKEW_NS
     assert thresholds.ON_TIME_S in catalogue.JOB_LATENESS.buckets
