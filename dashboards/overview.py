@@ -50,12 +50,12 @@ def overview(scope: Scope) -> Board:
 
 
 def _firing() -> Panel:
-    ours = 'alertstate="firing", alertname=~"Tickglass.*|DistributedLock.*"'
+    ours = 'alertstate="firing", severity!="none", alertname=~"Tickglass.*|DistributedLock.*"'
     return Panel(
         Kind.STAT,
         "Alerts",
-        "Alerts of Tickglass that fire now. Red: somebody has been told, or is about to be; the alert links to its "
-        "runbook.",
+        "Alerts of Tickglass that fire now, without the watchdog, which always does. Red: somebody has been told, or "
+        "is about to be; Prometheus and Alertmanager list them, each with its runbook.",
         "short",
         (Query(f"count(ALERTS{{{ours}}}) or vector(0)", "firing"),),
         width=4,

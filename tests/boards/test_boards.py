@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import jsonschema
 import promql_parser
+import promtool
 import pytest
 import yaml
 from boards.reading import GENERATED, ROOT, UIDS, asked, generated, metrics_in, nodes, panels, parsed, selectors_outside
@@ -259,3 +260,17 @@ def test_exemplars_are_asked_for_where_the_catalogue_has_them(board: dict[str, A
             assert not target["exemplar"] or read <= have, panel["title"]
             if panel["type"] == "heatmap":
                 assert target["exemplar"] == (read <= have), panel["title"]
+
+
+def test_only_what_somebody_is_told_counts_as_an_alert(tmp_path: Path) -> None:
+    (query,) = (query for query in asked(generated("tickglass-overview")) if "ALERTS" in query.expr)
+    rules = [promtool.rule_documents()[name] for name in ("TickglassWatchdog", "TickglassSchedulerDown")]
+    test = {
+        "interval": "15s",
+        "input_series": [{"series": 'up{job="tickglass",instance="i1"}', "values": "1x40 0x40"}],
+        "promql_expr_test": [
+            {"expr": query.expr, "eval_time": at, "exp_samples": [{"labels": "{}", "value": count}]}
+            for at, count in (("10m", 0), ("15m", 1))
+        ],
+    }
+    assert promtool.verdict(tmp_path, [(rules, [test])]) == ""
