@@ -114,7 +114,7 @@ def picture_of(
     found, now_ns = troubles(view), view.at_wall_ns
     lines: list[RenderableType] = [Text(shown(f"! {trouble}"), style=_WORSE)] if trouble else []
     lines += [_headline(found), Text(shown(of), style="dim")]
-    machines = [(scheduler_words(it)[0], _scheduler_line(it)) for it in view.schedulers]
+    machines = [(scheduler_words(it, view)[0], _scheduler_line(it)) for it in view.schedulers]
     machines += [(store_tone(it), _store_line(it)) for it in view.stores]
     locks = sorted(view.locks, key=lambda lock: not lock.stuck)
     jobs = sorted(view.jobs, key=lambda job: -job_tone(job, now_ns).weight)

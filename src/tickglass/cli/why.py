@@ -99,7 +99,8 @@ def _of_store(url: str, job: str, asked_ns: int | None) -> tuple[View, list[Occu
         if sight.error:
             raise Unanswered(sight.error)
         attempts = [] if asked_ns is None else attempts_at(store, job, asked_ns)
-    rows = rows_of(replace(sight, runs={job: attempts}), job)
+    service = next((it.service for it in sight.jobs if it.name == job), "")
+    rows = rows_of(replace(sight, runs={job: attempts}), service, job)
     return view_of([], [sight], clock.reading()), merged([], rows)
 
 
