@@ -64,10 +64,10 @@ def _looks(command: F) -> F:
 
 def _check_one_store(url: str) -> None:
     """Refuse what is not one store that is there: for a sidecar, the variable may name several."""
-    shown = shown_url(url)
-    if " " in shown:
+    several = [shown_url(one) for one in url.split(" ")]
+    if len(several) > 1:
         problem = "one store can be looked into, not several with blanks between them; a path's own blank is %20"
-        raise ConfigError(problem, given=shown, instead=tuple(shown.split()))
+        raise ConfigError(problem, given=" ".join(several), instead=tuple(filter(None, several)))
     check_there_is_one(url)
 
 
