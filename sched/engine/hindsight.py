@@ -10,6 +10,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tickglass.sched.errors import failure_text
 from tickglass.sched.events import InstantsElsewhere, InstantsMissed, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 
@@ -108,7 +109,7 @@ class Hindsight:
             taken = job.trigger.count_between(first_due_ns - 1, rest_ns - 1, COUNTED_MOST)
             rest = job.trigger.count_between(rest_ns - 1, before_ns - 1, COUNTED_MOST)
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
-            self._gear.sink.record(TriggerFailed(job=job.name, error=repr(error), wall_ns=wall_ns))
+            self._gear.sink.record(TriggerFailed(job=job.name, error=failure_text(error), wall_ns=wall_ns))
             return [span(InstantsMissed, first_due_ns, before_ns, counted)]
         return [
             span(InstantsElsewhere, first_due_ns, rest_ns, taken),
