@@ -24,6 +24,7 @@ from tickglass.sched.job import TTL_DEFAULT, checked_name
 from tickglass.sched.lock_terms import lock_terms
 from tickglass.sched.prefer import checked_labels
 from tickglass.sched.stores import check_url, open_store
+from tickglass.sinks import checked_sinks
 from tickglass.telemetry.logs import LogSink
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ class Lock(_Face):
             store,
             checked_name(service, "service"),
             None if owner is None else checked_name(owner, "owner"),
-            {"logs": LogSink(), **(sinks or {})},
+            {"logs": LogSink(), **checked_sinks(sinks)},
             checked_labels(labels),
         )
         super().__init__(terms, self._own)

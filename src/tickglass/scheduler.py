@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,6 +27,7 @@ from tickglass.sched.prefer import checked_labels
 from tickglass.sched.stores import check_url, open_store
 from tickglass.sched.stores.spool import SqliteSpool
 from tickglass.signals import StopSignals
+from tickglass.sinks import checked_sinks
 from tickglass.telemetry.exporter import MetricsServer, parse_listen
 from tickglass.telemetry.logs import LogSink
 from tickglass.telemetry.machinery import GcWatch
@@ -37,7 +37,7 @@ from tickglass.telemetry.sidecar.stream import StreamSink
 from tickglass.telemetry.spans import SpanSink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from tickglass.sched.clock import Clock
@@ -123,7 +123,7 @@ class Scheduler:
         )
         self._clock = SystemClock()
         self._metrics = MetricSink(self._clock)
-        self._sinks = _checked_sinks({} if sinks is None else sinks)
+        self._sinks = checked_sinks(sinks, ours=_OUR_SINKS)
         self._jobs: dict[str, Job] = {}
         self._door = threading.RLock()  # a signal's handler may call `stop` in the midst of `start`
         self._ending = threading.Lock()
@@ -360,18 +360,6 @@ def _checked_path(spool: object) -> Path:
     if not str(spool):
         raise ConfigError("spool is the path of a file", given='""', instead=('spool="spool.db"',))
     return Path(spool)
-
-
-def _checked_sinks(sinks: Mapping[str, EventSink]) -> dict[str, EventSink]:
-    if not isinstance(sinks, Mapping):
-        problem = f"sinks are names and their EventSinks, not {type(sinks).__name__}"
-        raise ConfigError(problem, given=repr(sinks), instead=('sinks={"mine": sink}',))
-    for name, sink in sinks.items():
-        if checked_name(name, "sink name") in _OUR_SINKS:
-            raise ConfigError(f"the sinks {', '.join(_OUR_SINKS)} are there already", given=name)
-        if not callable(getattr(sink, "record", None)):
-            raise ConfigError(f"the sink {name} has no method record(event)", given=repr(sink))
-    return dict(sinks)
 
 
 class _Live(NamedTuple):

@@ -184,6 +184,8 @@ def test_a_store_that_cannot_be_opened_leaves_nothing_behind(tmp_path: Path) -> 
         ({"prefer": "region=a", "blocking": False}, "does not hold back"),
         ({"renew": "no"}, "renew is True or False, not str"),
         ({"blocking": "no"}, "blocking is True or False, not str"),
+        ({"sinks": [ListSink()]}, "sinks are names and their EventSinks, not list"),
+        ({"sinks": {"mine": print}}, "the sink mine has no method"),
         ({"labels": {"region": ""}}, "a label is a plain name and a plain value"),
     ],
 )
