@@ -118,10 +118,11 @@ def _contention(scope: Scope) -> Alert:
 def _store(scope: Scope) -> Alert:
     errors = scope.rate(catalogue.STORE_ERRORS, "backend", window="5m")
     calls = scope.rate(catalogue.STORE_DURATION, "backend", part="count", window="5m")
+    lately = scope.rate(catalogue.STORE_ERRORS, "backend", window="2m")  # few calls: a few failures weigh for all of 5m
     return Alert(
         name="DistributedLockStoreErrors",
-        expr=f"{errors}\n/ on (backend)\n{calls}\n> {thresholds.STORE_ERROR_SHARE:g}",
-        pending="2m",
+        expr=(f"{errors}\n/ on (backend)\n{calls}\n> {thresholds.STORE_ERROR_SHARE:g}\nand on (backend)\n{lately} > 0"),
+        pending="3m",
         severity=Severity.CRITICAL,
         carries=("backend",),
         summary="The store that keeps leases and ledger does not answer, or answers with failures.",

@@ -158,6 +158,7 @@ def test_a_store_that_stands_still_and_one_that_is_gone(
 ) -> None:
     server = own_redis()
     scheduler = Scheduler(server.url, metrics="127.0.0.1:0", spool=tmp_path / "spool")
+    scheduler.add(lambda: None, every("200ms"), name="asks")  # every few of our seconds, sixty times shorter, too
 
     with scheduler:
         watch.scrape(scheduler.metrics_port)
