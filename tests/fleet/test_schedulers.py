@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PERIOD_NS: Final = 10 * MS  # as in the app
 JOBS: Final = ("tick", "tock")
 ENOUGH: Final = 250  # due instants of a job at each instance: two and a half seconds
+STRETCH: Final = 50  # claims in a row
+MOST_OF_THEM: Final = 0.8  # a quiet machine claims 99 of 100; every second instant would be far too few
 EVERYTHING: Final = 1_000_000
 Key = tuple[str, int]  # job, due_ns
 Account = dict[Key, list[str]]  # the outcomes of each due instant at one instance
@@ -59,6 +61,22 @@ def scrape_until_enough(instances: list[Instance]) -> None:
         )
 
     wait_until(enough, "nothing falls due")
+
+
+def wait_until_most_are_claimed(fleet: Fleet) -> None:
+    """Wait, for each job, until it was seen once that of the latest due instants most were claimed.
+
+    Once will do: on a busy machine a process waits longer for a processor than the period is, and of all instants
+    together no more than 40 % may be claimed, for the runs overlap or nobody is there. But such moments pass, and
+    a scheduler that leaves out instants, or a job that the other one starves, does so in all of them.
+    """
+
+    def most(job: str) -> bool:
+        runs = fleet.store.runs(job, STRETCH)
+        return len(runs) == STRETCH and (runs[0].due_ns - runs[-1].due_ns) // PERIOD_NS * MOST_OF_THEM < STRETCH
+
+    for job in JOBS:
+        wait_until(lambda job=job: most(job), f"most instants of {job} are left out")  # type: ignore[misc]
 
 
 def come_to_rest(instances: list[Instance], last_ns: int) -> dict[Instance, Scrape]:
@@ -107,13 +125,14 @@ def test_over_the_fleet_each_due_instant_is_claimed_once_or_accounted_for(fleet:
     for instance in instances:
         instance.running()
     scrape_until_enough(instances)
+    wait_until_most_are_claimed(fleet)
     last_ns = fleet.end_the_race()
     at_rest = come_to_rest(instances, last_ns)
     assert [instance.stopped() for instance in instances] == [0] * size
 
     runs = list(fleet.store.runs(limit=EVERYTHING))
     claimed = {(run.job, run.due_ns) for run in runs}
-    assert len(claimed) == len(runs) > ENOUGH
+    assert len(claimed) == len(runs)
     assert {(run.attempt, run.outcome) for run in runs} == {(1, "success")}
     assert_one_at_a_time_under_growing_fences(runs)
     assert fleet.store.leases() == []
