@@ -51,7 +51,10 @@ with those: a new job is covered when it is first scraped. The rest are shares a
 
 {thresholds}
 
-The same rules read schedulers that are scraped themselves and those that a sidecar reports on.
+The same rules read schedulers that are scraped themselves and those that a sidecar reports on. A sidecar's series say
+themselves which `service` they are about, and so do the targets of a `ServiceMonitor`: scrape sidecars with
+`honor_labels: true` (`honorLabels: true` for the operator), or ours becomes `exported_service`, and one living service
+hides that another has gone.
 
 ## All of them
 

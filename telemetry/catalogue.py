@@ -434,7 +434,9 @@ BUILD_INFO: Final = _gauge(
 # --- what a sidecar says itself: its schedulers, and what it sees in the stores ------------
 
 SIDECAR_CONNECTED: Final = _gauge(
-    "tickglass_sidecar_scheduler_connected", "1 while the scheduler is connected, 0 once it is gone.", *_TELLER
+    "tickglass_sidecar_scheduler_connected",
+    "1 while the scheduler is connected, 0 once it is gone; absent once it has stopped as it was asked to.",
+    *_TELLER,
 )
 SIDECAR_EVENTS: Final = _counter("tickglass_sidecar_events_total", "Events heard of the scheduler.", *_TELLER)
 SIDECAR_GAPS: Final = _counter(

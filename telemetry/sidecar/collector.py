@@ -108,7 +108,8 @@ def unready(sources: Sources, sights: Iterable[StoreSight], clock: Clock) -> lis
 
 
 def _about(source: Source) -> Iterator[tuple[Metric, float]]:
-    yield catalogue.SIDECAR_CONNECTED, int(source.connected)
+    if source.connected or not source.history.drained:
+        yield catalogue.SIDECAR_CONNECTED, int(source.connected)
     yield catalogue.SIDECAR_EVENTS, source.events
     yield catalogue.SIDECAR_GAPS, source.gaps
     yield catalogue.SIDECAR_MISSED, source.missed

@@ -81,6 +81,7 @@ class _Live:
     """What is true only while the scheduler is connected."""
 
     state: str = ""
+    drained: bool = False
     turned_ns: int | None = None
     pools: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -149,15 +150,21 @@ class History:
                 kept = [run for run in self._runs if run.outcome or run.run_id not in found]
                 self._runs = deque(kept, maxlen=RUNS_MOST)
 
+    @property
+    def drained(self) -> bool:
+        """Whether it was asked to stop and did, so that nobody waits for it; one that failed to start did not."""
+        with self._door:
+            return self._live.drained
+
     def gone(self) -> None:
         """Note that the scheduler went away: what is live is not known any more, what was in hand was left."""
         with self._door:
             wall_ns = self._clock.wall_ns()
-            state = self._live.state
+            state, drained = self._live.state, self._live.drained
             for job in self._jobs.values():
                 self._runs.extend(job.leave(wall_ns))
             self._forget_live()
-            self._live.state = state if state == SchedulerState.STOPPED else GONE
+            self._live.state, self._live.drained = state if state == SchedulerState.STOPPED else GONE, drained
             self._gone_wall_ns = wall_ns
 
     def sight(self) -> SchedulerSight:
@@ -232,6 +239,7 @@ class History:
 
     def _scheduler_moved(self, event: SchedulerMoved) -> None:
         self._live.state = event.after
+        self._live.drained = (event.before, event.after) == (SchedulerState.DRAINING, SchedulerState.STOPPED)
 
     def _pool_moved(self, event: PoolMoved) -> None:
         pools = self._live.pools

@@ -122,6 +122,32 @@ def test_what_is_live_goes_at_once_and_what_was_counted_stays(told: Told) -> Non
     assert told.value("tickglass_job_last_success_timestamp_seconds") is not None
 
 
+def test_a_scheduler_that_stopped_as_it_was_asked_to_is_not_missed(told: Told) -> None:
+    told.connect()
+    scheduler = SchedulerMachine(OWNER, SERVICE, told.stage.clock, told.told)
+    for event in (
+        SchedulerEvent.START_ASKED,
+        SchedulerEvent.STARTED,
+        SchedulerEvent.STOP_ASKED,
+        SchedulerEvent.STOPPED,
+    ):
+        scheduler.fire(event)
+    told.tell()
+    assert told.value("tickglass_sidecar_scheduler_connected") == 1
+    told.source.left(told.link)
+    assert told.value("tickglass_sidecar_scheduler_connected") is None
+
+
+def test_a_scheduler_that_failed_to_start_is_missed(told: Told) -> None:
+    told.connect()
+    scheduler = SchedulerMachine(OWNER, SERVICE, told.stage.clock, told.told)
+    scheduler.fire(SchedulerEvent.START_ASKED)
+    scheduler.fire(SchedulerEvent.START_FAILED)
+    told.tell()
+    told.source.left(told.link)
+    assert told.value("tickglass_sidecar_scheduler_connected") == 0
+
+
 def test_ages_go_on_while_the_scheduler_says_nothing(told: Told) -> None:
     told.connect()
     told.stage.hold(told.stage.lock("ledger"))
