@@ -6,6 +6,7 @@ whoever reads them says `max by` or `sum by`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry
@@ -16,6 +17,7 @@ from tickglass.sched.durations import SECOND
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.group import family
 from tickglass.telemetry.metrics import SINK_METRICS
+from tickglass.telemetry.sidecar.due import DROPPED_AFTER_NS
 from tickglass.telemetry.sidecar.heard import heard_of
 from tickglass.telemetry.sidecar.sight_metrics import SIGHT_METRICS, sight_families
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
 
     from tickglass.sched.clock import Clock
+    from tickglass.sched.ports import JobRecord
     from tickglass.telemetry.metric import Metric
     from tickglass.telemetry.sidecar.probe import StoreSight
     from tickglass.telemetry.sidecar.sources import Source, Sources
@@ -72,7 +75,8 @@ class SidecarCollector:
         for reason, count in self._sources.refusals().items():
             metric = catalogue.SIDECAR_REFUSED
             page[metric.family].samples.append(Sample(metric.name, {"reason": reason.value}, count))
-        for found in sight_families(self._sights(), self._clock.reading()):
+        dropped = partial(_was_dropped, sources)
+        for found in sight_families(self._sights(), self._clock.reading(), dropped):
             page[found.name].samples += found.samples
         return page.values()
 
@@ -105,6 +109,15 @@ def unready(sources: Sources, sights: Iterable[StoreSight], clock: Clock) -> lis
         elif not sight.is_fresh(now):
             reasons.append(f"store {sight.source} was last read {age_ns // SECOND} s ago")
     return reasons
+
+
+def _was_dropped(sources: Iterable[Source], job: JobRecord, overdue_ns: int) -> bool:
+    """Return whether those at work have a job no more: as soon as the one that registered it last does without it."""
+    connected = [one for one in sources if one.connected and one.service == job.service]
+    without = all(one.history.does_without(job.name) for one in connected)
+    return (
+        bool(connected) and without and (overdue_ns > DROPPED_AFTER_NS or job.owner in {one.owner for one in connected})
+    )
 
 
 def _about(source: Source) -> Iterator[tuple[Metric, float]]:

@@ -10,6 +10,7 @@ import ast
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from tickglass.sched.durations import SECOND
 from tickglass.sched.triggers import at, cron, every
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import JobRecord, RunRecord
     from tickglass.sched.triggers import Trigger
 
-__all__ = ["interval_ns", "trigger_of", "waiting_due_ns"]
+__all__ = ["DROPPED_AFTER_NS", "interval_ns", "trigger_of", "waiting_due_ns"]
+
+# What the dead knew counts for an hour, in rules as well: then those that are at work without a job have dropped it.
+DROPPED_AFTER_NS: Final = 3_600 * SECOND
 
 _MAKERS: Final[Mapping[str, Callable[..., Trigger]]] = {"at": at, "cron": cron, "every": every}
 

@@ -150,6 +150,13 @@ class History:
                 kept = [run for run in self._runs if run.outcome or run.run_id not in found]
                 self._runs = deque(kept, maxlen=RUNS_MOST)
 
+    def does_without(self, job: str) -> bool:
+        """Return whether the scheduler runs and does not have that job."""
+        with self._door:
+            known = self._jobs.get(job)
+            has = len(self._jobs) >= JOBS_MOST if known is None else known.is_declared
+            return self._live.state == SchedulerState.RUNNING and not has
+
     @property
     def drained(self) -> bool:
         """Whether it was asked to stop and did, so that nobody waits for it; one that failed to start did not."""

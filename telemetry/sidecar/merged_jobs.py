@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND, span_text
 from tickglass.sched.occurrence import OccurrenceState, Outcome
-from tickglass.telemetry.sidecar.due import interval_ns, trigger_of, waiting_due_ns
+from tickglass.telemetry.sidecar.due import DROPPED_AFTER_NS, interval_ns, trigger_of, waiting_due_ns
 from tickglass.telemetry.sidecar.merged_occurrences import LEFT, merged, rows_of
 from tickglass.telemetry.sidecar.past_jobs import FAILURES, RECENT_MOST
 from tickglass.telemetry.sidecar.view import JobView, LockView, OccurrenceView
@@ -225,11 +225,10 @@ class _Merging:
         return None if trigger is None else trigger.next_after_ns(told_ns)
 
     def _was_dropped(self, record: JobRecord) -> bool:
-        """Whether the scheduler that registered it last is at work without it."""
-        return any(
-            one.at_work and (one.source.owner, one.source.service) == (record.owner, record.service)
-            for one in self._heard
-        )
+        """Whether those at work have it no more: at once if one of them registered it last, else after an hour."""
+        at_work = [one.source.owner for one in self._heard if one.at_work and one.source.service == record.service]
+        due_ns = self._now.wall_ns if record.next_due_ns is None else record.next_due_ns
+        return record.owner in at_work or (bool(at_work) and self._now.wall_ns - due_ns > DROPPED_AFTER_NS)
 
     def _overdue(self, waiting: _Waiting) -> OccurrenceView | None:
         how, due_ns = self._how, waiting.due_ns

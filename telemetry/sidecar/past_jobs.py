@@ -107,6 +107,11 @@ class JobPast:
         self._declared = event if len(trigger) <= _TRIGGER_MOST else replace(event, trigger=trigger[:_TRIGGER_MOST])
         self.next_due_ns = event.next_due_ns
 
+    @property
+    def is_declared(self) -> bool:
+        """Whether the scheduler, as it is now, has it."""
+        return self._declared is not None
+
     def undeclare(self) -> None:
         """Forget how it was declared, until it is again."""
         self._declared = None

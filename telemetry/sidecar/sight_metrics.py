@@ -16,7 +16,7 @@ from tickglass.telemetry.group import family
 from tickglass.telemetry.sidecar.due import interval_ns, waiting_due_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from prometheus_client.metrics_core import Metric as Family
 
@@ -53,7 +53,9 @@ _S: Final = 1e9
 _Value = tuple["Metric", tuple[str, ...], float]
 
 
-def sight_families(sights: Iterable[StoreSight], now: Reading) -> list[Family]:
+def sight_families(
+    sights: Iterable[StoreSight], now: Reading, dropped: Callable[[JobRecord, int], bool] = lambda *_: False
+) -> list[Family]:
     """Return the families of `SIGHT_METRICS` with what the stores showed; each once, some without samples.
 
     Labels are the metric's own and `source`. Locks and jobs are there only for looks that are fresh.
@@ -61,11 +63,13 @@ def sight_families(sights: Iterable[StoreSight], now: Reading) -> list[Family]:
     Args:
         sights: what `Probe.sights` returns.
         now: of the scrape.
+        dropped: whether a job of a store that has been overdue for so many nanoseconds is in no code any more: then
+            it is not due.
     """
     page = {metric.name: family(metric) for metric in SIGHT_METRICS}
     for sight in sights:
         source = {"source": sight.source}
-        for metric, values, value in _values(sight, now):
+        for metric, values, value in _values(sight, now, dropped):
             labels = {label.name: text for label, text in zip(metric.labels, values, strict=False)}
             page[metric.name].samples.append(Sample(metric.name, {**labels, **source}, value))
         if sight.durations is not None:
@@ -74,7 +78,7 @@ def sight_families(sights: Iterable[StoreSight], now: Reading) -> list[Family]:
     return list(page.values())
 
 
-def _values(sight: StoreSight, now: Reading) -> Iterator[_Value]:
+def _values(sight: StoreSight, now: Reading, dropped: Callable[[JobRecord, int], bool]) -> Iterator[_Value]:
     """Yield metric, the values of its labels but for `source`, and the value."""
     if sight.taken is not None:
         yield catalogue.SIDECAR_LAST_LOOK, (sight.source,), sight.taken.wall_ns / _S
@@ -95,7 +99,7 @@ def _values(sight: StoreSight, now: Reading) -> Iterator[_Value]:
     dead = {run.run_id for run in sight.abandoned}
     for job in sight.jobs:
         yield catalogue.JOB_ABANDONED, (job.name,), abandoned.get(job.name, 0)
-        yield from _of_job(job, sight.runs.get(job.name, ()), dead, now)
+        yield from _of_job(job, sight.runs.get(job.name, ()), dead, now, dropped)
 
 
 def _shown(sight: StoreSight) -> Sequence[LeaseRecord]:
@@ -140,11 +144,17 @@ def _limits(jobs: Iterable[JobRecord]) -> Iterator[_Value]:
             yield catalogue.LOCK_MAX_HOLD, (resource,), max(known) / _S
 
 
-def _of_job(job: JobRecord, attempts: Sequence[RunRecord], dead: Collection[str], now: Reading) -> Iterator[_Value]:
+def _of_job(
+    job: JobRecord,
+    attempts: Sequence[RunRecord],
+    dead: Collection[str],
+    now: Reading,
+    dropped: Callable[[JobRecord, int], bool],
+) -> Iterator[_Value]:
     name = (job.name,)
     running = any(run.outcome is None and run.run_id not in dead for run in attempts)
     due_ns = waiting_due_ns(job, attempts, running=running)
-    if due_ns is not None:
+    if due_ns is not None and not dropped(job, now.wall_ns - due_ns):
         yield catalogue.JOB_NEXT, name, due_ns / _S
     every_ns = interval_ns(job, now.wall_ns)
     if every_ns is not None:

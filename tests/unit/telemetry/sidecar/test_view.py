@@ -8,6 +8,7 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import FencingRejected, PoolMoved
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
+from tickglass.telemetry.sidecar.due import DROPPED_AFTER_NS
 from tickglass.telemetry.sidecar.merging import TIMELINE_NS
 from tickglass.telemetry.sidecar.view import View
 
@@ -102,6 +103,16 @@ def test_without_a_store_nobody_knows_what_a_gone_scheduler_would_have_done(look
     lookout.clock.advance(EVERY_NS * 10)
     job = lookout.job()
     assert (job.next_due_ns, job.overdue_ns, job.abandoned) == (None, 0, None)
+
+
+def test_others_that_are_at_work_without_a_job_are_believed_an_hour_after_it_was_due(lookout: Lookout) -> None:
+    lookout.register()
+    teller = lookout.teller("host-2")
+    for passed_ns, overdue in ((DROPPED_AFTER_NS, True), (EVERY_NS + SECOND, False)):
+        lookout.clock.advance(passed_ns)
+        teller.start("another")
+        lookout.look()
+        assert bool(lookout.job().overdue_ns) is overdue
 
 
 def test_instants_during_a_long_run_were_skipped_and_are_not_overdue(lookout: Lookout) -> None:
