@@ -62,6 +62,12 @@ def _leases(scope: Scope) -> tuple[Alert, ...]:
     lying = by("group", ("resource",), lately)  # a sidecar saw it before anybody took it
     unrenewed = scope.most(catalogue.LOCK_UNRENEWED, "resource")
     ttl = scope.most(catalogue.LOCK_TTL, "resource")
+    stalled = f"{unrenewed}\n> on (resource)\n{thresholds.RENEWAL_AGE_OF_TTL:g} * {ttl}"
+    failed = scope.grown(catalogue.LOCK_RENEWALS, "resource", window="2m", status="error")
+    given_up = scope.grown(catalogue.LOCK_RELEASES, "resource", window="2m", reason="expired")
+    run_out = (
+        f"{ttl}\nand on (resource)\n{failed} > 0\nand on (resource)\n{given_up} > 0"  # too short to be seen stalled
+    )
     rejected = scope.grown(catalogue.FENCING_REJECTIONS, "resource", window="10m")
     return (
         Alert(
@@ -76,12 +82,12 @@ def _leases(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="DistributedLockRenewalsStalled",
-            expr=f"{unrenewed}\n> on (resource)\n{thresholds.RENEWAL_AGE_OF_TTL:g} * {ttl}",
+            expr=f"(\n{indented(stalled)}\n)\nor on (resource)\n(\n{indented(run_out)}\n)",
             pending="30s",
             severity=Severity.CRITICAL,
             carries=("resource",),
-            summary="A lock is held, and its lease is no longer renewed.",
-            description="The lease on {{ $labels.resource }} was last renewed {{ $value | humanizeDuration }} ago.",
+            summary="A lock is held, and its lease is not renewed, or was not until it ran out.",
+            description="The lease on {{ $labels.resource }} was not renewed for {{ $value | humanizeDuration }}.",
             board=Board.LOCKS,
         ),
         Alert(

@@ -163,6 +163,7 @@ def test_a_store_that_stands_still_and_one_that_is_gone(
     with scheduler:
         watch.scrape(scheduler.metrics_port)
         watch.scraped(scheduler.metrics_port)
+        # By that measure a TTL of eight minutes; tests/alerts/test_renewals_stalled.py has the usual one.
         lease = scheduler.lock("ledger", ttl="8s")
         lease.acquire()
         server.kill(signal.SIGSTOP)
