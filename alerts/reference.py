@@ -34,7 +34,7 @@ $ tickglass alerts export rules/ --runbook-base-url https://wiki.example.com --d
 | Option | Means |
 |---|---|
 | `--operator` | write the manifest for the Prometheus operator instead of a file of rules |
-| `--selector MATCHERS` | read only series with these labels, for instance `'namespace="prod"'` |
+| `--selector MATCHERS` | read only series with these labels, which all targets have, e.g. `'namespace="prod"'` |
 | `--fleet NAME` | the label `fleet` that every alert and every recorded series carries; `tickglass` by default |
 | `--on-time SECONDS` | how late a start may be to count as on time: a bound of the lateness histogram |
 | `--runbook-base-url URL` | where you keep the runbooks; without it they are written to `DIR/runbooks` |

@@ -31,6 +31,7 @@ def scheduler(scope: Scope) -> Group:
 def _life(scope: Scope) -> tuple[Alert, ...]:
     turns = scope.rate(catalogue.TICK_DURATION, *INSTANCE, part="count", window="2m")
     running = scope.most(catalogue.SCHEDULER_STATE, *INSTANCE, state="running")
+    targets = scope.up().replace('"', "'").replace("{{", '{{ "{{" }}')  # the description is a template
     return (
         Alert(
             name="TickglassSchedulerDown",
@@ -38,7 +39,7 @@ def _life(scope: Scope) -> tuple[Alert, ...]:
             pending="2m",
             severity=Severity.CRITICAL,
             summary="No scheduler can be scraped.",
-            description=f"None of the targets {scope.up().replace(chr(34), chr(39))} is up.",
+            description=f"None of the targets {targets} is up.",
             board=Board.OVERVIEW,
         ),
         Alert(
