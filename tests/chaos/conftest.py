@@ -9,4 +9,6 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "chaos: records a history under faults; a quarter of a minute per store")
+    config.addinivalue_line(
+        "markers", "chaos: records a history under every kind of fault, for some ten seconds per store"
+    )
