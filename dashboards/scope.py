@@ -123,7 +123,7 @@ class Scope:
         """Return the variables of every board, so that links keep them; each may depend on those before it."""
         info, sidecars = catalogue.SCHEDULER_INFO.name, catalogue.SIDECAR_LAST_LOOK.name
         jobs = f"{catalogue.JOB_DUE.name}|{catalogue.JOB_NEXT.name}"
-        known_by = (catalogue.LOCK_TRANSITIONS, catalogue.LOCK_HELD, catalogue.LEASE_EXPIRED)  # told, or seen in a store
+        known_by = (catalogue.LOCK_TRANSITIONS, catalogue.LOCK_HELD, catalogue.LEASE_EXPIRED)  # told, or seen
         locks = "|".join(metric.name for metric in known_by)
         return (
             Variable("service", "Service", "service", self._plain(info), all_value=".*"),
