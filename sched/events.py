@@ -34,6 +34,7 @@ __all__ = [
     "SpoolMove",
     "SpoolMoved",
     "StoreCalled",
+    "Streak",
     "TelemetryDropped",
     "TimelineTurned",
     "TriggerFailed",
@@ -52,6 +53,22 @@ class Lateness(msgspec.Struct, frozen=True, kw_only=True):
     pool_ns: int
     lock_ns: int
     start_ns: int
+
+
+class Streak(msgspec.Struct, frozen=True, kw_only=True):
+    """The occurrences since the last success that were to run and did not succeed.
+
+    Args:
+        failures: how many of them failed, timed out, were lost or orphaned.
+        since_ns: due instant of the first of them; None: there is none.
+        latest_ns: due instant of the latest of them; None: there is none.
+        succeeded_wall_ns: when the last success ended; None: nobody knows.
+    """
+
+    failures: int = 0
+    since_ns: int | None = None
+    latest_ns: int | None = None
+    succeeded_wall_ns: int | None = None
 
 
 class LockMoved(Event, frozen=True, kw_only=True):
@@ -150,7 +167,7 @@ class InstantsElsewhere(Event, frozen=True, kw_only=True):
 
 
 class JobRegistered(Event, frozen=True, kw_only=True):
-    """A job was declared on a scheduler that starts."""
+    """A job was declared on a scheduler that starts. `streak` is how it has done lately, wherever it ran."""
 
     job: str
     trigger: str
@@ -163,6 +180,7 @@ class JobRegistered(Event, frozen=True, kw_only=True):
     timeout_ns: int | None
     next_due_ns: int | None
     wall_ns: int
+    streak: Streak = Streak()
 
 
 class ClaimOrphaned(Event, frozen=True, kw_only=True):

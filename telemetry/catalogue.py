@@ -306,7 +306,9 @@ JOB_NEXT: Final = _gauge(
 )
 JOB_LAST_START: Final = _gauge("tickglass_job_last_start_timestamp_seconds", "When a run last started here.", _JOB)
 JOB_LAST_SUCCESS: Final = _gauge(
-    "tickglass_job_last_success_timestamp_seconds", "When a run last succeeded here.", _JOB
+    "tickglass_job_last_success_timestamp_seconds",
+    "When a run last succeeded here, or, before registration, anywhere, as far as the ledger's latest runs tell.",
+    _JOB,
 )
 JOB_LAST_COMPLETION: Final = _gauge(
     "tickglass_job_last_completion_timestamp_seconds", "When a run last ended here, in whatever way.", _JOB
@@ -320,13 +322,14 @@ JOB_REGISTERED: Final = _gauge("tickglass_job_registered_timestamp_seconds", "Wh
 JOB_RUNNING: Final = _gauge("tickglass_job_running", "Runs in progress here.", _JOB)
 JOB_FAILING: Final = _gauge(
     "tickglass_job_consecutive_failures",
-    "Occurrences that ended as failure, timeout, lost or orphaned here since the last success.",
+    "Occurrences that ended as failure, timeout, lost or orphaned here since the last success; begins with those that "
+    "the ledger has at registration, wherever they ran.",
     _JOB,
 )
 JOB_UNSUCCESSFUL: Final = _gauge(
     "tickglass_job_unsuccessful_since_timestamp_seconds",
-    "Due instant of the first occurrence since the last success here that was to run here and did not succeed; "
-    "absent while there is none.",
+    "Due instant of the first occurrence since the last success here that was to run here and did not succeed; begins "
+    "with what the ledger has at registration; absent while there is none.",
     _JOB,
 )
 JOB_UNSUCCESSFUL_LATEST: Final = _gauge(

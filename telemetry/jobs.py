@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.events import Streak
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
+from tickglass.sched.streak import prolonged
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.group import Group
 from tickglass.telemetry.metric import OVERFLOW
@@ -28,13 +30,6 @@ __all__ = ["JobGroup"]
 
 _OPEN_MOST: Final = 10_000  # occurrences of one job, or of all beyond the cap together: more only if events got lost
 _S: Final = 1e9
-# Cancelled is the operator's doing, elsewhere and skipped say nothing about the job's own health.
-_FAILURES: Final = frozenset(
-    outcome.value for outcome in (Outcome.FAILURE, Outcome.TIMEOUT, Outcome.LOST, Outcome.ORPHANED)
-)
-
-_NO_VERDICT: Final = frozenset({Outcome.CANCELLED.value, Outcome.ELSEWHERE.value})
-
 _Key = tuple[str, int, str]  # job, due instant, run: `OVERFLOW` holds several jobs
 
 
@@ -73,6 +68,7 @@ class JobGroup(Group):
         self._max_runtime = self.gauge(catalogue.JOB_MAX_RUNTIME, name)
         self._grace = self.gauge(catalogue.JOB_GRACE, name)
         self._rhythm = Rhythm()
+        self._streak = Streak()
         self._moves: dict[str, Callable[[OccurrenceMoved, _Key], None]] = {
             OccurrenceEvent.FELL_DUE.value: self._fell_due,
             OccurrenceEvent.WENT_AHEAD.value: lambda *_: self._unclaimed.add(),
@@ -89,6 +85,8 @@ class JobGroup(Group):
             self._rhythm = Rhythm(event.next_due_ns, event.interval_ns)
             self._keep_rhythm()
             self._max_runtime.value = _seconds(event.timeout_ns)
+            if event.job == self._name:
+                self._take_over(event.streak)
 
     def moved(self, event: OccurrenceMoved) -> None:
         """Take one move of an occurrence; most need nothing."""
@@ -105,7 +103,7 @@ class JobGroup(Group):
             if not event.exact:
                 self._undercounts.add()
 
-    def restored(self, moves: Iterable[OccurrenceMoved], *, anew: bool) -> None:
+    def restored(self, moves: Iterable[OccurrenceMoved]) -> None:
         """Take over what is in hand, as told by a scheduler that had not been heard for a while.
 
         What fell due meanwhile is due here, too. What ended meanwhile has an
@@ -113,7 +111,6 @@ class JobGroup(Group):
 
         Args:
             moves: of the job's occurrences that have not ended, in order.
-            anew: it is another process, which knows of no failures yet.
         """
         with self.lock:
             known, self._open = self._open, set()
@@ -128,8 +125,6 @@ class JobGroup(Group):
             unheard = len(known - self._open)
             if unheard:
                 self._outcomes[OVERFLOW].add(unheard)
-            if anew:
-                self._well()
 
     def trigger_failed(self) -> None:
         """Count a trigger that raised."""
@@ -153,6 +148,15 @@ class JobGroup(Group):
         yield catalogue.JOB_RUNNING, values, len(self._running)
         if self._running:
             yield catalogue.JOB_RUNNING_SINCE, values, min(self._running.values()) / _S
+
+    def _take_over(self, streak: Streak) -> None:
+        """Go on from how the job has done, be it in another process: a failure does not end with who saw it."""
+        self._streak = streak
+        self._failing.value = streak.failures
+        self._unsuccessful.value = _seconds(streak.since_ns)
+        self._unsuccessful_latest.value = _seconds(streak.latest_ns)
+        if streak.succeeded_wall_ns is not None:
+            self._last_success.value = streak.succeeded_wall_ns / _S
 
     def _fell_due(self, event: OccurrenceMoved, key: _Key) -> None:
         self._due.add()
@@ -179,13 +183,7 @@ class JobGroup(Group):
         self._open.discard(key)
         if outcome == Outcome.SKIPPED:
             self._skips[event.reason].add()
-        if outcome in _FAILURES:
-            self._failing.add()
-        if outcome == Outcome.SUCCESS:
-            self._well()
-            self._last_success.value = event.wall_ns / _S
-        elif outcome not in _NO_VERDICT:
-            self._unwell(event.due_ns / _S)
+        self._take_over(prolonged(self._streak, outcome, event.due_ns, event.wall_ns))
         if self._running.pop(key, None) is not None:
             self._last_completion.value = event.wall_ns / _S
         trace_id = event.run_id if event.sampled else ""
@@ -193,16 +191,6 @@ class JobGroup(Group):
             self._duration.observe(event.ran_ns / _S, trace_id, event.wall_ns)
         if event.lateness is not None:
             self._was_late(event.lateness, trace_id, event.wall_ns)
-
-    def _well(self) -> None:
-        self._failing.value = 0
-        self._unsuccessful.value = self._unsuccessful_latest.value = None
-
-    def _unwell(self, due_s: float) -> None:
-        """Keep the first and the latest: an older occurrence may end after a newer one."""
-        first, latest = self._unsuccessful, self._unsuccessful_latest
-        first.value = due_s if first.value is None else first.value
-        latest.value = due_s if latest.value is None else max(latest.value, due_s)
 
     def _was_late(self, lateness: Lateness, trace_id: str, wall_ns: int) -> None:
         self._last_lateness.value = lateness.total_ns / _S

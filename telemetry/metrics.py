@@ -138,7 +138,7 @@ class MetricSink:
         for lock in list(self._locks.values()):
             lock.forget()
 
-    def restore(self, standing: Iterable[Event], *, version: str, owner: str, service: str, anew: bool) -> None:
+    def restore(self, standing: Iterable[Event], *, version: str, owner: str, service: str) -> None:
         """Take over what is live, as told by a scheduler that had not been heard, or not all the time.
 
         Nothing is counted that was counted when it happened. What fell due
@@ -147,7 +147,6 @@ class MetricSink:
 
         Args:
             standing: the events that led to it: see `Standing`.
-            anew: it is another process than the one heard before.
         """
         self.forget()
         self._scheduler.restored(version, owner, service)
@@ -164,7 +163,7 @@ class MetricSink:
             else:
                 self.record(event)
         for job, told in moves.items():
-            job.restored(told, anew=anew)
+            job.restored(told)
 
     def describe(self) -> Iterable[Family]:
         """Name all families, so that a clash is found when registering."""

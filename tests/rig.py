@@ -13,7 +13,7 @@ from tickglass.sched.engine.planner import Planner
 from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.engine.timeline import Timeline
 from tickglass.sched.engine.watched_store import WatchedStore
-from tickglass.sched.events import InstantsMissed, LockMoved, OccurrenceMoved, PoolMoved, StoreCalled
+from tickglass.sched.events import InstantsMissed, LockMoved, OccurrenceMoved, PoolMoved, StoreCalled, Streak
 from tickglass.sched.job import declare
 from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, Gone, Refused, Renewed
 from tickglass.sched.stores.memory import MemoryStore
@@ -137,7 +137,7 @@ class Rig:
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
         job = declare(function, trigger, **policies)
         (registered,) = self.store.register([self.planner.record_of(job)])
-        self.planner.add(job, registered)
+        self.planner.add(job, registered, Streak())
 
     def advance(self, by_ns: int) -> None:
         """Move time and turn the timeline once."""

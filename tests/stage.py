@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from tickglass.sched.events import JobRegistered, Lateness
+from tickglass.sched.events import JobRegistered, Lateness, Streak
 from tickglass.sched.lease import LockEvent, LockMachine
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
 from tickglass.telemetry import MetricSink
@@ -31,7 +31,14 @@ class Stage:
         self.sink: EventSink = self.metrics
         self._fences = itertools.count(1)
 
-    def register(self, job: str, *, resource: str | None = None, timeout_ns: int | None = 25 * SECOND) -> JobRegistered:
+    def register(
+        self,
+        job: str,
+        *,
+        resource: str | None = None,
+        timeout_ns: int | None = 25 * SECOND,
+        streak: Streak = Streak(),  # noqa: B008 - frozen
+    ) -> JobRegistered:
         event = JobRegistered(
             job=job,
             trigger='cron("0 2 * * *")',
@@ -44,6 +51,7 @@ class Stage:
             timeout_ns=timeout_ns,
             next_due_ns=self.clock.wall_ns() + SECOND,
             wall_ns=self.clock.wall_ns(),
+            streak=streak,
         )
         self.sink.record(event)
         return event

@@ -10,11 +10,13 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.claim_memory import RememberingStore
 from tickglass.sched.engine.crew import Crew
 from tickglass.sched.engine.hand_lock import Hands
+from tickglass.sched.engine.looking import streaks_of
 from tickglass.sched.engine.planner import Planner
 from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.engine.sweeper import Sweeper, period_ns
 from tickglass.sched.engine.timeline import LONGEST_WAIT_NS, Timeline
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.events import Streak
 from tickglass.sched.lease import check_ttl
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine, SchedulerState
 
@@ -161,5 +163,6 @@ class Engine:
 
     def _register(self, jobs: list[Job]) -> None:
         answers = self._store.register([self._planner.record_of(job) for job in jobs])
+        streaks = streaks_of((registered.job for registered in answers), self._gear)
         for job, registered in zip(jobs, answers, strict=True):
-            self._planner.add(job, registered)
+            self._planner.add(job, registered, streaks.get(job.name, Streak()))

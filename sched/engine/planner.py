@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.gear import Gear
     from tickglass.sched.engine.skew import SkewGuard
     from tickglass.sched.engine.timeline import Timeline
+    from tickglass.sched.events import Streak
     from tickglass.sched.job import Job
     from tickglass.sched.registration import Registered
     from tickglass.sched.triggers import Trigger
@@ -68,8 +69,12 @@ class Planner:
             next_due_ns=next_due_ns,
         )
 
-    def add(self, job: Job, registered: Registered) -> None:
-        """Report a job and put it on the timeline, from the first instant on that nobody was there for."""
+    def add(self, job: Job, registered: Registered, streak: Streak) -> None:
+        """Report a job and put it on the timeline, from the first instant on that nobody was there for.
+
+        Args:
+            streak: how it has done lately, wherever it ran.
+        """
         now_ns = self._gear.clock.wall_ns()
         self._crew.presence.look_for(job.prefer)
         next_due_ns, following_ns = self._next_two(job)
@@ -86,6 +91,7 @@ class Planner:
                 timeout_ns=job.timeout_ns,
                 next_due_ns=next_due_ns,
                 wall_ns=now_ns,
+                streak=streak,
             )
         )
         self._plan_next(_Plan(job, registered.settled_until_ns(now_ns)))

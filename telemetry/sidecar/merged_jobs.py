@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND, span_text
 from tickglass.sched.occurrence import OccurrenceState, Outcome
+from tickglass.sched.streak import FAILURES
 from tickglass.telemetry.sidecar.due import DROPPED_AFTER_NS, interval_ns, trigger_of, waiting_due_ns
 from tickglass.telemetry.sidecar.merged_occurrences import LEFT, merged, rows_of
-from tickglass.telemetry.sidecar.past_jobs import FAILURES, RECENT_MOST
+from tickglass.telemetry.sidecar.past_jobs import RECENT_MOST
 from tickglass.telemetry.sidecar.view import JobView, LockView, OccurrenceView
 from tickglass.telemetry.sidecar.why import Facts, why
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceState, Outcome, SkipReason
+from tickglass.sched.streak import FAILURES
 from tickglass.telemetry.sidecar.view import OccurrenceView
 from tickglass.telemetry.sidecar.why import Facts, why
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tickglass.sched.events import ClaimOrphaned, InstantsMissed, JobRegistered, LockMoved, OccurrenceMoved
     from tickglass.telemetry.sidecar.past_locks import Hold, LockPast
 
-__all__ = ["ERROR_MOST", "FAILURES", "HANDS_MOST", "RECENT_MOST", "JobPast", "JobSight", "StoreFailure"]
+__all__ = ["ERROR_MOST", "HANDS_MOST", "RECENT_MOST", "JobPast", "JobSight", "StoreFailure"]
 
 RECENT_MOST: Final = 40
 HANDS_MOST: Final = 1_000  # of one job; more than a handful are there only if events got lost
@@ -28,9 +29,6 @@ LATENESS_MOST: Final = 120
 ERROR_MOST: Final = 2_000  # characters, as a ledger keeps them
 _TRIGGER_MOST: Final = 4_000  # characters
 _ORPHANS_MOST: Final = 40
-FAILURES: Final = frozenset(
-    outcome.value for outcome in (Outcome.FAILURE, Outcome.TIMEOUT, Outcome.LOST, Outcome.ORPHANED)
-)
 
 _Key = tuple[int, str]  # due instant, run
 
@@ -106,6 +104,8 @@ class JobPast:
         trigger = event.trigger
         self._declared = event if len(trigger) <= _TRIGGER_MOST else replace(event, trigger=trigger[:_TRIGGER_MOST])
         self.next_due_ns = event.next_due_ns
+        self._failures = event.streak.failures
+        self._last_success_wall_ns = event.streak.succeeded_wall_ns or self._last_success_wall_ns
 
     @property
     def is_declared(self) -> bool:

@@ -90,7 +90,7 @@ class Source:
             self.version, self.dropped = introduction.version, introduction.dropped
             self.last_heard_ns, self.last_heard_wall_ns = now
             who = {"version": self.version, "owner": self.owner, "service": self.service}
-            self.metrics.restore(standing, anew=anew, **who)
+            self.metrics.restore(standing, **who)
             self.metrics.expect(stores=introduction.stores, sinks=introduction.sinks)
             if lost > 0:
                 self.metrics.dropped(Signal.EVENTS, DropReason.QUEUE_FULL, lost)

@@ -21,12 +21,13 @@ from tickglass.sched.events import (
 )
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.occurrence import OccurrenceEvent
+from tickglass.sched.streak import prolonged
 from tickglass.telemetry.rhythm import Rhythm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tickglass.sched.events import Event
+    from tickglass.sched.events import Event, Streak
 
 __all__ = ["Standing"]
 
@@ -38,6 +39,7 @@ class Standing:
         self._latest: dict[type[Event], Event] = {}  # state, skew, spool
         self._jobs: dict[str, JobRegistered] = {}
         self._rhythms: dict[str, Rhythm] = {}
+        self._streaks: dict[str, Streak] = {}
         self._pools: dict[str, PoolMoved] = {}
         self._hands: dict[tuple[str, int, str], list[OccurrenceMoved]] = {}
         self._waiting: dict[tuple[str, str], list[LockMoved]] = {}
@@ -63,7 +65,12 @@ class Standing:
         found: list[Event] = list(self._latest.values())
         for name, job in self._jobs.items():
             rhythm = self._rhythms[name]
-            found.append(msgspec.structs.replace(job, next_due_ns=rhythm.next_due_ns, interval_ns=rhythm.interval_ns))
+            latest = {
+                "next_due_ns": rhythm.next_due_ns,
+                "interval_ns": rhythm.interval_ns,
+                "streak": self._streaks[name],
+            }
+            found.append(msgspec.structs.replace(job, **latest))
         found += [msgspec.structs.replace(pool, waited_ns=None) for pool in self._pools.values()]
         for moves in self._hands.values():
             found += moves
@@ -79,6 +86,7 @@ class Standing:
     def _registered(self, event: JobRegistered) -> None:
         self._jobs[event.job] = event
         self._rhythms[event.job] = Rhythm(event.next_due_ns, event.interval_ns)
+        self._streaks[event.job] = event.streak
 
     def _pool_moved(self, event: PoolMoved) -> None:
         self._pools[event.pool] = event
@@ -87,6 +95,9 @@ class Standing:
         key = event.job, event.due_ns, event.run_id
         if event.event == OccurrenceEvent.ENDED:
             self._hands.pop(key, None)
+            if event.job in self._streaks:
+                streak = self._streaks[event.job]
+                self._streaks[event.job] = prolonged(streak, event.outcome or "", event.due_ns, event.wall_ns)
             return
         self._hands.setdefault(key, []).append(event)
         if event.event == OccurrenceEvent.FELL_DUE:

@@ -15,9 +15,10 @@ from tickglass.sched.engine.engine import STOP_GRACE_NS, Engine
 from tickglass.sched.engine.gear import Gear, NoTracer
 from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.errors import ConfigError, StoreUnavailable
-from tickglass.sched.events import OccurrenceMoved, SchedulerMoved, StoreCalled, TimelineTurned
+from tickglass.sched.events import JobRegistered, OccurrenceMoved, SchedulerMoved, StoreCalled, Streak, TimelineTurned
 from tickglass.sched.job import declare
-from tickglass.sched.ports import LeaseAsk
+from tickglass.sched.lease import Lease
+from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement
 from tickglass.sched.triggers import Trigger, every
 from tickglass.testing import FakeClock, ListSink
 
@@ -170,6 +171,43 @@ def test_clocks_that_could_not_be_compared_hold_up_nobody_who_only_wants_to_be_t
     stand.run_until_started()
 
 
+def fill_the_ledger(store: BreakableStore, job: str, *outcomes: str) -> None:
+    """End one run after the other, of the nanoseconds that come: so nothing is due until the next day."""
+    for due_ns, outcome in enumerate(outcomes, store.time_ns() + 1):
+        ask = LeaseAsk(job, "b", "svc", f"{job}-{due_ns}", SECOND, job, f"{job}-{due_ns}")
+        claimed = store.claim(ClaimAsk(ask, due_ns))
+        assert isinstance(claimed, Claimed)
+        lease = Lease(job, "b", ask.token, claimed.fence, SECOND, 0)
+        store.settle(Settlement(lease, job, due_ns, ask.run_id, outcome))
+
+
+def test_a_job_is_introduced_with_how_it_did_before_this_process(stand: Stand) -> None:
+    fill_the_ledger(stand.store, "bad", "success", "failure", "timeout")
+    fill_the_ledger(stand.store, "good", "failure", "success")
+    for name in ("bad", "good", "new"):
+        stand.add(nothing, every("24h"), name=name)
+    stand.engine.start()
+    now_ns = stand.clock.wall_ns()
+    assert {event.job: event.streak for event in stand.sink.of(JobRegistered)} == {
+        "bad": Streak(failures=2, since_ns=now_ns + 2, latest_ns=now_ns + 3, succeeded_wall_ns=now_ns),
+        "good": Streak(succeeded_wall_ns=now_ns),
+        "new": Streak(),
+    }
+    asked = [call.operation for call in stand.sink.of(StoreCalled)]
+    assert asked.count("runs") == 2, "one question for each that has a past"
+
+
+def test_a_store_that_does_not_say_how_jobs_did_keeps_nobody_from_starting(stand: Stand) -> None:
+    for name in ("one", "two"):
+        fill_the_ledger(stand.store, name, "failure")
+        stand.add(nothing, every("24h"), name=name)
+    stand.store.broken["runs"] = StoreUnavailable("memory", "runs", "gone fishing")
+    stand.engine.start()
+    assert [event.streak for event in stand.sink.of(JobRegistered)] == [Streak(), Streak()]
+    failed = [call for call in stand.sink.of(StoreCalled) if call.operation == "runs" and call.error]
+    assert len(failed) == 1, "nobody waits for it twice"
+
+
 def test_a_job_that_is_there_already_is_refused(stand: Stand) -> None:
     stand.add(nothing, every("1s"), name="job")
     with pytest.raises(ConfigError, match="there is already a job named job"):
@@ -269,12 +307,15 @@ def test_a_stop_waits_for_the_run_in_hand_and_claims_nothing_more(stand: Stand) 
     )
     with ThreadPoolExecutor(1) as aside:
         stopping = aside.submit(stand.engine.stop, 3_600 * SECOND)
-        refused = stand.moved("ended", job="waits")
-        assert (refused.outcome, refused.reason) == ("skipped", "stopping")
+        stand.sink.wait_for(  # that one, and not another that fell due while time was moved on
+            lambda event: isinstance(event, OccurrenceMoved) and (event.job, event.reason) == ("waits", "stopping")
+        )
         assert stand.engine.unready() == ["the scheduler is draining"]
         go_on.set()
         assert stopping.result(PATIENCE_S) == []
-    assert stand.moved("ended").outcome == "success"
+    stand.sink.wait_for(
+        lambda event: isinstance(event, OccurrenceMoved) and (event.job, event.outcome) == ("job", "success")
+    )
     assert [lease.resource for lease in stand.store.leases()] == ["printer"]
 
 

@@ -12,7 +12,7 @@ from servers import find_server
 from stage import SECOND, Stage
 from telling import OWNER, SERVICE, introduction
 
-from tickglass.sched.events import InterpreterPaused, TimelineTurned
+from tickglass.sched.events import InterpreterPaused, Streak, TimelineTurned
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
@@ -227,6 +227,26 @@ def test_another_process_of_that_name_begins_its_own_numbers(told: Told) -> None
     told.tell()
     assert told.account("nightly") == (2, 2, 0)
     assert told.value("tickglass_job_consecutive_failures", job_name="nightly") == 0
+
+
+def test_what_failed_before_a_scheduler_and_unheard_of_a_sidecar_counts(told: Told) -> None:
+    told.stage.register("nightly", streak=Streak(failures=2, since_ns=7 * SECOND, latest_ns=8 * SECOND))
+    told.stage.run(told.stage.occurrence("nightly"), Outcome.FAILURE)
+    told.tell(lost=True)
+    told.connect()
+    assert told.value("tickglass_job_consecutive_failures") == 3
+    assert told.value("tickglass_job_unsuccessful_since_timestamp_seconds") == 7
+    assert [job.failures for job in told.source.history.sight().jobs] == [3]
+    told.stage.run(told.stage.occurrence("nightly"), Outcome.FAILURE)
+    told.tell()
+    assert told.value("tickglass_job_consecutive_failures") == 4
+    told.stage.run(told.stage.occurrence("nightly"))
+    told.tell(lost=True)
+    told.connect(dropped=6)  # the same process: it says anew how things stand
+    assert told.value("tickglass_job_consecutive_failures") == 0
+    assert told.value("tickglass_job_unsuccessful_since_timestamp_seconds") is None
+    assert [job.failures for job in told.source.history.sight().jobs] == [0]
+    assert told.value("tickglass_job_last_success_timestamp_seconds") is not None
 
 
 def test_the_later_of_two_connections_speaks_for_a_scheduler(told: Told) -> None:
