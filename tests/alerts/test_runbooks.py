@@ -1,21 +1,16 @@
-"""Each alert has a runbook page, and every query on it works."""
+"""Each alert has a runbook page, and every query on it names what there is; tests/boards has them answered."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 from expressions import unknown
-from servers import running_prometheus
 
 from tickglass.alerts import alerts
 from tickglass.alerts.written import runbooks
 from tickglass.cli import main
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PAGES = runbooks()
 SECTIONS = ["What it means", "How to confirm it", "What to do", "What silences it"]
@@ -42,12 +37,6 @@ def test_a_page_says_what_it_means_how_to_confirm_it_what_to_do_and_what_silence
 @pytest.mark.parametrize(("name", "query"), QUERIES)
 def test_a_query_names_only_what_is_exported(name: str, query: str) -> None:
     assert unknown(query) == [], name
-
-
-def test_prometheus_answers_every_query(tmp_path: Path) -> None:
-    with running_prometheus(tmp_path, "{}") as server:
-        for name, query in QUERIES:
-            assert isinstance(server.query(query), list), name
 
 
 def test_every_command_on_a_page_exists() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from servers import RedisServer
 
+SCRAPES: Final = ("themselves", "by a sidecar")  # the ways in which a fleet's series come
 TTL_S: Final = 1.5  # of the lock `keep`, in app.py
 
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack, suppress
-from functools import partial
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from boards.asking import Asking
-from boards.fleet import Fleet
+from boards.fleet import SCRAPES
 from boards.reading import UIDS, Asked, asked, generated
 from instances import wait_until
-from servers import Prometheus, RedisServer, running_prometheus
 
 from tickglass.dashboards import Scope, boards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-SCRAPES: Final = ("themselves", "by a sidecar")
+    from servers import Prometheus
+
 PICKED: Final[Mapping[str, Mapping[str, str]]] = {
     "everything": {},
     "one service": {"service": "billing"},
@@ -27,38 +26,6 @@ PICKED: Final[Mapping[str, Mapping[str, str]]] = {
 OF_SIDECARS: Final = {
     (board.uid, panel.title) for board in boards(Scope()) for panel in board.panels() if panel.sidecar
 }
-
-
-def config(ports: list[int]) -> str:
-    targets = ", ".join(f"'127.0.0.1:{port}'" for port in ports)
-    return (
-        "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
-        "scrape_configs:\n"
-        f"- {{job_name: tickglass, static_configs: [{{targets: [{targets}]}}], honor_labels: true}}\n"
-    )
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Prometheus]]:
-    """One Prometheus for each way in which series come, and a fleet in which everything has happened."""
-    with ExitStack() as running:
-        redis = RedisServer(tmp_path_factory.mktemp("redis"))
-        running.callback(redis.end)
-        redis.start()
-        fleet = Fleet(tmp_path_factory.mktemp("fleet"), redis, running)
-        ports = {SCRAPES[0]: [member.port for member in fleet.members], SCRAPES[1]: [fleet.sidecar.port]}
-        started = {
-            how: running.enter_context(running_prometheus(tmp_path_factory.mktemp("prometheus"), config(ports[how])))
-            for how in SCRAPES
-        }
-        for how, server in started.items():  # they have seen zeros before anything is counted
-            wait_until(partial(scraped, server, len(ports[how])), "not all are scraped")
-        fleet.everything_happens()
-        yield started
-
-
-def scraped(server: Prometheus, count: int) -> bool:
-    return len(server.query("up == 1")) == count
 
 
 @pytest.mark.parametrize("picked", PICKED)

@@ -1,0 +1,54 @@
+"""What an expression of PromQL needs an answer to, whatever the numbers are: its comparisons do not filter here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import promql_parser
+from promql_parser import AggregateExpr, BinaryExpr, Call, ParenExpr, UnaryExpr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_COMPARISONS: Final = {"==", "!=", ">", "<", ">=", "<="}
+
+
+def needs(expr: str) -> list[str]:
+    """Return the expressions that must have an answer where an expression is to be more than silent by accident.
+
+    All of it, with comparisons that say 0 or 1; and, for each `and` and `unless`, what its two sides have in common:
+    labels that never match would make the one always empty and the other do nothing. Of `or` each side.
+    """
+    node = promql_parser.parse(expr)
+    return [_blunt(node), *_joins(node)]
+
+
+def _joins(node: Any) -> Iterator[str]:  # noqa: ANN401 - the parser's nodes have no common type
+    if isinstance(node, BinaryExpr):
+        op, left, right = str(node.op), _blunt(node.lhs), _blunt(node.rhs)
+        if op in ("and", "unless"):
+            yield f"({left}) and {node.modifier or ''} ({right})"
+        elif op == "or":
+            yield from (left, right)
+    for name in ("expr", "lhs", "rhs", "args"):
+        child = getattr(node, name, None)
+        for one in child if isinstance(child, list) else [child]:
+            if one is not None:
+                yield from _joins(one)
+
+
+def _blunt(node: Any) -> str:  # noqa: ANN401 - as above
+    if isinstance(node, BinaryExpr):
+        op, left, right = str(node.op), _blunt(node.lhs), _blunt(node.rhs)
+        if op in ("and", "unless"):
+            return left
+        return f"({left}) {op}{' bool' if op in _COMPARISONS else ''} {node.modifier or ''} ({right})"
+    if isinstance(node, AggregateExpr):
+        parameter = "" if node.param is None else f"{node.param}, "
+        return f"{node.op} {node.modifier or ''} ({parameter}{_blunt(node.expr)})"
+    if isinstance(node, Call):
+        inner = ", ".join(_blunt(one) for one in node.args)
+        return inner if node.func.name == "absent" else f"{node.func.name}({inner})"
+    if isinstance(node, ParenExpr | UnaryExpr):
+        return f"{'-' if isinstance(node, UnaryExpr) else ''}({_blunt(node.expr)})"
+    return str(node)
