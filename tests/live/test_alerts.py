@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 
 SHORTER: Final = 60
 PATIENCE_S: Final = 45.0
+ALWAYS: Final = {"TickglassWatchdog"}
+BUSY: Final = {  # what is true of any scheduler on a machine that has no time for it
+    "TickglassJobStartsLate",
+    "TickglassOnTimeBudgetBurnFast",
+    "TickglassOnTimeBudgetBurnSlow",
+    "TickglassSchedulerStalled",
+}
 
 
 def shortened(rules: str) -> str:
@@ -87,6 +94,11 @@ class Watch:
     def told(self, alert: str, **labels: str) -> dict[str, Any]:
         """Wait until somebody was told."""
         return self.webhook.wait_for(alert, patience_s=PATIENCE_S, **labels)
+
+    def told_nothing_but(self, *alerts: str) -> None:
+        """Fail if somebody was told of anything else."""
+        told = {one["labels"]["alertname"] for one in self.webhook.alerts}
+        assert told <= {*alerts} | ALWAYS | BUSY
 
     def scraped(self, *ports: int | None) -> None:
         """Wait until each of these was scraped: what is counted from now on is an increase."""
@@ -150,6 +162,16 @@ def test_a_job_that_fails_a_full_pool_and_what_events_tell(live: LiveStage, watc
         assert not watch.inhibited("DistributedLockStuck", resource="alone")  # another's trouble
         saturated = watch.told("TickglassPoolSaturated", pool="default")
         assert saturated["labels"]["instance"] == f"127.0.0.1:{blocked.metrics_port}"
+        watch.told_nothing_but(
+            "DistributedLockFencingRejected",
+            "DistributedLockStuck",
+            "DistributedLockStuckBlocking",
+            "TickglassClockStepped",
+            "TickglassJobFailing",
+            "TickglassJobLeftOut",  # of the two that wait, one gets the worker
+            "TickglassJobNotSucceeding",
+            "TickglassPoolSaturated",
+        )
         let_go.set()
 
 
@@ -172,6 +194,9 @@ def test_a_store_that_stands_still_and_one_that_is_gone(
         server.kill(signal.SIGCONT)
         server.kill()
         watch.told("DistributedLockStoreErrors", backend="redis")
+        watch.told_nothing_but(
+            "DistributedLockLeaseExpired", "DistributedLockRenewalsStalled", "DistributedLockStoreErrors"
+        )
         server.start()
 
 
@@ -188,6 +213,13 @@ def test_a_holder_that_is_killed_and_no_scheduler_left_to_scrape(watch: Watch, t
         second.occurrence("hold", "started", attempt=2)
         fleet.freeze(second)
         assert watch.told("TickglassSchedulerDown")["receiver"] == "pager"
+        watch.told_nothing_but(
+            "DistributedLockLeaseExpired",
+            "TickglassJobFailing",
+            "TickglassJobLeftOut",  # both while the lease of the dead runs out
+            "TickglassJobNotSucceeding",
+            "TickglassSchedulerDown",
+        )
 
 
 def test_a_holder_that_is_frozen_as_a_sidecar_sees_it(
@@ -210,3 +242,9 @@ def test_a_holder_that_is_frozen_as_a_sidecar_sees_it(
         assert stalled["annotations"]["description"].startswith(f"The timeline of {instance.owner} at 127.0.0.1:")
         instance.signal(signal.SIGKILL)
         assert watch.told("TickglassServiceDown", service="fleet")["receiver"] == "pager"
+        watch.told_nothing_but(
+            "DistributedLockRenewalsStalled",
+            "TickglassJobMissedRun",
+            "TickglassSchedulerStalled",
+            "TickglassServiceDown",
+        )
