@@ -24,8 +24,26 @@ LINKS: Final = Links("https://wiki.example.com/runbooks", "https://grafana.examp
 
 # Mutants that are the same rule in other words: of which alerts, which, and why.
 SAME: Final = (
-    (r".*", r".* behind a condition (became|went missing)", "a condition only asks whether there is one"),
-    (r".*", r"(max|sum) by \(job, instance.* became '(max|min|sum)'", "a scheduler has one such series"),
+    (r".*", r"(by \(.*\)|the aggregation) at \d+ behind a condition .*", "a condition is matched on labels of its own"),
+    (r"DistributedLockStuckBlocking", r"sum .* behind a condition became 'max'", "it only asks whether there are any"),
+    (
+        r"TickglassJobLeftOut",
+        r"(sum|max) .* behind a condition became '(max|sum)'",
+        "it only asks whether there are any",
+    ),
+    (r"TickglassJobNotSucceeding", r"max .* at 1034 .* became 'sum'", "it only asks whether there are any"),
+    (
+        r"TickglassJobNotSucceeding",
+        r"(max|time) .*at 9(25|44) behind a condition .*",
+        "nought times anything is nought",
+    ),
+    (
+        r"(?!TickglassSpoolNotDraining).*",
+        r"(max|sum) by \(job, instance.* became '(max|min|sum)'",
+        "a scheduler has one such series",
+    ),
+    (r"TickglassSpoolNotDraining", r"max by .* became '(min|sum)'", "a scheduler has one such series"),
+    (r"TickglassSpoolNotDraining", r"sum by .* became 'max'", "it only asks whether there are any"),
     (r"TickglassPoolSaturated", r"(by \(|the aggregation at).*", "a ratio has only the labels that it is matched on"),
     (
         r".*(Stalled|High|NotDraining|LeftOut|Blind)",
