@@ -171,7 +171,7 @@ def _stale_writes(witness: Sequence[Written], holds: Sequence[Hold]) -> Iterator
 
 def _claims(processes: Mapping[str, Sequence[Entry]], ledger: Sequence[RunRecord]) -> Iterator[Violation]:
     """Never two claimants of one attempt, a run that ends twice, or a claim that the ledger does not have."""
-    rows = {run.run_id: run for run in ledger}
+    rows = _last_attempts(ledger)
     claims: dict[tuple[str, int, int], tuple[str, Claimed]] = {}
     finished: set[str] = set()
     for process, entries in processes.items():
@@ -191,6 +191,11 @@ def _claims(processes: Mapping[str, Sequence[Entry]], ledger: Sequence[RunRecord
                     finished.add(entry.run_id)
                 case _:
                     pass
+
+
+def _last_attempts(ledger: Sequence[RunRecord]) -> dict[str, RunRecord]:
+    """Return each run's last attempt: one whose claim was granted unheard, and ran out, claims as the next attempt."""
+    return {run.run_id: run for run in sorted(ledger, key=lambda run: run.attempt)}
 
 
 def _attempts(history: History) -> Iterator[Violation]:
@@ -219,7 +224,7 @@ def _attempts(history: History) -> Iterator[Violation]:
 
 def _ends(processes: Mapping[str, Sequence[Entry]], ledger: Sequence[RunRecord]) -> Iterator[Violation]:
     """Never an end that was acknowledged, and that the ledger does not have."""
-    outcomes = {run.run_id: run.outcome for run in ledger}
+    outcomes = {run_id: run.outcome for run_id, run in _last_attempts(ledger).items()}
     entries = [entry for ours in processes.values() for entry in ours]
     finished = {entry.run_id: entry.outcome for entry in entries if isinstance(entry, Finished)}
     for entry in entries:

@@ -94,6 +94,10 @@ GOOD = {
         ledger=[row("x", "orphaned"), row("y", attempt=2, fence=2)],
     ),
     "a claim whose claimant never heard of it": History({}, ledger=[row("x", None)]),
+    "a run that claims again when a claim of its own, of which it never heard, has run out": History(
+        {"a": [claimed("x", attempt=2, fence=2), finished("x"), acknowledged("x")]},
+        ledger=[row("x", attempt=2, fence=2), row("x", "orphaned")],
+    ),
     "orphaned votes that nobody was told of, where servers vote": History(
         {"b": [claimed("y", attempt=2, fence=2)]},
         ledger=[row("x", "orphaned", fence=9), row("z", "orphaned"), row("y", attempt=2, fence=2)],
