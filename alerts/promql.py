@@ -7,6 +7,7 @@ so everything is read through an aggregation.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -19,7 +20,7 @@ from tickglass.telemetry.metric import Kind
 if TYPE_CHECKING:
     from tickglass.telemetry.metric import Metric
 
-__all__ = ["DEFAULT_FLEET", "INSTANCE", "Scope", "by", "indented"]
+__all__ = ["DEFAULT_FLEET", "INSTANCE", "Scope", "by", "indented", "literally"]
 
 DEFAULT_FLEET: Final = "tickglass"
 INSTANCE: Final = ("job", "instance", "owner", "service")  # one scheduler, however its series come
@@ -41,13 +42,18 @@ def indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
+def literally(text: str) -> str:
+    """Return a template of Prometheus's that says just this, even if it looks like one."""
+    return f"{{{{ {json.dumps(text, ensure_ascii=False)} }}}}"
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Which series the rules read, and the label that tells their alerts from another fleet's.
 
     Args:
         fleet: a label value that every alert and every recorded series carries.
-        selector: label matchers for every selector, e.g. `namespace="prod"`, separated by commas.
+        selector: label matchers for every selector, by labels of targets, e.g. `namespace="prod"`, separated by commas.
         on_time_s: how late a start may be to count as on time: a bound of the lateness histogram.
 
     Raises:
@@ -85,9 +91,9 @@ class Scope:
         return f"{metric.name}{part and '_'}{part}" + (f"{{{','.join(written)}}}" if written else "")
 
     def up(self) -> str:
-        """Return the selector of the targets: by the name of their scrape job, unless the selector has its own."""
+        """Return the selector of the targets: by the name of their scrape job, unless the selector names one."""
         matchers = matchers_of(self.selector)
-        if not any(re.match("job[=!]", matcher) for matcher in matchers):
+        if not any(matcher.startswith("job=") for matcher in matchers):
             matchers.insert(0, 'job=~"tickglass.*"')
         return f"up{{{','.join(matchers)}}}"
 

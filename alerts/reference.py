@@ -34,14 +34,19 @@ $ tickglass alerts export rules/ --runbook-base-url https://wiki.example.com --d
 | Option | Means |
 |---|---|
 | `--operator` | write the manifest for the Prometheus operator instead of a file of rules |
-| `--selector MATCHERS` | read only series with these labels, which all targets have, e.g. `'namespace="prod"'` |
+| `--selector MATCHERS` | read only series of targets with these labels, for instance `'namespace="prod"'` |
 | `--fleet NAME` | the label `fleet` that every alert and every recorded series carries; `tickglass` by default |
 | `--on-time SECONDS` | how late a start may be to count as on time: a bound of the lateness histogram |
 | `--runbook-base-url URL` | where you keep the runbooks; without it they are written to `DIR/runbooks` |
 | `--dashboard-base-url URL` | your Grafana, with the boards of [dashboards.md](dashboards.md) |
 
 Targets are known by the name of their scrape job, `tickglass` or anything that begins so, unless the selector says
-`job=...`. Two fleets in one Prometheus: export twice, with a selector and a fleet each.
+`job="..."` or `job=~"..."`. Two fleets in one Prometheus: export twice, with a selector and a fleet each.
+
+A selector is for labels that a target's series all have, `up` too: those of service discovery and of
+`relabel_configs`, such as `cluster`, `namespace`, `job` or `instance`. One of the metrics' own labels, such as
+`service` or `job_name`, is refused: `up` does not have it, nor do most series, and the rules would take them for gone.
+So is a regular expression that Prometheus (RE2) may not read: `|`, `.*`, `[a-z]`, `\\\\d`, counts and groups are read.
 
 ## No rule has to be edited for a job
 

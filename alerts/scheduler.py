@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tickglass.alerts.promql import INSTANCE, by
+from tickglass.alerts.promql import INSTANCE, by, literally
 from tickglass.alerts.rule import Alert, Board, Group, Severity
 from tickglass.telemetry import catalogue, thresholds
 
@@ -31,7 +31,6 @@ def scheduler(scope: Scope) -> Group:
 def _life(scope: Scope) -> tuple[Alert, ...]:
     turns = scope.rate(catalogue.TICK_DURATION, *INSTANCE, part="count", window="2m")
     running = scope.most(catalogue.SCHEDULER_STATE, *INSTANCE, state="running")
-    targets = scope.up().replace('"', "'").replace("{{", '{{ "{{" }}')  # the description is a template
     return (
         Alert(
             name="TickglassSchedulerDown",
@@ -39,7 +38,7 @@ def _life(scope: Scope) -> tuple[Alert, ...]:
             pending="2m",
             severity=Severity.CRITICAL,
             summary="No scheduler can be scraped.",
-            description=f"None of the targets {targets} is up.",
+            description=f"None of the targets {literally(scope.up())} is up.",
             board=Board.OVERVIEW,
         ),
         Alert(

@@ -45,7 +45,7 @@ tells it to.
 
 | Option | Means |
 |---|---|
-| `--selector MATCHERS` | read only series with these labels, which all targets have, e.g. `'namespace="prod"'` |
+| `--selector MATCHERS` | read only targets with these labels, e.g. `'namespace="prod"'`: see [alerts.md](alerts.md) |
 | `--datasource UID` | begin with this data source; without it, with Grafana's default |
 | `--on-time SECONDS` | how late a start may be to count as on time: a bound of the lateness histogram; 0.008 |
 

@@ -138,9 +138,9 @@ def tests_of(alert: str) -> list[Document]:
     return [case.test(rule.summary, rule.board.value) for case in cases()[alert]]
 
 
-def rule_documents() -> dict[str, Document]:
+def rule_documents(scope: Scope = SCOPE) -> dict[str, Document]:
     """Return every rule as Prometheus reads it, by name."""
-    documents = [rule for group in groups(SCOPE) for rule in group.document(SCOPE.fleet, LINKS)["rules"]]
+    documents = [rule for group in groups(scope) for rule in group.document(scope.fleet, LINKS)["rules"]]
     return {rule.get("alert") or rule["record"]: rule for rule in documents}
 
 

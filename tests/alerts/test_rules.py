@@ -11,11 +11,11 @@ import promql_parser
 import promtool
 import pytest
 import yaml
-from expressions import EXPRESSIONS, selectors, unknown
+from expressions import EXPRESSIONS, unknown
 from promql_parser import AggregateExpr
 from servers import find_server
 
-from tickglass.alerts import INHIBITIONS, Links, Scope, Severity, alerts, files, groups
+from tickglass.alerts import INHIBITIONS, Links, Scope, Severity, alerts, files
 from tickglass.alerts.__main__ import main
 from tickglass.alerts.promql import by
 from tickglass.alerts.written import ALERTMANAGER, OPERATOR, RULES
@@ -159,83 +159,6 @@ def test_thresholds_that_are_said_elsewhere_too_agree() -> None:
     assert thresholds.CLOCK_OFFSET_S * 1e9 == MAX_SKEW_NS
     assert thresholds.ON_TIME_S in catalogue.JOB_LATENESS.buckets
     assert thresholds.WAIT_P95_S in catalogue.LOCK_WAIT.buckets
-
-
-def test_a_selector_reaches_every_series_and_a_fleet_every_alert(tmp_path: Path) -> None:
-    scope = Scope("prod-eu", 'namespace="prod", cluster=~"eu-.*"')
-    documents = [rule for group in groups(scope) for rule in group.document(scope.fleet, Links())["rules"]]
-    for rule in documents:
-        assert rule["labels"]["fleet"] == "prod-eu"
-        for selector in selectors(promql_parser.parse(rule["expr"])):
-            wanted = {"fleet"} if ":" in str(selector.name) else {"namespace", "cluster"}
-            assert wanted <= {matcher.name for matcher in selector.matchers.matchers}, selector
-    for name, text in files(scope, Links()).items():
-        (tmp_path / name).write_text(text)
-    subprocess.run([find_server("promtool"), "check", "rules", tmp_path / RULES], check=True, capture_output=True)
-    assert yaml.safe_load((tmp_path / OPERATOR).read_text())["metadata"]["name"] == "tickglass-prod-eu"
-
-
-@pytest.mark.parametrize(
-    ("selector", "up"),
-    [
-        ("", 'up{job=~"tickglass.*"}'),
-        ('namespace="prod"', 'up{job=~"tickglass.*",namespace="prod"}'),
-        ('job="billing"', 'up{job="billing"}'),
-    ],
-)
-def test_targets_are_known_by_their_scrape_job(selector: str, up: str) -> None:
-    assert Scope(selector=selector).up() == up
-
-
-@pytest.mark.parametrize(
-    "selector", ["prod", "a=b", 'a="b" c="d"', 'a="b",,', 'a=="b"', '{a="b"}', 'a="b\nc"', 'a="', r'a="\q"']
-)
-def test_a_selector_that_is_none_is_refused(selector: str) -> None:
-    with pytest.raises(ConfigError, match="list of label matchers"):
-        Scope(selector=selector)
-
-
-@pytest.mark.parametrize("selector", ['service="billing"', 'job_name!="a"', 'a="b", outcome=~"x"', 'le="1"'])
-def test_a_selector_of_a_label_that_only_some_series_have_is_refused(selector: str) -> None:
-    with pytest.raises(ConfigError, match="a label of single metrics"):
-        Scope(selector=selector)
-
-
-@pytest.mark.parametrize("pattern", ["[", "(", "a**", "(?=x)", "(?<!x)y", "a*+", "(a)\\\\1"])
-def test_a_regular_expression_that_prometheus_cannot_read_is_refused(pattern: str) -> None:
-    with pytest.raises(ConfigError, match="could not read the regular expression"):
-        Scope(selector=f'a=~"{pattern}"')
-
-
-@pytest.mark.parametrize(
-    "selector", ['a="{{ x }}"', r'a=~"eu-\\d+|us\t[[:alpha:]]"', 'a="\\"", b!~"(?i)x"', 'a="}} {{{"']
-)
-def test_a_selector_that_is_accepted_is_one_for_prometheus(selector: str, tmp_path: Path) -> None:
-    scope = Scope(selector=selector)
-    (tmp_path / RULES).write_text(files(scope, Links())[RULES])
-    subprocess.run([find_server("promtool"), "check", "rules", tmp_path / RULES], check=True, capture_output=True)
-    documents = [rule for group in groups(scope) for rule in group.document("f", Links())["rules"]]
-    (down,) = (rule for rule in documents if rule.get("alert") == "TickglassSchedulerDown")
-    test = {
-        "interval": "15s",
-        "input_series": [],
-        "alert_rule_test": [
-            {
-                "eval_time": "5m",
-                "alertname": "TickglassSchedulerDown",
-                "exp_alerts": [
-                    {
-                        "exp_labels": {"severity": "critical", "fleet": "f"},
-                        "exp_annotations": {
-                            **down["annotations"],
-                            "description": "None of the targets " + scope.up().replace('"', "'") + " is up.",
-                        },
-                    }
-                ],
-            }
-        ],
-    }
-    assert promtool.verdict(tmp_path, [([down], [test])]) == ""
 
 
 @pytest.mark.parametrize(

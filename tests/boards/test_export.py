@@ -65,6 +65,8 @@ def test_what_is_on_time_can_be_said(tmp_path: Path) -> None:
         (["--selector", "namespace=prod"], "list of label matchers"),
         (["--selector", 'a="b" c="d"'], "list of label matchers"),
         (["--selector", 'a="b"}) or vector(1'], "list of label matchers"),
+        (["--selector", 'service="billing"'], "labels of targets"),
+        (["--selector", 'a=~"["'], "may not read"),
         (["--on-time", "0.3"], "bounds of the lateness histogram"),
     ],
 )
