@@ -24,7 +24,16 @@ LINKS: Final = Links("https://wiki.example.com/runbooks", "https://grafana.examp
 
 # Mutants that are the same rule in other words: of which alerts, which, and why.
 SAME: Final = (
-    (r".*", r"(by \(.*\)|the aggregation) at \d+ behind a condition .*", "a condition is matched on labels of its own"),
+    (
+        r".*(StuckBlocking|StoreErrors|LeftOut|Stalled|PoolSaturated|NotDraining|Blind)",
+        r"(by \(.*\) at \d+ behind a condition became by \(.*, pod\)|the aggregation at \d+ behind .* went missing)",
+        "a condition only asks whether any is so",
+    ),
+    (
+        r"DistributedLockStoreErrors",
+        r"(sum by .* behind a condition became 'max'|rate .* behind a condition .*)",
+        "of what is never negative, above zero",
+    ),
     (r"DistributedLockStuckBlocking", r"sum .* behind a condition became 'max'", "it only asks whether there are any"),
     (
         r"TickglassJobLeftOut",
