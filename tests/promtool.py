@@ -61,6 +61,7 @@ SAME: Final = (
     ),
     (r".*(Burn.*|High|StoreErrors)", r"> .* became >=", "a measured share does not stand still at the threshold"),
     (r".*Burn.*", r".*fleet.*", "the other window's, and the label that comes with it, still hold"),
+    (r".*Burn.*", r"by .* behind a condition became by .*, pod", "it only guards against few due instants"),
     (r".*Burn.*", r"(every .*|\{outcome!=.* went missing)", "it only guards against few due instants"),
     (r"TickglassJobNotSucceeding", r"\{fleet=.* at \d{3} went missing", "what stands for nothing only has to be there"),
     (r"TickglassJobNotSucceeding", r"every \[1h\].*", "TickglassJobFailing has the same words, and cases for them"),
