@@ -34,13 +34,21 @@ SAME: Final = (
         r"(sum by .* behind a condition became 'max'|rate .* behind a condition .*)",
         "of what is never negative, above zero",
     ),
-    (r"DistributedLockStuckBlocking", r"sum .* behind a condition became 'max'", "it only asks whether there are any"),
+    (
+        r"DistributedLock(StuckBlocking|RenewalsStalled)",
+        r"sum .* behind a condition became 'max'",
+        "it only asks whether there are any",
+    ),
     (
         r"TickglassJobLeftOut",
         r"(sum|max) .* behind a condition became '(max|sum)'",
         "it only asks whether there are any",
     ),
-    (r"TickglassJobNotSucceeding", r"max .* at 1034 .* became 'sum'", "it only asks whether there are any"),
+    (
+        r"TickglassJobNotSucceeding",
+        r"(max .* at 1034 .* became 'sum'|by .* at 1034 .* became by .*, pod|the aggregation at 1034 .*)",
+        "it only asks whether there are any",
+    ),
     (
         r"TickglassJobNotSucceeding",
         r"(max|time) .*at 9(25|44) behind a condition .*",
