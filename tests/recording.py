@@ -34,13 +34,15 @@ class Recording:
         seen: dict[str, tuple[Labels, float]] = {"up": ({"__name__": "up"}, float(bool(text)))}
         if text:
             seen["connected"] = ({"__name__": catalogue.SIDECAR_CONNECTED.name}, 1.0)
-        for family in text_string_to_metric_families(text):
+        read = "\n".join(
+            line for line in text.splitlines() if line.partition("{")[0].partition(" ")[0] in READ
+        )  # parsing takes its time
+        for family in text_string_to_metric_families(f"{read}\n"):
             for sample in family.samples:
-                if sample.name in READ:
-                    # promtool's time begins at zero
-                    began_s = self._began_s if sample.name.endswith("_timestamp_seconds") else 0.0
-                    labels = {**sample.labels, "__name__": sample.name}
-                    seen[str(labels)] = labels, sample.value - began_s
+                # promtool's time begins at zero
+                began_s = self._began_s if sample.name.endswith("_timestamp_seconds") else 0.0
+                labels = {**sample.labels, "__name__": sample.name}
+                seen[str(labels)] = labels, sample.value - began_s
         for key, (labels, value) in seen.items():
             self._series.setdefault(key, (labels, ["_"] * self._scrapes))[1].append(repr(value))
         self._scrapes += 1
