@@ -25,7 +25,7 @@ class Bench:
     """Hands that are always there."""
 
     def __init__(self, rig: Rig) -> None:
-        self.hands = Hands(rig.gear, rig.crew.keeper, rig.crew.presence)
+        self.hands = Hands(rig.gear, rig.crew.keeper, rig.crew.presence, rig.crew.doubts)
 
     def open(self) -> Hands:
         return self.hands

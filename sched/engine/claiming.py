@@ -140,7 +140,7 @@ class Claiming:
 
     def _refused(self, answer: Refused) -> NotClaimed | Later:
         now_ns = self._gear.clock.monotonic_ns()
-        if self._doubts.take_back(answer.holder):
+        if self._doubts.take_back(self._ask.lease.resource, answer.holder):
             return Later(now_ns)
         if answer.holder.job == self._ask.lease.job:
             if now_ns < self._due_ns:

@@ -1,8 +1,8 @@
-"""Remember the claims that were given up without an answer, and take back those that were granted all the same.
+"""Remember the claims and locks that were given up without an answer, and take back what was granted all the same.
 
-A store that went away may have heard the last request. Nobody runs under such a
-claim, yet its lease keeps the job, and all others of its resource, from running
-until it ends. Whoever is refused for it here takes it back, and asks again.
+A store that went away may have heard the last request. Nobody acts under such a
+lease, yet it keeps everybody from its resource until it ends. Whoever is refused
+for it here takes it back, and asks again.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import Lease
 from tickglass.sched.occurrence import Outcome
-from tickglass.sched.ports import Settlement
+from tickglass.sched.ports import Released, Settlement
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.gear import Gear
-    from tickglass.sched.ports import ClaimAsk, Holder
+    from tickglass.sched.ports import ClaimAsk, Holder, LeaseAsk
 
 __all__ = ["DOUBTS_MOST", "Doubts"]
 
@@ -34,6 +34,7 @@ class Doubts:
         self._gear = gear
         self._door = threading.Lock()
         self._asks: OrderedDict[str, tuple[ClaimAsk, str]] = OrderedDict()  # by run -> and why it was given up
+        self._locks: OrderedDict[str, LeaseAsk] = OrderedDict()  # by token
 
     def note(self, ask: ClaimAsk, reason: str) -> None:
         """Remember a claim whose occurrence has ended as skipped, for this reason."""
@@ -42,8 +43,18 @@ class Doubts:
             if len(self._asks) > DOUBTS_MOST:
                 self._asks.popitem(last=False)
 
-    def take_back(self, holder: Holder) -> bool:
-        """Settle the claim that is in the way, if it is one of these; return whether that freed the resource."""
+    def note_lock(self, ask: LeaseAsk) -> None:
+        """Remember a lock that was asked for by hand, and given up."""
+        with self._door:
+            self._locks[ask.token] = ask
+            if len(self._locks) > DOUBTS_MOST:
+                self._locks.popitem(last=False)
+
+    def take_back(self, resource: str, holder: Holder) -> bool:
+        """End the lease that is in the way, if it is one of these; return whether that freed the resource."""
+        return self._take_back_claim(holder) or self._take_back_lock(resource, holder)
+
+    def _take_back_claim(self, holder: Holder) -> bool:
         with self._door:
             ask, reason = self._asks.pop(holder.run_id, (None, ""))
         if ask is None:
@@ -56,3 +67,22 @@ class Doubts:
             _log.warning("a claim of %s that nobody runs under was not taken back: %s", ask.lease.job, error)
             self.note(ask, reason)
             return False
+
+    def _take_back_lock(self, resource: str, holder: Holder) -> bool:
+        for ask in self._locks_of(resource, holder):
+            lease = Lease(resource, ask.owner, ask.token, holder.fence, ask.ttl_ns, 0)
+            try:
+                answer = self._gear.store.release(lease)  # which is refused to all but the token that has it
+            except StoreUnavailable as error:
+                _log.warning("the lock %s, which nobody here has, was not taken back: %s", resource, error)
+                return False
+            with self._door:
+                self._locks.pop(ask.token, None)
+            if isinstance(answer, Released):
+                return True
+        return False
+
+    def _locks_of(self, resource: str, holder: Holder) -> list[LeaseAsk]:
+        who = (resource, holder.owner, holder.run_id)
+        with self._door:
+            return [ask for ask in self._locks.values() if (ask.resource, ask.owner, ask.run_id) == who]

@@ -58,7 +58,7 @@ class Engine:
         self._door = threading.Lock()
         self._timeline = Timeline(clock=gear.clock, sink=gear.sink)
         self._crew = Crew(self._gear, workers=workers, labels=labels)
-        self.hands = Hands(self._gear, self._crew.keeper, self._crew.presence)
+        self.hands = Hands(self._gear, self._crew.keeper, self._crew.presence, self._crew.doubts)
         self._skew = SkewGuard() if skew is None else skew
         self._planner = Planner(self._gear, self._timeline, self._crew, self._skew)
         self._sweeper = Sweeper(self._gear, self._planner, self._crew, self._skew, self.jobs)

@@ -16,6 +16,7 @@ from tickglass.sched.errors import ConfigError, LockInUse, LockNotHeld
 from tickglass.sched.run import current_run
 
 if TYPE_CHECKING:
+    from tickglass.sched.engine.doubts import Doubts
     from tickglass.sched.engine.gear import Gear
     from tickglass.sched.engine.held_lease import HeldLease
     from tickglass.sched.engine.keeper import Keeper
@@ -28,8 +29,9 @@ __all__ = ["Bench", "HandLock", "Hands"]
 class Hands:
     """What locks taken by hand share: the ports, the keeper, who else is there, and the lines of those who wait."""
 
-    def __init__(self, gear: Gear, keeper: Keeper, presence: Presence) -> None:
+    def __init__(self, gear: Gear, keeper: Keeper, presence: Presence, doubts: Doubts) -> None:
         self._gear = gear
+        self._doubts = doubts
         self._keeper = keeper
         self._presence = presence
         self._lines = Lines()
@@ -46,7 +48,13 @@ class Hands:
         self._presence.look_for(terms.prefer)
         head_start = HeadStart(terms.prefer, self._presence)
         taking = Taking(
-            terms, current_run(), gear=self._gear, keeper=self._keeper, lines=self._lines, head_start=head_start
+            terms,
+            current_run(),
+            gear=self._gear,
+            keeper=self._keeper,
+            lines=self._lines,
+            head_start=head_start,
+            doubts=self._doubts,
         )
         with self._door:
             if self._stopped:

@@ -106,9 +106,9 @@ class Sweeper:
                 continue  # it did not die: how it ended is known here, and will be written
             if not job.rerun or orphan.attempt >= ATTEMPTS_MOST:
                 self._bury(job, orphan)
-            elif orphan.job not in busy and not holder_of(
-                job.resource, self._gear
-            ):  # else it would be due again, and skipped, at every sweep
+            elif orphan.job in busy or holder_of(job.resource, self._gear):
+                continue  # it would be due again, and skipped, at every sweep
+            else:
                 self._planner.adopt(job, orphan.due_ns)
 
     def _bury(self, job: Job, orphan: Orphan) -> None:

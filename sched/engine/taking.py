@@ -28,6 +28,7 @@ from tickglass.sched.lease import Lease, LockEvent, LockMachine, LockReason, Loc
 from tickglass.sched.ports import Gone, Granted, LeaseAsk, Released
 
 if TYPE_CHECKING:
+    from tickglass.sched.engine.doubts import Doubts
     from tickglass.sched.engine.gear import Gear
     from tickglass.sched.engine.head_start import HeadStart
     from tickglass.sched.engine.keeper import Hold, Keeper
@@ -66,10 +67,19 @@ class Taking:
 
     Args:
         run: whose code asks; the waiting ends when that run is asked to stop.
+        doubts: locks of this instance that may be in its own way.
     """
 
     def __init__(
-        self, terms: LockTerms, run: Run | None, *, gear: Gear, keeper: Keeper, lines: Lines, head_start: HeadStart
+        self,
+        terms: LockTerms,
+        run: Run | None,
+        *,
+        gear: Gear,
+        keeper: Keeper,
+        lines: Lines,
+        head_start: HeadStart,
+        doubts: Doubts,
     ) -> None:
         run_id = "" if run is None else run.run_id
         self._terms = terms
@@ -78,6 +88,7 @@ class Taking:
         self._keeper = keeper
         self._lines = lines
         self._head_start = head_start
+        self._doubts = doubts
         self._ask = LeaseAsk(terms.resource, gear.owner, gear.service, str(uuid4()), terms.ttl_ns, run_id=run_id)
         self._lock = LockMachine(
             terms.resource,
@@ -130,6 +141,9 @@ class Taking:
             elif self._hold is not None:
                 self.give_back()
             raise
+        finally:
+            if self._hold is None and self._unheard.any:
+                self._doubts.note_lock(self._ask)
 
     def cancel(self) -> None:
         """End the waiting."""
@@ -214,6 +228,8 @@ class Taking:
             raise
         if isinstance(answer, Granted):
             return self._take_up(answer, asked_ns)
+        if self._doubts.take_back(self._terms.resource, answer.holder):
+            return self._answer()
         self._holder = answer.holder.owner
         return answer
 

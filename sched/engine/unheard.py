@@ -31,6 +31,11 @@ class Unheard:
         if self._since_ns is None:
             self._since_ns = asked_ns
 
+    @property
+    def any(self) -> bool:
+        """Whether there was such a request."""
+        return self._since_ns is not None
+
     def counts_from(self, lease: Lease, asked_ns: int) -> int:
         """Return the monotonic instant from which a lease that was just granted lasts at least its TTL.
 

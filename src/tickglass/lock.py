@@ -13,6 +13,7 @@ from tickglass.owner import Slot
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.engine.alarms import Alarms
 from tickglass.sched.engine.broadcast import Broadcast
+from tickglass.sched.engine.doubts import Doubts
 from tickglass.sched.engine.gear import Gear, NoTracer
 from tickglass.sched.engine.hand_lock import HandLock, Hands
 from tickglass.sched.engine.keeper import Keeper
@@ -253,21 +254,23 @@ class _OwnBench:
         self._clock = SystemClock()
         self._door = threading.Lock()
         self._undo = ExitStack()
-        self._gear: Gear | None = None
+        self._kept: tuple[Gear, Doubts] | None = None  # from one taking to the next
         self._working: tuple[Alarms, Keeper, Presence] | None = None
 
     def open(self) -> Hands:
         """See `Bench`."""
         with self._door:
-            if self._gear is None:
-                self._gear = self._opened()
+            if self._kept is None:
+                opened = self._opened()
+                self._kept = opened, Doubts(opened)
+            gear, doubts = self._kept
             alarms = Alarms(self._clock)
-            keeper = Keeper(self._gear.store, clock=self._clock, alarms=alarms)
-            presence = Presence(self._gear, keeper, self._labels)
+            keeper = Keeper(gear.store, clock=self._clock, alarms=alarms)
+            presence = Presence(gear, keeper, self._labels)
             alarms.start()
             presence.start()
             self._working = alarms, keeper, presence
-            return Hands(self._gear, keeper, presence)
+            return Hands(gear, keeper, presence, doubts)
 
     def shut(self) -> None:
         """See `Bench`."""
@@ -285,7 +288,7 @@ class _OwnBench:
         with self._door:
             if self._working is not None:
                 return False
-            self._gear = None
+            self._kept = None
             self._undo.pop_all().close()
             return True
 

@@ -167,18 +167,56 @@ def test_a_claim_in_doubt_that_cannot_be_taken_back_now_is_so_later(rig: Rig) ->
     rig.store.broken["settle"] = DOWN
     holder = Holder("dead", "svc", "job", ask.lease.run_id, 1)
     doubts.note(ask, "store_unavailable")
-    assert not doubts.take_back(holder)
+    assert not doubts.take_back("job", holder)
     rig.store.broken.clear()
-    doubts.take_back(holder)
+    doubts.take_back("job", holder)
     assert [run.outcome for run in rig.store.runs("job")] == ["skipped"]
-    assert not doubts.take_back(holder), "it is settled"
+    assert not doubts.take_back("job", holder), "it is settled"
+
+
+def test_a_lock_that_was_granted_unheard_and_given_up_is_in_nobodys_way(desk: Desk) -> None:
+    desk.rig.store.unheard["acquire"] = DOWN
+    with pytest.raises(StoreUnavailable):
+        desk.lock(blocking=False).acquire()
+    desk.rig.store.unheard.clear()
+    (lease,) = desk.rig.store.leases()
+    _, mine = desk.take()
+    assert mine.fence > lease.fence
+    assert desk.lock(blocking=False).acquire() == NotTaken("held", "a", 0), "what somebody here has is not taken back"
+
+
+def test_a_lock_that_was_granted_unheard_keeps_no_job_from_running(desk: Desk) -> None:
+    rig = desk.rig
+    rig.store.unheard["acquire"] = DOWN
+    with pytest.raises(StoreUnavailable):
+        desk.lock("ledger", blocking=False).acquire()
+    rig.store.unheard.clear()
+    rig.add(lambda: None, every("10s"), name="job", resource="ledger")
+    rig.advance(10 * SECOND)
+    (end,) = rig.ended("job")
+    assert end.outcome == "success"
+
+
+def test_a_lock_in_doubt_that_cannot_be_taken_back_now_is_so_later(rig: Rig) -> None:
+    doubts, ask = Doubts(rig.gear), LeaseAsk("r", "a", "svc", "t", SECOND)
+    granted = rig.store.acquire(ask)
+    assert isinstance(granted, Granted)
+    holder = Holder("a", "svc", "", "", granted.fence)
+    doubts.note_lock(ask)
+    rig.store.broken["release"] = DOWN
+    assert not doubts.take_back("r", holder)
+    rig.store.broken.clear()
+    assert not doubts.take_back("other", holder)
+    assert doubts.take_back("r", holder)
+    assert not doubts.take_back("r", holder), "it is released"
 
 
 def test_doubts_are_bounded(rig: Rig) -> None:
     doubts = Doubts(rig.gear)
     for number in range(DOUBTS_MOST + 5):
         doubts.note(ClaimAsk(LeaseAsk("r", "a", "svc", "t", SECOND, "job", str(number)), number), "store_error")
-    assert next(iter(doubts._asks)) == "5"
+        doubts.note_lock(LeaseAsk("r", "a", "svc", str(number), SECOND))
+    assert next(iter(doubts._asks)) == next(iter(doubts._locks)) == "5"
 
 
 def test_a_lock_that_was_released_unheard_was_not_lost(desk: Desk) -> None:
