@@ -97,10 +97,10 @@ class Planner:
         self._plan_next(_Plan(job, registered.settled_until_ns(now_ns)))
 
     def adopt(self, job: Job, due_ns: int) -> None:
-        """Walk an occurrence whose claimant died, unless the job is busy: then it is found again."""
+        """Walk an occurrence whose claimant died; one that is busy, or on a wrong clock, is found again."""
 
         def visit(offset_ns: int) -> None:
-            if self._crew.busy(job.name):
+            if self._crew.busy(job.name) or self._skew.refuses:
                 return
             occurrence = self._fallen_due(job, due_ns, self._next_two(job)[0])
             until_ns = self._gear.clock.monotonic_ns() + job.grace_at(due_ns, None)

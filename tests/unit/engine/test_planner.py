@@ -332,7 +332,11 @@ def test_an_occurrence_whose_claimant_cannot_renew_is_taken_over_after_the_old_r
     rig.start("b")
     rig.add(holds, every("1h"))
     sweeper = Sweeper(rig.gear, rig.planner, rig.crew, rig.skew, lambda: {"holds": declare(holds, every("1h"))})
-    sweeper.sweep()
+    rig.planner.adopt(declare(holds, every("1h")), first.due_ns)
+    rig.skew.note(60 * SECOND, 0)
+    rig.timeline.turn()
+    assert not rig.crew.busy("holds"), "not while the clocks disagree"
+    sweeper.sweep()  # which compares them anew
     rig.timeline.turn()
     rig.started("holds", 2)
     rig.clock.advance(SECOND)
