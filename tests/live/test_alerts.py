@@ -141,11 +141,12 @@ def test_a_job_that_fails_a_full_pool_and_what_events_tell(live: LiveStage, watc
     def waits() -> None:
         let_go.wait()
 
-    for name in ("one", "two"):  # more than there are workers
-        blocked.add(waits, every("1s"), name=name)
+    for name in ("one", "two"):  # more than there are workers: the other stays in the queue
+        blocked.add(waits, every("1s"), name=name, misfire_grace="1h")
     live.register("nightly", resource="stuck", timeout_ns=SECOND)
     live.register("weekly", resource="alone", timeout_ns=SECOND)
-    with failing, blocked:
+    with failing, blocked, ExitStack() as ending:
+        ending.callback(let_go.set)
         watch.scrape(live.server.port, failing.metrics_port, blocked.metrics_port)
         watch.scraped(live.server.port, failing.metrics_port, blocked.metrics_port)
         for resource in ("stuck", "alone"):
@@ -177,7 +178,6 @@ def test_a_job_that_fails_a_full_pool_and_what_events_tell(live: LiveStage, watc
             *("TickglassJobFailing fails", "TickglassJobNotSucceeding fails"),
             *(f"{alert} {job}" for job in ("one", "two") for alert in BLOCKED),
         )
-        let_go.set()
 
 
 def test_a_store_that_stands_still_and_one_that_is_gone(
