@@ -170,10 +170,13 @@ class RedisLinks:
             return moved and self._finder.can_change
         if isinstance(error, self._errors.AuthenticationError):
             return False
-        # The server restarted, went, or hangs: so do the others, and each would cost its own time-out.
-        self._drop_idle()
-        self._finder.forget()
-        return again and not isinstance(error, self._errors.TimeoutError | self._errors.BusyLoadingError)
+        timed_out = isinstance(error, self._errors.TimeoutError)
+        if not timed_out or self._finder.can_change:
+            # The server restarted, went, or hangs while another took over: the other connections would each cost a
+            # time-out, too. One that cannot be another may only be slow, and slower if all connected anew.
+            self._drop_idle()
+            self._finder.forget()
+        return again and not (timed_out or isinstance(error, self._errors.BusyLoadingError))
 
 
 def run_script(link: Link, script: Script, base: str, args: tuple[Argument, ...]) -> Any:  # noqa: ANN401

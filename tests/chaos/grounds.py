@@ -269,11 +269,11 @@ class RedlockGround(RedisGround):
     votes = True
     ttl_ms = 1_000
     of_servers = (Kind.RESTART, Kind.RESTART, Kind.STALL, Kind.MAJORITY, Kind.RESET_ALL)
-    how = "three independent servers, each `appendonly yes`, `appendfsync always`"
+    how = "three independent servers, each `appendonly yes`, `appendfsync always`; `timeout=200ms`"
     _count = 3
 
     def _url(self, ports: Sequence[int]) -> str:
-        return f"redlock://{','.join(f'127.0.0.1:{port}' for port in ports)}/0"
+        return f"redlock://{','.join(f'127.0.0.1:{port}' for port in ports)}/0?timeout=200ms"
 
 
 class EtcdGround(_Networked):
