@@ -218,12 +218,14 @@ def _odd(scope: Scope) -> Panel:
         Kind.TIMESERIES,
         "What should not happen",
         "Orphans: claims whose claimant died. Unclaimed: runs that went ahead while the store was out, perhaps in "
-        "several instances at once. Trigger failures: the trigger raised instead of naming an instant. Undercounts: "
-        "so many instants were missed that counting stopped.",
+        "several instances at once. Overdue: runs that were asked to stop at their timeout and go on. Trigger "
+        "failures: the trigger raised instead of naming an instant. Undercounts: so many instants were missed that "
+        "counting stopped.",
         "short",
         (
             often(catalogue.JOB_ORPHANS, "orphaned"),
             often(catalogue.JOB_UNCLAIMED, "unclaimed"),
+            Query(scope.total(catalogue.JOB_OVERDUE_RUNS, "job_name"), "{{job_name}} overdue"),
             often(catalogue.JOB_TRIGGER_FAILURES, "trigger failed"),
             often(catalogue.JOB_UNDERCOUNTS, "undercounted"),
         ),

@@ -8,7 +8,7 @@ from tickglass.dashboards.answers import TO_LOCK
 from tickglass.dashboards.model import GOOD, Kind, Panel, Query, above
 from tickglass.dashboards.scope import RATE
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.catalogue import RenewalStatus
+from tickglass.telemetry.label_values import RenewalStatus
 
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import Scope

@@ -8,7 +8,7 @@ from tickglass.dashboards.answers import TO_LOCK, held_of_limit, quantiles, stuc
 from tickglass.dashboards.leases import lease_panels, store_panels
 from tickglass.dashboards.model import GOOD, Board, Column, Kind, Meaning, Panel, Query, Row, Step, above
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.catalogue import AttemptStatus, ReleaseReason
+from tickglass.telemetry.label_values import AttemptStatus, ReleaseReason
 
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import Scope

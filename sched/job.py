@@ -41,6 +41,7 @@ NAME_MOST: Final = 200
 _KINDS: Final = "a job is a plain or a coroutine function"
 
 OnOutage = Literal["skip", "run"]
+OnTimeout = Literal["hold", "release"]
 
 
 class Policies(TypedDict, total=False):
@@ -54,6 +55,7 @@ class Policies(TypedDict, total=False):
     renew: bool
     rerun_orphaned: bool
     on_outage: OnOutage
+    on_timeout: OnTimeout
     prefer: str | Preference | None
 
 
@@ -71,6 +73,7 @@ class Job:
         renew: whether its lease is renewed while it runs.
         rerun: whether it runs again after its claimant died.
         goes_ahead: whether it runs without a claim while the store is out.
+        releases: whether it gives its lock up at its timeout, though its code may still run.
         prefer: whose claims go before those of others; None: nobody's.
     """
 
@@ -86,6 +89,7 @@ class Job:
     renew: bool
     rerun: bool
     goes_ahead: bool
+    releases: bool
     prefer: Preference | None
 
     def call(self, run: Run) -> Any:  # noqa: ANN401 - whatever a job's function returns
@@ -127,28 +131,27 @@ def declare(
     renew: bool = True,
     rerun_orphaned: bool = True,
     on_outage: OnOutage = "skip",
+    on_timeout: OnTimeout = "hold",
     prefer: str | Preference | None = None,
 ) -> Job:
     """Check a declaration and return the job.
 
     Args:
-        function: a function or coroutine function of one parameter (the run) or none. A
-            coroutine that a plain function returns, as one that wraps another may, is run as well.
+        function: a function or coroutine function of one parameter (the run) or none; a coroutine that it returns runs.
         trigger: `cron(...)`, `every(...)`, `at(...)` or a `Trigger` of your own.
         name: unique per fleet; default: the function's name.
         resource: what its lock protects; default: the job's name.
         ttl: how long the lease lasts if this process dies.
-        timeout: a longer run is asked to stop.
+        timeout: a longer run is asked to stop; see `on_timeout`.
         misfire_grace: how late it may start; default: one interval, at most 60 s.
         renew: False: the lease is taken once, for longest run + 5 s.
         rerun_orphaned: whether another instance runs it again if this one dies.
-        on_outage: while the store does not answer: "skip", or "run" without a
-            claim and without a lease, perhaps in several instances at once;
-            such runs have no fence, are counted, and are written to the ledger later.
-        prefer: labels of the instances that shall run it, "region=a" or "region=a,
-            region=b": others wait 200 ms (those named next) or 800 ms longer before
-            they claim it, while a better one is there, and not at all when none is.
-            `preference(..., near=, far=)` sets both.
+        on_outage: while the store does not answer: "skip", or "run" without a claim and a lease, perhaps in several
+            instances at once; such runs have no fence, are counted, and are written to the ledger later.
+        on_timeout: what becomes of the lock of a run that goes on past its timeout: "hold" it until the code
+            returns, so that nothing runs beside it, or "release" it at the timeout.
+        prefer: labels of the instances that shall run it, "region=a" or "region=a, region=b": while a better one is
+            there, others wait 200 ms (those named next) or 800 ms longer; `preference(..., near=, far=)` sets both.
 
     Raises:
         ConfigError: naming what is wrong; nothing was registered.
@@ -157,8 +160,7 @@ def declare(
     ttl_ns = duration_ns(ttl, what="ttl", least_ns=TTL_LEAST_NS)
     timeout_ns = None if timeout is None else duration_ns(timeout, what="timeout", least_ns=MS)
     grace_ns = None if misfire_grace is None else duration_ns(misfire_grace, what="misfire_grace", least_ns=MS)
-    if on_outage not in get_args(OnOutage):
-        raise ConfigError("on_outage is one of two words", given=repr(on_outage), instead=('"skip"', '"run"'))
+    _check_choices(on_outage, on_timeout, timeout_ns)
     _check_times(ttl_ns, timeout_ns, grace_ns, renew=checked_flag(renew, "renew"))
     return Job(
         name=job_name,
@@ -173,6 +175,7 @@ def declare(
         renew=renew,
         rerun=checked_flag(rerun_orphaned, "rerun_orphaned"),
         goes_ahead=on_outage == "run",
+        releases=on_timeout == "release",
         prefer=checked_preference(prefer),
     )
 
@@ -237,6 +240,19 @@ def checked_flag(value: object, what: str) -> bool:
             instead=(f"{what}=True", f"{what}=False"),
         )
     return value
+
+
+def _check_choices(on_outage: str, on_timeout: str, timeout_ns: int | None) -> None:
+    if on_outage not in get_args(OnOutage):
+        raise ConfigError("on_outage is one of two words", given=repr(on_outage), instead=('"skip"', '"run"'))
+    if on_timeout not in get_args(OnTimeout):
+        raise ConfigError("on_timeout is one of two words", given=repr(on_timeout), instead=('"hold"', '"release"'))
+    if on_timeout == "release" and timeout_ns is None:
+        raise ConfigError(
+            "a lock that is given up at the timeout needs a timeout",
+            given='on_timeout="release"',
+            instead=('timeout="25s"',),
+        )
 
 
 def _check_times(ttl_ns: int, timeout_ns: int | None, grace_ns: int | None, *, renew: bool) -> None:

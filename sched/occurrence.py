@@ -63,12 +63,12 @@ class Outcome(StrEnum):
 
     SUCCESS = "success"
     FAILURE = "failure"  # the job raised
-    TIMEOUT = "timeout"  # it ran over its timeout and was stopped
+    TIMEOUT = "timeout"  # it ran over its timeout and was asked to stop
     CANCELLED = "cancelled"  # it was stopped because the scheduler stops
     LOST = "lost"  # its lease could no longer be trusted
     ORPHANED = "orphaned"  # its claimant died, and the job does not want it re-run
     ELSEWHERE = "elsewhere"  # another instance has it
-    MISSED = "missed"  # nobody was there within its misfire grace
+    MISSED = "missed"  # nobody was there, or could start it, within its misfire grace
     SKIPPED = "skipped"  # a policy said no: see SkipReason
 
 
@@ -106,8 +106,8 @@ ENDINGS: Final[Mapping[OccurrenceState, frozenset[Outcome]]] = {
     OccurrenceState.PENDING: frozenset({Outcome.MISSED, Outcome.SKIPPED, Outcome.ORPHANED, Outcome.ELSEWHERE}),
     OccurrenceState.ADMITTED: frozenset({Outcome.MISSED, Outcome.SKIPPED}),
     OccurrenceState.CLAIMING: frozenset({Outcome.MISSED, Outcome.SKIPPED, Outcome.ELSEWHERE}),
-    OccurrenceState.CLAIMED: frozenset({Outcome.CANCELLED, Outcome.LOST}),
-    OccurrenceState.UNCLAIMED: frozenset({Outcome.CANCELLED}),
+    OccurrenceState.CLAIMED: frozenset({Outcome.CANCELLED, Outcome.LOST, Outcome.MISSED}),
+    OccurrenceState.UNCLAIMED: frozenset({Outcome.CANCELLED, Outcome.MISSED}),
     OccurrenceState.RUNNING: _RAN,
     OccurrenceState.STOPPING: _RAN,
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import Wake, instant_of
 from tickglass.sched.durations import Duration, duration_ns
+from tickglass.sched.lease import LockState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "current_run"]
 
 _NEVER_NS: Final = 2**63 - 1
+_PAST_NS: Final = -(2**63)
 _current: ContextVar[Run | None] = ContextVar("tickglass_run", default=None)
 
 
@@ -41,6 +43,7 @@ class Run:
         "_clock",
         "_due_ns",
         "_lock",
+        "_over",
         "_stop",
         "_stop_reason",
         "_stopped_with_it",
@@ -60,6 +63,7 @@ class Run:
         self._due_ns = due_ns
         self._lock = lock
         self._clock = clock
+        self._over = False  # the code has returned; what it left behind may still ask
         self._stop = Wake()
         self._stop_reason = ""
         self._stopped_with_it: set[Callable[[], None]] = set()
@@ -72,10 +76,17 @@ class Run:
     @property
     def _trusted_until_ns(self) -> int:
         """The end of trust; a run that went ahead without a claim has no lease to lose."""
-        return self._lock.trusted_until_ns if self.fence else _NEVER_NS
+        if self._over:
+            return _PAST_NS
+        if not self.fence:
+            return _NEVER_NS
+        return self._lock.trusted_until_ns if self._lock.state is LockState.HELD else _PAST_NS
 
     def remaining(self) -> float:
-        """Return the seconds for which the lease can be trusted if no renewal succeeds; 0.0 when it cannot."""
+        """Return the seconds for which the lease can be trusted if no renewal succeeds.
+
+        0.0 when it cannot: it was lost, given up at the timeout, or the run has ended.
+        """
         return max(0, self._trusted_until_ns - self._clock.monotonic_ns()) / 1e9
 
     @property
@@ -84,14 +95,17 @@ class Run:
 
         True once a stop was asked for, and also when the lease has run out and
         nobody could tell us yet: a process that was frozen sees it on waking.
+        True as well after the run has ended, for threads and tasks that outlive it.
         """
         return bool(self._stop_reason) or self._clock.monotonic_ns() >= self._trusted_until_ns
 
     @property
     def cancel_reason(self) -> str:
-        """Why: "timeout", "lost", "shutdown", or "" while not cancelled."""
+        """Why: "timeout", "lost", "shutdown", "ended" after the run, or "" while not cancelled."""
         if self._stop_reason:
             return self._stop_reason
+        if self._over:
+            return "ended"
         return "lost" if self.cancelled else ""
 
     def wait(self, duration: Duration) -> bool:
@@ -112,6 +126,14 @@ class Run:
     def _ask_to_stop(self, reason: str) -> None:
         """Set the reason, once; the engine's side of `cancelled`."""
         self._stop_reason = self._stop_reason or reason
+        self._stop_all()
+
+    def _end(self) -> None:
+        """Note that the code has returned: nothing that it left behind may act under this run any more."""
+        self._over = True
+        self._stop_all()
+
+    def _stop_all(self) -> None:
         self._stop.ring()
         for stop in tuple(self._stopped_with_it):
             stop()
@@ -120,7 +142,7 @@ class Run:
     def _stopping(self, stop: Callable[[], None]) -> Iterator[None]:
         """Call `stop` as well when the run is asked to stop meanwhile, or has been."""
         self._stopped_with_it.add(stop)
-        if self._stop_reason:
+        if self._stop_reason or self._over:
             stop()
         try:
             yield

@@ -5,129 +5,28 @@ Pure data. A query that names a metric which is not here is a mistake.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Final
 
 from tickglass.sched.events import SpoolMove
 from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.sched.occurrence import Outcome, SkipReason
+from tickglass.telemetry.label_values import (
+    AttemptStatus,
+    ClockDirection,
+    DropReason,
+    Generation,
+    LatenessPart,
+    RefusedBecause,
+    ReleaseReason,
+    RenewalStatus,
+    Signal,
+    StoreErrorKind,
+    StoreOperation,
+)
 from tickglass.telemetry.metric import Declared, Kind, Label, Metric
 
-__all__ = [
-    "AttemptStatus",
-    "ClockDirection",
-    "DropReason",
-    "Generation",
-    "LatenessPart",
-    "RefusedBecause",
-    "ReleaseReason",
-    "RenewalStatus",
-    "Signal",
-    "StoreErrorKind",
-    "StoreOperation",
-    "metrics",
-    "sidecar_metrics",
-]
-
-
-class AttemptStatus(StrEnum):
-    """How an attempt to take a lock ended."""
-
-    ACQUIRED = "acquired"
-    CONTENDED = "contended"
-    FAILED = "failed"
-
-
-class ReleaseReason(StrEnum):
-    """How a hold ended."""
-
-    RELEASED = "released"
-    EXPIRED = "expired"
-    LOST = "lost"
-
-
-class RenewalStatus(StrEnum):
-    """How an attempt to renew a lease ended."""
-
-    OK = "ok"
-    LATE = "late"
-    LOST = "lost"
-    ERROR = "error"
-
-
-class LatenessPart(StrEnum):
-    """What made a start late."""
-
-    TIMER = "timer"
-    POOL = "pool"
-    LOCK = "lock"
-    START = "start"
-
-
-class ClockDirection(StrEnum):
-    """Which way the wall clock was set."""
-
-    FORWARD = "forward"
-    BACK = "back"
-
-
-class StoreOperation(StrEnum):
-    """What a store is asked: the methods of its ports."""
-
-    ACQUIRE = "acquire"
-    RENEW = "renew"
-    RELEASE = "release"
-    TIME = "time"
-    REGISTER = "register"
-    CLAIM = "claim"
-    SETTLE = "settle"
-    ORPHANS = "orphans"
-    ABANDON = "abandon"
-    LEASES = "leases"
-    JOBS = "jobs"
-    RUNS = "runs"
-    ABANDONED = "abandoned"
-
-
-class StoreErrorKind(StrEnum):
-    """Whether a store could not be reached in time, or was reached and failed."""
-
-    UNAVAILABLE = "unavailable"
-    ERROR = "error"
-
-
-class Signal(StrEnum):
-    """What kind of telemetry was dropped."""
-
-    SPANS = "spans"
-    EVENTS = "events"  # on their way to a sidecar
-
-
-class DropReason(StrEnum):
-    """Why telemetry was dropped."""
-
-    QUEUE_FULL = "queue_full"
-    EXPORT_FAILED = "export_failed"
-
-
-class RefusedBecause(StrEnum):
-    """Why a sidecar ended a scheduler's connection."""
-
-    MALFORMED = "malformed"
-    OVERSIZED = "oversized"
-    VERSION = "version"  # another protocol, or another vocabulary of events
-    PEER = "peer"  # somebody else's process
-    SILENT = "silent"  # connected, and did not introduce itself
-    FULL = "full"
-
-
-class Generation(StrEnum):
-    """A generation of the garbage collector."""
-
-    YOUNG = "0"
-    MIDDLE = "1"
-    OLD = "2"
+__all__ = ["metrics", "sidecar_metrics"]
 
 
 _RESOURCE: Final = Label("resource", Declared.RESOURCE)
@@ -320,6 +219,11 @@ JOB_RUNNING_SINCE: Final = _gauge(
 )
 JOB_REGISTERED: Final = _gauge("tickglass_job_registered_timestamp_seconds", "When the job was registered here.", _JOB)
 JOB_RUNNING: Final = _gauge("tickglass_job_running", "Runs in progress here.", _JOB)
+JOB_OVERDUE_RUNS: Final = _gauge(
+    "tickglass_job_overdue_runs",
+    "Runs in progress here that were asked to stop at their timeout and whose code has not returned.",
+    _JOB,
+)
 JOB_FAILING: Final = _gauge(
     "tickglass_job_consecutive_failures",
     "Occurrences that ended as failure, timeout, lost or orphaned here since the last success; begins with those that "

@@ -41,6 +41,7 @@ class JobGroup(Group):
         self._name = name
         self._open: set[_Key] = set()
         self._running: dict[_Key, int] = {}  # since when, wall clock
+        self._overdue: set[_Key] = set()
         self._due = self.counter(catalogue.JOB_DUE, name)
         self._outcomes = self.counters(catalogue.JOB_OUTCOMES, name)
         self._skips = self.counters(catalogue.JOB_SKIPS, name)
@@ -73,6 +74,7 @@ class JobGroup(Group):
             OccurrenceEvent.FELL_DUE.value: self._fell_due,
             OccurrenceEvent.WENT_AHEAD.value: lambda *_: self._unclaimed.add(),
             OccurrenceEvent.STARTED.value: self._started,
+            OccurrenceEvent.STOP_ASKED.value: self._stop_asked,
             OccurrenceEvent.ENDED.value: self._ended,
         }
 
@@ -115,12 +117,15 @@ class JobGroup(Group):
         with self.lock:
             known, self._open = self._open, set()
             self._running.clear()
+            self._overdue.clear()
             for event in moves:
                 key = event.job, event.due_ns, event.run_id
                 if event.event == OccurrenceEvent.FELL_DUE:
                     self._open.add(key)
                 elif event.event == OccurrenceEvent.STARTED:
                     self._started(event, key)
+                elif event.event == OccurrenceEvent.STOP_ASKED:
+                    self._stop_asked(event, key)
             self._due.add(len(self._open - known))
             unheard = len(known - self._open)
             if unheard:
@@ -146,6 +151,7 @@ class JobGroup(Group):
         values = (self._name,)
         yield catalogue.JOB_PENDING, values, len(self._open)
         yield catalogue.JOB_RUNNING, values, len(self._running)
+        yield catalogue.JOB_OVERDUE_RUNS, values, len(self._overdue)
         if self._running:
             yield catalogue.JOB_RUNNING_SINCE, values, min(self._running.values()) / _S
 
@@ -177,6 +183,10 @@ class JobGroup(Group):
             self._running[key] = event.wall_ns
         self._last_start.value = event.wall_ns / _S
 
+    def _stop_asked(self, event: OccurrenceMoved, key: _Key) -> None:
+        if event.reason == "timeout" and key in self._running:
+            self._overdue.add(key)
+
     def _ended(self, event: OccurrenceMoved, key: _Key) -> None:
         outcome = event.outcome or ""
         self._outcomes[outcome].add()
@@ -186,6 +196,7 @@ class JobGroup(Group):
         self._take_over(prolonged(self._streak, outcome, event.due_ns, event.wall_ns))
         if self._running.pop(key, None) is not None:
             self._last_completion.value = event.wall_ns / _S
+            self._overdue.discard(key)
         trace_id = event.run_id if event.sampled else ""
         if event.ran_ns is not None:
             self._duration.observe(event.ran_ns / _S, trace_id, event.wall_ns)

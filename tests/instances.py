@@ -132,6 +132,10 @@ class Instance:
         assert isinstance(found, OccurrenceMoved)
         return found
 
+    def occurrences(self, move: str) -> list[OccurrenceMoved]:
+        """Return the moves of that kind that were told so far."""
+        return [event for event in self.told.of(OccurrenceMoved) if event.event == move]
+
     def get(self, path: str) -> Answer:
         return Answer(self._port, path)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickglass.sched.errors import StoreUnavailable
+    from tickglass.sched.job import Job
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         EventSink,
@@ -45,13 +46,15 @@ T = TypeVar("T")
 class BreakableStore(MemoryStore):
     """The reference store, which fails the operations that a test names.
 
-    Those of `broken` before they are done, those of `unheard` after.
+    Those of `broken` before they are done, those of `unheard` after; those of `slow` let so many nanoseconds pass.
     """
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock)
         self.broken: dict[str, StoreUnavailable] = {}
         self.unheard: dict[str, StoreUnavailable] = {}
+        self.slow: dict[str, int] = {}
+        self._fake = clock
         self.asks: list[LeaseAsk] = []
         self.gone = False
 
@@ -60,6 +63,8 @@ class BreakableStore(MemoryStore):
             raise self.broken[operation]
 
     def _answer(self, operation: str, answer: T) -> T:
+        if operation in self.slow:
+            self._fake.advance(self.slow[operation])
         if operation in self.unheard:
             raise self.unheard[operation]
         return answer
@@ -117,6 +122,7 @@ class Rig:
         self.labels = labels
         self._sinks = sinks or {}
         self._crews: list[Crew] = []
+        self.jobs: dict[str, Job] = {}
         self.start()
 
     def start(self, owner: str = "a") -> None:
@@ -136,6 +142,7 @@ class Rig:
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
         job = declare(function, trigger, **policies)
+        self.jobs[job.name] = job
         (registered,) = self.store.register([self.planner.record_of(job)])
         self.planner.add(job, registered, Streak())
 
@@ -150,6 +157,18 @@ class Rig:
     def free(self, job: str) -> None:
         """Wait until no occurrence of a job is in hand: it has ended, and is settled."""
         wait_until(lambda: not self.crew.busy(job))
+
+    def waits_for_the_loop(self, job: str) -> None:
+        """Wait until the event loop has been asked to start a coroutine job, and has not."""
+
+        def waits() -> bool:
+            for walk in self.crew.in_hand():
+                with walk._door:
+                    if walk.job.name == job and walk._unstarted is not None:
+                        return True
+            return False
+
+        wait_until(waits)
 
     def asleep(self, after_operation: str, count: int = 1) -> None:
         """Wait until the store was asked so often, and it was noted when to ask again."""

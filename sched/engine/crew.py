@@ -67,7 +67,14 @@ class Crew:
         return job_name in self._in_hand
 
     def walk(
-        self, job: Job, occurrence: OccurrenceMachine, *, due_ns: int, until_ns: int, next_due_ns: int | None
+        self,
+        job: Job,
+        occurrence: OccurrenceMachine,
+        *,
+        due_ns: int,
+        until_ns: int,
+        next_due_ns: int | None,
+        rerun: bool = False,
     ) -> None:
         """Take an occurrence of a job that is not busy; see `Walk` for the arguments."""
         walk = Walk(
@@ -76,6 +83,7 @@ class Crew:
             due_ns=due_ns,
             until_ns=until_ns,
             next_due_ns=next_due_ns,
+            rerun=rerun,
             gear=self._gear,
             crew=self,
             ended=self._ended,
@@ -87,15 +95,11 @@ class Crew:
 
     def hand(self, walk: Walk, step: Callable[[], None]) -> None:
         """Have a worker take a step of a walk; one that breaks off does not keep its job busy for ever."""
+        self.pool.hand(lambda: self._guarded(walk, step))
 
-        def guarded() -> None:
-            try:
-                step()
-            except BaseException:  # noqa: BLE001 - reported; the job goes on
-                _log.exception("the walk of %s broke off", walk.job.name)
-                walk.break_off()
-
-        self.pool.hand(guarded)
+    def aside(self, walk: Walk, step: Callable[[], None]) -> None:
+        """Have a step of a walk taken now, though all workers may be busy; it asks the store, and runs no job."""
+        self.keeper.hand(lambda: self._guarded(walk, step))
 
     def in_hand(self) -> list[Walk]:
         """Return the walks that have not ended."""
@@ -129,6 +133,14 @@ class Crew:
         self.alarms.stop()
         self.loop.stop()
 
+    @staticmethod
+    def _guarded(walk: Walk, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except BaseException:  # noqa: BLE001 - reported; the job goes on
+            _log.exception("the walk of %s broke off", walk.job.name)
+            walk.break_off()
+
     def _hurried(self) -> bool:
         with self._door:
             hurried = self._hurries > 0
@@ -143,7 +155,8 @@ class Crew:
         if walk.prepared_ns is not None:
             self.lead.note(walk.prepared_ns)
         with self._door:
-            self._in_hand.pop(walk.job.name, None)
+            if self._in_hand.get(walk.job.name) is walk:  # one that broke off may say it a second time
+                del self._in_hand[walk.job.name]
             empty = not self._in_hand
         if empty:
             self._emptied.ring()

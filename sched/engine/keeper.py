@@ -79,6 +79,10 @@ class Keeper:
             self._watch(hold)
         return hold
 
+    def hand(self, call: Callable[[], None]) -> None:
+        """Have a store called on one of the keeper's threads, as renewals are; after `stop`, never."""
+        self._renewers.hand(call)
+
     def stop_renewing(self, hold: Hold) -> None:
         """Let the lease run out by itself, watching for that."""
         with hold.door:

@@ -6,8 +6,9 @@ store is out, nothing but the job's own word (`Unclaimed`).
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tickglass.sched.engine.settling import settle
 from tickglass.sched.events import ClaimOrphaned
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import ClaimAsk
 
 __all__ = ["Ending", "Leased", "Permit", "Prepared", "Unclaimed"]
+
+_NEVER_NS: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +97,29 @@ class Permit(Protocol):
 
     run: Run
 
+    @property
+    def claimed(self) -> bool:
+        """Whether there is a lease, and the ledger knows of the run."""
+        ...
+
+    @property
+    def ends_ns(self) -> int:
+        """Until when (monotonic) it holds without being prolonged again."""
+        ...
+
     def check(self) -> None:
         """Find out at once what a frozen process could not be told."""
         ...
 
     def let_run_out(self) -> None:
-        """Stop prolonging it: the run is over its time."""
+        """Stop prolonging it: the engine itself has failed."""
         ...
 
-    def end(self, ending: Ending) -> None:
-        """Write the ending, and give everything back."""
+    def end(self, ending: Ending) -> bool:
+        """Write the ending, and give everything back; return whether this call did, and not an earlier one.
+
+        A second call, from another thread, returns when the first is through.
+        """
         ...
 
 
@@ -113,6 +129,8 @@ class Leased:
     Args:
         on_lost: called once when the lease can no longer be trusted.
     """
+
+    claimed: Final = True
 
     def __init__(self, prepared: Prepared, won: Won, on_lost: Callable[[], None]) -> None:
         job, lock, gear, claimed = prepared.job, prepared.lock, prepared.gear, won.claimed
@@ -131,6 +149,13 @@ class Leased:
         self._prepared = prepared
         self._keeper = prepared.crew.keeper
         self._hold = self._keeper.keep(lock, lease, won.asked_ns, on_lost, renew=job.renew)
+        self._ending = threading.Lock()
+        self._over = False
+
+    @property
+    def ends_ns(self) -> int:
+        """See `Permit`."""
+        return self._hold.lease.trusted_until_ns
 
     def check(self) -> None:
         """See `Permit`."""
@@ -140,8 +165,16 @@ class Leased:
         """See `Permit`."""
         self._keeper.stop_renewing(self._hold)
 
-    def end(self, ending: Ending) -> None:
-        """See `Permit`; the claim of a lost run stays open, for whoever runs it again."""
+    def end(self, ending: Ending) -> bool:
+        """See `Permit`; the claim of a lost run stays open, so that an instance can run it again."""
+        with self._ending:
+            if self._over:
+                return False
+            self._over = True
+            self._end(ending)
+            return True
+
+    def _end(self, ending: Ending) -> None:
         prepared, lock = self._prepared, self._prepared.lock
         self._keeper.drop(self._hold)
         if ending.outcome is Outcome.LOST and prepared.job.rerun:
@@ -167,6 +200,9 @@ class Leased:
 class Unclaimed:
     """Leave to run while the store is out: no lease, no fence; the ledger hears of it later."""
 
+    claimed: Final = False
+    ends_ns: Final = _NEVER_NS
+
     def __init__(self, prepared: Prepared) -> None:
         self._prepared = prepared
         prepared.trace(fence=0, previous_run_id="")
@@ -179,9 +215,10 @@ class Unclaimed:
     def let_run_out(self) -> None:
         """See `Permit`; there is nothing to prolong."""
 
-    def end(self, ending: Ending) -> None:
-        """See `Permit`."""
+    def end(self, ending: Ending) -> bool:
+        """See `Permit`; it is called once: there is no lock to give up early."""
         ask = self._prepared.ask
         lease = Lease(ask.lease.resource, ask.lease.owner, ask.lease.token, 0, ask.lease.ttl_ns, 0)
         outcome = SpooledOutcome(self._prepared.settlement(lease, ending), unclaimed=ask)
         self._prepared.crew.outages.keep(outcome)
+        return True

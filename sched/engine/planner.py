@@ -104,7 +104,7 @@ class Planner:
                 return
             occurrence = self._fallen_due(job, due_ns, self._next_two(job)[0])
             until_ns = self._gear.clock.monotonic_ns() + job.grace_at(due_ns, None)
-            self._crew.walk(job, occurrence, due_ns=due_ns - offset_ns, until_ns=until_ns, next_due_ns=None)
+            self._crew.walk(job, occurrence, due_ns=due_ns - offset_ns, until_ns=until_ns, next_due_ns=None, rerun=True)
 
         self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
 

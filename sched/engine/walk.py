@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from tickglass.sched.clock import Wake
+from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.claiming import Claiming, Later, Won
 from tickglass.sched.engine.head_start import HeadStart
 from tickglass.sched.engine.permits import Ending, Leased, Prepared, Unclaimed
@@ -36,7 +37,13 @@ if TYPE_CHECKING:
 __all__ = ["STOP_REASONS", "Walk"]
 
 _log: Final = logging.getLogger("tickglass.jobs")
-STOP_REASONS: Final = {"timeout": Outcome.TIMEOUT, "lost": Outcome.LOST, "shutdown": Outcome.CANCELLED}
+STOP_REASONS: Final = {
+    "timeout": Outcome.TIMEOUT,
+    "lost": Outcome.LOST,
+    "shutdown": Outcome.CANCELLED,
+    "late": Outcome.MISSED,  # its code has not started, and must not any more
+}
+_GIVE_UP_BEFORE_NS: Final = SECOND  # of a lease that is not renewed: the settlement must come before its end
 _UNANSWERED: Final = (SkipReason.STORE_UNAVAILABLE, SkipReason.STORE_ERROR)
 # How a walk that breaks off ends, by how far it came; one that broke off while it ran has failed.
 _BROKEN_OFF: Final = {
@@ -52,7 +59,8 @@ class Walk:
 
     Args:
         due_ns: monotonic nanoseconds of the due instant.
-        until_ns: monotonic; until when it may wait for somebody else's lease.
+        until_ns: monotonic; until when it may wait for somebody else's lease, and the latest start of a first attempt.
+        rerun: an earlier claimant died: the grace counts from now, and a busy pool does not use it up.
         next_due_ns: wall-clock nanoseconds of the job's next due instant.
         crew: the pool, keeper, alarms and event loop that work on it.
         ended: called once, last of all.
@@ -66,6 +74,7 @@ class Walk:
         due_ns: int,
         until_ns: int,
         next_due_ns: int | None,
+        rerun: bool,
         gear: Gear,
         crew: Crew,
         ended: Callable[[Walk], None],
@@ -79,23 +88,15 @@ class Walk:
         self._door = threading.Lock()  # one of stop asked, ended at a time
         self._stop_reason = ""
         self._cancel_task: Callable[[], None] | None = None
-        self._timeout: Alarm | None = None
+        self._alarms: list[Alarm] = []  # of its start, its timeout and the end of its lease
         self._permit: Permit | None = None
+        self._unstarted: Permit | None = None  # of a coroutine whose first step the event loop has not taken
         self._marks = Marks(due_ns, gear.clock.monotonic_ns())
+        self._rerun = rerun
+        self._until_ns = until_ns
         self._began_wall_ns = 0
         self._started_wall_ns: int | None = None
-        self._lock = LockMachine(
-            job.resource,
-            owner=gear.owner,
-            service=gear.service,
-            job=job.name,
-            run_id=occurrence.run_id,
-            ttl_ns=job.ttl_ns,
-            blocking=True,
-            renewing=job.renew,
-            clock=gear.clock,
-            sink=gear.sink,
-        )
+        self._lock = _lock_for(job, occurrence, gear)
         lease = LeaseAsk(
             job.resource, gear.owner, gear.service, str(uuid4()), job.ttl_ns, job=job.name, run_id=occurrence.run_id
         )
@@ -123,7 +124,11 @@ class Walk:
         self._marks.taken_ns = self._gear.clock.monotonic_ns()
         self._began_wall_ns = self._gear.clock.wall_ns()
         self.occurrence.fire(OccurrenceEvent.TAKEN)
-        self._claim()
+        if self._too_late():
+            self._crew.hindsight.past_grace(self.occurrence)
+            self._ended(self)
+        else:
+            self._claim()
 
     def resume(self) -> None:
         """Ask for the claim again now, if it waits for that; from any thread."""
@@ -181,12 +186,41 @@ class Walk:
             self._permit = permit
             if self._stop_reason:  # it came while the permit was made
                 permit.run._ask_to_stop(self._stop_reason)  # noqa: SLF001 - the engine's side of a run
-        if not self._wait_until_due(permit):
+        if self._wait_until_due(permit) and permit.claimed and self._too_late():
+            self.ask_to_stop("late")  # the store, or a lock that was held, took too long
+        if self._stop_reason:
             self._end(permit, None)
         elif self.job.coroutine:
-            self._crew.loop.spawn(self._run_coroutine(permit), self._adopt_cancel)
+            self._hand_to_loop(permit)
         else:
             self._run_function(permit)
+
+    def _too_late(self) -> bool:
+        return not self._rerun and self._gear.clock.monotonic_ns() > self._until_ns
+
+    def _hand_to_loop(self, permit: Permit) -> None:
+        """Have the event loop start it; one that is blocked must not keep the lease of what it does not start."""
+        ready_ns = max(self._marks.due_ns, self._gear.clock.monotonic_ns())
+        by_ns = ready_ns + self._until_ns - max(self._marks.due_ns, self._marks.handed_ns)
+        if permit.claimed and not self._rerun:
+            by_ns = self._until_ns
+        if self.job.timeout_ns is not None:
+            by_ns = min(by_ns, ready_ns + self.job.timeout_ns)
+        with self._door:
+            self._unstarted = permit
+            self._alarms.append(self._crew.alarms.at(by_ns, lambda: self.ask_to_stop("late")))
+            stopped = bool(self._stop_reason)
+        if stopped:
+            self._end_unstarted()
+        else:
+            self._crew.loop.spawn(self._run_coroutine(permit), self._adopt_cancel)
+
+    def _end_unstarted(self) -> None:
+        """End a coroutine that was asked to stop before its first step, without waiting for the event loop."""
+        with self._door:
+            permit, self._unstarted = self._unstarted, None
+        if permit is not None:
+            self._end(permit, None)
 
     def break_off(self) -> None:
         """End after an error of our own: the lease runs out, and whoever finds the open claim runs it again."""
@@ -205,6 +239,8 @@ class Walk:
         with self._door:
             if self._stop_reason or self.occurrence.state is OccurrenceState.ENDED:
                 return
+            if reason == "late" and self.occurrence.state is OccurrenceState.RUNNING:
+                return  # it has just started
             self._stop_reason = reason
             if self._permit is not None:
                 self._permit.run._ask_to_stop(reason)  # noqa: SLF001 - the engine's side of a run
@@ -212,7 +248,10 @@ class Walk:
                 self.occurrence.fire(OccurrenceEvent.STOP_ASKED, reason=reason)
             if self._cancel_task is not None:
                 self._cancel_task()
+            unstarted = self._unstarted is not None
         self._wake.ring()
+        if unstarted:
+            self._crew.aside(self, self._end_unstarted)
 
     def _wait_until_due(self, permit: Permit) -> bool:
         """Wait out the lead; return whether to start: not under a lease that is over, though nobody has said so yet."""
@@ -223,26 +262,52 @@ class Walk:
         permit.check()
         return not self._stop_reason
 
-    def _start(self, permit: Permit) -> None:
-        """Report the start; the last thing before the job's own code."""
+    def _start(self, permit: Permit) -> bool:
+        """Report the start, the last thing before the job's own code; False: it was asked to stop before that."""
         with self._door:
+            if self._stop_reason:
+                return False
+            self._unstarted = None
             self.occurrence.fire(OccurrenceEvent.STARTED)
-            if self._stop_reason:  # it came since the wait
-                self.occurrence.fire(OccurrenceEvent.STOP_ASKED, reason=self._stop_reason)
         self._started_wall_ns = self._gear.clock.wall_ns()
         if self.job.timeout_ns is not None:
             at_ns = self._gear.clock.monotonic_ns() + self.job.timeout_ns
-            self._timeout = self._crew.alarms.at(at_ns, lambda: self._time_out(permit))
+            self._ring_at(at_ns, lambda: self._time_out(permit, give_up=self.job.releases))
+            if not self.job.renew and permit.claimed:
+                self._ring_at(permit.ends_ns - _GIVE_UP_BEFORE_NS, lambda: self._time_out(permit, give_up=True))
+        return True
 
-    def _time_out(self, permit: Permit) -> None:
+    def _ring_at(self, at_ns: int, call: Callable[[], None]) -> None:
+        with self._door:
+            self._alarms.append(self._crew.alarms.at(at_ns, call))
+
+    def _time_out(self, permit: Permit, *, give_up: bool) -> None:
+        """Ask the run to stop; its lease is kept until its code returns, unless it is to be given up."""
         self.ask_to_stop("timeout")
-        permit.let_run_out()
+        if give_up and permit.claimed:
+            self._crew.keeper.hand(lambda: self._give_up(permit))
+
+    def _give_up(self, permit: Permit) -> None:
+        """Write the outcome and release the lock while the code still runs; the job stays in hand until it returns."""
+        with self._door:
+            if self.occurrence.state is OccurrenceState.ENDED:
+                return
+            outcome = self._outcome(None)
+        if permit.end(Ending(outcome, "", self._started_wall_ns, self._marks.lateness().total_ns)):
+            _log.warning(
+                "job %s goes on past its timeout: its lock on %s was given up, and another run may start beside it",
+                self.job.name,
+                self.job.resource,
+                extra=self._told(),
+            )
 
     def _run_function(self, permit: Permit) -> None:
         """Run it on this worker; a coroutine that it returned goes on on the event loop."""
         run = permit.run
         returned, failure = None, None
-        self._start(permit)
+        if not self._start(permit):
+            self._end(permit, None)
+            return
         with run._current(), self._gear.tracer.activate(run.run_id):  # noqa: SLF001 - the engine's side of a run
             try:
                 returned = self._call(run)
@@ -255,8 +320,8 @@ class Walk:
             self._end(permit, failure)
 
     async def _run_coroutine(self, permit: Permit) -> None:
-        self._start(permit)
-        await self._run_to_end(permit, lambda: self._call(permit.run))
+        if self._start(permit):  # else `ask_to_stop` has it ended
+            await self._run_to_end(permit, lambda: self._call(permit.run))
 
     async def _run_to_end(self, permit: Permit, begin: Callable[[], Any]) -> None:
         run = permit.run
@@ -287,8 +352,11 @@ class Walk:
         started = self._marks.started_ns > 0
         if started and ran_ns is None:
             ran_ns = self._gear.clock.monotonic_ns() - self._marks.started_ns
-        if self._timeout is not None:
-            self._timeout.cancel()
+        permit.run._end()  # noqa: SLF001 - the engine's side of a run
+        with self._door:
+            alarms, self._alarms = self._alarms, []
+        for alarm in alarms:
+            alarm.cancel()
         permit.check()
         detail = "" if failure is None else failure_text(failure)
         lateness = self._marks.lateness() if started else None
@@ -303,16 +371,18 @@ class Walk:
                 lateness=lateness,
             )
         if outcome is Outcome.FAILURE:
-            told = {
-                "run_id": self._lock.run_id,
-                "job": self.job.name,
-                "resource": self.job.resource,
-                "fence": self._lock.fence,
-            }
-            _log.error("job %s failed", self.job.name, exc_info=failure, extra=told)
+            _log.error("job %s failed", self.job.name, exc_info=failure, extra=self._told())
         lateness_ns = None if lateness is None else lateness.total_ns
         permit.end(Ending(outcome, detail, self._started_wall_ns, lateness_ns))
         self._ended(self)
+
+    def _told(self) -> dict[str, object]:
+        return {
+            "run_id": self._lock.run_id,
+            "job": self.job.name,
+            "resource": self.job.resource,
+            "fence": self._lock.fence,
+        }
 
     def _outcome(self, failure: BaseException | None) -> Outcome:
         if self._stop_reason:
@@ -324,3 +394,18 @@ class Walk:
         """How long it took from the hand-over to the claim; None if that was put off, or not granted at once."""
         claimed_at_once = self._marks.claimed_ns > 0 and self._claiming.at_once
         return self._marks.claimed_ns - self._marks.handed_ns if claimed_at_once else None
+
+
+def _lock_for(job: Job, occurrence: OccurrenceMachine, gear: Gear) -> LockMachine:
+    return LockMachine(
+        job.resource,
+        owner=gear.owner,
+        service=gear.service,
+        job=job.name,
+        run_id=occurrence.run_id,
+        ttl_ns=job.ttl_ns,
+        blocking=True,
+        renewing=job.renew,
+        clock=gear.clock,
+        sink=gear.sink,
+    )

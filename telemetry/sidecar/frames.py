@@ -13,7 +13,7 @@ import msgspec
 
 from tickglass.sched import events
 from tickglass.sched.errors import TickglassError
-from tickglass.telemetry.catalogue import RefusedBecause
+from tickglass.telemetry.label_values import RefusedBecause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

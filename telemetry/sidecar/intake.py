@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ConfigError
-from tickglass.telemetry.catalogue import RefusedBecause
+from tickglass.telemetry.label_values import RefusedBecause
 from tickglass.telemetry.sidecar.frames import STANDING_MOST, FrameReader, FrameRefused, Introduction, Told
 from tickglass.telemetry.sidecar.place import checked_path, peer_uid
 

@@ -13,6 +13,7 @@ from prometheus_client.samples import Sample
 from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.group import family
+from tickglass.telemetry.label_values import StoreErrorKind
 from tickglass.telemetry.sidecar.due import interval_ns, waiting_due_ns
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _values(sight: StoreSight, now: Reading, dropped: Callable[[JobRecord, int],
     """Yield metric, the values of its labels but for `source`, and the value."""
     if sight.taken is not None:
         yield catalogue.SIDECAR_LAST_LOOK, (sight.source,), sight.taken.wall_ns / _S
-    for kind in catalogue.StoreErrorKind:
+    for kind in StoreErrorKind:
         yield catalogue.SIDECAR_LOOK_ERRORS, (sight.source, kind), sight.errors.get(kind, 0)
     if sight.taken is None or not sight.is_fresh(now):
         return

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from tickglass.sched.durations import SECOND, span_text
 from tickglass.sched.events import InterpreterPaused
-from tickglass.telemetry.catalogue import DropReason, RefusedBecause, Signal
+from tickglass.telemetry.label_values import DropReason, RefusedBecause, Signal
 from tickglass.telemetry.machinery import GcPauses
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.sidecar.frames import FrameRefused

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS, SECOND
-from tickglass.telemetry.catalogue import DropReason, Signal
+from tickglass.telemetry.label_values import DropReason, Signal
 from tickglass.telemetry.sidecar.frames import PROTOCOL, VOCABULARY, Introduction, Told, encoded, opening
 from tickglass.telemetry.sidecar.place import peer_uid
 from tickglass.telemetry.sidecar.ring import RING_MOST, Ring

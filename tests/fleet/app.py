@@ -91,5 +91,7 @@ if "race" in JOBS:  # two jobs that share a resource
         scheduler.add(tick, UntilToldToEnd(), name=name, resource="bell", ttl=TTL, misfire_grace="1s")
 if "hold" in JOBS:
     scheduler.add(hold, every("200ms"), ttl=TTL)
+if "deaf" in JOBS:  # its gate opens long after its timeout, and after its TTL
+    scheduler.add(hold, every("200ms"), name="deaf", ttl=TTL, timeout="100ms")
 if "obey" in JOBS:
     scheduler.add(obey, every("200ms"), ttl=TTL)

@@ -6,7 +6,9 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from instances import Fleet, Instance, running_fleet
+from instances import Fleet, Instance, running_fleet, wait_until
+
+from tickglass.sched.durations import MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +75,32 @@ def test_a_frozen_process_finds_on_waking_that_it_may_not_act(fleet: Fleet) -> N
     assert [holder.stopped(), heir.stopped()] == [0, 0]
     first, second = attempts(fleet, start)
     assert (first.outcome, second.outcome, second.owner) == ("orphaned", "success", heir.owner)
+
+
+def test_a_run_that_is_deaf_to_its_timeout_is_not_started_again_beside_itself(fleet: Fleet) -> None:
+    instances = [fleet.start("deaf", ttl="600ms").running() for _ in range(3)]
+    wait_until(lambda: any(one.occurrences("started") for one in instances), "nobody started")
+    holder = next(one for one in instances if one.occurrences("started"))
+    due_ns = holder.occurrences("started")[0].due_ns
+    others = [one for one in instances if one is not holder]
+
+    def overlapped(other: Instance) -> bool:
+        """Whether it still skips, well past what the lease would last without a renewal."""
+        return any(
+            (end.outcome, end.reason) == ("skipped", "overlap") and end.due_ns > due_ns + 2_400 * MS
+            for end in other.occurrences("ended")
+        )
+
+    wait_until(lambda: all(map(overlapped, others)), "the others do not see that it goes on")
+    assert holder.scrape().total("tickglass_job_overdue_runs", job_name="deaf") == 1
+    fleet.open_gate(1)
+    end = holder.occurrence("deaf", "ended")
+    assert (end.due_ns, end.outcome, fleet.saw(1)) == (due_ns, "timeout", "True timeout")
+    assert [one.stopped() for one in instances] == [0, 0, 0]
+    starts = [start for one in instances for start in one.occurrences("started") if start.due_ns == due_ns]
+    assert len(starts) == 1
+    (record,) = [run for run in fleet.store.runs("deaf", 1_000_000) if run.due_ns == due_ns]
+    assert (record.attempt, record.outcome) == (1, "timeout")
 
 
 def test_a_stop_waits_for_the_run_in_hand(fleet: Fleet) -> None:

@@ -56,6 +56,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"ttl": "0.0000000001s"}, "finer than a nanosecond"),
     ({"ttl": "36501d"}, "ttl is at most 36500d, a century"),
     ({"timeout": timedelta.max}, "timeout is at most 36500d, a century"),
+    ({"on_timeout": "kill", "timeout": "1s"}, "on_timeout is one of two words"),
+    ({"on_timeout": "release"}, "needs a timeout"),
     ({"timeout": "0s"}, "timeout must be at least 1ms"),
     ({"timeout": "soon"}, "timeout is not a duration"),
     ({"timeout": None, "renew": False}, "a lease that is not renewed needs a timeout"),

@@ -13,6 +13,7 @@ from servers import find_server
 
 from tickglass.sched import ports
 from tickglass.telemetry import catalogue, reference
+from tickglass.telemetry.label_values import StoreOperation
 from tickglass.telemetry.machinery import GcPauses
 from tickglass.telemetry.metric import OVERFLOW, Declared, Kind, Label, Metric
 from tickglass.telemetry.sidecar.collector import SidecarCollector
@@ -75,7 +76,7 @@ def test_store_operations_are_the_methods_of_the_ports() -> None:
         for name in vars(port)
         if not name.startswith("_") and name not in ("close", "watch", "allowance_ns")  # no questions to the store
     }
-    assert {operation.value.replace("time", "time_ns") for operation in catalogue.StoreOperation} == methods
+    assert {operation.value.replace("time", "time_ns") for operation in StoreOperation} == methods
 
 
 def test_what_is_shown_is_what_is_declared(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from telling import Life, introduction, stream_of
 
 from tickglass.sched import events
 from tickglass.sched.events import Event, TriggerFailed
-from tickglass.telemetry.catalogue import RefusedBecause
+from tickglass.telemetry.label_values import RefusedBecause
 from tickglass.telemetry.sidecar.frames import (
     FRAME_MOST,
     FrameReader,

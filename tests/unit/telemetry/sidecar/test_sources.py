@@ -17,7 +17,7 @@ from tickglass.sched.lease import LockEvent
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.telemetry import catalogue
-from tickglass.telemetry.catalogue import RefusedBecause
+from tickglass.telemetry.label_values import RefusedBecause
 from tickglass.telemetry.metric import Declared
 from tickglass.telemetry.metrics import SINK_METRICS
 from tickglass.telemetry.sidecar.collector import SIDECAR_METRICS, SidecarCollector, sidecar_registry, unready

@@ -1,0 +1,121 @@
+"""Name the values of every label that has a fixed set of them, beside those that the core names itself.
+
+Pure data. The catalogue declares which metric has which label.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = [
+    "AttemptStatus",
+    "ClockDirection",
+    "DropReason",
+    "Generation",
+    "LatenessPart",
+    "RefusedBecause",
+    "ReleaseReason",
+    "RenewalStatus",
+    "Signal",
+    "StoreErrorKind",
+    "StoreOperation",
+]
+
+
+class AttemptStatus(StrEnum):
+    """How an attempt to take a lock ended."""
+
+    ACQUIRED = "acquired"
+    CONTENDED = "contended"
+    FAILED = "failed"
+
+
+class ReleaseReason(StrEnum):
+    """How a hold ended."""
+
+    RELEASED = "released"
+    EXPIRED = "expired"
+    LOST = "lost"
+
+
+class RenewalStatus(StrEnum):
+    """How an attempt to renew a lease ended."""
+
+    OK = "ok"
+    LATE = "late"
+    LOST = "lost"
+    ERROR = "error"
+
+
+class LatenessPart(StrEnum):
+    """What made a start late."""
+
+    TIMER = "timer"
+    POOL = "pool"
+    LOCK = "lock"
+    START = "start"
+
+
+class ClockDirection(StrEnum):
+    """Which way the wall clock was set."""
+
+    FORWARD = "forward"
+    BACK = "back"
+
+
+class StoreOperation(StrEnum):
+    """What a store is asked: the methods of its ports."""
+
+    ACQUIRE = "acquire"
+    RENEW = "renew"
+    RELEASE = "release"
+    TIME = "time"
+    REGISTER = "register"
+    CLAIM = "claim"
+    SETTLE = "settle"
+    ORPHANS = "orphans"
+    ABANDON = "abandon"
+    LEASES = "leases"
+    JOBS = "jobs"
+    RUNS = "runs"
+    ABANDONED = "abandoned"
+
+
+class StoreErrorKind(StrEnum):
+    """Whether a store could not be reached in time, or was reached and failed."""
+
+    UNAVAILABLE = "unavailable"
+    ERROR = "error"
+
+
+class Signal(StrEnum):
+    """What kind of telemetry was dropped."""
+
+    SPANS = "spans"
+    EVENTS = "events"  # on their way to a sidecar
+
+
+class DropReason(StrEnum):
+    """Why telemetry was dropped."""
+
+    QUEUE_FULL = "queue_full"
+    EXPORT_FAILED = "export_failed"
+
+
+class RefusedBecause(StrEnum):
+    """Why a sidecar ended a scheduler's connection."""
+
+    MALFORMED = "malformed"
+    OVERSIZED = "oversized"
+    VERSION = "version"  # another protocol, or another vocabulary of events
+    PEER = "peer"  # somebody else's process
+    SILENT = "silent"  # connected, and did not introduce itself
+    FULL = "full"
+
+
+class Generation(StrEnum):
+    """A generation of the garbage collector."""
+
+    YOUNG = "0"
+    MIDDLE = "1"
+    OLD = "2"
