@@ -68,12 +68,19 @@ class Hindsight:
 
         self._ask(_Question(job.name, before_ns, tell))
 
-    def past_grace(self, occurrence: OccurrenceMachine) -> None:
-        """End an occurrence that fell due too late to be run here."""
+    def past_grace(self, occurrence: OccurrenceMachine, reason: str = "") -> None:
+        """End an occurrence that came too late to be run here.
+
+        Args:
+            reason: why, if it is missed; a bounded word.
+        """
 
         def tell(claimed_ns: int | None) -> None:
             taken = claimed_ns == occurrence.due_ns
-            occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.ELSEWHERE if taken else Outcome.MISSED)
+            if taken:
+                occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.ELSEWHERE)
+            else:
+                occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.MISSED, reason=reason)
 
         self._ask(_Question(occurrence.job, occurrence.due_ns + 1, tell))
 

@@ -152,7 +152,12 @@ def _missed(facts: Facts) -> str:
     late = ""
     if facts.seen_wall_ns is not None and facts.seen_wall_ns > facts.due_ns:
         late = f"; it was noticed {span_text(facts.seen_wall_ns - facts.due_ns)} after it was due"
-    return f"missed: nobody was there in time{late}{_grace(facts, ', past its grace')}"
+    cause = "nobody was there in time"
+    if facts.reason == "pool":
+        cause = f"no worker{_of(facts.owner)} was free in time"
+    elif facts.reason == "late" or facts.claimed_wall_ns is not None:
+        cause = f"{facts.owner or 'an instance'} claimed it and could not start it in time"
+    return f"missed: {cause}{late}{_grace(facts, ', past its grace')}"
 
 
 def _skipped(facts: Facts) -> str:
@@ -275,6 +280,10 @@ def _so_far(facts: Facts) -> str:
 
 def _owner(facts: Facts) -> str:
     return f", {facts.owner}," if facts.owner else ""
+
+
+def _of(owner: str) -> str:
+    return f" of {owner}" if owner else ""
 
 
 def _of_job(facts: Facts) -> str:

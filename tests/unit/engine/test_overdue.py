@@ -236,7 +236,7 @@ def test_what_a_full_pool_kept_past_its_grace_is_missed(full: tuple[Rig, Deaf]) 
     rig.clock.advance(3 * SECOND)
     busy.let_go.set()
     (end,) = rig.ended("job")
-    assert (end.outcome, end.before, ran) == ("missed", "claiming", [])
+    assert (end.outcome, end.reason, end.before, ran) == ("missed", "pool", "claiming", [])
     assert rig.store.runs("job") == []
 
 

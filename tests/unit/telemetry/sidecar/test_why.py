@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -140,6 +142,18 @@ def test_every_reason_to_skip_has_its_sentence(reason: SkipReason) -> None:
 def test_a_plain_success_needs_no_words() -> None:
     assert why(Facts(due_ns=DUE_NS, outcome="success", lateness_ns=2 * MS)) == ""
     assert why(Facts(due_ns=DUE_NS, outcome="success", lateness_ns=20 * MS)) == "started 20 ms late"
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({"reason": "pool", "owner": "host-1"}, "missed: no worker of host-1 was free in time"),
+        ({"reason": "late", "owner": "host-1"}, "missed: host-1 claimed it and could not start it in time"),
+        ({"claimed_wall_ns": DUE_NS}, "missed: an instance claimed it and could not start it in time"),
+    ],
+)
+def test_a_missed_instant_that_somebody_was_there_for_says_what_kept_them(facts: dict[str, Any], sentence: str) -> None:
+    assert why(Facts(due_ns=DUE_NS, outcome="missed", **facts)) == sentence
 
 
 def test_many_missed_instants_are_told_together() -> None:
