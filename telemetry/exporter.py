@@ -1,5 +1,6 @@
-"""Serve /metrics, /healthz and /readyz over HTTP, on threads that a slow client cannot hold up.
+"""Serve /metrics, /healthz and /readyz over HTTP, on three threads, whatever clients do.
 
+One listens, one writes scrapes, one asks whether the process is ready: a scrape that takes long holds up no probe.
 Forbidden: to start anything before `start`, to leave anything behind after `stop`.
 """
 
@@ -8,20 +9,16 @@ from __future__ import annotations
 import gzip
 import logging
 import re
-import selectors
-import socket
-import threading
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client.exposition import gzip_accepted
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError
+from tickglass.telemetry.access import TOKEN_ENV, bears, checked_token, is_loopback, is_smuggled
 from tickglass.telemetry.exposition import encode
+from tickglass.telemetry.listener import Answer, Desk, Listener, listening
 from tickglass.telemetry.machinery import GcPauses
 
 if TYPE_CHECKING:
@@ -30,23 +27,20 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from tickglass.sched.clock import Clock
+    from tickglass.telemetry.listener import Request
 
 __all__ = ["DEFAULT_LISTEN", "MetricsServer", "parse_listen"]
 
 DEFAULT_LISTEN: Final = "127.0.0.1:9464"  # the port that OpenTelemetry registered for Prometheus exporters
-CLIENT_TIMEOUT_S: Final = 10.0  # a client that neither asks nor reads for so long is let go
 GZIP_FROM: Final = 1_400  # bytes; below, an answer fits into one packet anyway
 PORT_MOST: Final = 65_535
 
 _log: Final = logging.getLogger(__name__)
 _LISTEN: Final = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d+)")
 _RIGHT: Final = ('":9464"', '"127.0.0.1:9464"', '"[::1]:9464"')
-_TEXT: Final = "text/plain; charset=utf-8"
 _INDEX: Final = b"""<!DOCTYPE html><title>Tickglass</title><h1>Tickglass</h1>
 <ul><li><a href="/metrics">metrics</a><li><a href="/healthz">health</a><li><a href="/readyz">readiness</a></ul>
 """
-
-_Answer = tuple[HTTPStatus, str, bytes]
 
 
 def parse_listen(listen: str) -> tuple[str, int]:
@@ -71,16 +65,17 @@ def parse_listen(listen: str) -> tuple[str, int]:
 
 
 class MetricsServer:
-    """An HTTP server thread for what Prometheus and the platform ask.
+    """An HTTP server for what Prometheus and the platform ask.
 
     Args:
         listen: see `parse_listen`.
         registry: what /metrics shows.
         health: asked by /readyz: why not to count on this process; empty when ready.
         clock: for the pauses of the garbage collector, watched while serving.
+        token: asked of everybody, but for /healthz; "" to ask for none.
 
     Raises:
-        ConfigError: the address is not written well.
+        ConfigError: the address or the token is not written well.
     """
 
     def __init__(
@@ -90,14 +85,17 @@ class MetricsServer:
         health: Callable[[], Sequence[str]],
         *,
         clock: Clock | None = None,
+        token: str = "",
     ) -> None:
         self._listen = listen
         self._host, self._port = parse_listen(listen)
         self._registry = registry
         self._health = health
         self._pauses = GcPauses(clock or SystemClock())
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
+        self._token = checked_token(token, "token=") if token else ""
+        self._listener: Listener | None = None
+        self._scrapes = Desk("tickglass-metrics-scrape", self._scrape)
+        self._checks = Desk("tickglass-metrics-ready", self._readiness)
 
     def start(self) -> None:
         """Listen, and answer from now on.
@@ -106,7 +104,7 @@ class MetricsServer:
             ConfigError: the address cannot be listened on; names it.
         """
         try:
-            server = _Server(self._host, self._port, self._answer)
+            at = listening(self._host, self._port)
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on this address: {error.strerror or error}", given=self._listen, instead=_RIGHT
@@ -114,147 +112,77 @@ class MetricsServer:
         try:
             self._registry.register(self._pauses)
         except ValueError:  # the registry is served already
-            server.server_close()
+            at.close()
             raise
-        self._server = server
         self._pauses.install()
-        self._thread = threading.Thread(target=server.serve, name="tickglass-metrics", daemon=True)
-        self._thread.start()
+        self._scrapes.start()
+        self._checks.start()
+        self._listener = Listener(at, self._take)
+        self._listener.start()
+        if not is_loopback(self._host) and not self._token:
+            _log.warning(
+                "everybody who reaches %s reads the names of jobs, locks and owners: %s sets a token to ask for",
+                self._listen,
+                TOKEN_ENV,
+            )
 
     def stop(self) -> None:
         """Stop listening; a second call does nothing."""
-        if self._server is None or self._thread is None:
+        if self._listener is None:
             return
-        self._server.stop()
-        self._thread.join()
-        self._server.server_close()
+        self._listener.stop()
+        self._listener = None
+        self._scrapes.stop()
+        self._checks.stop()
         self._pauses.remove()
         self._registry.unregister(self._pauses)
-        self._server = self._thread = None
 
     @property
     def port(self) -> int:
         """The port in use, also where 0 was asked for; 0 while not started."""
-        return 0 if self._server is None else int(self._server.server_address[1])
+        return 0 if self._listener is None else self._listener.port
 
-    def _answer(self, path: str, accept: str) -> _Answer:
-        match path:
+    def _take(self, request: Request) -> None:
+        """Answer at once what is at hand; what may take its time is for the threads aside."""
+        refusal = self._refusal(request)
+        if refusal is not None:
+            request.answer(refusal)
+            return
+        match request.path:
             case "/metrics":
-                return HTTPStatus.OK, *encode(self._registry, accept)
-            case "/healthz":
-                return HTTPStatus.OK, _TEXT, b"ok\n"
+                self._scrapes.put(request)
             case "/readyz":
-                reasons = self._health()
-                if not reasons:
-                    return HTTPStatus.OK, _TEXT, b"ready\n"
-                return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, "".join(f"{why}\n" for why in reasons).encode()
+                self._checks.put(request)
+            case "/healthz":
+                request.answer(Answer(HTTPStatus.OK, b"ok\n"))
             case "/":
-                return HTTPStatus.OK, "text/html; charset=utf-8", _INDEX
+                request.answer(Answer(HTTPStatus.OK, _INDEX, "text/html; charset=utf-8"))
             case _:
-                return HTTPStatus.NOT_FOUND, _TEXT, b"not found; there are /metrics, /healthz and /readyz\n"
+                words = b"not found; there are /metrics, /healthz and /readyz\n"
+                request.answer(Answer(HTTPStatus.NOT_FOUND, words))
 
+    def _refusal(self, request: Request) -> Answer | None:
+        if is_smuggled(request.headers, request.local, has_token=bool(self._token)):
+            words = b"not for other sites' pages; ask by localhost or an address, or set a token\n"
+            return Answer(HTTPStatus.MISDIRECTED_REQUEST, words)
+        if request.method not in ("GET", "HEAD"):
+            allow = {"Allow": "GET, HEAD"}
+            return Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n", headers=allow)
+        if self._token and request.path != "/healthz" and not bears(request.headers, self._token):
+            challenge = {"WWW-Authenticate": 'Bearer realm="tickglass"'}
+            words = b"this scheduler asks for its token: Authorization: Bearer ...\n"
+            return Answer(HTTPStatus.UNAUTHORIZED, words, headers=challenge)
+        return None
 
-class _Server(ThreadingHTTPServer):
-    """One thread per request; daemons, so that a stuck client does not keep the process.
+    def _scrape(self, request: Request) -> Answer:
+        content_type, body = encode(self._registry, request.headers.get("accept", ""))
+        if len(body) <= GZIP_FROM or not gzip_accepted(request.headers.get("accept-encoding", "")):
+            return Answer(HTTPStatus.OK, body, content_type)
+        packed = gzip.compress(body, compresslevel=1)
+        return Answer(HTTPStatus.OK, packed, content_type, {"Content-Encoding": "gzip"})
 
-    An idle server sleeps: it is woken by a client or by `stop`, and by no clock.
-    """
-
-    daemon_threads = True
-    request_queue_size = 64
-    timeout = 0  # of `handle_request`: `serve` has waited already
-
-    def __init__(self, host: str, port: int, answer: Callable[[str, str], _Answer]) -> None:
-        self.answer = answer
-        self._everywhere = not host and socket.has_dualstack_ipv6()
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        self.address_family, address = (
-            (socket.AF_INET6, "::") if self._everywhere else (found[0][0], str(found[0][4][0]))
-        )
-        self._bell, self._ringer = socket.socketpair()
-        try:
-            super().__init__((address, port), _Handler)
-        except OSError:
-            self._close_bell()
-            raise
-
-    def server_bind(self) -> None:
-        """Take both IPv4 and IPv6 where all interfaces are meant; ask no name server who we are."""
-        if self._everywhere:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        TCPServer.server_bind(self)
-
-    def serve(self) -> None:
-        """Answer until `stop`."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self, selectors.EVENT_READ)
-            selector.register(self._bell, selectors.EVENT_READ)
-            while all(key.fileobj is self for key, _ in selector.select()):
-                self.handle_request()
-
-    def stop(self) -> None:
-        """Make `serve` return."""
-        self._ringer.send(b"!")
-
-    def server_close(self) -> None:
-        """Let go of the address."""
-        super().server_close()
-        self._close_bell()
-
-    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base's shape
-        """A client that went away in the middle is no news; it must not write to standard error."""
-        _log.debug("client %s was not answered", client_address, exc_info=True)
-
-    def _close_bell(self) -> None:
-        self._bell.close()
-        self._ringer.close()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    timeout = CLIENT_TIMEOUT_S
-    server: _Server
-
-    def do_GET(self) -> None:
-        """Answer with a body."""
-        self._send(*self._answered(), with_body=True)
-
-    def do_HEAD(self) -> None:
-        """Answer as to GET, without the body."""
-        self._send(*self._answered(), with_body=False)
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute
-        """Refuse every other method: the base looks for `do_<METHOD>`."""
-        if name.startswith("do_"):
-            return self._refuse
-        raise AttributeError(name)
-
-    def version_string(self) -> str:
-        """Say who answers, not on which Python."""
-        return "tickglass"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's shape
-        """Write an access line at DEBUG: a scrape a second is no news."""
-        _log.debug(format, *args)
-
-    def _answered(self) -> _Answer:
-        try:
-            return self.server.answer(urlsplit(self.path).path, self.headers.get("Accept", ""))
-        except Exception:  # noqa: BLE001 - a collector or a health check of somebody else's
-            _log.exception("%s could not be answered", self.path)
-            return HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT, b"this could not be answered; the log says why\n"
-
-    def _refuse(self) -> None:
-        self._send(HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"only GET and HEAD\n", with_body=True)
-
-    def _send(self, status: HTTPStatus, content_type: str, body: bytes, *, with_body: bool) -> None:
-        self.send_response(status)
-        if len(body) > GZIP_FROM and gzip_accepted(self.headers.get("Accept-Encoding", "")):
-            body = gzip.compress(body, compresslevel=1)
-            self.send_header("Content-Encoding", "gzip")
-        if status is HTTPStatus.METHOD_NOT_ALLOWED:
-            self.send_header("Allow", "GET, HEAD")
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if with_body:
-            self.wfile.write(body)
+    def _readiness(self, request: Request) -> Answer:  # noqa: ARG002 - what a desk's work is given
+        reasons = self._health()
+        if not reasons:
+            return Answer(HTTPStatus.OK, b"ready\n")
+        return Answer(HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{why}\n" for why in reasons).encode())

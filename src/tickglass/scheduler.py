@@ -28,6 +28,7 @@ from tickglass.sched.stores import check_url, open_store
 from tickglass.sched.stores.spool import SqliteSpool
 from tickglass.signals import StopSignals
 from tickglass.sinks import checked_sinks
+from tickglass.telemetry.access import checked_token, token_in_environment
 from tickglass.telemetry.exporter import MetricsServer, parse_listen
 from tickglass.telemetry.logs import LogSink
 from tickglass.telemetry.machinery import GcWatch
@@ -68,6 +69,8 @@ class Scheduler:
         owner: stable name of this instance; default: host/service/slot.
         labels: what jobs and locks may prefer it by, {"region": "a"} say.
         metrics: where to serve /metrics, /healthz and /readyz, e.g. ":9464"; None: nowhere.
+        token: what that endpoint asks for, but at /healthz: Authorization: Bearer TOKEN; default:
+            what the environment variable TICKGLASS_TOKEN says, or nothing; "": nothing.
         telemetry: where a sidecar listens that is to be told everything, e.g.
             "unix:///run/tickglass.sock"; default: what the environment variable
             TICKGLASS_SIDECAR says, or nobody. It need not be there.
@@ -96,6 +99,7 @@ class Scheduler:
         owner: str | None = None,
         labels: Mapping[str, str] | None = None,
         metrics: str | None = None,
+        token: str | None = None,
         telemetry: str | None = None,
         workers: int | None = None,
         drain: Duration = "30s",
@@ -110,6 +114,7 @@ class Scheduler:
         self._owner = None if owner is None else checked_name(owner, "owner")
         self._labels = checked_labels(labels)
         self._listen = metrics
+        self._token = "" if metrics is None else _checked_token(token)
         self._sidecar = path_of(telemetry) if telemetry else _path_in_environment()
         self._workers = workers
         self._drain_ns = duration_ns(drain, what="drain", least_ns=0)
@@ -319,7 +324,7 @@ class Scheduler:
         engine = Engine(gear, workers=self._workers, skew=skew, labels=self._labels)
         if self._listen is None:
             return engine, None
-        return engine, MetricsServer(self._listen, self._metrics.registry, engine.unready)
+        return engine, MetricsServer(self._listen, self._metrics.registry, engine.unready, token=self._token)
 
     def _stream(self, path: str, owner: str, store: str, sinks: list[str]) -> StreamSink:
         return StreamSink(
@@ -352,6 +357,12 @@ def _path_in_environment() -> str | None:
         return path_of(url) if url else None
     except ConfigError as error:
         raise error.told_by(SIDECAR_ENV) from error
+
+
+def _checked_token(token: str | None) -> str:
+    if token is None:
+        return token_in_environment()
+    return "" if token == "" else checked_token(token, "token=")
 
 
 def _checked_path(spool: object) -> Path:

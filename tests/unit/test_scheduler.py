@@ -48,10 +48,10 @@ def descriptors() -> set[str]:
     return set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names will do
 
 
-def ready(scheduler: Scheduler) -> int:
+def ready(scheduler: Scheduler, **headers: str) -> int:
     assert scheduler.metrics_port is not None
     connection = http.client.HTTPConnection("127.0.0.1", scheduler.metrics_port, timeout=PATIENCE_S)
-    connection.request("GET", "/readyz")
+    connection.request("GET", "/readyz", headers=headers)
     status = connection.getresponse().status
     connection.close()
     return status
@@ -346,6 +346,36 @@ def test_it_is_ready_exactly_while_it_runs() -> None:
     stopping.join(PATIENCE_S)
     assert asked.statuses == {"starting": 503, "running": 200, "draining": 503, "stopped": 503}
     assert scheduler.metrics_port is None
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "asked_for"),
+    [
+        (None, None, False),
+        (None, "s3cret\n", True),
+        ("s3cret", None, True),
+        ("s3cret", "another", True),
+        ("", "s3cret", False),
+    ],
+)
+def test_the_endpoint_asks_for_the_token_that_it_was_given(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, variable: str | None, *, asked_for: bool
+) -> None:
+    monkeypatch.delenv("TICKGLASS_TOKEN", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("TICKGLASS_TOKEN", variable)
+    with Scheduler("memory://", metrics="127.0.0.1:0", token=given) as scheduler:
+        assert ready(scheduler) == (401 if asked_for else 200)
+        assert ready(scheduler, Authorization="Bearer s3cret") == 200
+
+
+def test_a_variable_without_a_token_in_it_is_refused_where_something_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKGLASS_TOKEN", " ")
+    Scheduler("memory://")
+    with pytest.raises(ConfigError, match=r"the token in \$TICKGLASS_TOKEN is empty"):
+        Scheduler("memory://", metrics="127.0.0.1:0")
+    with pytest.raises(ConfigError, match="the token in token= holds more than printable ASCII"):
+        Scheduler("memory://", metrics="127.0.0.1:0", token="a b")
 
 
 # --- a start that fails

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import http.client
-import re
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -18,6 +17,7 @@ from tickglass.cli.group import EXIT_UNAVAILABLE
 from tickglass.cli.show import lines_shown
 from tickglass.cli.variables import checks_its_variable
 from tickglass.sched.errors import ConfigError
+from tickglass.telemetry.access import TOKEN_ENV, checked_token
 from tickglass.telemetry.sidecar.view import View
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ F = TypeVar("F", bound="Callable[..., Any]")
 SIDECAR_URL: Final = "http://127.0.0.1:9464"
 _PATIENCE_S: Final = 5.0
 _ANSWER_MOST: Final = 256 * 1024 * 1024  # bytes: a thousand jobs with all they may have are an eighth of it
-_TOKEN: Final = re.compile(r"[!-~]+")  # what a header can carry, and a person can type
 _decoder: Final = msgspec.json.Decoder(View)
 
 
@@ -46,26 +45,14 @@ class Unanswered(click.ClickException):
 
 def token_option(metavar: str, words: str) -> Callable[[F], F]:
     """Return a decorator that gives a command the option `--token`; what is no token is refused, and never shown."""
-    return click.option(
-        "--token", metavar=metavar, envvar="TICKGLASS_TOKEN", default="", help=words, callback=_checked_token
-    )
+    return click.option("--token", metavar=metavar, envvar=TOKEN_ENV, default="", help=words, callback=_checked_token)
 
 
 def _checked_token(context: click.Context, parameter: click.Parameter, given: str) -> str:
-    """Return the token without the white space around it, such as the line end of the file that it was read from.
-
-    Raises:
-        ConfigError: it is empty, or no header can carry it.
-    """
     source = context.get_parameter_source(parameter.name or "")
     if source is ParameterSource.DEFAULT:
         return given
-    token = given.strip()
-    if _TOKEN.fullmatch(token) is None:
-        where = "$TICKGLASS_TOKEN" if source is ParameterSource.ENVIRONMENT else "--token"
-        what = "holds more than printable ASCII without blanks" if token else "is empty"
-        raise ConfigError(f"the token in {where} {what}", instead=("what `openssl rand -hex 32` prints",))
-    return token
+    return checked_token(given, f"${TOKEN_ENV}" if source is ParameterSource.ENVIRONMENT else "--token")
 
 
 def asks_a_sidecar(command: F) -> F:

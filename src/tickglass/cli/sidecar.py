@@ -16,6 +16,7 @@ from tickglass.sched.durations import SECOND, duration_ns
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.stores import shown_url
 from tickglass.signals import StopSignals
+from tickglass.telemetry.access import is_loopback
 from tickglass.telemetry.exporter import DEFAULT_LISTEN, parse_listen
 from tickglass.telemetry.exposition import encode
 from tickglass.telemetry.logs import configure_logging
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["sidecar"]
 
 _LEVELS: Final = ("debug", "info", "warning", "error")
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _EXTRA: Final = frozenset({"jinja2", "starlette", "uvicorn"})
 _log: Final = logging.getLogger("tickglass.sidecar")
 
@@ -97,7 +97,7 @@ def sidecar(
         at = f"[{host}]" if ":" in host else host or "localhost"
         click.echo(f"http://{at}:{server.port}/ shows it, /metrics is for Prometheus")
         click.echo(f"schedulers connect with TICKGLASS_SIDECAR={url_of(path)}")
-        if host not in _LOOPBACK and not token:
+        if not is_loopback(host) and not token:
             _log.warning("whoever reaches %s sees jobs, owners and errors; --token asks for one", listen)
         signals.wait()
 

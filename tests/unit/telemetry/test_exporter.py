@@ -191,3 +191,64 @@ def test_nothing_is_left_after_stop_and_it_can_start_again(stage: Stage) -> None
             socket.create_connection(("127.0.0.1", port))
     assert len(gc.callbacks) == callbacks
     assert [thread.name for thread in threading.enumerate() if thread.name == "tickglass-metrics"] == []
+
+
+# --- who may ask
+
+
+@pytest.fixture
+def guarded(stage: Stage, reasons: list[str]) -> Iterator[MetricsServer]:
+    server = MetricsServer("127.0.0.1:0", stage.metrics.registry, lambda: reasons, token="s3cret\n")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/", "/nowhere"])
+def test_with_a_token_only_those_who_have_it_are_answered(guarded: MetricsServer, path: str) -> None:
+    refused = Answer(guarded.port, path)
+    assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, 'Bearer realm="tickglass"')
+    for wrong in ("Bearer wrong", "Bearer ", "Basic s3cret", "s3cret", "Bearer s3cret s3cret", "Bearer é"):
+        assert Answer(guarded.port, path, Authorization=wrong).status == 401
+    expected = 404 if path == "/nowhere" else 200
+    assert Answer(guarded.port, path, Authorization="Bearer s3cret").status == expected
+    assert Answer(guarded.port, path, Authorization="bearer  s3cret", Host="shop.example").status == expected
+
+
+def test_that_the_process_lives_is_told_without_a_token(guarded: MetricsServer) -> None:
+    assert Answer(guarded.port, "/healthz").status == 200
+
+
+@pytest.mark.parametrize("token", [" ", "a b", "ä"])
+def test_what_no_header_can_carry_is_no_token(stage: Stage, token: str) -> None:
+    with pytest.raises(ConfigError, match="the token in token="):
+        MetricsServer("127.0.0.1:0", stage.metrics.registry, list, token=token)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:9464", "localhost.evil.example", "192.0.2.1", "a b"])
+def test_a_name_that_was_made_to_mean_this_machine_is_not_answered(server: MetricsServer, host: str) -> None:
+    for path in ("/metrics", "/readyz", "/healthz", "/"):
+        assert Answer(server.port, path, Host=host).status == 421
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:1", "127.0.0.1:9464", "[::1]:9464", "app.localhost", ""])
+def test_this_machine_by_its_own_names_is_answered(server: MetricsServer, host: str) -> None:
+    assert Answer(server.port, "/metrics", Host=host).status == 200
+
+
+def test_another_sites_page_is_not_answered(server: MetricsServer) -> None:
+    assert Answer(server.port, "/metrics", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors").status == 421
+    assert Answer(server.port, "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate").status == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "warned"),
+    [("", "", True), ("0.0.0.0", "", True), ("", "s3cret", False), ("127.0.0.1", "", False), ("localhost", "", False)],
+)
+def test_an_address_that_others_reach_is_warned_of_unless_there_is_a_token(
+    stage: Stage, free_port: int, host: str, token: str, *, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = MetricsServer(f"{host}:{free_port}", stage.metrics.registry, list, token=token)
+    server.start()
+    server.stop()
+    assert ("TICKGLASS_TOKEN sets a token" in caplog.text) == warned

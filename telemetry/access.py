@@ -1,0 +1,101 @@
+"""Decide who may ask an HTTP endpoint of ours: by a token where there is one, and never by way of another site's page.
+
+Pure but for the environment variable that holds a token. The sidecar's server and the scheduler's go by the same rules.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+import re
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["TOKEN_ENV", "bears", "checked_token", "is_loopback", "is_smuggled", "is_token", "token_in_environment"]
+
+TOKEN_ENV: Final = "TICKGLASS_TOKEN"  # noqa: S105 - the name of the variable, not what it holds
+
+_TOKEN: Final = re.compile(r"[!-~]+")  # what a header can carry, and a person can type
+_HOST: Final = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::\d+)?")
+
+
+def checked_token(given: str, where: str) -> str:
+    """Return a token without the white space around it, such as the line end of the file that it was read from.
+
+    Args:
+        given: never shown.
+        where: what the user wrote it to, "$TICKGLASS_TOKEN" say.
+
+    Raises:
+        ConfigError: it is empty, or no header can carry it.
+    """
+    if not isinstance(given, str):
+        raise ConfigError(f"the token in {where} is text, not {type(given).__name__}")
+    token = given.strip()
+    if _TOKEN.fullmatch(token) is None:
+        what = "holds more than printable ASCII without blanks" if token else "is empty"
+        raise ConfigError(f"the token in {where} {what}", instead=("what `openssl rand -hex 32` prints",))
+    return token
+
+
+def token_in_environment() -> str:
+    """Return the token that the environment variable TICKGLASS_TOKEN holds; "" where there is no such variable.
+
+    Raises:
+        ConfigError: see `checked_token`.
+    """
+    given = os.environ.get(TOKEN_ENV)
+    return "" if given is None else checked_token(given, f"${TOKEN_ENV}")
+
+
+def is_token(given: str, token: str) -> bool:
+    """Compare, in a time that does not tell how much of it was right."""
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+def bears(headers: Mapping[str, str], token: str) -> bool:
+    """Tell whether a request's headers (names in lower case) carry the token."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    return scheme.casefold() == "bearer" and is_token(given.strip(), token)
+
+
+def is_smuggled(headers: Mapping[str, str], local: str, *, has_token: bool) -> bool:
+    """Tell whether a page of another site makes somebody's browser ask.
+
+    Without a token the loopback address is what keeps others out, and a browser on
+    this machine must not carry them in: neither by a name that somebody made to mean this
+    machine (DNS rebinding), nor as part of another site's page.
+
+    Args:
+        headers: of the request, names in lower case.
+        local: the address of ours that was connected to.
+        has_token: whether a token is asked for.
+    """
+    site = headers.get("sec-fetch-site", "none")
+    if site not in ("none", "same-origin") and headers.get("sec-fetch-mode") != "navigate":
+        return True
+    if has_token or not is_loopback(local):
+        return False
+    host = headers.get("host", "")
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return bool(host)
+    name = match["six"] or match["name"].rstrip(".").lower()
+    return not (name.endswith(".localhost") or is_loopback(name))
+
+
+def is_loopback(name: str) -> bool:
+    """Tell whether a host, by name or address, is this machine for nobody but itself."""
+    if name == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
