@@ -6,7 +6,6 @@ room. Forbidden: to listen before `start`, to leave anything behind after `stop`
 
 from __future__ import annotations
 
-import socket
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,16 +14,18 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry.exporter import parse_listen
+from tickglass.telemetry.listener import listening
 
 if TYPE_CHECKING:
     import asyncio
+    import socket
 
     from starlette.applications import Starlette
 
 __all__ = ["SidecarServer"]
 
 CONNECTIONS_MOST: Final = 256
-REQUEST_MOST_S: Final = 10.0  # from the first byte of a request, or from connecting, to its last
+REQUEST_MOST_S: Final = 10.0  # from the first byte of a request, or from connecting, to its last; for an answer as well
 DRAIN_S: Final = 2  # for answers under way when it stops
 
 
@@ -54,7 +55,7 @@ class SidecarServer:
             ConfigError: the address cannot be listened on; names it.
         """
         try:
-            self._socket = _listening(*self._address)
+            self._socket = listening(*self._address)
         except OSError as error:
             words = f"cannot listen on this address: {error.strerror or error}"
             raise ConfigError(words, given=self._listen, instead=('"127.0.0.1:9464"',)) from error
@@ -105,7 +106,7 @@ class _Server(uvicorn.Server):
 
 
 class _Connection(H11Protocol):
-    """One that is closed if no whole request comes over it in time.
+    """One that is closed if no whole request comes over it in time, or its answer is not taken in time.
 
     uvicorn itself closes one over which nothing comes after an answer.
     """
@@ -114,6 +115,7 @@ class _Connection(H11Protocol):
         super().__init__(*arguments, **options)
         self.heard_s = self.loop.time()  # when it came, or when its last whole request did
         self._patience: asyncio.TimerHandle | None = None
+        self._taking: asyncio.TimerHandle | None = None
 
     @property
     def waits(self) -> bool:
@@ -142,16 +144,33 @@ class _Connection(H11Protocol):
         if self.cycle.more_body:
             self._watch()
 
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`; the client is not reading. The events of a page have a limit of their own."""
+        super().pause_writing()
+        if self._taking is None:
+            self._taking = self.loop.call_later(REQUEST_MOST_S, self._give_up_answer)
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        super().resume_writing()
+        self._stop_watching_answer()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         self._stop_watching()
+        self._stop_watching_answer()
         super().connection_lost(exc)
 
     def give_up(self) -> None:
         """Close it at once; what was not taken yet of an answer is not sent any more."""
         self._stop_watching()
+        self._stop_watching_answer()
         self.connections.discard(self)
         self.transport.abort()
+
+    def _give_up_answer(self) -> None:
+        if self.waits:
+            self.give_up()
 
     def _watch(self) -> None:
         if not self.waits:
@@ -165,10 +184,7 @@ class _Connection(H11Protocol):
             self._patience.cancel()
             self._patience = None
 
-
-def _listening(host: str, port: int) -> socket.socket:
-    if not host and socket.has_dualstack_ipv6():
-        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, address = found[0]
-    return socket.create_server((str(address[0]), int(address[1])), family=family)
+    def _stop_watching_answer(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from rig import wait_until
 
+from tickglass.sched.clock import SystemClock
+from tickglass.sched.durations import MS
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry.sidecar.web import SidecarServer
 from tickglass.telemetry.sidecar.web import server as server_module
@@ -118,6 +121,44 @@ def test_an_answer_may_take_longer_than_its_request(
     with httpx.stream("GET", f"{served(every_s=SHORT_S / 4)}/events", timeout=PATIENCE_S) as answer:
         events = (line for line in answer.iter_lines() if line == "event: regions")
         assert all(next(events) for _ in range(12))
+
+
+def test_an_answer_that_is_not_taken_is_given_up(
+    scene: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_module, "REQUEST_MOST_S", SHORT_S)
+    monkeypatch.setattr(scene, "scrape", lambda _: ("text/plain", b"x" * 10_000_000))
+    server = SidecarServer("127.0.0.1:0", scene.app())
+    server.start()
+    try:
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            connection.settimeout(PATIENCE_S)
+            connection.connect(("127.0.0.1", server.port))
+            connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(15) == b"HTTP/1.1 200 OK"
+            assert server._server is not None
+            connections = server._server.server_state.connections
+            wait_until(lambda: not connections)
+            rest = 0
+            with suppress(ConnectionError):
+                while more := len(connection.recv(65_536)):
+                    rest += more
+            assert rest < 10_000_000
+    finally:
+        server.stop()
+
+
+def test_an_answer_over_a_connection_that_stays_open_waits_for_no_acknowledgement(served: Callable[..., str]) -> None:
+    clock = SystemClock()
+    waits = []
+    with connected(served()) as connection:
+        for _ in range(10):
+            asked_ns = clock.monotonic_ns()
+            ask_for_health(connection)
+            waits.append(clock.monotonic_ns() - asked_ns)
+    assert min(waits[1:]) < 30 * MS, "Linux delays an acknowledgement by 40 ms"
 
 
 def test_those_who_only_hold_connections_keep_nobody_from_an_answer(
