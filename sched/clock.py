@@ -1,4 +1,4 @@
-"""Tell the time and wait for it: the only module that asks the operating system.
+"""Tell the time and wait for it: the only module that asks the operating system for either.
 
 Two clocks, never mixed: the monotonic one for waiting and for trust in a lease,
 the wall clock for due instants and for people. A `Reading` joins them at one

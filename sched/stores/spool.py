@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.ports import SpooledOutcome
+from tickglass.sched.private_files import check_ours, make_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,11 +33,15 @@ class SqliteSpool:
     """A `Spool` in a SQLite file.
 
     Args:
-        path: made when the first outcome comes; its directory must be there.
+        path: made when the first outcome comes, for this user alone; its directory must be there.
         most: how many outcomes it holds.
+
+    Raises:
+        ConfigError: what is at that path is another user's.
     """
 
     def __init__(self, path: Path, *, most: int = OUTCOMES_MOST) -> None:
+        check_ours(path)  # here, and not only when it is needed: then the outcome would be lost
         self._path = path
         self._most = most
         self._lock = threading.Lock()
@@ -82,11 +87,13 @@ class SqliteSpool:
         with self._lock:
             try:
                 if self._connection is None:
+                    check_ours(self._path)
+                    make_private(self._path)
                     self._connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
                     self._connection.execute("PRAGMA journal_mode = WAL")
                     self._connection.execute(_MAKE)
                 return work(self._connection)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError, ConfigError) as error:
                 raise StoreUnavailable("spool", operation, f"{self._path}: {error}", kind="error") from error
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND, US, duration_text
 from tickglass.sched.errors import ConfigError, StoreUnavailable
+from tickglass.sched.private_files import make_private
 from tickglass.sched.stores import sqlite_schema
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class SqliteFile:
     """One database file, opened by one process; any thread may use it.
 
     Args:
-        path: absolute; created if it is not there, but its directory is not.
+        path: absolute; created if it is not there, for this user alone, but its directory is not.
         synchronous: "full" syncs to the disk at each commit; "normal" may lose
             the last commits to a power failure, never to a crash of a process.
         patience_ns: how long to wait for another process's write.
@@ -125,6 +126,8 @@ class SqliteFile:
             raise ConfigError(f"there is no directory {self.path.parent}")
         if self.path.is_dir():
             raise ConfigError(f"{self.path} is a directory, not a file")
+        with contextlib.suppress(OSError):  # SQLite will say in its own words what is wrong there
+            make_private(self.path)
         try:
             self._connect(synchronous)
         except sqlite3.Error as error:

@@ -7,6 +7,7 @@ same instances get the same names after a restart, and two never share one.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import tempfile
@@ -14,9 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.private_files import open_private, private_folder, why_unsafe
 
 __all__ = ["Slot", "spool_path"]
 
+_log: Final = logging.getLogger("tickglass")
 _SLOTS_MOST: Final = 10_000
 _NAME_MOST: Final = 100  # of the service in a file's name; services that share it only share the numbers
 
@@ -61,17 +64,27 @@ def _file_name(name: str) -> str:
 
 
 def _home() -> Path:
-    """Return where this user's lock files are; the runtime directory may be named and not be there."""
+    """Return where this user's lock files are, a folder that only this user writes in.
+
+    The runtime directory may be named and not be there, or be another user's, which `sudo -E` leaves named.
+
+    Raises:
+        OSError: there is none.
+    """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    home = Path(runtime if os.path.isdir(runtime) else tempfile.gettempdir()) / f"tickglass-{os.getuid()}"  # noqa: PTH112 - "" is none
-    home.mkdir(mode=0o700, exist_ok=True)
-    return home
+    name = f"tickglass-{os.geteuid()}"
+    if os.path.isdir(runtime):  # noqa: PTH112 - "" is none
+        unsafe = why_unsafe(Path(runtime))
+        if not unsafe:
+            return private_folder(Path(runtime, name))
+        _log.warning("%s: lock files and the spool are kept in %s instead", unsafe, tempfile.gettempdir())
+    return private_folder(Path(tempfile.gettempdir(), name))
 
 
 def _taken(home: Path, name: str) -> tuple[int, int]:
     """Lock the first free slot; return its number and the descriptor that holds it."""
     for number in range(_SLOTS_MOST):
-        descriptor = os.open(home / f"{name}-{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(home / f"{name}-{number}.lock", os.O_RDWR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -13,11 +13,13 @@ import socket
 import stat
 import threading
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.private_files import open_private
 from tickglass.telemetry.label_values import RefusedBecause
 from tickglass.telemetry.sidecar.frames import STANDING_MOST, FrameReader, FrameRefused, Introduction, Told
 from tickglass.telemetry.sidecar.place import checked_path, peer_uid
@@ -231,7 +233,7 @@ class _Conversation:
 
 def _locked(path: str) -> int:
     """Take the lock that only the sidecar of this socket has; it goes with the process."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = open_private(Path(path), os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.private_files import private_folder, why_unsafe
 
 __all__ = ["checked_path", "default_path", "path_of", "peer_uid", "url_of"]
 
@@ -70,16 +71,13 @@ def default_path() -> str:
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     for folder in (runtime, "/run"):
-        if os.path.isdir(folder) and os.access(folder, os.W_OK):  # noqa: PTH112 - "" is none
+        if os.path.isdir(folder) and os.access(folder, os.W_OK) and not why_unsafe(Path(folder)):  # noqa: PTH112 - "" is none
             return checked_path(str(Path(folder, "tickglass.sock")))
-    home = Path(tempfile.gettempdir()) / f"tickglass-{os.getuid()}"
     try:
-        home.mkdir(mode=0o700, exist_ok=True)
-        ours = not home.is_symlink() and home.stat().st_uid == os.geteuid()
-    except OSError:
-        ours = False
-    if not ours:
-        raise ConfigError("there is no place for a socket", instead=("--socket /var/lib/app/tickglass.sock",))
+        home = private_folder(Path(tempfile.gettempdir(), f"tickglass-{os.geteuid()}"))
+    except OSError as error:
+        instead = ("--socket /var/lib/app/tickglass.sock",)
+        raise ConfigError(f"there is no place for a socket: {error}", instead=instead) from error
     return checked_path(str(home / "sidecar.sock"))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, LeaseAsk, Settlement, SpooledOutcome
 from tickglass.sched.stores.spool import SqliteSpool
@@ -37,6 +39,33 @@ def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:
     assert (spool.depth(), spool.oldest(1)) == (0, ())
     spool.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_made_is_for_this_user_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        spool = SqliteSpool(tmp_path / "spool")
+        spool.put(outcome(1))
+    finally:
+        os.umask(before)
+    assert {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {
+        "spool": 0o600,
+        "spool-wal": 0o600,
+        "spool-shm": 0o600,
+    }
+    spool.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_what_somebody_else_has_put_there_is_not_used(tmp_path: Path) -> None:
+    early = SqliteSpool(tmp_path / "spool")
+    (tmp_path / "spool").symlink_to(tmp_path / "made")
+    os.chown(tmp_path / "spool", 54_321, 54_321, follow_symlinks=False)
+    with pytest.raises(StoreUnavailable, match="is a symbolic link that belongs to user 54321"):
+        early.put(outcome(1))
+    assert not (tmp_path / "made").exists()
+    with pytest.raises(ConfigError, match="is a symbolic link that belongs to user 54321"):
+        SqliteSpool(tmp_path / "spool")
 
 
 def test_a_full_spool_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -52,6 +53,45 @@ def store(path: Path) -> Iterator[SqliteStore]:
 
 
 # --- opening
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def modes(path: Path) -> set[int]:
+    files = {name: stat.S_IMODE(Path(name).stat().st_mode) for name in (path, f"{path}-wal", f"{path}-shm")}
+    return set(files.values())
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_a_database_is_made_for_this_user_alone(path: Path) -> None:
+    store = SqliteStore(path, FakeClock())
+    assert isinstance(store.claim(CLAIM), Claimed)
+    assert modes(path) == {0o600}
+    store.close()
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_a_database_that_is_there_keeps_its_mode(path: Path) -> None:
+    path.touch()
+    path.chmod(0o664)
+    store = SqliteStore(path, FakeClock())
+    assert isinstance(store.claim(CLAIM), Claimed)
+    assert modes(path) == {0o664}
+    store.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_no_database_is_made_through_another_users_link(path: Path, tmp_path: Path) -> None:
+    path.symlink_to(tmp_path / "made")
+    os.chown(path, 54_321, 54_321, follow_symlinks=False)
+    with pytest.raises(ConfigError, match="is a symbolic link that belongs to user 54321"):
+        SqliteStore(path, FakeClock())
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_wrong_setting_is_refused(path: Path) -> None:
