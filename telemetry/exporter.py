@@ -16,6 +16,7 @@ from prometheus_client.exposition import gzip_accepted
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.shown import shown
 from tickglass.telemetry.access import TOKEN_ENV, bears, checked_token, is_loopback, is_smuggled
 from tickglass.telemetry.exposition import encode
 from tickglass.telemetry.listener import Answer, Desk, Listener, listening
@@ -185,4 +186,4 @@ class MetricsServer:
         reasons = self._health()
         if not reasons:
             return Answer(HTTPStatus.OK, b"ready\n")
-        return Answer(HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{why}\n" for why in reasons).encode())
+        return Answer(HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{shown(why)}\n" for why in reasons).encode())

@@ -34,6 +34,7 @@ from tickglass.sched.events import (
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.sched.run import current_run
+from tickglass.sched.shown import shown
 from tickglass.telemetry.tracing import root_of
 
 if TYPE_CHECKING:
@@ -246,14 +247,19 @@ def _instant(record: logging.LogRecord) -> str:
 
 
 class ConsoleFormatter(logging.Formatter):
-    """For people: time, level, logger, message, and the run's names at the end."""
+    """For people: time, level, logger, message, and the run's names at the end.
+
+    A record is one line, whatever a name or an error holds. The lines of a traceback are set in, so that none of them
+    can be taken for a record: the text of an exception may look like one.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter`."""
         facts = " ".join(f"{name}={value}" for name, value in _facts(record).items())
         line = f"{_instant(record)} {record.levelname:<7} {record.name}: {_message(record)}"
         trouble = _trouble(self, record)
-        return line + (f"  [{facts}]" if facts else "") + (f"\n{trouble}" if trouble else "")
+        below = "".join(f"\n    {shown(it)}" for it in trouble.split("\n")) if trouble else ""
+        return shown(line + (f"  [{facts}]" if facts else "")) + below
 
 
 class JsonFormatter(logging.Formatter):
@@ -272,7 +278,8 @@ class JsonFormatter(logging.Formatter):
             told["exception"] = trouble
         for name, value in _facts(record).items():
             told.setdefault(name, value)
-        return json.dumps(told, allow_nan=False)  # ASCII only, so no line break of any alphabet is left in it
+        line = json.dumps(told, allow_nan=False)  # ASCII only, so no line break of any alphabet is left in it
+        return line.replace("\x7f", "\\u007f")  # the one control character that JSON leaves as it is
 
 
 def _trouble(formatter: logging.Formatter, record: logging.LogRecord) -> str:

@@ -10,23 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.clock import instant_of
 from tickglass.sched.durations import span_text
+from tickglass.sched.shown import lines_shown, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord
 
 __all__ = ["distance_text", "instant_text", "lines_shown", "one_line", "record_json", "shown", "span_text"]
 
 ONE_LINE_MOST: Final = 120
-# What a terminal obeys (C0, DEL, C1), and what turns text about or breaks it where nobody sees it (Unicode's own).
-_UNSEEN: Final = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
-_SIGNS: Final[Mapping[int, str]] = {
-    **{code: chr(0x2400 + code) for code in range(0x20)},
-    0x7F: "\N{SYMBOL FOR DELETE}",
-    **{code: f"\\x{code:02x}" for code in range(0x80, 0xA0)},
-    **{code: f"\\u{code:04x}" for code in _UNSEEN},
-}
 _DUE_FIELDS: Final = ("due_ns", "next_due_ns", "last_due_ns")
 
 
@@ -38,20 +29,6 @@ def distance_text(at_ns: int, now_ns: int) -> str:
 def instant_text(wall_ns: int) -> str:
     """Return an instant as a clock on this machine's wall shows it, to the millisecond."""
     return instant_of(wall_ns).astimezone().replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")
-
-
-def shown(text: str) -> str:
-    """Return text from outside so that a terminal shows it and does not obey it.
-
-    Names and errors may hold anything: an escape sequence in one would colour what follows, rename the window or
-    fill the clipboard. Each control character becomes a sign of its own, line breaks included: an escape is "␛".
-    """
-    return text.translate(_SIGNS)
-
-
-def lines_shown(text: str) -> str:
-    """Return the same of a text of several lines, whose breaks stay."""
-    return "\n".join(shown(line) for line in text.split("\n"))
 
 
 def one_line(text: str) -> str:

@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from tickglass.sched.shown import shown
 from tickglass.telemetry.sidecar.web.board import Subject
 from tickglass.telemetry.sidecar.web.entry import Entry, path_back
 from tickglass.telemetry.sidecar.web.guard import SIGN_IN, Guard
@@ -145,7 +146,7 @@ class _Desk:
         reasons = await run_in_threadpool(self._unready)
         if not reasons:
             return PlainTextResponse("ready\n")
-        return PlainTextResponse("".join(f"{why}\n" for why in reasons), HTTPStatus.SERVICE_UNAVAILABLE)
+        return PlainTextResponse("".join(f"{shown(why)}\n" for why in reasons), HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def asset(self, request: Request) -> Response:
         """Send one of the files that pages refer to, and none else."""

@@ -112,6 +112,8 @@ def test_readiness_tells_why_not(server: MetricsServer, reasons: list[str]) -> N
     unready = Answer(server.port, "/readyz")
     assert (unready.status, unready.body.decode().splitlines()) == (503, reasons)
     assert Answer(server.port, "/healthz").status == 200
+    reasons[:] = ["the store said \x1b[2J\nready"]
+    assert Answer(server.port, "/readyz").body.decode() == "the store said ␛[2J␊ready\n"
 
 
 def test_a_health_check_that_raises_is_an_error_not_a_silence(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:

@@ -162,6 +162,45 @@ def test_the_console_shows_the_time_in_utc_with_milliseconds() -> None:
     assert ConsoleFormatter().format(record).endswith("base 10: 'no'")
 
 
+LINE = "2026-01-01T00:00:00.000Z INFO    tickglass.events: job payroll success"
+FORGED = f"x\n{LINE}\x1b[2J\x1b]52;c;cm0gLXJm\x07\r\x7f\x9b31m\u202e"
+
+
+@pytest.mark.parametrize("part", ["msg", "args", "name", "owner", "resource"])
+def test_no_name_or_error_forges_a_console_line_or_reaches_the_terminal(part: str) -> None:
+    record = logging.makeLogRecord({"msg": "job %s", "args": ("nightly",), "levelname": "INFO", "name": "app"})
+    record.__dict__[part] = (FORGED,) if part == "args" else FORGED
+    if part == "msg":
+        record.args = None
+    line = ConsoleFormatter().format(record)
+    assert all(char.isprintable() for char in line)
+    assert f"x␊{LINE}␛[2J␛]52;c;cm0gLXJm␇␍␡\\x9b31m\\u202e" in line
+
+
+def test_nor_does_the_text_of_an_exception() -> None:
+    record = logging.makeLogRecord({"msg": "job nightly failed", "levelname": "ERROR", "name": "app"})
+    record.stack_info = f"Stack:\n{FORGED}"
+    error = ValueError(FORGED)
+    record.exc_info = (type(error), error, None)
+    first, *below = ConsoleFormatter().format(record).split("\n")
+    assert first.endswith("app: job nightly failed")
+    assert all(line.startswith("    ") and line.isprintable() for line in below)
+    assert sum("payroll" in line for line in below) == 2
+
+
+@given(st.text())
+def test_a_console_line_is_one_line_whatever_is_said(message: str) -> None:
+    record = logging.makeLogRecord({"msg": message, "levelname": "INFO", "name": "app"})
+    record.__dict__["owner"] = message
+    assert len(ConsoleFormatter().format(record).splitlines()) == 1
+
+
+def test_a_json_line_holds_no_control_character(logger: logging.Logger, json_lines: list[str]) -> None:
+    logger.info("%s", FORGED, extra={"owner": FORGED})
+    assert all(char.isprintable() for char in json_lines[0])
+    assert json.loads(json_lines[0])["message"] == FORGED
+
+
 def test_starts_and_ends_are_said_and_trouble_is_a_warning(
     stage: Stage, logger: logging.Logger, json_lines: list[str]
 ) -> None:
