@@ -6,8 +6,7 @@ A new store adds a row to `_SCHEMES` and the function in it; nothing else here c
 from __future__ import annotations
 
 import difflib
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from urllib.parse import unquote
@@ -19,6 +18,7 @@ from tickglass.sched.stores.memory import MEMORY_KEEP_NS, MemoryStore
 from tickglass.sched.stores.redis_urls import read_cluster, read_redis, read_redlock, read_sentinel, read_unix
 from tickglass.sched.stores.retention import KEEP_LEAST_NS, KEEP_NS
 from tickglass.sched.stores.sqlite import SqliteStore
+from tickglass.sched.stores.starred import Starred
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StoreUrl", "check_url", "open_store", "shown_url"]
 
-_SCHEME: Final = re.compile(r"[^:]*://")
-
 
 @dataclass(frozen=True, slots=True)
 class StoreUrl:
@@ -40,27 +38,32 @@ class StoreUrl:
 
     Args:
         given: the URL as written; never shown.
-        text: the URL for people to see, as long as the other: a password in it is starred out.
+        starred: the URL for people to see: stars stand for a password in it, and not for how long it is.
         body: what stands between "://" and "?", as written.
         options: name -> value, as written after the "?".
     """
 
-    given: str
-    text: str
+    given: str = field(repr=False)
+    starred: Starred = field(repr=False)
     scheme: str
-    body: str
-    options: Mapping[str, str]
+    body: str = field(repr=False)
+    options: Mapping[str, str] = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """The URL for people to see."""
+        return self.starred.text
 
     @property
     def shown_body(self) -> str:
         """The body for people to see."""
         start = len(self.scheme) + len("://")
-        return self.text[start : start + len(self.body)]
+        return self.text[slice(*self.starred.span(start, start + len(self.body)))]
 
     def refusal(self, problem: str, part: str, *instead: str) -> ConfigError:
         """Return the error that points at the last place where `part` stands."""
         start = self.given.rfind(part)
-        span = (start, start + len(part)) if part and start >= 0 else None
+        span = self.starred.span(start, start + len(part)) if part and start >= 0 else None
         return ConfigError(problem, given=self.text, span=span, instead=instead)
 
     def choice(self, option: str, *allowed: str) -> str:
@@ -118,7 +121,7 @@ def open_store(url: str, clock: Clock) -> Store:
 
 
 def shown_url(url: str) -> str:
-    """Return the URL for people to see: a password in it is starred out.
+    """Return the URL for people to see: three stars stand for any password in it.
 
     Raises:
         ConfigError: the URL is wrong.
@@ -140,8 +143,9 @@ def _parsed(given: object) -> StoreUrl:
     examples = tuple(scheme.example for scheme in _SCHEMES.values())
     if not isinstance(given, str):
         problem = f"a store URL is text, not {type(given).__name__}"
-        raise ConfigError(problem, given=_starred(repr(given)), instead=examples)
-    text = _starred(given)
+        raise ConfigError(problem, given=_starred(repr(given)).text, instead=examples)
+    starred = _starred(given)
+    text = starred.text
     if given != given.strip() or not given:
         raise ConfigError("a store URL is not empty and has no blanks around it", given=repr(text), instead=examples)
     scheme, separator, _ = text.partition("://")
@@ -161,33 +165,11 @@ def _parsed(given: object) -> StoreUrl:
             "no @ follows the ? of a store URL; in a user or a password write %3F for ?, in an option %40 for @",
             given=text,
         )
-    return StoreUrl(given, text, scheme, body, _options(query, text))
+    return StoreUrl(given, starred, scheme, body, _options(query, given, starred))
 
 
-def _starred(given: str) -> str:
-    """Return a URL, a right one or a wrong one, with a star for each character that may be of a password."""
-    found = _SCHEME.match(given)
-    scheme = found[0] if found is not None else ""
-    body, mark, query = given[len(scheme) :].partition("?")
-    if "@" in query:  # a password with a "?", or an option with an "@": nobody can tell
-        return scheme + "*" * (len(given) - len(scheme))
-    start, end = body.find(":") + 1, body.rfind("@")
-    if 0 < start < end:
-        body = body[:start] + "*" * (end - start) + body[end:]
-    known = _SCHEMES.get(scheme.removesuffix("://"))
-    return scheme + body + mark + _starred_options(query, () if known is None else known.options)
-
-
-def _starred_options(query: str, known: tuple[str, ...]) -> str:
-    """Hide all from the value of the first option that the store does not have: it may be a password with an "&"."""
-    end = 0
-    for part in query.split("&"):
-        name, equals, _ = part.partition("=")
-        if equals and name not in known:
-            end += len(name) + len(equals)
-            return query[:end] + "*" * (len(query) - end)
-        end += len(part) + len("&")
-    return query
+def _starred(given: str) -> Starred:
+    return Starred(given, lambda name: _SCHEMES[name].options if name in _SCHEMES else ())
 
 
 def _no_scheme(text: str, examples: tuple[str, ...]) -> ConfigError:
@@ -203,17 +185,18 @@ def _no_scheme(text: str, examples: tuple[str, ...]) -> ConfigError:
     )
 
 
-def _options(query: str, text: str) -> Mapping[str, str]:
+def _options(query: str, given: str, starred: Starred) -> Mapping[str, str]:
     options: dict[str, str] = {}
-    start = len(text) - len(query)
+    start = len(given) - len(query)
     for part in query.split("&") if query else ():
-        span = (start, start + len(part))
-        start = span[1] + 1
+        span = starred.span(start, start + len(part))
+        start += len(part) + 1
         name, equals, value = part.partition("=")
         if not (name and equals and value):
-            raise ConfigError("an option is a name, = and a value", given=text, span=span, instead=("?keep=24h",))
+            problem = "an option is a name, = and a value"
+            raise ConfigError(problem, given=starred.text, span=span, instead=("?keep=24h",))
         if name in options:
-            raise ConfigError("an option is given twice", given=text, span=span)
+            raise ConfigError("an option is given twice", given=starred.text, span=span)
         options[name] = value
     return options
 

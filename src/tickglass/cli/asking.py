@@ -17,6 +17,7 @@ from tickglass.cli.group import EXIT_UNAVAILABLE
 from tickglass.cli.show import lines_shown
 from tickglass.cli.variables import checks_its_variable
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.stores.starred import Starred
 from tickglass.telemetry.access import TOKEN_ENV, checked_token
 from tickglass.telemetry.sidecar.view import View
 
@@ -109,11 +110,16 @@ def checked_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        right = right and not parts.query
     except ValueError:  # a port that is no number, say
         right = False
+    seen = Starred(url, lambda _: ()).text
+    if "@" in url:
+        problem = f"a sidecar's URL holds no user and no password; --token and {TOKEN_ENV} are for that"
+        raise ConfigError(problem, given=seen, instead=(SIDECAR_URL,))
     if not right:
-        near = f"http://{url}" if "://" not in url and url else SIDECAR_URL
-        raise ConfigError("a sidecar's URL is http:// or https://, a host and a port", given=url, instead=(near,))
+        near = f"http://{seen}" if "://" not in url and url else SIDECAR_URL
+        raise ConfigError("a sidecar's URL is http:// or https://, a host and a port", given=seen, instead=(near,))
 
 
 def _refusal(url: str, token: str, error: urllib.error.HTTPError) -> Exception:

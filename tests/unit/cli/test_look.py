@@ -119,8 +119,8 @@ def test_the_store_may_come_from_the_environment(look: str, filled: Filled, tick
             "sqlite:///a.db redis://:secret@b/0",
             [
                 "one store can be looked into, not several with blanks between them; a path's own blank is %20",
-                "    TICKGLASS_STORE=sqlite:///a.db redis://:******@b/0",
-                "  write: TICKGLASS_STORE=sqlite:///a.db   or   TICKGLASS_STORE=redis://:******@b/0",
+                "    TICKGLASS_STORE=sqlite:///a.db redis://:***@b/0",
+                "  write: TICKGLASS_STORE=sqlite:///a.db   or   TICKGLASS_STORE=redis://:***@b/0",
             ],
         ),
         (

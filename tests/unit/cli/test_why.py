@@ -150,6 +150,22 @@ def test_what_is_no_url_is_refused(url: str, tickglass: Tickglass) -> None:
     assert "write: http://" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("http://me:hunter2@localhost:9464", "http://me:***@localhost:9464"),
+        ("me:hunter2@localhost:9464", "me:***@localhost:9464"),
+        ("http://localhost:9464/?token=hunter2", "http://localhost:9464/?token=***"),
+    ],
+)
+def test_a_url_with_a_password_is_refused_and_the_password_not_shown(url: str, seen: str, tickglass: Tickglass) -> None:
+    for result in (tickglass("why", "nightly", "--sidecar", url), tickglass("watch", TICKGLASS_SIDECAR_URL=url)):
+        assert result.exit_code == 2
+        assert "hunter2" not in result.stderr
+        assert seen in result.stderr
+        assert "write: " in result.stderr
+
+
 def test_a_wrong_url_of_the_environment_is_refused_by_its_name(tickglass: Tickglass) -> None:
     result = tickglass("why", "nightly", TICKGLASS_SIDECAR_URL="localhost:9464")
     assert result.exit_code == 2

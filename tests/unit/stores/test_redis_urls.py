@@ -95,7 +95,8 @@ def test_certificates_that_cannot_be_read_are_named_when_the_store_is_opened(
     with pytest.raises(ConfigError, match=f"the certificates in {tmp_path / name} cannot be read: .*{why}") as raised:
         open_store(url, SystemClock())
     assert raised.value.span is not None
-    assert url[slice(*raised.value.span)] == f"ca={tmp_path / name}"
+    assert raised.value.given == url.replace("secret", "***")
+    assert raised.value.given[slice(*raised.value.span)] == f"ca={tmp_path / name}"
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

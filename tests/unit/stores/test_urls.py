@@ -15,6 +15,8 @@ from tickglass.sched.ports import Granted, LeaseAsk
 from tickglass.sched.stores import check_url, open_store, shown_url
 from tickglass.sched.stores.memory import MemoryStore
 from tickglass.sched.stores.sqlite import SqliteStore
+from tickglass.sched.stores.starred import Starred
+from tickglass.sched.stores.urls import _parsed
 from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def test_a_wrong_url_is_shown_pointed_at_and_put_right(
     error = raised.value
     assert problem in error.problem
     assert error.given is not None
-    assert url.replace("hunter2", "*******") in error.given
+    assert url.replace("hunter2", "***") in error.given
     assert (error.instead[0] if error.instead else None) == instead
     if part:
         lines = str(error).splitlines()
@@ -79,17 +81,17 @@ def test_what_is_no_text_is_no_url(given: str) -> None:
 
 # URL, how it is shown, the part that the carets stand under, what is said of it
 UNKNOWN_OPTIONS: Final = [
-    ("memory://?sync=full", "memory://?sync=****", "sync=****", "no option 'sync'; it has keep"),
+    ("memory://?sync=full", "memory://?sync=***", "sync=***", "no option 'sync'; it has keep"),
     (
         "sqlite:///a.db?keep=1h&sync=full",
-        "sqlite:///a.db?keep=1h&sync=****",
-        "sync=****",
+        "sqlite:///a.db?keep=1h&sync=***",
+        "sync=***",
         "it has synchronous and keep",
     ),
-    ("etcd://h?db=0&keep=1h", "etcd://h?db=*********", "db=*", "no option 'db'; it has prefix and keep and timeout"),
-    ("redis://h/0?db=1", "redis://h/0?db=*", "db=*", "no option 'db'"),
-    ("redis://h/0?ca=x.pem", "redis://h/0?ca=*****", "ca=*****", "no option 'ca'"),
-    ("redis://:p@h/0?password=p", "redis://:*@h/0?password=*", "password=*", "no option 'password'"),
+    ("etcd://h?db=0&keep=1h", "etcd://h?db=***", "db=***", "no option 'db'; it has prefix and keep and timeout"),
+    ("redis://h/0?db=1", "redis://h/0?db=***", "db=***", "no option 'db'"),
+    ("redis://h/0?ca=x.pem", "redis://h/0?ca=***", "ca=***", "no option 'ca'"),
+    ("redis://:p@h/0?password=p", "redis://:***@h/0?password=***", "password=***", "no option 'password'"),
 ]
 
 
@@ -108,14 +110,14 @@ def test_an_option_that_the_store_does_not_have_is_pointed_at_and_its_value_not_
 
 # URL, how it is shown
 SHOWN: Final = [
-    ("redis://:hunter2@h:6379/0", "redis://:*******@h:6379/0"),
+    ("redis://:hunter2@h:6379/0", "redis://:***@h:6379/0"),
     ("redis://me:a:b@h/0", "redis://me:***@h/0"),
-    ("redis://me:p@ss@h/0?prefix=jobs", "redis://me:****@h/0?prefix=jobs"),
-    ("redis://:/p/s@h/0", "redis://:****@h/0"),
+    ("redis://me:p@ss@h/0?prefix=jobs", "redis://me:***@h/0?prefix=jobs"),
+    ("redis://:/p/s@h/0", "redis://:***@h/0"),
     ("redis://me@[::1]:6379/0", "redis://me@[::1]:6379/0"),
     ("unix://me:p/s@/run/redis.sock?db=1", "unix://me:***@/run/redis.sock?db=1"),
     ("etcd://me:a:b@h1:2379,h2:2379?prefix=/jobs", "etcd://me:***@h1:2379,h2:2379?prefix=/jobs"),
-    ("redlock://u:p1@h1:1,u:p2@h2:2,h3:3/0", "redlock://u:************@h2:2,h3:3/0"),
+    ("redlock://u:p1@h1:1,u:p2@h2:2,h3:3/0", "redlock://u:***@h2:2,h3:3/0"),
     ("sqlite:///jobs@home.db", "sqlite:///jobs@home.db"),
 ]
 
@@ -168,11 +170,51 @@ def test_nothing_of_a_password_is_ever_shown(place: str, password: str) -> None:
             assert not set(SECRET) & set(said), said
 
 
+@settings(max_examples=400, deadline=None)
+@given(place=st.sampled_from(PLACES), short=st.text(SECRET, min_size=1), long=st.text(SECRET, min_size=1))
+def test_how_long_a_password_is_is_never_shown(place: str, short: str, long: str) -> None:
+    def said(password: str) -> list[str]:
+        url, found = place.format(password), []
+        for asked in (url, url.encode().decode("latin-1"), repr(url)):
+            for ask in (check_url, shown_url):
+                try:
+                    found.append(str(ask(asked)))
+                except ConfigError as error:
+                    found.append(f"{error} {error.args}")
+        return found
+
+    assert said(short) == said(long)
+
+
+def test_no_part_of_a_url_is_seen_by_printing_it() -> None:
+    url = "redis://:hunter2@h/0?prefix=hunter2"
+    assert "hunter2" not in repr(_parsed(url))
+
+
+@pytest.mark.parametrize(
+    ("part", "pointed_at"),
+    [
+        ("redis", "redis"),
+        ("me:", "me:"),
+        ("hunter2", "***"),
+        ("unt", "***"),
+        ("2@h", "***@h"),
+        ("h/0?", "h/0?"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_a_part_is_found_again_beside_the_stars_and_under_them(part: str, pointed_at: str) -> None:
+    url = "redis://me:hunter2@h/0?a=b"
+    starred = Starred(url, lambda _: ("a",))
+    start = url.rindex(part)
+    assert starred.text[slice(*starred.span(start, start + len(part)))] == pointed_at
+
+
 @pytest.mark.parametrize("url", ["redis://:hunter?2@h/0", "redis://h:6379/0?prefix=a@b"])
 def test_an_at_sign_after_the_question_mark_is_refused_with_its_right_spelling(url: str) -> None:
     with pytest.raises(ConfigError, match=r"write %3F for \?, in an option %40 for @") as raised:
         check_url(url)
-    assert raised.value.given == "redis://" + "*" * (len(url) - len("redis://"))
+    assert raised.value.given == "redis://***"
 
 
 def test_checking_touches_nothing(tmp_path: Path) -> None:

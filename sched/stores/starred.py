@@ -1,0 +1,74 @@
+"""Hide what may be a password in a URL, a right one or a wrong one, and how long it is.
+
+Pure. Errors point at parts of what the user wrote, so it is remembered where those parts went.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["STARS", "Starred"]
+
+STARS: Final = "***"  # for any password
+_SCHEME: Final = re.compile(r"[^:]*://")
+
+
+class Starred:
+    """A URL for people to see.
+
+    Args:
+        given: the URL as written.
+        options_of: returns the names of the options that the store of a scheme has. What follows any other is
+            hidden: it may be the rest of a password with an "&" in it.
+    """
+
+    def __init__(self, given: str, options_of: Callable[[str], Sequence[str]]) -> None:
+        self._hidden = tuple(_hidden(given, options_of))
+        text = given
+        for start, end in reversed(self._hidden):
+            text = text[:start] + STARS + text[end:]
+        self.text = text
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Return where a part of the URL as written stands in the text; of a hidden part, where its stars are."""
+        return self._moved(start, 0), self._moved(end, len(STARS))
+
+    def _moved(self, offset: int, inside: int) -> int:
+        moved = offset
+        for first, last in self._hidden:
+            if offset >= last:
+                moved += len(STARS) - (last - first)
+            elif offset > first:
+                moved += first - offset + inside
+        return moved
+
+
+def _hidden(given: str, options_of: Callable[[str], Sequence[str]]) -> Iterator[tuple[int, int]]:
+    """Yield where what must not be seen begins and ends, in order."""
+    found = _SCHEME.match(given)
+    scheme = found[0] if found is not None else ""
+    body, mark, query = given[len(scheme) :].partition("?")
+    if "@" in query:  # a password with a "?", or an option with an "@": nobody can tell
+        yield len(scheme), len(given)
+        return
+    start, end = body.find(":") + 1, body.rfind("@")
+    if 0 < start < end:
+        yield len(scheme) + start, len(scheme) + end
+    value = _value_of_no_option(query, options_of(scheme.removesuffix("://")))
+    if value < len(query):
+        yield len(scheme + body + mark) + value, len(given)
+
+
+def _value_of_no_option(query: str, known: Sequence[str]) -> int:
+    """Return where the value of the first option begins that the store does not have; the end, if it has all."""
+    end = 0
+    for part in query.split("&"):
+        name, equals, _ = part.partition("=")
+        if equals and name not in known:
+            return end + len(name) + len(equals)
+        end += len(part) + len("&")
+    return len(query)
