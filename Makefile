@@ -103,7 +103,7 @@ $(RUNTIME): pyproject.toml
 	    { echo 'Python 3.11 or later is needed: make PYTHON=python3.12 ...' >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
 	    { tools/install_missing.sh --required python3-venv:python3-venv && $(PYTHON) -m venv --clear $(VENV); }
-	$(BIN)/python -m pip install --quiet 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet 'pip>=26.2'
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
