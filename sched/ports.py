@@ -153,20 +153,17 @@ class LockStore(Protocol):
     def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
         """Call `freed` when the resource may have become free; return what ends the watch.
 
-        A hint that saves waiting, no promise: it may come from any thread, for
-        nothing, or not at all (from other processes, where the technology
-        cannot tell), but never from within this call, which does not wait for
-        the store. Who waits also asks again by himself. `freed` returns at
-        once and does not raise. Ending a watch waits for nobody, so that a
-        call already on its way may come after it; ending it twice does no harm.
+        A hint that saves waiting, no promise: it may come from any thread, for nothing, or not at all (from other
+        processes, where the technology cannot tell), but never from within this call, which does not wait for the
+        store. Who waits also asks again by himself. `freed` returns at once and does not raise. Ending a watch waits
+        for nobody, so that a call already on its way may come after it; ending it twice does no harm.
         """
         ...
 
     def allowance_ns(self, ttl_ns: int) -> int:
         """Return how long before its end a lease must not be trusted any more.
 
-        Because the store's clock and ours may run at different rates: 1 % of
-        the TTL plus 2 ms, unless the technology asks for more.
+        Because the store's clock and ours may run at different rates: 1 % of the TTL plus 2 ms, or more.
         """
         ...
 
@@ -254,8 +251,10 @@ class Settlement:
         run_id: the claim's; settles that attempt and no other.
         outcome: a value of `Outcome`.
         detail: for people: the exception, or the reason; cut at 2,000 characters.
-        started_wall_ns: None if the job's code never started.
+        started_wall_ns: by this instance's clock; None if the job's code never started.
         lateness_ns: start minus due, None if it never started.
+        started_after_ns: monotonic, from the claim to the start; None if it never started, or ran without a claim.
+        ran_ns: monotonic, from the start to the end; None if it never started. See stores/run_times.py.
     """
 
     lease: Lease
@@ -266,6 +265,8 @@ class Settlement:
     detail: str = ""
     started_wall_ns: int | None = None
     lateness_ns: int | None = None
+    started_after_ns: int | None = None
+    ran_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,13 +274,14 @@ class Settled:
     """What a settlement did.
 
     Args:
-        recorded: False when the claim had been given to somebody else, or was
-            already settled: then nothing was written.
+        recorded: False when the claim had been given to somebody else, or was settled: then nothing was written.
         released: False when the lease was no longer ours: nobody else's was touched.
+        earlier: this outcome of this run was recorded before, by a call whose answer may have been lost.
     """
 
     recorded: bool
     released: bool
+    earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,17 +310,16 @@ class Ledger(Protocol):
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
         """Claim the occurrence and take the lease, atomically, in one round trip.
 
-        Both or nothing. `AlreadyClaimed` takes precedence over `Refused`. An
-        unsettled claim whose lease has ended counts as free if `ask.rerun`: it
-        is settled as "orphaned" and a next attempt begins. A second call with
-        the same run_id, while its lease lasts, answers as the first did.
+        Both or nothing. `AlreadyClaimed` takes precedence over `Refused`. An unsettled claim whose lease has ended
+        counts as free if `ask.rerun`: it is settled as "orphaned" and a next attempt begins. A second call with the
+        same run_id, while its lease lasts, answers as the first did.
         """
         ...
 
     def settle(self, settlement: Settlement) -> Settled:
         """Write the outcome and release the lease, in one round trip.
 
-        A second call changes nothing and answers `Settled(False, False)`.
+        A second call changes nothing and answers `Settled(False, False, earlier=True)`.
         """
         ...
 
@@ -353,8 +354,7 @@ class SpooledOutcome:
     """An outcome that could not be written when it was known.
 
     Args:
-        unclaimed: for a run that went ahead without a claim, the claim that it
-            would have asked for.
+        unclaimed: for a run that went ahead without a claim, the claim that it would have asked for.
     """
 
     settlement: Settlement
@@ -422,9 +422,9 @@ class RunRecord:
     run_id: str
     resource: str
     fence: int
-    claimed_wall_ns: int
+    claimed_wall_ns: int  # by the store's clock, like start and end
     started_wall_ns: int | None
-    ended_wall_ns: int | None
+    ended_wall_ns: int | None  # of an attempt that never started: when the store was told
     outcome: str | None  # None while it runs, or when its claimant died
     detail: str
     lateness_ns: int | None

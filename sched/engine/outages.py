@@ -89,19 +89,23 @@ class Outages:
         settlement = outcome.settlement
         if outcome.unclaimed is not None:
             claimed = self._claim_afterwards(outcome.unclaimed, settlement, held)
-            if claimed is None or isinstance(claimed, SpoolMove):
-                return claimed
+            if claimed is None:
+                return None
             settlement = claimed
         settled = self._store.settle(settlement)
-        return SpoolMove.WRITTEN if settled.recorded else SpoolMove.OVERTAKEN
+        return SpoolMove.WRITTEN if settled.recorded or settled.earlier else SpoolMove.OVERTAKEN
 
-    def _claim_afterwards(self, ask: ClaimAsk, settlement: Settlement, held: set[str]) -> Settlement | SpoolMove | None:
-        """Claim what ran without a claim, so that the ledger has it, unless somebody else ran it too."""
+    def _claim_afterwards(self, ask: ClaimAsk, settlement: Settlement, held: set[str]) -> Settlement | None:
+        """Claim what ran without a claim, so that the ledger has it; None: its resource is held.
+
+        It may be claimed already: by somebody else who ran it too, or by an earlier replay of ours whose answers were
+        lost. The settlement tells them apart.
+        """
         if ask.lease.resource in held:
             return None
         answer = self._store.claim(ask)
         if isinstance(answer, AlreadyClaimed):
-            return SpoolMove.OVERTAKEN
+            return settlement
         if isinstance(answer, Refused):
             held.add(ask.lease.resource)
             return None

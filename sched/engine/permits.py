@@ -7,7 +7,7 @@ store is out, nothing but the job's own word (`Unclaimed`).
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tickglass.sched.engine.settling import settle
@@ -41,6 +41,8 @@ class Ending:
     detail: str
     started_wall_ns: int | None
     lateness_ns: int | None
+    started_after_ns: int | None = None  # the claim
+    ran_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class Prepared:
             detail=ending.detail,
             started_wall_ns=ending.started_wall_ns,
             lateness_ns=ending.lateness_ns,
+            started_after_ns=ending.started_after_ns,
+            ran_ns=ending.ran_ns,
         )
 
 
@@ -219,6 +223,7 @@ class Unclaimed:
         """See `Permit`; it is called once: there is no lock to give up early."""
         ask = self._prepared.ask
         lease = Lease(ask.lease.resource, ask.lease.owner, ask.lease.token, 0, ask.lease.ttl_ns, 0)
-        outcome = SpooledOutcome(self._prepared.settlement(lease, ending), unclaimed=ask)
+        told = self._prepared.settlement(lease, replace(ending, started_after_ns=None))  # it is claimed afterwards
+        outcome = SpooledOutcome(told, unclaimed=ask)
         self._prepared.crew.outages.keep(outcome)
         return True

@@ -38,7 +38,6 @@ def settle(settlement: Settlement, lock: LockMachine, gear: Gear, outages: Outag
 
 
 def _answer(settlement: Settlement, gear: Gear) -> Settled | None:
-    again = False
     for pause_ns in (*BACK_OFF_NS, None):
         try:
             answer = gear.store.settle(settlement)
@@ -47,10 +46,7 @@ def _answer(settlement: Settlement, gear: Gear) -> Settled | None:
                 _log.error("%s of %s could not be written: %s", settlement.outcome, settlement.job, error)
                 return None
             gear.clock.wait(gear.clock.monotonic_ns() + pause_ns, Wake())
-            again = True
         else:
-            # Nobody else can have it yet: it was an earlier request that did it, and its answer was lost.
-            trusted = gear.clock.monotonic_ns() < settlement.lease.trusted_until_ns
-            ours = again and trusted and answer == Settled(recorded=False, released=False)
-            return Settled(recorded=True, released=True) if ours else answer
+            # It was an earlier request that did it, and its answer was lost.
+            return Settled(recorded=True, released=True) if answer.earlier else answer
     return None

@@ -373,7 +373,8 @@ class Walk:
         if outcome is Outcome.FAILURE:
             _log.error("job %s failed", self.job.name, exc_info=failure, extra=self._told())
         lateness_ns = None if lateness is None else lateness.total_ns
-        permit.end(Ending(outcome, detail, self._started_wall_ns, lateness_ns))
+        after_ns = self._marks.started_ns - self._marks.claimed_ns if started else None
+        permit.end(Ending(outcome, detail, self._started_wall_ns, lateness_ns, after_ns, ran_ns))
         self._ended(self)
 
     def _told(self) -> dict[str, object]:

@@ -26,6 +26,7 @@ from tickglass.sched.stores.etcd_urls import PREFIX, TIMEOUT_NS
 from tickglass.sched.stores.etcd_watch import LeaseWatch
 from tickglass.sched.stores.etcd_wire import KEEP_ALIVE, RANGE, TXN, EtcdWire
 from tickglass.sched.stores.retention import KEEP_NS, shown_detail
+from tickglass.sched.stores.run_times import run_times_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -203,28 +204,24 @@ class EtcdStore:
             raise call.give_up(_OVERTAKEN)
 
     def settle(self, settlement: Settlement) -> Settled:
-        """See `Ledger`; one round trip, two for a claim of another process."""
+        """See `Ledger`; one round trip, two for a claim of another process, and one more where nothing was recorded."""
         lease, due = settlement.lease, (settlement.job, settlement.due_ns)
         with self._wire.call("settle") as call:
             run, fence = self._claim_of(call, settlement)
             parts = []
             if run is not None:
-                ended = EndedRun(
-                    run,
-                    fence,
-                    settlement.outcome,
-                    self._clock.wall_ns(),
-                    shown_detail(settlement.detail),
-                    settlement.started_wall_ns,
-                    settlement.lateness_ns,
-                )
+                started_ns, ended_ns = run_times_ns(settlement, run.claimed_wall_ns, self._clock.wall_ns())
+                told = (ended_ns, shown_detail(settlement.detail), started_ns, settlement.lateness_ns)
+                ended = EndedRun(run, fence, settlement.outcome, *told)
                 move = [kv.put(self._keys.run(*due, run.attempt), ended), kv.delete(self._keys.open(*due))]
                 parts = [kv.nested(kv.transaction([kv.unchanged(self._keys.open(*due), fence)], move))]
             freeing = kv.nested(self._locks.freeing(lease))
             answer = call.ask(TXN, kv.transaction([], [freeing, *parts]), again=False)
             freed, *moved = (part.response_txn for part in answer.responses)
             self._locks.freed(call, lease, freed)
-        return Settled(bool(moved) and moved[0].succeeded, freed.succeeded)
+            recorded = bool(moved) and moved[0].succeeded
+            earlier = not recorded and self._ended_so(call, settlement)
+        return Settled(recorded, freed.succeeded, earlier)
 
     def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`; two round trips per thousand unsettled claims."""
@@ -284,6 +281,15 @@ class EtcdStore:
             return mine.claim, mine.fence
         run, fence = self._begun(call, self._keys.open(settlement.job, settlement.due_ns))
         return (run, fence) if run is not None and run.run_id == settlement.run_id else (None, 0)
+
+    def _ended_so(self, call: Call, settlement: Settlement) -> bool:
+        """Whether this run has been settled, and so, before."""
+        attempts = self._keys.runs_at(settlement.job, settlement.due_ns)
+        found = call.ask(RANGE, rpc.RangeRequest(key=attempts, range_end=kv.after_prefix(attempts), limit=1)).kvs
+        if not found:
+            return False
+        ended = msgspec.json.decode(found[0].value, type=EndedRun)
+        return (ended.claim.run_id, ended.outcome) == (settlement.run_id, settlement.outcome)
 
     def _begun(self, call: Call, key: bytes) -> tuple[OpenRun | None, int]:
         found = call.ask(RANGE, rpc.RangeRequest(key=key)).kvs

@@ -30,6 +30,7 @@ from tickglass.sched.ports import (
 )
 from tickglass.sched.registration import Registered
 from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns, shown_detail
+from tickglass.sched.stores.run_times import run_times_ns
 from tickglass.sched.stores.watchers import Watchers
 
 if TYPE_CHECKING:
@@ -213,14 +214,18 @@ class MemoryStore:
         """See `Ledger`."""
         with self._lock:
             attempt = self._latest(settlement.job, settlement.due_ns)
-            recorded = attempt is not None and attempt.outcome is None and attempt.ask.run_id == settlement.run_id
+            ours = attempt is not None and attempt.ask.run_id == settlement.run_id
+            recorded = ours and attempt is not None and attempt.outcome is None
+            earlier = ours and attempt is not None and attempt.outcome == settlement.outcome
             if attempt is not None and recorded:
-                attempt.started_wall_ns = settlement.started_wall_ns
-                attempt.lateness_ns = settlement.lateness_ns
+                now_ns = self._clock.wall_ns()
                 self._end(attempt, settlement.outcome, shown_detail(settlement.detail))
+                times = run_times_ns(settlement, attempt.claimed_wall_ns, now_ns)
+                attempt.started_wall_ns, attempt.ended_wall_ns = times
+                attempt.lateness_ns = settlement.lateness_ns
             released = self._free(settlement)
         self._watchers.freed(settlement.lease.resource)
-        return Settled(recorded, released)
+        return Settled(recorded, released, earlier)
 
     def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""

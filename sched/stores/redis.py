@@ -134,8 +134,8 @@ class RedisStore:
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""
         args = lua.settle_args(settlement, self._call())
-        recorded, released, *_ = self._links.run("settle", lua.SETTLE, *args)
-        return Settled(recorded == 1, released == 1)
+        recorded, released, _, packed = self._links.run("settle", lua.SETTLE, *args)
+        return Settled(recorded == 1, released == 1, recorded == 0 and lua.settled_so(packed, settlement))
 
     def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""

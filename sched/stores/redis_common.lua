@@ -153,8 +153,8 @@ local function is_running(run)
   return held ~= nil and held.live and held.fence == run[FENCE], held
 end
 
-local function end_run(job, place, run, outcome)
-  run[OUTCOME], run[ENDED_US] = outcome, text(now_us)
+local function end_run(job, place, run, outcome, ended_us)
+  run[OUTCOME], run[ENDED_US] = outcome, ended_us or text(now_us)
   write_run(job, place, run)
   redis.call('ZREM', base .. ':open', entry_of(job, place))
 end

@@ -73,11 +73,13 @@ __all__ = [
     "renewed",
     "run_record",
     "settle_args",
+    "settled_so",
     "told_claim",
 ]
 
 Argument = str | int
 _DUE_DIGITS: Final = 20
+_OUTCOME: Final = 9  # its place in an attempt's list
 _DUE_OFFSET: Final = 2**63  # so that texts of 20 digits sort like the instants, negative ones included
 
 
@@ -146,7 +148,9 @@ def settle_args(settlement: Settlement, call: str) -> tuple[Argument, ...]:
     which = (settlement.lease.resource, settlement.lease.token, settlement.job, settlement.run_id)
     how = (settlement.outcome, shown_detail(settlement.detail))
     when = (_text(settlement.started_wall_ns), _text(settlement.lateness_ns))
-    return (*which, due_text(settlement.due_ns), *how, *when, call)
+    after_ns = settlement.started_after_ns
+    took = ("" if after_ns is None else after_ns // 1_000, _text(settlement.ran_ns))
+    return (*which, due_text(settlement.due_ns), *how, *when, call, *took)
 
 
 def abandon_args(orphan: Orphan, call: str) -> tuple[Argument, ...]:
@@ -172,6 +176,11 @@ def due_text(due_ns: int) -> str:
 def acquired(reply: Sequence[Any]) -> Granted | Refused:
     """Read the answer of ACQUIRE."""
     return Granted(int(reply[1]), reply[2]) if reply[0] == "granted" else _refused(reply)
+
+
+def settled_so(packed: str, settlement: Settlement) -> bool:
+    """Whether an attempt that a run has settled, as SETTLE answers it, has this outcome; "" is none."""
+    return bool(packed) and json.loads(packed)[_OUTCOME] == settlement.outcome
 
 
 def renewed(reply: Sequence[Any]) -> Renewed | Gone:

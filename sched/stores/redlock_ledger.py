@@ -31,7 +31,7 @@ class RedlockLedger:
         self._quorum = quorum
 
     def settle(self, settlement: Settlement, call: str) -> Settled:
-        """Settle on all; recorded if a majority has it now and some did not before.
+        """Settle on all; recorded if a majority has it now and some did not before; earlier, if all of these did.
 
         Released if a majority may have had the lease until now: a server that is silent has lost nobody's.
 
@@ -51,7 +51,8 @@ class RedlockLedger:
         if 0 < stored < needed <= stored + silent:
             detail = f"{stored} servers have the outcome, and {silent} that may have its claim are silent"
             raise StoreUnavailable("redlock", "settle", detail)
-        return Settled(recorded=written > 0 and stored >= needed, released=released + silent >= needed)
+        earlier = written == 0 and sum(lua.settled_so(reply[3], settlement) for reply in have) >= needed
+        return Settled(written > 0 and stored >= needed, released + silent >= needed, earlier)
 
     def withdraw(self, ballot: tuple[Argument, ...], numbers: Iterable[int]) -> None:
         """Take back the votes that these servers may have given us; one that is away keeps it until its lease ends."""

@@ -29,6 +29,7 @@ from tickglass.sched.ports import (
 from tickglass.sched.registration import Registered
 from tickglass.sched.stores import sqlite_statements as sql
 from tickglass.sched.stores.retention import KEEP_NS, shown_detail
+from tickglass.sched.stores.run_times import run_times_ns
 from tickglass.sched.stores.sqlite_file import PATIENCE_NS, SqliteFile, Synchronous
 from tickglass.sched.stores.sqlite_prune import Pruner
 from tickglass.sched.stores.sqlite_waiting import mark_refusal, refusal_in_favour
@@ -189,17 +190,21 @@ class SqliteStore:
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""
-        key = (settlement.job, settlement.due_ns, settlement.run_id)
-        told = (settlement.outcome, shown_detail(settlement.detail), settlement.started_wall_ns)
+        key = (settlement.job, settlement.due_ns)
 
         def work(connection: sqlite3.Connection) -> Settled:
-            ended = (*told, self._clock.wall_ns(), settlement.lateness_ns)
-            recorded = connection.execute(sql.SETTLE, (*ended, *key)).rowcount == 1
+            claim = connection.execute(sql.CLAIM_OF, (*key, settlement.run_id)).fetchone()
+            attempt, claimed_ns, outcome = claim or (0, 0, "")
+            recorded, earlier = outcome is None, outcome == settlement.outcome
+            if recorded:
+                times = run_times_ns(settlement, claimed_ns, self._clock.wall_ns())
+                told = (settlement.outcome, shown_detail(settlement.detail), *times, settlement.lateness_ns)
+                connection.execute(sql.SETTLE, (*told, *key, attempt))
             held = sql.held_of(connection, settlement.lease.resource)
             if held is None or (held.token, held.run_id) != (settlement.lease.token, settlement.run_id):
-                return Settled(recorded, released=False)
+                return Settled(recorded, released=False, earlier=earlier)
             sql.delete_lease(connection, settlement.lease.resource)
-            return Settled(recorded, held.live_at(self._clock.monotonic_ns()))
+            return Settled(recorded, held.live_at(self._clock.monotonic_ns()), earlier)
 
         answer = self._file.write("settle", work)
         self._watchers.freed(settlement.lease.resource)

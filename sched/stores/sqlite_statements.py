@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BEGIN",
+    "CLAIM_OF",
     "GRANT",
     "JOB",
     "JOBS",
@@ -55,9 +56,12 @@ BEGIN: Final = """
 NOTE_NEXT: Final = """
     UPDATE jobs SET next_due_ns = ?, seen_wall_ns = ?
     WHERE name = ? AND NOT EXISTS (SELECT 1 FROM runs WHERE job = jobs.name AND due_ns >= ?)"""
+CLAIM_OF: Final = """
+    SELECT attempt, claimed_wall_ns, outcome FROM runs WHERE job = ? AND due_ns = ? AND run_id = ?
+    ORDER BY attempt DESC LIMIT 1"""
 SETTLE: Final = """
     UPDATE runs SET outcome = ?, detail = ?, started_wall_ns = ?, ended_wall_ns = ?, lateness_ns = ?
-    WHERE job = ? AND due_ns = ? AND run_id = ? AND outcome IS NULL"""
+    WHERE job = ? AND due_ns = ? AND attempt = ?"""
 ORPHANED: Final = """
     UPDATE runs SET outcome = 'orphaned', ended_wall_ns = ? WHERE job = ? AND due_ns = ? AND attempt = ?"""
 UNSETTLED: Final = """

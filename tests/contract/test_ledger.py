@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tickglass.sched.durations import SECOND
 from tickglass.sched.ports import (
     AlreadyClaimed,
     Claimed,
@@ -237,6 +240,51 @@ def test_settling_twice_changes_nothing(kit: StoreKit, store: Store) -> None:
     before = store.runs()
     assert store.settle(replace(settlement, outcome="failure")) == Settled(recorded=False, released=False)
     assert store.runs() == before
+
+
+@pytest.mark.parametrize("skew_ns", [-5 * SECOND, 5 * SECOND])
+def test_an_outcome_told_late_by_a_wrong_clock_says_how_long_the_run_took(
+    kit: StoreKit, store: Store, skew_ns: int
+) -> None:
+    ask = kit.claim()
+    answer = store.claim(ask)
+    started_ns = store.time_ns() + skew_ns
+    told = replace(
+        kit.settlement(ask, answer), started_wall_ns=started_ns, started_after_ns=2_000_000, ran_ns=1_700_001
+    )
+    kit.let_expire()
+    assert store.settle(told).recorded
+    (run,) = store.runs()
+    assert run.started_wall_ns is not None
+    assert run.ended_wall_ns is not None
+    assert run.ended_wall_ns - run.started_wall_ns == 1_700_001
+    assert abs(run.started_wall_ns - run.claimed_wall_ns - 2_000_000) <= 1_000, "and it did so on the store's clock"
+
+
+def test_a_run_that_had_no_claim_is_dated_by_its_instance_and_never_ahead_of_the_store(
+    kit: StoreKit, store: Store
+) -> None:
+    for due_ns, ago_ns in ((1, 10 * SECOND), (2, -10 * SECOND)):
+        ask = kit.claim(due_ns=due_ns)
+        told = kit.settlement(ask, store.claim(ask))
+        assert store.settle(replace(told, started_wall_ns=store.time_ns() - ago_ns, ran_ns=SECOND)).recorded
+    ahead, behind = store.runs()
+    for run in (ahead, behind):
+        assert run.started_wall_ns is not None
+        assert run.ended_wall_ns == run.started_wall_ns + SECOND
+    assert behind.ended_wall_ns is not None
+    assert ahead.ended_wall_ns is not None
+    assert abs(behind.claimed_wall_ns - behind.ended_wall_ns - 9 * SECOND) < SECOND
+    assert abs(ahead.ended_wall_ns - ahead.claimed_wall_ns) < SECOND
+
+
+def test_the_same_outcome_of_the_same_run_is_known_to_be_recorded(kit: StoreKit, store: Store) -> None:
+    ask = kit.claim()
+    settlement = kit.settlement(ask, store.claim(ask))
+    assert store.settle(settlement).recorded
+    known = Settled(recorded=False, released=False, earlier=True)
+    assert store.settle(settlement) == known
+    assert kit.open().settle(settlement) == known, "by another process, which replays the spool"
 
 
 def test_settling_after_a_take_over_writes_nothing_and_frees_nothing(kit: StoreKit, store: Store) -> None:

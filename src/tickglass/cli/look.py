@@ -177,13 +177,15 @@ def _lock_row(record: LeaseRecord) -> list[str | Text]:
 def _run_row(record: RunRecord, alive: Collection[str]) -> list[str | Text]:
     outcome = record.outcome or ("running" if record.run_id in alive else "abandoned")
     started, ended = record.started_wall_ns, record.ended_wall_ns
+    # An older version has written the start by its instance's clock and the end by the store's.
+    ran_ns = None if started is None or ended is None or ended < started else ended - started
     return [
         record.job,
         instant_text(record.due_ns),
         str(record.attempt),
         Text(shown(outcome), _STYLES.get(outcome, "")),
         _NONE if record.lateness_ns is None else span_text(record.lateness_ns),
-        _NONE if started is None or ended is None else span_text(ended - started),
+        _NONE if ran_ns is None else span_text(ran_ns),
         record.owner,
         str(record.fence),
         record.run_id,

@@ -99,8 +99,9 @@ class Filled(NamedTuple):
         due_ns: int = DUE_NS,
         run_id: str = "a" * 32,
         detail: str = "",
+        started_ahead_ns: int = 0,
     ) -> None:
-        started_ns = SystemClock().wall_ns()
+        started_ns = SystemClock().wall_ns() + started_ahead_ns
         settlement = Settlement(lease, job, due_ns, run_id, outcome, detail, started_ns, lateness_ns=1_250_000)
         assert self.store.settle(settlement).recorded
 

@@ -62,6 +62,15 @@ def test_runs_are_shown_with_outcome_lateness_and_detail(filled: Filled, tickgla
     assert "more" not in line
 
 
+def test_a_run_that_an_older_version_dated_by_two_clocks_shows_no_duration(
+    filled: Filled, tickglass: Tickglass
+) -> None:
+    filled.register("sync")
+    filled.settle(filled.claim("sync"), "sync", Outcome.SUCCESS, started_ahead_ns=5 * SECOND)
+    (line,) = [line for line in tickglass("runs", filled.url).stdout.splitlines() if line.startswith("sync")]
+    assert line.split()[5:8] == ["1.25", "ms", "-"]
+
+
 def test_a_run_without_an_outcome_is_running_or_abandoned(filled: Filled, tickglass: Tickglass) -> None:
     filled.register("alive")
     filled.register("dead")

@@ -141,6 +141,21 @@ def test_a_run_whose_settlement_was_written_unheard_has_not_lost_its_lock(rig: R
     assert rig.store.runs("job")[0].outcome == "success"
 
 
+def test_a_run_whose_settlement_was_taken_over_unheard_has_lost_its_lock(rig: Rig) -> None:
+    """The answer that was lost, and the one that came within the lease, may both be those of a forgotten claim."""
+    rig.store.broken["settle"] = DOWN
+    rig.add(lambda: None, every("60s"), name="job", ttl="10s")
+    rig.advance(60 * SECOND)
+    rig.ended("job")
+    rig.asleep("settle")
+    rig.store._attempts.clear()
+    rig.store._leases.clear()
+    rig.store.broken.clear()
+    rig.clock.advance(100 * MS)
+    rig.free("job")
+    assert [move.event for move in rig.sink.of(LockMoved)] == ["requested", "granted", "lost", "released"]
+
+
 def test_a_claim_that_was_granted_unheard_and_given_up_is_in_nobodys_way(rig: Rig) -> None:
     rig.store.unheard["claim"] = DOWN
     rig.add(lambda: None, every("10s"), name="job", ttl="9h")

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
 
 def ask(due_ns: int, owner: str = "a", resource: str = "r") -> ClaimAsk:
-    return ClaimAsk(
-        LeaseAsk(resource, owner, "svc", f"token-{due_ns}-{owner}", 30 * SECOND, "job", f"{due_ns:032x}"), due_ns
-    )
+    run_id = f"{ord(owner):02x}{due_ns:030x}"
+    return ClaimAsk(LeaseAsk(resource, owner, "svc", f"token-{due_ns}-{owner}", 30 * SECOND, "job", run_id), due_ns)
 
 
 def settlement(wish: ClaimAsk, fence: int) -> Settlement:
@@ -98,6 +97,51 @@ def test_a_run_without_a_claim_that_somebody_else_ran_too_is_told_apart(rig: Rig
     keeper.replay()
     assert moves(rig)[-1] == ("overtaken", 0)
     assert len(rig.store.runs("job")) == 1
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_an_outcome_that_waited_in_the_spool_says_how_long_the_run_took(
+    rig: Rig, tmp_path: Path, *, ahead: bool
+) -> None:
+    """By then somebody has set the clock, and half a minute has passed."""
+    rig.crew.outages = outages(rig, SqliteSpool(tmp_path / "spool"))
+    rig.store.broken["claim" if ahead else "settle"] = StoreUnavailable("memory", "settle", "gone")
+    rig.add(
+        lambda: rig.clock.advance(250 * MS),
+        every("60s"),
+        name="job",
+        on_outage="run" if ahead else "skip",
+        misfire_grace="10s",
+    )
+    rig.advance(60 * SECOND)
+    for count, pause in enumerate((100 * MS, 300 * MS, 800 * MS), start=1):
+        rig.asleep("claim" if ahead else "settle", count)
+        rig.clock.advance(pause)
+    rig.free("job")
+    rig.store.broken.clear()
+    rig.clock.step(5 * SECOND)
+    rig.clock.advance(30 * SECOND)
+    rig.crew.outages.replay()
+    (run,) = rig.store.runs("job")
+    assert run.started_wall_ns is not None
+    assert run.ended_wall_ns == run.started_wall_ns + 250 * MS
+
+
+@pytest.mark.parametrize("claimed_first", [True, False])
+def test_an_outcome_that_was_written_unheard_is_not_overtaken_by_itself(
+    rig: Rig, tmp_path: Path, *, claimed_first: bool
+) -> None:
+    keeper, wish = outages(rig, SqliteSpool(tmp_path / "spool")), ask(1)
+    unclaimed = SpooledOutcome(settlement(wish, 0), unclaimed=wish)
+    keeper.keep(SpooledOutcome(claimed(rig, 1)) if claimed_first else unclaimed)
+    rig.store.unheard["settle"] = StoreUnavailable("memory", "settle", "the answer was lost")
+    with pytest.raises(StoreUnavailable):
+        keeper.replay()
+    rig.store.unheard.clear()
+    rig.clock.advance(31 * SECOND)
+    keeper.replay()
+    assert moves(rig) == [("spooled", 1), ("written", 0)]
+    assert [run.outcome for run in rig.store.runs("job")] == ["success"]
 
 
 def test_while_the_resource_is_held_a_run_without_a_claim_waits_in_the_spool(rig: Rig, tmp_path: Path) -> None:
