@@ -115,7 +115,12 @@ class RedisStore:
     # --- the ledger
 
     def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
-        """See `Ledger`; many jobs go in pages, each at once."""
+        """See `Ledger`; many jobs go in pages, each at once.
+
+        Raises:
+            StoreUnavailable: also when the user lacks a right, be it that to hear of what others do.
+        """
+        self._links.check_rights("register", {job.service for job in jobs})
         stored = []
         for start in range(0, len(jobs), _PAGE):
             page = [word for job in jobs[start : start + _PAGE] for word in lua.job_args(job)]

@@ -29,6 +29,7 @@ end
 local held = lease_of(ARGV[1])
 if held and held.live then return refused(held) end
 
+touch(job)
 if died then end_run(job, place, died, 'orphaned') end
 local latest, registered = note_claim(job, due)
 if latest and registered then

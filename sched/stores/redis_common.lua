@@ -95,10 +95,17 @@ local function take_off(resource)
   redis.call('ZREM', base .. ':leases', resource)
 end
 
--- The same, and tell who waits for it.
+-- The same, and tell who waits for it: a hint, which must not break off what has been written.
 local function free(resource)
   take_off(resource)
-  redis.call('PUBLISH', base .. ':freed', resource)
+  redis.pcall('PUBLISH', base .. ':freed', resource)
+end
+
+-- Read the keys of a job that are written later on: should one be of another type, the script is broken off before it
+-- has written anything. Those of its attempts and of a lease are read anyway, and RIGHTS looks at those of the store.
+local function touch(job)
+  redis.call('HEXISTS', base .. ':job:' .. job, 'record')
+  redis.call('HLEN', base .. ':run:' .. job)
 end
 
 local function refused(held)

@@ -14,9 +14,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.stores.redis_rights import forbids, lacking, with_cure
+from tickglass.sched.stores.redis_scripts import RIGHTS, claimed_by, freed
 from tickglass.sched.stores.redis_servers import connect, driver, talk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tickglass.sched.stores.redis_scripts import Argument, Script
     from tickglass.sched.stores.redis_servers import Finder, Link, Login
 
@@ -44,10 +48,11 @@ class RedisLinks:
         self._errors = driver()
         self._pid = os.getpid()
         self._closed = False
+        self._allowed = False  # whether this server was found to allow all that a script may do
         self._idle: deque[Link] = deque()
 
     def run(self, operation: str, script: Script, *args: Argument, again: bool = True) -> Any:  # noqa: ANN401 - see the script
-        """Run a script and return its answer.
+        """Run a script and return its answer; before the first that writes, it is asked whether it may.
 
         Args:
             again: whether it may be sent a second time when the connection
@@ -58,12 +63,27 @@ class RedisLinks:
             StoreUnavailable: "unavailable" when the server cannot be reached in
                 time or is not ready, "error" otherwise.
         """
+        if script.writes and not self._allowed:
+            self.check_rights(operation)
         try:
             return self._run(operation, script, args, again=again)
         except (self._errors.RedisError, OSError, UnicodeError, OverflowError) as error:
-            kind = kind_of(error, self._errors)
-            detail = str(error) or type(error).__name__
-            raise StoreUnavailable(self._name, operation, detail, kind=kind) from error
+            raise self._ours(operation, error) from error
+
+    def check_rights(self, operation: str, services: Iterable[str] = ()) -> None:
+        """Ask whether the user may do all that the scripts do, and hear of it; Redis before 7 cannot say.
+
+        Args:
+            services: whose claims are told and heard of.
+
+        Raises:
+            StoreUnavailable: "error", saying which right is missing and what gives it; or see `run`.
+        """
+        channels = (freed(self.base), *(claimed_by(self.base, service) for service in services))
+        problem = lacking(self.run(operation, RIGHTS, *channels), self.base, self._login.username, self._finder.rights)
+        if problem:
+            raise StoreUnavailable(self._name, operation, problem, kind="error")
+        self._allowed = True
 
     def ask(self, operation: str, *words: str | int) -> Any:  # noqa: ANN401 - whatever the server answers
         """Say one command that changes nothing and return the answer.
@@ -74,8 +94,11 @@ class RedisLinks:
         try:
             return self._with_link(operation, lambda link: talk(link, *words), again=True)
         except (self._errors.RedisError, OSError) as error:
-            detail = str(error) or type(error).__name__
-            raise StoreUnavailable(self._name, operation, detail, kind=kind_of(error, self._errors)) from error
+            raise self._ours(operation, error) from error
+
+    def cured(self, problem: str) -> str:
+        """Return what the server has forbidden, and what allows it."""
+        return with_cure(problem, self.base, self._login.username, self._finder.rights)
 
     def open(self, *, patience_ns: int | None = None) -> Link:
         """Return a new connection, which is the caller's to close; redis-py's errors come out."""
@@ -110,6 +133,14 @@ class RedisLinks:
         self._drop_idle()
 
     # --- inside
+
+    def _ours(self, operation: str, error: Exception) -> StoreUnavailable:
+        """Return an error of the driver as one of ours."""
+        detail = str(error) or type(error).__name__
+        if forbids(error):
+            self._allowed = False
+            detail = self.cured(detail)
+        return StoreUnavailable(self._name, operation, detail, kind=kind_of(error, self._errors))
 
     def _run(self, operation: str, script: Script, args: tuple[Argument, ...], *, again: bool) -> Any:  # noqa: ANN401
         return self._with_link(operation, lambda link: run_script(link, script, self.base, args), again=again)
@@ -153,6 +184,7 @@ class RedisLinks:
             self._drop_idle()
 
     def _drop_idle(self) -> None:
+        self._allowed = False  # what is connected next may be another server
         try:
             while True:
                 self._idle.pop().disconnect()

@@ -6,6 +6,7 @@
 -- Result: {{name, record, next_due_ns, last_due, seen_us, before...}, ...}; last_due is '' if none was claimed;
 --         `before` are the record, next_due_ns and seen_us that were replaced, or nothing if the job was not known
 
+for at = 1, #ARGV, 3 do touch(ARGV[at]) end
 local stored = {}
 for at = 1, #ARGV, 3 do
   local name, record, next_due_ns = ARGV[at], ARGV[at + 1], ARGV[at + 2]

@@ -50,6 +50,7 @@ __all__ = [
     "RELEASE",
     "RENEW",
     "REOPEN",
+    "RIGHTS",
     "RUNS",
     "SETTLE",
     "WITHDRAW",
@@ -88,13 +89,14 @@ class Script(NamedTuple):
 
     text: str
     sha: str
+    writes: bool = True
 
 
-def load_script(name: str) -> Script:
+def load_script(name: str, *, writes: bool = True) -> Script:
     """Return a script of this package, with what all scripts share in front."""
     folder = files("tickglass.sched.stores")
     text = (folder / "redis_common.lua").read_text("utf-8") + (folder / f"{name}.lua").read_text("utf-8")
-    return Script(text, hashlib.sha1(text.encode()).hexdigest())  # noqa: S324 - Redis names scripts so
+    return Script(text, hashlib.sha1(text.encode()).hexdigest(), writes)  # noqa: S324 - Redis names scripts so
 
 
 ACQUIRE: Final = load_script("redis_acquire")
@@ -103,18 +105,19 @@ RELEASE: Final = load_script("redis_release")
 CLAIM: Final = load_script("redis_claim")
 SETTLE: Final = load_script("redis_settle")
 REGISTER: Final = load_script("redis_register")
-ORPHANS: Final = load_script("redis_orphans")
+ORPHANS: Final = load_script("redis_orphans", writes=False)
 ABANDON: Final = load_script("redis_abandon")
 PRUNE: Final = load_script("redis_prune")
 PRUNE_LEASES: Final = load_script("redis_prune_leases")
-LEASES: Final = load_script("redis_leases")
-JOBS: Final = load_script("redis_jobs")
-RUNS: Final = load_script("redis_runs")
+LEASES: Final = load_script("redis_leases", writes=False)
+JOBS: Final = load_script("redis_jobs", writes=False)
+RUNS: Final = load_script("redis_runs", writes=False)
+RIGHTS: Final = load_script("redis_rights", writes=False)
 # What Redlock needs beside these, on each of its servers.
 CONFIRM: Final = load_script("redlock_confirm")
 WITHDRAW: Final = load_script("redlock_withdraw")
 MEND: Final = load_script("redlock_mend")
-LOOK: Final = load_script("redlock_look")
+LOOK: Final = load_script("redlock_look", writes=False)
 REOPEN: Final = load_script("redlock_reopen")
 
 

@@ -142,6 +142,7 @@ class Finder(Protocol):
     """Knows, or finds out, which server to talk to."""
 
     can_change: bool  # whether asking again may find another one
+    rights: str  # which a user needs for being found, beside those for the store
 
     def find(self) -> Server:
         """Return the server as last known; redis-py's errors come out when it must be asked for in vain."""
@@ -160,6 +161,7 @@ class ByName:
     """The server that the URL names."""
 
     can_change = False
+    rights = ""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -179,6 +181,7 @@ class BySentinel:
     """The master of a name, as the first sentinel that answers knows it."""
 
     can_change = True
+    rights = "+role"
 
     def __init__(self, sentinels: Sequence[Server], name: str, login: Login) -> None:
         self._sentinels = list(sentinels)
@@ -210,6 +213,7 @@ class ByCluster:
     """The master of the slot of a store's keys."""
 
     can_change = True
+    rights = "+cluster"
 
     def __init__(self, nodes: Sequence[Server], base: str, login: Login) -> None:
         self._nodes = list(nodes)

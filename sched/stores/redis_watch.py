@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.stores.redis_rights import forbids
 from tickglass.sched.stores.redis_scripts import claimed_by, told_claim
 from tickglass.sched.stores.redis_scripts import freed as freed_on
 from tickglass.sched.stores.redis_servers import driver, talk
@@ -95,13 +96,17 @@ class RedisWatch:
 
     def _run(self) -> None:
         pause_ns, longest_ns = _AGAIN_NS
+        warned = False
         while not self._closed:
             try:
                 connection = self._subscribed()
                 pause_ns = _AGAIN_NS[0]
                 self._listen(connection)
-            except (self._errors.RedisError, OSError, UnicodeError):
-                pass  # begun anew below; what was missed is made up for then
+            except (self._errors.RedisError, OSError, UnicodeError) as error:
+                if forbids(error) and not warned:
+                    warned = True
+                    _log.warning("nothing is heard of freed resources and claims: %s", self._links.cured(str(error)))
+                # Begun anew below; what was missed is made up for then.
             except Exception:  # noqa: BLE001 - the thread's outer edge
                 _log.exception("hearing of freed resources and claims failed, and begins anew")
             self._let_go()

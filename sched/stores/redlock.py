@@ -157,6 +157,7 @@ class RedlockStore:
 
     def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
         """See `Ledger`; pages of many jobs, each on a majority at least."""
+        self._quorum.check_rights("register")
         stored: list[Registered] = []
         for start in range(0, len(jobs), _REGISTER_PAGE):
             page = [word for job in jobs[start : start + _REGISTER_PAGE] for word in lua.job_args(job)]

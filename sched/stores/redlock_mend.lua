@@ -8,6 +8,7 @@
 local job, due = ARGV[1], ARGV[2]
 local place, run = latest_of(job, due)
 if place and (place > ARGV[3] or run[OUTCOME] ~= '') then return 0 end
+touch(job)
 if place then forget_run(job, place) end
 add_run(job, ARGV[3])
 redis.call('HSET', base .. ':run:' .. job, ARGV[3], ARGV[4])

@@ -14,6 +14,8 @@ from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.stores.redis_links import kind_of
+from tickglass.sched.stores.redis_rights import forbids, lacking, with_cure
+from tickglass.sched.stores.redis_scripts import RIGHTS, freed
 from tickglass.sched.stores.redis_servers import connect, driver, talk
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Quorum:
         self._pid = os.getpid()
         self._clock = SystemClock()
         self._closed = False
+        self._allowed = False  # whether the servers were found to allow all that a script may do
         self._idle: deque[_Bundle] = deque()
         self._absent_until_ns = [0] * self.size
 
@@ -85,28 +88,32 @@ class Quorum:
             StoreUnavailable: all were asked, and less than a majority answered.
         """
         self.check_usable(operation)
-        try:
-            bundle = self._idle.pop()
-        except IndexError:
-            bundle = [None] * self.size
+        if script.writes and among is None and not self._allowed:
+            self.check_rights(operation)
         failures: dict[int, Exception] = {}
-        try:
-            command = ("EVALSHA", script.sha, 1, self.base, *args)
-            patience_ns = patience_ns or self._login.timeout_ns
-            wanted = self._wanted() if among is None else list(among)
-            answers = self._round(bundle, script, command, wanted, patience_ns, failures)
-            if among is None and len(answers) < self.needed:  # then those left alone must do
-                rest = [number for number in range(self.size) if number not in wanted]
-                answers.join(self._round(bundle, script, command, rest, patience_ns, failures))
-        except BaseException:
-            _drop(bundle)  # answers may still be on their way
-            raise
-        self._idle.append(bundle)
-        if self._closed:
-            self._drop_idle()
+        answers = self._asked(script, args, failures, among=among, patience_ns=patience_ns)
         if among is None and len(answers) < self.needed:
             raise self._too_few(operation, len(answers), failures)
         return answers
+
+    def check_rights(self, operation: str) -> None:
+        """Ask whether the user may do all that the scripts do; a server that forbids it is a mistake, be it one alone.
+
+        Raises:
+            StoreUnavailable: "error", saying which server, which right is missing and what gives it; or see `ask`.
+        """
+        self.check_usable(operation)
+        failures: dict[int, Exception] = {}
+        answers = self._asked(RIGHTS, [freed(self.base)], failures)
+        user = self._login.username
+        problems = {number: lacking(reply, self.base, user) for number, reply in answers.items()}
+        problems |= {at: with_cure(str(error), self.base, user) for at, error in failures.items() if forbids(error)}
+        for number, problem in problems.items():
+            if problem:
+                raise StoreUnavailable("redlock", operation, f"{self._servers[number]}: {problem}", kind="error")
+        if len(answers) < self.needed:
+            raise self._too_few(operation, len(answers), failures)
+        self._allowed = True
 
     def check_usable(self, operation: str) -> None:
         """Refuse to work once closed, or in a forked process: two would read each other's answers.
@@ -126,6 +133,35 @@ class Quorum:
         self._drop_idle()
 
     # --- inside
+
+    def _asked(
+        self,
+        script: Script,
+        args: Sequence[Argument],
+        failures: dict[int, Exception],
+        *,
+        among: Sequence[int] | None = None,
+        patience_ns: int | None = None,
+    ) -> Answers:
+        try:
+            bundle = self._idle.pop()
+        except IndexError:
+            bundle = [None] * self.size
+        try:
+            command = ("EVALSHA", script.sha, 1, self.base, *args)
+            patience_ns = patience_ns or self._login.timeout_ns
+            wanted = self._wanted() if among is None else list(among)
+            answers = self._round(bundle, script, command, wanted, patience_ns, failures)
+            if among is None and len(answers) < self.needed:  # then those left alone must do
+                rest = [number for number in range(self.size) if number not in wanted]
+                answers.join(self._round(bundle, script, command, rest, patience_ns, failures))
+        except BaseException:
+            _drop(bundle)  # answers may still be on their way
+            raise
+        self._idle.append(bundle)
+        if self._closed:
+            self._drop_idle()
+        return answers
 
     def _wanted(self) -> list[int]:
         """Return whom to ask: not those that were just found absent, if the others are enough."""
@@ -217,6 +253,8 @@ class Quorum:
 
     def _too_few(self, operation: str, count: int, failures: dict[int, Exception]) -> StoreUnavailable:
         told = "; ".join(f"{self._servers[number]}: {error}" for number, error in failures.items())
+        if any(map(forbids, failures.values())):
+            told = with_cure(told, self.base, self._login.username)
         kinds = {kind_of(error, self._errors) for error in failures.values()}
         return StoreUnavailable(
             "redlock",

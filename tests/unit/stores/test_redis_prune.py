@@ -110,7 +110,8 @@ def test_leases_are_looked_through_page_by_page_and_a_pass_goes_on_where_the_las
 
 
 def test_what_cannot_be_forgotten_now_keeps_nobody_from_registering(server: RedisServer, store: RedisStore) -> None:
-    server.say("SET", "{tickglass}:ledgers", "what is this?")
+    server.say("ZADD", "{tickglass}:ledgers", 0, "other")
+    server.say("SET", "{tickglass}:due:other", "what is this?")
     assert len(store.register([JobRecord("nightly", "t", "nightly", "o", "s", 1, 1, None, None)])) == 1
 
 

@@ -121,7 +121,8 @@ def test_what_cannot_be_forgotten_now_keeps_nobody_from_registering_and_sweeping
     servers: list[RedisServer], store: RedlockStore
 ) -> None:
     for server in servers:
-        server.say("SET", "{tickglass}:ledgers", "what is this?")
+        server.say("ZADD", "{tickglass}:ledgers", 0, "other")
+        server.say("SET", "{tickglass}:due:other", "what is this?")
     assert len(store.register([JobRecord("nightly", "t", "nightly", "o", "s", 1, 1, None, None)])) == 1
     for node in store._nodes:
         node._pruned_ns -= PRUNE_EVERY_NS
