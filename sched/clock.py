@@ -19,6 +19,8 @@ _CLOSE_ENOUGH_NS: Final = 20_000  # a pair of readings further apart than this w
 _TRIES: Final = 8
 # Suspend included where the platform can tell: a lease goes on expiring while we sleep.
 _MONOTONIC: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+# The time-out of a condition stands still meanwhile, so a wait looks at the clock this often.
+_LOOK_AGAIN_NS: Final = 1_000_000_000
 
 
 class Reading(NamedTuple):
@@ -73,7 +75,8 @@ class Clock(Protocol):
 
         Returns:
             True when rung (the ring is consumed), False when the time came;
-            then monotonic_ns() >= until_ns.
+            then monotonic_ns() >= until_ns. Should it have come while the
+            machine was suspended, that is noticed within a second of its waking.
         """
         ...
 
@@ -112,7 +115,7 @@ class SystemClock:
                 left_ns = until_ns - self.monotonic_ns()
                 if left_ns <= 0:
                     return False
-                wake.condition.wait(left_ns / 1e9)
+                wake.condition.wait(min(left_ns, _LOOK_AGAIN_NS) / 1e9)
             wake.rung = False
             return True
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
+from suspended import SuspendableClock, TellingWake
 
 from tickglass.sched.clock import SystemClock, Wake, instant_of, ns_of
-from tickglass.sched.durations import MS
+from tickglass.sched.durations import MS, SECOND
 from tickglass.testing import FakeClock
 
 
@@ -19,6 +21,18 @@ def test_a_wait_ends_at_its_instant_and_never_before() -> None:
         until_ns = clock.monotonic_ns() + wait_ns
         assert clock.wait(until_ns, Wake()) is False
         assert clock.monotonic_ns() >= until_ns
+
+
+def test_a_wait_notices_soon_that_its_instant_came_while_the_machine_was_suspended() -> None:
+    clock, wake = SuspendableClock(), TellingWake()
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(clock.wait, clock.monotonic_ns() + 3_600 * SECOND, wake)
+        assert wake.waiting.wait(10.0)
+        clock.suspend(7_200 * SECOND)
+        try:
+            assert ended.result(10.0) is False
+        finally:
+            wake.ring()
 
 
 def test_a_ring_before_the_wait_is_not_lost_and_is_consumed_once() -> None:

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from suspended import SuspendableClock, TellingWake
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.alarms import Alarms
@@ -64,6 +65,18 @@ def test_an_alarm_rings_at_its_instant_and_not_before(ringing: Ringing) -> None:
     ringing.hear("first")
     ringing.clock.advance(SECOND)
     ringing.hear("first", "second")
+
+
+def test_an_alarm_of_a_machine_that_was_suspended_rings_soon_after_it_wakes() -> None:
+    clock = SuspendableClock()
+    alarms, rung = Alarms(clock), threading.Event()
+    alarms._wake = wake = TellingWake()
+    alarms.at(clock.monotonic_ns() + 3_600 * SECOND, rung.set)
+    alarms.start()
+    assert wake.waiting.wait(PATIENCE_S)
+    clock.suspend(7_200 * SECOND)
+    assert rung.wait(PATIENCE_S)
+    alarms.stop()
 
 
 def test_an_instant_that_has_passed_rings_at_once(ringing: Ringing) -> None:
