@@ -119,7 +119,9 @@ class _Merging:
         self._service, self._name = key
         self._known = known
         self._declared = known.declared
-        self._record = max((record for _, record in known.read), key=lambda it: it.seen_wall_ns, default=None)
+        latest = max(known.read, key=lambda it: it[1].seen_wall_ns, default=None)
+        self._record = None if latest is None else latest[1]
+        self._skew_ns = 0 if latest is None else latest[0].skew_ns or 0  # what the record says is by its store's clock
         self._heard = heard
         self._now = now
         self._connected = {one.source.owner for one in heard if one.connected}
@@ -267,7 +269,7 @@ class _Merging:
             at_ns, owner = max(gone)
             return f"{owner}, which had it, went away {span_text(self._now.wall_ns - (at_ns or 0))} ago"
         if self._record is not None:
-            ago = span_text(max(0, self._now.wall_ns - self._record.seen_wall_ns))
+            ago = span_text(max(0, self._now.wall_ns - self._record.seen_wall_ns - self._skew_ns))
             return f"the last that was heard of it is from {self._record.owner}, {ago} ago"
         return ""
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from lookout import EVERY_NS, GRACE_NS, TTL_NS, Lookout
@@ -84,6 +86,17 @@ def test_an_occurrence_that_nobody_claims_is_overdue_though_every_scheduler_is_d
         "and the last that was heard of it is from host-1, 18.00 s ago"
     )
     assert [(view.state, view.due_ns) for view in job.recent] == [("overdue", record.next_due_ns)]
+
+
+def test_how_long_ago_a_store_says_something_does_not_depend_on_its_clock(lookout: Lookout) -> None:
+    lookout.register()
+    lookout.clock.advance(EVERY_NS + GRACE_NS + SECOND)
+    lookout.look()
+    (sight,) = lookout.sights
+    (record,) = sight.jobs
+    ahead = replace(record, seen_wall_ns=record.seen_wall_ns + 7 * SECOND)
+    lookout.sights = [replace(sight, jobs=[ahead], skew_ns=-7 * SECOND)]
+    assert "the last that was heard of it is from host-1, 16.00 s ago" in lookout.job().why
 
 
 def test_an_overdue_job_says_that_its_scheduler_went_away(lookout: Lookout) -> None:
