@@ -87,6 +87,7 @@ class Election:
         Each round is a question of its own, with a number: that its votes are taken back may be heard late, when the
         next one has been answered.
         """
+        self._quorum.check_rights_once(operation)
         for round_ in itertools.count():
             question = self.question()
             ballot = (lease.resource, lease.token, lease.job if due else "", lease.run_id, due, question)

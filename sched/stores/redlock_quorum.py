@@ -88,8 +88,8 @@ class Quorum:
             StoreUnavailable: all were asked, and less than a majority answered.
         """
         self.check_usable(operation)
-        if script.writes and among is None and not self._allowed:
-            self.check_rights(operation)
+        if script.writes and among is None:
+            self.check_rights_once(operation)
         failures: dict[int, Exception] = {}
         answers = self._asked(script, args, failures, among=among, patience_ns=patience_ns)
         if among is None and len(answers) < self.needed:
@@ -114,6 +114,11 @@ class Quorum:
         if len(answers) < self.needed:
             raise self._too_few(operation, len(answers), failures)
         self._allowed = True
+
+    def check_rights_once(self, operation: str) -> None:
+        """The same, unless the servers were found to allow it; for who counts the time from here on."""
+        if not self._allowed:
+            self.check_rights(operation)
 
     def check_usable(self, operation: str) -> None:
         """Refuse to work once closed, or in a forked process: two would read each other's answers.

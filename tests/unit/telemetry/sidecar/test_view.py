@@ -95,7 +95,7 @@ def test_how_long_ago_a_store_says_something_does_not_depend_on_its_clock(lookou
     (sight,) = lookout.sights
     (record,) = sight.jobs
     ahead = replace(record, seen_wall_ns=record.seen_wall_ns + 7 * SECOND)
-    lookout.sights = [replace(sight, jobs=[ahead], skew_ns=-7 * SECOND)]
+    lookout.sights = [replace(sight, jobs=(ahead,), skew_ns=-7 * SECOND)]
     assert "the last that was heard of it is from host-1, 16.00 s ago" in lookout.job().why
 
 
