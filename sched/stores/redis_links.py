@@ -48,7 +48,7 @@ class RedisLinks:
         self._errors = driver()
         self._pid = os.getpid()
         self._closed = False
-        self._allowed = False  # whether this server was found to allow all that a script may do
+        self._allowed: bool | None = None  # whether the server lets us do what scripts do; None: never asked
         self._idle: deque[Link] = deque()
 
     def run(self, operation: str, script: Script, *args: Argument, again: bool = True) -> Any:  # noqa: ANN401 - see the script
@@ -64,7 +64,8 @@ class RedisLinks:
                 time or is not ready, "error" otherwise.
         """
         if script.writes and not self._allowed:
-            self.check_rights(operation)
+            # Later on, a lease in hand is worth more than a hint: only what would break a script off is asked again.
+            self._check_rights(operation, (freed(self.base),) if self._allowed is None else ())
         try:
             return self._run(operation, script, args, again=again)
         except (self._errors.RedisError, OSError, UnicodeError, OverflowError) as error:
@@ -79,11 +80,7 @@ class RedisLinks:
         Raises:
             StoreUnavailable: "error", saying which right is missing and what gives it; or see `run`.
         """
-        channels = (freed(self.base), *(claimed_by(self.base, service) for service in services))
-        problem = lacking(self.run(operation, RIGHTS, *channels), self.base, self._login.username, self._finder.rights)
-        if problem:
-            raise StoreUnavailable(self._name, operation, problem, kind="error")
-        self._allowed = True
+        self._check_rights(operation, (freed(self.base), *(claimed_by(self.base, service) for service in services)))
 
     def ask(self, operation: str, *words: str | int) -> Any:  # noqa: ANN401 - whatever the server answers
         """Say one command that changes nothing and return the answer.
@@ -138,9 +135,20 @@ class RedisLinks:
         """Return an error of the driver as one of ours."""
         detail = str(error) or type(error).__name__
         if forbids(error):
-            self._allowed = False
+            self._ask_anew()
             detail = self.cured(detail)
         return StoreUnavailable(self._name, operation, detail, kind=kind_of(error, self._errors))
+
+    def _check_rights(self, operation: str, channels: tuple[str, ...]) -> None:
+        problem = lacking(self.run(operation, RIGHTS, *channels), self.base, self._login.username, self._finder.rights)
+        if problem:
+            raise StoreUnavailable(self._name, operation, problem, kind="error")
+        self._allowed = True
+
+    def _ask_anew(self) -> None:
+        """Ask for the rights before the next script that writes, unless they are asked for there anyway."""
+        if self._allowed:
+            self._allowed = False
 
     def _run(self, operation: str, script: Script, args: tuple[Argument, ...], *, again: bool) -> Any:  # noqa: ANN401
         return self._with_link(operation, lambda link: run_script(link, script, self.base, args), again=again)
@@ -184,7 +192,7 @@ class RedisLinks:
             self._drop_idle()
 
     def _drop_idle(self) -> None:
-        self._allowed = False  # what is connected next may be another server
+        self._ask_anew()  # what is connected next may be another server
         try:
             while True:
                 self._idle.pop().disconnect()

@@ -39,7 +39,8 @@ if redis.acl_check_cmd then -- since Redis 7, which is also the first where a us
 end
 
 if #missing == 0 then
-  for name, wanted in pairs({fences = 'hash', leases = 'zset', jobs = 'zset', ledgers = 'zset', runs = 'zset', open = 'zset'}) do
+  local kinds = {fences = 'hash', leases = 'zset', jobs = 'zset', ledgers = 'zset', runs = 'zset', open = 'zset'}
+  for name, wanted in pairs(kinds) do
     local kind = redis.call('TYPE', base .. ':' .. name)['ok']
     if kind ~= 'none' and kind ~= wanted then foreign[#foreign + 1] = base .. ':' .. name .. ' is a ' .. kind end
   end

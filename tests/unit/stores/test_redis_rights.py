@@ -15,7 +15,17 @@ from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import ClaimAsk, Claimed, Granted, JobRecord, LeaseAsk, Released, Settled, Settlement
+from tickglass.sched.ports import (
+    ClaimAsk,
+    Claimed,
+    Granted,
+    JobRecord,
+    LeaseAsk,
+    Released,
+    Renewed,
+    Settled,
+    Settlement,
+)
 from tickglass.sched.stores import open_store
 from tickglass.sched.stores import redis_scripts as lua
 
@@ -179,6 +189,9 @@ def test_a_channel_that_is_taken_away_costs_a_hint_and_no_lease(
         assert clock.monotonic_ns() < until_ns
         clock.wait(clock.monotonic_ns() + 20 * MS, Wake())
     assert f"ACL SETUSER app {LINE}" in caplog.text
+    lease = lease_of(ASK, store.acquire(ASK))
+    server.say("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert store.renew(lease) == Renewed(), "nor when it connects anew"
 
 
 def test_a_right_that_is_taken_away_breaks_no_second_script_off(
