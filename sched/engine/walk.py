@@ -293,7 +293,8 @@ class Walk:
             if self.occurrence.state is OccurrenceState.ENDED:
                 return
             outcome = self._outcome(None)
-        if permit.end(Ending(outcome, "", self._started_wall_ns, self._marks.lateness().total_ns)):
+        ran_ns = self._gear.clock.monotonic_ns() - self._marks.started_ns
+        if permit.end(self._ending(outcome, "", ran_ns)):
             _log.warning(
                 "job %s goes on past its timeout: its lock on %s was given up, and another run may start beside it",
                 self.job.name,
@@ -372,10 +373,14 @@ class Walk:
             )
         if outcome is Outcome.FAILURE:
             _log.error("job %s failed", self.job.name, exc_info=failure, extra=self._told())
-        lateness_ns = None if lateness is None else lateness.total_ns
-        after_ns = self._marks.started_ns - self._marks.claimed_ns if started else None
-        permit.end(Ending(outcome, detail, self._started_wall_ns, lateness_ns, after_ns, ran_ns))
+        permit.end(self._ending(outcome, detail, ran_ns))
         self._ended(self)
+
+    def _ending(self, outcome: Outcome, detail: str, ran_ns: int | None) -> Ending:
+        if not self._marks.started_ns:
+            return Ending(outcome, detail, None, None)
+        lateness_ns, after_ns = self._marks.lateness().total_ns, self._marks.started_ns - self._marks.claimed_ns
+        return Ending(outcome, detail, self._started_wall_ns, lateness_ns, after_ns, ran_ns)
 
     def _told(self) -> dict[str, object]:
         return {
