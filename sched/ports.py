@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from tickglass.sched.ahead import Ahead
     from tickglass.sched.events import Event
     from tickglass.sched.registration import Registered
 
@@ -212,12 +213,14 @@ class ClaimAsk:
         next_due_ns: the job's next due instant, noted in its record if this is
             the latest of its occurrences that was ever claimed.
         rerun: whether an occurrence whose claimant died may be claimed again.
+        max_ahead_ns: how far `due_ns` may lie ahead of the store's clock; None: any distance.
     """
 
     lease: LeaseAsk
     due_ns: int
     next_due_ns: int | None = None
     rerun: bool = True
+    max_ahead_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,18 +304,17 @@ class Ledger(Protocol):
     def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
         """Write these records, in one go; return what each has become, and what it was.
 
-        A job that is already known keeps its `last_due_ns`. Registering is
-        idempotent and never touches claims. Each record is read and replaced
-        atomically: what one registration wrote, the next one finds.
+        A job that is already known keeps its `last_due_ns`. Registering is idempotent and never touches claims. Each
+        record is read and replaced atomically: what one registration wrote, the next one finds.
         """
         ...
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
         """Claim the occurrence and take the lease, atomically, in one round trip.
 
-        Both or nothing. `AlreadyClaimed` takes precedence over `Refused`. An unsettled claim whose lease has ended
-        counts as free if `ask.rerun`: it is settled as "orphaned" and a next attempt begins. A second call with the
-        same run_id, while its lease lasts, answers as the first did.
+        Both or nothing. `AlreadyClaimed` takes precedence over `Ahead`, and that over `Refused`. An unsettled claim
+        whose lease has ended counts as free if `ask.rerun`: it is settled as "orphaned" and a next attempt begins. A
+        second call with the same run_id, while its lease lasts, answers as the first did.
         """
         ...
 
@@ -457,6 +459,7 @@ class Store(LockStore, Ledger, StoreObserver, Protocol):
     """All three: what a scheduler is given."""
 
     name: str  # the technology, e.g. "sqlite"; a metric label
+    own_clock: bool  # whether `time_ns` is a clock of its own; False: it is that of the host of all who use the store
 
 
 # --- tracing ----------------------------------------------------------------

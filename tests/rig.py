@@ -23,6 +23,8 @@ from tickglass.testing import FakeClock, ListSink
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tickglass.sched.ahead import Ahead
+    from tickglass.sched.clock import Clock
     from tickglass.sched.errors import StoreUnavailable
     from tickglass.sched.job import Job
     from tickglass.sched.lease import Lease
@@ -49,7 +51,7 @@ class BreakableStore(MemoryStore):
     Those of `broken` before they are done, those of `unheard` after; those of `slow` let so many nanoseconds pass.
     """
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
         self.broken: dict[str, StoreUnavailable] = {}
         self.unheard: dict[str, StoreUnavailable] = {}
@@ -94,7 +96,7 @@ class BreakableStore(MemoryStore):
         self._check("release")
         return self._answer("release", super().release(lease))
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
         self._check("claim")
         return self._answer("claim", super().claim(ask))
 

@@ -22,6 +22,7 @@ from tickglass.sched.ports import AlreadyClaimed, ClaimTeller
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tickglass.sched.ahead import Ahead
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import ClaimAsk, Claimed, EventSink, Orphan, Refused, Store
 
@@ -57,7 +58,7 @@ class RememberingStore(WatchedStore):
         """Stop listening."""
         self._unwatch()
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
         """See `Ledger`."""
         by = self._taken_by((ask.lease.job, ask.due_ns))
         if by is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.ahead import Ahead
 from tickglass.sched.durations import MS
 from tickglass.sched.engine.keeper import BACK_OFF_NS
 from tickglass.sched.engine.unheard import Unheard
@@ -115,6 +116,8 @@ class Claiming:
         except StoreUnavailable as error:
             self._unheard.note(asked_ns)
             return self._unanswered(error)
+        if isinstance(answer, Ahead):
+            return self._too_early()
         if isinstance(answer, Claimed):
             return Won(answer, self._unheard.counts_from(self._lease(answer), asked_ns))
         return self._already(answer) if isinstance(answer, AlreadyClaimed) else self._refused(answer)
@@ -137,6 +140,11 @@ class Claiming:
     def _already(self, answer: AlreadyClaimed) -> NotClaimed:
         self._lock.fire(LockEvent.REFUSED, other_owner=answer.by)
         return NotClaimed(Outcome.ELSEWHERE)
+
+    def _too_early(self) -> NotClaimed:
+        """Give up: our clock is ahead, and what we claimed now the others could not have when it is due."""
+        self._lock.fire(LockEvent.FAILED, reason=LockReason.CANCELLED)
+        return NotClaimed(Outcome.SKIPPED, SkipReason.SKEW)
 
     def _refused(self, answer: Refused) -> NotClaimed | Later:
         now_ns = self._gear.clock.monotonic_ns()

@@ -37,10 +37,19 @@ class Crew:
     Args:
         workers: size of the pool; None: CPU count x 1.5.
         labels: those of this instance, as preferences name them.
+        max_ahead_ns: how far ahead of the store's clock a claim may be; None: any distance.
     """
 
-    def __init__(self, gear: Gear, *, workers: int | None, labels: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        gear: Gear,
+        *,
+        workers: int | None,
+        labels: frozenset[str] = frozenset(),
+        max_ahead_ns: int | None = None,
+    ) -> None:
         self._gear = gear
+        self.max_ahead_ns = max_ahead_ns
         self.pool = Pool("default", workers, clock=gear.clock, sink=gear.sink)
         self.loop = EventLoop()
         self.alarms = Alarms(gear.clock)

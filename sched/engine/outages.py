@@ -11,6 +11,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.ahead import Ahead
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import SpoolMove, SpoolMoved
 from tickglass.sched.ports import AlreadyClaimed, Refused
@@ -106,6 +107,8 @@ class Outages:
         answer = self._store.claim(ask)
         if isinstance(answer, AlreadyClaimed):
             return settlement
+        if isinstance(answer, Ahead):
+            return None  # it ran by a clock that was ahead, and its instant will come
         if isinstance(answer, Refused):
             held.add(ask.lease.resource)
             return None

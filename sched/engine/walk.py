@@ -100,7 +100,7 @@ class Walk:
         lease = LeaseAsk(
             job.resource, gear.owner, gear.service, str(uuid4()), job.ttl_ns, job=job.name, run_id=occurrence.run_id
         )
-        ask = ClaimAsk(lease, occurrence.due_ns, next_due_ns=next_due_ns, rerun=job.rerun)
+        ask = ClaimAsk(lease, occurrence.due_ns, next_due_ns, job.rerun, crew.max_ahead_ns)
         self._ask = ask
         held_until_ns = (
             until_ns if next_due_ns is None else min(until_ns, due_ns + (next_due_ns - occurrence.due_ns) // 2)

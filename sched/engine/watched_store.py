@@ -13,6 +13,7 @@ from tickglass.sched.events import StoreCalled
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tickglass.sched.ahead import Ahead
     from tickglass.sched.clock import Clock
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
@@ -46,6 +47,7 @@ class WatchedStore:
 
     def __init__(self, store: Store, *, clock: Clock, sink: EventSink) -> None:
         self.name = store.name
+        self.own_clock = store.own_clock
         self._store = store
         self._clock = clock
         self._sink = sink
@@ -83,7 +85,7 @@ class WatchedStore:
         """See `Ledger`."""
         return self._call("register", lambda: self._store.register(jobs))
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
         """See `Ledger`."""
         return self._call("claim", lambda: self._store.claim(ask))
 

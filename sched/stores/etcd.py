@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aetcd import rpc
 
+from tickglass.sched.ahead import ahead_of
 from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import AlreadyClaimed, Claimed, Gone, Granted, Refused, Released, Renewed, Settled
 from tickglass.sched.registration import Registered
@@ -21,7 +22,7 @@ from tickglass.sched.stores.etcd_locks import Locks
 from tickglass.sched.stores.etcd_look import Observer, job_shown
 from tickglass.sched.stores.etcd_place import look_up, place_up, placed, seen_in
 from tickglass.sched.stores.etcd_prune import Pruner
-from tickglass.sched.stores.etcd_time import closest_ns, dated_ns
+from tickglass.sched.stores.etcd_time import ClusterClock, closest_ns, dated_ns
 from tickglass.sched.stores.etcd_urls import PREFIX, TIMEOUT_NS
 from tickglass.sched.stores.etcd_watch import LeaseWatch
 from tickglass.sched.stores.etcd_wire import KEEP_ALIVE, RANGE, TXN, EtcdWire
@@ -31,6 +32,7 @@ from tickglass.sched.stores.run_times import run_times_ns
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tickglass.sched.ahead import Ahead
     from tickglass.sched.clock import Clock
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
@@ -58,7 +60,7 @@ class EtcdStore:
 
     Args:
         endpoints: members of one cluster; the next is asked when one fails.
-        clock: its wall side dates what is written, for people; leases expire by the cluster's clock.
+        clock: corrected by what the cluster says of its own, it dates what is written; leases expire by the cluster's.
         user: "" when the cluster asks for no names.
         prefix: what all keys begin with; it does not end in "/".
         keep_ns: how long the ledger remembers, see retention.py.
@@ -68,6 +70,7 @@ class EtcdStore:
     """
 
     name = "etcd"
+    own_clock = True
 
     def __init__(
         self,
@@ -80,13 +83,14 @@ class EtcdStore:
         keep_ns: int = KEEP_NS,
         timeout_ns: int = TIMEOUT_NS,
     ) -> None:
-        self._clock = clock
+        self._ours = clock
+        self._clock = ClusterClock(clock, self._ask_the_time)
         self._keys = Keys(prefix)
         self._wire = EtcdWire(endpoints, user=user, password=password, timeout_ns=timeout_ns)
-        self._observer = Observer(self._wire, self._keys, clock)
-        self._pruner = Pruner(self._wire, self._keys, clock, keep_ns)
+        self._observer = Observer(self._wire, self._keys, self._clock)
+        self._pruner = Pruner(self._wire, self._keys, self._clock, keep_ns)
         self._watch = LeaseWatch(self._wire, self._keys)
-        self._locks = Locks(self._keys, clock, self._watch)
+        self._locks = Locks(self._keys, self._clock, self._watch)
 
     # --- locks
 
@@ -149,12 +153,7 @@ class EtcdStore:
         etcd tells the time to the second only, so what is returned is the instant closest to ours that it may
         have meant: a skew shows from a second on, and is never overstated.
         """
-        with self._wire.call("time_ns") as call:
-            call.ask(RANGE, rpc.RangeRequest(key=self._keys.leases))  # it answers, and has a leader
-            endpoint = self._wire.line().endpoint
-            asked_ns = self._clock.wall_ns()
-            told_ns = dated_ns(endpoint.host, endpoint.port, call.left_s)
-            return closest_ns(self._clock, asked_ns, told_ns)
+        return self._clock.compare()
 
     def close(self) -> None:
         """See `LockStore`."""
@@ -184,8 +183,12 @@ class EtcdStore:
                     stored.append(Registered(job_now, None if before is None else job_shown(before, last)))
         return stored
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
-        """See `Ledger`; two round trips, three if no etcd lease is at hand, and one for a claim that is lost."""
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+        """See `Ledger`; two round trips, three if no etcd lease is at hand, and one for a claim that is lost.
+
+        Whether it comes too early is judged here, by what the cluster last said of its clock.
+        """
+        ahead = self._ahead(ask)
         with self._wire.call("claim") as call:
             looks = place_up(self._keys, ask)
             answer = call.ask(TXN, kv.transaction([], looks))
@@ -194,6 +197,8 @@ class EtcdStore:
                 taken = self._taken(call, ask, place)
                 if taken is not None:
                     return taken
+                if ahead is not None:
+                    return ahead
                 if place.seen.live:
                     return self._locks.refused(call, ask.lease.resource, place.seen)
                 run = place.next_attempt(ask, self._clock.wall_ns())
@@ -257,6 +262,24 @@ class EtcdStore:
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
         return self._observer.abandoned(limit)
+
+    # --- the cluster's clock
+
+    def _ask_the_time(self) -> int:
+        with self._wire.call("time_ns") as call:
+            call.ask(RANGE, rpc.RangeRequest(key=self._keys.leases))  # it answers, and has a leader
+            endpoint = self._wire.line().endpoint
+            asked_ns = self._ours.wall_ns()
+            told_ns = dated_ns(endpoint.host, endpoint.port, call.left_s)
+            return closest_ns(self._ours, asked_ns, told_ns)
+
+    def _ahead(self, ask: ClaimAsk) -> Ahead | None:
+        """Return the refusal of a claim that comes too early, by a comparison made for it: an old one may be wrong."""
+        if ask.max_ahead_ns is None:
+            return None
+        if self._clock.compared and ahead_of(ask, self._clock.wall_ns()) is None:
+            return None
+        return ahead_of(ask, self._clock.compare())
 
     # --- inside a call
 

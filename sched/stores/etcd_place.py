@@ -100,7 +100,10 @@ class Place(NamedTuple):
         )
 
     def writing(self, keys: Keys, ask: ClaimAsk, run: OpenRun) -> tuple[list[Any], list[Any]]:
-        """Return what must still be as it was, and what to write if it is."""
+        """Return what must still be as it was, and what to write if it is.
+
+        A latest claim that lies further ahead than anybody may claim now was a wrong clock's, and is written over.
+        """
         job, due_ns, died = ask.lease.job, ask.due_ns, self.begun
         compares = [kv.unchanged(keys.open(job, due_ns), self.begun_fence)]
         puts = [kv.put(keys.open(job, due_ns), run)]
@@ -110,7 +113,8 @@ class Place(NamedTuple):
             compares.append(kv.not_created(keys.lease(died.resource), self.begun_fence))
             ended = EndedRun(died, self.begun_fence, "orphaned", run.claimed_wall_ns)
             puts.append(kv.put(keys.run(job, due_ns, died.attempt), ended))
-        if self.last_due_ns is None or self.last_due_ns < due_ns:
+        believed = ask.max_ahead_ns is None or (self.last_due_ns or 0) <= run.claimed_wall_ns + ask.max_ahead_ns
+        if self.last_due_ns is None or self.last_due_ns < due_ns or not believed:
             compares.append(kv.unchanged(keys.last(job), self.last_revision))
             puts.append(kv.put(keys.last(job), LastEntry(due_ns, ask.next_due_ns, run.claimed_wall_ns)))
         return compares, puts

@@ -9,13 +9,61 @@ import http.client
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from tickglass.sched.clock import ns_of
+from tickglass.sched.clock import Reading, ns_of
 from tickglass.sched.durations import SECOND
 
 if TYPE_CHECKING:
-    from tickglass.sched.clock import Clock
+    from collections.abc import Callable
 
-__all__ = ["closest_ns", "dated_ns"]
+    from tickglass.sched.clock import Clock, Wake
+
+__all__ = ["ClusterClock", "closest_ns", "dated_ns"]
+
+
+class ClusterClock:
+    """Our clock, with the cluster's wall time as far as it is known: so that a wrong clock here dates nothing there.
+
+    Args:
+        clock: ours; until the cluster was asked, its wall side as well.
+        ask: asks the cluster for its wall time, as `closest_ns` has it.
+    """
+
+    def __init__(self, clock: Clock, ask: Callable[[], int]) -> None:
+        self._clock = clock
+        self._ask = ask
+        self._offset_ns: int | None = None  # the cluster's wall clock minus our monotonic one
+
+    def compare(self) -> int:
+        """Ask the cluster, and go by the answer from here on; return its wall time.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+        """
+        told_ns = self._ask()
+        self._offset_ns = told_ns - self._clock.monotonic_ns()
+        return told_ns
+
+    @property
+    def compared(self) -> bool:
+        """Whether the cluster has ever been asked."""
+        return self._offset_ns is not None
+
+    def monotonic_ns(self) -> int:
+        """See `Clock`."""
+        return self._clock.monotonic_ns()
+
+    def wall_ns(self) -> int:
+        """See `Clock`."""
+        return self.reading().wall_ns
+
+    def reading(self) -> Reading:
+        """See `Clock`."""
+        ours, offset_ns = self._clock.reading(), self._offset_ns
+        return ours if offset_ns is None else Reading(ours.monotonic_ns, ours.monotonic_ns + offset_ns)
+
+    def wait(self, until_ns: int | None, wake: Wake) -> bool:
+        """See `Clock`."""
+        return self._clock.wait(until_ns, wake)
 
 
 def dated_ns(host: str, port: int, timeout_s: float) -> int | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.ahead import ahead_of
 from tickglass.sched.durations import SECOND
 from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import (
@@ -32,10 +33,12 @@ from tickglass.sched.registration import Registered
 from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns, shown_detail
 from tickglass.sched.stores.run_times import run_times_ns
 from tickglass.sched.stores.watchers import Watchers
+from tickglass.sched.triggers import LATEST_NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tickglass.sched.ahead import Ahead
     from tickglass.sched.clock import Clock
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import ClaimAsk, LeaseAsk, Settlement
@@ -98,6 +101,7 @@ class MemoryStore:
     """
 
     name = "memory"
+    own_clock = False
 
     def __init__(self, clock: Clock, *, keep_ns: int = MEMORY_KEEP_NS) -> None:
         self._clock = clock
@@ -179,7 +183,7 @@ class MemoryStore:
                 for job, old in zip(jobs, before, strict=True)
             ]
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
         """See `Ledger`."""
         with self._lock:
             now_ns = self._clock.monotonic_ns()
@@ -189,6 +193,9 @@ class MemoryStore:
                     return self._claimed(latest)
                 if latest.outcome is not None or self._runs(latest, now_ns) or not ask.rerun:
                     return AlreadyClaimed(latest.ask.owner, latest.outcome)
+            ahead = ahead_of(ask, self._clock.wall_ns())
+            if ahead is not None:
+                return ahead
             held = self._live(ask.lease.resource, now_ns)
             if held is not None:
                 return Refused(held.holder, held.expires_ns - now_ns)
@@ -324,9 +331,11 @@ class MemoryStore:
         job = ask.lease.job
         if died is not None:
             self._end(died, "orphaned")
-        rows = self._attempts.setdefault(job, [])
-        if job in self._jobs and (not rows or rows[-1].due_ns < ask.due_ns):
-            self._jobs[job] = replace(self._jobs[job], next_due_ns=ask.next_due_ns, seen_wall_ns=self._clock.wall_ns())
+        rows, wall_ns = self._attempts.setdefault(job, []), self._clock.wall_ns()
+        believed_ns = LATEST_NS if ask.max_ahead_ns is None else wall_ns + ask.max_ahead_ns
+        latest = bisect_right(rows, believed_ns, key=_due) - 1
+        if job in self._jobs and (latest < 0 or rows[latest].due_ns < ask.due_ns):
+            self._jobs[job] = replace(self._jobs[job], next_due_ns=ask.next_due_ns, seen_wall_ns=wall_ns)
         attempt = _Attempt(
             ask=ask.lease,
             held=self._grant(ask.lease, now_ns),
@@ -334,7 +343,7 @@ class MemoryStore:
             due_ns=ask.due_ns,
             attempt=1 if died is None else died.attempt + 1,
             previous_run_id="" if died is None else died.ask.run_id,
-            claimed_wall_ns=self._clock.wall_ns(),
+            claimed_wall_ns=wall_ns,
         )
         insort(rows, attempt, key=_age)
         self._unsettled[job, ask.due_ns, attempt.attempt] = attempt

@@ -24,6 +24,7 @@ from tickglass.sched.stores.retention import KEEP_NS, LATEST_KEPT, PRUNE_EVERY_N
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from tickglass.sched.ahead import Ahead
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         AlreadyClaimed,
@@ -67,6 +68,7 @@ class RedisStore:
     """
 
     name = "redis"
+    own_clock = True
 
     def __init__(self, finder: Finder, login: Login, *, prefix: str = "tickglass", keep_ns: int = KEEP_NS) -> None:
         self._links = RedisLinks(self.name, f"{{{prefix}}}", finder, login)
@@ -128,7 +130,7 @@ class RedisStore:
         self.prune()
         return [lua.registered(row) for row in stored]
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
         """See `Ledger`."""
         return lua.claimed(self._links.run("claim", lua.CLAIM, *lua.claim_args(ask)))
 

@@ -4,10 +4,12 @@
 -- ARGV[1]-[6]    resource, token, owner, service, job, run_id
 -- ARGV[7]-[9]    ttl_ns, ttl_ms, least fence and number of the question (0: the server's clock)
 -- ARGV[10]-[12]  DUE, next_due_ns ('' for none), whether an abandoned occurrence may be claimed again ('1', '0')
+-- ARGV[13]-[14]  due_us, and how many us that may lie ahead of the server's clock ('' for any)
 --
 -- Result: {'claimed', fence, expired_owner, attempt, previous_run_id}
 --      or {'already', owner, outcome, run_id, service, fence, rest_us, age_us, attempt}; outcome is '' if it is not
 --         settled
+--      or {'ahead', early_us}: it comes so much too early
 --      or {'refused', owner, service, job, run_id, fence, rest_us, ttl_ns, token}
 
 local job, run_id, due = ARGV[5], ARGV[6], ARGV[10]
@@ -26,12 +28,15 @@ if died then
   end
   attempt = attempt + 1
 end
+local ahead_us = tonumber(ARGV[14]) -- nil for any
+local early_us = ahead_us and tonumber(ARGV[13]) - ahead_us - now_us or 0
+if early_us > 0 then return {'ahead', text(early_us)} end
 local held = lease_of(ARGV[1])
 if held and held.live then return refused(held) end
 
 touch(job)
 if died then end_run(job, place, died, 'orphaned') end
-local latest, registered = note_claim(job, due)
+local latest, registered = note_claim(job, due, ahead_us)
 if latest and registered then
   redis.call('HSET', base .. ':job:' .. job, 'next_due_ns', ARGV[11], 'seen_us', text(now_us))
 end

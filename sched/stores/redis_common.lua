@@ -145,11 +145,15 @@ local function forget_run(job, place)
   redis.call('ZREM', base .. ':open', entry_of(job, place))
 end
 
--- Note that an occurrence was claimed; returns whether it is the job's latest, and whether the job is registered.
-local function note_claim(job, due)
+-- Note that an occurrence was claimed; returns whether it is the job's latest, and whether the job is registered. With
+-- `ahead_us`, what was noted of an instant further ahead than that is not believed: nobody may claim such now.
+local function note_claim(job, due, ahead_us)
   local known = redis.call('HMGET', base .. ':job:' .. job, 'record', 'last_due')
   if not known[2] then redis.call('ZADD', base .. ':ledgers', 0, job) end
   local latest = not known[2] or known[2] < due
+  if not latest and ahead_us then -- as a double, DUE is exact to 2 us
+    latest = (tonumber(known[2]) - 2 ^ 63) / 1000 > now_us + ahead_us
+  end
   if latest then redis.call('HSET', base .. ':job:' .. job, 'last_due', due) end
   return latest, known[1]
 end

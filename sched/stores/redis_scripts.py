@@ -11,6 +11,7 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tickglass.sched.ahead import Ahead
 from tickglass.sched.ports import (
     AlreadyClaimed,
     Claimed,
@@ -76,6 +77,7 @@ __all__ = [
     "settle_args",
     "settled_so",
     "told_claim",
+    "too_early",
 ]
 
 Argument = str | int
@@ -133,7 +135,8 @@ def acquire_args(ask: LeaseAsk, least_fence: int = 0) -> tuple[Argument, ...]:
 def claim_args(ask: ClaimAsk, least_fence: int = 0) -> tuple[Argument, ...]:
     """Return ARGV of CLAIM."""
     what = (due_text(ask.due_ns), _text(ask.next_due_ns), int(ask.rerun))
-    return (*acquire_args(ask.lease, least_fence), *what)
+    when = (ask.due_ns // 1_000, "" if ask.max_ahead_ns is None else ask.max_ahead_ns // 1_000)
+    return (*acquire_args(ask.lease, least_fence), *what, *when)
 
 
 def release_args(lease: Lease, question: int) -> tuple[Argument, ...]:
@@ -196,13 +199,18 @@ def released(reply: Sequence[Any]) -> Released | Gone:
     return Released() if reply[0] == "released" else Gone(reply[1])
 
 
-def claimed(reply: Sequence[Any]) -> Claimed | AlreadyClaimed | Refused:
+def claimed(reply: Sequence[Any]) -> Claimed | AlreadyClaimed | Refused | Ahead:
     """Read the answer of CLAIM."""
     if reply[0] == "claimed":
         return Claimed(int(reply[1]), int(reply[3]), reply[4], reply[2])
     if reply[0] == "already":
         return AlreadyClaimed(reply[1], reply[2] or None)
-    return _refused(reply)
+    return too_early(reply) if reply[0] == "ahead" else _refused(reply)
+
+
+def too_early(reply: Sequence[Any]) -> Ahead:
+    """Read CLAIM's answer to who comes too early."""
+    return Ahead(int(reply[1]) * 1_000)
 
 
 def orphan(row: Sequence[Any]) -> Orphan:

@@ -36,6 +36,7 @@ from tickglass.sched.stores.retention import KEEP_NS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tickglass.sched.ahead import Ahead
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         AlreadyClaimed,
@@ -73,6 +74,7 @@ class RedlockStore:
     """
 
     name = "redlock"
+    own_clock = True
 
     def __init__(
         self,
@@ -168,7 +170,7 @@ class RedlockStore:
             node.prune()
         return stored
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
         """See `Ledger`."""
         due = lua.due_text(ask.due_ns)
         won = self._election.hold("claim", lua.CLAIM, lambda fence: lua.claim_args(ask, fence), ask.lease, due)

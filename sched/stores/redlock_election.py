@@ -22,6 +22,7 @@ from tickglass.sched.stores.redlock_votes import expired_owner_of, judge
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tickglass.sched.ahead import Ahead
     from tickglass.sched.ports import AlreadyClaimed, LeaseAsk
     from tickglass.sched.stores.redis_scripts import Argument, Script
     from tickglass.sched.stores.redis_servers import Login
@@ -81,7 +82,7 @@ class Election:
         args_with: Callable[[int], tuple[Argument, ...]],
         lease: LeaseAsk,
         due: str,
-    ) -> Won | AlreadyClaimed | Refused:
+    ) -> Won | AlreadyClaimed | Refused | Ahead:
         """Ask for votes until a majority gave theirs to us, or to somebody else; keep none without a majority.
 
         Each round is a question of its own, with a number: that its votes are taken back may be heard late, when the
@@ -158,7 +159,7 @@ class Election:
         return max(MS, min(self._timeout_ns, ttl_ns // _TIMEOUTS_PER_TTL))
 
 
-def _sooner(answer: AlreadyClaimed | Refused, rest_ns: int) -> AlreadyClaimed | Refused:
+def _sooner(answer: AlreadyClaimed | Refused | Ahead, rest_ns: int) -> AlreadyClaimed | Refused | Ahead:
     """Return a refusal after a split vote with its short random rest: nobody may have the lease."""
     if rest_ns and isinstance(answer, Refused):
         return replace(answer, retry_after_ns=min(answer.retry_after_ns, rest_ns))

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tickglass.sched.durations import MS
 from tickglass.sched.ports import AlreadyClaimed, Gone, Holder, Refused
 from tickglass.sched.registration import Registered
+from tickglass.sched.stores.redis_scripts import too_early
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tickglass.sched.ahead import Ahead
     from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord
 
 __all__ = [
@@ -42,7 +44,7 @@ class Verdict(NamedTuple):
         split: nobody has a majority, and asking again soon may change that.
     """
 
-    answer: AlreadyClaimed | Refused | None
+    answer: AlreadyClaimed | Refused | Ahead | None
     split: bool = False
 
 
@@ -51,7 +53,8 @@ def judge(replies: Sequence[Sequence[Any]], needed: int, size: int) -> Verdict:
 
     A settled occurrence counts though one server says it: outcomes are never made up; unless
     a majority has known a later attempt, which none of them grants after that outcome. Then it
-    came too late to be recorded. An unsettled one, like a holder, needs a majority.
+    came too late to be recorded. An unsettled one, like a holder, needs a majority. A claim comes too early if so
+    many servers say so that there is no majority without them: it takes more than one wrong clock among theirs.
     """
     ours = [it for it in replies if it[0] in ("granted", "claimed")]
     already = [it for it in replies if it[0] == "already"]
@@ -73,6 +76,9 @@ def judge(replies: Sequence[Sequence[Any]], needed: int, size: int) -> Verdict:
         run_id, count = runs.most_common(1)[0]
         if count >= needed:
             return Verdict(next(AlreadyClaimed(it[1], None) for it in already if it[3] == run_id))
+    ahead = [too_early(reply) for reply in replies if reply[0] == "ahead"]
+    if ahead and (len(ahead) > size - needed or not others):
+        return Verdict(min(ahead, key=lambda it: it.early_ns))
     winner = max(others.values(), key=lambda votes: (len(votes), votes[0].holder.fence))
     rests = sorted(it.retry_after_ns for votes in others.values() for it in votes)
     # So many of the leases in our way must end before there can be a majority for us.

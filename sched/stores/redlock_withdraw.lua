@@ -14,6 +14,13 @@ local place, run = latest_of(job, ARGV[5])
 if not run or run[RUN_ID] ~= ARGV[4] or run[OUTCOME] ~= '' then return 1 end
 
 forget_run(job, place)
+local latest = redis.call('ZREVRANGE', base .. ':due:' .. job, 0, 0)[1]
+if latest then -- the vote may have been noted as the job's latest claim
+  redis.call('HSET', base .. ':job:' .. job, 'last_due', string.sub(latest, 1, 20))
+else
+  redis.call('HDEL', base .. ':job:' .. job, 'last_due')
+  redis.call('ZREM', base .. ':ledgers', job)
+end
 local before, died = latest_of(job, ARGV[5])
 if died and died[OUTCOME] == 'orphaned' and died[ENDED_US] == run[CLAIMED_US] then -- by this claim
   died[OUTCOME], died[ENDED_US] = '', ''

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tickglass.sched.ahead import ahead_of
 from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import (
     AlreadyClaimed,
@@ -34,12 +35,14 @@ from tickglass.sched.stores.sqlite_file import PATIENCE_NS, SqliteFile, Synchron
 from tickglass.sched.stores.sqlite_prune import Pruner
 from tickglass.sched.stores.sqlite_waiting import mark_refusal, refusal_in_favour
 from tickglass.sched.stores.watchers import Watchers
+from tickglass.sched.triggers import LATEST_NS
 
 if TYPE_CHECKING:
     import os
     import sqlite3
     from collections.abc import Callable, Sequence
 
+    from tickglass.sched.ahead import Ahead
     from tickglass.sched.clock import Clock
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import ClaimAsk, LeaseAsk, LeaseRecord, Settlement
@@ -63,6 +66,7 @@ class SqliteStore:
     """
 
     name = "sqlite"
+    own_clock = False
 
     def __init__(
         self,
@@ -164,10 +168,10 @@ class SqliteStore:
         self._pruner.prune()  # first: a failure of it would have been one of the writing too
         return self._file.write("register", work)
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused:
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
         """See `Ledger`."""
 
-        def work(connection: sqlite3.Connection) -> Claimed | AlreadyClaimed | Refused:
+        def work(connection: sqlite3.Connection) -> Claimed | AlreadyClaimed | Refused | Ahead:
             now_ns = self._clock.monotonic_ns()
             latest = connection.execute(sql.LATEST, (ask.lease.job, ask.due_ns)).fetchone()
             died, died_run_id = 0, ""
@@ -179,6 +183,9 @@ class SqliteStore:
                 if outcome is not None or live or not ask.rerun:
                     return AlreadyClaimed(owner, outcome)
                 died, died_run_id = attempt, run_id
+            ahead = ahead_of(ask, self._clock.wall_ns())
+            if ahead is not None:
+                return ahead
             held = sql.held_of(connection, ask.lease.resource)
             if held is not None and held.live_at(now_ns):
                 return held.refusal(now_ns)
@@ -289,6 +296,7 @@ class SqliteStore:
         lease, wall_ns = ask.lease, self._clock.wall_ns()
         if died:
             connection.execute(sql.ORPHANED, (wall_ns, lease.job, ask.due_ns, died))
-        connection.execute(sql.NOTE_NEXT, (ask.next_due_ns, wall_ns, lease.job, ask.due_ns))
+        believed_ns = LATEST_NS if ask.max_ahead_ns is None else wall_ns + ask.max_ahead_ns
+        connection.execute(sql.NOTE_NEXT, (ask.next_due_ns, wall_ns, lease.job, ask.due_ns, believed_ns))
         who = (lease.owner, lease.service, lease.run_id, died_run_id, lease.resource)
         connection.execute(sql.BEGIN, (lease.job, ask.due_ns, died + 1, *who, fence, wall_ns))

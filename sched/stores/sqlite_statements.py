@@ -55,7 +55,7 @@ BEGIN: Final = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 NOTE_NEXT: Final = """
     UPDATE jobs SET next_due_ns = ?, seen_wall_ns = ?
-    WHERE name = ? AND NOT EXISTS (SELECT 1 FROM runs WHERE job = jobs.name AND due_ns >= ?)"""
+    WHERE name = ? AND NOT EXISTS (SELECT 1 FROM runs WHERE job = jobs.name AND due_ns BETWEEN ? AND ?)"""
 CLAIM_OF: Final = """
     SELECT attempt, claimed_wall_ns, outcome FROM runs WHERE job = ? AND due_ns = ? AND run_id = ?
     ORDER BY attempt DESC LIMIT 1"""

@@ -73,12 +73,13 @@ class StoreKit:
         resource: str | None = None,
         next_due_ns: int | None = None,
         rerun: bool = True,
+        max_ahead_ns: int | None = None,
     ) -> ClaimAsk:
         """Return a wish for an occurrence, under a token and a run of its own."""
         count = next(self._count)
         token, run_id = f"token-{count}", f"{count:032x}"
         lease = LeaseAsk(resource or job, owner, "billing", token, self.ttl_ns, job, run_id)
-        return ClaimAsk(lease, due_ns, next_due_ns, rerun)
+        return ClaimAsk(lease, due_ns, next_due_ns, rerun, max_ahead_ns)
 
     def job_record(self, name: str = "nightly", **changes: object) -> JobRecord:
         """Return what a scheduler registers."""

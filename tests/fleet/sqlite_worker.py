@@ -16,7 +16,7 @@ from tickglass import Scheduler
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, Granted, LeaseAsk, Refused, Settlement
+from tickglass.sched.ports import ClaimAsk, Claimed, Granted, LeaseAsk, Refused, Settlement
 from tickglass.sched.stores import open_store
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def toil(store: Store, owner: str, _: SystemClock) -> None:
     for due_ns in itertools.count(last_ns + 1):
         claim = ask(owner, due_ns, owner, f"resource of {owner} {due_ns}", TTL_NS)
         answer = store.claim(claim)
-        if isinstance(answer, AlreadyClaimed | Refused):
+        if not isinstance(answer, Claimed):
             tell("wrong", due_ns, 0)
             continue
         tell("claimed", due_ns, answer.fence)
