@@ -115,11 +115,18 @@ class Rig:
     """Everything but the timeline's thread: a test turns it by hand, after moving the clock."""
 
     def __init__(
-        self, *, workers: int = 3, sinks: dict[str, EventSink] | None = None, labels: frozenset[str] = frozenset()
+        self,
+        *,
+        workers: int = 3,
+        sinks: dict[str, EventSink] | None = None,
+        labels: frozenset[str] = frozenset(),
+        store: Callable[[FakeClock], BreakableStore] = BreakableStore,
+        refuse_skew: bool = True,
     ) -> None:
         self.clock = FakeClock()
         self.sink = ListSink()
-        self.store = BreakableStore(self.clock)
+        self.store = store(self.clock)
+        self.refuse_skew = refuse_skew
         self.workers = workers
         self.labels = labels
         self._sinks = sinks or {}
@@ -133,13 +140,14 @@ class Rig:
         broadcast = Broadcast({"list": self.sink, "metrics": self.metrics, **self._sinks}, self.clock)
         store = WatchedStore(self.store, clock=self.clock, sink=broadcast)
         self.gear = Gear(self.clock, store, broadcast, NoTracer(), owner, "svc")
-        self.timeline = Timeline(clock=self.clock, sink=broadcast)
-        self.crew = Crew(self.gear, workers=self.workers, labels=self.labels)
+        self.skew = SkewGuard(refuse=self.refuse_skew)
+        self.skew.note(0, 0)
+        self.timeline = Timeline(clock=self.clock, sink=broadcast, skew=self.skew)
+        max_ahead_ns = self.skew.max_ahead_ns if store.own_clock else None
+        self.crew = Crew(self.gear, workers=self.workers, labels=self.labels, max_ahead_ns=max_ahead_ns)
         self.crew.start()
         self.crew.presence.start()
         self._crews.append(self.crew)
-        self.skew = SkewGuard(refuse=True)
-        self.skew.note(0, 0)
         self.planner = Planner(self.gear, self.timeline, self.crew, self.skew)
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`

@@ -56,10 +56,11 @@ class Engine:
         self._gear = replace(gear, store=self._store)
         self._jobs: Mapping[str, Job] = {}  # replaced, never changed
         self._door = threading.Lock()
-        self._timeline = Timeline(clock=gear.clock, sink=gear.sink)
-        self._crew = Crew(self._gear, workers=workers, labels=labels)
-        self.hands = Hands(self._gear, self._crew.keeper, self._crew.presence, self._crew.doubts)
         self._skew = SkewGuard() if skew is None else skew
+        self._timeline = Timeline(clock=gear.clock, sink=gear.sink, skew=self._skew, stepped=self._compare_clocks)
+        max_ahead_ns = self._skew.max_ahead_ns if gear.store.own_clock else None
+        self._crew = Crew(self._gear, workers=workers, labels=labels, max_ahead_ns=max_ahead_ns)
+        self.hands = Hands(self._gear, self._crew.keeper, self._crew.presence, self._crew.doubts)
         self._planner = Planner(self._gear, self._timeline, self._crew, self._skew)
         self._sweeper = Sweeper(self._gear, self._planner, self._crew, self._skew, self.jobs)
         self._life = SchedulerMachine(gear.owner, gear.service, gear.clock, gear.sink)
@@ -100,8 +101,9 @@ class Engine:
             self._life.fire(SchedulerEvent.START_ASKED)
             self._crew.start()
             try:
+                self._sweeper.measure_skew()  # before anything is planned
+                self._timeline.follow()
                 self._register(list(self._jobs.values()))
-                self._sweeper.measure_skew()  # before anything falls due
             except BaseException:
                 self._crew.stop(self._gear.clock.monotonic_ns() + STOP_GRACE_NS)
                 self._life.fire(SchedulerEvent.START_FAILED)
@@ -160,6 +162,10 @@ class Engine:
             reasons.append("the event loop of the coroutine jobs has ended")
         skewed = self._skew.reason()
         return reasons if skewed is None else [*reasons, skewed]
+
+    def _compare_clocks(self) -> None:
+        """Have our clock compared with the store's now, since it was set."""
+        self._sweeper.hurry()
 
     def _register(self, jobs: list[Job]) -> None:
         answers = self._store.register([self._planner.record_of(job) for job in jobs])

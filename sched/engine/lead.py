@@ -12,10 +12,10 @@ from typing import Final
 
 from tickglass.sched.durations import MS, US
 
-__all__ = ["Lead"]
+__all__ = ["LEAD_MOST_NS", "Lead"]
 
+LEAD_MOST_NS: Final = 50 * MS
 _LEAST_NS: Final = 500 * US
-_MOST_NS: Final = 50 * MS
 _FIRST_NS: Final = 5 * MS
 _REMEMBERED: Final = 32
 
@@ -31,4 +31,4 @@ class Lead:
         """Take note of one preparation: from the hand-over to the claim in hand."""
         self._took.append(took_ns)
         p90 = sorted(self._took)[len(self._took) * 9 // 10]
-        self.now_ns = min(_MOST_NS, max(_LEAST_NS, p90 * 5 // 4))
+        self.now_ns = min(LEAD_MOST_NS, max(_LEAST_NS, p90 * 5 // 4))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.foreign import for_the_program
 from tickglass.sched.engine.hindsight import COUNTED_MOST
+from tickglass.sched.engine.looking import believed
 from tickglass.sched.errors import failure_text
 from tickglass.sched.events import JobRegistered, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome, SkipReason
@@ -56,7 +57,8 @@ class Planner:
 
     def record_of(self, job: Job) -> JobRecord:
         """Return what the store shall know of a job."""
-        next_due_ns, following_ns = self._next_two(job)
+        now = self._gear.clock.reading()
+        next_due_ns, following_ns = self._next_two(job, now.monotonic_ns + self._skew.offset_ns(now))
         return JobRecord(
             name=job.name,
             trigger=str(job.trigger),
@@ -75,9 +77,10 @@ class Planner:
         Args:
             streak: how it has done lately, wherever it ran.
         """
-        now_ns = self._gear.clock.wall_ns()
+        now_ns = self._now_ns(job)
         self._crew.presence.look_for(job.prefer)
-        next_due_ns, following_ns = self._next_two(job)
+        next_due_ns, following_ns = self._next_two(job, now_ns)
+        registered = believed(registered, now_ns + self._skew.max_ahead_ns, self._gear.store)
         self._gear.sink.record(
             JobRegistered(
                 job=job.name,
@@ -90,19 +93,22 @@ class Planner:
                 interval_ns=None if next_due_ns is None or following_ns is None else following_ns - next_due_ns,
                 timeout_ns=job.timeout_ns,
                 next_due_ns=next_due_ns,
-                wall_ns=now_ns,
+                wall_ns=self._gear.clock.wall_ns(),
                 streak=streak,
             )
         )
         self._plan_next(_Plan(job, registered.settled_until_ns(now_ns)))
 
     def adopt(self, job: Job, due_ns: int) -> None:
-        """Walk an occurrence whose claimant died; one that is busy, or on a wrong clock, is found again."""
+        """Walk an occurrence whose claimant died; one that is busy, on a wrong clock or to come is found again."""
+        now_ns = self._now_ns(job)
+        if due_ns > now_ns:
+            return
 
         def visit(offset_ns: int) -> None:
             if self._crew.busy(job.name) or self._skew.refuses:
                 return
-            occurrence = self._fallen_due(job, due_ns, self._next_two(job)[0])
+            occurrence = self._fallen_due(job, due_ns, self._next_two(job, now_ns)[0])
             until_ns = self._gear.clock.monotonic_ns() + job.grace_at(due_ns, None)
             self._crew.walk(job, occurrence, due_ns=due_ns - offset_ns, until_ns=until_ns, next_due_ns=None, rerun=True)
 
@@ -110,11 +116,16 @@ class Planner:
 
     def bury(self, job: Job, due_ns: int) -> None:
         """Account for an occurrence whose claimant died and that is not run again."""
-        self._fallen_due(job, due_ns, self._next_two(job)[0]).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
+        next_due_ns, _ = self._next_two(job, self._now_ns(job))
+        self._fallen_due(job, due_ns, next_due_ns).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
 
-    def _next_two(self, job: Job) -> tuple[int | None, int | None]:
+    def _now_ns(self, job: Job) -> int:
+        """Return the wall clock as this job's instants go by it."""
+        return self._gear.clock.monotonic_ns() + self._timeline.offset_ns(steady=job.trigger.fixed_rate)
+
+    def _next_two(self, job: Job, now_ns: int) -> tuple[int | None, int | None]:
         try:
-            first = _asked(job.trigger, self._gear.clock.wall_ns())
+            first = _asked(job.trigger, now_ns)
             return first, None if first is None else _asked(job.trigger, first)
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             self._trigger_failed(job, error)

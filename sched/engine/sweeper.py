@@ -74,6 +74,10 @@ class Sweeper:
         if self._thread.is_alive():
             self._thread.join()
 
+    def hurry(self) -> None:
+        """Sweep now: our clock was set, say. From any thread."""
+        self._wake.ring()
+
     def sweep(self) -> None:
         """Look once; what fails does not keep the rest from being done."""
         self.measure_skew()
@@ -131,7 +135,8 @@ class Sweeper:
         store_ns = self._gear.store.time_ns()
         bound_ns = (self._gear.clock.monotonic_ns() - asked.monotonic_ns) // 2
         skew_ns = asked.wall_ns + bound_ns - store_ns
-        self._skew.note(skew_ns, bound_ns)
+        own_clock = self._gear.store.own_clock
+        self._skew.note(skew_ns, bound_ns, offset_ns=asked.offset_ns if own_clock else None)
         self._gear.sink.record(SkewMeasured(skew_ns=skew_ns, bound_ns=bound_ns, wall_ns=asked.wall_ns))
 
     def _turn(self) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.events import ClockStepped, TimelineTurned
 
 if TYPE_CHECKING:
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock, Reading
     from tickglass.sched.ports import EventSink
 
-__all__ = ["LONGEST_WAIT_NS", "Timeline"]
+__all__ = ["LASTING_NS", "LONGEST_WAIT_NS", "Timeline"]
 
 _log: Final = logging.getLogger(__name__)
 
 LONGEST_WAIT_NS: Final = SECOND  # a step of the wall clock is noticed within this
 STEP_LEAST_NS: Final = 5 * MS  # less is the uncertainty of reading two clocks
+LASTING_NS: Final = 10 * SECOND  # a rate follows a step that nobody can judge only if it is not taken back within this
 
 
 class _Base:
@@ -46,17 +48,33 @@ class _Base:
 class Timeline:
     """Calls back at wall-clock instants.
 
-    Two time bases. *True* follows every step of the wall clock: cron means what
-    the wall says. *Steady* follows steps forward and ignores steps back: a fixed
-    rate goes on when the clock is set back, and instants are never repeated.
+    Two time bases. *True* follows every step of the wall clock: cron means what the wall says; but while that is
+    further ahead of the store's than is allowed, it goes by the store's, because what is due later may not be
+    claimed yet. *Steady* goes on when the clock is set back, and instants are never repeated: it goes by the
+    store's clock wherever ours is too far from it; where the store has none of its own, it ignores steps back and
+    follows a step forward once that has lasted.
+
+    Args:
+        skew: judges our wall clock.
+        stepped: called when that was set, on the timeline's thread; returns at once.
     """
 
-    def __init__(self, *, clock: Clock, sink: EventSink) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        sink: EventSink,
+        skew: SkewGuard | None = None,
+        stepped: Callable[[], None] = lambda: None,
+    ) -> None:
         self._clock = clock
         self._sink = sink
-        offset_ns = clock.reading().offset_ns
+        self._skew = SkewGuard() if skew is None else skew
+        self._stepped = stepped
+        self._wall_offset_ns = offset_ns = clock.reading().offset_ns
         self._true = _Base(offset_ns)
         self._steady = _Base(offset_ns)
+        self._doubted_since_ns: int | None = None  # that a step forward will last
         self._order = count()
         self._door = threading.Lock()
         self._wake = Wake()
@@ -93,6 +111,10 @@ class Timeline:
         """Return wall minus monotonic, as the entries of that base see it."""
         return (self._steady if steady else self._true).offset_ns
 
+    def follow(self) -> None:
+        """Follow the clock before the thread does: for who plans by it before the start."""
+        self._follow(self._clock.reading())
+
     def turn(self) -> int:
         """Follow the clock, call back everything that is due, return when to turn next."""
         began = self._clock.reading()
@@ -125,9 +147,27 @@ class Timeline:
                 due.append(heapq.heappop(base.heap)[2])
         return due
 
-    def _follow(self, reading: Reading) -> None:
-        step_ns = reading.offset_ns - self._true.offset_ns
-        self._true.offset_ns = reading.offset_ns
-        self._steady.offset_ns = max(self._steady.offset_ns, reading.offset_ns)
+    def _follow(self, now: Reading) -> None:
+        step_ns = now.offset_ns - self._wall_offset_ns
+        self._wall_offset_ns = now.offset_ns
+        judged_ns = self._skew.offset_ns(now)
+        self._true.offset_ns = min(now.offset_ns, judged_ns)
+        self._steady.offset_ns = self._steady_ns(now, judged_ns)
         if abs(step_ns) >= STEP_LEAST_NS:
-            self._sink.record(ClockStepped(step_ns=step_ns, wall_ns=reading.wall_ns))
+            self._sink.record(ClockStepped(step_ns=step_ns, wall_ns=now.wall_ns))
+            self._stepped()
+
+    def _steady_ns(self, now: Reading, judged_ns: int) -> int:
+        """Return the offset by which rates go from now on."""
+        steady_ns = self._steady.offset_ns
+        gap_ns = judged_ns - steady_ns
+        if self._skew.measured:
+            # Back only as far as needed: what was visited is not visited again, so each step back is a silence.
+            follows = gap_ns > 0 if judged_ns == now.offset_ns else gap_ns > self._skew.most_ns
+            return judged_ns if follows or gap_ns < -self._skew.most_ns else steady_ns
+        if gap_ns < STEP_LEAST_NS:
+            self._doubted_since_ns = None
+            return max(steady_ns, judged_ns)
+        if self._doubted_since_ns is None:
+            self._doubted_since_ns = now.monotonic_ns
+        return judged_ns if now.monotonic_ns - self._doubted_since_ns >= LASTING_NS else steady_ns

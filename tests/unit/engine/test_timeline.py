@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.timeline import Timeline
+from tickglass.sched.engine.timeline import LASTING_NS, Timeline
 from tickglass.sched.events import ClockStepped, TimelineTurned
 from tickglass.testing import FakeClock, ListSink
 
@@ -99,14 +99,36 @@ def test_entries_are_visited_in_the_order_of_their_instants_then_of_their_entry(
     assert line.names == ["a", "b", "c", "d"]
 
 
-@pytest.mark.parametrize("steady", [True, False])
-def test_a_step_forward_brings_what_it_jumped_over(line: Line, *, steady: bool) -> None:
-    line.at(HOUR, steady=steady)
+def test_a_step_forward_brings_what_it_jumped_over(line: Line) -> None:
+    line.at(HOUR)
     line.clock.step(HOUR)
     line.timeline.turn()
     assert line.names == ["it"]
     (step,) = line.sink.of(ClockStepped)
     assert step.step_ns == HOUR
+
+
+def test_a_rate_follows_a_step_forward_that_nobody_can_judge_once_it_has_lasted(line: Line) -> None:
+    line.at(HOUR, steady=True)
+    line.clock.step(HOUR)
+    line.timeline.turn()
+    line.clock.advance(LASTING_NS - 1)
+    line.timeline.turn()
+    assert line.names == []
+    line.clock.advance(1)
+    line.timeline.turn()
+    assert line.names == ["it"]
+
+
+def test_a_rate_ignores_a_step_forward_that_is_taken_back_and_doubts_the_next_one_anew(line: Line) -> None:
+    line.at(HOUR, steady=True)
+    for _ in range(3):
+        line.clock.step(HOUR)
+        line.timeline.turn()
+        line.clock.advance(LASTING_NS - 1)
+        line.clock.step(-HOUR)
+        line.timeline.turn()
+    assert line.names == []
 
 
 def test_after_a_step_back_a_rate_goes_on_and_a_time_of_day_waits(line: Line) -> None:
