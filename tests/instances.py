@@ -24,7 +24,7 @@ from tickglass.sched.stores import open_store
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Self
 
     from tickglass.sched.ports import Store
@@ -188,17 +188,23 @@ class Fleet:
         self._running = running
         self._gates = {number: self._gate(number) for number in (1, 2)}
 
-    def start(self, jobs: str, *, ttl: str = "30s", drain: str = "30s") -> Instance:
-        """Start one more; `running()` waits until it runs."""
-        environment = os.environ | {
-            "FLEET_HOME": str(self.home),
-            "FLEET_JOBS": jobs,
-            "FLEET_TTL": ttl,
-            "FLEET_DRAIN": drain,
-            "XDG_RUNTIME_DIR": str(self.home),  # slots of our own
-            "PYTHONSAFEPATH": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
+    def start(
+        self, jobs: str, *, ttl: str = "30s", drain: str = "30s", more: Mapping[str, str] | None = None
+    ) -> Instance:
+        """Start one more; `running()` waits until it runs. The app says what `more` variables it knows."""
+        environment = (
+            os.environ
+            | (more or {})
+            | {
+                "FLEET_HOME": str(self.home),
+                "FLEET_JOBS": jobs,
+                "FLEET_TTL": ttl,
+                "FLEET_DRAIN": drain,
+                "XDG_RUNTIME_DIR": str(self.home),  # slots of our own
+                "PYTHONSAFEPATH": "1",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            }
+        )
         process = subprocess.Popen(
             [TICKGLASS, "run", "app:scheduler", "--log-level", "warning"],
             cwd=Path(__file__).parent / "fleet",

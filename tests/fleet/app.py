@@ -1,18 +1,21 @@
 """What the processes of a small fleet run: `tickglass run app:scheduler`, told by FLEET_* what it shall be.
 
-Every event that a test waits for is a line of JSON on standard output.
+Every event that a test waits for is a line of JSON on standard output. Its clock is ahead by the first of FLEET_AHEAD's
+seconds, and by the next at each SIGUSR1.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tickglass import Run, Scheduler, Trigger, every
-from tickglass.sched.durations import MS
+from tickglass import Run, Scheduler, Trigger, cron, every
+from tickglass.sched.clock import SystemClock
+from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import ClaimOrphaned, InstantsElsewhere, InstantsMissed, OccurrenceMoved, SchedulerMoved
 from tickglass.sched.triggers.base import to_ns
 
@@ -22,8 +25,16 @@ if TYPE_CHECKING:
 HOME: Final = Path(os.environ["FLEET_HOME"])
 JOBS: Final = os.environ["FLEET_JOBS"].split()
 TTL: Final = os.environ["FLEET_TTL"]
+AHEAD: Final = [int(seconds) * SECOND for seconds in os.environ.get("FLEET_AHEAD", "").split()]
 PERIOD_NS: Final = 10 * MS
 STDOUT: Final = 1
+
+
+class WrongClock(SystemClock):
+    """The machine's clock, set by hand."""
+
+    def wall_ns(self) -> int:
+        return super().wall_ns() + AHEAD[0]
 
 
 class Teller:
@@ -80,12 +91,15 @@ def obey(run: Run) -> None:
 
 
 scheduler = Scheduler(
-    f"sqlite:///{HOME / 'jobs.db'}",
+    os.environ.get("FLEET_URL", f"sqlite:///{HOME / 'jobs.db'}"),
     service="fleet",
     metrics="127.0.0.1:0",
     drain=os.environ["FLEET_DRAIN"],
     sinks={"teller": Teller()},
 )
+if AHEAD:
+    scheduler._clock = WrongClock()
+    signal.signal(signal.SIGUSR1, lambda *_: AHEAD.pop(0))
 if "race" in JOBS:  # two jobs that share a resource
     for name in ("tick", "tock"):
         scheduler.add(tick, UntilToldToEnd(), name=name, resource="bell", ttl=TTL, misfire_grace="1s")
@@ -95,3 +109,6 @@ if "deaf" in JOBS:  # its gate opens long after its timeout, and after its TTL
     scheduler.add(hold, every("200ms"), name="deaf", ttl=TTL, timeout="100ms")
 if "obey" in JOBS:
     scheduler.add(obey, every("200ms"), ttl=TTL)
+if "beat" in JOBS:
+    scheduler.add(tick, every("250ms"), name="beat", ttl=TTL)
+    scheduler.add(tick, cron("* * * * * *"), name="chime", ttl=TTL)
