@@ -79,7 +79,7 @@ class SkipReason(StrEnum):
     LOCK_HELD = "lock_held"  # somebody else held the resource for all of the grace
     STORE_UNAVAILABLE = "store_unavailable"  # no claim, no run
     STORE_ERROR = "store_error"
-    SKEW = "skew"  # our clock and the store's are too far apart to say what is due
+    SKEW = "skew"  # our clock and the store's are too far apart to say what is due, or it is too early by the store's
     STOPPING = "stopping"  # the scheduler is draining
 
 

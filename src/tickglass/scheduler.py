@@ -79,7 +79,8 @@ class Scheduler:
             all are busy, they wait as well.
         drain: how long `stop` lets runs in hand go on.
         sinks: your own `EventSink`s, by name.
-        max_skew: how far our clock may be from the store's; beyond, `/readyz` says no.
+        max_skew: how far our clock may be from the store's; beyond, `/readyz` says no, rates
+            go by the store's clock, and nothing is claimed before that shows its instant.
         on_skew: "warn": that is all; "refuse": and nothing is started.
         spool: where outcomes wait while the store cannot be reached; default: a
             file beside the lock of this instance's slot.
