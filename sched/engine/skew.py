@@ -53,9 +53,9 @@ class SkewGuard:
         return store_ns if self._least_ns > self.most_ns else now.offset_ns
 
     @property
-    def measured(self) -> bool:
-        """Whether the store has a clock of its own, and has told it."""
-        return self._store is not None
+    def store_offset_ns(self) -> int | None:
+        """The store's wall clock minus our monotonic one; None where it has none of its own, or has not told it yet."""
+        return None if self._store is None else self._store[0]
 
     @property
     def max_ahead_ns(self) -> int:

@@ -159,12 +159,14 @@ class Timeline:
 
     def _steady_ns(self, now: Reading, judged_ns: int) -> int:
         """Return the offset by which rates go from now on."""
-        steady_ns = self._steady.offset_ns
+        steady_ns, store_ns = self._steady.offset_ns, self._skew.store_offset_ns
+        if store_ns is not None:
+            # Each move is felt: what was visited is not visited again, and what is jumped over is missed. So it is
+            # made where it must be, or where our clock was slow and has been put right; never for one that is fast.
+            if abs(store_ns - steady_ns) > self._skew.most_ns:
+                return store_ns
+            return max(steady_ns, min(now.offset_ns, store_ns)) if judged_ns == now.offset_ns else steady_ns
         gap_ns = judged_ns - steady_ns
-        if self._skew.measured:
-            # Back only as far as needed: what was visited is not visited again, so each step back is a silence.
-            follows = gap_ns > 0 if judged_ns == now.offset_ns else gap_ns > self._skew.most_ns
-            return judged_ns if follows or gap_ns < -self._skew.most_ns else steady_ns
         if gap_ns < STEP_LEAST_NS:
             self._doubted_since_ns = None
             return max(steady_ns, judged_ns)

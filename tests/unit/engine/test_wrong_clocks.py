@@ -11,12 +11,15 @@ from rig import BreakableStore, Rig
 
 from tickglass.sched.clock import Reading
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.broadcast import Broadcast
+from tickglass.sched.engine.engine import Engine
+from tickglass.sched.engine.gear import Gear, NoTracer
 from tickglass.sched.engine.outages import Outages
 from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.engine.sweeper import Sweeper
 from tickglass.sched.engine.timeline import Timeline
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.events import ClockStepped, InstantsMissed, JobRegistered
+from tickglass.sched.events import ClockStepped, InstantsMissed, JobRegistered, SkewMeasured
 from tickglass.sched.job import declare
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement, SpooledOutcome
@@ -199,13 +202,37 @@ def test_after_a_host_stood_still_a_rate_goes_on_with_the_present_within_one_int
     assert story.rig.missed("nothing").count == 3_600
 
 
-def test_a_clock_that_creeps_away_moves_a_rate_only_when_it_is_further_off_than_allowed(story: Story) -> None:
+@pytest.mark.parametrize("by_ns", [200 * MS, -200 * MS])
+def test_a_clock_that_creeps_away_moves_no_rate(story: Story, by_ns: int) -> None:
     story.add(every("1s"))
     for _ in range(30):
         story.second()
-        story.rig.clock.step(-200 * MS)
+        story.rig.clock.step(by_ns)
         story.compare()
     assert story.seconds_run == list(range(1, 31))
+
+
+def test_a_clock_about_as_far_off_as_is_allowed_moves_a_rate_once_at_most(story: Story) -> None:
+    story.rig.clock.step(SECOND - MS)
+    story.rig.start("a")
+    story.add(every("100ms"))
+    offsets = []
+    for by_ns in (2 * MS, -2 * MS) * 5:
+        story.rig.clock.step(by_ns)
+        story.compare()
+        offsets.append(story.rig.timeline.offset_ns(steady=True))
+    assert len(set(offsets)) == 1
+
+
+def test_a_rate_goes_on_with_our_clock_when_that_was_a_little_slow_and_is_put_right(story: Story) -> None:
+    story.rig.clock.step(-SECOND // 2)
+    story.rig.start("a")
+    story.compare()
+    right_ns = story.began_ns - story.rig.clock.monotonic_ns()
+    assert story.rig.timeline.offset_ns(steady=True) == right_ns - SECOND // 2
+    story.rig.clock.step(SECOND)  # and half a second too far
+    story.compare()
+    assert story.rig.timeline.offset_ns(steady=True) == right_ns
 
 
 def test_a_rate_comes_back_to_the_stores_clock_when_that_is_first_heard(story: Story) -> None:
@@ -359,3 +386,24 @@ def test_a_step_is_told_to_who_compares_clocks() -> None:
     timeline.turn()
     assert steps == [clock.wall_ns()]
     assert len(sink.of(ClockStepped)) == 1
+
+
+def test_an_engine_compares_the_clocks_when_ours_steps_and_before_it_announces_anything() -> None:
+    clock, sink = FakeClock(), ListSink()
+    store = FarStore(clock)
+    clock.step(-HOUR)
+    engine = Engine(Gear(clock, store, Broadcast({"list": sink}, clock), NoTracer(), "a", "svc"), workers=1)
+    engine.add(declare(nothing, every("24h")))
+    engine.start()
+    try:
+        (job,) = store.jobs()
+        assert job.next_due_ns == every("24h").next_after_ns(store.time_ns())
+        assert engine.unready() == ["our clock is at least 3600.000 s from the store's, and 1s is allowed"]
+        sink.wait_for(lambda event: isinstance(event, SkewMeasured), count=2)  # at the start, and by the first sweep
+        clock.wait_for_sleepers(2)  # the timeline, and the sweeper
+        clock.step(HOUR)
+        clock.advance(SECOND)  # the sweeper would sleep for ten
+        sink.wait_for(lambda event: isinstance(event, SkewMeasured) and event.skew_ns == 0)
+        assert engine.unready() == []
+    finally:
+        engine.stop(0)
