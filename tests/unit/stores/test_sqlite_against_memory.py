@@ -73,6 +73,7 @@ class TwinStores(RuleBasedStateMachine):
         due_ns=due_instants,
         next_due_ns=next_due_instants,
         rerun=st.booleans(),
+        latest_ns=st.sampled_from([None, 2, 3]),
     )
     def claim(
         self,
@@ -85,9 +86,11 @@ class TwinStores(RuleBasedStateMachine):
         due_ns: int,
         next_due_ns: int,
         rerun: bool,
+        latest_ns: int | None,
     ) -> None:
         lease = LeaseAsk(resource, owner, "s", token, ttl_ns, job, f"run of {token}")
-        self.both(lambda store: store.claim(ClaimAsk(lease, due_ns, next_due_ns, rerun)))
+        max_ahead_ns = None if latest_ns is None else latest_ns - self.clock.wall_ns()  # what is due later is too early
+        self.both(lambda store: store.claim(ClaimAsk(lease, due_ns, next_due_ns, rerun, max_ahead_ns)))
 
     @rule(resource=resources, token=tokens, job=jobs, due_ns=due_instants)
     def settle(self, resource: str, token: str, job: str, due_ns: int) -> None:
