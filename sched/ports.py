@@ -210,10 +210,10 @@ class ClaimAsk:
     Args:
         lease: its `job` and `run_id` are filled in, and `run_id` is unique.
         due_ns: with lease.job, the occurrence.
-        next_due_ns: the job's next due instant, noted in its record if this is
-            the latest of its occurrences that was ever claimed.
+        next_due_ns: the job's next due instant, noted in its record if this is the latest that was ever claimed.
         rerun: whether an occurrence whose claimant died may be claimed again.
-        max_ahead_ns: how far `due_ns` may lie ahead of the store's clock; None: any distance.
+        max_ahead_ns: how far `due_ns` may lie ahead of the store's clock; None: any distance. What was claimed further
+            ahead before is not taken for the latest.
     """
 
     lease: LeaseAsk
