@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tickglass.dashboards.answers import TO_INSTANCE, scheduler_states
-from tickglass.dashboards.model import GOOD, Board, Column, Kind, Panel, Query, Row, Step, above
+from tickglass.dashboards.model import GOOD, Board, Column, Kind, Meaning, Panel, Query, Row, Step, above
 from tickglass.dashboards.scope import RATE
 from tickglass.telemetry import catalogue, thresholds
 
@@ -26,6 +26,7 @@ def scheduler(scope: Scope) -> Board:
         "Does the timeline turn, are there workers, is the clock right, and does the process get its time?",
         (
             Row("Now", (_instances(scope), scheduler_states(scope, 12))),
+            Row("Readiness", (_ready(scope), _loop_lag(scope))),
             Row("Timeline", (_lag(scope), _tick(scope), _heartbeat(scope))),
             Row("Pools", (_busy(scope), _queue(scope), _queue_wait(scope))),
             Row("Clock and outages", (_offset(scope), _steps(scope), _spool(scope), _spooled(scope))),
@@ -50,6 +51,36 @@ def _instances(scope: Scope) -> Panel:
         width=12,
         no_value="-",
         keys=(("instance", "Instance"), ("owner", "Owner"), ("service", "Service"), ("version", "Version")),
+        link=TO_INSTANCE,
+    )
+
+
+def _ready(scope: Scope) -> Panel:
+    return Panel(
+        Kind.STATE_TIMELINE,
+        "Ready",
+        "Whether each scheduler can be counted on. Red: it runs and cannot claim, or something of it stands still; "
+        "its /readyz and its log say what.",
+        "short",
+        (Query(scope.total(catalogue.SCHEDULER_READY, _WHO), _NAME),),
+        width=12,
+        no_value="no scheduler",
+        meanings=(Meaning(0, "not ready", "red"), Meaning(1, "ready", GOOD)),
+        link=TO_INSTANCE,
+    )
+
+
+def _loop_lag(scope: Scope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "How late the event loop is",
+        "How long the event loop of the coroutine jobs has owed an answer, or took for its last one. Seconds: a "
+        "coroutine blocks it, and no other starts or ends.",
+        "s",
+        (Query(scope.highest(catalogue.EVENT_LOOP_LAG, _WHO), _NAME),),
+        width=12,
+        no_value="no coroutine yet",
+        steps=above(scope.on_time_s),
         link=TO_INSTANCE,
     )
 

@@ -19,6 +19,8 @@ __all__ = [
     "ClaimRemembered",
     "ClockStepped",
     "Event",
+    "EventLoopAsked",
+    "EventLoopTurned",
     "FencingRejected",
     "InstantsElsewhere",
     "InstantsMissed",
@@ -28,6 +30,7 @@ __all__ = [
     "LockMoved",
     "OccurrenceMoved",
     "PoolMoved",
+    "ReadinessMoved",
     "SchedulerMoved",
     "SinkFailed",
     "SkewMeasured",
@@ -229,6 +232,18 @@ class TimelineTurned(Event, frozen=True, kw_only=True):
     handed: int
 
 
+class EventLoopAsked(Event, frozen=True, kw_only=True):
+    """The event loop of the coroutine jobs was asked to answer: until it does, it is late."""
+
+    at_ns: int
+
+
+class EventLoopTurned(Event, frozen=True, kw_only=True):
+    """The event loop answered."""
+
+    lag_ns: int  # after it was asked
+
+
 class StoreCalled(Event, frozen=True, kw_only=True):
     """The store was asked something. `error` is "" or the kind of failure."""
 
@@ -262,6 +277,15 @@ class SchedulerMoved(Event, frozen=True, kw_only=True):
     before: str
     event: str
     after: str
+    wall_ns: int
+
+
+class ReadinessMoved(Event, frozen=True, kw_only=True):
+    """A running scheduler became ready, or not, or for other reasons."""
+
+    owner: str
+    service: str
+    error: str  # why not to count on it, a sentence a line; "" when it is ready
     wall_ns: int
 
 

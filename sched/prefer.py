@@ -25,6 +25,7 @@ __all__ = [
     "checked_labels",
     "checked_preference",
     "head_start_ns",
+    "heartbeat_resource",
     "is_presence",
     "preference",
     "presence_resource",
@@ -138,3 +139,11 @@ def is_presence(resource: str) -> bool:
 def presence_resource(label: str) -> str:
     """Return the resource whose lease says that an instance with this label is there."""
     return _RESOURCE + label
+
+
+def heartbeat_resource(service: str, owner: str) -> str:
+    """Return the resource that an instance takes and gives back to see that the store takes writes.
+
+    No label has a colon in its name, so that this is no `presence_resource`.
+    """
+    return f"{_RESOURCE}heartbeat:{service}/{owner}"

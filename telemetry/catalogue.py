@@ -292,6 +292,15 @@ SCHEDULER_STATE: Final = _gauge(
     "1 for the state that the scheduler is in, 0 for the others.",
     Label("state", SchedulerState),
 )
+SCHEDULER_READY: Final = _gauge(
+    "tickglass_scheduler_ready",
+    "1 while the scheduler can be counted on, 0 while it cannot: /readyz says why; absent before it starts.",
+)
+EVENT_LOOP_LAG: Final = _gauge(
+    "tickglass_event_loop_lag_seconds",
+    "How long the event loop of the coroutine jobs has owed an answer; or, when it owes none, how long its last "
+    "one took. It is asked once a second. Absent before the first coroutine.",
+)
 SCHEDULER_INFO: Final = _gauge(
     "tickglass_scheduler_info",
     "Always 1; its labels say who this scheduler is, for series that do not: "

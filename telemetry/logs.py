@@ -25,6 +25,7 @@ from tickglass.sched.events import (
     JobRegistered,
     LockMoved,
     OccurrenceMoved,
+    ReadinessMoved,
     SchedulerMoved,
     SinkFailed,
     SpoolMoved,
@@ -78,6 +79,7 @@ class LogSink:
             FencingRejected: self._fencing_rejected,
             OccurrenceMoved: self._occurrence_moved,
             SchedulerMoved: lambda e: self._say(logging.INFO, "scheduler %s", e.after, owner=e.owner),
+            ReadinessMoved: self._readiness_moved,
             JobRegistered: self._job_registered,
             InstantsMissed: lambda e: self._say(
                 logging.WARNING,
@@ -125,6 +127,13 @@ class LogSink:
         tell = self._tellers.get(type(event))
         if tell is not None:
             tell(event)
+
+    def _readiness_moved(self, event: ReadinessMoved) -> None:
+        if event.error:
+            why = event.error.replace("\n", "; ")
+            self._say(logging.WARNING, "scheduler not ready: %s", why, owner=event.owner)
+        else:
+            self._say(logging.INFO, "scheduler ready", owner=event.owner)
 
     def _job_registered(self, event: JobRegistered) -> None:
         self._resources[event.job] = event.resource

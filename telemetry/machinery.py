@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.lifecycle import SchedulerState
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.group import Group, family
 
@@ -17,7 +18,17 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
 
     from tickglass.sched.clock import Clock, Reading
-    from tickglass.sched.events import ClockStepped, PoolMoved, SchedulerMoved, SkewMeasured, SpoolMoved, TimelineTurned
+    from tickglass.sched.events import (
+        ClockStepped,
+        EventLoopAsked,
+        EventLoopTurned,
+        PoolMoved,
+        ReadinessMoved,
+        SchedulerMoved,
+        SkewMeasured,
+        SpoolMoved,
+        TimelineTurned,
+    )
     from tickglass.telemetry.group import Cell
     from tickglass.telemetry.metric import Metric
 
@@ -57,6 +68,7 @@ class SchedulerGroup(Group):
         self._offset = self.gauge(catalogue.CLOCK_OFFSET)
         self._offset_error = self.gauge(catalogue.CLOCK_ERROR)
         self._states = self.counters(catalogue.SCHEDULER_STATE)  # one of them is 1
+        self._ready = self.gauge(catalogue.SCHEDULER_READY)
         self._spool = self.gauge(catalogue.SPOOL_DEPTH, start=0)
         self._spooled = self.counters(catalogue.SPOOL_OUTCOMES)
         self._dropped = {
@@ -65,9 +77,15 @@ class SchedulerGroup(Group):
         self.overflows = self.counters(catalogue.LABEL_OVERFLOW)
         self.version = version
         self._who: tuple[str, str] | None = None  # owner and service, once it has told
+        self._loop_asked_ns: int | None = None  # monotonic; None while it owes no answer
+        self._loop_lag_ns: int | None = None  # of its last answer
 
-    def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:  # noqa: ARG002 - no ages here
-        """Say who it is."""
+    def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:
+        """Say who it is, and how late its event loop is."""
+        asked_ns = self._loop_asked_ns
+        lag_ns = self._loop_lag_ns if asked_ns is None else max(0, now.monotonic_ns - asked_ns)
+        if lag_ns is not None:
+            yield catalogue.EVENT_LOOP_LAG, (), lag_ns / _S
         yield catalogue.BUILD_INFO, (self.version,), 1
         if self._who is not None:
             yield catalogue.SCHEDULER_INFO, self._who, 1
@@ -95,6 +113,23 @@ class SchedulerGroup(Group):
             self._who = event.owner, event.service
             self._states[event.before].value = 0
             self._states[event.after].value = 1
+            if event.after != SchedulerState.RUNNING:
+                self._ready.value = 0
+
+    def readiness_moved(self, event: ReadinessMoved) -> None:
+        """Take over whether it can be counted on."""
+        with self.lock:
+            self._ready.value = int(not event.error)
+
+    def loop_asked(self, event: EventLoopAsked) -> None:
+        """Begin to wait for the event loop's answer."""
+        with self.lock:
+            self._loop_asked_ns = event.at_ns
+
+    def loop_turned(self, event: EventLoopTurned) -> None:
+        """Take over how long the answer took."""
+        with self.lock:
+            self._loop_asked_ns, self._loop_lag_ns = None, event.lag_ns
 
     def restored(self, version: str, owner: str, service: str) -> None:
         """Begin again, as if nothing were known but who it is."""
@@ -104,7 +139,8 @@ class SchedulerGroup(Group):
             for state in self._states.values():
                 state.value = 0
             self._spool.value = 0
-            self._offset.value = self._offset_error.value = None
+            self._offset.value = self._offset_error.value = self._ready.value = None
+            self._loop_asked_ns = self._loop_lag_ns = None
 
     def spool_restored(self, event: SpoolMoved) -> None:
         """Take over how much waits, without counting the move."""

@@ -48,6 +48,7 @@ class RememberingStore(WatchedStore):
         self._door = threading.Lock()
         self._claims: OrderedDict[_Occurrence, tuple[str, int]] = OrderedDict()  # -> by whom, heard when
         self._unwatch: Callable[[], None] = lambda: None
+        self.before_claim: Callable[[], None] = lambda: None  # which may raise `StoreUnavailable` instead of the claim
 
     def start(self) -> None:
         """Begin to listen."""
@@ -62,6 +63,7 @@ class RememberingStore(WatchedStore):
         """See `Ledger`."""
         by = self._taken_by((ask.lease.job, ask.due_ns))
         if by is None:
+            self.before_claim()
             return super().claim(ask)
         wall_ns = self._clock.wall_ns()
         self._sink.record(ClaimRemembered(job=ask.lease.job, due_ns=ask.due_ns, claimant=by, wall_ns=wall_ns))

@@ -13,6 +13,7 @@ from tickglass.sched.engine.event_loop import EventLoop
 from tickglass.sched.engine.hindsight import Hindsight
 from tickglass.sched.engine.keeper import Keeper
 from tickglass.sched.engine.lead import Lead
+from tickglass.sched.engine.loop_pulse import LoopPulse
 from tickglass.sched.engine.outages import Outages
 from tickglass.sched.engine.pool import Pool
 from tickglass.sched.engine.presence import Presence
@@ -53,6 +54,7 @@ class Crew:
         self.pool = Pool("default", workers, clock=gear.clock, sink=gear.sink)
         self.loop = EventLoop()
         self.alarms = Alarms(gear.clock)
+        self.pulse = LoopPulse(self.loop, self.alarms, clock=gear.clock, sink=gear.sink)
         self.keeper = Keeper(gear.store, clock=gear.clock, alarms=self.alarms)
         self.presence = Presence(gear, self.keeper, labels)
         self.lead = Lead()

@@ -10,13 +10,14 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.claim_memory import RememberingStore
 from tickglass.sched.engine.crew import Crew
 from tickglass.sched.engine.hand_lock import Hands
-from tickglass.sched.engine.looking import streaks_of
+from tickglass.sched.engine.heartbeat import Heartbeat
 from tickglass.sched.engine.planner import Planner
+from tickglass.sched.engine.readiness import Readiness
+from tickglass.sched.engine.registrar import Registrar
 from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.engine.sweeper import Sweeper, period_ns
-from tickglass.sched.engine.timeline import LONGEST_WAIT_NS, Timeline
+from tickglass.sched.engine.timeline import Timeline
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.events import Streak
 from tickglass.sched.lease import check_ttl
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine, SchedulerState
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["STOP_GRACE_NS", "Engine"]
 
 STOP_GRACE_NS: Final = 5 * SECOND  # for a run to end after it was asked to
-_LATE_RENEWALS: Final = 3  # not ready when something has been silent for so many
 
 
 class Engine:
@@ -62,8 +62,29 @@ class Engine:
         self._crew = Crew(self._gear, workers=workers, labels=labels, max_ahead_ns=max_ahead_ns)
         self.hands = Hands(self._gear, self._crew.keeper, self._crew.presence, self._crew.doubts)
         self._planner = Planner(self._gear, self._timeline, self._crew, self._skew)
-        self._sweeper = Sweeper(self._gear, self._planner, self._crew, self._skew, self.jobs)
+        self._registrar = Registrar(self._gear, self._planner)
+        self._store.before_claim = self._registrar.catch_up
         self._life = SchedulerMachine(gear.owner, gear.service, gear.clock, gear.sink)
+        self._readiness = Readiness(
+            self._gear,
+            self._life,
+            writing=self._store.writing,
+            timeline=self._timeline,
+            crew=self._crew,
+            skew=self._skew,
+            registrar=self._registrar,
+            jobs=self.jobs,
+        )
+        self._heartbeat = Heartbeat(self._gear, self._store.writing)
+        self._sweeper = Sweeper(
+            self._gear,
+            self._planner,
+            self._crew,
+            self._skew,
+            self.jobs,
+            chores=(self._registrar.catch_up, self._beat, self._readiness.judge),
+            pressing=lambda: self._registrar.waits or self._store.writing.fails,
+        )
 
     @property
     def state(self) -> SchedulerState:
@@ -75,25 +96,25 @@ class Engine:
         return self._jobs
 
     def add(self, job: Job) -> None:
-        """Add a job, before or after the start.
+        """Add a job, before or after the start; running, it is registered as soon as the store can be reached.
 
         Raises:
             ConfigError: a job of that name is there already, or its leases are too short for this store's drift.
-            StoreUnavailable: running, and the store does not answer; nothing was added.
+            StoreUnavailable: running, and the store answered with an error; nothing was added.
         """
         with self._door:
             if job.name in self._jobs:
                 raise ConfigError(f"there is already a job named {job.name}", instead=('name="another"',))
             check_ttl(f"job {job.name}", job.ttl_ns, self._store.allowance_ns(job.ttl_ns))
             if self.state is SchedulerState.RUNNING:
-                self._register([job])
+                self._registrar.add([job])
             self._jobs = {**self._jobs, job.name: job}
 
     def start(self) -> None:
-        """Register the jobs with the store and start all loops.
+        """Register the jobs with the store and start all loops; a store that cannot be reached is waited for later.
 
         Raises:
-            StoreUnavailable: the store does not answer; nothing was started.
+            StoreUnavailable: the store answered with an error; nothing was started.
         """
         with self._door:
             if self.state is not SchedulerState.NEW:
@@ -103,7 +124,7 @@ class Engine:
             try:
                 self._sweeper.measure_skew()  # before anything is planned
                 self._timeline.follow()
-                self._register(list(self._jobs.values()))
+                self._registrar.add(list(self._jobs.values()))
             except BaseException:
                 self._crew.stop(self._gear.clock.monotonic_ns() + STOP_GRACE_NS)
                 self._life.fire(SchedulerEvent.START_FAILED)
@@ -113,6 +134,7 @@ class Engine:
             self._timeline.start()
             self._sweeper.start()
             self._life.fire(SchedulerEvent.STARTED)
+        self._readiness.judge()
 
     def stop(self, drain_ns: int) -> list[str]:
         """Claim nothing more, give the runs in hand so long, then ask them to stop.
@@ -147,28 +169,11 @@ class Engine:
 
     def unready(self) -> list[str]:
         """Return why not to count on this instance, a sentence each; empty when ready."""
-        if self.state is not SchedulerState.RUNNING:
-            return [f"the scheduler is {self.state}"]
-        now_ns = self._gear.clock.monotonic_ns()
-        renewal_ns = period_ns(self.jobs().values())
-        reasons = []
-        turned_ns = now_ns - self._timeline.turned_ns
-        if turned_ns > _LATE_RENEWALS * max(renewal_ns, LONGEST_WAIT_NS):
-            reasons.append(f"the timeline has not turned for {turned_ns / 1e9:.1f} s")
-        answered_ns = now_ns - self._store.answered_ns
-        if answered_ns > _LATE_RENEWALS * max(renewal_ns, LONGEST_WAIT_NS):
-            reasons.append(f"the {self._store.name} store has not answered for {answered_ns / 1e9:.1f} s")
-        if not self._crew.loop.alive:
-            reasons.append("the event loop of the coroutine jobs has ended")
-        skewed = self._skew.reason()
-        return reasons if skewed is None else [*reasons, skewed]
+        return self._readiness.judge()
 
     def _compare_clocks(self) -> None:
         """Have our clock compared with the store's now, since it was set."""
         self._sweeper.hurry()
 
-    def _register(self, jobs: list[Job]) -> None:
-        answers = self._store.register([self._planner.record_of(job) for job in jobs])
-        streaks = streaks_of((registered.job for registered in answers), self._gear)
-        for job, registered in zip(jobs, answers, strict=True):
-            self._planner.add(job, registered, streaks.get(job.name, Streak()))
+    def _beat(self) -> None:
+        self._heartbeat.beat(period_ns(self.jobs().values()))

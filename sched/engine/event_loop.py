@@ -24,6 +24,8 @@ class EventLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending = False
+        self._door = threading.Lock()
+        self._unused: Callable[[], None] | None = None  # called at the first use
 
     @property
     def alive(self) -> bool:
@@ -43,6 +45,16 @@ class EventLoop:
             with suppress(RuntimeError):  # it is closed already
                 self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_END_S)
+
+    def on_first_use(self, call: Callable[[], None]) -> None:
+        """Call once, when the first coroutine is spawned."""
+        self._unused = call
+
+    def call(self, call: Callable[[], None]) -> None:
+        """Have the loop call this at its next turn; one that has ended calls nothing any more."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it is closed
+                self._loop.call_soon_threadsafe(call)
 
     def spawn(self, work: Coroutine[Any, Any, None], adopt: Callable[[Callable[[], None]], None]) -> None:
         """Run a coroutine that does not raise, on a loop that was started.
@@ -66,6 +78,14 @@ class EventLoop:
             adopt(lambda: cancel(task))
 
         loop.call_soon_threadsafe(begin)
+        if self._unused is not None:
+            self._use()
+
+    def _use(self) -> None:
+        with self._door:
+            tell, self._unused = self._unused, None
+        if tell is not None:
+            tell()
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)

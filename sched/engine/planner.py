@@ -14,7 +14,7 @@ from tickglass.sched.engine.foreign import for_the_program
 from tickglass.sched.engine.hindsight import COUNTED_MOST
 from tickglass.sched.engine.looking import believed
 from tickglass.sched.errors import failure_text
-from tickglass.sched.events import JobRegistered, TriggerFailed
+from tickglass.sched.events import JobRegistered, Streak, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome, SkipReason
 from tickglass.sched.ports import JobRecord
 from tickglass.sched.triggers import LATEST_NS, Counted
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.gear import Gear
     from tickglass.sched.engine.skew import SkewGuard
     from tickglass.sched.engine.timeline import Timeline
-    from tickglass.sched.events import Streak
     from tickglass.sched.job import Job
     from tickglass.sched.registration import Registered
     from tickglass.sched.triggers import Trigger
@@ -35,12 +34,17 @@ _ASK_AGAIN_NS: Final = (SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND
 
 
 class _Plan:
-    """A job's place on the timeline."""
+    """A job's place on the timeline.
 
-    __slots__ = ("after_ns", "due_ns", "failures", "job")
+    Args:
+        until_ns: the last instant of this plan, where another one goes on; None: there is no end.
+    """
 
-    def __init__(self, job: Job, after_ns: int) -> None:
+    __slots__ = ("after_ns", "due_ns", "failures", "job", "until_ns")
+
+    def __init__(self, job: Job, after_ns: int, until_ns: int | None = None) -> None:
         self.job = job
+        self.until_ns = until_ns
         self.after_ns = after_ns  # the next instant is the first after this one
         self.due_ns: int | None = None
         self.failures = 0
@@ -77,10 +81,42 @@ class Planner:
         Args:
             streak: how it has done lately, wherever it ran.
         """
-        now_ns = self._now_ns(job)
+        now_ns = self.now_ns(job)
+        self._introduce(job, streak, now_ns)
+        registered = self._believed(registered, now_ns)
+        self._plan_next(_Plan(job, registered.settled_until_ns(now_ns)))
+
+    def begin(self, job: Job, after_ns: int) -> None:
+        """Report a job and put it on the timeline, though it is not registered; `make_up` follows.
+
+        Args:
+            after_ns: it owes its due instants from here on.
+        """
+        self._introduce(job, Streak(), self.now_ns(job))
+        self._plan_next(_Plan(job, after_ns))
+
+    def make_up(self, job: Job, registered: Registered, streak: Streak, until_ns: int) -> None:
+        """Account for what a job owed when it began, which only its registration told.
+
+        Args:
+            until_ns: the instant after which it began.
+        """
+        now_ns = self.now_ns(job)
+        self._introduce(job, streak, now_ns)
+        owed_ns = self._believed(registered, now_ns).settled_until_ns(until_ns)
+        if owed_ns < until_ns:
+            self._plan_next(_Plan(job, owed_ns, until_ns))
+
+    def now_ns(self, job: Job) -> int:
+        """Return the wall clock as this job's instants go by it."""
+        return self._gear.clock.monotonic_ns() + self._timeline.offset_ns(steady=job.trigger.fixed_rate)
+
+    def _believed(self, registered: Registered, now_ns: int) -> Registered:
+        return believed(registered, now_ns + self._skew.max_ahead_ns, self._gear.store)
+
+    def _introduce(self, job: Job, streak: Streak, now_ns: int) -> None:
         self._crew.presence.look_for(job.prefer)
         next_due_ns, following_ns = self._next_two(job, now_ns)
-        registered = believed(registered, now_ns + self._skew.max_ahead_ns, self._gear.store)
         self._gear.sink.record(
             JobRegistered(
                 job=job.name,
@@ -97,11 +133,10 @@ class Planner:
                 streak=streak,
             )
         )
-        self._plan_next(_Plan(job, registered.settled_until_ns(now_ns)))
 
     def adopt(self, job: Job, due_ns: int) -> None:
         """Walk an occurrence whose claimant died; one that is busy, on a wrong clock or to come is found again."""
-        now_ns = self._now_ns(job)
+        now_ns = self.now_ns(job)
         if due_ns > now_ns:
             return
 
@@ -116,12 +151,8 @@ class Planner:
 
     def bury(self, job: Job, due_ns: int) -> None:
         """Account for an occurrence whose claimant died and that is not run again."""
-        next_due_ns, _ = self._next_two(job, self._now_ns(job))
+        next_due_ns, _ = self._next_two(job, self.now_ns(job))
         self._fallen_due(job, due_ns, next_due_ns).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
-
-    def _now_ns(self, job: Job) -> int:
-        """Return the wall clock as this job's instants go by it."""
-        return self._gear.clock.monotonic_ns() + self._timeline.offset_ns(steady=job.trigger.fixed_rate)
 
     def _next_two(self, job: Job, now_ns: int) -> tuple[int | None, int | None]:
         try:
@@ -145,7 +176,7 @@ class Planner:
             self._timeline.at(again_ns, lambda _: self._plan_next(plan), steady=True)
             return
         plan.failures = 0
-        if plan.due_ns is not None:
+        if plan.due_ns is not None and (plan.until_ns is None or plan.due_ns <= plan.until_ns):
             self._visit_at(plan, plan.due_ns - self._crew.lead.now_ns)
 
     def _visit_at(self, plan: _Plan, wall_ns: int) -> None:
@@ -160,12 +191,13 @@ class Planner:
         if now_ns < due_ns and self._crew.busy(job.name):
             self._visit_at(plan, due_ns)  # whether that overlaps is seen when it is due
             return
-        due_ns = self._latest_passed(job, due_ns, now_ns)
+        due_ns = self._latest_passed(job, due_ns, now_ns if plan.until_ns is None else plan.until_ns)
         plan.after_ns = due_ns
         self._plan_next(plan)
         occurrence = self._fallen_due(job, due_ns, plan.due_ns)
         grace_ns = job.grace_at(due_ns, plan.due_ns)
-        if now_ns - due_ns > grace_ns:
+        followed = plan.until_ns is not None and plan.due_ns is not None and plan.due_ns <= now_ns
+        if followed or now_ns - due_ns > grace_ns:
             self._crew.hindsight.past_grace(occurrence)
         elif self._crew.busy(job.name):
             occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)

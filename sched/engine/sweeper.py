@@ -1,8 +1,8 @@
 """Look after what was left behind: abandoned claims, unwritten outcomes, and the store's own clock.
 
 Every third of the shortest TTL (at most 10 s) it asks the store for its time,
-tells it what waits in the spool, and asks for claims whose lease has ended
-without a settlement.
+tells it what waits in the spool, asks for claims whose lease has ended without a
+settlement, and does what else must be done from time to time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tickglass.sched.events import ClaimOrphaned, SkewMeasured
 from tickglass.sched.lease import RENEWALS_PER_TTL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tickglass.sched.engine.crew import Crew
     from tickglass.sched.engine.gear import Gear
@@ -33,6 +33,7 @@ __all__ = ["Sweeper", "period_ns"]
 _log: Final = logging.getLogger(__name__)
 _LEAST_NS: Final = 100 * MS
 _MOST_NS: Final = 10 * SECOND
+_PRESSING_NS: Final = SECOND
 ATTEMPTS_MOST: Final = 3  # a job that takes its process down with it must not do so for ever
 
 
@@ -49,11 +50,23 @@ class Sweeper:
         crew: its spool is replayed; what it has in hand is not abandoned.
         skew: told every measurement.
         jobs: returns the jobs registered here, by name.
+        chores: what else to do at each sweep, in this order.
+        pressing: returns whether the chores must be done once a second, and not wait for the next sweep.
     """
 
     def __init__(
-        self, gear: Gear, planner: Planner, crew: Crew, skew: SkewGuard, jobs: Callable[[], Mapping[str, Job]]
+        self,
+        gear: Gear,
+        planner: Planner,
+        crew: Crew,
+        skew: SkewGuard,
+        jobs: Callable[[], Mapping[str, Job]],
+        *,
+        chores: Sequence[Callable[[], object]] = (),
+        pressing: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._chores = chores
+        self._pressing = pressing
         self._gear = gear
         self._planner = planner
         self._crew = crew
@@ -83,18 +96,23 @@ class Sweeper:
         self.measure_skew()
         self._attempt(self._replay)
         self._attempt(self._look_for_orphans)
+        self._do_chores()
 
     def measure_skew(self) -> None:
         """Compare our clock with the store's; without an answer the last comparison holds."""
         self._attempt(self._measure_skew)
 
-    def _attempt(self, task: Callable[[], None]) -> None:
+    def _attempt(self, task: Callable[[], object]) -> None:
         try:
             task()
         except StoreUnavailable as error:  # it has reported itself, and is asked again
             _log.warning("%s", error)
         except Exception:  # noqa: BLE001 - reported; the others and the next sweep must come
             _log.exception("a sweep raised")
+
+    def _do_chores(self) -> None:
+        for chore in self._chores:
+            self._attempt(chore)
 
     def _replay(self) -> None:
         self._crew.outages.replay(lambda: self._stopping)
@@ -142,4 +160,13 @@ class Sweeper:
     def _turn(self) -> None:
         while not self._stopping:
             self.sweep()
-            self._gear.clock.wait(self._gear.clock.monotonic_ns() + period_ns(self._jobs().values()), self._wake)
+            self._pause(self._gear.clock.monotonic_ns() + period_ns(self._jobs().values()))
+
+    def _pause(self, until_ns: int) -> None:
+        """Wait for the next sweep, and do what is pressing meanwhile."""
+        clock = self._gear.clock
+        while not self._stopping:
+            at_ns = min(until_ns, clock.monotonic_ns() + _PRESSING_NS) if self._pressing() else until_ns
+            if clock.wait(at_ns, self._wake) or at_ns >= until_ns:
+                return
+            self._do_chores()

@@ -1,4 +1,4 @@
-"""Report every call to a store: how long it took and whether it failed.
+"""Report every call to a store: how long it took, whether it failed, and whether the store takes writes.
 
 Adds nothing else: answers and errors pass through as they are.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.engine.writing import WRITES, Writing
+from tickglass.sched.errors import StoreUnavailable, failure_text
 from tickglass.sched.events import StoreCalled
+from tickglass.sched.ports import Claimed, Granted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,10 +21,8 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import (
         AlreadyClaimed,
         ClaimAsk,
-        Claimed,
         EventSink,
         Gone,
-        Granted,
         JobRecord,
         LeaseAsk,
         LeaseRecord,
@@ -51,7 +51,7 @@ class WatchedStore:
         self._store = store
         self._clock = clock
         self._sink = sink
-        self.answered_ns = clock.monotonic_ns()  # when it last did
+        self.writing = Writing(store.name, clock.monotonic_ns())
 
     def acquire(self, ask: LeaseAsk) -> Granted | Refused:
         """See `LockStore`."""
@@ -119,19 +119,23 @@ class WatchedStore:
 
     def _call(self, operation: str, ask: Callable[[], Answer]) -> Answer:
         asked_ns = self._clock.monotonic_ns()
-        failure = "error"
+        answer: Answer | None = None
+        failure, detail = "error", ""
         try:
             answer = ask()
         except StoreUnavailable as error:
-            failure = error.kind
+            failure, detail = error.kind, error.detail
+            raise
+        except BaseException as error:
+            detail = failure_text(error)
             raise
         else:
             failure = ""
             return answer
         finally:
             now_ns = self._clock.monotonic_ns()
-            if not failure:
-                self.answered_ns = now_ns
+            if operation in WRITES:
+                self._note(operation, answer, failure, detail, now_ns)
             self._sink.record(
                 StoreCalled(
                     store=self.name,
@@ -141,3 +145,11 @@ class WatchedStore:
                     wall_ns=self._clock.wall_ns(),
                 )
             )
+
+    def _note(self, operation: str, answer: object, failure: str, detail: str, now_ns: int) -> None:
+        if failure:
+            self.writing.failed(operation, detail, failure, self._clock.reading())
+            return
+        self.writing.answered(operation, now_ns)
+        if isinstance(answer, Granted | Claimed):
+            self.writing.proved(now_ns)

@@ -90,18 +90,19 @@ def sidecar_registry(collector: SidecarCollector) -> CollectorRegistry:
 
 
 def unready(sources: Sources, sights: Iterable[StoreSight], clock: Clock) -> list[str]:
-    """Return why not to count on what the sidecar shows, a sentence each.
+    """Return why not to count on what the sidecar shows, or on a scheduler that it hears, a sentence each.
 
     A scheduler that is gone is no reason: that is known, and told by its own metric.
     """
     now = clock.reading()
     reasons = []
     for one in heard_of(sources.all(), now):
+        name = f"{one.source.service}/{one.source.owner}"
         if one.stalled:
             turned_ns = one.sight.turned_ns
             silent_ns = one.silent_ns if turned_ns is None else now.monotonic_ns - turned_ns
-            name = f"{one.source.service}/{one.source.owner}"
             reasons.append(f"scheduler {name} is silent for {(silent_ns or 0) // SECOND} s")
+        reasons += [f"scheduler {name} is not ready: {reason}" for reason in one.unready]
     for sight in sights:
         age_ns = sight.age_ns(now)
         if age_ns is None:

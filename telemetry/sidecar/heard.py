@@ -84,6 +84,7 @@ class Heard:
     Args:
         stalled: it is connected and says that it runs, and its timeline does not turn.
         at_work: it is connected, and takes up what falls due.
+        unready: it is connected and runs, and says that it is not to be counted on: a sentence each.
     """
 
     source: SchedulerSource
@@ -92,6 +93,7 @@ class Heard:
     stalled: bool
     at_work: bool
     silent_ns: int | None
+    unready: tuple[str, ...] = ()
 
 
 def heard_of(sources: Iterable[SchedulerSource], now: Reading) -> list[Heard]:
@@ -105,4 +107,5 @@ def _heard(source: SchedulerSource, now: Reading) -> Heard:
     quiet_ns = silent_ns if sight.turned_ns is None else max(0, now.monotonic_ns - sight.turned_ns)
     running = connected and sight.state == SchedulerState.RUNNING
     stalled = running and quiet_ns is not None and quiet_ns > STALLED_NS
-    return Heard(source, sight, connected, stalled, connected and sight.state in _AT_WORK and not stalled, silent_ns)
+    at_work = connected and sight.state in _AT_WORK and not stalled
+    return Heard(source, sight, connected, stalled, at_work, silent_ns, sight.unready if running else ())

@@ -18,6 +18,7 @@ from tickglass.sched.events import (
     LockMoved,
     OccurrenceMoved,
     PoolMoved,
+    ReadinessMoved,
     SchedulerMoved,
     SkewMeasured,
     StoreCalled,
@@ -51,6 +52,7 @@ class SchedulerSight:
 
     Args:
         state: a value of `SchedulerState`, `GONE`, or "" before it said anything.
+        unready: why it said it is not to be counted on, a sentence each.
         turned_ns: monotonic, when its timeline was last heard to turn; None if it never was.
         pools: slots and slots in use, by name.
         jobs: the jobs that it has, or had within memory.
@@ -63,6 +65,7 @@ class SchedulerSight:
 
     state: str
     gone_wall_ns: int | None
+    unready: tuple[str, ...]
     turned_ns: int | None
     skew_ns: int | None
     pools: dict[str, tuple[int, int]]
@@ -82,6 +85,7 @@ class _Live:
 
     state: str = ""
     drained: bool = False
+    unready: tuple[str, ...] = ()
     turned_ns: int | None = None
     pools: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -113,6 +117,7 @@ class History:
             ClaimOrphaned: self._orphan_found,
             FencingRejected: self._locks.rejected,
             SchedulerMoved: self._scheduler_moved,
+            ReadinessMoved: self._readiness_moved,
             PoolMoved: self._pool_moved,
             TimelineTurned: self._turned,
             StoreCalled: self._store_called,
@@ -181,6 +186,7 @@ class History:
             return SchedulerSight(
                 state=live.state,
                 gone_wall_ns=self._gone_wall_ns,
+                unready=live.unready,
                 turned_ns=live.turned_ns,
                 skew_ns=self._skew_ns,
                 pools=dict(live.pools),
@@ -247,6 +253,9 @@ class History:
     def _scheduler_moved(self, event: SchedulerMoved) -> None:
         self._live.state = event.after
         self._live.drained = (event.before, event.after) == (SchedulerState.DRAINING, SchedulerState.STOPPED)
+
+    def _readiness_moved(self, event: ReadinessMoved) -> None:
+        self._live.unready = tuple(event.error[:ERROR_MOST].splitlines())
 
     def _pool_moved(self, event: PoolMoved) -> None:
         pools = self._live.pools

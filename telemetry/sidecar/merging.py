@@ -70,6 +70,7 @@ def _scheduler(one: Heard, now: Reading) -> SchedulerView:
         since_wall_ns=source.connected_since_wall_ns,
         silent_ns=one.silent_ns,
         stalled=one.stalled,
+        unready=list(one.unready),
         gaps=source.gaps,
         missed=source.missed,
         gap_age_ns=None if source.last_gap_ns is None else max(0, now.monotonic_ns - source.last_gap_ns),

@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tickglass.sched.events import (
+    EventLoopAsked,
+    EventLoopTurned,
     JobRegistered,
     LockMoved,
     OccurrenceMoved,
     PoolMoved,
+    ReadinessMoved,
     SchedulerMoved,
     SkewMeasured,
     SpoolMoved,
 )
 from tickglass.sched.lease import LockEvent, LockState
+from tickglass.sched.lifecycle import SchedulerState
 from tickglass.sched.occurrence import OccurrenceEvent
 from tickglass.sched.streak import prolonged
 from tickglass.telemetry.rhythm import Rhythm
@@ -36,7 +40,7 @@ class Standing:
     """What is live: an event sink that does not grow with time."""
 
     def __init__(self) -> None:
-        self._latest: dict[type[Event], Event] = {}  # state, skew, spool
+        self._latest: dict[type[Event], Event] = {}  # state, readiness, event loop, skew, spool
         self._jobs: dict[str, JobRegistered] = {}
         self._rhythms: dict[str, Rhythm] = {}
         self._streaks: dict[str, Streak] = {}
@@ -49,7 +53,10 @@ class Standing:
             LockMoved: self._lock_moved,
             OccurrenceMoved: self._occurrence_moved,
             PoolMoved: self._pool_moved,
-            SchedulerMoved: self._keep,
+            SchedulerMoved: self._scheduler_moved,
+            ReadinessMoved: self._keep,
+            EventLoopAsked: self._keep,
+            EventLoopTurned: self._loop_turned,
             SkewMeasured: self._keep,
             SpoolMoved: self._keep,
         }
@@ -82,6 +89,15 @@ class Standing:
 
     def _keep(self, event: Event) -> None:
         self._latest[type(event)] = event
+
+    def _scheduler_moved(self, event: SchedulerMoved) -> None:
+        self._keep(event)
+        if event.after != SchedulerState.RUNNING:
+            self._latest.pop(ReadinessMoved, None)
+
+    def _loop_turned(self, event: EventLoopTurned) -> None:
+        self._latest.pop(EventLoopAsked, None)
+        self._keep(event)
 
     def _registered(self, event: JobRegistered) -> None:
         self._jobs[event.job] = event

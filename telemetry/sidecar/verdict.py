@@ -174,6 +174,8 @@ def scheduler_words(scheduler: SchedulerView, view: View) -> tuple[Tone, str]:
         return (Tone.BAD if _is_wanted(scheduler, view) else Tone.QUIET), "gone"
     if scheduler.stalled:
         return Tone.BAD, "stalled"
+    if scheduler.unready:
+        return Tone.BAD, "not ready"
     if not scheduler.connected:
         return Tone.QUIET, scheduler.state or "not connected"
     return (Tone.OK if scheduler.state == "running" else Tone.RUN), scheduler.state or "connected"
@@ -199,6 +201,8 @@ def _scheduler_troubles(scheduler: SchedulerView, view: View) -> Iterator[Troubl
             f"has stalled: it is connected, but its timeline does not turn{f'; silent for{silent}' if silent else ''}"
         )
         yield Trouble(Tone.BAD, "scheduler", name, words, "#schedulers")
+    elif scheduler.unready:
+        yield Trouble(Tone.BAD, "scheduler", name, f"is not ready: {'; '.join(scheduler.unready)}", "#schedulers")
     if scheduler.gap_age_ns is not None and scheduler.gap_age_ns < EVENTS_MISSED_S * SECOND:
         ago = span_text(scheduler.gap_age_ns)
         words = (

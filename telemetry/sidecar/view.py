@@ -160,6 +160,7 @@ class SchedulerView(msgspec.Struct, frozen=True, kw_only=True):
         since_wall_ns: since when it is connected, or when it last connected.
         silent_ns: since anything was heard from it; None if nothing ever was.
         stalled: connected and running, and its timeline does not turn.
+        unready: why it says that it is not to be counted on, a sentence each; empty if it is.
         gaps: times that event numbers were missing; `missed`: how many of them; `gap_age_ns`: since the last time,
             None if there was none.
     """
@@ -172,6 +173,7 @@ class SchedulerView(msgspec.Struct, frozen=True, kw_only=True):
     since_wall_ns: int | None = None
     silent_ns: int | None = None
     stalled: bool = False
+    unready: list[str] = []
     gaps: int = 0
     missed: int = 0
     gap_age_ns: int | None = None

@@ -170,9 +170,9 @@ def _style(run: OccurrenceView) -> str:
 
 
 def _scheduler_line(it: SchedulerView) -> Text:
-    state = "stalled" if it.stalled else it.state or "not heard yet"
+    state = "stalled" if it.stalled else "not ready" if it.unready else it.state or "not heard yet"
     line = Text(shown(f"scheduler {it.owner} ({it.service}) "))
-    line.append(shown(state), style="green" if it.connected and not it.stalled else _WORSE)
+    line.append(shown(state), style="green" if it.connected and not (it.stalled or it.unready) else _WORSE)
     if it.pool_slots is not None:
         line.append(f"  workers {it.pool_in_use}/{it.pool_slots}")
     line.append(f"  running {it.running}  pending {it.pending}")

@@ -4,86 +4,34 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from rig import BreakableStore, wait_until
+from stand import Stand, nothing, threads
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.broadcast import Broadcast
-from tickglass.sched.engine.engine import STOP_GRACE_NS, Engine
-from tickglass.sched.engine.gear import Gear, NoTracer
+from tickglass.sched.engine.engine import STOP_GRACE_NS
 from tickglass.sched.engine.skew import SkewGuard
 from tickglass.sched.errors import ConfigError, StoreUnavailable
-from tickglass.sched.events import JobRegistered, OccurrenceMoved, SchedulerMoved, StoreCalled, Streak, TimelineTurned
-from tickglass.sched.job import declare
+from tickglass.sched.events import (
+    JobRegistered,
+    OccurrenceMoved,
+    StoreCalled,
+    Streak,
+)
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement
 from tickglass.sched.triggers import Trigger, every
-from tickglass.testing import FakeClock, ListSink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tickglass.sched.run import Run
 
-DOWN = StoreUnavailable("memory", "register", "gone fishing")
+AWAY = StoreUnavailable("memory", "register", "gone fishing")
+REFUSED = StoreUnavailable("memory", "register", "wrong password", kind="error")
 PATIENCE_S = 10.0
-
-
-class Stand:
-    """An engine on a clock that stands still, with all its threads."""
-
-    def __init__(self, skew: SkewGuard | None = None) -> None:
-        self.clock, self.sink = FakeClock(), ListSink()
-        self.store = BreakableStore(self.clock)
-        gear = Gear(self.clock, self.store, Broadcast({"list": self.sink}, self.clock), NoTracer(), "a", "svc")
-        self.engine = Engine(gear, workers=2, skew=skew)
-
-    def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
-        self.engine.add(declare(function, trigger, **policies))
-
-    def moved(self, event: str, *, job: str = "job", outcome: str | None = None, reason: str = "") -> OccurrenceMoved:
-        """Wait for such a move: where time moves on faster than a job runs, others of it are skipped."""
-        found = self.sink.wait_for(
-            lambda told: (
-                isinstance(told, OccurrenceMoved)
-                and (told.job, told.event) == (job, event)
-                and outcome in (None, told.outcome)
-                and reason in ("", told.reason)
-            )
-        )
-        assert isinstance(found, OccurrenceMoved)
-        return found
-
-    def wait_for_more(self, kind: type[StoreCalled | TimelineTurned]) -> None:
-        """Wait for one more of these events."""
-        self.sink.wait_for(lambda event: isinstance(event, kind), count=len(self.sink.of(kind)) + 1)
-
-    def advance_until(self, true: Callable[[], bool], by_ns: int = SECOND) -> None:
-        """Move time on until it is: whoever waits may not have begun to."""
-
-        def moved_on() -> bool:
-            done = true()
-            if not done:
-                self.clock.advance(by_ns)
-            return done
-
-        wait_until(moved_on)
-
-    def run_until_started(self, job: str = "job") -> None:
-        self.advance_until(lambda: any(m.event == "started" and m.job == job for m in self.sink.of(OccurrenceMoved)))
-
-    def stop(self, drain_ns: int) -> list[str]:
-        """Stop while time goes on."""
-        with ThreadPoolExecutor(1) as aside:
-            stopping = aside.submit(self.engine.stop, drain_ns)
-            self.advance_until(stopping.done)
-            return stopping.result()
-
-    @property
-    def states(self) -> list[str]:
-        return [move.after for move in self.sink.of(SchedulerMoved)]
 
 
 @pytest.fixture
@@ -92,13 +40,6 @@ def stand() -> Iterator[Stand]:
     yield stand
     stand.stop(0)
     wait_until(lambda: threads() == set())
-
-
-def threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("tickglass")}
-
-
-def nothing() -> None: ...
 
 
 def test_its_life_is_told_in_order(stand: Stand) -> None:
@@ -130,10 +71,10 @@ def test_it_starts_once_and_stops_once(stand: Stand) -> None:
     assert stand.states == ["starting", "running", "draining", "stopped"]
 
 
-def test_a_store_that_does_not_answer_at_the_start_leaves_nothing_behind(stand: Stand) -> None:
-    stand.store.broken["register"] = DOWN
+def test_a_store_that_refuses_the_start_leaves_nothing_behind(stand: Stand) -> None:
+    stand.store.broken["register"] = REFUSED
     stand.add(nothing, every("1s"), name="job")
-    with pytest.raises(StoreUnavailable, match="gone fishing"):
+    with pytest.raises(StoreUnavailable, match="wrong password"):
         stand.engine.start()
     wait_until(lambda: threads() == set())
     assert stand.states == ["starting", "stopped"]
@@ -158,7 +99,7 @@ def test_the_clocks_are_compared_before_anything_falls_due(careful: Stand, monke
 
 
 def test_clocks_that_could_not_be_compared_count_as_too_far_apart_until_they_are(careful: Stand) -> None:
-    careful.store.broken["time"] = DOWN
+    careful.store.broken["time"] = AWAY
     careful.add(nothing, every("1s"), name="job")
     careful.engine.start()
     assert careful.engine.unready() == ["our clock has not been compared with the store's yet"]
@@ -170,7 +111,7 @@ def test_clocks_that_could_not_be_compared_count_as_too_far_apart_until_they_are
 
 
 def test_clocks_that_could_not_be_compared_hold_up_nobody_who_only_wants_to_be_told(stand: Stand) -> None:
-    stand.store.broken["time"] = DOWN
+    stand.store.broken["time"] = AWAY
     stand.add(nothing, every("1s"), name="job")
     stand.engine.start()
     assert stand.engine.unready() == []
@@ -244,7 +185,7 @@ def test_a_job_that_comes_while_it_runs_is_run(stand: Stand) -> None:
 
 def test_a_job_that_the_store_did_not_take_is_not_there(stand: Stand) -> None:
     stand.engine.start()
-    stand.store.broken["register"] = DOWN
+    stand.store.broken["register"] = REFUSED
     with pytest.raises(StoreUnavailable):
         stand.add(nothing, every("1s"), name="job")
     assert stand.engine.jobs() == {}
@@ -253,22 +194,7 @@ def test_a_job_that_the_store_did_not_take_is_not_there(stand: Stand) -> None:
     assert list(stand.engine.jobs()) == ["job"]
 
 
-# --- ready or not: with jobs of a TTL of 30 s, something must be heard of every 10 s, three times over
-
-
-def test_a_store_that_stops_answering_makes_it_unready_until_it_answers(stand: Stand) -> None:
-    stand.add(nothing, every("24h"), name="job")
-    stand.engine.start()
-    stand.sink.wait_for(lambda event: isinstance(event, StoreCalled) and event.operation == "orphans")
-    for operation in ("time", "orphans"):
-        stand.store.broken[operation] = StoreUnavailable("memory", operation, "gone fishing")
-    stand.clock.advance(30 * SECOND)
-    stand.wait_for_more(TimelineTurned)
-    wait_until(lambda: stand.engine.unready() == [])
-    stand.clock.advance(1 * SECOND)
-    wait_until(lambda: stand.engine.unready() == ["the memory store has not answered for 31.0 s"])
-    stand.store.broken.clear()
-    stand.advance_until(lambda: stand.engine.unready() == [])
+# --- ready or not: see test_readiness.py
 
 
 class Stuck(Trigger):

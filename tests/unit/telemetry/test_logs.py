@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from stage import MS, SECOND, Stage
 
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.events import ClockStepped, InstantsElsewhere, InstantsMissed, StoreCalled
+from tickglass.sched.events import ClockStepped, InstantsElsewhere, InstantsMissed, ReadinessMoved, StoreCalled
 from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.sched.occurrence import Outcome
 from tickglass.sched.run import Run
@@ -228,6 +228,19 @@ def test_starts_and_ends_are_said_and_trouble_is_a_warning(
     assert said[1]["span_id"] == "ab" * 8
     assert said[1]["lateness_s"] == 0.01
     assert said[1]["ran_s"] == 1.0
+
+
+def test_that_a_scheduler_is_not_ready_is_a_warning_with_all_reasons(
+    stage: Stage, logger: logging.Logger, json_lines: list[str]
+) -> None:
+    logger.setLevel(logging.INFO)
+    for error in ("it is full\nit is late", ""):
+        LogSink(logger).record(ReadinessMoved(owner="host-1", service="s", error=error, wall_ns=stage.clock.wall_ns()))
+    said = [json.loads(line) for line in json_lines]
+    assert [(line["level"], line["message"], line["owner"]) for line in said] == [
+        ("warning", "scheduler not ready: it is full; it is late", "host-1"),
+        ("info", "scheduler ready", "host-1"),
+    ]
 
 
 def test_the_rest_is_said_at_debug(stage: Stage, logger: logging.Logger, json_lines: list[str]) -> None:

@@ -11,8 +11,11 @@ from prometheus_client import CollectorRegistry
 from tickglass.sched.events import (
     ClaimOrphaned,
     ClockStepped,
+    EventLoopAsked,
+    EventLoopTurned,
     InstantsMissed,
     PoolMoved,
+    ReadinessMoved,
     SinkFailed,
     SkewMeasured,
     StoreCalled,
@@ -295,6 +298,35 @@ def test_the_scheduler_is_in_one_state_at_a_time(stage: Stage) -> None:
         machine.fire(event)
         assert stage.value("tickglass_scheduler_state", state=state) == 1
         assert stage.total("tickglass_scheduler_state") == 1
+
+
+def test_a_scheduler_is_ready_when_it_says_so_and_only_while_it_runs(stage: Stage) -> None:
+    def told(error: str) -> float | None:
+        stage.sink.record(ReadinessMoved(owner="host-1", service="billing", error=error, wall_ns=0))
+        return stage.value("tickglass_scheduler_ready")
+
+    assert stage.value("tickglass_scheduler_ready") is None
+    machine = SchedulerMachine("host-1", "billing", stage.clock, stage.sink)
+    machine.fire(SchedulerEvent.START_ASKED)
+    assert stage.value("tickglass_scheduler_ready") == 0
+    machine.fire(SchedulerEvent.STARTED)
+    assert [told(error) for error in ("", "the store is full", "")] == [1, 0, 1]
+    machine.fire(SchedulerEvent.STOP_ASKED)
+    assert stage.value("tickglass_scheduler_ready") == 0
+
+
+def test_the_lag_of_the_event_loop_grows_while_it_owes_an_answer(stage: Stage) -> None:
+    def lag() -> float | None:
+        return stage.value("tickglass_event_loop_lag_seconds")
+
+    assert lag() is None
+    stage.sink.record(EventLoopAsked(at_ns=stage.clock.monotonic_ns()))
+    for seconds in (1, 2):
+        stage.clock.advance(SECOND)
+        assert lag() == seconds
+    stage.sink.record(EventLoopTurned(lag_ns=2 * SECOND))
+    stage.clock.advance(SECOND)
+    assert lag() == 2
 
 
 def test_names_past_the_cap_share_one_series_and_are_counted(small_stage: Stage) -> None:

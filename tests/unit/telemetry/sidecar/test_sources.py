@@ -12,7 +12,7 @@ from servers import find_server
 from stage import SECOND, Stage
 from telling import OWNER, SERVICE, introduction
 
-from tickglass.sched.events import InterpreterPaused, Streak, TimelineTurned
+from tickglass.sched.events import InterpreterPaused, ReadinessMoved, Streak, TimelineTurned
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
@@ -311,6 +311,25 @@ def test_one_that_is_frozen_makes_the_sidecar_unready_and_one_that_is_gone_does_
     told.stage.clock.advance(2 * SECOND)
     assert unready(told.sources, [], told.stage.clock) == ["scheduler billing/host-1 is silent for 7 s"]
     told.source.left(told.link)
+    assert unready(told.sources, [], told.stage.clock) == []
+
+
+def test_one_that_is_not_ready_makes_the_sidecar_unready_for_as_long_as_it_runs(told: Told) -> None:
+    def said(error: str) -> list[str]:
+        told.told.record(ReadinessMoved(owner=OWNER, service=SERVICE, error=error, wall_ns=0))
+        told.tell()
+        return unready(told.sources, [], told.stage.clock)
+
+    told.connect()
+    machine = SchedulerMachine(OWNER, SERVICE, told.stage.clock, told.told)
+    machine.fire(SchedulerEvent.START_ASKED)
+    machine.fire(SchedulerEvent.STARTED)
+    who = "scheduler billing/host-1 is not ready:"
+    assert said("it is full\nit is late") == [f"{who} it is full", f"{who} it is late"]
+    assert said("") == []
+    assert said("it is full") == [f"{who} it is full"]
+    machine.fire(SchedulerEvent.STOP_ASKED)
+    told.tell()
     assert unready(told.sources, [], told.stage.clock) == []
 
 

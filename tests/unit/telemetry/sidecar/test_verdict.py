@@ -80,6 +80,7 @@ def test_a_skew_within_its_own_bound_is_no_news() -> None:
     [
         ({"state": "gone", "connected": False, "silent_ns": 4 * SECOND}, Tone.BAD, "gone", "ended 4.00 s ago"),
         ({"stalled": True}, Tone.BAD, "stalled", "its timeline does not turn"),
+        ({"unready": ["it is full", "it is late"]}, Tone.BAD, "not ready", "is not ready: it is full; it is late"),
         ({"missed": 12, "gaps": 1, "gap_age_ns": 599 * SECOND}, Tone.OK, "running", "12 events never arrived"),
         ({"missed": 12, "gaps": 1, "gap_age_ns": 600 * SECOND}, Tone.OK, "running", ""),
         ({"connected": False, "state": "stopped"}, Tone.QUIET, "stopped", ""),

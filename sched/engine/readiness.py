@@ -1,0 +1,106 @@
+"""Say why not to count on this instance, and report when that changes.
+
+Asked by `/readyz` and by the sweeper, so that whoever only hears the events, a sidecar or a gauge,
+is told the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.sweeper import period_ns
+from tickglass.sched.engine.timeline import LONGEST_WAIT_NS
+from tickglass.sched.events import ReadinessMoved
+from tickglass.sched.lifecycle import SchedulerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tickglass.sched.engine.crew import Crew
+    from tickglass.sched.engine.gear import Gear
+    from tickglass.sched.engine.registrar import Registrar
+    from tickglass.sched.engine.skew import SkewGuard
+    from tickglass.sched.engine.timeline import Timeline
+    from tickglass.sched.engine.writing import Writing
+    from tickglass.sched.job import Job
+    from tickglass.sched.lifecycle import SchedulerMachine
+
+__all__ = ["LOOP_SILENT_MOST_NS", "Readiness"]
+
+_LATE_RENEWALS: Final = 3  # not ready when something has been silent for so many
+LOOP_SILENT_MOST_NS: Final = 3 * SECOND  # it is asked once a second
+
+
+class Readiness:
+    """All that must be right for a running scheduler to be counted on.
+
+    Args:
+        jobs: returns the jobs, by name.
+    """
+
+    def __init__(
+        self,
+        gear: Gear,
+        life: SchedulerMachine,
+        *,
+        writing: Writing,
+        timeline: Timeline,
+        crew: Crew,
+        skew: SkewGuard,
+        registrar: Registrar,
+        jobs: Callable[[], Mapping[str, Job]],
+    ) -> None:
+        self._gear = gear
+        self._life = life
+        self._writing = writing
+        self._timeline = timeline
+        self._crew = crew
+        self._skew = skew
+        self._registrar = registrar
+        self._jobs = jobs
+        self._door = threading.Lock()
+        self._told: frozenset[str] | None = None
+
+    def judge(self) -> list[str]:
+        """Return why not to count on this instance, a sentence each; empty when ready."""
+        if self._life.state is not SchedulerState.RUNNING:
+            return [f"the scheduler is {self._life.state}"]
+        reasons = self._reasons()
+        with self._door:
+            moved = reasons.keys() != self._told
+            self._told = frozenset(reasons)
+        if moved:
+            self._gear.sink.record(
+                ReadinessMoved(
+                    owner=self._gear.owner,
+                    service=self._gear.service,
+                    error="\n".join(reasons.values()),
+                    wall_ns=self._gear.clock.wall_ns(),
+                )
+            )
+        return list(reasons.values())
+
+    def _reasons(self) -> dict[str, str]:
+        """Return the sentences by what they are about: numbers in them change all the time, and are no news."""
+        now_ns = self._gear.clock.monotonic_ns()
+        silence_most_ns = _LATE_RENEWALS * max(period_ns(self._jobs().values()), LONGEST_WAIT_NS)
+        found: dict[str, str | None] = {
+            "timeline": _late("the timeline has not turned", now_ns - self._timeline.turned_ns, silence_most_ns),
+            "store": self._writing.reason(now_ns, silence_most_ns),
+            "jobs": self._registrar.reason(),
+            "event loop": self._event_loop(now_ns),
+            "clock": self._skew.reason(),
+        }
+        return {about: sentence for about, sentence in found.items() if sentence is not None}
+
+    def _event_loop(self, now_ns: int) -> str | None:
+        if not self._crew.loop.alive:
+            return "the event loop of the coroutine jobs has ended"
+        silent_ns = self._crew.pulse.silent_ns(now_ns)
+        return _late("the event loop of the coroutine jobs has not turned", silent_ns, LOOP_SILENT_MOST_NS)
+
+
+def _late(what: str, silent_ns: int, most_ns: int) -> str | None:
+    return f"{what} for {silent_ns / SECOND:.1f} s" if silent_ns > most_ns else None
