@@ -157,11 +157,15 @@ class Engine:
         if not self._crew.drain(clock.monotonic_ns() + drain_ns):
             self._crew.ask_all_to_stop("shutdown")
             self._crew.drain(clock.monotonic_ns() + STOP_GRACE_NS)
-        left = sorted(walk.job.name for walk in self._crew.in_hand())
+        left = self.in_hand()
         self.hands.stop()
         self._crew.stop(clock.monotonic_ns() + (0 if left else STOP_GRACE_NS))
         self._life.fire(SchedulerEvent.STOPPED)
         return left
+
+    def in_hand(self) -> list[str]:
+        """Return the names of jobs whose runs have not ended, sorted."""
+        return sorted(walk.job.name for walk in self._crew.in_hand())
 
     def hurry(self) -> None:
         """Cut a `stop` in progress short: first the drain, a second time the wait for runs that were asked to stop."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeVar, Unpack
@@ -28,6 +27,7 @@ from tickglass.sched.stores import check_url, open_store
 from tickglass.sched.stores.spool import SqliteSpool
 from tickglass.signals import StopSignals
 from tickglass.sinks import checked_sinks
+from tickglass.stopping import Inside, InsideSink, Stopping
 from tickglass.telemetry.access import checked_token, token_in_environment
 from tickglass.telemetry.exporter import MetricsServer, parse_listen
 from tickglass.telemetry.logs import LogSink
@@ -131,8 +131,9 @@ class Scheduler:
         self._metrics = MetricSink(self._clock)
         self._sinks = checked_sinks(sinks, ours=_OUR_SINKS)
         self._jobs: dict[str, Job] = {}
-        self._door = threading.RLock()  # a signal's handler may call `stop` in the midst of `start`
-        self._ending = threading.Lock()
+        self._door = threading.RLock()
+        self._inside = Inside()
+        self._stopping: Stopping | None = None  # from the start on
         self._live: _Live | None = None
         self._end_run: Callable[[], None] = lambda: None
         self._server: MetricsServer | None = None
@@ -160,10 +161,17 @@ class Scheduler:
         return register
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Unpack[Policies]) -> None:
-        """Register a function as a job, before or after the start; see `job`."""
+        """Register a function as a job, before or after the start; see `job`.
+
+        While the store is away, a running scheduler adds it and registers it later.
+
+        Raises:
+            ConfigError: naming what is wrong; nothing was added.
+            StoreUnavailable: running, and the store answered with an error; nothing was added.
+        """
         check_policies(policies)
         job = declare(function, trigger, **policies)
-        with self._door:
+        with self._door, self._inside:
             if job.name in self._jobs:
                 raise ConfigError(f"there is already a job named {job.name}", instead=('name="another"',))
             if self._live is not None:
@@ -213,13 +221,28 @@ class Scheduler:
     def start(self) -> None:
         """Open the store, serve metrics, start everything; returns at once.
 
+        A store that cannot be reached is waited for: the scheduler runs, is not ready, and goes on when the
+        store is there. See docs/outages.md.
+
         Raises:
             ConfigError: the store or the metrics address cannot be used; nothing was started.
-            StoreUnavailable: the store does not answer; nothing was started.
+            StoreUnavailable: the store answered with an error, to a wrong password say; nothing was started.
         """
-        with self._door, ExitStack() as undo:
-            if self._live is not None:
+        with self._door, self._inside:
+            if self._stopping is not None:
                 raise ConfigError("this scheduler has been started; it starts once")
+            stopping = Stopping(self._clock, self._carry_out_stop, in_hand=self._in_hand, ended=self._stopped)
+            stopping.start()
+            self._stopping = stopping
+            try:
+                self._start()
+            except BaseException:
+                self._stopping = None
+                stopping.dismiss()
+                raise
+
+    def _start(self) -> None:
+        with ExitStack() as undo:
             engine, server = self._assembled(undo)
             for job in self._jobs.values():
                 engine.add(job)
@@ -236,19 +259,34 @@ class Scheduler:
     def stop(self, drain: Duration | None = None) -> list[str]:
         """Claim nothing more, let the runs in hand end, release everything, flush telemetry.
 
+        It may be called from anywhere, and as often as one likes: it is done once, and every call waits for it.
+        What it would have to wait for does not wait: a job's code, a sink, a callback, a thread of a scheduler's, or a
+        handler of a signal that interrupts `start` or `add`. There it returns at once, with an empty list, and the stop
+        goes on; a run that asked has `drain` to end, as all others.
+
         Returns:
             The names of jobs whose runs did not end in time; empty after a clean stop.
         """
+        drain_ns = self._drain_ns if drain is None else duration_ns(drain, what="drain", least_ns=0)
+        stopping = self._stopping
+        if stopping is None:
+            return []
+        stopping.ask(drain_ns)
+        return [] if self._inside.is_waited_for else stopping.wait()
+
+    def _carry_out_stop(self, drain_ns: int) -> list[str]:
         with self._door:  # one that is about to have started is stopped when it has
             live = self._live
         if live is None:
             return []
-        drain_ns = self._drain_ns if drain is None else duration_ns(drain, what="drain", least_ns=0)
-        with self._ending, live.undo:  # a second call waits for the first
-            try:
-                return live.engine.stop(drain_ns)
-            finally:
-                self._end_run()
+        with live.undo:
+            return live.engine.stop(drain_ns)
+
+    def _in_hand(self) -> list[str]:
+        return [] if self._live is None else self._live.engine.in_hand()
+
+    def _stopped(self) -> None:
+        self._end_run()
 
     def run(self, longest: Duration | None = None) -> list[str]:
         """Start, run until SIGTERM, SIGINT or a `stop` from another thread; a second signal ends the waiting.
@@ -264,18 +302,24 @@ class Scheduler:
             StoreUnavailable: as `start`.
         """
         longest_s = None if longest is None else duration_ns(longest, what="longest") / 1e9
-        with StopSignals() as signals, ThreadPoolExecutor(1, "tickglass-stop") as aside:
+        with StopSignals() as signals:
             self._end_run = signals.finish
             try:
                 self.start()
                 signals.wait(longest_s)
-                stopping = aside.submit(self.stop)
-                while signals.wait():
-                    if self._live is not None:
-                        self._live.engine.hurry()
-                return stopping.result()
+                return self._stop_hearing(signals)
             finally:
                 self._end_run = lambda: None
+
+    def _stop_hearing(self, signals: StopSignals) -> list[str]:
+        """Stop, and let each further signal cut a wait short."""
+        stopping, live = self._stopping, self._live
+        if stopping is None or live is None:
+            return []
+        stopping.ask(self._drain_ns)
+        while not stopping.ended and signals.wait():
+            live.engine.hurry()
+        return stopping.wait()
 
     def unready(self) -> list[str]:
         """Return why not to count on this instance, a sentence each; empty when ready."""
@@ -309,7 +353,8 @@ class Scheduler:
 
         spans = SpanSink.from_environment(service=self.service, owner=owner, clock=self._clock, on_drop=dropped)
         undo.callback(spans.close, FLUSH_S)
-        sinks: dict[str, EventSink] = {"spans": spans, "metrics": self._metrics, "logs": LogSink(), **self._sinks}
+        sinks: dict[str, EventSink] = {"spans": spans, "metrics": self._metrics, "logs": LogSink()}
+        sinks |= {name: InsideSink(sink, self._inside) for name, sink in self._sinks.items()}
         stream = None if self._sidecar is None else self._stream(self._sidecar, owner, store.name, [*sinks, "tracer"])
         if stream is not None:
             sinks["sidecar"] = stream
