@@ -62,7 +62,7 @@ class SqliteStore:
 
     Raises:
         ConfigError: the path is wrong, or the file is not ours to write.
-        StoreUnavailable: the file is damaged, or stayed locked.
+        StoreUnavailable: the file is damaged.
     """
 
     name = "sqlite"

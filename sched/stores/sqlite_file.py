@@ -52,6 +52,8 @@ _WRONG_FILE: Final = {
 class SqliteFile:
     """One database file, opened by one process; any thread may use it.
 
+    A file that another process keeps locked is opened later, by the first call that finds it free.
+
     Args:
         path: absolute; created if it is not there, for this user alone, but its directory is not.
         synchronous: "full" syncs to the disk at each commit; "normal" may lose
@@ -60,7 +62,7 @@ class SqliteFile:
 
     Raises:
         ConfigError: the path is wrong, or the file is not ours to write.
-        StoreUnavailable: the file is damaged, or stayed locked.
+        StoreUnavailable: the file is damaged.
     """
 
     def __init__(self, path: Path, *, synchronous: Synchronous = "normal", patience_ns: int = PATIENCE_NS) -> None:
@@ -68,15 +70,19 @@ class SqliteFile:
         self._patience_ns = patience_ns
         self._real = SystemClock()  # others hold the lock in real time, whatever clock the leases run on
         self._pid = os.getpid()
+        self._synchronous = synchronous
+        self._closed = False
+        self._opening = threading.Lock()
         self._turn = threading.Lock()
         self._looking = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
+        self._check_place()
         try:
-            self._open(synchronous)
-        except BaseException:
-            self.close()
-            raise
+            self._open()
+        except StoreUnavailable as error:
+            if error.kind != "unavailable":
+                raise
 
     def write(self, operation: str, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do all of `work` in one write transaction, or nothing of it.
@@ -87,6 +93,7 @@ class SqliteFile:
         Raises:
             StoreUnavailable: "unavailable" when the lock stayed taken, "error" otherwise.
         """
+        self._open_late(operation)
         deadline_ns = self._real.monotonic_ns() + self._patience_ns
         if not self._turn.acquire(timeout=self._patience_ns / SECOND):
             raise self._locked(operation)
@@ -101,6 +108,7 @@ class SqliteFile:
         Raises:
             StoreUnavailable: see `write`.
         """
+        self._open_late(operation)
         deadline_ns = self._real.monotonic_ns() + self._patience_ns
         with self._looking:
             connection = self._usable(self._reader, operation)
@@ -111,38 +119,67 @@ class SqliteFile:
 
     def close(self) -> None:
         """Close both connections, once whatever uses them is done; a second call does nothing."""
-        with self._turn, self._looking:
-            for connection in (self._reader, self._writer):
-                if connection is not None:
-                    connection.close()
-            self._reader = self._writer = None
+        with self._opening, self._turn, self._looking:
+            self._closed = True
+            self._hang_up()
 
     # --- opening
 
-    def _open(self, synchronous: Synchronous) -> None:
+    def _check_place(self) -> None:
+        synchronous: str = self._synchronous
         if synchronous not in ("normal", "full"):
             raise ConfigError("synchronous is not a known setting", given=synchronous, instead=("normal", "full"))
         if not self.path.parent.is_dir():
             raise ConfigError(f"there is no directory {self.path.parent}")
         if self.path.is_dir():
             raise ConfigError(f"{self.path} is a directory, not a file")
+
+    def _open_late(self, operation: str) -> None:
+        """Open the file if nobody could yet; one thread tries, and the others wait for it as they do for a turn."""
+        if self._reader is not None or self._closed or os.getpid() != self._pid:
+            return
+        if not self._opening.acquire(timeout=self._patience_ns / SECOND):
+            raise self._locked(operation)
+        try:
+            if self._reader is None and not self._closed:
+                self._open()
+        except StoreUnavailable as error:
+            raise StoreUnavailable("sqlite", operation, error.detail, kind=error.kind) from error
+        except ConfigError as error:
+            raise StoreUnavailable("sqlite", operation, str(error), kind="error") from error
+        finally:
+            self._opening.release()
+
+    def _open(self) -> None:
         with contextlib.suppress(OSError):  # SQLite will say in its own words what is wrong there
             make_private(self.path)
         try:
-            self._connect(synchronous)
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in _WRONG_FILE:
-                raise ConfigError(f"{_WRONG_FILE[code]}: {self.path}") from error
-            raise StoreUnavailable("sqlite", "open", f"{self.path}: {error}", kind="error") from error
+            self._connect()
+        except BaseException as error:
+            self._hang_up()
+            if isinstance(error, sqlite3.Error):
+                raise self._unopened(error) from error
+            raise
 
-    def _connect(self, synchronous: Synchronous) -> None:
+    def _unopened(self, error: sqlite3.Error) -> ConfigError | StoreUnavailable:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _WRONG_FILE:
+            return ConfigError(f"{_WRONG_FILE[code]}: {self.path}")
+        return StoreUnavailable("sqlite", "open", f"{self.path}: {error}", kind="error")
+
+    def _hang_up(self) -> None:
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
+
+    def _connect(self) -> None:
         deadline_ns = self._real.monotonic_ns() + self._patience_ns
         writer = self._writer = self._connection()
 
         def set_up() -> str:
             writer.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # of a new file; an old one keeps its own
-            writer.execute(f"PRAGMA synchronous={synchronous}")
+            writer.execute(f"PRAGMA synchronous={self._synchronous}")
             writer.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
             return str(writer.execute("PRAGMA journal_mode=WAL").fetchone()[0])
 
@@ -151,9 +188,10 @@ class SqliteFile:
         if self._patiently("open", set_up, deadline_ns) != "wal":
             raise ConfigError(f"the file system of {self.path} cannot share memory between processes (SQLite's WAL)")
         self._transact("open", sqlite_schema.create, writer, deadline_ns)
-        self._reader = self._connection()
-        self._reader.execute("PRAGMA query_only=1")
+        reader = self._connection()
+        reader.execute("PRAGMA query_only=1")
         self._identity = _identity(self.path)
+        self._reader = reader  # last: it says that the file is open
 
     def _connection(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)

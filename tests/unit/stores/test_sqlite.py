@@ -291,6 +291,38 @@ def test_a_writer_goes_on_as_soon_as_the_lock_is_free(path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("mode", ["IMMEDIATE", "EXCLUSIVE"])
+def test_a_file_that_stays_locked_is_opened_by_the_first_call_that_finds_it_free(
+    path: Path, mode: str, *, there: bool
+) -> None:
+    if there:
+        SqliteStore(path, FakeClock()).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute(f"BEGIN {mode}")
+        store = SqliteStore(path, FakeClock(), patience_ns=50 * MS)
+        for use, operation in ((lambda: store.acquire(ASK), "acquire"), (store.leases, "leases")):
+            with pytest.raises(StoreUnavailable, match="the write lock was not free for 50ms") as raised:
+                use()
+            assert (raised.value.kind, raised.value.operation) == ("unavailable", operation)
+        other.execute("ROLLBACK")
+    assert isinstance(store.acquire(ASK), Granted)
+    assert [lease.resource for lease in store.leases()] == [ASK.resource]
+    store.close()
+    with pytest.raises(StoreUnavailable, match="the store is closed"):
+        store.leases()
+
+
+def test_a_file_that_was_never_opened_is_closed_for_good(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        store = SqliteStore(path, FakeClock(), patience_ns=MS)
+        store.close()
+        other.execute("ROLLBACK")
+    with pytest.raises(StoreUnavailable, match="the store is closed"):
+        store.acquire(ASK)
+
+
 # --- failing
 
 
