@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
+import subprocess
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from instances import wait_until
-from servers import EtcdServer, RedisServer
+from instances import TICKGLASS, wait_until
+from servers import PATIENCE_S, EtcdServer, RedisServer, reading, wait_for_line
 
 from tickglass import Scheduler, StoreUnavailable, every
 from tickglass.sched.events import JobRegistered, OccurrenceMoved, StoreCalled
@@ -202,3 +204,30 @@ def test_a_wrong_password_is_told_at_the_start(own_redis: Callable[..., RedisSer
         scheduler.start()
     assert refused.value.kind == "error"
     assert scheduler.unready() == ["the scheduler is new"]
+
+
+APP = """
+from tickglass import Scheduler, every
+scheduler = Scheduler({url!r}, owner="me")
+scheduler.add(lambda: None, every("200ms"), name="job")
+"""
+
+
+def test_the_command_runs_without_the_store_and_goes_on_when_it_comes(
+    own_redis: Callable[..., RedisServer], tmp_path: Path
+) -> None:
+    server = own_redis()
+    server.kill()
+    (tmp_path / "app.py").write_text(APP.format(url=server.url))
+    command = [TICKGLASS, "run", "app:scheduler"]
+    with (
+        subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process,
+        reading(process) as lines,
+    ):
+        wait_for_line(lines, "scheduler not ready: the redis store has not taken our writes since 20")
+        wait_for_line(lines, "skipped: store_unavailable")
+        server.start()
+        wait_for_line(lines, "scheduler ready")
+        wait_for_line(lines, "success")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
