@@ -56,9 +56,6 @@ class EventSink(Protocol):
         ...
 
 
-# --- locks ------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class LeaseAsk:
     """A wish for a lease.
@@ -175,9 +172,6 @@ class LockStore(Protocol):
     def close(self) -> None:
         """Give back connections and files. Leases in hand stay as they are."""
         ...
-
-
-# --- the ledger -------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,9 +342,6 @@ class ClaimTeller(Protocol):
         ...
 
 
-# --- outages ----------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class SpooledOutcome:
     """An outcome that could not be written when it was known.
@@ -391,9 +382,6 @@ class Spool(Protocol):
     def close(self) -> None:
         """Give back the file; what it holds stays."""
         ...
-
-
-# --- observers --------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,9 +448,6 @@ class Store(LockStore, Ledger, StoreObserver, Protocol):
 
     name: str  # the technology, e.g. "sqlite"; a metric label
     own_clock: bool  # whether `time_ns` is a clock of its own; False: it is that of the host of all who use the store
-
-
-# --- tracing ----------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,10 +53,10 @@ class BreakableStore(MemoryStore):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
+        self.let_pass: Callable[[int], None] = lambda _: None
         self.broken: dict[str, StoreUnavailable] = {}
         self.unheard: dict[str, StoreUnavailable] = {}
         self.slow: dict[str, int] = {}
-        self._fake = clock
         self.asks: list[LeaseAsk] = []
         self.gone = False
 
@@ -66,7 +66,7 @@ class BreakableStore(MemoryStore):
 
     def _answer(self, operation: str, answer: T) -> T:
         if operation in self.slow:
-            self._fake.advance(self.slow[operation])
+            self.let_pass(self.slow[operation])
         if operation in self.unheard:
             raise self.unheard[operation]
         return answer
@@ -126,6 +126,7 @@ class Rig:
         self.clock = FakeClock()
         self.sink = ListSink()
         self.store = store(self.clock)
+        self.store.let_pass = self.clock.advance
         self.refuse_skew = refuse_skew
         self.workers = workers
         self.labels = labels
