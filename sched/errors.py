@@ -27,14 +27,15 @@ class TickglassError(Exception):
 class ConfigError(TickglassError, ValueError):
     """Something written by the user is wrong; nothing was half done.
 
-    The message shows the text as it was written, points at the offending part
-    and names a right spelling.
+    The message shows the text as it was written, points at the offending part,
+    and names the right spelling where it is known what was meant.
 
     Args:
         problem: what is wrong, in one sentence without a full stop.
         given: the text as the user wrote it, shown on a line of its own.
         span: start and end offsets of the offending part in `given`.
-        instead: right spellings, best first.
+        instead: right spellings of what was meant, best first.
+        examples: how such a thing is written, where nobody can know what was meant.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class ConfigError(TickglassError, ValueError):
         given: str | None = None,
         span: tuple[int, int] | None = None,
         instead: tuple[str, ...] = (),
+        examples: tuple[str, ...] = (),
     ) -> None:
         self.problem = problem
         self.given = given
         self.span = span
         self.instead = instead
+        self.examples = examples
         super().__init__(self._message())
 
     def told_by(self, variable: str) -> ConfigError:
@@ -59,6 +62,7 @@ class ConfigError(TickglassError, ValueError):
             given=None if self.given is None else prefix + self.given,
             span=None if self.span is None else (self.span[0] + len(prefix), self.span[1] + len(prefix)),
             instead=tuple(prefix + right for right in self.instead),
+            examples=tuple(prefix + right for right in self.examples),
         )
 
     def _message(self) -> str:
@@ -70,6 +74,8 @@ class ConfigError(TickglassError, ValueError):
                 lines.append("    " + " " * start + "^" * max(1, end - start))
         if self.instead:
             lines.append("  write: " + "   or   ".join(self.instead))
+        if self.examples:
+            lines.append("  for example: " + "   or   ".join(self.examples))
         return "\n".join(lines)
 
 

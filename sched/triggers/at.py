@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.durations import SECOND
+from tickglass.sched.durations import SECOND, US
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.triggers.base import LATEST_NS, Trigger, from_ns, to_ns
+from tickglass.sched.triggers.iso import read_iso
 from tickglass.sched.triggers.jitter import with_jitter
 
 if TYPE_CHECKING:
     from tickglass.sched.durations import Duration
 
 __all__ = ["At", "at"]
+
+_LONGEST: Final = 100  # characters; to the nanosecond and with its offset an instant has 35
+_EXAMPLES: Final = ('at("2027-01-31T02:30:00+01:00")', 'at("2027-01-31T02:30:00Z")')
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -31,46 +35,54 @@ class At(Trigger):
         return self.instant_ns if after_ns < self.instant_ns else None
 
     def __str__(self) -> str:
-        instant = from_ns(self.instant_ns, UTC)
-        return f'at("{instant.isoformat() if instant else self.instant_ns}")'
+        whole_us, rest_ns = divmod(self.instant_ns, US)
+        instant = from_ns(whole_us * US, UTC)
+        if instant is None:
+            return f'at("{self.instant_ns}")'
+        if rest_ns:
+            moment, offset = instant.isoformat(timespec="microseconds").split("+")
+            return f'at("{moment}{rest_ns:03}+{offset}")'
+        return f'at("{instant.isoformat()}")'
 
 
 def at(instant: datetime | str, *, jitter: Duration | None = None) -> Trigger:
     """Return a trigger that is due once.
 
     Args:
-        instant: an aware datetime, or ISO-8601 text with an offset such as "2027-01-31T02:30:00+01:00".
+        instant: an aware datetime, or ISO-8601 text with an offset such as
+            "2027-01-31T02:30:00+01:00", to the nanosecond. A local time that does not
+            exist, because the clock jumps over it, is the first instant after the gap.
         jitter: the instant moves later by less than this, differently for each job.
 
     Raises:
         ConfigError: not an instant, one without a zone, or one after `LATEST_NS`, in the year 2262.
     """
-    moment = _read(instant) if isinstance(instant, str) else instant
-    instant_ns = to_ns(moment, what="at(instant)")
+    moment, finer_ns = _read(instant) if isinstance(instant, str) else (instant, 0)
+    instant_ns = to_ns(moment, what="at(instant)") + finer_ns
     if instant_ns > LATEST_NS:
         raise ConfigError(
-            "at(instant) is later than any store can hold",
+            f"at(instant) is later than any store can hold, which is {from_ns(LATEST_NS // SECOND * SECOND, UTC)}",
             given=str(instant),
-            instead=(str(At(LATEST_NS // SECOND * SECOND)),),
         )
     return with_jitter(At(instant_ns), jitter)
 
 
-def _read(text: str) -> datetime:
+def _read(text: str) -> tuple[datetime, int]:
+    if len(text) > _LONGEST:
+        raise ConfigError(f"at(instant) is at most {_LONGEST} characters long", given=f"{text[:40]}...")
     try:
-        moment = datetime.fromisoformat(text)
+        moment, finer_ns = read_iso(text)
     except ValueError as error:
         raise ConfigError(
-            "at(instant) is not an ISO-8601 date and time with an offset",
+            "at(instant) is not an ISO-8601 date and time with an offset, at most to the nanosecond",
             given=text or '""',
-            instead=('at("2027-01-31T02:30:00+01:00")', 'at("2027-01-31T02:30:00Z")'),
+            examples=_EXAMPLES,
         ) from error
     if moment.utcoffset() is None:
-        shown = moment.isoformat()
         raise ConfigError(
             "at(instant) has no offset, so it names no instant",
             given=text,
             span=(len(text), len(text) + 1),
-            instead=(f'at("{shown}Z")', f'at("{shown}+01:00")'),
+            examples=_EXAMPLES,
         )
-    return moment
+    return moment, finer_ns

@@ -129,6 +129,8 @@ class Trigger(ABC):
 def to_ns(instant: datetime, *, what: str) -> int:
     """Return an aware datetime as nanoseconds since the Unix epoch.
 
+    One that its zone's clock jumps over is the first instant after the gap, as cron has it.
+
     Raises:
         ConfigError: not a datetime, or one without a zone.
     """
@@ -138,10 +140,26 @@ def to_ns(instant: datetime, *, what: str) -> int:
         raise ConfigError(
             f"{what} has no zone, so it names no instant",
             given=str(instant),
-            instead=("datetime(..., tzinfo=UTC)", 'datetime(..., tzinfo=ZoneInfo("Europe/Berlin"))'),
+            examples=("datetime(..., tzinfo=UTC)", 'datetime(..., tzinfo=ZoneInfo("Europe/Berlin"))'),
         )
-    since = instant - EPOCH
+    since = _behind_gap(instant) - EPOCH
     return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds * US
+
+
+def _behind_gap(instant: datetime) -> datetime:
+    """Return an aware datetime, or the first instant after the gap of the clock that it lies in."""
+    before, after = instant.replace(fold=0).utcoffset(), instant.replace(fold=1).utcoffset()
+    zone, shown = instant.tzinfo, instant.replace(tzinfo=None)
+    if zone is None or before is None or after is None or before >= after:
+        return instant  # only in a gap is the offset of the second fold the larger one (PEP 495)
+    low, high = shown - after, shown - before  # UTC: the clock jumps between the two
+    while high - low > _MICROSECOND:
+        middle = low + (high - low) // 2
+        if zone.fromutc(middle.replace(tzinfo=zone)).replace(tzinfo=None) < shown:
+            low = middle
+        else:
+            high = middle
+    return high.replace(tzinfo=UTC)
 
 
 def from_ns(instant_ns: int, zone: tzinfo) -> datetime | None:

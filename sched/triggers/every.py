@@ -73,6 +73,7 @@ def every(
         offset: moves the grid later; smaller than the period.
         anchor: an aware datetime that lies on the grid (before the offset);
             the Unix epoch if not given. The grid reaches to both sides of it.
+            One that its zone's clock jumps over is the first instant after the gap.
         jitter: each instant moves later by less than this, differently for each job.
 
     Raises:

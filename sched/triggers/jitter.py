@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 from tickglass.sched.durations import MS, US, Duration, duration_ns, duration_text
-from tickglass.sched.triggers.base import Trigger
+from tickglass.sched.triggers.base import LATEST_NS, Trigger
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -27,6 +27,8 @@ class _Moved(NamedTuple):
 
 class Jittered(Trigger):
     """A trigger whose instants each move later by less than `jitter_ns`, and never as far as the next.
+
+    Nor past `LATEST_NS`, where instants end.
 
     Moves are whole microseconds. Until it is bound to a job it moves as for a
     job with an empty name, which is good enough for a preview.
@@ -84,6 +86,7 @@ class Jittered(Trigger):
     def _move(self, base_ns: int) -> _Moved:
         following = self._base.next_after_ns(base_ns)
         room_ns = self._jitter_ns if following is None else min(self._jitter_ns, following - base_ns)
+        room_ns = min(room_ns, LATEST_NS + 1 - base_ns)  # an instant that no store can hold would never come
         digest = blake2b(f"{self._job_name}\0{base_ns}".encode(), digest_size=8).digest()
         moved_us = int.from_bytes(digest, "big") % max(1, room_ns // US)
         return _Moved(base_ns + moved_us * US, following)

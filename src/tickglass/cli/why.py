@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import replace
-from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +20,7 @@ from tickglass.cli.picture import outcome_text
 from tickglass.cli.show import distance_text, lines_shown, shown, span_text
 from tickglass.sched.clock import SystemClock, instant_of, ns_of
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.triggers.iso import read_iso
 from tickglass.telemetry.sidecar.attempts import attempts_at
 from tickglass.telemetry.sidecar.merged_occurrences import merged, rows_of
 from tickglass.telemetry.sidecar.merging import view_of
@@ -106,8 +106,8 @@ def _of_store(url: str, job: str, asked_ns: int | None) -> tuple[View, list[Occu
 
 def _instant_ns(text: str) -> int:
     try:
-        instant = datetime.fromisoformat(text)
-        return ns_of(instant if instant.tzinfo else instant.astimezone())
+        instant, finer_ns = read_iso(text)
+        return ns_of(instant if instant.tzinfo else instant.astimezone()) + finer_ns
     except (ValueError, OverflowError) as error:
         right = ("2026-01-31T02:30", "2026-01-31T02:30:00+01:00")
         raise ConfigError("INSTANT is not an ISO 8601 instant", given=text, instead=right) from error

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickglass.sched.triggers import Trigger, at, cron, every
+from tickglass.sched.triggers import LATEST_NS, Trigger, at, cron, every
+from tickglass.sched.triggers.at import At
+from tickglass.sched.triggers.jitter import with_jitter
 
 SECOND = 10**9
 START = 1_780_000_000 * SECOND
@@ -98,6 +100,26 @@ def test_a_single_instant_moves_too() -> None:
     assert instant < moved < instant + 5 * SECOND
     assert trigger.next_after_ns(moved - 1) == moved
     assert trigger.next_after_ns(moved) is None
+
+
+@pytest.mark.parametrize("before_the_end_ns", [0, 1, 999, 1_000, SECOND, 3600 * SECOND])
+def test_no_instant_moves_past_the_last_that_a_store_can_hold(before_the_end_ns: int) -> None:
+    base = At(LATEST_NS - before_the_end_ns)
+    for number in range(50):
+        moved = with_jitter(base, "36500d").bind(f"job-{number}").next_after_ns(0)
+        assert moved is not None
+        assert base.instant_ns <= moved <= LATEST_NS
+
+
+def test_the_last_instants_of_a_rate_stay_in_order_up_to_the_end() -> None:
+    trigger, after, found = every("10m", jitter="9m").bind("nightly"), LATEST_NS - 3600 * SECOND, []
+    while (following := trigger.next_after_ns(after)) is not None and following <= LATEST_NS:
+        found.append(following)
+        after = following
+    assert len(found) >= 6
+    assert found == sorted(set(found))
+    last_plain = LATEST_NS // (600 * SECOND) * 600 * SECOND
+    assert found[-1] >= last_plain
 
 
 @pytest.mark.parametrize("trigger", [every("1s", jitter="5ms"), cron("@daily", tz="Asia/Tokyo", jitter="1m")], ids=str)
