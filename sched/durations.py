@@ -12,7 +12,17 @@ from typing import Final
 
 from tickglass.sched.errors import ConfigError
 
-__all__ = ["DURATION_MOST_NS", "MS", "SECOND", "US", "Duration", "duration_ns", "duration_text", "span_text"]
+__all__ = [
+    "DURATION_MOST_NS",
+    "MS",
+    "SECOND",
+    "US",
+    "Duration",
+    "duration_ns",
+    "duration_text",
+    "plainly_meant_ns",
+    "span_text",
+]
 
 US: Final = 1_000
 MS: Final = 1_000_000
@@ -31,8 +41,20 @@ _UNITS: Final[dict[str, int]] = {
     "us": US,
     "ns": 1,
 }
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(d|h|ms|m|s|us|ns)")
-_RIGHT: Final = ('"100ms"', '"25s"', '"1h30m"')
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(d|h|ms|m|s|us|ns)", re.ASCII)
+_LONGEST: Final = 100  # characters; the longest that says anything new has some 40
+_EXAMPLES: Final = ('"100ms"', '"25s"', '"1h30m"')
+# How people write the units elsewhere. A capital M is a month to some, so single letters count only as they are.
+_WORD: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)(?:\s*,|\s+and\b)?", re.ASCII)
+_WORDS: Final[dict[str, str]] = {
+    **dict.fromkeys(("day", "days"), "d"),
+    **dict.fromkeys(("hour", "hours", "hr", "hrs"), "h"),
+    **dict.fromkeys(("minute", "minutes", "min", "mins"), "m"),
+    **dict.fromkeys(("second", "seconds", "sec", "secs"), "s"),
+    **dict.fromkeys(("millisecond", "milliseconds", "msec", "msecs"), "ms"),
+    **dict.fromkeys(("microsecond", "microseconds", "usec", "usecs"), "us"),
+    **dict.fromkeys(("nanosecond", "nanoseconds", "nsec", "nsecs"), "ns"),
+}
 
 
 Duration = str | timedelta
@@ -53,43 +75,65 @@ def duration_ns(given: Duration, *, what: str, least_ns: int = 1) -> int:
         total = (given.days * 86_400 + given.seconds) * SECOND + given.microseconds * US
         shown = str(given)
     elif isinstance(given, str):
-        total, shown = _parsed(given, what), given
+        total, shown = _parsed(given, what, least_ns), given
     else:
         raise ConfigError(
-            f"{what} must be a duration with its unit, not {type(given).__name__}", given=repr(given), instead=_RIGHT
+            f"{what} must be a duration with its unit, not {type(given).__name__}",
+            given=repr(given),
+            examples=_EXAMPLES,
         )
     if total < least_ns:
-        raise ConfigError(f"{what} must be at least {duration_text(least_ns)}", given=shown, instead=_RIGHT)
+        raise ConfigError(f"{what} must be at least {duration_text(least_ns)}", given=shown, examples=_EXAMPLES)
     if total > DURATION_MOST_NS:
-        most = duration_text(DURATION_MOST_NS)
-        raise ConfigError(f"{what} is at most {most}, a century", given=shown, instead=(f'"{most}"',))
+        raise ConfigError(f"{what} is at most {duration_text(DURATION_MOST_NS)}, a century", given=shown)
     return total
 
 
-def _parsed(text: str, what: str) -> int:
+def _parsed(text: str, what: str, least_ns: int) -> int:
     if not text:
-        raise ConfigError(f"{what} is empty", given='""', instead=_RIGHT)
+        raise ConfigError(f"{what} is empty", given='""', examples=_EXAMPLES)
+    if len(text) > _LONGEST:
+        raise ConfigError(f"{what} is at most {_LONGEST} characters long", given=f"{text[:40]}...", examples=_EXAMPLES)
     total, position, smallest = Fraction(0), 0, max(_UNITS.values()) + 1
     while position < len(text):
         part = _PART.match(text, position)
         if part is None:
-            raise ConfigError(
-                f"{what} is not a duration with units d, h, m, s, ms, us or ns",
-                given=text,
-                span=(position, len(text)),
-                instead=_RIGHT,
-            )
+            problem = f"{what} is not a duration with units d, h, m, s, ms, us or ns"
+            raise _wrong(problem, text, (position, len(text)), least_ns)
         unit = _UNITS[part[2]]
         if unit >= smallest:
-            raise ConfigError(
-                f"{what} must name each unit once, largest first", given=text, span=part.span(), instead=_RIGHT
-            )
+            raise _wrong(f"{what} must name each unit once, largest first", text, part.span(), least_ns)
         smallest = unit
         total += Fraction(part[1]) * unit
         position = part.end()
     if total.denominator != 1:
-        raise ConfigError(f"{what} is finer than a nanosecond", given=text, instead=_RIGHT)
+        raise ConfigError(f"{what} is finer than a nanosecond", given=text, examples=_EXAMPLES)
     return int(total)
+
+
+def _wrong(problem: str, text: str, span: tuple[int, int], least_ns: int) -> ConfigError:
+    meant_ns = plainly_meant_ns(text)
+    if meant_ns is None or not least_ns <= meant_ns <= DURATION_MOST_NS:
+        return ConfigError(problem, given=text, span=span, examples=_EXAMPLES)
+    return ConfigError(problem, given=text, span=span, instead=(f'"{duration_text(meant_ns)}"',))
+
+
+def plainly_meant_ns(text: str) -> int | None:
+    """Return the nanoseconds that a text plainly means in other words, e.g. "5 minutes"; None if it is unclear.
+
+    Units in any order, but each once: twice the same one is rather a slip than a sum.
+    """
+    text = text.strip(" ")
+    total, position, units = Fraction(0), 0, set[str]()
+    while position < len(text) <= _LONGEST:
+        part = _WORD.match(text, position)
+        unit = None if part is None else part[2] if part[2] in _UNITS else _WORDS.get(part[2].lower())
+        if part is None or unit is None or unit in units:
+            return None
+        units.add(unit)
+        total += Fraction(part[1]) * _UNITS[unit]
+        position = part.end()
+    return int(total) if units and total.denominator == 1 else None
 
 
 def duration_text(total_ns: int) -> str:

@@ -37,7 +37,7 @@ GZIP_FROM: Final = 1_400  # bytes; below, an answer fits into one packet anyway
 PORT_MOST: Final = 65_535
 
 _log: Final = logging.getLogger(__name__)
-_LISTEN: Final = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d+)")
+_LISTEN: Final = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,9})")
 _RIGHT: Final = ('":9464"', '"127.0.0.1:9464"', '"[::1]:9464"')
 _INDEX: Final = b"""<!DOCTYPE html><title>Tickglass</title><h1>Tickglass</h1>
 <ul><li><a href="/metrics">metrics</a><li><a href="/healthz">health</a><li><a href="/readyz">readiness</a></ul>

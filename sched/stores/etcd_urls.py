@@ -28,7 +28,7 @@ __all__ = ["PORT", "PREFIX", "TIMEOUT_NS", "Endpoint", "read_etcd"]
 PREFIX: Final = "/tickglass"
 PORT: Final = 2379
 TIMEOUT_NS: Final = 2 * SECOND
-_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::(\d{1,5}))?")
+_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ TIMEOUT_NS: Final = 2 * SECOND
 REDLOCK_TIMEOUT_NS: Final = 50 * MS
 REDIS_PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
-_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::(\d{1,5}))?")
+_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?")
 
 
 def read_redis(url: StoreUrl) -> Opener:

@@ -10,6 +10,7 @@ import click
 from tickglass.alerts.promql import DEFAULT_FLEET, Scope
 from tickglass.alerts.rule import DASHBOARDS, RUNBOOKS, Links
 from tickglass.alerts.written import ALERTMANAGER, OPERATOR, RULES, files, runbooks
+from tickglass.cli.numbers import FloatRange
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import thresholds
 
@@ -34,7 +35,7 @@ def alerts() -> None:
 @click.option(
     "--on-time",
     metavar="SECONDS",
-    type=float,
+    type=FloatRange(),
     default=thresholds.ON_TIME_S,
     show_default=True,
     help="How late a start may be to count as on time.",

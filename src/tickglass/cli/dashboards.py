@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tickglass.cli.numbers import FloatRange
 from tickglass.dashboards.scope import Scope
 from tickglass.dashboards.written import files
 from tickglass.sched.errors import ConfigError
@@ -26,7 +27,7 @@ def dashboards() -> None:
 @click.option(
     "--on-time",
     metavar="SECONDS",
-    type=float,
+    type=FloatRange(),
     default=thresholds.ON_TIME_S,
     show_default=True,
     help="How late a start may be to count as on time.",

@@ -13,6 +13,7 @@ from rich.live import Live
 
 from tickglass.cli.board import Board, EventLines
 from tickglass.cli.group import EXIT_LEFT
+from tickglass.cli.numbers import FloatRange, IntRange
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import DURATION_MOST_NS, SECOND
 from tickglass.sched.triggers import cron, every
@@ -27,11 +28,9 @@ __all__ = ["demo", "demo_jobs"]
 
 @click.command
 @click.option(
-    "--seconds", type=click.FloatRange(min=0.1, max=DURATION_MOST_NS / SECOND), help="Stop by itself after so long."
+    "--seconds", type=FloatRange(min=0.1, max=DURATION_MOST_NS / SECOND), help="Stop by itself after so long."
 )
-@click.option(
-    "--metrics-port", type=click.IntRange(0, 65_535), default=9464, show_default=True, help="0: any free one."
-)
+@click.option("--metrics-port", type=IntRange(0, 65_535), default=9464, show_default=True, help="0: any free one.")
 def demo(seconds: float | None, metrics_port: int) -> None:
     """Watch a handful of jobs run, fail, overrun and contend; Ctrl-C drains.
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tickglass.cli.numbers import IntRange
 from tickglass.cli.opening import check_there_is_one, looking_into
 from tickglass.cli.show import distance_text, instant_text, one_line, record_json, shown, span_text
 from tickglass.cli.variables import checks_its_variable
@@ -51,7 +52,7 @@ _STYLES: Final[Mapping[str, str]] = {
 def _looks(command: F) -> F:
     """Give a command what all three have in common."""
     for decorate in (
-        click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Show so many at most."),
+        click.option("--limit", metavar="N", type=IntRange(min=1), help="Show so many at most."),
         click.option("--job", metavar="NAME", help="Only this job."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON array."),
         click.argument(

@@ -13,6 +13,8 @@ from tickglass.cli.group import Commands
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from unit.cli.conftest import Tickglass
 
 
@@ -79,3 +81,21 @@ def test_the_installed_command_is_this_one() -> None:
 
 def test_the_group_is_what_pyproject_names() -> None:
     assert isinstance(main, Commands)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["next", "@daily", "--count", "\u0663"],
+        ["next", "@daily", "--count", "1_0"],
+        ["runs", "memory://", "--limit", "\uff13"],
+        ["demo", "--seconds", "\u0661"],
+        ["demo", "--seconds", "1", "--metrics-port", "\u0669464"],
+        ["alerts", "export", "DIR", "--on-time", "\u0661"],
+        ["dashboards", "export", "DIR", "--on-time", "1_0"],
+    ],
+)
+def test_a_number_in_other_digits_is_a_wrong_line(words: list[str], tickglass: Tickglass, tmp_path: Path) -> None:
+    result = tickglass(*(str(tmp_path) if word == "DIR" else word for word in words))
+    assert result.exit_code == 2
+    assert "is not a number in the digits 0 to 9" in result.stderr

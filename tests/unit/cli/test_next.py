@@ -58,6 +58,17 @@ def test_after_without_an_offset_is_in_the_zone(tickglass: Tickglass) -> None:
     assert result.output == "2026-01-01T01:00:00.000+05:30\n"
 
 
+def test_after_a_time_that_does_not_exist_means_after_the_gap(tickglass: Tickglass) -> None:
+    after = ("--tz", "Europe/Berlin", "--after", "2026-03-29T02:15", "--count", "1")  # 03:00 comes after 02:00
+    assert tickglass("next", "*/5 * * * *", *after).output == "2026-03-29T03:05:00.000+02:00\n"
+
+
+def test_after_is_read_to_the_nanosecond(tickglass: Tickglass) -> None:
+    rate = ("next", "every 1000ms1ns", "--count", "1")  # the third of its instants is three nanoseconds past the second
+    assert tickglass(*rate, "--after", "1970-01-01T00:00:03.000000002Z").output == "1970-01-01T00:00:03.000001+00:00\n"
+    assert tickglass(*rate, "--after", "1970-01-01T00:00:03.000000003Z").output == "1970-01-01T00:00:04.000001+00:00\n"
+
+
 def test_five_come_from_now_on_unless_told_otherwise(tickglass: Tickglass) -> None:
     instants = [datetime.fromisoformat(line) for line in tickglass("next", "* * * * *").output.split()]
     assert len(instants) == 5
@@ -69,11 +80,8 @@ def test_five_come_from_now_on_unless_told_otherwise(tickglass: Tickglass) -> No
     [
         (["0/100 * * * * ?"], "0/100ms * * * * * ?"),
         (["0 2 * * *", "--tz", "Europe/Berln"], "Europe/Berlin"),
-        (["0 2 * * *", "--after", "tomorrow"], "2026-03-29T02:30"),
-        (["0", "2", "README.md", "LICENSE", "*"], 'tickglass next "0 2 * * *"'),
-        (["every"], "100ms"),
-        (["every", "100"], "100ms"),
-        ([""], "@daily"),
+        (["0", "2", "1", "1", "*"], 'tickglass next "0 2 1 1 *"'),
+        (["every", "5", "minutes"], '"5m"'),
     ],
 )
 def test_what_is_wrong_is_refused_with_a_right_spelling(words: list[str], says: str, tickglass: Tickglass) -> None:
@@ -82,7 +90,37 @@ def test_what_is_wrong_is_refused_with_a_right_spelling(words: list[str], says: 
     assert says in result.stderr.partition("write:")[2]
 
 
-@pytest.mark.parametrize("words", [["next"], ["next", "@daily", "--count", "0"], ["next", "@daily", "--dst", "never"]])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["0 2 * * *", "--after", "tomorrow"], "2026-03-29T02:30"),
+        (["0 2 * * *", "--after", "2026-03-29T02:30:00.0000000001Z"], "2026-03-29T02:30"),
+        (["0", "2", "README.md", "LICENSE", "*"], 'tickglass next "0 2 * * *"'),
+        (["every"], "100ms"),
+        (["every", "100"], "100ms"),
+        (["every", "1" * 5_000 + "s"], "100ms"),
+        (["every", "\u0665m"], "100ms"),
+        ([""], "@daily"),
+    ],
+)
+def test_where_nobody_knows_what_was_meant_it_is_refused_with_examples(
+    words: list[str], says: str, tickglass: Tickglass
+) -> None:
+    result = tickglass("next", *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "write:" not in result.stderr
+    assert says in result.stderr.partition("for example:")[2]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["next"],
+        ["next", "@daily", "--count", "0"],
+        ["next", "@daily", "--count", "\u0663"],
+        ["next", "@daily", "--dst", "never"],
+    ],
+)
 def test_a_wrong_option_is_a_wrong_line(words: list[str], tickglass: Tickglass) -> None:
     assert tickglass(*words).exit_code == 2
 

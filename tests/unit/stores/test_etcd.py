@@ -49,6 +49,7 @@ WRONG: Final = [
     ("etcd://h:65536", "h:65536", "a host and a port", "etcd://localhost:2379"),
     ("etcd://h1,,h2", "", "a host and a port", "etcd://localhost:2379"),
     ("etcd://h:port", "h:port", "a host and a port", "etcd://localhost:2379"),
+    ("etcd://h:\u0661", "h:\u0661", "a host and a port", "etcd://localhost:2379"),
     ("etcd://::1:2379", "::1:2379", "a host and a port", "etcd://localhost:2379"),
     ("etcd://h1:2379,h1", "h1", "h1:2379 is named twice", None),
     ("etcd://h:2379/jobs", "/jobs", "no path", "?prefix=/jobs"),

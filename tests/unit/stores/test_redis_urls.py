@@ -42,6 +42,8 @@ WRONG: Final = [
     ),
     ("redis+sentinel://h1,h1/mymaster/0", "h1", "named twice", None),
     ("redis+sentinel://h1,/mymaster/0", "", "a host and a port", "localhost:26379"),
+    ("redis://h1:\u0661/0", "h1:\u0661", "a host and a port", "localhost:6379"),
+    ("redis://h1:1/0?keep=\u0662h", "keep=\u0662h", "keep is not a duration", "?keep=24h"),
     ("redis+cluster://h1:1/2", "/2", "no database but 0", "redis+cluster://h1:1"),
     ("redlock://a:1,b:1/0", "a:1,b:1", "odd number of independent servers", "redlock://h1:6379,h2:6379,h3:6379/0"),
     ("redlock://a:1/0", "a:1", "odd number of independent servers", "redlock://h1:6379,h2:6379,h3:6379/0"),

@@ -73,6 +73,8 @@ def test_an_address_is_a_host_and_a_port(listen: str, parsed: tuple[str, int]) -
         "http://x:1",
         "[]:1",
         "a b:1 ",
+        ":\u0669\u0664\u0666\u0664",
+        ":" + "1" * 5_000,
     ],
 )
 def test_anything_else_is_refused_with_right_spellings(listen: str) -> None:
