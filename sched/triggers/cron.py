@@ -6,7 +6,6 @@ here the two meet.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, get_args
 from zoneinfo import ZoneInfo
 
@@ -16,6 +15,7 @@ from tickglass.sched.triggers.base import Trigger
 from tickglass.sched.triggers.dst import DAY_MS, FIRST_MS, LAST_MS, Dst, Stretch, stretch_at
 from tickglass.sched.triggers.expression import Parsed, parse
 from tickglass.sched.triggers.jitter import with_jitter
+from tickglass.sched.triggers.slips import one_slip
 from tickglass.sched.triggers.zones import zone_named
 
 if TYPE_CHECKING:
@@ -123,11 +123,13 @@ def cron(
     """
     parsed = parse(expression)
     if dst not in get_args(Dst):
+        near = [mode for mode in get_args(Dst) if one_slip(str(dst).lower(), mode)]
         raise ConfigError(
             "dst says what happens when the clock changes",
             given=f"dst={dst!r}",
             span=(4, 4 + len(repr(dst))),
-            instead=tuple(f'dst="{mode}"' for mode in get_close_matches(str(dst), get_args(Dst), n=1) or get_args(Dst)),
+            instead=tuple(f'dst="{mode}"' for mode in near),
+            examples=() if near else tuple(f'dst="{mode}"' for mode in get_args(Dst)),
         )
     return with_jitter(Cron(parsed.text, parsed.wall, _zone(parsed, tz), dst), jitter)
 

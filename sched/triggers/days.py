@@ -25,16 +25,17 @@ class DaysBeforeLast:
 
 @dataclass(frozen=True, slots=True)
 class WorkdayNear:
-    """`15W`: the day from Monday to Friday nearest to a day, in the same month; `LW` is near 31.
+    """`15W`: the day from Monday to Friday nearest to a day, in the same month.
 
-    A month without that day counts from its last one, as croniter does.
+    A month without that day counts from its last one, as croniter does. `LW`, where
+    `near` is None, counts from the last in each month.
     """
 
-    near: int
+    near: int | None
 
     def day(self, first_weekday: int, length: int) -> int | None:
         """Return the day of the month."""
-        day = min(self.near, length)
+        day = length if self.near is None else min(self.near, length)
         weekday = (first_weekday + day - 1) % 7
         if weekday == 5:
             return day - 1 if day > 1 else day + 2

@@ -5,6 +5,7 @@ Pure.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from tickglass.sched.errors import ConfigError
@@ -40,6 +41,14 @@ class Written:
         """Return the part from this one to the end of another."""
         return Written(self.given, self.start, last.end)
 
+    def part(self, start: int, end: int) -> Written:
+        """Return a piece of the part, by its place in it."""
+        return Written(self.given, self.start + start, self.start + end)
+
+    def words(self) -> list[Written]:
+        """Return what stands between spaces."""
+        return [self.part(match.start(), match.end()) for match in re.finditer("[^ ]+", self.text)]
+
     def parts(self, separator: str) -> list[Written]:
         """Return what stands between the separators, empty parts too."""
         found, start = [], self.start
@@ -48,10 +57,23 @@ class Written:
             start += len(text) + len(separator)
         return found
 
+    @property
+    def fills_its_field(self) -> bool:
+        """Whether nothing stands beside the part, between two spaces."""
+        return f" {self.given} "[self.start] == f" {self.given} "[self.end + 1] == " "
+
+    def others(self) -> tuple[list[str], list[str]]:
+        """Return the words before the field of this part, without one that names a zone, and those behind it.
+
+        What stands beside the part in its field counts as a word.
+        """
+        before = self.given[: self.start].split()
+        return [word for word in before if "=" not in word], self.given[self.end :].split()
+
     def replaced(self, text: str) -> str:
         """Return the whole expression with this part written differently."""
         return " ".join((self.given[: self.start] + text + self.given[self.end :]).split())
 
-    def wrong(self, problem: str, *instead: str) -> ConfigError:
+    def wrong(self, problem: str, *instead: str, examples: tuple[str, ...] = ()) -> ConfigError:
         """Return the error that points here."""
-        return ConfigError(problem, given=self.given, span=(self.start, self.end), instead=instead)
+        return ConfigError(problem, given=self.given, span=(self.start, self.end), instead=instead, examples=examples)

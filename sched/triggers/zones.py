@@ -5,18 +5,19 @@ Pure, except that zoneinfo reads the tz database the first time a zone is named.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+import re
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.triggers.slips import one_slip
 
 __all__ = ["zone_named"]
 
 # Letters that stand for several clocks, and the zones people mean by them.
 _SHARED: Final[dict[str, tuple[str, ...]]] = {
     "ADT": ("America/Halifax",),
-    "AEST": ("Australia/Sydney",),
+    "AEST": ("Australia/Sydney", "Australia/Brisbane"),
     "AST": ("America/Halifax", "Asia/Riyadh"),
     "BST": ("Europe/London", "Asia/Dhaka"),
     "CDT": ("America/Chicago", "America/Havana"),
@@ -33,6 +34,13 @@ _SHARED: Final[dict[str, tuple[str, ...]]] = {
 }
 # In the folder of the tz database, but each machine's own, or off by the leap seconds.
 _NOT_ZONES: Final = ("localtime", "posixrules", "Factory")
+_EXAMPLES: Final = ("UTC", "Europe/Berlin")
+_OFFSET: Final = re.compile(r"(UTC|GMT)?([+-])(\d{1,2})(?::?(\d\d))?", re.ASCII | re.IGNORECASE)
+_CITY: Final = re.compile(
+    r"(?:Africa|America|Asia|Atlantic|Europe|Indian|Pacific|Australia(?!/(?:ACT|LHI|NSW|North|Queensland|South|Victoria|West)$))"
+    r"/[^/]+"
+)
+_LEAST_LETTERS: Final = 5
 
 
 def zone_named(name: object, *, given: str | None = None, span: tuple[int, int] | None = None) -> ZoneInfo:
@@ -52,7 +60,7 @@ def zone_named(name: object, *, given: str | None = None, span: tuple[int, int] 
         raise ConfigError(
             f"a zone is given by its name, not by a {type(name).__name__}",
             given=repr(name),
-            instead=('tz="UTC"', 'tz="Europe/Berlin"'),
+            examples=('tz="UTC"', 'tz="Europe/Berlin"'),
         )
     if name not in _NOT_ZONES and not name.startswith(("right/", "posix/")):
         try:
@@ -61,7 +69,8 @@ def zone_named(name: object, *, given: str | None = None, span: tuple[int, int] 
             pass
     if given is None:
         given, span = name or '""', (0, max(1, len(name)))
-    raise ConfigError(_problem(name), given=given, span=span, instead=_near(name))
+    meant = _meant(name)
+    raise ConfigError(_problem(name), given=given, span=span, instead=meant, examples=() if meant else _EXAMPLES)
 
 
 def _problem(name: str) -> str:
@@ -71,14 +80,49 @@ def _problem(name: str) -> str:
         return f"the zone {name} is different on every machine"
     if name.startswith("right/"):
         return f"the zone {name} counts leap seconds, which no other clock here does"
+    if match := _OFFSET.fullmatch(name):
+        if not match[1]:
+            return f"{name} is an offset, not a zone"
+        hours = int(match[3])
+        return (
+            f"{name} is an offset, not a zone, and its sign is read both ways: "
+            f"Etc/GMT-{hours} is ahead of UTC, Etc/GMT+{hours} behind"
+        )
     return f"the tz database has no zone {name}" if name else "the zone's name is empty"
 
 
-def _near(name: str) -> tuple[str, ...]:
+def _meant(name: str) -> tuple[str, ...]:
+    """Return the zones that a name means; none where it could mean another clock as well."""
     if name.upper() in _SHARED:
         return _SHARED[name.upper()]
-    known = {each.lower(): each for each in sorted(available_timezones().difference(_NOT_ZONES))}
-    known |= {each.rsplit("/", 1)[-1].lower(): each for each in sorted(known.values())}
+    if match := _OFFSET.fullmatch(name):
+        return _of_offset(*match.groups())
+    zones = {zone.lower(): zone for zone in available_timezones().difference(_NOT_ZONES)}
+    # The last part of a name is a place of that name only in the areas of the world, not in "US/Central".
+    cities = {zone.partition("/")[2].lower(): zone for zone in zones.values() if _CITY.fullmatch(zone)}
     asked = name.removeprefix("right/").removeprefix("posix/").replace(" ", "_").lower()
-    found = [known[each] for each in get_close_matches(asked, known, n=3, cutoff=0.75)]
-    return tuple(dict.fromkeys(found)) or ("UTC", "Europe/Berlin")
+    for known in (zones, cities):
+        if found := known.get(asked) or known.get(re.sub("^usa?/", "america/", asked)):
+            return (found,)
+    if any(written.endswith(f"/{asked}") for written in zones):
+        return ()  # "Eastern" is a word of its own, and no slip of "Easter"
+    near = {zone for written, zone in (zones if "/" in asked else cities).items() if _slipped(asked, written)}
+    return tuple(near) if len(near) == 1 else ()
+
+
+def _of_offset(prefix: str | None, sign: str, hours: str, minutes: str | None) -> tuple[str, ...]:
+    if int(minutes or 0) != 0:
+        return ()
+    if int(hours) == 0:
+        return ("UTC",)
+    zone = f"Etc/GMT{'-' if sign == '+' else '+'}{int(hours)}"  # the sign of POSIX
+    return (zone,) if not prefix and zone in available_timezones() else ()
+
+
+def _slipped(asked: str, written: str) -> bool:
+    """Say whether a letter is missing, too many or in the wrong place; another letter makes another town."""
+    return (
+        len(asked) >= _LEAST_LETTERS
+        and (len(asked) != len(written) or sorted(asked) == sorted(written))
+        and one_slip(asked, written)
+    )

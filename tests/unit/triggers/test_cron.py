@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tickglass.sched.errors import ConfigError
 from tickglass.sched.triggers import Trigger, cron
 
 START = datetime(2026, 1, 1, tzinfo=UTC)  # a Thursday
@@ -118,6 +119,20 @@ def test_cron_is_equal_by_meaning() -> None:
     assert cron("@daily") != cron("@daily", tz="Asia/Tokyo")
     assert cron("@daily") != cron("@daily", dst="skip")
     assert cron("@daily") != cron("@hourly")
+
+
+@pytest.mark.parametrize("days", ["29", "30", "31"])
+@pytest.mark.parametrize("months", ["2", "4", "2,4", "4,6,9,11", "1", "1,2", "*"])
+def test_a_workday_near_a_day_is_refused_in_the_months_in_which_the_day_is(days: str, months: str) -> None:
+    def read(day: str) -> bool:
+        try:
+            cron(f"0 0 {day} {months} *")
+        except ConfigError:
+            return False
+        return True
+
+    assert read(f"{days}W") == read(days)
+    assert read("LW")
 
 
 def test_instants_end_with_the_calendar() -> None:

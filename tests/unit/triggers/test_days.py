@@ -22,6 +22,8 @@ ALL_MONTHS = frozenset(range(1, 13))
         (WorkdayNear(31), 2026, 5, 29),  # a Sunday, the last: not into June
         (WorkdayNear(31), 2026, 10, 30),  # a Saturday
         (WorkdayNear(31), 2026, 2, 27),  # February has no 31st: near its last, a Saturday
+        (WorkdayNear(None), 2026, 2, 27),  # LW: the last is a Saturday
+        (WorkdayNear(None), 2026, 3, 31),
         (NthWeekday(5, 3), 2026, 1, 16),
         (NthWeekday(0, 1), 2026, 2, 1),
         (NthWeekday(6, 5), 2026, 2, None),
