@@ -104,7 +104,7 @@ class BreakableStore(MemoryStore):
         self._check("renew")
         if self.gone:
             return Gone("somebody")
-        return super().renew(lease)
+        return self._answer("renew", super().renew(lease))
 
     def settle(self, settlement: Settlement) -> Settled:
         self._check("settle")

@@ -95,11 +95,17 @@ class Claiming:
         self._unheard = Unheard(gear)
         self._asked = 0  # how often
         self._put_off = False
+        self._refused_by = ""  # the run of this job that was in the way last
 
     @property
     def at_once(self) -> bool:
         """Whether the claim was asked for without delay, and once."""
         return self._asked == 1 and not self._put_off
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the store may have heard a request of which nobody here knows the answer."""
+        return self._unheard.any
 
     def ask(self) -> Won | NotClaimed | Later:
         """Ask once. If won, the lock is still WAITING: it is granted by whoever takes up the lease."""
@@ -137,7 +143,13 @@ class Claiming:
         ask = self._ask.lease
         return Lease(ask.resource, ask.owner, ask.token, claimed.fence, ask.ttl_ns, 0)
 
-    def _already(self, answer: AlreadyClaimed) -> NotClaimed:
+    def _already(self, answer: AlreadyClaimed) -> NotClaimed | Later:
+        if answer.outcome is None and answer.by == self._ask.lease.owner:
+            if self._doubts.take_back_rerun(self._ask.lease.job, self._ask.due_ns):
+                return Later(self._gear.clock.monotonic_ns())
+            if self.in_doubt and not self._ask.rerun:  # it is ours, granted unheard, and its lease has ended meanwhile
+                self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE)
+                return NotClaimed(Outcome.SKIPPED, SkipReason.STORE_UNAVAILABLE)
         self._lock.fire(LockEvent.REFUSED, other_owner=answer.by)
         return NotClaimed(Outcome.ELSEWHERE)
 
@@ -151,6 +163,9 @@ class Claiming:
         if self._doubts.take_back(self._ask.lease.resource, answer.holder):
             return Later(now_ns)
         if answer.holder.job == self._ask.lease.job:
+            if answer.holder.owner == self._ask.lease.owner and answer.holder.run_id != self._refused_by:
+                self._refused_by = answer.holder.run_id  # another thread may have taken it back just now
+                return Later(now_ns)
             if now_ns < self._due_ns:
                 return Later(self._due_ns)
             self._lock.fire(LockEvent.REFUSED, other_owner=answer.holder.owner)

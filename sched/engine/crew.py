@@ -59,7 +59,7 @@ class Crew:
         self.presence = Presence(gear, self.keeper, labels)
         self.lead = Lead()
         self.outages = Outages(gear)
-        self.doubts = Doubts(gear)
+        self.doubts = Doubts(gear, self.outages)
         self.hindsight = Hindsight(gear)
         self._in_hand: dict[str, Walk] = {}
         self._door = threading.Lock()

@@ -1,6 +1,7 @@
 """Keep what a store that cannot be reached must still hear, and tell it when it answers, oldest first.
 
-What ran without a claim has to be claimed first. While somebody holds its
+What ran without a claim has to be claimed first, unless the store has granted its
+claim unheard: then its outcome is simply written. While somebody holds its
 resource it waits, with all behind it that waits for the same; outcomes of claims
 go past it: each keeps its lease until it is written, and may be that somebody.
 """
@@ -8,6 +9,7 @@ go past it: each keeps its lease until it is written, and may be that somebody.
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tickglass.sched.engine.gear import Gear
-    from tickglass.sched.ports import ClaimAsk, Settlement, SpooledOutcome
+    from tickglass.sched.ports import ClaimAsk, Holder, Settlement, SpooledOutcome
 
 __all__ = ["Outages"]
 
@@ -36,11 +38,18 @@ class Outages:
         self._store = gear.store
         self._clock = gear.clock
         self._sink = gear.sink
+        self._owner = gear.owner
+        self._writing = threading.Lock()  # one outcome at a time: none is told twice
+        self._door = threading.Lock()
+        self._runs: set[str] | None = None  # whose outcomes wait; read when it is first asked for
 
-    def keep(self, outcome: SpooledOutcome) -> None:
-        """Put an outcome into the spool; one that it cannot hold is dropped, counted and logged."""
+    def keep(self, outcome: SpooledOutcome) -> bool:
+        """Put an outcome into the spool; False for one that it cannot hold: it is dropped, counted and logged."""
         try:
-            kept = self._spool.put(outcome)
+            with self._door:
+                kept = self._spool.put(outcome)
+                if kept and self._runs is not None:
+                    self._runs.add(outcome.settlement.run_id)
         except StoreUnavailable as error:
             _log.error("%s", error)
             kept = False
@@ -48,6 +57,7 @@ class Outages:
             settlement = outcome.settlement
             _log.error("%s of %s, due %d, is lost", settlement.outcome, settlement.job, settlement.due_ns)
         self._tell(SpoolMove.SPOOLED if kept else SpoolMove.DROPPED, outcome.settlement)
+        return kept
 
     def replay(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Tell the store what waits, once and oldest first, unless it is time to stop.
@@ -59,13 +69,21 @@ class Outages:
         for number, outcome in self._waiting():
             if stopping():
                 return
-            move = SpoolMove.DROPPED if outcome is None else self._written(outcome, held)
-            if move is None:
-                continue
-            self._spool.drop(number)
-            if outcome is None:
-                _log.error("outcome %d of the spool cannot be read: it is lost", number)
-            self._tell(move, None if outcome is None else outcome.settlement)
+            with self._writing:
+                if self._waits(number):
+                    self._write(number, outcome, held)
+
+    def take_back(self, run_id: str) -> bool:
+        """Write the outcome of this run now, because its lease is in somebody's way; return whether it is written.
+
+        Without an answer, of the store or of the spool, it waits for its turn.
+        """
+        try:
+            with self._writing:
+                return any(self._write(number, outcome, set()) for number, outcome in self._of_run(run_id))
+        except StoreUnavailable as error:
+            _log.warning("the outcome of run %s waits on: %s", run_id, error)
+            return False
 
     def run_ids(self) -> set[str]:
         """Return the runs whose outcomes wait; none while the spool cannot be read."""
@@ -81,6 +99,33 @@ class Outages:
             yield from some
             last = some[-1][0]
 
+    def _of_run(self, run_id: str) -> list[tuple[int, SpooledOutcome]]:
+        """Return the outcome of a run, with its number; it is looked for only if it is there."""
+        with self._door:
+            if self._runs is None:
+                self._runs = {outcome.settlement.run_id for _, outcome in self._waiting() if outcome is not None}
+            if run_id not in self._runs:
+                return []
+        return [
+            (number, outcome)
+            for number, outcome in self._waiting()
+            if outcome is not None and outcome.settlement.run_id == run_id
+        ]
+
+    def _waits(self, number: int) -> bool:
+        """Return whether this outcome is still in the spool: another thread may have written it meanwhile."""
+        return any(it == number for it, _ in self._spool.oldest(1, after=number - 1))
+
+    def _write(self, number: int, outcome: SpooledOutcome | None, held: set[str]) -> bool:
+        """Write one outcome, report what became of it, and return whether it is out of the spool."""
+        move = SpoolMove.DROPPED if outcome is None else self._written(outcome, held)
+        if move is None:
+            return False
+        if outcome is None:
+            _log.error("outcome %d of the spool cannot be read: it is lost", number)
+        self._drop(number, move, None if outcome is None else outcome.settlement)
+        return True
+
     def _written(self, outcome: SpooledOutcome, held: set[str]) -> SpoolMove | None:
         """Write one outcome; None: it must be tried again.
 
@@ -89,6 +134,11 @@ class Outages:
         """
         settlement = outcome.settlement
         if outcome.unclaimed is not None:
+            if settlement.lease.resource in held:
+                return None
+            settled = self._store.settle(settlement)
+            if settled.recorded or settled.earlier:  # its claim, or an earlier replay, was granted unheard
+                return SpoolMove.WRITTEN
             claimed = self._claim_afterwards(outcome.unclaimed, settlement, held)
             if claimed is None:
                 return None
@@ -99,12 +149,11 @@ class Outages:
     def _claim_afterwards(self, ask: ClaimAsk, settlement: Settlement, held: set[str]) -> Settlement | None:
         """Claim what ran without a claim, so that the ledger has it; None: its resource is held.
 
-        It may be claimed already: by somebody else who ran it too, or by an earlier replay of ours whose answers were
-        lost. The settlement tells them apart.
+        It may be claimed already by another instance that ran it too; then the settlement is not recorded.
         """
-        if ask.lease.resource in held:
-            return None
         answer = self._store.claim(ask)
+        if isinstance(answer, Refused) and self._settle_claim_of(answer.holder):
+            answer = self._store.claim(ask)
         if isinstance(answer, AlreadyClaimed):
             return settlement
         if isinstance(answer, Ahead):
@@ -113,6 +162,22 @@ class Outages:
             held.add(ask.lease.resource)
             return None
         return replace(settlement, lease=replace(settlement.lease, fence=answer.fence))
+
+    def _settle_claim_of(self, holder: Holder) -> bool:
+        """Settle a claim that is in the way if its outcome waits here as well; return whether it did."""
+        for number, outcome in self._of_run(holder.run_id) if holder.owner == self._owner else ():
+            if self._store.settle(outcome.settlement).recorded:
+                self._drop(number, SpoolMove.WRITTEN, outcome.settlement)
+                return True
+        return False
+
+    def _drop(self, number: int, move: SpoolMove, settlement: Settlement | None) -> None:
+        self._spool.drop(number)
+        if settlement is not None:
+            with self._door:
+                if self._runs is not None:
+                    self._runs.discard(settlement.run_id)
+        self._tell(move, settlement)
 
     def _tell(self, move: SpoolMove, settlement: Settlement | None) -> None:
         job, run_id = ("", "") if settlement is None else (settlement.job, settlement.run_id)

@@ -80,10 +80,15 @@ class Prepared:
         occurrence = self.occurrence
         return Run(self.lock, due_ns=occurrence.due_ns, attempt=occurrence.attempt, clock=self.gear.clock)
 
-    def settlement(self, lease: Lease, ending: Ending) -> Settlement:
-        """Say how it ended, in the ledger's terms."""
+    def settlement(self, lease: Lease | None, ending: Ending) -> Settlement:
+        """Say how it ended, in the ledger's terms.
+
+        Args:
+            lease: None: that of a claim whose grant, if there was one, was not heard.
+        """
+        ask = self.ask.lease
         return Settlement(
-            lease=lease,
+            lease=lease or Lease(ask.resource, ask.owner, ask.token, 0, ask.ttl_ns, 0),
             job=self.job.name,
             due_ns=self.occurrence.due_ns,
             run_id=self.occurrence.run_id,
@@ -182,10 +187,12 @@ class Leased:
         prepared, lock = self._prepared, self._prepared.lock
         self._keeper.drop(self._hold)
         if ending.outcome is Outcome.LOST and prepared.job.rerun:
+            prepared.crew.doubts.note_open(prepared.ask)  # a renewal without an answer may have prolonged its lease
             lock.fire(LockEvent.RELEASED)
             return
         settlement = prepared.settlement(self._hold.lease, ending)
-        settle(settlement, lock, prepared.gear, prepared.crew.outages)
+        if not settle(settlement, lock, prepared.gear, prepared.crew.outages):
+            prepared.crew.doubts.note(settlement)
 
     @staticmethod
     def _report_orphan(prepared: Prepared, won: Won) -> None:
@@ -221,9 +228,7 @@ class Unclaimed:
 
     def end(self, ending: Ending) -> bool:
         """See `Permit`; it is called once: there is no lock to give up early."""
-        ask = self._prepared.ask
-        lease = Lease(ask.lease.resource, ask.lease.owner, ask.lease.token, 0, ask.lease.ttl_ns, 0)
-        told = self._prepared.settlement(lease, replace(ending, started_after_ns=None))  # it is claimed afterwards
-        outcome = SpooledOutcome(told, unclaimed=ask)
-        self._prepared.crew.outages.keep(outcome)
+        settlement, crew = self._prepared.settlement(None, replace(ending, started_after_ns=None)), self._prepared.crew
+        if not crew.outages.keep(SpooledOutcome(settlement, unclaimed=self._prepared.ask)):
+            crew.doubts.note(settlement)  # its claim may be granted after all
         return True

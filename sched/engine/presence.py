@@ -187,7 +187,7 @@ class _Badge:
     def show(self) -> int | None:
         """Ask for the lease, if it is time to; return when to do so again, None: when the bell rings."""
         if self._lock.state is LockState.LOST:
-            self._hold, self._token = None, str(uuid4())
+            self._hold = None  # with the same token, because a renewal without an answer may have prolonged the lease
             self._lock.fire(LockEvent.RELEASED)
         if self._hold is not None:
             return None

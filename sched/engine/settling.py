@@ -22,19 +22,22 @@ __all__ = ["settle"]
 _log: Final = logging.getLogger(__name__)
 
 
-def settle(settlement: Settlement, lock: LockMachine, gear: Gear, outages: Outages) -> None:
+def settle(settlement: Settlement, lock: LockMachine, gear: Gear, outages: Outages) -> bool:
     """Settle; every way it can go is reported by the lock.
 
     Without an answer the outcome waits in the spool, and the lease runs out by
-    itself. If somebody finds the open claim before the store was told, the
-    occurrence is run again.
+    itself, unless it is in our way before (engine/doubts.py). If somebody finds the
+    open claim before the store was told, the occurrence is run again.
+
+    Returns:
+        False if the store did not answer, and the spool could not hold the outcome.
     """
     answer = _answer(settlement, gear)
-    if answer is None:
-        outages.keep(SpooledOutcome(settlement))
+    kept = answer is not None or outages.keep(SpooledOutcome(settlement))
     if lock.state is LockState.HELD and (answer is None or not answer.released):
         lock.fire(LockEvent.EXPIRED if answer is None else LockEvent.LOST)
     lock.fire(LockEvent.RELEASED)
+    return kept
 
 
 def _answer(settlement: Settlement, gear: Gear) -> Settled | None:

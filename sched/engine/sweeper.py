@@ -1,8 +1,9 @@
 """Look after what was left behind: abandoned claims, unwritten outcomes, and the store's own clock.
 
 Every third of the shortest TTL (at most 10 s) it asks the store for its time,
-tells it what waits in the spool, asks for claims whose lease has ended without a
-settlement, and does what else must be done from time to time.
+settles claims that may have been granted unheard, tells it what waits in the spool,
+asks for claims whose lease has ended without a settlement, and does what else must be
+done from time to time.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ class Sweeper:
     def sweep(self) -> None:
         """Look once; what fails does not keep the rest from being done."""
         self.measure_skew()
+        self._attempt(self._crew.doubts.settle_all)
         self._attempt(self._replay)
         self._attempt(self._look_for_orphans)
         self._do_chores()
@@ -124,8 +126,8 @@ class Sweeper:
         spooled = self._crew.outages.run_ids() if orphans else set()  # read last: what is not busy any more is in it
         for orphan in orphans:
             job = jobs[orphan.job]
-            if orphan.run_id in spooled:
-                continue  # it did not die: how it ended is known here, and will be written
+            if orphan.run_id in spooled or self._crew.doubts.settle(orphan.run_id):
+                continue  # it did not die: how it ended is known here, and will be, or is, written
             if not job.rerun or orphan.attempt >= ATTEMPTS_MOST:
                 self._bury(job, orphan)
             elif orphan.job in busy or holder_of(job.resource, self._gear):

@@ -272,7 +272,8 @@ class Taking:
         """Release the lease if it is still ours; return whether it was, to the end.
 
         One that was lost is left alone: by now it may be somebody else's. One
-        that the store does not take back runs out by itself.
+        that the store does not take back runs out by itself, or is taken back
+        when it is in our way (engine/doubts.py).
         """
         with self._door:
             self._leaving = True
@@ -280,12 +281,15 @@ class Taking:
         assert hold is not None  # noqa: S101 - it was taken
         self._keeper.check(hold)
         self._keeper.drop(hold)
+        answer = None
         if self._lock.state is LockState.HELD:
             answer = self._released(hold.lease)
             if answer is None:
                 self._lock.fire(LockEvent.EXPIRED, reason=LockReason.STORE_UNAVAILABLE)
             elif isinstance(answer, Gone):
                 self._lock.fire(LockEvent.LOST, other_owner=answer.owner)
+        if answer is None:  # a request without an answer, be it a release or a renewal, may have left it with us
+            self._doubts.note_lock(self._ask)
         return self._lock.fire(LockEvent.RELEASED).before is LockState.HELD
 
     def abandon(self) -> None:

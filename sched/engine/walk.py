@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tickglass.sched.engine.alarms import Alarm
+    from tickglass.sched.engine.claiming import NotClaimed
     from tickglass.sched.engine.crew import Crew
     from tickglass.sched.engine.gear import Gear
     from tickglass.sched.engine.permits import Permit
@@ -60,7 +61,7 @@ class Walk:
     Args:
         due_ns: monotonic nanoseconds of the due instant.
         until_ns: monotonic; until when it may wait for somebody else's lease, and the latest start of a first attempt.
-        rerun: an earlier claimant died: the grace counts from now, and a busy pool does not use it up.
+        rerun: an earlier claimant died: it stays owed until an instance has run it, and its grace counts from now.
         next_due_ns: wall-clock nanoseconds of the job's next due instant.
         crew: the pool, keeper, alarms and event loop that work on it.
         ended: called once, last of all.
@@ -159,10 +160,18 @@ class Walk:
         elif self.job.goes_ahead and answer.reason in _UNANSWERED:
             self._go(Unclaimed(prepared))
         else:
-            if answer.reason in _UNANSWERED:
-                self._crew.doubts.note(self._ask, answer.reason)
+            if self._claiming.in_doubt:
+                self._note_doubt(prepared, answer)
             self.occurrence.fire(OccurrenceEvent.ENDED, outcome=answer.outcome, reason=answer.reason)
             self._ended(self)
+
+    def _note_doubt(self, prepared: Prepared, answer: NotClaimed) -> None:
+        """Have the claim taken back, should it be granted after all: as what it ended here, or to be run again."""
+        if self._rerun or answer.outcome is not Outcome.SKIPPED:
+            self._crew.doubts.note_open(self._ask)
+        else:
+            ending = Ending(answer.outcome, answer.reason, None, None)
+            self._crew.doubts.note(prepared.settlement(None, ending))
 
     def _park(self, later: Later) -> None:
         """Give the worker back until it is time to ask again: somebody else's lease does not hold it up."""

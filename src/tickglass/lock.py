@@ -17,6 +17,7 @@ from tickglass.sched.engine.doubts import Doubts
 from tickglass.sched.engine.gear import Gear, NoTracer
 from tickglass.sched.engine.hand_lock import HandLock, Hands
 from tickglass.sched.engine.keeper import Keeper
+from tickglass.sched.engine.outages import Outages
 from tickglass.sched.engine.presence import Presence
 from tickglass.sched.engine.taking import NotTaken
 from tickglass.sched.engine.watched_store import WatchedStore
@@ -262,7 +263,7 @@ class _OwnBench:
         with self._door:
             if self._kept is None:
                 opened = self._opened()
-                self._kept = opened, Doubts(opened)
+                self._kept = opened, Doubts(opened, Outages(opened))
             gear, doubts = self._kept
             alarms = Alarms(self._clock)
             keeper = Keeper(gear.store, clock=self._clock, alarms=alarms)

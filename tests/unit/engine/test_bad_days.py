@@ -176,12 +176,21 @@ def test_a_claim_that_was_granted_unheard_and_given_up_is_in_nobodys_way(rig: Ri
     assert rig.store.leases() == []
 
 
+def _doubts(rig: Rig) -> Doubts:
+    return Doubts(rig.gear, rig.crew.outages)
+
+
+def _skipped(ask: ClaimAsk) -> Settlement:
+    lease = Lease(ask.lease.resource, ask.lease.owner, ask.lease.token, 0, ask.lease.ttl_ns, 0)
+    return Settlement(lease, ask.lease.job, ask.due_ns, ask.lease.run_id, "skipped", "store_unavailable")
+
+
 def test_a_claim_in_doubt_that_cannot_be_taken_back_now_is_so_later(rig: Rig) -> None:
-    doubts = Doubts(rig.gear)
+    doubts = _doubts(rig)
     ask = _orphan(rig)
     rig.store.broken["settle"] = DOWN
     holder = Holder("dead", "svc", "job", ask.lease.run_id, 1)
-    doubts.note(ask, "store_unavailable")
+    doubts.note(_skipped(ask))
     assert not doubts.take_back("job", holder)
     rig.store.broken.clear()
     doubts.take_back("job", holder)
@@ -213,7 +222,7 @@ def test_a_lock_that_was_granted_unheard_keeps_no_job_from_running(desk: Desk) -
 
 
 def test_a_lock_in_doubt_that_cannot_be_taken_back_now_is_so_later(rig: Rig) -> None:
-    doubts, ask = Doubts(rig.gear), LeaseAsk("r", "a", "svc", "t", SECOND)
+    doubts, ask = _doubts(rig), LeaseAsk("r", "a", "svc", "t", SECOND)
     granted = rig.store.acquire(ask)
     assert isinstance(granted, Granted)
     holder = Holder("a", "svc", "", "", granted.fence)
@@ -227,11 +236,13 @@ def test_a_lock_in_doubt_that_cannot_be_taken_back_now_is_so_later(rig: Rig) -> 
 
 
 def test_doubts_are_bounded(rig: Rig) -> None:
-    doubts = Doubts(rig.gear)
+    doubts = _doubts(rig)
     for number in range(DOUBTS_MOST + 5):
-        doubts.note(ClaimAsk(LeaseAsk("r", "a", "svc", "t", SECOND, "job", str(number)), number), "store_error")
-        doubts.note_lock(LeaseAsk("r", "a", "svc", str(number), SECOND))
-    assert next(iter(doubts._asks)) == next(iter(doubts._locks)) == "5"
+        ask = ClaimAsk(LeaseAsk("r", "a", "svc", str(number), SECOND, "job", str(number)), number)
+        doubts.note(_skipped(ask))
+        doubts.note_open(ask)
+        doubts.note_lock(ask.lease)
+    assert next(iter(doubts._ended)) == next(iter(doubts._open)) == next(iter(doubts._locks)) == "5"
 
 
 def test_a_lock_that_was_released_unheard_was_not_lost(desk: Desk) -> None:

@@ -168,7 +168,9 @@ def test_what_waits_for_a_resource_holds_up_nobody_else(rig: Rig, tmp_path: Path
     assert moves(rig)[-1] == ("written", 101)
 
 
-def test_what_waits_for_a_resource_stays_in_order_and_lets_the_claim_on_it_end(rig: Rig, tmp_path: Path) -> None:
+def test_a_claim_whose_outcome_waits_too_is_ended_first_and_what_waited_for_its_resource_follows_in_order(
+    rig: Rig, tmp_path: Path
+) -> None:
     asked: list[int] = []
     keeper = outages(rig, SqliteSpool(tmp_path / "spool"))
     holding = claimed(rig, 3)
@@ -184,9 +186,10 @@ def test_what_waits_for_a_resource_stays_in_order_and_lets_the_claim_on_it_end(r
     keeper.keep(SpooledOutcome(holding))
     keeper.keep(SpooledOutcome(settlement(ask(4), 0), unclaimed=ask(4)))
     keeper.replay()
-    assert [run.due_ns for run in rig.store.runs("job") if run.outcome] == [3]
-    keeper.replay()
     assert asked == [1, 1, 2, 4]
+    assert [move.run_id for move in rig.sink.of(SpoolMoved) if move.move == "written"] == [
+        f"{due_ns:032x}" for due_ns in (3, 1, 2, 4)
+    ]
     assert moves(rig)[-1] == ("written", 0)
 
 

@@ -104,6 +104,26 @@ def test_a_presence_that_was_lost_is_taken_again(rigs: MakeRig) -> None:
     wait_until(lambda: [lease.fence for lease in rig.store.leases()] > [fence])
 
 
+def test_a_presence_that_was_prolonged_unheard_is_taken_up_again_at_once(rigs: MakeRig) -> None:
+    rig = rigs(A)
+    wait_until(lambda: shown(rig) == {A: "a"})
+    rig.clock.wait_for_sleepers(2)
+    rig.store.unheard = {"renew": DOWN}
+    rig.clock.advance(PRESENCE_TTL_NS // 3)
+    rig.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == "renew")
+    rig.store.unheard = {}
+    rig.store.broken = {"renew": DOWN}
+    rig.clock.advance(PRESENCE_TTL_NS * 2 // 3)
+    rig.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == "acquire", count=2)
+    rig.store.broken = {}
+    (lease,) = rig.store.leases()
+    assert 0 < lease.remaining_ns < PRESENCE_TTL_NS
+    rig.clock.wait_for_sleepers(2)
+    rig.clock.advance(PRESENCE_TTL_NS // 3)
+    rig.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == "renew" and not e.error)
+    assert shown(rig) == {A: "a"}
+
+
 def test_a_store_that_does_not_answer_is_asked_again(rigs: MakeRig) -> None:
     rig = rigs()
     rig.stop()
