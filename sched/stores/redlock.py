@@ -22,6 +22,7 @@ from tickglass.sched.stores.redis import RedisStore
 from tickglass.sched.stores.redis_servers import ByName
 from tickglass.sched.stores.redlock_election import Election, Won
 from tickglass.sched.stores.redlock_ledger import RedlockLedger
+from tickglass.sched.stores.redlock_leftovers import Leftovers
 from tickglass.sched.stores.redlock_quorum import Quorum
 from tickglass.sched.stores.redlock_votes import (
     gone_of,
@@ -90,9 +91,12 @@ class RedlockStore:
             raise ConfigError(f"redlock needs an odd number of servers, three or more, not {len(servers)}")
         self._quorum = Quorum(servers, f"{{{prefix}}}", login)
         self._nodes = [RedisStore(ByName(server), login, prefix=prefix, keep_ns=keep_ns) for server in servers]
-        self._ledger = RedlockLedger(self._quorum)
+        self._leftovers = Leftovers(self._quorum)
+        self._ledger = RedlockLedger(self._quorum, self._leftovers)
         self._drift_ns = drift_ns
-        self._election = Election(self._quorum, self._ledger, login, self.allowance_ns, timeout_given=timeout_given)
+        self._election = Election(
+            self._quorum, self._ledger, self._leftovers, login, self.allowance_ns, timeout_given=timeout_given
+        )
         self._me = uuid.uuid4().hex
         self._count = itertools.count()
 
@@ -125,7 +129,7 @@ class RedlockStore:
     def release(self, lease: Lease) -> Released | Gone:
         """See `LockStore`; gone is only what a majority cannot have had any more, the silent servers included."""
         args = lua.release_args(lease, self._election.question(lease.fence))
-        replies = self._quorum.ask("release", lua.RELEASE, args)
+        replies = self._leftovers.ask((lease.token,), "release", lua.RELEASE, args)
         released = sum(reply[0] == "released" for reply in replies.values())
         may_have = released + self._quorum.size - len(replies)
         return Released() if may_have >= self._quorum.needed else gone_of(replies.values(), self._quorum.needed)

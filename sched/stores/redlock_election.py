@@ -21,12 +21,14 @@ from tickglass.sched.stores.redlock_votes import expired_owner_of, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
 
     from tickglass.sched.ahead import Ahead
     from tickglass.sched.ports import AlreadyClaimed, LeaseAsk
     from tickglass.sched.stores.redis_scripts import Argument, Script
     from tickglass.sched.stores.redis_servers import Login
     from tickglass.sched.stores.redlock_ledger import RedlockLedger
+    from tickglass.sched.stores.redlock_leftovers import Leftovers
     from tickglass.sched.stores.redlock_quorum import Quorum
 
 __all__ = ["Election", "Won"]
@@ -61,6 +63,7 @@ class Election:
         self,
         quorum: Quorum,
         ledger: RedlockLedger,
+        leftovers: Leftovers,
         login: Login,
         allowance_ns: Callable[[int], int],
         *,
@@ -68,6 +71,7 @@ class Election:
     ) -> None:
         self._quorum = quorum
         self._ledger = ledger
+        self._leftovers = leftovers
         self._allowance_ns = allowance_ns
         self._timeout_ns = login.timeout_ns
         self._timeout_given = timeout_given
@@ -93,25 +97,35 @@ class Election:
             question = self.question()
             ballot = (lease.resource, lease.token, lease.job if due else "", lease.run_id, due, question)
             asked_ns, suspects = self._real.monotonic_ns(), set(range(self._quorum.size))
+            silent: AbstractSet[int] = suspects
             try:
                 args, patience_ns = args_with(question), self.patience_ns(lease.ttl_ns)
                 replies = self._quorum.ask(operation, script, args, patience_ns=patience_ns)
                 verdict = judge(list(replies.values()), self._quorum.needed, self._quorum.size)
                 suspects = {number for number in replies.asked if replies.get(number, _SILENCE)[0] in _OURS}
+                silent = replies.asked - replies.keys()
                 if verdict.answer is None:
                     won = self._agree(operation, replies, ballot)
                     self._check_in_time(operation, lease.ttl_ns, asked_ns)
+                    self._leftovers.forget(lease.token, lease.run_id)
                     return won
             except BaseException:
-                self._ledger.withdraw(ballot, suspects)
+                self._give_up(ballot, suspects, silent)
                 raise
-            if suspects:
-                self._ledger.withdraw(ballot, suspects)
+            self._give_up(ballot, suspects, silent)
+            if self._leftovers.end(replies):
+                continue
             if not verdict.split or round_ >= _ROUNDS:
                 rest_ns = random.randint(*_PAUSE_NS) if verdict.split else 0  # noqa: S311 - fairness, no secret
                 return _sooner(verdict.answer, rest_ns)
             self.pause(round_)
         raise AssertionError  # the loop above has no end of its own
+
+    def _give_up(self, ballot: tuple[Argument, ...], suspects: AbstractSet[int], silent: AbstractSet[int]) -> None:
+        """Take back the votes of a question that was not won; what has not answered may do later what it was asked."""
+        if suspects:
+            self._ledger.withdraw(ballot, suspects)
+        self._ledger.leave(ballot, silent)
 
     def question(self, above: int = 0) -> int:
         """Return the number of a new question, greater than those of all before; it is the least fence to be granted.

@@ -19,16 +19,22 @@ if TYPE_CHECKING:
 
     from tickglass.sched.ports import Settlement
     from tickglass.sched.stores.redis_scripts import Argument
+    from tickglass.sched.stores.redlock_leftovers import Leftovers
     from tickglass.sched.stores.redlock_quorum import Quorum
 
 __all__ = ["RedlockLedger"]
 
 
 class RedlockLedger:
-    """The ledger's votes."""
+    """The ledger's votes.
 
-    def __init__(self, quorum: Quorum) -> None:
+    Args:
+        leftovers: is told which servers may not have heard that a vote has ended.
+    """
+
+    def __init__(self, quorum: Quorum, leftovers: Leftovers) -> None:
         self._quorum = quorum
+        self._leftovers = leftovers
 
     def settle(self, settlement: Settlement, call: str) -> Settled:
         """Settle on all; recorded if a majority has it now and some did not before; earlier, if all of these did.
@@ -38,7 +44,8 @@ class RedlockLedger:
         Raises:
             StoreUnavailable: also when it is for the silent servers to say whether a majority has it.
         """
-        replies = self._quorum.ask("settle", lua.SETTLE, lua.settle_args(settlement, call))
+        whose = settlement.lease.token, settlement.run_id
+        replies = self._leftovers.ask(whose, "settle", lua.SETTLE, lua.settle_args(settlement, call))
         written = sum(reply[0] for reply in replies.values())
         released = sum(reply[1] for reply in replies.values())
         have = [reply for reply in replies.values() if reply[3]]
@@ -55,9 +62,19 @@ class RedlockLedger:
         return Settled(written > 0 and stored >= needed, released + silent >= needed, earlier)
 
     def withdraw(self, ballot: tuple[Argument, ...], numbers: Iterable[int]) -> None:
-        """Take back the votes that these servers may have given us; one that is away keeps it until its lease ends."""
+        """Take back the votes that these servers may have given us.
+
+        One that is away keeps it until its lease ends, or until it is in our own way.
+        """
+        unheard = set(numbers)
         with contextlib.suppress(StoreUnavailable):  # closed meanwhile
-            self._quorum.ask("withdraw", lua.WITHDRAW, ballot, among=list(numbers))
+            unheard -= self._quorum.ask("withdraw", lua.WITHDRAW, ballot, among=list(unheard)).keys()
+        self.leave(ballot, unheard)
+
+    def leave(self, ballot: tuple[Argument, ...], numbers: Iterable[int]) -> None:
+        """Remember that these servers may vote for us yet, or go on to."""
+        _, token, _, run_id, *_ = ballot
+        self._leftovers.note((str(token), str(run_id)), "withdraw", lua.WITHDRAW, ballot, numbers)
 
     def abandon(self, orphan: Orphan, call: str) -> bool | None:
         """Abandon on all; None: the vote split, nothing was kept, and asking again may help."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,17 @@ from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, Granted, LeaseAsk, Refused, Renewed, Settlement
+from tickglass.sched.ports import (
+    AlreadyClaimed,
+    ClaimAsk,
+    Claimed,
+    Granted,
+    LeaseAsk,
+    Refused,
+    Released,
+    Renewed,
+    Settlement,
+)
 from tickglass.sched.stores import open_store
 from tickglass.sched.stores import redis_scripts as lua
 from tickglass.sched.stores.redlock import RedlockStore
@@ -216,3 +227,58 @@ def test_an_outcome_counts_until_a_majority_knows_of_a_later_attempt() -> None:
     assert judge([settled, next_try, next_try], 2, 3).answer == AlreadyClaimed("n1", "success")
     assert judge([settled, next_try, later_try], 2, 3).answer == AlreadyClaimed("n1", "success")
     assert judge([settled, later_try, later_try], 2, 3).answer is None
+
+
+# --- votes that are left behind
+
+
+def ask_of(token: str, kind: str) -> LeaseAsk:
+    return replace(ASK, token=token) if kind == "lock" else replace(ASK, token=token, job="nightly", run_id=token)
+
+
+def asked(store: RedlockStore, ask: LeaseAsk, due_ns: int) -> object:
+    return store.claim(ClaimAsk(ask, due_ns)) if ask.job else store.acquire(ask)
+
+
+def leave_alone(store: RedlockStore, number: int, *, for_ns: int) -> None:
+    """Have a server left alone, as one is that has just not answered."""
+    store._quorum._absent_until_ns[number] = SystemClock().monotonic_ns() + for_ns
+
+
+@pytest.mark.parametrize("kind", ["lock", "claim"])
+def test_a_vote_that_was_ended_while_its_server_was_left_alone_is_taken_back_when_it_is_in_our_way(
+    servers: list[RedisServer], store: RedlockStore, kind: str
+) -> None:
+    first = ask_of("first", kind)
+    lease = lease_of(first, asked(store, first, 1))
+    leave_alone(store, 0, for_ns=30 * SECOND)
+    if kind == "lock":
+        assert store.release(lease) == Released()
+    else:
+        assert store.settle(Settlement(lease, "nightly", 1, "first", "success")).recorded
+    leave_alone(store, 0, for_ns=0)
+    assert servers[0].say("GET", LOCK) == "first"
+    servers[2].kill(signal.SIGSTOP)
+    assert isinstance(asked(store, ask_of("second", kind), 2), Granted | Claimed)
+    assert [server.say("GET", LOCK) for server in servers[:2]] == ["second", "second"]
+    assert kind == "lock" or store._nodes[0].runs(before_ns=2)[0].outcome == "success"
+
+
+@pytest.mark.parametrize("kind", ["lock", "claim"])
+def test_a_vote_that_a_frozen_server_gave_late_is_taken_back_when_it_is_in_our_way(
+    servers: list[RedisServer], store: RedlockStore, kind: str
+) -> None:
+    store.release(lease_of(ASK, store.acquire(ASK)))  # there are connections now, and the script is known
+    store.claim(claim_of("known"))
+    rival = replace(ASK, owner="n2", token="rival")
+    granted = [node.acquire(rival) for node in store._nodes[1:]]
+    servers[0].kill(signal.SIGSTOP)
+    assert isinstance(asked(store, ask_of("first", kind), 2), Refused)
+    servers[0].kill(signal.SIGCONT)
+    assert servers[0].say("GET", LOCK) == "first", "done late"
+    for node, answer in zip(store._nodes[1:], granted, strict=True):
+        node.release(lease_of(rival, answer))
+    servers[2].kill(signal.SIGSTOP)
+    leave_alone(store, 0, for_ns=0)
+    assert isinstance(asked(store, ask_of("second", kind), 3), Granted | Claimed)
+    assert [run.due_ns for run in store._nodes[0].runs("nightly")] == ([3, 1] if kind == "claim" else [1])
