@@ -29,18 +29,35 @@ class Registered:
     def settled_until_ns(self, now_ns: int) -> int:
         """Return the instant after which the job owes its due instants: what lies before it is nobody's debt.
 
-        It is the latest one that anybody claimed. Where none was, it is the
-        present; unless an instant that was announced by the registration
-        before, under the same trigger, has passed since: then it lies just before that.
-        As a registration announces the next instant anew, only the first of
-        several instances to register finds one that has passed.
+        What is owed is what was announced, by the registration or the claim before, under the same
+        trigger: from the instant on that the replaced record names. An instant that was announced and
+        has passed is announced anew while it may still be run (`Planner.add`); so several instances may
+        find it, and what is past its grace is found by one.
+
+        A trigger that was changed starts at the present: see `superseded_due_ns` for what the old one
+        announced. Where nothing is announced, or what a clock has announced that was ahead, the latest
+        claim counts, and without one the present.
 
         Args:
             now_ns: the wall clock, nanoseconds since the Unix epoch; so is the answer.
         """
-        if self.job.last_due_ns is not None:
-            return self.job.last_due_ns
-        announced = self.before
-        if announced is None or announced.trigger != self.job.trigger or announced.next_due_ns is None:
-            return now_ns
-        return min(now_ns, announced.next_due_ns - 1)
+        claimed_ns, before = self.job.last_due_ns, self.before
+        if before is not None and before.trigger != self.job.trigger:
+            since_ns = now_ns
+        elif before is not None and before.next_due_ns is not None and not self._is_ahead(before.next_due_ns):
+            since_ns = min(now_ns, before.next_due_ns - 1)
+        else:
+            since_ns = now_ns if claimed_ns is None else claimed_ns
+        return since_ns if claimed_ns is None else max(since_ns, claimed_ns)
+
+    def superseded_due_ns(self, now_ns: int) -> int | None:
+        """Return the instant that was announced under another trigger than now, has passed and was never claimed."""
+        before = self.before
+        if before is None or before.trigger == self.job.trigger or before.next_due_ns is None:
+            return None
+        claimed = self.job.last_due_ns is not None and self.job.last_due_ns >= before.next_due_ns
+        return None if claimed or before.next_due_ns > now_ns else before.next_due_ns
+
+    def _is_ahead(self, announced_ns: int) -> bool:
+        """Whether an announcement lies beyond the next due instant: no clock that was right has made it."""
+        return self.job.next_due_ns is not None and announced_ns > self.job.next_due_ns

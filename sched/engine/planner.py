@@ -6,15 +6,18 @@ Next instants are computed from the trigger and the due instant, never from
 
 from __future__ import annotations
 
+import logging
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.foreign import for_the_program
 from tickglass.sched.engine.hindsight import COUNTED_MOST
 from tickglass.sched.engine.looking import believed
-from tickglass.sched.errors import failure_text
+from tickglass.sched.errors import StoreUnavailable, failure_text
 from tickglass.sched.events import JobRegistered, Streak, TriggerFailed
+from tickglass.sched.job import GRACE_DEFAULT_MOST_NS
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome, SkipReason
 from tickglass.sched.ports import JobRecord
 from tickglass.sched.triggers import LATEST_NS, Counted
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Planner"]
 
+_log: Final = logging.getLogger(__name__)
 _ASK_AGAIN_NS: Final = (SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND)
 
 
@@ -84,6 +88,7 @@ class Planner:
         now_ns = self.now_ns(job)
         self._introduce(job, streak, now_ns)
         registered = self._believed(registered, now_ns)
+        self._own_up(job, registered, now_ns)
         self._plan_next(_Plan(job, registered.settled_until_ns(now_ns)))
 
     def begin(self, job: Job, after_ns: int) -> None:
@@ -103,7 +108,9 @@ class Planner:
         """
         now_ns = self.now_ns(job)
         self._introduce(job, streak, now_ns)
-        owed_ns = self._believed(registered, now_ns).settled_until_ns(until_ns)
+        registered = self._believed(registered, now_ns)
+        self._own_up(job, registered, until_ns)
+        owed_ns = registered.settled_until_ns(until_ns)
         if owed_ns < until_ns:
             self._plan_next(_Plan(job, owed_ns, until_ns))
 
@@ -133,6 +140,43 @@ class Planner:
                 streak=streak,
             )
         )
+
+    def _own_up(self, job: Job, registered: Registered, now_ns: int) -> None:
+        """Take over what was announced before and has passed: under another trigger, or within its grace.
+
+        The registration has announced the next instant instead; should this instance end before it has
+        claimed the one that it owes, the next instance shall find it.
+        """
+        superseded_ns, before = registered.superseded_due_ns(now_ns), registered.before
+        if superseded_ns is not None and before is not None:
+            self._owe(job, superseded_ns, before.grace_ns)
+        try:
+            owed_ns = self._latest_in_grace(job, registered.settled_until_ns(now_ns), now_ns)
+            if owed_ns is not None:
+                self._gear.store.register([replace(registered.job, next_due_ns=owed_ns)])
+        except StoreUnavailable as error:
+            _log.warning("that %s is about to run late is known to nobody else: %s", job.name, error)
+        except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
+            self._trigger_failed(job, error)
+
+    def _latest_in_grace(self, job: Job, after_ns: int, now_ns: int) -> int | None:
+        """Return the latest instant after this one that has passed and may still be run."""
+        longest_ns = GRACE_DEFAULT_MOST_NS if job.grace_ns is None else job.grace_ns
+        after_ns = max(after_ns, now_ns - longest_ns - 1)
+        passed_ns = job.trigger.count_between(after_ns, now_ns, COUNTED_MOST).latest_ns if after_ns < now_ns else None
+        if passed_ns is None or now_ns - passed_ns > job.grace_at(passed_ns, _asked(job.trigger, passed_ns)):
+            return None
+        return passed_ns
+
+    def _owe(self, job: Job, due_ns: int, grace_ns: int) -> None:
+        """Account for one instant beside the trigger's own: run it within its grace, or tell what became of it."""
+
+        def visit(offset_ns: int) -> None:
+            next_due_ns, _ = self._next_two(job, self.now_ns(job))
+            occurrence = self._fallen_due(job, due_ns, next_due_ns)
+            self._judge(job, occurrence, grace_ns=grace_ns, next_due_ns=next_due_ns, offset_ns=offset_ns)
+
+        self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
 
     def adopt(self, job: Job, due_ns: int) -> None:
         """Walk an occurrence whose claimant died; one that is busy, on a wrong clock or to come is found again."""
@@ -197,15 +241,25 @@ class Planner:
         occurrence = self._fallen_due(job, due_ns, plan.due_ns)
         grace_ns = job.grace_at(due_ns, plan.due_ns)
         followed = plan.until_ns is not None and plan.due_ns is not None and plan.due_ns <= now_ns
-        if followed or now_ns - due_ns > grace_ns:
-            self._crew.hindsight.past_grace(occurrence)
+        if followed:
+            self._crew.hindsight.past_grace(occurrence, trigger=str(job.trigger))
+        else:
+            self._judge(job, occurrence, grace_ns=grace_ns, next_due_ns=plan.due_ns, offset_ns=offset_ns)
+
+    def _judge(
+        self, job: Job, occurrence: OccurrenceMachine, *, grace_ns: int, next_due_ns: int | None, offset_ns: int
+    ) -> None:
+        """Admit an occurrence, skip it, or end it because it is past its grace."""
+        due_at_ns = occurrence.due_ns - offset_ns
+        if self._gear.clock.monotonic_ns() - due_at_ns > grace_ns:
+            self._crew.hindsight.past_grace(occurrence, trigger=str(job.trigger))
         elif self._crew.busy(job.name):
             occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
         elif self._skew.refuses:
             occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.SKEW)
         else:
-            due_at_ns = due_ns - offset_ns
-            self._crew.walk(job, occurrence, due_ns=due_at_ns, until_ns=due_at_ns + grace_ns, next_due_ns=plan.due_ns)
+            until_ns = due_at_ns + grace_ns
+            self._crew.walk(job, occurrence, due_ns=due_at_ns, until_ns=until_ns, next_due_ns=next_due_ns)
 
     def _latest_passed(self, job: Job, due_ns: int, now_ns: int) -> int:
         """Return the latest instant that has come; the ones before it are accounted for in hindsight."""

@@ -126,7 +126,7 @@ class Walk:
         self._began_wall_ns = self._gear.clock.wall_ns()
         self.occurrence.fire(OccurrenceEvent.TAKEN)
         if self._too_late():
-            self._crew.hindsight.past_grace(self.occurrence, "pool")
+            self._crew.hindsight.past_grace(self.occurrence, reason="pool")
             self._ended(self)
         else:
             self._claim()

@@ -1,7 +1,8 @@
 """Decide, from a store's ledger alone, which due instant of a job nobody has taken up.
 
 The ledger names the next due instant as it was at the latest claim. Later ones follow from the trigger, which the
-ledger has as text. Pure.
+ledger has as text, as it was registered last: while an old and a new version of a job are at work, the claim may be
+one of the old version. Pure.
 """
 
 from __future__ import annotations
@@ -54,9 +55,12 @@ def waiting_due_ns(job: JobRecord, attempts: Sequence[RunRecord], *, running: bo
     if job.next_due_ns is None or running:
         return None
     busy_until_ns = max((_busy_until_ns(run) for run in attempts), default=0)
+    trigger = trigger_of(job.trigger, job.name)
+    if trigger is not None and attempts and trigger.next_after_ns(job.next_due_ns - 1) != job.next_due_ns:
+        # Announced by a claim of an instance that still had another trigger.
+        return trigger.next_after_ns(max(busy_until_ns, job.seen_wall_ns))
     if busy_until_ns < job.next_due_ns:
         return job.next_due_ns
-    trigger = trigger_of(job.trigger, job.name)
     return None if trigger is None else trigger.next_after_ns(busy_until_ns)
 
 

@@ -71,6 +71,20 @@ def test_a_registration_tells_what_it_replaced(kit: StoreKit, store: Store) -> N
     assert (fourth.before, fourth.before.next_due_ns, fourth.before.last_due_ns) == (seen, 10, 9)
 
 
+def test_what_was_announced_under_another_trigger_is_told_to_who_replaces_it_and_not_to_the_next(
+    kit: StoreKit, store: Store
+) -> None:
+    store.register([kit.job_record(trigger="every 1s", next_due_ns=5)])
+    store.claim(kit.claim(due_ns=5, next_due_ns=6))
+    new = kit.job_record(trigger="cron hourly", next_due_ns=3_600)
+    first, second = (client.register([new])[0] for client in (store, kit.open()))
+    assert first.before is not None
+    assert (first.before.trigger, first.before.next_due_ns) == ("every 1s", 6)
+    assert second.before is not None
+    assert (second.before.trigger, second.before.next_due_ns) == ("cron hourly", 3_600)
+    assert first.job.last_due_ns == second.job.last_due_ns == 5
+
+
 def test_of_those_who_register_at_once_each_finds_what_another_wrote(kit: StoreKit) -> None:
     clients = [kit.open() for _ in range(kit.threads)]
 

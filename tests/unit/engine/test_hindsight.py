@@ -13,7 +13,7 @@ from tickglass.sched.events import InstantsElsewhere, InstantsMissed, StoreCalle
 from tickglass.sched.job import declare
 from tickglass.sched.lease import Lease
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine
-from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement
+from tickglass.sched.ports import ClaimAsk, Claimed, JobRecord, LeaseAsk, Settlement
 from tickglass.sched.triggers import Trigger, every
 
 if TYPE_CHECKING:
@@ -104,6 +104,65 @@ def test_without_an_answer_all_that_wait_count_as_missed_and_the_store_is_asked_
     pass_by(hindsight, 6, 9)
     assert tell(rig, hindsight) == [("InstantsMissed", 3, 5, 2), ("InstantsMissed", 6, 9, 3)]
     assert [call.error for call in rig.sink.of(StoreCalled) if call.operation == "runs"] == ["unavailable"]
+
+
+def registered(rig: Rig, trigger: str, next_due_ns: int | None, grace_ns: int = SECOND) -> None:
+    """Have somebody else register the job with a trigger."""
+    rig.store.register(
+        [JobRecord(JOB.name, trigger, JOB.resource, "b", "svc", 30 * SECOND, grace_ns, None, next_due_ns)]
+    )
+
+
+NEW, OLD = 'cron("0 * * * *")', str(JOB.trigger)
+MISSED = [("InstantsElsewhere", 3, 5, 2), ("InstantsMissed", 5, 9, 4)]
+NOT_MISSED = [("InstantsElsewhere", 3, 5, 2), ("InstantsElsewhere", 5, 9, 4)]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "next_due", "told"),
+    [
+        (NEW, 60, NOT_MISSED),
+        (NEW, 9, NOT_MISSED),  # within its grace
+        (NEW, 8, MISSED),  # those who have it are not there either
+        (NEW, None, MISSED),
+        (OLD, 60, MISSED),
+    ],
+)
+def test_what_passed_under_a_trigger_that_others_have_replaced_is_not_missed_while_they_keep_to_theirs(
+    rig: Rig, trigger: str, next_due: int | None, told: list[tuple[str, int, int, int]]
+) -> None:
+    rig.clock.step(due(9) + SECOND // 2 - rig.clock.wall_ns())
+    take(rig, 4)
+    registered(rig, trigger, None if next_due is None else due(next_due))
+    hindsight = Hindsight(rig.gear)
+    pass_by(hindsight, 3, 9)
+    assert tell(rig, hindsight) == told
+
+
+@pytest.mark.parametrize(("trigger", "outcome"), [(NEW, "elsewhere"), (OLD, "missed")])
+def test_an_occurrence_past_its_grace_is_not_missed_either_then(rig: Rig, trigger: str, outcome: str) -> None:
+    rig.clock.step(T0 - rig.clock.wall_ns())
+    rig.timeline.turn()
+    rig.add(nothing, every("1s"), misfire_grace="100ms")
+    registered(rig, trigger, due(60))
+    rig.advance(1_500 * MS)
+    (end,) = rig.ended(JOB.name)
+    assert end.outcome == outcome
+
+
+def test_of_triggers_that_were_replaced_the_store_is_asked_once_and_without_an_answer_all_are_missed(rig: Rig) -> None:
+    def gone() -> list[JobRecord]:
+        asked.append(1)
+        raise DOWN
+
+    asked: list[int] = []
+    registered(rig, NEW, due(10**6))
+    rig.store.jobs = gone  # type: ignore[method-assign]
+    hindsight = Hindsight(rig.gear)
+    pass_by(hindsight, 3, 5)
+    pass_by(hindsight, 6, 9)
+    assert tell(rig, hindsight) == [("InstantsMissed", 3, 5, 2), ("InstantsMissed", 6, 9, 3)]
+    assert asked == [1]
 
 
 class Broken(Trigger):

@@ -9,7 +9,7 @@ import pytest
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.sweeper import Sweeper
-from tickglass.sched.events import ClaimOrphaned, ClockStepped, InstantsMissed, JobRegistered, TriggerFailed
+from tickglass.sched.events import ClaimOrphaned, ClockStepped, JobRegistered, TriggerFailed
 from tickglass.sched.job import declare
 from tickglass.sched.ports import ClaimAsk, LeaseAsk
 from tickglass.sched.triggers import LATEST_NS, Counted, Trigger, at, cron, every
@@ -121,16 +121,6 @@ def test_of_several_instants_that_passed_since_the_first_was_announced_the_lates
     end = rig.ended_after_turning("nothing")
     missed = rig.missed("nothing")
     assert (missed.count, end.outcome, end.due_ns - missed.first_due_ns) == (9, "success", 9 * SECOND)
-
-
-def test_a_trigger_that_was_changed_owes_nothing_of_what_the_old_one_announced(rig: Rig) -> None:
-    rig.add(nothing, every("1s"))
-    rig.clock.advance(10 * SECOND)
-    rig.start("a")
-    rig.add(nothing, every("4s"))
-    rig.timeline.turn()
-    assert not rig.moves("nothing", "fell_due")
-    assert not rig.sink.of(InstantsMissed)
 
 
 def test_what_was_announced_by_a_clock_that_was_ahead_keeps_no_job_waiting(rig: Rig) -> None:
