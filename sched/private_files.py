@@ -29,8 +29,8 @@ def private_folder(folder: Path) -> Path:
     Raises:
         OSError: it cannot be made, or is not this user's alone; says which.
     """
-    unsafe = why_unsafe(folder.parent)
-    if unsafe:
+    # In a sticky folder, /tmp as a rule, other users cannot replace it; who owns that folder, a sandbox may not show.
+    if not folder.parent.stat().st_mode & stat.S_ISVTX and (unsafe := why_unsafe(folder.parent)):
         raise PermissionError(unsafe)
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()  # after it was made: nobody else can put another in its place
@@ -44,13 +44,13 @@ def private_folder(folder: Path) -> Path:
 
 
 def why_unsafe(folder: Path) -> str:
-    """Return why another user can replace what this user makes in a folder; "" if only root can.
+    """Return why another user can replace what this user makes in a folder; "" if it is root's or this user's own.
 
-    A folder where everybody may write, but that nobody owns, is none of those: a volume that Kubernetes mounts at /tmp
-    is such a one, and has no sticky bit. Nobody else runs there.
+    That everybody may write in it does not count: Kubernetes mounts such volumes, without a sticky bit, where no other
+    user runs.
     """
     found = folder.stat()
-    if found.st_uid in (0, os.geteuid()) or found.st_mode & stat.S_ISVTX:
+    if found.st_uid in (0, os.geteuid()):
         return ""
     return f"{folder} belongs to user {found.st_uid}, who can replace what is in it"
 
