@@ -117,7 +117,7 @@ def test_a_run_without_a_claim_that_lasts_keeps_its_resource_and_lets_go_at_its_
 
     rig = desk.rig
     give_a_spool(rig, tmp_path)
-    rig.add(long, EVERY, name="job", resource="printer", on_outage="run")
+    rig.add(long, EVERY, name="job", resource="printer", on_outage="run", ttl="9h")
     desk.bench.hands._doubts = rig.crew.doubts
     fall_due_unheard(rig)
     rig.started("job")

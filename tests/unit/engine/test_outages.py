@@ -188,7 +188,7 @@ def test_a_claim_whose_outcome_waits_too_is_ended_first_and_what_waited_for_its_
     keeper.replay()
     assert asked == [1, 1, 2, 4]
     assert [move.run_id for move in rig.sink.of(SpoolMoved) if move.move == "written"] == [
-        f"{due_ns:032x}" for due_ns in (3, 1, 2, 4)
+        ask(due_ns).lease.run_id for due_ns in (3, 1, 2, 4)
     ]
     assert moves(rig)[-1] == ("written", 0)
 
