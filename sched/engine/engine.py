@@ -74,6 +74,7 @@ class Engine:
             skew=self._skew,
             registrar=self._registrar,
             jobs=self.jobs,
+            hurry=self._do_chores,
         )
         self._heartbeat = Heartbeat(self._gear, self._store.writing)
         self._sweeper = Sweeper(
@@ -82,7 +83,7 @@ class Engine:
             self._crew,
             self._skew,
             self.jobs,
-            chores=(self._registrar.catch_up, self._beat, self._readiness.judge),
+            chores=(self._registrar.catch_up, self._beat, self._readiness.tell),
             pressing=lambda: self._registrar.waits or self._store.writing.fails,
         )
 
@@ -134,7 +135,6 @@ class Engine:
             self._timeline.start()
             self._sweeper.start()
             self._life.fire(SchedulerEvent.STARTED)
-        self._readiness.judge()
 
     def stop(self, drain_ns: int) -> list[str]:
         """Claim nothing more, give the runs in hand so long, then ask them to stop.
@@ -173,11 +173,14 @@ class Engine:
 
     def unready(self) -> list[str]:
         """Return why not to count on this instance, a sentence each; empty when ready."""
-        return self._readiness.judge()
+        return self._readiness.unready()
+
+    def _do_chores(self) -> None:
+        self._sweeper.hurry()
 
     def _compare_clocks(self) -> None:
         """Have our clock compared with the store's now, since it was set."""
-        self._sweeper.hurry()
+        self._sweeper.sweep_now()
 
     def _beat(self) -> None:
         self._heartbeat.beat(period_ns(self.jobs().values()))

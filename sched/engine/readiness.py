@@ -1,12 +1,11 @@
 """Say why not to count on this instance, and report when that changes.
 
-Asked by `/readyz` and by the sweeper, so that whoever only hears the events, a sidecar or a gauge,
-is told the same.
+`/readyz` asks at any time. One thread, the sweeper's, tells of changes, in order, for those who only hear
+events: gauges, logs, a sidecar. A request that finds another answer than was told has it told at once.
 """
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
@@ -38,6 +37,7 @@ class Readiness:
 
     Args:
         jobs: returns the jobs, by name.
+        hurry: has `tell` called soon, on the thread that calls it.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Readiness:
         skew: SkewGuard,
         registrar: Registrar,
         jobs: Callable[[], Mapping[str, Job]],
+        hurry: Callable[[], None],
     ) -> None:
         self._gear = gear
         self._life = life
@@ -60,27 +61,34 @@ class Readiness:
         self._skew = skew
         self._registrar = registrar
         self._jobs = jobs
-        self._door = threading.Lock()
+        self._hurry = hurry
         self._told: frozenset[str] | None = None
 
-    def judge(self) -> list[str]:
+    def unready(self) -> list[str]:
         """Return why not to count on this instance, a sentence each; empty when ready."""
         if self._life.state is not SchedulerState.RUNNING:
             return [f"the scheduler is {self._life.state}"]
         reasons = self._reasons()
-        with self._door:
-            moved = reasons.keys() != self._told
-            self._told = frozenset(reasons)
-        if moved:
-            self._gear.sink.record(
-                ReadinessMoved(
-                    owner=self._gear.owner,
-                    service=self._gear.service,
-                    error="\n".join(reasons.values()),
-                    wall_ns=self._gear.clock.wall_ns(),
-                )
-            )
+        if reasons.keys() != self._told:
+            self._hurry()
         return list(reasons.values())
+
+    def tell(self) -> None:
+        """Report it if that has changed since the last time; called by one thread."""
+        if self._life.state is not SchedulerState.RUNNING:
+            return
+        reasons = self._reasons()
+        if reasons.keys() == self._told:
+            return
+        self._told = frozenset(reasons)
+        self._gear.sink.record(
+            ReadinessMoved(
+                owner=self._gear.owner,
+                service=self._gear.service,
+                error="\n".join(reasons.values()),
+                wall_ns=self._gear.clock.wall_ns(),
+            )
+        )
 
     def _reasons(self) -> dict[str, str]:
         """Return the sentences by what they are about: numbers in them change all the time, and are no news."""

@@ -63,7 +63,7 @@ class Registrar:
         except StoreUnavailable as error:
             if error.kind != "unavailable":
                 raise
-            _log.warning("%s; its %d jobs are registered when it can be reached", error, len(jobs))
+            _log.warning("%s; registered when it can be reached: %s", error, ", ".join(job.name for job in jobs))
             self._begin_without(jobs)
             return
         streaks = streaks_of((registered.job for registered in answers), self._gear)

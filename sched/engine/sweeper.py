@@ -75,6 +75,7 @@ class Sweeper:
         self._jobs = jobs
         self._wake = Wake()
         self._stopping = False
+        self._sweep_asked = False
         self._thread = threading.Thread(target=self._turn, name="tickglass-sweeper", daemon=True)
 
     def start(self) -> None:
@@ -89,7 +90,12 @@ class Sweeper:
             self._thread.join()
 
     def hurry(self) -> None:
-        """Sweep now: our clock was set, say. From any thread."""
+        """Have the chores done now; from any thread."""
+        self._wake.ring()
+
+    def sweep_now(self) -> None:
+        """Have the next sweep come now, because our clock was set, say; from any thread."""
+        self._sweep_asked = True
         self._wake.ring()
 
     def sweep(self) -> None:
@@ -105,6 +111,8 @@ class Sweeper:
         self._attempt(self._measure_skew)
 
     def _attempt(self, task: Callable[[], object]) -> None:
+        if self._stopping:
+            return
         try:
             task()
         except StoreUnavailable as error:  # it has reported itself, and is asked again
@@ -169,6 +177,9 @@ class Sweeper:
         clock = self._gear.clock
         while not self._stopping:
             at_ns = min(until_ns, clock.monotonic_ns() + _PRESSING_NS) if self._pressing() else until_ns
-            if clock.wait(at_ns, self._wake) or at_ns >= until_ns:
+            rung = clock.wait(at_ns, self._wake)
+            if self._sweep_asked or (not rung and at_ns >= until_ns):
+                self._sweep_asked = False
                 return
-            self._do_chores()
+            if not self._stopping:
+                self._do_chores()
