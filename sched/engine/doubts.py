@@ -144,12 +144,10 @@ class Doubts:
         return True
 
     def _release_locks(self, resource: str, holder: Holder) -> bool:
-        """Release those that it may be: the store tells whose lease it is, but not under which token."""
+        """Release those that it may be: the store does not tell the token, and refuses a release by any other."""
         tried = False
         for doubt in self._locks_of(resource, holder):
-            answer = self._gear.store.release(
-                _lease(doubt.ask, holder.fence)
-            )  # refused to all but the token that has it
+            answer = self._gear.store.release(_lease(doubt.ask, holder.fence))
             tried = True
             doubt.tries, doubt.tried_fence = doubt.tries + 1, holder.fence
             if isinstance(answer, Released) or doubt.tries >= TRIES_MOST:
