@@ -30,5 +30,6 @@ class Lead:
     def note(self, took_ns: int) -> None:
         """Take note of one preparation: from the hand-over to the claim in hand."""
         self._took.append(took_ns)
-        p90 = sorted(self._took)[len(self._took) * 9 // 10]
+        took = sorted(tuple(self._took))  # a copy: other workers append meanwhile
+        p90 = took[len(took) * 9 // 10]
         self.now_ns = min(LEAD_MOST_NS, max(_LEAST_NS, p90 * 5 // 4))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from tickglass.sched.durations import MS, SECOND, US
 from tickglass.sched.engine.lead import Lead
 
@@ -35,3 +37,23 @@ def test_it_stays_within_its_bounds() -> None:
     for _ in range(32):
         lead.note(10 * SECOND)
     assert lead.now_ns == 50 * MS
+
+
+def test_workers_that_note_at_once_do_not_break_each_other_off() -> None:
+    lead, broken = Lead(), []
+    begin = threading.Barrier(4)
+
+    def note() -> None:
+        begin.wait(10)
+        try:
+            for took_ns in range(20_000):
+                lead.note(took_ns)
+        except (IndexError, RuntimeError) as error:
+            broken.append(error)
+
+    threads = [threading.Thread(target=note) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert broken == []
