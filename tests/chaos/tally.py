@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -22,28 +23,33 @@ _DEPTH = "tickglass_spool_depth"
 
 
 class Tally:
-    """A sink of a scheduler's events, beside the one that makes its metrics."""
+    """A sink of a scheduler's events, beside the one that makes its metrics; many threads record."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self._door = threading.Lock()  # adding one to an entry of a Counter is not atomic
 
     def record(self, event: Event) -> None:
         """Count it; see `EventSink`."""
         match event:
             case LockMoved(event="expired" | "lost"):
-                self._counts[f"{_RELEASES} {event.event}"] += 1
+                self._add(f"{_RELEASES} {event.event}")
             case LockMoved(event="renewed"):
-                self._counts[f"{_RENEWALS} confirmed"] += 1
+                self._add(f"{_RENEWALS} confirmed")
             case LockMoved(event="renewal_failed"):
-                self._counts[f"{_RENEWALS} error"] += 1
+                self._add(f"{_RENEWALS} error")
             case FencingRejected():
-                self._counts[_REJECTIONS] += 1
+                self._add(_REJECTIONS)
             case StoreCalled() if event.error:
-                self._counts[_ERRORS] += 1
+                self._add(_ERRORS)
             case SpoolMoved():
                 self._counts[_DEPTH] = event.depth
             case _:
                 pass
+
+    def _add(self, name: str) -> None:
+        with self._door:
+            self._counts[name] += 1
 
     def differences(self, registry: CollectorRegistry) -> list[str]:
         """Return what the metrics say differently, a sentence each."""
