@@ -13,9 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from chaos.checker import Violation, check
+from chaos.checker import check
 from chaos.faults import SERVERS, Kind, plan
-from chaos.history import Claimed, Ended, Granted, History, Measured, Pen, Written, read_entries, read_ledger
+from chaos.history import (
+    Claimed,
+    Ended,
+    Granted,
+    History,
+    Measured,
+    Pen,
+    Sampled,
+    Setting,
+    Written,
+    Wrote,
+    read_entries,
+    read_ledger,
+)
+from chaos.steering import BlockLoop, Crowd, SetClock
 from chaos.worker import RESOURCES, Task
 
 from tickglass.sched.clock import SystemClock, Wake
@@ -25,6 +39,8 @@ from tickglass.sched.stores import open_store
 if TYPE_CHECKING:
     from chaos.faults import Fault
     from chaos.grounds import Ground
+    from chaos.history import Violation
+    from chaos.steering import Order
 
 __all__ = ["PROCESSES", "Process", "Summary", "record"]
 
@@ -42,6 +58,8 @@ class Summary:
     Args:
         processes: started in all, restarts included.
         seconds: from the first fault's clock to the last fault's end.
+        went_on: runs whose code was asked to stop and wrote all the same.
+        unready: how often an instance was seen that said that it is not ready.
         measured: what the workers that came to their end counted, and their metrics said alike.
         complaints: what workers wrote to standard error, and exits that were no exits.
     """
@@ -57,6 +75,8 @@ class Summary:
     stale_writes_refused: int
     claims: int
     run_again: int
+    went_on: int
+    unready: int
     measured: Counter[str]
     violations: list[Violation]
     complaints: list[str] = field(default_factory=list)
@@ -130,7 +150,7 @@ class _Fleet:
         self._workers: dict[int, Process] = {}
         self.started = 0
 
-    def start(self, place: int) -> None:
+    def start(self, place: int, clock_offset_ns: int = 0) -> None:
         self.started += 1
         task = Task(
             name=f"w{place}.{self.started}",
@@ -140,6 +160,7 @@ class _Fleet:
             ttl_ms=self._ground.ttl_ms,
             seed=self._seed * 10_000 + self.started,
             careless=self._careless,
+            clock_offset_ns=clock_offset_ns,
         )
         errors = self._home / f"{task.name}.errors"
         self._workers[place] = Process(self._undo, errors, "chaos.worker", msgspec.json.encode(task).decode())
@@ -154,6 +175,15 @@ class _Fleet:
                 self._workers[fault.target].kill()
             case Kind.FREEZE:
                 self._workers[fault.target].signal(signal.SIGSTOP)
+            case Kind.FAST | Kind.SLOW:
+                self._workers[fault.target].kill()
+                self.start(fault.target, fault.offset_ns)
+            case Kind.FORWARD | Kind.BACK:
+                self._tell(fault, SetClock(fault.offset_ns))
+            case Kind.CROWD:
+                self._tell(fault, Crowd(fault.until_ns - fault.from_ns))
+            case Kind.BLOCK:
+                self._tell(fault, BlockLoop(fault.until_ns - fault.from_ns))
             case _:
                 self._ground.begin(fault)
 
@@ -163,8 +193,15 @@ class _Fleet:
                 self.start(fault.target)
             case Kind.FREEZE:
                 self._workers[fault.target].signal(signal.SIGCONT)
+            case Kind.FAST | Kind.SLOW | Kind.FORWARD | Kind.BACK:
+                self._tell(fault, SetClock(0))
+            case Kind.CROWD | Kind.BLOCK:
+                pass  # it has been told how long
             case _:
                 self._ground.end(fault)
+
+    def _tell(self, fault: Fault, order: Order) -> None:
+        self._workers[fault.target].tell(str(order))
 
     def stop(self) -> list[str]:
         """Stop all of them; return what was wrong with their ends."""
@@ -175,20 +212,23 @@ class _Fleet:
         return [f"w{place}: {wrong}" for place, wrong in ends if wrong]
 
 
-def record(ground: Ground, home: Path, *, seed: int, seconds: float, careless: bool = False) -> Summary:
+def record(
+    ground: Ground, home: Path, *, seed: int, seconds: float, patient: bool = False, careless: bool = False
+) -> Summary:
     """Record and check one history.
 
     Args:
         ground: entered already.
         home: an empty folder; the history stays there.
         seconds: how long things go wrong.
+        patient: whether something may be wrong with the servers for some seconds.
         careless: whether holders act without asking whether they may.
     """
     faults = plan(
         f"{ground.name} {seed}",
         workers=PROCESSES,
         of_workers=ground.of_workers,
-        of_servers=ground.of_servers,
+        of_servers=(*ground.of_servers, *(ground.of_patience if patient else ())),
         span_ns=int(seconds * SECOND),
         ttl_ns=ground.ttl_ms * MS,
     )
@@ -261,7 +301,8 @@ def _summary(
 ) -> Summary:
     histories = {file.stem: read_entries(file) for file in home.glob("*.history")}
     writes = [entry for entry in read_entries(home / "witness.log") if isinstance(entry, Written)]
-    history = History(histories, writes, read_ledger(home / "ledger"), votes=ground.votes)
+    setting = Setting(ground.ttl_ms * MS, _CLOCK.reading().offset_ns, keeps_time=ground.keeps_time)
+    history = History(histories, writes, read_ledger(home / "ledger"), votes=ground.votes, setting=setting)
     entries = [entry for entries in histories.values() for entry in entries]
     grants = [entry for entry in entries if isinstance(entry, Granted)]
     claims = [entry for entry in entries if isinstance(entry, Claimed)]
@@ -276,6 +317,8 @@ def _summary(
         writes=sum(1 for write in writes if write.accepted),
         stale_writes_refused=sum(1 for write in writes if not write.accepted),
         claims=len(claims),
+        went_on=len({entry.run_id for entry in entries if isinstance(entry, Wrote) and entry.cancelled}),
+        unready=sum(1 for entry in entries if isinstance(entry, Sampled) and entry.unready),
         measured=sum((Counter(entry.counts) for entry in entries if isinstance(entry, Measured)), Counter()),
         run_again=sum(1 for claim in claims if claim.attempt > 1),
         violations=check(history),

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from chaos.history import Acknowledged, Claimed, Ended, Finished, Granted, Kept, Measured, Stepped
+from chaos.beside import runs_beside
+from chaos.history import Acknowledged, Claimed, Ended, Finished, Granted, Kept, Measured, Stepped, Violation
+from chaos.readiness import untrue_readiness
+from chaos.spells import Conduct
+from chaos.timely import out_of_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,18 +24,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.ports import RunRecord
 
-__all__ = ["Hold", "Violation", "check", "holds_of"]
-
-
-@dataclass(frozen=True)
-class Violation:
-    """Something that must never happen, and did."""
-
-    rule: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.rule}: {self.what}"
+__all__ = ["Hold", "check", "holds_of"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +59,7 @@ class Hold:
 def check(history: History) -> list[Violation]:
     """Return all violations."""
     holds = holds_of(history.processes)
+    conducts = [Conduct(name, entries) for name, entries in history.processes.items()]
     return [
         *_two_holders(holds),
         *_acts_without_trust(history.processes, holds),
@@ -75,6 +69,9 @@ def check(history: History) -> list[Violation]:
         *_attempts(history),
         *_ends(history.processes, history.ledger),
         *_measured(history.processes),
+        *runs_beside(history, conducts),
+        *out_of_time(history, conducts),
+        *(violation for conduct in conducts for violation in untrue_readiness(history, conduct)),
     ]
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.durations import MS
+from tickglass.sched.durations import MS, SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SERVERS", "Fault", "Kind", "plan"]
+__all__ = ["LONGEST_BLOCK_NS", "SERVERS", "Fault", "Kind", "plan"]
 
 SERVERS: Final = -1  # the target of a fault that hits servers, not a worker
 
@@ -35,6 +35,13 @@ class Kind(StrEnum):
     RESET_ALL = "all connections reset"
     MAJORITY = "kill -9 of most servers"
     HOG = "write lock kept by an outsider"
+    FAST = "worker restarted with a clock ahead"
+    SLOW = "worker restarted with a clock behind"
+    FORWARD = "worker's clock set forward"
+    BACK = "worker's clock set back"
+    CROWD = "more long jobs than a worker has threads"
+    BLOCK = "event loop of a worker blocked"
+    FULL = "store takes no writes"
 
 
 _IN_TTLS: Final = {  # how long it lasts, in lease times
@@ -49,7 +56,18 @@ _IN_TTLS: Final = {  # how long it lasts, in lease times
     Kind.RESET_ALL: (0.0, 0.0),
     Kind.MAJORITY: (0.2, 1.2),
     Kind.HOG: (0.2, 1.5),
+    Kind.FAST: (2.0, 3.5),  # a process takes some time to start; after it the clock is set right
+    Kind.SLOW: (2.0, 3.5),
+    Kind.FORWARD: (1.0, 2.5),
+    Kind.BACK: (1.0, 2.5),
+    Kind.CROWD: (1.5, 2.5),
 }
+LONGEST_BLOCK_NS: Final = 4_800 * MS
+_IN_NS: Final = {  # of what is said by the readiness: it has a time of its own in which to notice
+    Kind.BLOCK: (4_100 * MS, LONGEST_BLOCK_NS),
+    Kind.FULL: (5_000 * MS, 6_500 * MS),
+}
+_OFFSETS_NS: Final = (400 * MS, 20 * SECOND, 3_600 * SECOND)  # the first is allowed, the last outlives any patience
 
 
 @dataclass(frozen=True)
@@ -67,6 +85,12 @@ class Fault:
     kind: Kind
     target: int
     luck: float
+
+    @property
+    def offset_ns(self) -> int:
+        """By how much the clock of its worker is wrong."""
+        offset_ns = _OFFSETS_NS[int(self.luck * len(_OFFSETS_NS))]
+        return -offset_ns if self.kind in (Kind.SLOW, Kind.BACK) else offset_ns
 
 
 def plan(
@@ -87,9 +111,13 @@ def plan(
         at_ns = int(rng.uniform(0.2, rest_ttls[1]) * ttl_ns)
         while True:
             kind = rng.choice(kinds)
-            until_ns = at_ns + int(rng.uniform(*_IN_TTLS[kind]) * ttl_ns)
+            until_ns = at_ns + _lasts_ns(kind, rng, ttl_ns)
             if until_ns > span_ns:
                 break
             found.append(Fault(at_ns, until_ns, kind, target, rng.random()))
             at_ns = until_ns + max(MS, int(rng.uniform(*rest_ttls) * ttl_ns))
     return sorted(found, key=lambda fault: (fault.from_ns, fault.target))
+
+
+def _lasts_ns(kind: Kind, rng: random.Random, ttl_ns: int) -> int:
+    return rng.randint(*_IN_NS[kind]) if kind in _IN_NS else int(rng.uniform(*_IN_TTLS[kind]) * ttl_ns)

@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["GROUNDS", "Ground"]
 
-_OF_PROCESSES: Final = (Kind.KILL, Kind.KILL, Kind.FREEZE, Kind.FREEZE)
+_OF_PROCESSES: Final = (
+    Kind.KILL,
+    Kind.KILL,
+    Kind.FREEZE,
+    Kind.FREEZE,
+    Kind.FAST,
+    Kind.SLOW,
+    Kind.FORWARD,
+    Kind.BACK,
+    Kind.CROWD,
+    Kind.BLOCK,
+)
 _OF_NETWORKS: Final = (Kind.RESET, Kind.PARTITION, Kind.DEAF, Kind.DELAY)
 _HOG_PATIENCE_S: Final = 5.0
 
@@ -35,7 +46,9 @@ class Ground(ABC):
 
     Attributes:
         ttl_ms: of all leases on it.
+        of_patience: what can go wrong with the servers for some seconds: only in long histories.
         votes: whether an attempt is what a majority says it is, see `History`.
+        keeps_time: whether the store has a clock of its own, see `Setting`.
         how: for people: what runs, with which settings.
     """
 
@@ -44,7 +57,9 @@ class Ground(ABC):
     of_workers: ClassVar[Sequence[Kind]]
     of_servers: ClassVar[Sequence[Kind]]
     how: ClassVar[str]
+    of_patience: ClassVar[Sequence[Kind]] = (Kind.FULL,)
     votes: ClassVar[bool] = False
+    keeps_time: ClassVar[bool] = True
 
     def __init__(self, home: Path, workers: int) -> None:
         self._home = home
@@ -83,6 +98,7 @@ class SqliteGround(Ground):
     ttl_ms = 700
     of_workers = _OF_PROCESSES
     of_servers = (Kind.HOG,)
+    keeps_time = False
     how = "one database file in WAL mode, `synchronous=normal`"
 
     def __init__(self, home: Path, workers: int) -> None:
@@ -157,6 +173,10 @@ class _Networked(Ground):
     def _thaw(self, server: int) -> None: ...
 
     @abstractmethod
+    def _fill(self, server: int, *, full: bool) -> None:
+        """Let it refuse whatever writes, or take it again."""
+
+    @abstractmethod
     def _url(self, ports: Sequence[int]) -> str: ...
 
     def url(self, worker: int) -> str:
@@ -183,10 +203,13 @@ class _Networked(Ground):
                 case _:
                     pass
         for server in self._struck(fault):
-            if fault.kind is Kind.STALL:
-                self._freeze(server)
-            else:
-                self._kill(server)
+            match fault.kind:
+                case Kind.STALL:
+                    self._freeze(server)
+                case Kind.FULL:
+                    self._fill(server, full=True)
+                case _:
+                    self._kill(server)
 
     def end(self, fault: Fault) -> None:
         """See `Ground`."""
@@ -194,10 +217,13 @@ class _Networked(Ground):
             link.hold(frozenset())
             link.delay(0)
         for server in self._struck(fault):
-            if fault.kind is Kind.STALL:
-                self._thaw(server)
-            else:
-                self._revive(server)
+            match fault.kind:
+                case Kind.STALL:
+                    self._thaw(server)
+                case Kind.FULL:
+                    self._fill(server, full=False)
+                case _:
+                    self._revive(server)
 
     def _hit(self, fault: Fault) -> list[Link]:
         """Return the links that a fault concerns: of a worker, all, or now and then only one."""
@@ -211,9 +237,10 @@ class _Networked(Ground):
     def _struck(self, fault: Fault) -> list[int]:
         """Return the servers that a fault concerns: one, or a majority."""
         count = len(self._ports)
-        if fault.kind not in (Kind.RESTART, Kind.STALL, Kind.MAJORITY):
+        if fault.kind not in (Kind.RESTART, Kind.STALL, Kind.MAJORITY, Kind.FULL):
             return []
-        return random.Random(fault.luck).sample(range(count), count // 2 + 1 if fault.kind is Kind.MAJORITY else 1)
+        most = fault.kind in (Kind.MAJORITY, Kind.FULL)
+        return random.Random(fault.luck).sample(range(count), count // 2 + 1 if most else 1)
 
     def __enter__(self) -> Self:
         with ExitStack() as running:
@@ -257,6 +284,9 @@ class RedisGround(_Networked):
 
     def _thaw(self, server: int) -> None:
         self._servers[server].kill(signal.SIGCONT)
+
+    def _fill(self, server: int, *, full: bool) -> None:
+        self._servers[server].say("CONFIG", "SET", "maxmemory", 1 if full else 0)
 
     def _url(self, ports: Sequence[int]) -> str:
         return f"redis://127.0.0.1:{ports[0]}/0?timeout=300ms"
@@ -305,6 +335,9 @@ class EtcdGround(_Networked):
 
     def _thaw(self, server: int) -> None:
         self._server.thaw()
+
+    def _fill(self, server: int, *, full: bool) -> None:
+        self._server.say("maintenance/alarm", action="ACTIVATE" if full else "DEACTIVATE", alarm="NOSPACE")
 
     def _url(self, ports: Sequence[int]) -> str:
         return f"etcd://127.0.0.1:{ports[0]}?timeout=300ms"

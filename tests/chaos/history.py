@@ -18,21 +18,41 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "WRITING",
     "Acknowledged",
+    "Began",
+    "Blocked",
     "Claimed",
+    "Clocked",
+    "Crowded",
+    "Declared",
     "Ended",
     "Entry",
+    "FellDue",
     "Finished",
     "Granted",
     "History",
     "Kept",
     "Measured",
+    "Opened",
     "Pen",
+    "Reached",
+    "Returned",
+    "Sampled",
+    "Setting",
     "Stepped",
+    "Stopping",
+    "Unanswered",
+    "Violation",
+    "Won",
     "Written",
+    "Wrote",
     "read_entries",
     "read_ledger",
 ]
+
+
+WRITING: Final = frozenset({"acquire", "renew", "release", "claim", "settle"})  # calls that may have to write
 
 
 class Entry(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -101,6 +121,100 @@ class Acknowledged(Entry, frozen=True, kw_only=True):
     run_id: str
 
 
+class Began(Entry, frozen=True, kw_only=True):
+    """The job's own code begins: the first thing that it does."""
+
+    job: str
+    due_ns: int
+    attempt: int
+    run_id: str
+    resource: str
+    fence: int
+    grace_ns: int
+
+
+class Wrote(Entry, frozen=True, kw_only=True):
+    """A job that does not look at its run asked the guard to write; `at_ns` was read before it asked the run.
+
+    What its run said of itself is noted at that instant, and not heeded.
+    """
+
+    run_id: str
+    cancelled: bool
+    remaining_ns: int
+    accepted: bool
+
+
+class Returned(Entry, frozen=True, kw_only=True):
+    """The job's own code ends: the last thing that it does."""
+
+    run_id: str
+
+
+class Opened(Entry, frozen=True, kw_only=True):
+    """The scheduler of this process has started."""
+
+
+class Stopping(Entry, frozen=True, kw_only=True):
+    """This process was told to come to its end."""
+
+
+class Declared(Entry, frozen=True, kw_only=True):
+    """This process has a job that all processes have, and that waits for nobody but itself.
+
+    `lasts_ns` is how long its code takes at most, be its event loop blocked or not.
+    """
+
+    job: str
+    interval_ns: int
+    lasts_ns: int
+
+
+class FellDue(Entry, frozen=True, kw_only=True):
+    """An instant of a job came up in this process, whatever became of it."""
+
+    job: str
+    due_ns: int
+
+
+class Reached(Entry, frozen=True, kw_only=True):
+    """The store answered this process something for which it may have to write; noted some twenty times a second."""
+
+
+class Won(Entry, frozen=True, kw_only=True):
+    """The store gave the scheduler of this process a lease: whatever it writes for that, it can write."""
+
+
+class Unanswered(Entry, frozen=True, kw_only=True):
+    """The store answered this process nothing, or with an error."""
+
+    operation: str
+
+
+class Sampled(Entry, frozen=True, kw_only=True):
+    """What the scheduler says of its readiness: nothing when it is ready. Also a sign that this process runs."""
+
+    unready: list[str]
+
+
+class Clocked(Entry, frozen=True, kw_only=True):
+    """The wall clock of this process is wrong by so much from now on."""
+
+    offset_ns: int
+
+
+class Blocked(Entry, frozen=True, kw_only=True):
+    """A coroutine has kept the event loop from turning since then; noted when it lets go."""
+
+    since_ns: int
+
+
+class Crowded(Entry, frozen=True, kw_only=True):
+    """This process has more long jobs than workers, about until then."""
+
+    until_ns: int
+
+
 class Measured(Entry, frozen=True, kw_only=True):
     """The process comes to its end: what it counted of its faults, and where its metrics say otherwise."""
 
@@ -119,9 +233,58 @@ class Written(Entry, frozen=True, kw_only=True):
 
 
 _ENTRY: Final = msgspec.json.Decoder(
-    Granted | Kept | Stepped | Ended | Claimed | Finished | Acknowledged | Measured | Written
+    Granted
+    | Kept
+    | Stepped
+    | Ended
+    | Claimed
+    | Finished
+    | Acknowledged
+    | Began
+    | Wrote
+    | Returned
+    | Opened
+    | Stopping
+    | Declared
+    | FellDue
+    | Reached
+    | Won
+    | Unanswered
+    | Sampled
+    | Clocked
+    | Blocked
+    | Crowded
+    | Measured
+    | Written
 )
 _RUN: Final = msgspec.json.Decoder(RunRecord)
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Something that must never happen, and did."""
+
+    rule: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of all processes before they start.
+
+    Args:
+        ttl_ns: of all leases.
+        anchor_ns: the host's wall clock minus the clock of the histories. Nobody
+            sets the host's clock: the wrong ones are those of processes.
+        keeps_time: whether the store has a clock of its own, and knows a claim in the future.
+    """
+
+    ttl_ns: int = 700_000_000
+    anchor_ns: int = 0
+    keeps_time: bool = True
 
 
 @dataclass(frozen=True)
@@ -135,12 +298,14 @@ class History:
         votes: whether the ledger is that of several servers which vote. It may
             show what a minority has: orphaned attempts that were never granted,
             and ends that were not acknowledged.
+        setting: how long leases last, and whose clock is right.
     """
 
     processes: Mapping[str, Sequence[Entry]]
     witness: Sequence[Written] = ()
     ledger: Sequence[RunRecord] = ()
     votes: bool = False
+    setting: Setting = Setting()
 
 
 class Pen:

@@ -34,6 +34,8 @@ _COLUMNS: Final = (
     "Stale writes refused",
     "Claims",
     "Run again",
+    "Went on",
+    "Unready",
     "Violations",
 )
 _SERVERS: Final = {"redis": "redis-server", "redlock": "redis-server", "etcd": "etcd"}
@@ -55,6 +57,8 @@ def _row(summary: Summary) -> tuple[object, ...]:
         summary.stale_writes_refused,
         f"{summary.claims:,}",
         summary.run_again,
+        summary.went_on,
+        f"{summary.unready:,}",
         len(summary.violations),
     )
 
@@ -106,7 +110,7 @@ def main() -> int:
             continue
         home = Path(tempfile.mkdtemp(prefix=f"chaos-{name}-"))
         with GROUNDS[name](home, PROCESSES) as ground:
-            summary = record(ground, home, seed=given.seed, seconds=given.seconds)
+            summary = record(ground, home, seed=given.seed, seconds=given.seconds, patient=True)
         summaries.append(summary)
         wrong = [str(it) for it in (*summary.violations, *summary.complaints)]
         if wrong:

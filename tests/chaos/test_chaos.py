@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHORT: Final = {  # seed and seconds: with another seed, not every kind of fault may come in so short a time
-    "sqlite": (7, 7.0),
-    "redis": (1, 7.0),
-    "redlock": (973, 9.0),
-    "etcd": (32, 7.0),
+    "sqlite": (7024, 10.0),
+    "redis": (3754, 10.0),
+    "redlock": (1987, 11.0),
+    "etcd": (5157, 10.0),
 }
-CARELESS_SECONDS: Final = 4.0
+CARELESS: Final = (2078, 4.0)  # with this seed, eight times somebody is frozen
 
 
 @pytest.mark.chaos
@@ -30,13 +30,16 @@ def test_no_promise_is_broken_under_faults(store: str, tmp_path: Path) -> None:
     assert summary.complaints == []
     assert set(summary.faults) == {*ground.of_workers, *ground.of_servers}
     assert summary.grants > 0
+    assert summary.went_on > 0
+    assert summary.unready > 0
     assert summary.measured["distributed_lock_renewals_total confirmed"] > 0
 
 
 @pytest.mark.chaos
 def test_holders_that_do_not_ask_are_found_out(tmp_path: Path) -> None:
+    seed, seconds = CARELESS
     with GROUNDS["sqlite"](tmp_path, PROCESSES) as ground:
-        summary = record(ground, tmp_path, seed=SHORT["sqlite"][0], seconds=CARELESS_SECONDS, careless=True)
+        summary = record(ground, tmp_path, seed=seed, seconds=seconds, careless=True)
     assert {"two holders", "acted without trust"} <= {violation.rule for violation in summary.violations}
     assert "stale write accepted" not in {violation.rule for violation in summary.violations}
     assert summary.stale_writes_refused > 0

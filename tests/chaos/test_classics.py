@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from chaos.arena import Process
 from chaos.grounds import GROUNDS
+from chaos.steering import SteeredClock
 from chaos.witness import Witness
 
 from tickglass import Lock, Run, Scheduler, every
-from tickglass.sched.clock import Reading, SystemClock
+from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
 from tickglass.sched.events import OccurrenceMoved
 from tickglass.sched.stores import open_store
@@ -36,20 +37,6 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
         yield ground
 
 
-class SkewedClock(SystemClock):
-    """A clock whose wall side is wrong."""
-
-    def __init__(self, skew_ns: int) -> None:
-        self._skew_ns = skew_ns
-
-    def wall_ns(self) -> int:
-        return super().wall_ns() + self._skew_ns
-
-    def reading(self) -> Reading:
-        monotonic_ns, wall_ns = SystemClock().reading()
-        return Reading(monotonic_ns, wall_ns + self._skew_ns)
-
-
 def test_a_fast_job_and_two_skewed_clocks_run_once(ground: Ground, tmp_path: Path) -> None:
     ran: list[int] = []
     enough = threading.Event()
@@ -65,7 +52,7 @@ def test_a_fast_job_and_two_skewed_clocks_run_once(ground: Ground, tmp_path: Pat
             scheduler = Scheduler(
                 ground.direct_url, owner=f"n{number}", spool=tmp_path / f"spool-{number}", sinks={"l": sinks[number]}
             )
-            scheduler._clock = SkewedClock(skew_ns)
+            scheduler._clock = SteeredClock(skew_ns)
             scheduler.add(fast, every("100ms"), misfire_grace="2s")
             running.enter_context(scheduler)
         assert enough.wait(PATIENCE_S)

@@ -11,8 +11,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from chaos.faults import SERVERS, Kind, plan
+from chaos.faults import SERVERS, Fault, Kind, plan
 from chaos.proxy import BOTH_WAYS, ONLY_ANSWERS, Proxy
+from chaos.readiness import UNREADY_WITHIN_NS
+from chaos.steering import BlockLoop, Crowd, SetClock, SteeredClock, order_of
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
@@ -20,7 +22,6 @@ from tickglass.sched.durations import MS, SECOND
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from chaos.faults import Fault
     from chaos.proxy import Link
 
 PATIENCE_S = 10.0
@@ -53,6 +54,33 @@ def test_each_target_has_one_fault_at_a_time_and_all_of_them_end() -> None:
     assert of_target.keys() == {SERVERS, 0, 1, 2}
     for faults in of_target.values():
         assert all(before.until_ns < after.from_ns for before, after in pairwise(faults))
+
+
+def test_a_blocked_loop_and_a_full_store_last_longer_than_readiness_may_take_to_notice() -> None:
+    faults = plan(5, workers=2, of_workers=[Kind.BLOCK], of_servers=[Kind.FULL], span_ns=60 * SECOND, ttl_ns=700 * MS)
+    assert {fault.kind for fault in faults} == {Kind.BLOCK, Kind.FULL}
+    assert min(fault.until_ns - fault.from_ns for fault in faults) > UNREADY_WITHIN_NS + 500 * MS
+
+
+@pytest.mark.parametrize("kind", [Kind.FAST, Kind.SLOW, Kind.FORWARD, Kind.BACK])
+def test_clocks_are_wrong_by_a_little_by_much_and_for_ever(kind: Kind) -> None:
+    sign = -1 if kind in (Kind.SLOW, Kind.BACK) else 1
+    offsets_ns = [sign * Fault(0, 1, kind, 0, luck).offset_ns for luck in (0.0, 0.5, 0.999)]
+    assert offsets_ns == [400 * MS, 20 * SECOND, 3_600 * SECOND]
+
+
+@pytest.mark.parametrize("order", [SetClock(-5), Crowd(7), BlockLoop(9)])
+def test_an_order_is_one_line(order: SetClock | Crowd | BlockLoop) -> None:
+    assert "\n" not in str(order)
+    assert order_of(str(order)) == order
+
+
+def test_the_wall_clock_of_one_process_can_be_set() -> None:
+    clock = SteeredClock()
+    right = clock.reading().offset_ns
+    clock.offset_ns = -3_600 * SECOND
+    assert abs(clock.reading().offset_ns - right + 3_600 * SECOND) < SECOND
+    assert abs(SystemClock().wall_ns() - clock.wall_ns() - 3_600 * SECOND) < SECOND
 
 
 class Echo(socketserver.StreamRequestHandler):
