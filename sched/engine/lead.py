@@ -30,6 +30,6 @@ class Lead:
     def note(self, took_ns: int) -> None:
         """Take note of one preparation: from the hand-over to the claim in hand."""
         self._took.append(took_ns)
-        took = sorted(tuple(self._took))  # a copy: other workers append meanwhile
+        took = sorted(self._took)  # one copy: other workers append meanwhile
         p90 = took[len(took) * 9 // 10]
         self.now_ns = min(LEAD_MOST_NS, max(_LEAST_NS, p90 * 5 // 4))
