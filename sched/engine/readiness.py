@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["LOOP_SILENT_MOST_NS", "Readiness"]
 
 _LATE_RENEWALS: Final = 3  # not ready when something has been silent for so many
-LOOP_SILENT_MOST_NS: Final = 3 * SECOND  # it is asked once a second
+LOOP_SILENT_MOST_NS: Final = 2 * SECOND  # it is asked once a second
 
 
 class Readiness:

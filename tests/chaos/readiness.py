@@ -29,21 +29,29 @@ _SKEW_NS: Final = SECOND + 100 * MS  # allowed by default, and the error of meas
 def untrue_readiness(history: History, conduct: Conduct) -> Iterator[Violation]:
     """Return all violations of what is promised of one process's readiness."""
     yield from _found("ready, and reaches no store", conduct, lambda it: not it.unready and _cut_off(conduct, it))
-    yield from _found("ready, and claims nothing", conduct, lambda it: not it.unready and _failing(conduct, it))
+    yield from _found(
+        "ready, and claims nothing", conduct, lambda it: not it.unready and _failing(conduct, it), lasting_ns=SECOND
+    )  # for less than that after a heartbeat that was granted, which the history does not have
     yield from _found("ready with a blocked loop", conduct, lambda it: not it.unready and _blocked(conduct, it))
     if history.setting.keeps_time:
         yield from _found("ready with a wrong clock", conduct, lambda it: not it.unready and _skewed(conduct, it))
     yield from _found("unready in good health", conduct, lambda it: bool(it.unready) and _healthy(conduct, it))
 
 
-def _found(rule: str, conduct: Conduct, wrong: Callable[[Sampled], bool]) -> Iterator[Violation]:
-    """Return one violation for the samples in a row that are wrong."""
-    was = False
+def _found(
+    rule: str, conduct: Conduct, wrong: Callable[[Sampled], bool], *, lasting_ns: int = 0
+) -> Iterator[Violation]:
+    """Return one violation for the samples in a row that are wrong, if they are for so long."""
+    since_ns: int | None = None
+    found = False
     for sample in conduct.samples:
-        is_ = wrong(sample)
-        if is_ and not was:
+        if not wrong(sample):
+            since_ns, found = None, False
+            continue
+        since_ns = sample.at_ns if since_ns is None else since_ns
+        if not found and sample.at_ns - since_ns >= lasting_ns:
+            found = True
             yield Violation(rule, f"{conduct.name} at {sample.at_ns} {sample.unready or ''}".rstrip())
-        was = is_
 
 
 def _cut_off(conduct: Conduct, sample: Sampled) -> bool:

@@ -210,6 +210,17 @@ GOOD = {
     "ready, and given a lease between failures": history(
         story(opened(), ready(0, 9), reached(0, 9), fails(1, 8), [Won(at_ns=ns(s)) for s in (3, 5, 7)])
     ),
+    "ready for a moment between failures, after a heartbeat": history(
+        story(
+            opened(),
+            ready(0, 2),
+            ready(2.05, 6, unready="away"),
+            ready(6.05, 6.5),
+            ready(6.55, 9, unready="away"),
+            reached(0, 9),
+            fails(1, 8),
+        )
+    ),
     "ready when calls fail no more, and before it was given a lease": history(
         story(opened(), ready(0, 2), ready(2.05, 8, unready="full"), ready(8.05, 9), reached(0, 9), fails(1, 8))
     ),
