@@ -48,7 +48,7 @@ generated: $(DEV) ## Check that generated files are up to date
 	$(BIN)/python -m tickglass.telemetry.reference build/generated/metrics.md
 	$(BIN)/python tools/state_machines.py build/generated/state-machines.md
 	@rm -rf build/generated/dashboards
-	$(BIN)/python -m tickglass.dashboards.written build/generated
+	$(BIN)/python -m tickglass.dashboards.export build/generated
 	@diff -ru dashboards/generated build/generated/dashboards/generated && \
 	    diff -u docs/dashboards.md build/generated/docs/dashboards.md || \
 	    { echo "the boards or docs/dashboards.md are out of date: run make generate" >&2; exit 1; }
@@ -71,7 +71,7 @@ generate: $(DEV) ## Write generated files again
 	$(BIN)/python -m tickglass.telemetry.reference docs/metrics.md
 	$(BIN)/python tools/state_machines.py docs/state-machines.md
 	$(BIN)/python -m tickglass.alerts alerts/generated docs/alerts.md
-	$(BIN)/python -m tickglass.dashboards.written .
+	$(BIN)/python -m tickglass.dashboards.export .
 
 bench: $(DEV) ## Measure what this project claims
 	PYTHONPATH=bench $(BIN)/python bench/run.py $(ARGS)

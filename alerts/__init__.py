@@ -4,7 +4,7 @@ from tickglass.alerts.alertmanager import INHIBITIONS, Inhibition
 from tickglass.alerts.promql import Scope
 from tickglass.alerts.rule import Alert, Group, Links, Record, Severity
 from tickglass.alerts.rulebook import alerts, groups
-from tickglass.alerts.written import files
+from tickglass.alerts.export import files
 
 __all__ = [
     "INHIBITIONS",

@@ -8,7 +8,7 @@ from pathlib import Path
 from tickglass.alerts.promql import Scope
 from tickglass.alerts.reference import reference
 from tickglass.alerts.rule import Links
-from tickglass.alerts.written import files
+from tickglass.alerts.export import files
 
 __all__ = ["main"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import thresholds
-from tickglass.telemetry.choices import checked_on_time_s, matchers_of
+from tickglass.telemetry.selectors import checked_on_time_s, matchers_of
 from tickglass.telemetry.metric import Kind
 
 if TYPE_CHECKING:

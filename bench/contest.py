@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
-from servers import RedisServer
+from kit.servers import RedisServer
 
 from tickglass import Scheduler, every
 from tickglass.sched.clock import Reading, SystemClock
 from tickglass.sched.durations import MS
-from tickglass.sched.engine.claim_memory import RememberingStore
+from tickglass.sched.engine.leasing.claim_cache import RememberingStore
 from tickglass.sched.events import ClaimRemembered, Event, StoreCalled
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outco
 from tickglass.telemetry.exposition import encode
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.sidecar.collector import SidecarCollector, sidecar_registry
-from tickglass.telemetry.sidecar.intake import Intake
-from tickglass.telemetry.sidecar.sources import Sources
-from tickglass.telemetry.sidecar.stream import StreamSink
+from tickglass.telemetry.sidecar.schedulers.receiver import Intake
+from tickglass.telemetry.sidecar.schedulers.sources import Sources
+from tickglass.telemetry.sidecar.transport.stream import StreamSink
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:

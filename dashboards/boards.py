@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tickglass.dashboards.health import health
+from tickglass.dashboards.telemetry_health import health
 from tickglass.dashboards.jobs import jobs
 from tickglass.dashboards.locks import locks
 from tickglass.dashboards.model import Annotation

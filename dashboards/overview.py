@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickglass.dashboards.answers import (
+from tickglass.dashboards.shared_panels import (
     TO_JOB,
     TO_JOBS,
     TO_LOCK,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.choices import checked_on_time_s, matchers_of
+from tickglass.telemetry.selectors import checked_on_time_s, matchers_of
 from tickglass.telemetry.metric import Kind
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from tickglass.sched.durations import MS, SECOND, Duration, duration_ns, duration_text
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.prefer import Preference, checked_preference
+from tickglass.sched.policies.preference import Preference, checked_preference
 from tickglass.sched.triggers import Trigger
 
 if TYPE_CHECKING:

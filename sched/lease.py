@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.durations import MS, duration_text
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import FencingRejected, LockMoved
-from tickglass.sched.machine import Machine, Move
+from tickglass.sched.state_machine import Machine, Move
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

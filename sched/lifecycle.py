@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.events import SchedulerMoved
-from tickglass.sched.machine import Machine, Move
+from tickglass.sched.state_machine import Machine, Move
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

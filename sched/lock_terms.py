@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from tickglass.sched.durations import duration_ns
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.job import TTL_DEFAULT, TTL_LEAST_NS, checked_flag, checked_name
-from tickglass.sched.prefer import checked_preference
+from tickglass.sched.policies.preference import checked_preference
 
 if TYPE_CHECKING:
     from tickglass.sched.durations import Duration
-    from tickglass.sched.prefer import Preference
+    from tickglass.sched.policies.preference import Preference
 
 __all__ = ["LockTerms", "lock_terms"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.errors import IllegalTransition
 from tickglass.sched.events import Lateness, OccurrenceMoved
-from tickglass.sched.machine import Machine, Move
+from tickglass.sched.state_machine import Machine, Move
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

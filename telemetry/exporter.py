@@ -16,11 +16,11 @@ from prometheus_client.exposition import gzip_accepted
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.shown import shown
+from tickglass.sched.escaping import shown
 from tickglass.telemetry.access import TOKEN_ENV, bears, checked_token, is_loopback, is_smuggled
 from tickglass.telemetry.exposition import encode
 from tickglass.telemetry.listener import Answer, Desk, Listener, listening
-from tickglass.telemetry.machinery import GcPauses
+from tickglass.telemetry.internals import GcPauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,9 +15,9 @@ from tickglass.sched.events import Streak
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.sched.streak import prolonged
 from tickglass.telemetry import catalogue
-from tickglass.telemetry.group import Group
+from tickglass.telemetry.series import Group
 from tickglass.telemetry.metric import OVERFLOW
-from tickglass.telemetry.rhythm import Rhythm
+from tickglass.telemetry.interval import Rhythm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

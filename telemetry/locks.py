@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.telemetry import catalogue
-from tickglass.telemetry.group import Group
+from tickglass.telemetry.series import Group
 from tickglass.telemetry.metric import OVERFLOW
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Reading
     from tickglass.sched.events import JobRegistered, LockMoved, StoreCalled
-    from tickglass.telemetry.group import Buckets, Counters
+    from tickglass.telemetry.series import Buckets, Counters
     from tickglass.telemetry.metric import Metric
 
 __all__ = ["RENEWED_LATE_FRACTION", "LockGroup", "StoreGroup", "renewed_late"]

@@ -35,7 +35,7 @@ from tickglass.sched.events import (
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.sched.run import current_run
-from tickglass.sched.shown import shown
+from tickglass.sched.escaping import shown
 from tickglass.telemetry.tracing import root_of
 
 if TYPE_CHECKING:

@@ -37,10 +37,10 @@ from tickglass.sched.events import (
 )
 from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry import catalogue
-from tickglass.telemetry.group import Named, family
+from tickglass.telemetry.series import Named, family
 from tickglass.telemetry.jobs import JobGroup
 from tickglass.telemetry.locks import LockGroup, StoreGroup
-from tickglass.telemetry.machinery import PoolGroup, SchedulerGroup
+from tickglass.telemetry.internals import PoolGroup, SchedulerGroup
 from tickglass.telemetry.metric import Declared
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.events import Event
-    from tickglass.telemetry.group import Cell, Group
+    from tickglass.telemetry.series import Cell, Group
 
 G = TypeVar("G")
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.foreign import for_the_program
+from tickglass.sched.engine.foreign_errors import for_the_program
 from tickglass.sched.errors import failure_text
 from tickglass.sched.events import SinkFailed
 

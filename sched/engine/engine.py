@@ -7,16 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.claim_memory import RememberingStore
-from tickglass.sched.engine.crew import Crew
-from tickglass.sched.engine.hand_lock import Hands
-from tickglass.sched.engine.heartbeat import Heartbeat
-from tickglass.sched.engine.planner import Planner
+from tickglass.sched.engine.leasing.claim_cache import RememberingStore
+from tickglass.sched.engine.running.dispatcher import Crew
+from tickglass.sched.engine.locking.manual_lock import Hands
+from tickglass.sched.engine.membership.heartbeat import Heartbeat
+from tickglass.sched.engine.planning.planner import Planner
 from tickglass.sched.engine.readiness import Readiness
-from tickglass.sched.engine.registrar import Registrar
-from tickglass.sched.engine.skew import SkewGuard
-from tickglass.sched.engine.sweeper import Sweeper, period_ns
-from tickglass.sched.engine.timeline import Timeline
+from tickglass.sched.engine.planning.registrar import Registrar
+from tickglass.sched.engine.timing.clock_skew import SkewGuard
+from tickglass.sched.engine.recovery.sweeper import Sweeper, period_ns
+from tickglass.sched.engine.timing.timeline import Timeline
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.lease import check_ttl
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine, SchedulerState
@@ -24,7 +24,7 @@ from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine, Schedule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tickglass.sched.engine.gear import Gear
+    from tickglass.sched.engine.context import Gear
     from tickglass.sched.job import Job
 
 __all__ = ["STOP_GRACE_NS", "Engine"]

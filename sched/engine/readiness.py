@@ -9,20 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.sweeper import period_ns
-from tickglass.sched.engine.timeline import LONGEST_WAIT_NS
+from tickglass.sched.engine.recovery.sweeper import period_ns
+from tickglass.sched.engine.timing.timeline import LONGEST_WAIT_NS
 from tickglass.sched.events import ReadinessMoved
 from tickglass.sched.lifecycle import SchedulerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tickglass.sched.engine.crew import Crew
-    from tickglass.sched.engine.gear import Gear
-    from tickglass.sched.engine.registrar import Registrar
-    from tickglass.sched.engine.skew import SkewGuard
-    from tickglass.sched.engine.timeline import Timeline
-    from tickglass.sched.engine.writing import Writing
+    from tickglass.sched.engine.running.dispatcher import Crew
+    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.planning.registrar import Registrar
+    from tickglass.sched.engine.timing.clock_skew import SkewGuard
+    from tickglass.sched.engine.timing.timeline import Timeline
+    from tickglass.sched.engine.leasing.write_health import Writing
     from tickglass.sched.job import Job
     from tickglass.sched.lifecycle import SchedulerMachine
 

@@ -13,19 +13,19 @@ from urllib.parse import unquote
 
 from tickglass.sched.durations import duration_ns
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.stores.etcd_urls import read_etcd
+from tickglass.sched.stores.etcd.urls import read_etcd
 from tickglass.sched.stores.memory import MEMORY_KEEP_NS, MemoryStore
-from tickglass.sched.stores.redis_urls import read_cluster, read_redis, read_redlock, read_sentinel, read_unix
+from tickglass.sched.stores.redis.urls import read_cluster, read_redis, read_redlock, read_sentinel, read_unix
 from tickglass.sched.stores.retention import KEEP_LEAST_NS, KEEP_NS
-from tickglass.sched.stores.sqlite import SqliteStore
-from tickglass.sched.stores.starred import Starred
+from tickglass.sched.stores.sqlite.store import SqliteStore
+from tickglass.sched.stores.redaction import Starred
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import Store
-    from tickglass.sched.stores.sqlite_file import Synchronous
+    from tickglass.sched.stores.sqlite.file import Synchronous
 
     Opener = Callable[[Clock], Store]
 

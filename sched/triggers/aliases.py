@@ -14,7 +14,7 @@ from tickglass.sched.triggers.slips import one_slip
 
 if TYPE_CHECKING:
     from tickglass.sched.errors import ConfigError
-    from tickglass.sched.triggers.written import Written
+    from tickglass.sched.triggers.source_span import Written
 
 __all__ = ["alias_fields", "borrowed"]
 

@@ -25,7 +25,7 @@ from tickglass.sched.triggers.fields import (
 )
 from tickglass.sched.triggers.shape import Ambiguous, check_shape, unwrapped
 from tickglass.sched.triggers.wall import Values, Wall
-from tickglass.sched.triggers.written import Written
+from tickglass.sched.triggers.source_span import Written
 from tickglass.sched.triggers.zones import zone_named
 
 __all__ = ["Parsed", "parse"]

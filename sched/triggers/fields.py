@@ -18,7 +18,7 @@ from tickglass.sched.triggers.days import DaysBeforeLast, LastWeekday, NthWeekda
 
 if TYPE_CHECKING:
     from tickglass.sched.errors import ConfigError
-    from tickglass.sched.triggers.written import Written
+    from tickglass.sched.triggers.source_span import Written
 
 __all__ = ["DAY", "HOUR", "MINUTE", "MONTH", "MS_FIELD", "SECOND_FIELD", "WEEKDAY", "Kind", "values_of"]
 

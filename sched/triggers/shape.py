@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tickglass.sched.triggers.written import Written
+    from tickglass.sched.triggers.source_span import Written
 
 __all__ = ["Ambiguous", "check_shape", "is_command", "unwrapped"]
 

@@ -5,7 +5,7 @@ under leases that can be trusted, and reports every transition and every run.
 """
 
 from tickglass.lock import Lock
-from tickglass.sched.engine.held_lease import HeldLease
+from tickglass.sched.engine.locking.held_lease import HeldLease
 from tickglass.sched.errors import (
     ConfigError,
     LeaseLost,
@@ -16,7 +16,7 @@ from tickglass.sched.errors import (
     StoreUnavailable,
     TickglassError,
 )
-from tickglass.sched.prefer import preference
+from tickglass.sched.policies.preference import preference
 from tickglass.sched.run import Run, current_run
 from tickglass.sched.triggers import Trigger, at, cron, every
 from tickglass.scheduler import Scheduler

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tickglass.owner import Slot
 from tickglass.sched.clock import SystemClock
-from tickglass.sched.engine.alarms import Alarms
+from tickglass.sched.engine.timing.timers import Alarms
 from tickglass.sched.engine.broadcast import Broadcast
-from tickglass.sched.engine.doubts import Doubts
-from tickglass.sched.engine.gear import Gear, NoTracer
-from tickglass.sched.engine.hand_lock import HandLock, Hands
-from tickglass.sched.engine.keeper import Keeper
-from tickglass.sched.engine.outages import Outages
-from tickglass.sched.engine.presence import Presence
-from tickglass.sched.engine.taking import NotTaken
-from tickglass.sched.engine.watched_store import WatchedStore
+from tickglass.sched.engine.leasing.in_doubt import Doubts
+from tickglass.sched.engine.context import Gear, NoTracer
+from tickglass.sched.engine.locking.manual_lock import HandLock, Hands
+from tickglass.sched.engine.leasing.renewer import Keeper
+from tickglass.sched.engine.running.outbox import Outages
+from tickglass.sched.engine.membership.presence import Presence
+from tickglass.sched.engine.locking.acquisition import NotTaken
+from tickglass.sched.engine.leasing.instrumented_store import WatchedStore
 from tickglass.sched.errors import ConfigError, LockInUse, LockNotAcquired
 from tickglass.sched.job import TTL_DEFAULT, checked_name
 from tickglass.sched.lock_terms import lock_terms
-from tickglass.sched.prefer import checked_labels
+from tickglass.sched.policies.preference import checked_labels
 from tickglass.sched.stores import check_url, open_store
 from tickglass.sinks import checked_sinks
 from tickglass.telemetry.logs import LogSink
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tickglass.sched.durations import Duration
-    from tickglass.sched.engine.hand_lock import Bench
-    from tickglass.sched.engine.held_lease import HeldLease
+    from tickglass.sched.engine.locking.manual_lock import Bench
+    from tickglass.sched.engine.locking.held_lease import HeldLease
     from tickglass.sched.lock_terms import LockTerms
     from tickglass.sched.ports import EventSink
-    from tickglass.sched.prefer import Preference
+    from tickglass.sched.policies.preference import Preference
 
 __all__ = ["Lock", "SchedulerLock", "SchedulersBench"]
 

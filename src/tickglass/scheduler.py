@@ -15,14 +15,14 @@ from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import US, duration_ns
 from tickglass.sched.engine.broadcast import Broadcast, GuardedTracer
 from tickglass.sched.engine.engine import Engine
-from tickglass.sched.engine.gear import Gear
-from tickglass.sched.engine.pool import checked_size
-from tickglass.sched.engine.skew import SkewGuard
+from tickglass.sched.engine.context import Gear
+from tickglass.sched.executors.threads import checked_size
+from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import InterpreterPaused, TelemetryDropped
 from tickglass.sched.job import TTL_DEFAULT, check_policies, checked_name, checked_trigger, declare
 from tickglass.sched.lock_terms import lock_terms
-from tickglass.sched.prefer import checked_labels
+from tickglass.sched.policies.preference import checked_labels
 from tickglass.sched.stores import check_url, open_store
 from tickglass.sched.stores.spool import SqliteSpool
 from tickglass.signals import StopSignals
@@ -31,10 +31,10 @@ from tickglass.stopping import Inside, InsideSink, Stopping
 from tickglass.telemetry.access import checked_token, token_in_environment
 from tickglass.telemetry.exporter import MetricsServer, parse_listen
 from tickglass.telemetry.logs import LogSink
-from tickglass.telemetry.machinery import GcWatch
+from tickglass.telemetry.internals import GcWatch
 from tickglass.telemetry.metrics import MetricSink
-from tickglass.telemetry.sidecar.place import path_of
-from tickglass.telemetry.sidecar.stream import StreamSink
+from tickglass.telemetry.sidecar.transport.socket_path import path_of
+from tickglass.telemetry.sidecar.transport.stream import StreamSink
 from tickglass.telemetry.spans import SpanSink
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.durations import Duration
-    from tickglass.sched.engine.hand_lock import Hands
+    from tickglass.sched.engine.locking.manual_lock import Hands
     from tickglass.sched.job import Job, Policies
     from tickglass.sched.ports import EventSink
-    from tickglass.sched.prefer import Preference
+    from tickglass.sched.policies.preference import Preference
     from tickglass.sched.triggers import Trigger
 
 __all__ = ["Scheduler"]

@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import promtool
-from mutants import mutants
+from kit import promtool
+from kit.mutants import mutants
 
 from tickglass.alerts import alerts
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-import promtool
+from kit import promtool
 import pytest
-from recording import SCRAPE_S, Recording
-from rig import Rig, wait_until
+from kit.recording import SCRAPE_S, Recording
+from kit.rig import Rig, wait_until
 
 from tickglass import every
 from tickglass.sched.durations import SECOND
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from recording import Labels
+    from kit.recording import Labels
 
 HOUR_S: Final = 3600
 RESTART_S: Final = range(1800, 1830)  # one of them is not there

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import promtool
+from kit import promtool
 import pytest
-from mutants import mutants
+from kit.mutants import mutants
 
 from tickglass.alerts import alerts
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Final
 
-import promtool
+from kit import promtool
 import pytest
-from desk import Bench
-from recording import SCRAPE_S, Recording
-from rig import Rig
+from kit.manual_locks import Bench
+from kit.recording import SCRAPE_S, Recording
+from kit.rig import Rig
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.hand_lock import HandLock
+from tickglass.sched.engine.locking.manual_lock import HandLock
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.job import TTL_DEFAULT
 from tickglass.sched.lock_terms import lock_terms

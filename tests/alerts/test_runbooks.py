@@ -6,10 +6,10 @@ import re
 
 import pytest
 from click.testing import CliRunner
-from expressions import unknown
+from kit.expressions import unknown
 
 from tickglass.alerts import alerts
-from tickglass.alerts.written import runbooks
+from tickglass.alerts.export import runbooks
 from tickglass.cli import main
 
 PAGES = runbooks()

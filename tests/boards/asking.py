@@ -17,7 +17,7 @@ from tickglass.sched.clock import SystemClock
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from servers import Prometheus
+    from kit.servers import Prometheus
 
 RATE_INTERVAL: Final = "4s"  # at least four scrapes
 RANGE_S: Final = 600

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from instances import TICKGLASS, Answer, Scrape, wait_until
-from servers import find_free_port
+from kit.processes import TICKGLASS, Answer, Scrape, wait_until
+from kit.servers import find_free_port
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
@@ -19,7 +19,7 @@ from tickglass.sched.stores import open_store
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from servers import RedisServer
+    from kit.servers import RedisServer
 
 SCRAPES: Final = ("themselves", "by a sidecar")  # the ways in which a fleet's series come
 TTL_S: Final = 1.5  # of the lock `keep`, in app.py

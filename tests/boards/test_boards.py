@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import jsonschema
 import promql_parser
-import promtool
+from kit import promtool
 import pytest
 import yaml
 from boards.reading import GENERATED, ROOT, UIDS, asked, generated, metrics_in, nodes, panels, parsed, selectors_outside
 
 from tickglass.dashboards import Scope, boards
-from tickglass.dashboards.written import main
+from tickglass.dashboards.export import main
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.metric import Kind
 

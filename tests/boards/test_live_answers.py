@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Final
 
 import promql_parser
 import pytest
-from blunt import needs
+from kit.promql_needs import needs
 from boards.asking import Asking
 from boards.fleet import SCRAPES, Fleet
 from boards.reading import UIDS, Asked, asked, generated
-from expressions import EXPRESSIONS, selectors
-from instances import wait_until
-from servers import Prometheus, RedisServer, running_prometheus
+from kit.expressions import EXPRESSIONS, selectors
+from kit.processes import wait_until
+from kit.servers import Prometheus, RedisServer, running_prometheus
 
 from tickglass.alerts import Links, files
 from tickglass.alerts import Scope as Rules
-from tickglass.alerts.written import RULES, runbooks
+from tickglass.alerts.export import RULES, runbooks
 from tickglass.dashboards import Scope, boards
 from tickglass.telemetry.metrics import SINK_METRICS
 from tickglass.telemetry.sidecar.collector import SIDECAR_METRICS

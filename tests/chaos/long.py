@@ -13,14 +13,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from chaos.arena import PROCESSES, record
+from chaos.cluster import PROCESSES, record
 from chaos.faults import Kind
-from chaos.grounds import GROUNDS
+from chaos.environments import GROUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chaos.arena import Summary
+    from chaos.cluster import Summary
 
 _COLUMNS: Final = (
     "Store",

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from chaos.witness import Witness
+from chaos.observer import Witness
 
 from tickglass import LeaseLost, Lock
 from tickglass.sched.clock import SystemClock

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from chaos.history import Entry, Pen
-    from chaos.witness import Witness
+    from chaos.observer import Witness
 
     from tickglass.sched.events import Event
     from tickglass.sched.lease import LockMachine

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from chaos.arena import PROCESSES, record
-from chaos.grounds import GROUNDS
+from chaos.cluster import PROCESSES, record
+from chaos.environments import GROUNDS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from chaos.arena import Process
-from chaos.grounds import GROUNDS
+from chaos.cluster import Process
+from chaos.environments import GROUNDS
 from chaos.steering import SteeredClock
-from chaos.witness import Witness
+from chaos.observer import Witness
 
 from tickglass import Lock, Run, Scheduler, every
 from tickglass.sched.clock import SystemClock
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from chaos.grounds import Ground
+    from chaos.environments import Ground
 
 ENOUGH: Final = 25
 PATIENCE_S: Final = 30.0

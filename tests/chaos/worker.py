@@ -21,7 +21,7 @@ from chaos.jobs import Jobs
 from chaos.recorder import LOOK_NS, STEP_NS, Line, Recorder, pause
 from chaos.steering import SetClock, SteeredClock, order_of
 from chaos.tally import Tally
-from chaos.witness import Witness
+from chaos.observer import Witness
 
 from tickglass import Lock, Run, Scheduler, StoreUnavailable, every
 from tickglass.sched.clock import SystemClock
@@ -30,7 +30,7 @@ from tickglass.sched.durations import MS, SECOND
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tickglass.sched.engine.held_lease import HeldLease
+    from tickglass.sched.engine.locking.held_lease import HeldLease
     from tickglass.sched.ports import EventSink
 
 __all__ = ["RESOURCES", "SERVICE", "Task"]

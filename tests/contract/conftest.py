@@ -17,9 +17,9 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, JobRecord, LeaseAsk, Settlement
 from tickglass.sched.stores import open_store
-from tickglass.sched.stores.etcd import EtcdStore
-from tickglass.sched.stores.redis import RedisStore
-from tickglass.sched.stores.redlock import RedlockStore
+from tickglass.sched.stores.etcd.store import EtcdStore
+from tickglass.sched.stores.redis.store import RedisStore
+from tickglass.sched.stores.redlock.store import RedlockStore
 from tickglass.sched.stores.retention import PRUNE_EVERY_NS
 from tickglass.testing import FakeClock
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.ahead import Ahead
 from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.looking import believed
+from tickglass.sched.engine.leasing.holders import believed
 from tickglass.sched.ports import AlreadyClaimed, Claimed
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from instances import Fleet, Instance, Scrape, running_fleet, wait_until
+from kit.processes import Fleet, Instance, Scrape, running_fleet, wait_until
 
 from tickglass.sched.durations import MS
 from tickglass.sched.events import InstantsElsewhere, InstantsMissed, OccurrenceMoved

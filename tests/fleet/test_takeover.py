@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from instances import Fleet, Instance, running_fleet, wait_until
+from kit.processes import Fleet, Instance, running_fleet, wait_until
 
 from tickglass.sched.durations import MS
 

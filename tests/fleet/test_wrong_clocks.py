@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from instances import Fleet, Instance, running_fleet, wait_until
+from kit.processes import Fleet, Instance, running_fleet, wait_until
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from servers import RedisServer
+    from kit.servers import RedisServer
 
     from tickglass.sched.ports import RunRecord, Store
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import yaml
-from alerting import Webhook, running_alertmanager
-from instances import running_fleet, wait_until
+from kit.alerting import Webhook, running_alertmanager
+from kit.processes import running_fleet, wait_until
 from live.test_sidecar import Sidecar, connected
-from servers import running_prometheus
+from kit.servers import running_prometheus
 
 from tickglass import Scheduler, every
 from tickglass.alerts import Links, Scope, files
 from tickglass.alerts.alertmanager import alertmanager
-from tickglass.alerts.written import RULES
+from tickglass.alerts.export import RULES
 from tickglass.sched.durations import SECOND
 from tickglass.sched.events import ClockStepped, FencingRejected
 from tickglass.sched.lease import LockEvent
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from alerting import Alertmanager
+    from kit.alerting import Alertmanager
     from live.conftest import LiveStage
-    from servers import RedisServer
+    from kit.servers import RedisServer
 
 SHORTER: Final = 60
 PATIENCE_S: Final = 45.0

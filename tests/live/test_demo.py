@@ -8,14 +8,14 @@ import subprocess
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from instances import PATIENCE_S, TICKGLASS, Scrape, wait_until
-from servers import find_free_port, find_server
+from kit.processes import PATIENCE_S, TICKGLASS, Scrape, wait_until
+from kit.servers import find_free_port, find_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from servers import OtlpReceiver, Prometheus
+    from kit.servers import OtlpReceiver, Prometheus
 
 JOBS: Final = {"tick", "report", "flaky", "overruns", "invoices", "labels"}
 ACCOUNT: Final = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import aetcd
 import pytest
-from stage import Stage
+from kit.metrics_stage import Stage
 
 from tickglass.sched.errors import StaleFence
 from tickglass.sched.fencing import EtcdGuard
@@ -15,7 +15,7 @@ from tickglass.sched.fencing import EtcdGuard
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from servers import EtcdServer
+    from kit.servers import EtcdServer
 
     from tickglass.sched.lease import LockMachine
 

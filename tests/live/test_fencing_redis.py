@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
-from stage import Stage
+from kit.metrics_stage import Stage
 
 from tickglass.sched.errors import StaleFence
 from tickglass.sched.fencing import RedisGuard
@@ -14,7 +14,7 @@ from tickglass.sched.fencing import RedisGuard
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from servers import RedisServer
+    from kit.servers import RedisServer
 
     from tickglass.sched.lease import LockMachine
 

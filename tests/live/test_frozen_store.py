@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from servers import RedisServer
+    from kit.servers import RedisServer
 
 from tickglass.sched.events import Event
 

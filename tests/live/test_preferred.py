@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from rig import wait_until
+from kit.rig import wait_until
 
 from tickglass import Lock, Scheduler, every, preference
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import Event, InstantsMissed, OccurrenceMoved, PoolMoved
-from tickglass.sched.prefer import presence_resource
+from tickglass.sched.policies.preference import presence_resource
 from tickglass.sched.stores import open_store
 from tickglass.testing import ListSink
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from servers import EtcdServer, RedisServer
+    from kit.servers import EtcdServer, RedisServer
 
 
 PERIOD_NS: Final = 500 * MS

@@ -11,15 +11,15 @@ from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.ports import LeaseAsk
 from tickglass.sched.stores import open_store
-from tickglass.telemetry.sidecar.merging import view_of
-from tickglass.telemetry.sidecar.probe import LEASES_MOST, Probe, look_once
+from tickglass.telemetry.sidecar.merge.merge import view_of
+from tickglass.telemetry.sidecar.stores.probe import LEASES_MOST, Probe, look_once
 from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from contract.conftest import StoreKit
-    from servers import EtcdServer, RedisServer
+    from kit.servers import EtcdServer, RedisServer
 
     from tickglass.sched.clock import Reading
     from tickglass.sched.ports import Store

@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from instances import TICKGLASS, wait_until
-from servers import PATIENCE_S, EtcdServer, RedisServer, reading, wait_for_line
+from kit.processes import TICKGLASS, wait_until
+from kit.servers import PATIENCE_S, EtcdServer, RedisServer, reading, wait_for_line
 
 from tickglass import Scheduler, StoreUnavailable, every
 from tickglass.sched.events import JobRegistered, OccurrenceMoved, StoreCalled

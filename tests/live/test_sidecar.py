@@ -8,7 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
-from instances import PATIENCE_S, TICKGLASS, Answer, Scrape, running_fleet, wait_until
+from kit.processes import PATIENCE_S, TICKGLASS, Answer, Scrape, running_fleet, wait_until
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from instances import Fleet, Instance
+    from kit.processes import Fleet, Instance
 
 _CLOCK: Final = SystemClock()
 CONNECTED: Final = "tickglass_sidecar_scheduler_connected"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 import pytest
-from browser import PATIENCE_S, Browser, Tab, running_browser
-from sights import NOW_NS, ill, job_of, runs_of, well
+from kit.browser import PATIENCE_S, Browser, Tab, running_browser
+from kit.view_samples import NOW_NS, ill, job_of, runs_of, well
 
 from tickglass.sched.clock import instant_of
 from tickglass.sched.durations import SECOND

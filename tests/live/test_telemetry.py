@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stage import LATENESS
+from kit.metrics_stage import LATENESS
 
 from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from live.conftest import LiveStage
-    from servers import OtlpReceiver, Prometheus
+    from kit.servers import OtlpReceiver, Prometheus
 
 
 def run_once(live: LiveStage, *, outcome: Outcome = Outcome.SUCCESS) -> str:

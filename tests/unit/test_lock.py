@@ -11,13 +11,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from rig import wait_until
+from kit.rig import wait_until
 
 import tickglass
 from tickglass import ConfigError, LeaseLost, Lock, LockInUse, LockNotAcquired, Scheduler, StoreUnavailable, every
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.events import LockMoved
-from tickglass.sched.prefer import presence_resource
+from tickglass.sched.policies.preference import presence_resource
 from tickglass.sched.stores import open_store
 from tickglass.telemetry import MetricSink
 from tickglass.testing import ListSink

@@ -10,7 +10,7 @@ import pytest
 
 from tickglass import ConfigError, Scheduler
 from tickglass.owner import Slot, spool_path
-from tickglass.telemetry.sidecar.place import default_path
+from tickglass.telemetry.sidecar.transport.socket_path import default_path
 
 if TYPE_CHECKING:
     from pathlib import Path

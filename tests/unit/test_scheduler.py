@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from rig import wait_until
-from telling import listening
+from kit.rig import wait_until
+from kit.sidecar_events import listening
 
 from tickglass import ConfigError, Scheduler, at, every
 from tickglass.owner import Slot

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from rig import wait_until
+from kit.rig import wait_until
 
 from tickglass import Scheduler, every
 from tickglass.sched.events import OccurrenceMoved, PoolMoved, SchedulerMoved, TimelineTurned

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from boards.fleet import Fleet
 from boards.reading import ROOT, UIDS, generated, interpolated, panels
-from browser import Tab, running_browser
-from servers import RedisServer, running_prometheus
+from kit.browser import Tab, running_browser
+from kit.servers import RedisServer, running_prometheus
 
 from tickglass.sched.clock import SystemClock, Wake
 

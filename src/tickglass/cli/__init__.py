@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from tickglass.cli.group import Commands
+from tickglass.cli.lazy_group import Commands
 
 __all__ = ["main"]
 
@@ -21,9 +21,9 @@ COMMANDS: Final = {
     "watch": "tickglass.cli.watch:watch",
     "why": "tickglass.cli.why:why",
     "next": "tickglass.cli.next:next_instants",
-    "jobs": "tickglass.cli.look:jobs",
-    "locks": "tickglass.cli.look:locks",
-    "runs": "tickglass.cli.look:runs",
+    "jobs": "tickglass.cli.inspect:jobs",
+    "locks": "tickglass.cli.inspect:locks",
+    "runs": "tickglass.cli.inspect:runs",
     "dashboards": "tickglass.cli.dashboards:dashboards",
     "alerts": "tickglass.cli.alerts:alerts",
 }

@@ -9,7 +9,7 @@ import click
 
 from tickglass.alerts.promql import DEFAULT_FLEET, Scope
 from tickglass.alerts.rule import DASHBOARDS, RUNBOOKS, Links
-from tickglass.alerts.written import ALERTMANAGER, OPERATOR, RULES, files, runbooks
+from tickglass.alerts.export import ALERTMANAGER, OPERATOR, RULES, files, runbooks
 from tickglass.cli.numbers import FloatRange
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import thresholds

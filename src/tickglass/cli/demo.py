@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from tickglass.cli.board import Board, EventLines
-from tickglass.cli.group import EXIT_LEFT
+from tickglass.cli.demo_table import Board, EventLines
+from tickglass.cli.lazy_group import EXIT_LEFT
 from tickglass.cli.numbers import FloatRange, IntRange
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import DURATION_MOST_NS, SECOND

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tickglass.cli.group import EXIT_NO_ANSWER
+from tickglass.cli.lazy_group import EXIT_NO_ANSWER
 from tickglass.cli.numbers import IntRange
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError

@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from tickglass.cli.group import EXIT_LEFT
+from tickglass.cli.lazy_group import EXIT_LEFT
 from tickglass.sched.errors import ConfigError
 from tickglass.scheduler import Scheduler
 from tickglass.telemetry.logs import configure_logging

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from tickglass.cli.asking import token_option
-from tickglass.cli.opening import LateStore
-from tickglass.cli.variables import checks_its_variable
+from tickglass.cli.sidecar_client import token_option
+from tickglass.cli.stores import LateStore
+from tickglass.cli.envvars import checks_its_variable
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND, duration_ns
 from tickglass.sched.errors import ConfigError
@@ -21,11 +21,11 @@ from tickglass.telemetry.exporter import DEFAULT_LISTEN, parse_listen
 from tickglass.telemetry.exposition import encode
 from tickglass.telemetry.logs import configure_logging
 from tickglass.telemetry.sidecar.collector import SidecarCollector, sidecar_registry, unready
-from tickglass.telemetry.sidecar.intake import Intake
-from tickglass.telemetry.sidecar.merging import view_of
-from tickglass.telemetry.sidecar.place import default_path, path_of, url_of
-from tickglass.telemetry.sidecar.probe import Probe
-from tickglass.telemetry.sidecar.sources import Sources
+from tickglass.telemetry.sidecar.schedulers.receiver import Intake
+from tickglass.telemetry.sidecar.merge.merge import view_of
+from tickglass.telemetry.sidecar.transport.socket_path import default_path, path_of, url_of
+from tickglass.telemetry.sidecar.stores.probe import Probe
+from tickglass.telemetry.sidecar.schedulers.sources import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

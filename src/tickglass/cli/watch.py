@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from tickglass.cli.asking import Unanswered, asks_a_sidecar, view_from
-from tickglass.cli.picture import picture_of
+from tickglass.cli.sidecar_client import Unanswered, asks_a_sidecar, view_from
+from tickglass.cli.watch_screen import picture_of
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, duration_ns
 

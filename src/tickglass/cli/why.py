@@ -13,19 +13,19 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from tickglass.cli.asking import Unanswered, asks_a_sidecar, view_from
-from tickglass.cli.group import EXIT_NO_ANSWER
-from tickglass.cli.opening import looking_into
-from tickglass.cli.picture import outcome_text
-from tickglass.cli.show import distance_text, lines_shown, shown, span_text
+from tickglass.cli.sidecar_client import Unanswered, asks_a_sidecar, view_from
+from tickglass.cli.lazy_group import EXIT_NO_ANSWER
+from tickglass.cli.stores import looking_into
+from tickglass.cli.watch_screen import outcome_text
+from tickglass.cli.text import distance_text, lines_shown, shown, span_text
 from tickglass.sched.clock import SystemClock, instant_of, ns_of
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.triggers.iso import read_iso
-from tickglass.telemetry.sidecar.attempts import attempts_at
-from tickglass.telemetry.sidecar.merged_occurrences import merged, rows_of
-from tickglass.telemetry.sidecar.merging import view_of
-from tickglass.telemetry.sidecar.past_jobs import RECENT_MOST
-from tickglass.telemetry.sidecar.probe import look_once
+from tickglass.telemetry.sidecar.stores.ledger_cache import attempts_at
+from tickglass.telemetry.sidecar.merge.occurrences import merged, rows_of
+from tickglass.telemetry.sidecar.merge.merge import view_of
+from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MOST
+from tickglass.telemetry.sidecar.stores.probe import look_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

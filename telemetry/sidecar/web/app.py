@@ -20,10 +20,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from tickglass.sched.shown import shown
+from tickglass.sched.escaping import shown
 from tickglass.telemetry.sidecar.web.board import Subject
-from tickglass.telemetry.sidecar.web.entry import Entry, path_back
-from tickglass.telemetry.sidecar.web.guard import SIGN_IN, Guard
+from tickglass.telemetry.sidecar.web.auth import Entry, path_back
+from tickglass.telemetry.sidecar.web.auth_middleware import SIGN_IN, Guard
 from tickglass.telemetry.sidecar.web.hub import EventStream, Hub
 from tickglass.telemetry.sidecar.web.page import ASSETS, Pages
 

@@ -9,9 +9,9 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from tickglass.telemetry.sidecar.tones import Tone, tone_of
-from tickglass.telemetry.sidecar.verdict import job_tone
-from tickglass.telemetry.sidecar.web.figures import COLUMN_NS, COLUMNS, lane, marks, summary
+from tickglass.telemetry.sidecar.explain.tones import Tone, tone_of
+from tickglass.telemetry.sidecar.explain.problems import job_tone
+from tickglass.telemetry.sidecar.web.charts import COLUMN_NS, COLUMNS, lane, marks, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

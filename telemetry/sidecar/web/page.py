@@ -14,10 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tickglass.sched.clock import instant_of
 from tickglass.sched.durations import SECOND, duration_text, span_text
-from tickglass.telemetry.sidecar import tones, verdict
+from tickglass.telemetry.sidecar.explain import problems, tones
 from tickglass.telemetry.sidecar.view import View
-from tickglass.telemetry.sidecar.web import board, figures
-from tickglass.telemetry.sidecar.why import clock_text
+from tickglass.telemetry.sidecar.web import board, charts
+from tickglass.telemetry.sidecar.explain.why import clock_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,24 +100,24 @@ class Pages:
 
     def _told(self, view: View, subject: Subject) -> dict[str, Any]:
         told: dict[str, Any] = {"view": view, "now": view.at_wall_ns, "subject": subject}
-        told["called"] = verdict.job_names(view.jobs)
+        told["called"] = problems.job_names(view.jobs)
         if subject.job is not None:
             told["mine"] = mine = [job for job in view.jobs if subject.has(job)]
             resources = {job.resource for job in mine}
             locks = [lock for lock in view.locks if lock.resource in resources]
             view = View(at_wall_ns=view.at_wall_ns, jobs=mine, locks=locks)
-        found = verdict.troubles(view)
-        return {**told, "found": found, "headline": verdict.headline(found)}
+        found = problems.troubles(view)
+        return {**told, "found": found, "headline": problems.headline(found)}
 
 
-_MODULES: Final = (board, figures, tones, verdict)
+_MODULES: Final = (board, charts, tones, problems)
 
 
 def link(subject: Subject, base: str = "") -> str:
     """Return the address of a page, or of its events."""
     if subject.job is not None:
         if not base:
-            return verdict.job_href(subject.job, subject.service or "")
+            return problems.job_href(subject.job, subject.service or "")
         whose = {} if subject.service is None else {"service": subject.service}
         return f"{base}?{urlencode({'job': subject.job, **whose})}"
     asked = {"q": subject.search, "page": "" if subject.page == 1 else str(subject.page)}

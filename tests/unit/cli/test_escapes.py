@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from rich.console import Console
-from sights import ill
-from stage import Stage
+from kit.view_samples import ill
+from kit.metrics_stage import Stage
 
-from tickglass.cli.board import Board, EventLines
-from tickglass.cli.picture import picture_of
+from tickglass.cli.demo_table import Board, EventLines
+from tickglass.cli.watch_screen import picture_of
 from tickglass.sched.events import InstantsMissed
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from tickglass.cli import COMMANDS, main
-from tickglass.cli.group import Commands
+from tickglass.cli.lazy_group import Commands
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from tickglass.cli.show import distance_text, instant_text, lines_shown, one_line, record_json, shown, span_text
+from tickglass.cli.text import distance_text, instant_text, lines_shown, one_line, record_json, shown, span_text
 from tickglass.sched.clock import ns_of
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tickglass.cli.opening import LateStore
+from tickglass.cli.stores import LateStore
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError, StoreUnavailable
-from tickglass.telemetry.sidecar.place import default_path
+from tickglass.telemetry.sidecar.transport.socket_path import default_path
 
 if TYPE_CHECKING:
     from unit.cli.conftest import Filled, Tickglass
@@ -66,8 +66,8 @@ def test_the_socket_is_where_this_users_things_are(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert default_path() == str(tmp_path / "tickglass.sock")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "not there"))
-    monkeypatch.setattr("tickglass.telemetry.sidecar.place.os.access", lambda *_: False)
-    monkeypatch.setattr("tickglass.telemetry.sidecar.place.tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("tickglass.telemetry.sidecar.transport.socket_path.os.access", lambda *_: False)
+    monkeypatch.setattr("tickglass.telemetry.sidecar.transport.socket_path.tempfile.gettempdir", lambda: str(tmp_path))
     path = Path(default_path())
     assert path.parent.stat().st_mode & 0o777 == 0o700
     path.parent.rmdir()

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from lookout import EVERY_NS, GRACE_NS, TTL_NS, Lookout
+from kit.sidecar_views import EVERY_NS, GRACE_NS, TTL_NS, Lookout
 from rich.cells import cell_len
 from rich.console import Console
-from sights import ill, job_of, well
+from kit.view_samples import ill, job_of, well
 
-from tickglass.cli.asking import Unanswered
-from tickglass.cli.picture import picture_of
+from tickglass.cli.sidecar_client import Unanswered
+from tickglass.cli.watch_screen import picture_of
 from tickglass.cli.watch import Watching, keep_drawing
 from tickglass.sched.durations import SECOND
 from tickglass.sched.occurrence import Outcome

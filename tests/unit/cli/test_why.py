@@ -5,9 +5,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from lookout import EVERY_NS, GRACE_NS, Lookout
+from kit.sidecar_views import EVERY_NS, GRACE_NS, Lookout
 
-from tickglass.cli.asking import Unanswered, view_from
+from tickglass.cli.sidecar_client import Unanswered, view_from
 from tickglass.sched.clock import SystemClock, instant_of
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason

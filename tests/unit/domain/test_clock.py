@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
-from suspended import SuspendableClock, TellingWake
+from kit.suspended import SuspendableClock, TellingWake
 
 from tickglass.sched.clock import SystemClock, Wake, instant_of, ns_of
 from tickglass.sched.durations import MS, SECOND

@@ -9,7 +9,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from stage import Stage
+from kit.metrics_stage import Stage
 
 from tickglass.sched import fencing
 from tickglass.sched.errors import ConfigError, StaleFence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage import SECOND, Stage
+from kit.metrics_stage import SECOND, Stage
 
 from tickglass.sched.events import Streak
 from tickglass.sched.occurrence import Outcome

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from desk import Desk
-from rig import Rig
+from kit.manual_locks import Desk
+from kit.rig import Rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rig import Rig
+from kit.rig import Rig
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import InstantsElsewhere, InstantsMissed, OccurrenceMoved

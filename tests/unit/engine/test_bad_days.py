@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.doubts import DOUBTS_MOST, Doubts
-from tickglass.sched.engine.outages import Outages
-from tickglass.sched.engine.sweeper import Sweeper
-from tickglass.sched.engine.taking import NotTaken
+from tickglass.sched.engine.leasing.in_doubt import DOUBTS_MOST, Doubts
+from tickglass.sched.engine.running.outbox import Outages
+from tickglass.sched.engine.recovery.sweeper import Sweeper
+from tickglass.sched.engine.locking.acquisition import NotTaken
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved, OccurrenceMoved, SpoolMoved
 from tickglass.sched.job import declare
@@ -25,8 +25,8 @@ from tickglass.sched.triggers import every
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from desk import Desk
-    from rig import Rig
+    from kit.manual_locks import Desk
+    from kit.rig import Rig
 
     from tickglass.sched.run import Run
 
@@ -98,7 +98,7 @@ def test_a_walk_that_breaks_off_ends_and_lets_its_lease_run_out(
         case "start":
             monkeypatch.setattr("tickglass.sched.run.Run._current", broken)
         case _:
-            monkeypatch.setattr("tickglass.sched.engine.permits.Leased.check", broken)
+            monkeypatch.setattr("tickglass.sched.engine.running.run_lease.Leased.check", broken)
     rig.add(lambda: None, every("60s"), name="job", ttl="10s")
     rig.advance(60 * SECOND)
     assert rig.ended("job")[0].outcome == outcome

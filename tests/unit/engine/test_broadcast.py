@@ -9,7 +9,7 @@ import pytest
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.broadcast import Broadcast, GuardedTracer
-from tickglass.sched.engine.gear import NoTracer
+from tickglass.sched.engine.context import NoTracer
 from tickglass.sched.events import SinkFailed, TimelineTurned
 from tickglass.sched.ports import TracedRun
 from tickglass.testing import FakeClock, ListSink

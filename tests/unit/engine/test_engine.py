@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from rig import BreakableStore, wait_until
-from stand import Stand, nothing, threads
+from kit.rig import BreakableStore, wait_until
+from kit.stand import Stand, nothing, threads
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.engine import STOP_GRACE_NS
-from tickglass.sched.engine.skew import SkewGuard
+from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.events import (
     JobRegistered,
@@ -90,7 +90,7 @@ def careful() -> Iterator[Stand]:
 
 def test_the_clocks_are_compared_before_anything_falls_due(careful: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(careful.store, "time_ns", lambda: careful.clock.wall_ns() - 60 * SECOND)
-    monkeypatch.setattr("tickglass.sched.engine.sweeper.Sweeper.start", lambda _: None)
+    monkeypatch.setattr("tickglass.sched.engine.recovery.sweeper.Sweeper.start", lambda _: None)
     careful.add(nothing, every("1s"), name="job")
     careful.engine.start()
     assert careful.engine.unready() == ["our clock is at least 60.000 s from the store's, and 1s is allowed"]

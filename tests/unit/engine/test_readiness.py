@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from rig import wait_until
-from stand import WRITES, Stand, nothing, threads
+from kit.rig import wait_until
+from kit.stand import WRITES, Stand, nothing, threads
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable

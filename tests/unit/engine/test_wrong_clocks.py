@@ -7,17 +7,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from rig import BreakableStore, Rig
+from kit.rig import BreakableStore, Rig
 
 from tickglass.sched.clock import Reading
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.broadcast import Broadcast
 from tickglass.sched.engine.engine import Engine
-from tickglass.sched.engine.gear import Gear, NoTracer
-from tickglass.sched.engine.outages import Outages
-from tickglass.sched.engine.skew import SkewGuard
-from tickglass.sched.engine.sweeper import Sweeper
-from tickglass.sched.engine.timeline import Timeline
+from tickglass.sched.engine.context import Gear, NoTracer
+from tickglass.sched.engine.running.outbox import Outages
+from tickglass.sched.engine.timing.clock_skew import SkewGuard
+from tickglass.sched.engine.recovery.sweeper import Sweeper
+from tickglass.sched.engine.timing.timeline import Timeline
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ClockStepped, InstantsMissed, JobRegistered, SkewMeasured
 from tickglass.sched.job import declare

@@ -14,8 +14,8 @@ from tickglass.sched.errors import ConfigError
 from tickglass.sched.ports import Granted, LeaseAsk
 from tickglass.sched.stores import check_url, open_store, shown_url
 from tickglass.sched.stores.memory import MemoryStore
-from tickglass.sched.stores.sqlite import SqliteStore
-from tickglass.sched.stores.starred import Starred
+from tickglass.sched.stores.sqlite.store import SqliteStore
+from tickglass.sched.stores.redaction import Starred
 from tickglass.sched.stores.urls import _parsed
 from tickglass.testing import FakeClock
 

@@ -12,12 +12,12 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, JobRecord, LeaseAsk, Refused, Settlement
 from tickglass.sched.stores import open_store
-from tickglass.sched.stores.redlock_votes import judge
+from tickglass.sched.stores.redlock.votes import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from servers import EtcdServer, RedisServer
+    from kit.servers import EtcdServer, RedisServer
 
 HOUR: Final = 3_600 * SECOND
 ALLOWED: Final = SECOND

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stage import Stage
+from kit.metrics_stage import Stage
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage import LATENESS, Stage
+from kit.metrics_stage import LATENESS, Stage
 
 from tickglass.sched.errors import IllegalTransition
 from tickglass.sched.events import InstantsMissed

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from servers import find_server
+from kit.servers import find_server
 
 from tickglass.sched import ports
 from tickglass.telemetry import catalogue, reference
 from tickglass.telemetry.label_values import StoreOperation
-from tickglass.telemetry.machinery import GcPauses
+from tickglass.telemetry.internals import GcPauses
 from tickglass.telemetry.metric import OVERFLOW, Declared, Kind, Label, Metric
 from tickglass.telemetry.sidecar.collector import SidecarCollector
-from tickglass.telemetry.sidecar.sources import Sources
+from tickglass.telemetry.sidecar.schedulers.sources import Sources
 
 if TYPE_CHECKING:
-    from stage import Stage
+    from kit.metrics_stage import Stage
 
 ROOT = Path(__file__).parents[3]
 

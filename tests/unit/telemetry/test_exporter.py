@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from stage import Stage
+from kit.metrics_stage import Stage
 
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import MetricsServer, parse_listen

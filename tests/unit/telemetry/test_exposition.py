@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from tickglass.telemetry.exposition import encode
 
 if TYPE_CHECKING:
-    from stage import Stage
+    from kit.metrics_stage import Stage
 
 TEXT = "text/plain;version=0.0.4"
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"

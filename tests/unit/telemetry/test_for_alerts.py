@@ -11,7 +11,7 @@ from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
 
 if TYPE_CHECKING:
-    from stage import Stage
+    from kit.metrics_stage import Stage
 
 SECOND = 1_000_000_000
 UNRENEWED = "distributed_lock_unrenewed_seconds"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
-from rig import wait_until
+from kit.rig import wait_until
 
 from tickglass.telemetry import MetricsServer
 from tickglass.telemetry import listener as listener_module

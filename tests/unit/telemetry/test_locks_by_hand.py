@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from stage import Stage
+from kit.metrics_stage import Stage
 
 from tickglass.sched.lease import LockEvent, LockMachine
 from tickglass.sched.ports import TracedRun

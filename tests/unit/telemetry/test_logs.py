@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
-from stage import MS, SECOND, Stage
+from kit.metrics_stage import MS, SECOND, Stage
 
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import ClockStepped, InstantsElsewhere, InstantsMissed, ReadinessMoved, StoreCalled

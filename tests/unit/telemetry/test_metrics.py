@@ -28,7 +28,7 @@ from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
 from tickglass.telemetry import MetricSink
 
 if TYPE_CHECKING:
-    from stage import Stage
+    from kit.metrics_stage import Stage
 
 MS = 1_000_000
 SECOND = 1_000_000_000

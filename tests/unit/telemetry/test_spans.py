@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode
-from stage import LATENESS, MS, SECOND, Stage
+from kit.metrics_stage import LATENESS, MS, SECOND, Stage
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError

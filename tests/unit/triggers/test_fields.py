@@ -16,7 +16,7 @@ from tickglass.sched.triggers.fields import (
     Kind,
     values_of,
 )
-from tickglass.sched.triggers.written import Written
+from tickglass.sched.triggers.source_span import Written
 
 KINDS = [MS_FIELD, SECOND_FIELD, MINUTE, HOUR, DAY, MONTH, WEEKDAY]
 FIELDS = {

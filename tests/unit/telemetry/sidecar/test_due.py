@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from lookout import Lookout
+from kit.sidecar_views import Lookout
 
 from tickglass import at, cron, every
 from tickglass.sched.durations import SECOND
 from tickglass.sched.ports import RunRecord
 from tickglass.sched.triggers.base import to_ns
-from tickglass.telemetry.sidecar.due import interval_ns, waiting_due_ns
+from tickglass.telemetry.sidecar.stores.overdue import interval_ns, waiting_due_ns
 
 if TYPE_CHECKING:
     from tickglass.sched.triggers import Trigger

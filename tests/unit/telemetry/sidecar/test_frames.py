@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from telling import Life, introduction, stream_of
+from kit.sidecar_events import Life, introduction, stream_of
 
 from tickglass.sched import events
 from tickglass.sched.events import Event, TriggerFailed
 from tickglass.telemetry.label_values import RefusedBecause
-from tickglass.telemetry.sidecar.frames import (
+from tickglass.telemetry.sidecar.transport.frames import (
     FRAME_MOST,
     FrameReader,
     FrameRefused,
@@ -28,7 +28,7 @@ from tickglass.telemetry.sidecar.frames import (
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
-    from tickglass.telemetry.sidecar.frames import Frame
+    from tickglass.telemetry.sidecar.transport.frames import Frame
 
 
 def life_of(seed: int) -> list[Event]:

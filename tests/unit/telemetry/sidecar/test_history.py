@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lookout import EVERY_NS, Lookout
+from kit.sidecar_views import EVERY_NS, Lookout
 from prometheus_client import CollectorRegistry
 
 from tickglass.sched.durations import MS, SECOND
@@ -21,17 +21,17 @@ from tickglass.sched.events import (
 from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
 from tickglass.telemetry import MetricSink
-from tickglass.telemetry.sidecar import history as history_module
-from tickglass.telemetry.sidecar.history import GONE
-from tickglass.telemetry.sidecar.past_jobs import RECENT_MOST
+from tickglass.telemetry.sidecar.schedulers import history as history_module
+from tickglass.telemetry.sidecar.schedulers.history import GONE
+from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MOST
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
-    from lookout import Teller
+    from kit.sidecar_views import Teller
 
     from tickglass.sched.events import Event
     from tickglass.sched.ports import EventSink
-    from tickglass.telemetry.sidecar.past_jobs import JobSight
+    from tickglass.telemetry.sidecar.schedulers.job_history import JobSight
 
 
 @pytest.fixture

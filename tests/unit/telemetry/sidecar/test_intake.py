@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from instances import wait_until
-from stage import Stage
-from telling import CLOCK, OWNER, SERVICE, Life, connected, introduction, listening, stream_of, streaming
+from kit.processes import wait_until
+from kit.metrics_stage import Stage
+from kit.sidecar_events import CLOCK, OWNER, SERVICE, Life, connected, introduction, listening, stream_of, streaming
 
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import (
@@ -36,9 +36,9 @@ from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.telemetry import MetricSink
 from tickglass.telemetry.sidecar.collector import SidecarCollector
-from tickglass.telemetry.sidecar.frames import FRAME_MOST, Told, encoded, opening
-from tickglass.telemetry.sidecar.intake import CONNECTIONS_MOST, Intake
-from tickglass.telemetry.sidecar.sources import Sources
+from tickglass.telemetry.sidecar.transport.frames import FRAME_MOST, Told, encoded, opening
+from tickglass.telemetry.sidecar.schedulers.receiver import CONNECTIONS_MOST, Intake
+from tickglass.telemetry.sidecar.schedulers.sources import Sources
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ HOSTILE = int(os.environ.get("TICKGLASS_HOSTILE_FRAMES", "20000"))
 HOLDER = """
 import sys
 from tickglass.sched.clock import SystemClock
-from tickglass.telemetry.sidecar.intake import Intake
-from tickglass.telemetry.sidecar.sources import Sources
+from tickglass.telemetry.sidecar.schedulers.receiver import Intake
+from tickglass.telemetry.sidecar.schedulers.sources import Sources
 clock = SystemClock()
 intake = Intake(sys.argv[1], Sources(clock), clock=clock)
 intake.start()
@@ -268,7 +268,7 @@ def test_names_without_end_over_one_connection_take_no_room(tmp_path: Path, monk
     for bound in ("history.JOBS_MOST", "history.POOLS_MOST", "past_locks.WAITED_MOST"):
         monkeypatch.setattr(f"tickglass.telemetry.sidecar.{bound}", most)
     monkeypatch.setattr("tickglass.telemetry.locks._LIMITS_MOST", most)
-    monkeypatch.setattr("tickglass.telemetry.sidecar.sources.MetricSink", partial(MetricSink, names_most=most))
+    monkeypatch.setattr("tickglass.telemetry.sidecar.schedulers.sources.MetricSink", partial(MetricSink, names_most=most))
     moved, enough = requested(), most + 20
     rounds = max(HOSTILE // len(fresh_names(0, moved)), 2 * enough)
     with listening(tmp_path / "s.sock") as ears, sent(ears.path, said(registered("nightly"))) as link:

@@ -4,19 +4,19 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from lookout import EVERY_NS, GRACE_NS, TTL_NS, Lookout
+from kit.sidecar_views import EVERY_NS, GRACE_NS, TTL_NS, Lookout
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.ports import LeaseAsk
-from tickglass.sched.prefer import presence_resource
+from tickglass.sched.policies.preference import presence_resource
 from tickglass.telemetry import catalogue
-from tickglass.telemetry.sidecar import probe as probe_module
-from tickglass.telemetry.sidecar.attempts import ATTEMPTS_MOST, Attempts, attempts_at
-from tickglass.telemetry.sidecar.due import trigger_of
-from tickglass.telemetry.sidecar.probe import Probe, look_once
-from tickglass.telemetry.sidecar.sight_metrics import SHOWN_MOST, SIGHT_METRICS, sight_families
+from tickglass.telemetry.sidecar.stores import probe as probe_module
+from tickglass.telemetry.sidecar.stores.ledger_cache import ATTEMPTS_MOST, Attempts, attempts_at
+from tickglass.telemetry.sidecar.stores.overdue import trigger_of
+from tickglass.telemetry.sidecar.stores.probe import Probe, look_once
+from tickglass.telemetry.sidecar.stores.store_metrics import SHOWN_MOST, SIGHT_METRICS, sight_families
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,11 +7,11 @@ import threading
 from itertools import pairwise
 
 import pytest
-from telling import Life
+from kit.sidecar_events import Life
 
 from tickglass.sched.events import Event, JobRegistered, TelemetryDropped
-from tickglass.telemetry.sidecar.ring import Ring
-from tickglass.telemetry.sidecar.standing import Standing
+from tickglass.telemetry.sidecar.transport.ring import Ring
+from tickglass.telemetry.sidecar.transport.live_state import Standing
 from tickglass.testing import ListSink
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from telling import OWNER, SERVICE, Ears, Life, listening, streaming
+from kit.sidecar_events import OWNER, SERVICE, Ears, Life, listening, streaming
 
 from tickglass.telemetry.sidecar.collector import SidecarCollector
 from tickglass.testing import ListSink

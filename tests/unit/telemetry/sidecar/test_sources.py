@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client import generate_latest
-from servers import find_server
-from stage import SECOND, Stage
-from telling import OWNER, SERVICE, introduction
+from kit.servers import find_server
+from kit.metrics_stage import SECOND, Stage
+from kit.sidecar_events import OWNER, SERVICE, introduction
 
 from tickglass.sched.events import InterpreterPaused, ReadinessMoved, Streak, TimelineTurned
 from tickglass.sched.lease import LockEvent
@@ -21,9 +21,9 @@ from tickglass.telemetry.label_values import RefusedBecause
 from tickglass.telemetry.metric import Declared
 from tickglass.telemetry.metrics import SINK_METRICS
 from tickglass.telemetry.sidecar.collector import SIDECAR_METRICS, SidecarCollector, sidecar_registry, unready
-from tickglass.telemetry.sidecar.frames import FrameRefused
-from tickglass.telemetry.sidecar.sources import Source, Sources
-from tickglass.telemetry.sidecar.standing import Standing
+from tickglass.telemetry.sidecar.transport.frames import FrameRefused
+from tickglass.telemetry.sidecar.schedulers.sources import Source, Sources
+from tickglass.telemetry.sidecar.transport.live_state import Standing
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from instances import wait_until
-from telling import CLOCK, Life, connected, listening, streaming
+from kit.processes import wait_until
+from kit.sidecar_events import CLOCK, Life, connected, listening, streaming
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import TelemetryDropped
-from tickglass.telemetry.sidecar.frames import FrameReader, Introduction, Told
-from tickglass.telemetry.sidecar.stream import StreamSink
+from tickglass.telemetry.sidecar.transport.frames import FrameReader, Introduction, Told
+from tickglass.telemetry.sidecar.transport.stream import StreamSink
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tickglass.sched.events import Event
-    from tickglass.telemetry.sidecar.frames import Frame
+    from tickglass.telemetry.sidecar.transport.frames import Frame
 
 LISTENER = """
 import socket, sys
@@ -174,7 +174,7 @@ def test_the_stop_sends_what_waits_and_waits_no_longer_than_it_may(tmp_path: Pat
 def test_a_sidecar_of_somebody_else_is_told_nothing(
     tmp_path: Path, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tickglass.telemetry.sidecar.stream.peer_uid", lambda _: 4_711)
+    monkeypatch.setattr("tickglass.telemetry.sidecar.transport.stream.peer_uid", lambda _: 4_711)
     with streaming(tmp_path / "s.sock") as sink:
         sink.record(numbered(1))
         link = accepted(listener)

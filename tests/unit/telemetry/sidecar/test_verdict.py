@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from sights import ill, job_of, well
+from kit.view_samples import ill, job_of, well
 
 from tickglass.sched.durations import SECOND
-from tickglass.telemetry.sidecar.tones import Tone
-from tickglass.telemetry.sidecar.verdict import headline, mark_words, scheduler_words, troubles
+from tickglass.telemetry.sidecar.explain.tones import Tone
+from tickglass.telemetry.sidecar.explain.problems import headline, mark_words, scheduler_words, troubles
 from tickglass.telemetry.sidecar.view import JobView, LockMark, LockView, SchedulerView, StoreView, View
 
 

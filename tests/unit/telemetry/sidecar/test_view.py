@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from lookout import EVERY_NS, GRACE_NS, TTL_NS, Lookout
+from kit.sidecar_views import EVERY_NS, GRACE_NS, TTL_NS, Lookout
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import FencingRejected, PoolMoved
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
-from tickglass.telemetry.sidecar.due import DROPPED_AFTER_NS
-from tickglass.telemetry.sidecar.merging import TIMELINE_NS
+from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS
+from tickglass.telemetry.sidecar.merge.merge import TIMELINE_NS
 from tickglass.telemetry.sidecar.view import View
 
 

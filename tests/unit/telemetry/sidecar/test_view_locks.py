@@ -3,12 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from lookout import TTL_NS, Lookout
+from kit.sidecar_views import TTL_NS, Lookout
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.ports import LeaseAsk, LeaseRecord
-from tickglass.telemetry.sidecar.merged_locks import LOCKS_SHOWN
+from tickglass.telemetry.sidecar.merge.locks import LOCKS_SHOWN
 from tickglass.telemetry.thresholds import LEASE_ENDED_LATELY_S
 
 

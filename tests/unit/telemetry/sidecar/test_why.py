@@ -8,7 +8,7 @@ import pytest
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import Lateness
 from tickglass.sched.occurrence import OccurrenceState, Outcome, SkipReason
-from tickglass.telemetry.sidecar.why import OUTCOMES, SKIPS, Facts, clock_text, why
+from tickglass.telemetry.sidecar.explain.why import OUTCOMES, SKIPS, Facts, clock_text, why
 
 DUE_NS = 1_767_234_600_000_000_000  # 2026-01-01T02:30:00Z
 LATE = Lateness(total_ns=1_200 * MS, timer_ns=0, pool_ns=200 * MS, lock_ns=1_000 * MS, start_ns=0)

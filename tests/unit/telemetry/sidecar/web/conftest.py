@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sights import well
+from kit.view_samples import well
 
 from tickglass.telemetry.sidecar.web import SidecarServer, sidecar_app
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import msgspec
 import pytest
-from sights import ill, twins, well
+from kit.view_samples import ill, twins, well
 
 from tickglass.telemetry.sidecar.view import View
 from tickglass.telemetry.sidecar.web import sidecar_app
 from tickglass.telemetry.sidecar.web.app import FIELDS_MOST
-from tickglass.telemetry.sidecar.web.entry import Entry
-from tickglass.telemetry.sidecar.web.guard import HEADERS
+from tickglass.telemetry.sidecar.web.auth import Entry
+from tickglass.telemetry.sidecar.web.auth_middleware import HEADERS
 from tickglass.telemetry.sidecar.web.page import ASSETS
 
 if TYPE_CHECKING:

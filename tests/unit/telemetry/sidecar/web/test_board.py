@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from sights import NOW_NS, ill, job_of, runs_of, twins, well
+from kit.view_samples import NOW_NS, ill, job_of, runs_of, twins, well
 
 from tickglass.sched.durations import SECOND
 from tickglass.telemetry.sidecar.view import LockView, View

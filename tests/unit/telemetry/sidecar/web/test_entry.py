@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.requests import Request
 
-from tickglass.telemetry.sidecar.web.entry import Entry, path_back
+from tickglass.telemetry.sidecar.web.auth import Entry, path_back
 
 
 def asked(server: str = "127.0.0.1", **headers: str) -> Request:

@@ -7,13 +7,13 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sights import NOW_NS, runs_of
+from kit.view_samples import NOW_NS, runs_of
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.occurrence import Outcome
-from tickglass.telemetry.sidecar.tones import Tone, icon_of, tone_of, word_of
+from tickglass.telemetry.sidecar.explain.tones import Tone, icon_of, tone_of, word_of
 from tickglass.telemetry.sidecar.view import LockMark, OccurrenceView
-from tickglass.telemetry.sidecar.web.figures import (
+from tickglass.telemetry.sidecar.web.charts import (
     COLUMNS,
     STRIP_MOST,
     WINDOW_NS,

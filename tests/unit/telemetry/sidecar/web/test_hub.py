@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
-from sights import ill, well
+from kit.view_samples import ill, well
 
 from tickglass.telemetry.sidecar.web import hub as hub_module
 from tickglass.telemetry.sidecar.web.board import Subject

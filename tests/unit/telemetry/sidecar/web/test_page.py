@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sights import NOW_NS, ill, job_of, runs_of, twins, well
+from kit.view_samples import NOW_NS, ill, job_of, runs_of, twins, well
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.telemetry.sidecar.view import (

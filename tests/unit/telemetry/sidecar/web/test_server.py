@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from rig import wait_until
+from kit.rig import wait_until
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS

@@ -1,0 +1,155 @@
+"""Report every call to a store: how long it took, whether it failed, and whether the store takes writes.
+
+Adds nothing else: answers and errors pass through as they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from tickglass.sched.engine.leasing.write_health import WRITES, Writing
+from tickglass.sched.errors import StoreUnavailable, failure_text
+from tickglass.sched.events import StoreCalled
+from tickglass.sched.ports import Claimed, Granted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tickglass.sched.ahead import Ahead
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.lease import Lease
+    from tickglass.sched.ports import (
+        AlreadyClaimed,
+        ClaimAsk,
+        EventSink,
+        Gone,
+        JobRecord,
+        LeaseAsk,
+        LeaseRecord,
+        Orphan,
+        Refused,
+        Released,
+        Renewed,
+        RunRecord,
+        Settled,
+        Settlement,
+        Store,
+    )
+    from tickglass.sched.registration import Registered
+
+__all__ = ["WatchedStore"]
+
+Answer = TypeVar("Answer")
+
+
+class WatchedStore:
+    """A `Store` around a store."""
+
+    def __init__(self, store: Store, *, clock: Clock, sink: EventSink) -> None:
+        self.name = store.name
+        self.own_clock = store.own_clock
+        self._store = store
+        self._clock = clock
+        self._sink = sink
+        self.writing = Writing(store.name, clock.monotonic_ns())
+
+    def acquire(self, ask: LeaseAsk) -> Granted | Refused:
+        """See `LockStore`."""
+        return self._call("acquire", lambda: self._store.acquire(ask))
+
+    def renew(self, lease: Lease) -> Renewed | Gone:
+        """See `LockStore`."""
+        return self._call("renew", lambda: self._store.renew(lease))
+
+    def release(self, lease: Lease) -> Released | Gone:
+        """See `LockStore`."""
+        return self._call("release", lambda: self._store.release(lease))
+
+    def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
+        """See `LockStore`; not a question, so it is not reported."""
+        return self._store.watch(resource, freed)
+
+    def allowance_ns(self, ttl_ns: int) -> int:
+        """See `LockStore`; it does not ask the store."""
+        return self._store.allowance_ns(ttl_ns)
+
+    def time_ns(self) -> int:
+        """See `LockStore`."""
+        return self._call("time", self._store.time_ns)
+
+    def close(self) -> None:
+        """See `LockStore`."""
+        self._store.close()
+
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
+        """See `Ledger`."""
+        return self._call("register", lambda: self._store.register(jobs))
+
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+        """See `Ledger`."""
+        return self._call("claim", lambda: self._store.claim(ask))
+
+    def settle(self, settlement: Settlement) -> Settled:
+        """See `Ledger`."""
+        return self._call("settle", lambda: self._store.settle(settlement))
+
+    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+        """See `Ledger`."""
+        return self._call("orphans", lambda: self._store.orphans(jobs, limit))
+
+    def abandon(self, orphan: Orphan) -> bool:
+        """See `Ledger`."""
+        return self._call("abandon", lambda: self._store.abandon(orphan))
+
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
+        """See `StoreObserver`."""
+        return self._call("leases", lambda: self._store.leases(limit))
+
+    def jobs(self) -> Sequence[JobRecord]:
+        """See `StoreObserver`."""
+        return self._call("jobs", self._store.jobs)
+
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        return self._call("runs", lambda: self._store.runs(job, limit, before_ns=before_ns))
+
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        return self._call("abandoned", lambda: self._store.abandoned(limit))
+
+    def _call(self, operation: str, ask: Callable[[], Answer]) -> Answer:
+        asked_ns = self._clock.monotonic_ns()
+        answer: Answer | None = None
+        failure, detail = "error", ""
+        try:
+            answer = ask()
+        except StoreUnavailable as error:
+            failure, detail = error.kind, error.detail
+            raise
+        except BaseException as error:
+            detail = failure_text(error)
+            raise
+        else:
+            failure = ""
+            return answer
+        finally:
+            now_ns = self._clock.monotonic_ns()
+            if operation in WRITES:
+                self._note(operation, answer, failure, detail, now_ns)
+            self._sink.record(
+                StoreCalled(
+                    store=self.name,
+                    operation=operation,
+                    duration_ns=now_ns - asked_ns,
+                    error=failure,
+                    wall_ns=self._clock.wall_ns(),
+                )
+            )
+
+    def _note(self, operation: str, answer: object, failure: str, detail: str, now_ns: int) -> None:
+        if failure:
+            self.writing.failed(operation, detail, failure, self._clock.reading())
+            return
+        self.writing.answered(operation, now_ns)
+        if isinstance(answer, Granted | Claimed):
+            self.writing.proved(now_ns)

@@ -1,0 +1,184 @@
+"""Renew every lease in hand, and say the moment one can no longer be trusted.
+
+Renewed at a third of the TTL; after a failure again in 100, 300 and 800 ms and
+then steadily. A slow store call for one lease does not delay another's. A hold
+never just goes quiet: it ends by `drop`, or its holder hears `on_lost` exactly
+once, before anybody else can have the lease.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.durations import MS
+from tickglass.sched.engine.leasing.thread_cache import Renewers
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.lease import (
+    RENEWALS_PER_TTL,
+    LockEvent,
+    LockReason,
+    LockState,
+    trusted_until_ns,
+)
+from tickglass.sched.ports import Gone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.engine.timing.timers import Alarm, Alarms
+    from tickglass.sched.lease import Lease, LockMachine
+    from tickglass.sched.ports import LockStore
+
+__all__ = ["BACK_OFF_NS", "Hold", "Keeper"]
+
+_log: Final = logging.getLogger(__name__)
+BACK_OFF_NS: Final = (100 * MS, 300 * MS, 800 * MS)  # and the last one again and again
+
+
+class Hold:
+    """One lease in hand, from the grant until it is dropped or lost."""
+
+    def __init__(
+        self, lock: LockMachine, lease: Lease, asked_ns: int, on_lost: Callable[[], None], *, renewing: bool
+    ) -> None:
+        self.lock = lock
+        self.lease = lease
+        self.asked_ns = asked_ns  # when the last granted request left
+        self.on_lost = on_lost
+        self.renewing = renewing
+        self.kept = True
+        self.failures = 0
+        self.alarm: Alarm | None = None
+        self.door = threading.Lock()  # one of drop, renewed, lost at a time
+
+
+class Keeper:
+    """One renewer for all leases in hand."""
+
+    def __init__(self, store: LockStore, *, clock: Clock, alarms: Alarms) -> None:
+        self._store = store
+        self._clock = clock
+        self._alarms = alarms
+        self._renewers = Renewers()
+
+    def keep(self, lock: LockMachine, lease: Lease, asked_ns: int, on_lost: Callable[[], None], *, renew: bool) -> Hold:
+        """Look after a lease that was just granted.
+
+        Args:
+            asked_ns: monotonic nanoseconds, read before the request that was granted.
+            on_lost: called once, on a thread of the keeper's, when the lease
+                can no longer be trusted; the lock has reported it by then.
+            renew: False: only watch for the end of trust.
+        """
+        hold = Hold(lock, lease, asked_ns, on_lost, renewing=renew)
+        with hold.door:
+            self._watch(hold)
+        return hold
+
+    def hand(self, call: Callable[[], None]) -> None:
+        """Have a store called on one of the keeper's threads, as renewals are; after `stop`, never."""
+        self._renewers.hand(call)
+
+    def stop_renewing(self, hold: Hold) -> None:
+        """Let the lease run out by itself, watching for that."""
+        with hold.door:
+            hold.renewing = False
+            if hold.kept:
+                self._watch(hold)
+
+    def check(self, hold: Hold) -> None:
+        """Say at once what the alarm would have said, had this process not been frozen."""
+        if self._clock.monotonic_ns() >= hold.lease.trusted_until_ns:
+            self._expire(hold)
+
+    def drop(self, hold: Hold) -> None:
+        """Stop looking after it: its holder is about to release it."""
+        with hold.door:
+            hold.kept = False
+            if hold.alarm is not None:
+                hold.alarm.cancel()
+
+    def stop(self) -> None:
+        """Renew nothing any more; leases still in hand run out by themselves."""
+        self._renewers.stop()
+
+    def _ring_at(self, hold: Hold, instant_ns: int, call: Callable[[], None]) -> None:
+        if hold.alarm is not None:
+            hold.alarm.cancel()
+        hold.alarm = self._alarms.at(instant_ns, call)
+
+    def _watch(self, hold: Hold) -> None:
+        """Ring for the next renewal, or for the end of trust when there is none."""
+        if hold.renewing:
+            due_ns = hold.asked_ns + hold.lease.ttl_ns // RENEWALS_PER_TTL
+            self._ring_at(hold, due_ns, lambda: self._begin_renewal(hold))
+        else:
+            self._ring_at(hold, hold.lease.trusted_until_ns, lambda: self._expire(hold))
+
+    def _begin_renewal(self, hold: Hold) -> None:
+        """On the alarms' thread: watch trust while a renewer asks the store."""
+        with hold.door:
+            if not (hold.kept and hold.renewing):
+                return
+            self._ring_at(hold, hold.lease.trusted_until_ns, lambda: self._expire(hold))
+            lease = hold.lease
+        self._renewers.hand(lambda: self._renew(hold, lease))
+
+    def _renew(self, hold: Hold, lease: Lease) -> None:
+        asked_ns = self._clock.monotonic_ns()
+        if asked_ns >= lease.trusted_until_ns:
+            return  # the alarm for the end of trust is ringing
+        try:
+            answer = self._store.renew(lease)
+        except StoreUnavailable as error:
+            down = error.kind == "unavailable"
+            self._renewal_failed(hold, LockReason.STORE_UNAVAILABLE if down else LockReason.STORE_ERROR)
+            return
+        except Exception:  # noqa: BLE001 - reported; it is tried again, and trust ends in time
+            _log.exception("renewing %s raised", lease.resource)
+            self._renewal_failed(hold, LockReason.STORE_ERROR)
+            return
+        if isinstance(answer, Gone):
+            self._lose(hold, LockEvent.LOST, other_owner=answer.owner)
+        else:
+            self._renewed(hold, asked_ns)
+
+    def _renewed(self, hold: Hold, asked_ns: int) -> None:
+        with hold.door:
+            if not hold.kept:
+                return
+            ttl_ns = hold.lease.ttl_ns
+            left_ns = hold.asked_ns + ttl_ns - self._clock.monotonic_ns()
+            trusted_ns = trusted_until_ns(asked_ns, ttl_ns, self._store.allowance_ns(ttl_ns))
+            hold.lease = replace(hold.lease, trusted_until_ns=trusted_ns)
+            hold.asked_ns, hold.failures = asked_ns, 0
+            hold.lock.fire(LockEvent.RENEWED, trusted_until_ns=trusted_ns, margin_ns=left_ns)
+            self._watch(hold)
+
+    def _renewal_failed(self, hold: Hold, reason: LockReason) -> None:
+        with hold.door:
+            if not (hold.kept and hold.renewing):
+                return
+            hold.lock.fire(LockEvent.RENEWAL_FAILED, reason=reason)
+            back_off_ns = BACK_OFF_NS[min(hold.failures, len(BACK_OFF_NS) - 1)]
+            hold.failures += 1
+            again_ns = self._clock.monotonic_ns() + back_off_ns
+            if again_ns < hold.lease.trusted_until_ns:
+                self._ring_at(hold, again_ns, lambda: self._begin_renewal(hold))
+
+    def _expire(self, hold: Hold) -> None:
+        self._lose(hold, LockEvent.EXPIRED)
+
+    def _lose(self, hold: Hold, event: LockEvent, *, other_owner: str = "") -> None:
+        with hold.door:
+            if not hold.kept or hold.lock.state is not LockState.HELD:
+                return
+            hold.kept = False
+            if hold.alarm is not None:
+                hold.alarm.cancel()
+            hold.lock.fire(event, other_owner=other_owner)
+        hold.on_lost()

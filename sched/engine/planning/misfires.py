@@ -1,0 +1,192 @@
+"""Account for due instants that passed unattended: `elsewhere` if somebody else took them by then, else `missed`.
+
+The ledger knows, and nobody waits for it: one thread asks, so that neither the timeline nor the workers do.
+What was due up to the latest claim before the instance was back is taken for the claimant's, as at a start. Where
+others have registered the job with another trigger meanwhile, and keep to that, all of it is: the job was not missed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tickglass.sched.errors import failure_text
+from tickglass.sched.events import InstantsElsewhere, InstantsMissed, TriggerFailed
+from tickglass.sched.occurrence import OccurrenceEvent, Outcome
+
+if TYPE_CHECKING:
+    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.job import Job
+    from tickglass.sched.occurrence import OccurrenceMachine
+    from tickglass.sched.ports import JobRecord
+    from tickglass.sched.triggers.base import Counted
+
+__all__ = ["COUNTED_MOST", "Hindsight"]
+
+_log: Final = logging.getLogger(__name__)
+
+COUNTED_MOST: Final = 10_000  # instants counted one by one after a long absence
+
+
+_Replaced = Callable[[str, str], bool]  # whether others have registered a job with another trigger than this text
+
+
+class _Question(NamedTuple):
+    """Which was the latest claim of a job before an instant?"""
+
+    job: str
+    before_ns: int
+    tell: Callable[[int | None, _Replaced], None]  # None: there is none, or nobody knows
+
+
+class Hindsight:
+    """One thread that tells of each instant that it is given, once; as missed if the store does not answer."""
+
+    def __init__(self, gear: Gear) -> None:
+        self._gear = gear
+        self._asked = threading.Condition()
+        self._questions: list[_Question] = []
+        self._stopping = False
+        self._thread = threading.Thread(target=self._turn, name="tickglass-hindsight", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread when everything is told; a store that does not answer is waited for once."""
+        with self._asked:
+            self._stopping = True
+            self._asked.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def passed(self, job: Job, first_due_ns: int, before_ns: int, counted: Counted) -> None:
+        """Account for the instants in [first_due_ns, before_ns), as they were counted."""
+
+        def tell(claimed_ns: int | None, is_replaced: _Replaced) -> None:
+            for event in self._parted(job, first_due_ns, before_ns, counted, claimed_ns):
+                replaced = isinstance(event, InstantsMissed) and is_replaced(job.name, str(job.trigger))
+                self._gear.sink.record(_as_elsewhere(event) if replaced else event)
+
+        self._ask(_Question(job.name, before_ns, tell))
+
+    def past_grace(self, occurrence: OccurrenceMachine, *, reason: str = "", trigger: str = "") -> None:
+        """End an occurrence that came too late to be run here.
+
+        Args:
+            reason: why, if it is missed; a bounded word.
+            trigger: under which it fell due, as text; "" if no other can have replaced it.
+        """
+
+        def tell(claimed_ns: int | None, is_replaced: _Replaced) -> None:
+            taken = claimed_ns == occurrence.due_ns or (trigger != "" and is_replaced(occurrence.job, trigger))
+            if taken:
+                occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.ELSEWHERE)
+            else:
+                occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.MISSED, reason=reason)
+
+        self._ask(_Question(occurrence.job, occurrence.due_ns + 1, tell))
+
+    def _ask(self, question: _Question) -> None:
+        with self._asked:
+            self._questions.append(question)
+            self._asked.notify()
+
+    def _parted(
+        self, job: Job, first_due_ns: int, before_ns: int, counted: Counted, claimed_ns: int | None
+    ) -> list[InstantsElsewhere | InstantsMissed]:
+        """Return what to tell: the instants up to the latest claim are the claimant's, those after it were missed."""
+        wall_ns = self._gear.clock.wall_ns()
+
+        def span(
+            kind: type[InstantsElsewhere | InstantsMissed], begin_ns: int, end_ns: int, them: Counted
+        ) -> InstantsElsewhere | InstantsMissed:
+            return kind(
+                job=job.name,
+                count=them.count,
+                exact=them.exact,
+                first_due_ns=begin_ns,
+                before_ns=end_ns,
+                wall_ns=wall_ns,
+            )
+
+        if claimed_ns is None or claimed_ns < first_due_ns:
+            return [span(InstantsMissed, first_due_ns, before_ns, counted)]
+        try:
+            rest_ns = job.trigger.next_after_ns(claimed_ns)
+            if rest_ns is None or rest_ns >= before_ns:
+                return [span(InstantsElsewhere, first_due_ns, before_ns, counted)]
+            taken = job.trigger.count_between(first_due_ns - 1, rest_ns - 1, COUNTED_MOST)
+            rest = job.trigger.count_between(rest_ns - 1, before_ns - 1, COUNTED_MOST)
+        except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
+            self._gear.sink.record(TriggerFailed(job=job.name, error=failure_text(error), wall_ns=wall_ns))
+            return [span(InstantsMissed, first_due_ns, before_ns, counted)]
+        return [
+            span(InstantsElsewhere, first_due_ns, rest_ns, taken),
+            span(InstantsMissed, rest_ns, before_ns, rest),
+        ]
+
+    def _turn(self) -> None:
+        while questions := self._next_questions():
+            answering = True  # who does not answer once is not asked for the others that wait
+            is_replaced = self._replaced()
+            for question in questions:
+                claimed_ns = None
+                try:
+                    claimed_ns = self._latest_claim_ns(question) if answering else None
+                except Exception as error:  # noqa: BLE001 - reported; the instants must be accounted for
+                    _log.warning("what passed unattended counts as missed: %s", error)
+                    answering = False
+                try:
+                    question.tell(claimed_ns, is_replaced if answering else _not_replaced)
+                except Exception:  # noqa: BLE001 - reported; so must the others
+                    _log.exception("instants of %s that passed unattended were not told", question.job)
+
+    def _next_questions(self) -> list[_Question]:
+        """Wait for some; none: it is over."""
+        with self._asked:
+            while not self._questions and not self._stopping:
+                self._asked.wait()
+            questions, self._questions = self._questions, []
+            return questions
+
+    def _latest_claim_ns(self, question: _Question) -> int | None:
+        runs = self._gear.store.runs(question.job, 1, before_ns=question.before_ns)
+        return runs[0].due_ns if runs else None
+
+    def _replaced(self) -> _Replaced:
+        """Return a look at the triggers that are registered now: the store is asked once, when it is first needed."""
+        records: dict[str, JobRecord] | None = None
+
+        def is_replaced(job: str, trigger: str) -> bool:
+            nonlocal records
+            if records is None:
+                try:
+                    records = {record.name: record for record in self._gear.store.jobs()}
+                except Exception as error:  # noqa: BLE001 - as above
+                    _log.warning("whether triggers were changed meanwhile is not known: %s", error)
+                    records = {}
+            record = records.get(job)
+            if record is None or record.trigger == trigger or record.next_due_ns is None:
+                return False
+            return self._gear.clock.wall_ns() < record.next_due_ns + record.grace_ns  # else they have gone as well
+
+        return is_replaced
+
+
+def _not_replaced(_job: str, _trigger: str) -> bool:
+    return False
+
+
+def _as_elsewhere(event: InstantsElsewhere | InstantsMissed) -> InstantsElsewhere:
+    return InstantsElsewhere(
+        job=event.job,
+        count=event.count,
+        exact=event.exact,
+        first_due_ns=event.first_due_ns,
+        before_ns=event.before_ns,
+        wall_ns=event.wall_ns,
+    )

@@ -1,0 +1,109 @@
+"""Make jobs known to the store: at once, or as soon as it can be reached.
+
+A store that is away keeps nobody from starting. A job that it could not be told of is planned all the
+same: what falls due is treated as in any outage. Before the first claim of such a job, and once a second,
+its registration is tried again; so the store hears of no claim before it has said from when on due instants
+are owed, and what passed before the start is accounted for then, once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.engine.leasing.holders import streaks_of
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.events import Streak
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.planning.planner import Planner
+    from tickglass.sched.job import Job
+
+__all__ = ["Registrar"]
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Registrar:
+    """Registers jobs and hands them to the planner, each once."""
+
+    def __init__(self, gear: Gear, planner: Planner) -> None:
+        self._gear = gear
+        self._planner = planner
+        self._waiting: dict[str, tuple[Job, int]] = {}  # and the instant after which it has been planned; replaced
+        self._door = threading.Lock()
+        self._tries = 0
+        self._failure: StoreUnavailable | None = None  # of the last try
+
+    @property
+    def waits(self) -> bool:
+        """Whether the store has not been told of some job."""
+        return bool(self._waiting)
+
+    def reason(self) -> str | None:
+        """Return a sentence while it is so."""
+        count = len(self._waiting)
+        if not count:
+            return None
+        jobs = "1 job is" if count == 1 else f"{count} jobs are"
+        return f"{jobs} not registered with the {self._gear.store.name} store yet"
+
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Register these jobs and plan them; plan them alone if the store cannot be reached.
+
+        Raises:
+            StoreUnavailable: the store refused, which waiting does not mend; nothing was planned.
+        """
+        try:
+            answers = self._gear.store.register([self._planner.record_of(job) for job in jobs])
+        except StoreUnavailable as error:
+            if error.kind != "unavailable":
+                raise
+            _log.warning("%s; registered when it can be reached: %s", error, ", ".join(job.name for job in jobs))
+            self._begin_without(jobs)
+            return
+        streaks = streaks_of((registered.job for registered in answers), self._gear)
+        for job, registered in zip(jobs, answers, strict=True):
+            self._planner.add(job, registered, streaks.get(job.name, Streak()))
+
+    def catch_up(self) -> None:
+        """Register what waits for that; whoever comes while another tries shares the answer.
+
+        Raises:
+            StoreUnavailable: the store still cannot be reached, or refused.
+        """
+        if not self._waiting:
+            return
+        tries = self._tries
+        with self._door:
+            if self._tries != tries and self._failure is not None:
+                failure = self._failure
+                raise StoreUnavailable(failure.store, failure.operation, failure.detail, kind=failure.kind)
+            waiting = list(self._waiting.values())
+            if waiting:
+                self._try(waiting)
+
+    def _begin_without(self, jobs: Sequence[Job]) -> None:
+        begun = {job.name: (job, self._planner.now_ns(job)) for job in jobs}
+        with self._door:
+            self._waiting = {**self._waiting, **begun}
+        for job, now_ns in begun.values():  # now that no claim can overtake its registration
+            self._planner.begin(job, now_ns)
+
+    def _try(self, waiting: Sequence[tuple[Job, int]]) -> None:
+        self._tries += 1
+        self._failure = None
+        try:
+            answers = self._gear.store.register([self._planner.record_of(job) for job, _ in waiting])
+        except StoreUnavailable as error:
+            self._failure = error
+            raise
+        streaks = streaks_of((registered.job for registered in answers), self._gear)
+        for (job, planned_ns), registered in zip(waiting, answers, strict=True):
+            self._planner.make_up(job, registered, streaks.get(job.name, Streak()), planned_ns)
+        names = {job.name for job, _ in waiting}
+        self._waiting = {name: waits for name, waits in self._waiting.items() if name not in names}

@@ -1,0 +1,185 @@
+"""Look after what was left behind: abandoned claims, unwritten outcomes, and the store's own clock.
+
+Every third of the shortest TTL (at most 10 s) it asks the store for its time,
+settles claims that may have been granted unheard, tells it what waits in the spool,
+asks for claims whose lease has ended without a settlement, and does what else must be
+done from time to time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.clock import Wake
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.leasing.holders import holder_of
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.events import ClaimOrphaned, SkewMeasured
+from tickglass.sched.lease import RENEWALS_PER_TTL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from tickglass.sched.engine.running.dispatcher import Crew
+    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.planning.planner import Planner
+    from tickglass.sched.engine.timing.clock_skew import SkewGuard
+    from tickglass.sched.job import Job
+    from tickglass.sched.ports import Orphan
+
+__all__ = ["Sweeper", "period_ns"]
+
+_log: Final = logging.getLogger(__name__)
+_LEAST_NS: Final = 100 * MS
+_MOST_NS: Final = 10 * SECOND
+_PRESSING_NS: Final = SECOND
+ATTEMPTS_MOST: Final = 3  # a job that takes its process down with it must not do so for ever
+
+
+def period_ns(jobs: Iterable[Job]) -> int:
+    """Return how often to sweep: as often as the most short-lived lease is renewed."""
+    shortest_ns = min((job.ttl_ns for job in jobs), default=RENEWALS_PER_TTL * _MOST_NS)
+    return max(_LEAST_NS, min(_MOST_NS, shortest_ns // RENEWALS_PER_TTL))
+
+
+class Sweeper:
+    """One thread, one look at the store a period.
+
+    Args:
+        crew: its spool is replayed; what it has in hand is not abandoned.
+        skew: told every measurement.
+        jobs: returns the jobs registered here, by name.
+        chores: what else to do at each sweep, in this order.
+        pressing: returns whether the chores must be done once a second, and not wait for the next sweep.
+    """
+
+    def __init__(
+        self,
+        gear: Gear,
+        planner: Planner,
+        crew: Crew,
+        skew: SkewGuard,
+        jobs: Callable[[], Mapping[str, Job]],
+        *,
+        chores: Sequence[Callable[[], object]] = (),
+        pressing: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._chores = chores
+        self._pressing = pressing
+        self._gear = gear
+        self._planner = planner
+        self._crew = crew
+        self._skew = skew
+        self._jobs = jobs
+        self._wake = Wake()
+        self._stopping = False
+        self._sweep_asked = False
+        self._thread = threading.Thread(target=self._turn, name="tickglass-sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; returns when a sweep in progress has ended."""
+        self._stopping = True
+        self._wake.ring()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def hurry(self) -> None:
+        """Have the chores done now; from any thread."""
+        self._wake.ring()
+
+    def sweep_now(self) -> None:
+        """Have the next sweep come now, because our clock was set, say; from any thread."""
+        self._sweep_asked = True
+        self._wake.ring()
+
+    def sweep(self) -> None:
+        """Look once; what fails does not keep the rest from being done."""
+        self.measure_skew()
+        self._attempt(self._crew.doubts.settle_all)
+        self._attempt(self._replay)
+        self._attempt(self._look_for_orphans)
+        self._do_chores()
+
+    def measure_skew(self) -> None:
+        """Compare our clock with the store's; without an answer the last comparison holds."""
+        self._attempt(self._measure_skew)
+
+    def _attempt(self, task: Callable[[], object]) -> None:
+        if self._stopping:
+            return
+        try:
+            task()
+        except StoreUnavailable as error:  # it has reported itself, and is asked again
+            _log.warning("%s", error)
+        except Exception:  # noqa: BLE001 - reported; the others and the next sweep must come
+            _log.exception("a sweep raised")
+
+    def _do_chores(self) -> None:
+        for chore in self._chores:
+            self._attempt(chore)
+
+    def _replay(self) -> None:
+        self._crew.outages.replay(lambda: self._stopping)
+
+    def _look_for_orphans(self) -> None:
+        jobs = self._jobs()
+        orphans = self._gear.store.orphans(list(jobs))
+        busy = {orphan.job for orphan in orphans if self._crew.busy(orphan.job)}
+        spooled = self._crew.outages.run_ids() if orphans else set()  # read last: what is not busy any more is in it
+        for orphan in orphans:
+            job = jobs[orphan.job]
+            if orphan.run_id in spooled or self._crew.doubts.settle(orphan.run_id):
+                continue  # it did not die: how it ended is known here, and will be, or is, written
+            if not job.rerun or orphan.attempt >= ATTEMPTS_MOST:
+                self._bury(job, orphan)
+            elif orphan.job in busy or holder_of(job.resource, self._gear):
+                continue  # it would be due again, and skipped, at every sweep
+            else:
+                self._planner.adopt(job, orphan.due_ns)
+
+    def _bury(self, job: Job, orphan: Orphan) -> None:
+        if not self._gear.store.abandon(orphan):
+            return
+        self._gear.sink.record(
+            ClaimOrphaned(
+                job=orphan.job,
+                due_ns=orphan.due_ns,
+                attempt=orphan.attempt,
+                run_id=orphan.run_id,
+                claimant=orphan.owner,
+                wall_ns=self._gear.clock.wall_ns(),
+            )
+        )
+        self._planner.bury(job, orphan.due_ns)
+
+    def _measure_skew(self) -> None:
+        asked = self._gear.clock.reading()
+        store_ns = self._gear.store.time_ns()
+        bound_ns = (self._gear.clock.monotonic_ns() - asked.monotonic_ns) // 2
+        skew_ns = asked.wall_ns + bound_ns - store_ns
+        own_clock = self._gear.store.own_clock
+        self._skew.note(skew_ns, bound_ns, offset_ns=asked.offset_ns if own_clock else None)
+        self._gear.sink.record(SkewMeasured(skew_ns=skew_ns, bound_ns=bound_ns, wall_ns=asked.wall_ns))
+
+    def _turn(self) -> None:
+        while not self._stopping:
+            self.sweep()
+            self._pause(self._gear.clock.monotonic_ns() + period_ns(self._jobs().values()))
+
+    def _pause(self, until_ns: int) -> None:
+        """Wait for the next sweep, and do what is pressing meanwhile."""
+        clock = self._gear.clock
+        while not self._stopping:
+            at_ns = min(until_ns, clock.monotonic_ns() + _PRESSING_NS) if self._pressing() else until_ns
+            rung = clock.wait(at_ns, self._wake)
+            if self._sweep_asked or (not rung and at_ns >= until_ns):
+                self._sweep_asked = False
+                return
+            if not self._stopping:
+                self._do_chores()

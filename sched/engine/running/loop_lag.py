@@ -1,0 +1,54 @@
+"""Ask the event loop of the coroutine jobs once a second to answer, and tell how long that takes.
+
+A loop that a job blocks answers nobody: no coroutine starts, ends or is cancelled on it. From the first
+coroutine on it is asked; a scheduler that has none does not wake for this.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.events import EventLoopAsked, EventLoopTurned
+
+if TYPE_CHECKING:
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.engine.timing.timers import Alarms
+    from tickglass.sched.executors.event_loop import EventLoop
+    from tickglass.sched.ports import EventSink
+
+__all__ = ["ASKED_EVERY_NS", "LoopPulse"]
+
+ASKED_EVERY_NS: Final = SECOND
+
+
+class LoopPulse:
+    """One question to the loop at a time, and since when it waits for its answer."""
+
+    def __init__(self, loop: EventLoop, alarms: Alarms, *, clock: Clock, sink: EventSink) -> None:
+        self._loop = loop
+        self._alarms = alarms
+        self._clock = clock
+        self._sink = sink
+        self._asked_ns: int | None = None  # monotonic; None: no question is open
+        loop.on_first_use(self._ask)
+
+    def silent_ns(self, now_ns: int) -> int:
+        """Return for how long the loop has owed an answer; 0 if it owes none."""
+        asked_ns = self._asked_ns
+        return 0 if asked_ns is None else max(0, now_ns - asked_ns)
+
+    def _ask(self) -> None:
+        """On the alarms' thread, but for the first time."""
+        now_ns = self._clock.monotonic_ns()
+        if self._asked_ns is None:
+            self._asked_ns = now_ns
+            self._sink.record(EventLoopAsked(at_ns=now_ns))
+            self._loop.call(self._answer)
+        self._alarms.at(now_ns + ASKED_EVERY_NS, self._ask)
+
+    def _answer(self) -> None:
+        """On the loop."""
+        asked_ns, self._asked_ns = self._asked_ns, None
+        if asked_ns is not None:
+            self._sink.record(EventLoopTurned(lag_ns=self._clock.monotonic_ns() - asked_ns))

@@ -1,0 +1,234 @@
+"""What allows a run to go on, from before it starts until its end is written.
+
+Normally a claim with its lease (`Leased`); for a job that goes ahead while the
+store is out, nothing but the job's own word (`Unclaimed`).
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from tickglass.sched.engine.running.settlement import settle
+from tickglass.sched.events import ClaimOrphaned
+from tickglass.sched.lease import Lease, LockEvent, trusted_until_ns
+from tickglass.sched.occurrence import OccurrenceEvent, Outcome
+from tickglass.sched.ports import Settlement, SpooledOutcome, TracedRun
+from tickglass.sched.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.engine.running.claim import Won
+    from tickglass.sched.engine.running.dispatcher import Crew
+    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.job import Job
+    from tickglass.sched.lease import LockMachine
+    from tickglass.sched.occurrence import OccurrenceMachine
+    from tickglass.sched.ports import ClaimAsk
+
+__all__ = ["Ending", "Leased", "Permit", "Prepared", "Unclaimed"]
+
+_NEVER_NS: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended, as the ledger shall have it."""
+
+    outcome: Outcome
+    detail: str
+    started_wall_ns: int | None
+    lateness_ns: int | None
+    started_after_ns: int | None = None  # the claim
+    ran_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that is known of an occurrence before it is allowed to run."""
+
+    job: Job
+    occurrence: OccurrenceMachine
+    lock: LockMachine
+    ask: ClaimAsk
+    began_wall_ns: int  # when a worker took it
+    gear: Gear
+    crew: Crew
+
+    def trace(self, *, fence: int, previous_run_id: str) -> None:
+        """Open the root span; from here on, all of the run's events know whether it is sampled."""
+        occurrence = self.occurrence
+        traced = TracedRun(
+            run_id=occurrence.run_id,
+            job=self.job.name,
+            trigger=str(self.job.trigger),
+            resource=self.job.resource,
+            due_ns=occurrence.due_ns,
+            attempt=occurrence.attempt,
+            fence=fence,
+            owner=self.gear.owner,
+            service=self.gear.service,
+            began_wall_ns=self.began_wall_ns,
+            previous_run_id=previous_run_id,
+        )
+        self.lock.sampled = occurrence.sampled = self.gear.tracer.begin(traced)
+
+    def run(self) -> Run:
+        """Make what the job's code is given."""
+        occurrence = self.occurrence
+        return Run(self.lock, due_ns=occurrence.due_ns, attempt=occurrence.attempt, clock=self.gear.clock)
+
+    def settlement(self, lease: Lease | None, ending: Ending) -> Settlement:
+        """Say how it ended, in the ledger's terms.
+
+        Args:
+            lease: None: that of a claim whose grant, if there was one, was not heard.
+        """
+        ask = self.ask.lease
+        return Settlement(
+            lease=lease or Lease(ask.resource, ask.owner, ask.token, 0, ask.ttl_ns, 0),
+            job=self.job.name,
+            due_ns=self.occurrence.due_ns,
+            run_id=self.occurrence.run_id,
+            outcome=ending.outcome,
+            detail=ending.detail,
+            started_wall_ns=ending.started_wall_ns,
+            lateness_ns=ending.lateness_ns,
+            started_after_ns=ending.started_after_ns,
+            ran_ns=ending.ran_ns,
+        )
+
+
+class Permit(Protocol):
+    """What allows a run to go on."""
+
+    run: Run
+
+    @property
+    def claimed(self) -> bool:
+        """Whether there is a lease, and the ledger knows of the run."""
+        ...
+
+    @property
+    def ends_ns(self) -> int:
+        """Until when (monotonic) it holds without being prolonged again."""
+        ...
+
+    def check(self) -> None:
+        """Find out at once what a frozen process could not be told."""
+        ...
+
+    def let_run_out(self) -> None:
+        """Stop prolonging it: the engine itself has failed."""
+        ...
+
+    def end(self, ending: Ending) -> bool:
+        """Write the ending, and give everything back; return whether this call did, and not an earlier one.
+
+        A second call, from another thread, returns when the first is through.
+        """
+        ...
+
+
+class Leased:
+    """A claim and its lease; reported when made, kept until its end.
+
+    Args:
+        on_lost: called once when the lease can no longer be trusted.
+    """
+
+    claimed: Final = True
+
+    def __init__(self, prepared: Prepared, won: Won, on_lost: Callable[[], None]) -> None:
+        job, lock, gear, claimed = prepared.job, prepared.lock, prepared.gear, won.claimed
+        trusted_ns = trusted_until_ns(won.asked_ns, job.ttl_ns, gear.store.allowance_ns(job.ttl_ns))
+        token = prepared.ask.lease.token
+        lease = Lease(job.resource, gear.owner, token, claimed.fence, job.ttl_ns, trusted_ns)
+        prepared.occurrence.attempt, prepared.occurrence.fence = claimed.attempt, claimed.fence
+        prepared.trace(fence=claimed.fence, previous_run_id=claimed.previous_run_id)
+        if claimed.previous_run_id:
+            self._report_orphan(prepared, won)
+        lock.fire(
+            LockEvent.GRANTED, fence=claimed.fence, trusted_until_ns=trusted_ns, other_owner=claimed.expired_owner
+        )
+        prepared.occurrence.fire(OccurrenceEvent.CLAIMED)
+        self.run = prepared.run()
+        self._prepared = prepared
+        self._keeper = prepared.crew.keeper
+        self._hold = self._keeper.keep(lock, lease, won.asked_ns, on_lost, renew=job.renew)
+        self._ending = threading.Lock()
+        self._over = False
+
+    @property
+    def ends_ns(self) -> int:
+        """See `Permit`."""
+        return self._hold.lease.trusted_until_ns
+
+    def check(self) -> None:
+        """See `Permit`."""
+        self._keeper.check(self._hold)
+
+    def let_run_out(self) -> None:
+        """See `Permit`."""
+        self._keeper.stop_renewing(self._hold)
+
+    def end(self, ending: Ending) -> bool:
+        """See `Permit`; the claim of a lost run stays open, so that an instance can run it again."""
+        with self._ending:
+            if self._over:
+                return False
+            self._over = True
+            self._end(ending)
+            return True
+
+    def _end(self, ending: Ending) -> None:
+        prepared, lock = self._prepared, self._prepared.lock
+        self._keeper.drop(self._hold)
+        if ending.outcome is Outcome.LOST and prepared.job.rerun:
+            prepared.crew.doubts.note_open(prepared.ask)  # a renewal without an answer may have prolonged its lease
+            lock.fire(LockEvent.RELEASED)
+            return
+        settlement = prepared.settlement(self._hold.lease, ending)
+        if not settle(settlement, lock, prepared.gear, prepared.crew.outages):
+            prepared.crew.doubts.note(settlement)
+
+    @staticmethod
+    def _report_orphan(prepared: Prepared, won: Won) -> None:
+        prepared.gear.sink.record(
+            ClaimOrphaned(
+                job=prepared.job.name,
+                due_ns=prepared.occurrence.due_ns,
+                attempt=won.claimed.attempt - 1,
+                run_id=won.claimed.previous_run_id,
+                claimant=won.claimed.expired_owner,
+                wall_ns=prepared.gear.clock.wall_ns(),
+            )
+        )
+
+
+class Unclaimed:
+    """Leave to run while the store is out: no lease, no fence; the ledger hears of it later."""
+
+    claimed: Final = False
+    ends_ns: Final = _NEVER_NS
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._prepared = prepared
+        prepared.trace(fence=0, previous_run_id="")
+        prepared.occurrence.fire(OccurrenceEvent.WENT_AHEAD)
+        self.run = prepared.run()
+
+    def check(self) -> None:
+        """See `Permit`; there is nothing to lose."""
+
+    def let_run_out(self) -> None:
+        """See `Permit`; there is nothing to prolong."""
+
+    def end(self, ending: Ending) -> bool:
+        """See `Permit`; it is called once: there is no lock to give up early."""
+        settlement, crew = self._prepared.settlement(None, replace(ending, started_after_ns=None)), self._prepared.crew
+        if not crew.outages.keep(SpooledOutcome(settlement, unclaimed=self._prepared.ask)):
+            crew.doubts.note(settlement)  # its claim may be granted after all
+        return True

@@ -1,0 +1,175 @@
+"""Wait, without ticking, for the next entry's instant, and follow the wall clock's steps.
+
+One heap of wall-clock instants per time base, one thread that sleeps on the
+monotonic clock exactly until the earliest. It also wakes once a second to
+see whether somebody set the wall clock, and to show that it is alive.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.clock import Wake
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.timing.clock_skew import SkewGuard
+from tickglass.sched.events import ClockStepped, TimelineTurned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.clock import Clock, Reading
+    from tickglass.sched.ports import EventSink
+
+__all__ = ["LASTING_NS", "LONGEST_WAIT_NS", "Timeline"]
+
+_log: Final = logging.getLogger(__name__)
+
+LONGEST_WAIT_NS: Final = SECOND  # a step of the wall clock is noticed within this
+STEP_LEAST_NS: Final = 5 * MS  # less is the uncertainty of reading two clocks
+LASTING_NS: Final = 10 * SECOND  # a rate follows a step that nobody can judge only if it is not taken back within this
+
+
+class _Base:
+    """A wall clock as seen from the monotonic one, and the entries that go by it."""
+
+    def __init__(self, offset_ns: int) -> None:
+        self.offset_ns = offset_ns
+        self.heap: list[tuple[int, int, Callable[[int], None]]] = []
+
+    def next_ns(self) -> int | None:
+        """Return the monotonic instant of the earliest entry."""
+        return self.heap[0][0] - self.offset_ns if self.heap else None
+
+
+class Timeline:
+    """Calls back at wall-clock instants.
+
+    Two time bases. *True* follows every step of the wall clock: cron means what the wall says; but while that is
+    further ahead of the store's than is allowed, it goes by the store's, because what is due later may not be
+    claimed yet. *Steady* goes on when the clock is set back, and instants are never repeated: it goes by the
+    store's clock wherever ours is too far from it; where the store has none of its own, it ignores steps back and
+    follows a step forward once that has lasted.
+
+    Args:
+        skew: judges our wall clock.
+        stepped: called when that was set, on the timeline's thread; returns at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        sink: EventSink,
+        skew: SkewGuard | None = None,
+        stepped: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._clock = clock
+        self._sink = sink
+        self._skew = SkewGuard() if skew is None else skew
+        self._stepped = stepped
+        self._wall_offset_ns = offset_ns = clock.reading().offset_ns
+        self._true = _Base(offset_ns)
+        self._steady = _Base(offset_ns)
+        self._doubted_since_ns: int | None = None  # that a step forward will last
+        self._order = count()
+        self._door = threading.Lock()
+        self._wake = Wake()
+        self._waiting_until_ns = 0
+        self._stopping = False
+        self.turned_ns = clock.monotonic_ns()  # when the loop last did
+        self._thread = threading.Thread(target=self._turn_until_stopped, name="tickglass-timeline", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; nothing is called back any more when this returns."""
+        self._stopping = True
+        self._wake.ring()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def at(self, wall_ns: int, visit: Callable[[int], None], *, steady: bool) -> None:
+        """Call `visit(offset_ns)` on the timeline's thread when the wall clock shows `wall_ns`.
+
+        The offset turns the entry's own wall instants into monotonic ones:
+        monotonic = wall - offset.
+        """
+        base = self._steady if steady else self._true
+        with self._door:
+            heapq.heappush(base.heap, (wall_ns, next(self._order), visit))
+            sooner = wall_ns - base.offset_ns < self._waiting_until_ns
+        if sooner:
+            self._wake.ring()
+
+    def offset_ns(self, *, steady: bool) -> int:
+        """Return wall minus monotonic, as the entries of that base see it."""
+        return (self._steady if steady else self._true).offset_ns
+
+    def follow(self) -> None:
+        """Follow the clock before the thread does: for who plans by it before the start."""
+        self._follow(self._clock.reading())
+
+    def turn(self) -> int:
+        """Follow the clock, call back everything that is due, return when to turn next."""
+        began = self._clock.reading()
+        self.turned_ns = began.monotonic_ns
+        self._follow(began)
+        handed = 0
+        for base in (self._true, self._steady):
+            for visit in self._due(base, began.monotonic_ns):
+                try:
+                    visit(base.offset_ns)
+                except BaseException:  # noqa: BLE001 - reported; the other entries must be visited
+                    _log.exception("an entry of the timeline raised")
+                handed += 1
+        ended_ns = self._clock.monotonic_ns()
+        lag_ns = max(0, began.monotonic_ns - self._waiting_until_ns) if self._waiting_until_ns else 0
+        self._sink.record(TimelineTurned(lag_ns=lag_ns, duration_ns=ended_ns - began.monotonic_ns, handed=handed))
+        with self._door:
+            nexts = (self._true.next_ns(), self._steady.next_ns(), ended_ns + LONGEST_WAIT_NS)
+            self._waiting_until_ns = min(at for at in nexts if at is not None)
+        return self._waiting_until_ns
+
+    def _turn_until_stopped(self) -> None:
+        while not self._stopping:
+            self._clock.wait(self.turn(), self._wake)
+
+    def _due(self, base: _Base, now_ns: int) -> list[Callable[[int], None]]:
+        due = []
+        with self._door:
+            while base.heap and base.heap[0][0] - base.offset_ns <= now_ns:
+                due.append(heapq.heappop(base.heap)[2])
+        return due
+
+    def _follow(self, now: Reading) -> None:
+        step_ns = now.offset_ns - self._wall_offset_ns
+        self._wall_offset_ns = now.offset_ns
+        judged_ns = self._skew.offset_ns(now)
+        self._true.offset_ns = min(now.offset_ns, judged_ns)
+        self._steady.offset_ns = self._steady_ns(now, judged_ns)
+        if abs(step_ns) >= STEP_LEAST_NS:
+            self._sink.record(ClockStepped(step_ns=step_ns, wall_ns=now.wall_ns))
+            self._stepped()
+
+    def _steady_ns(self, now: Reading, judged_ns: int) -> int:
+        """Return the offset by which rates go from now on."""
+        steady_ns, store_ns = self._steady.offset_ns, self._skew.store_offset_ns
+        if store_ns is not None:
+            # Each move is felt: what was visited is not visited again, and what is jumped over is missed. So it is
+            # made where it must be, or where our clock was slow and has been put right; never for one that is fast.
+            if abs(store_ns - steady_ns) > self._skew.most_ns:
+                return store_ns
+            return max(steady_ns, min(now.offset_ns, store_ns)) if judged_ns == now.offset_ns else steady_ns
+        gap_ns = judged_ns - steady_ns
+        if gap_ns < STEP_LEAST_NS:
+            self._doubted_since_ns = None
+            return max(steady_ns, judged_ns)
+        if self._doubted_since_ns is None:
+            self._doubted_since_ns = now.monotonic_ns
+        return judged_ns if now.monotonic_ns - self._doubted_since_ns >= LASTING_NS else steady_ns

@@ -1,0 +1,145 @@
+"""Decide what a claim finds in the keys of an etcd store, and what it writes there.
+
+Pure: messages, no I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from tickglass.sched.ports import Holder
+from tickglass.sched.stores.etcd import keys as kv
+from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry, LastEntry, OpenRun
+
+if TYPE_CHECKING:
+    from tickglass.sched.ports import ClaimAsk
+    from tickglass.sched.stores.etcd.keys import Keys
+
+__all__ = ["Place", "Seen", "look_up", "place_up", "placed", "seen_in"]
+
+_NOBODY: Final = HolderEntry("", "", "", 0, 0)
+
+
+class Seen(NamedTuple):
+    """A resource's lease and holder, as one read found them.
+
+    Args:
+        revision: the cluster's, at the time of the read.
+        token: of the live lease, "" if there is none.
+        fence: likewise, 0 if there is none.
+        holder: nobody in particular, with an empty owner, if there is none.
+        holder_revision: when it was written, 0 if there is none.
+    """
+
+    revision: int
+    token: str
+    fence: int
+    lease_id: int
+    holder: HolderEntry
+    holder_revision: int
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody has the resource."""
+        return self.fence > 0
+
+    def who(self) -> Holder:
+        """Return who has it."""
+        return Holder(self.holder.owner, self.holder.service, self.holder.job, self.holder.run_id, self.fence)
+
+
+def look_up(keys: Keys, resource: str) -> list[Any]:
+    """Return the operations that read what `seen_in` understands."""
+    return [kv.get(keys.lease(resource)), kv.get(keys.holder(resource))]
+
+
+def seen_in(reply: Any, first: int = 0) -> Seen:  # noqa: ANN401 - the client is not typed
+    """Understand an answer to `look_up`, whose first part has this number."""
+    lease, holder = kv.read(reply, first), kv.read(reply, first + 1)
+    return Seen(
+        reply.header.revision,
+        "" if lease is None else lease.value.decode(),
+        0 if lease is None else lease.create_revision,
+        0 if lease is None else lease.lease,
+        _NOBODY if holder is None else msgspec.json.decode(holder.value, type=HolderEntry),
+        0 if holder is None else holder.mod_revision,
+    )
+
+
+class Place(NamedTuple):
+    """An occurrence and its resource, as one read found them.
+
+    Args:
+        begun: its attempt without an end.
+        begun_fence: the fence of that, 0 if there is none.
+        ended: its latest attempt with an end; it means nothing while there is one without.
+        last_due_ns: of the job's latest claimed occurrence.
+        last_revision: when that was written, 0 if none was claimed.
+    """
+
+    seen: Seen
+    begun: OpenRun | None
+    begun_fence: int
+    ended: EndedRun | None
+    last_due_ns: int | None
+    last_revision: int
+
+    def next_attempt(self, ask: ClaimAsk, wall_ns: int) -> OpenRun:
+        """Return the attempt that a claim begins."""
+        lease, died = ask.lease, self.begun
+        return OpenRun(
+            lease.run_id,
+            lease.owner,
+            lease.service,
+            lease.resource,
+            wall_ns,
+            1 if died is None else died.attempt + 1,
+            "" if died is None else died.run_id,
+        )
+
+    def writing(self, keys: Keys, ask: ClaimAsk, run: OpenRun) -> tuple[list[Any], list[Any]]:
+        """Return what must still be as it was, and what to write if it is.
+
+        A latest claim that lies further ahead than anybody may claim now was a wrong clock's, and is written over.
+        """
+        job, due_ns, died = ask.lease.job, ask.due_ns, self.begun
+        compares = [kv.unchanged(keys.open(job, due_ns), self.begun_fence)]
+        puts = [kv.put(keys.open(job, due_ns), run)]
+        if died is None:
+            compares.append(kv.absent(keys.run(job, due_ns, run.attempt)))
+        else:
+            compares.append(kv.not_created(keys.lease(died.resource), self.begun_fence))
+            ended = EndedRun(died, self.begun_fence, "orphaned", run.claimed_wall_ns)
+            puts.append(kv.put(keys.run(job, due_ns, died.attempt), ended))
+        believed = ask.max_ahead_ns is None or (self.last_due_ns or 0) <= run.claimed_wall_ns + ask.max_ahead_ns
+        if self.last_due_ns is None or self.last_due_ns < due_ns or not believed:
+            compares.append(kv.unchanged(keys.last(job), self.last_revision))
+            puts.append(kv.put(keys.last(job), LastEntry(due_ns, ask.next_due_ns, run.claimed_wall_ns)))
+        return compares, puts
+
+
+def place_up(keys: Keys, ask: ClaimAsk) -> list[Any]:
+    """Return the operations that read what `placed` understands."""
+    job, due_ns = ask.lease.job, ask.due_ns
+    ended = keys.runs_at(job, due_ns)
+    return [
+        *look_up(keys, ask.lease.resource),
+        kv.get(keys.open(job, due_ns)),
+        kv.get(ended, kv.after_prefix(ended), limit=1),
+        kv.get(keys.last(job)),
+    ]
+
+
+def placed(reply: Any) -> Place:  # noqa: ANN401
+    """Understand an answer to `place_up`."""
+    begun, ended, last = (kv.read(reply, number) for number in (2, 3, 4))
+    return Place(
+        seen_in(reply),
+        None if begun is None else msgspec.json.decode(begun.value, type=OpenRun),
+        0 if begun is None else begun.mod_revision,
+        None if ended is None else msgspec.json.decode(ended.value, type=EndedRun),
+        None if last is None else msgspec.json.decode(last.value, type=LastEntry).due_ns,
+        0 if last is None else last.mod_revision,
+    )

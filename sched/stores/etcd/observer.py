@@ -1,0 +1,216 @@
+"""Read an etcd store for observers, without changing anything: in pages, all of one revision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from aetcd import rpc
+
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.ports import JobRecord, LeaseRecord, Orphan, RunRecord
+from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry, LastEntry, OpenRun, after_prefix
+from tickglass.sched.stores.etcd.client import RANGE, TIME_TO_LIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.stores.etcd.keys import Keys
+    from tickglass.sched.stores.etcd.client import Call, EtcdWire
+
+__all__ = ["Observer", "job_shown"]
+
+_PAGE: Final = 1_000  # keys
+_WINDOW: Final = 64  # questions under way at a time
+_HALF_A_SECOND_NS: Final = 500 * MS
+
+
+class Observer:
+    """Looks on."""
+
+    def __init__(self, wire: EtcdWire, keys: Keys, clock: Clock) -> None:
+        self._wire = wire
+        self._keys = keys
+        self._clock = clock
+
+    def leases(self, limit: int | None) -> list[LeaseRecord]:
+        """Return all leases, or the first so many, by resource.
+
+        etcd says in whole seconds how long a lease still has, so half a second is
+        added: what is returned is wrong by half a second at most. How long it has
+        been held is by the wall clocks of its owner and of this host.
+        """
+        with self._wire.call("leases") as call:
+            snapshot = _Snapshot(call)
+            holders = list(snapshot.under(self._keys.holders, limit))
+            upto = holders[-1].key.removeprefix(self._keys.holders) + b"\0" if holders else b""
+            leases = snapshot.between(self._keys.leases, self._keys.leases + upto, None)
+            live = {self._keys.name(it.key): it.lease for it in leases}
+            rests = _rests_ns(call, list(live.values()))
+            wall_ns = self._clock.wall_ns()
+            found = [self._lease(it, live, rests, wall_ns) for it in holders]
+        return sorted(found, key=lambda it: it.resource)
+
+    def jobs(self) -> list[JobRecord]:
+        """Return all jobs ever registered, by name."""
+        with self._wire.call("jobs") as call:
+            snapshot = _Snapshot(call)
+            jobs = list(snapshot.under(self._keys.jobs))
+            lasts = {self._keys.name(it.key): it for it in snapshot.under(self._keys.lasts)}
+            found = [job_shown(it, lasts.get(self._keys.name(it.key))) for it in jobs]
+            return sorted(found, key=lambda job: job.name)
+
+    def runs(self, job: str | None, limit: int, before_ns: int | None) -> list[RunRecord]:
+        """Return the latest attempts, newest due instant first; with `before_ns`, of what was due before then."""
+        if limit <= 0:
+            return []
+        with self._wire.call("runs") as call:
+            snapshot = _Snapshot(call)
+            if job is not None:
+                jobs, least_due_ns = [job], None
+            else:  # of the jobs that have the latest attempts of all, if these are wanted
+                jobs, least_due_ns = self._latest_jobs(snapshot, limit if before_ns is None else None)
+            found = [run for name in jobs for run in self._runs_of(snapshot, name, limit, least_due_ns, before_ns)]
+        found.sort(key=lambda run: (run.due_ns, run.job, run.attempt), reverse=True)
+        return found[:limit]
+
+    def orphans(self, jobs: frozenset[str], limit: int) -> list[Orphan]:
+        """Return abandoned claims of these jobs, oldest first."""
+        found = self._abandoned("orphans", jobs)[: max(0, limit)]
+        return [Orphan(run.job, run.due_ns, run.attempt, run.run_id, run.owner) for run in found]
+
+    def abandoned(self, limit: int) -> list[RunRecord]:
+        """Return abandoned claims, oldest first."""
+        return self._abandoned("abandoned", None)[: max(0, limit)]
+
+    def _abandoned(self, operation: str, jobs: frozenset[str] | None) -> list[RunRecord]:
+        """Return abandoned claims, of these jobs or all, oldest first."""
+        with self._wire.call(operation) as call:
+            snapshot = _Snapshot(call)
+            begun = [it for it in snapshot.under(self._keys.opens) if jobs is None or self._keys.name(it.key) in jobs]
+            live = {it.create_revision for it in snapshot.under(self._keys.leases, keys_only=True)} if begun else set()
+            # A claim's lease key was created with it, and no other in that revision.
+            dead = (it for it in begun if it.mod_revision not in live)
+            found = [self._run(it.key, msgspec.json.decode(it.value, type=OpenRun), it.mod_revision) for it in dead]
+        return sorted(found, key=lambda run: (run.due_ns, run.job, run.attempt))
+
+    def _lease(self, entry: Any, live: dict[str, int], rests: dict[int, int], wall_ns: int) -> LeaseRecord:  # noqa: ANN401 - the client is not typed
+        resource, holder = self._keys.name(entry.key), msgspec.json.decode(entry.value, type=HolderEntry)
+        return LeaseRecord(
+            resource,
+            holder.owner,
+            holder.service,
+            holder.job,
+            holder.run_id,
+            holder.fence or entry.mod_revision,
+            holder.ttl_ns,
+            holder.acquired_wall_ns,
+            held_ns=max(0, wall_ns - holder.acquired_wall_ns),
+            remaining_ns=rests.get(live.get(resource, 0), min(0, (holder.ended_wall_ns or wall_ns) - wall_ns)),
+        )
+
+    def _latest_jobs(self, snapshot: _Snapshot, limit: int | None) -> tuple[list[str], int | None]:
+        """Return the jobs that may have the latest attempts, and the due instant before which none of these lies."""
+        lasts = [
+            (msgspec.json.decode(it.value, type=LastEntry).due_ns, self._keys.name(it.key))
+            for it in snapshot.under(self._keys.lasts)
+        ]
+        lasts.sort(reverse=True)
+        if limit is None or len(lasts) < limit:
+            return [name for _, name in lasts], None
+        least_due_ns = lasts[limit - 1][0]
+        return [name for due_ns, name in lasts if due_ns >= least_due_ns], least_due_ns
+
+    def _runs_of(
+        self, snapshot: _Snapshot, job: str, limit: int, least_due_ns: int | None, before_ns: int | None
+    ) -> Iterator[RunRecord]:
+        def begins(prefix: bytes) -> bytes:
+            return prefix if before_ns is None else self._keys.before(prefix, before_ns)
+
+        def ends(prefix: bytes) -> bytes:
+            return after_prefix(prefix if least_due_ns is None else self._keys.reaching(prefix, least_due_ns))
+
+        begun, ended = self._keys.opens_of(job), self._keys.runs_of(job)
+        for it in snapshot.between(begins(begun), ends(begun), limit):
+            run = msgspec.json.decode(it.value, type=OpenRun)
+            yield self._run(it.key, run, it.mod_revision)
+        for it in snapshot.between(begins(ended), ends(ended), limit):
+            end = msgspec.json.decode(it.value, type=EndedRun)
+            yield replace(
+                self._run(it.key, end.claim, end.fence),
+                started_wall_ns=end.started_wall_ns,
+                ended_wall_ns=end.ended_wall_ns,
+                outcome=end.outcome,
+                detail=end.detail,
+                lateness_ns=end.lateness_ns,
+            )
+
+    def _run(self, key: bytes, run: OpenRun, fence: int) -> RunRecord:
+        return RunRecord(
+            job=self._keys.name(key),
+            due_ns=self._keys.due_ns(key),
+            attempt=run.attempt,
+            owner=run.owner,
+            service=run.service,
+            run_id=run.run_id,
+            resource=run.resource,
+            fence=fence,
+            claimed_wall_ns=run.claimed_wall_ns,
+            started_wall_ns=None,
+            ended_wall_ns=None,
+            outcome=None,
+            detail="",
+            lateness_ns=None,
+        )
+
+
+def job_shown(entry: Any, last: Any) -> JobRecord:  # noqa: ANN401
+    """Return a job of what its key holds, and of its latest claim, None if there is none."""
+    job = msgspec.json.decode(entry.value, type=JobRecord)
+    if last is None:
+        return job
+    claimed = msgspec.json.decode(last.value, type=LastEntry)
+    job = replace(job, last_due_ns=claimed.due_ns)
+    if last.mod_revision < entry.mod_revision:
+        return job
+    return replace(job, next_due_ns=claimed.next_due_ns, seen_wall_ns=claimed.seen_wall_ns)
+
+
+class _Snapshot:
+    """Reads of one revision: that of the first."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._revision = 0
+
+    def under(self, prefix: bytes, limit: int | None = None, *, keys_only: bool = False) -> Iterator[Any]:
+        """Yield all keys with a prefix, or the first so many."""
+        return self.between(prefix, after_prefix(prefix), limit, keys_only=keys_only)
+
+    def between(self, first: bytes, end: bytes, limit: int | None, *, keys_only: bool = False) -> Iterator[Any]:
+        """Yield the keys from `first` to before `end`, so many at most."""
+        left = limit
+        while left is None or left > 0:
+            page = _PAGE if left is None else min(_PAGE, left)
+            asked = rpc.RangeRequest(key=first, range_end=end, limit=page, revision=self._revision, keys_only=keys_only)
+            self._call.begin_page()
+            answer = self._call.ask(RANGE, asked)
+            self._revision = self._revision or answer.header.revision
+            yield from answer.kvs
+            if not answer.more:
+                return
+            first = answer.kvs[-1].key + b"\0"
+            left = None if left is None else left - len(answer.kvs)
+
+
+def _rests_ns(call: Call, lease_ids: Sequence[int]) -> dict[int, int]:
+    """Return what these etcd leases still have; those that ended in the meantime are left out."""
+    rests = {}
+    for first in range(0, len(lease_ids), _WINDOW):
+        some = lease_ids[first : first + _WINDOW]
+        call.begin_page()
+        answers = call.ask_all(*((TIME_TO_LIVE, rpc.LeaseTimeToLiveRequest(ID=lease_id)) for lease_id in some))
+        rests.update({it.ID: it.TTL * SECOND + _HALF_A_SECOND_NS for it in answers if it.TTL >= 0})
+    return rests

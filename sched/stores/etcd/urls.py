@@ -1,0 +1,97 @@
+"""Read the URL of an etcd cluster.
+
+The store itself, and with it the client, is imported when one is opened.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.stores.retention import KEEP_LEAST_NS, KEEP_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.ports import Store
+    from tickglass.sched.stores.urls import StoreUrl
+
+    Opener = Callable[[Clock], Store]
+
+__all__ = ["PORT", "PREFIX", "TIMEOUT_NS", "Endpoint", "read_etcd"]
+
+PREFIX: Final = "/tickglass"
+PORT: Final = 2379
+TIMEOUT_NS: Final = 2 * SECOND
+_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where one member of a cluster listens; an IPv6 address keeps its brackets."""
+
+    host: str
+    port: int = PORT
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def read_etcd(url: StoreUrl) -> Opener:
+    """Read `etcd://[user:password@]h1:2379,h2:2379?prefix=/tickglass&keep=24h&timeout=2s`."""
+    login, _, places = url.body.rpartition("@")
+    user, colon, password = login.partition(":")
+    if login and not (user and colon and password):
+        raise url.refusal("a user comes with a password", login, "etcd://user:password@localhost:2379")
+    endpoints = _endpoints(url, places)
+    prefix = _prefix(url)
+    keep_ns = url.duration_ns("keep", KEEP_NS, least_ns=KEEP_LEAST_NS)
+    timeout_ns = url.duration_ns("timeout", TIMEOUT_NS, least_ns=MS)
+
+    def opener(clock: Clock) -> Store:
+        try:
+            from tickglass.sched.stores.etcd.store import EtcdStore  # noqa: PLC0415 - it imports the client
+        except ImportError as error:
+            problem = f"etcd:// needs a client that is not installed ({error.name})"
+            raise ConfigError(problem, given=url.text, instead=('pip install "tickglass[etcd]"',)) from error
+        return EtcdStore(
+            endpoints,
+            clock,
+            user=unquote(user),
+            password=unquote(password),
+            prefix=prefix,
+            keep_ns=keep_ns,
+            timeout_ns=timeout_ns,
+        )
+
+    return opener
+
+
+def _endpoints(url: StoreUrl, places: str) -> list[Endpoint]:
+    if "/" in places:
+        path = places[places.index("/") :]
+        raise url.refusal("etcd:// has no path; what keys begin with is an option", path, f"?prefix={path}")
+    endpoints: list[Endpoint] = []
+    for place in places.split(","):
+        found = _HOST.fullmatch(place)
+        if found is None or not 0 < int(found[2] or PORT) < 65_536:
+            raise url.refusal("an endpoint is a host and a port", place, "etcd://localhost:2379", "etcd://[::1]:2379")
+        endpoint = Endpoint(found[1], int(found[2] or PORT))
+        if endpoint in endpoints:
+            raise url.refusal(f"{endpoint} is named twice", place)
+        endpoints.append(endpoint)
+    return endpoints
+
+
+def _prefix(url: StoreUrl) -> str:
+    prefix = unquote(url.options.get("prefix", PREFIX))
+    if not prefix.isprintable() or prefix.endswith("/"):
+        raise url.refusal(
+            "a prefix is printable and does not end in /", f"prefix={url.options['prefix']}", "?prefix=/jobs"
+        )
+    return prefix

@@ -1,0 +1,51 @@
+"""Say which right a Redis user lacks, and the line that gives it.
+
+Pure but for the name of the driver's errors. Redis takes nothing back that a script has
+written before a command in it is forbidden; so a store asks for all its rights before it
+writes at all (`redis_rights.lua`), and a right that is missing is an error at the start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from tickglass.sched.stores.redis.topology import driver
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["forbids", "lacking", "with_cure"]
+
+_RIGHTS: Final = "+@scripting +@read +@write +@connection +@pubsub +time"
+_NAMED_MOST: Final = 3
+# What Redis 7.0 and 7.2 say when a command within a script is forbidden; elsewhere it says NOPERM.
+_IN_SCRIPTS: Final = ("The user executing the script can't", "ACL failure in script", "NOPERM")
+
+
+def forbids(error: Exception) -> bool:
+    """Whether the server's error is that this user may not do what was asked."""
+    return isinstance(error, driver().exceptions.NoPermissionError) or any(word in str(error) for word in _IN_SCRIPTS)
+
+
+def with_cure(problem: str, base: str, user: str, more: str = "") -> str:
+    """Return what a server has forbidden, and the line that allows all that a store needs.
+
+    Args:
+        more: rights that the way to the server takes, see `Finder`.
+    """
+    line = f"ACL SETUSER {user or 'default'} ~{base}* &{base}:* {_RIGHTS} {more}"
+    return f"{problem}; this gives a user what a store needs: {line.rstrip()}"
+
+
+def lacking(reply: Sequence[Any], base: str, user: str, more: str = "") -> str:
+    """Return what the answer of RIGHTS says against writing, "" if nothing."""
+    missing, foreign = reply
+    if missing:
+        named = ", ".join(missing[:_NAMED_MOST])
+        rest = f" and {len(missing) - _NAMED_MOST} more" if len(missing) > _NAMED_MOST else ""
+        return with_cure(f"the user {user or 'default'} may not {named}{rest}", base, user, more)
+    if foreign:
+        return (
+            f"{', '.join(sorted(foreign))}: somebody else writes there; give this store a prefix of its own (?prefix=)"
+        )
+    return ""

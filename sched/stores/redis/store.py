@@ -1,0 +1,220 @@
+"""Keep leases and ledger in Redis, shared by all who reach it.
+
+Each method is one script, atomic on the server and one round trip (observers: one per
+page). All time is the server's. Design: docs/stores.md; keys: redis_common.lua.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from tickglass.sched.clock import SystemClock
+from tickglass.sched.durations import MS
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.lease import drift_allowance_ns
+from tickglass.sched.ports import Settled
+from tickglass.sched.stores.redis import scripts as lua
+from tickglass.sched.stores.redis.connections import RedisLinks
+from tickglass.sched.stores.redis.watch import RedisWatch
+from tickglass.sched.stores.retention import KEEP_NS, LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tickglass.sched.ahead import Ahead
+    from tickglass.sched.lease import Lease
+    from tickglass.sched.ports import (
+        AlreadyClaimed,
+        ClaimAsk,
+        Claimed,
+        Gone,
+        Granted,
+        JobRecord,
+        LeaseAsk,
+        LeaseRecord,
+        Orphan,
+        Refused,
+        Released,
+        Renewed,
+        RunRecord,
+        Settlement,
+    )
+    from tickglass.sched.registration import Registered
+    from tickglass.sched.stores.redis.scripts import Argument, Script
+    from tickglass.sched.stores.redis.topology import Finder, Login
+
+__all__ = ["RedisStore"]
+
+_PAGE: Final = 500  # rows: the server does nothing else for about a millisecond
+_PRUNE_JOBS: Final = 100
+_PRUNE_ROWS: Final = 200  # in all: the server does nothing else for some 3 ms
+_PRUNE_AT_MOST_NS: Final = 500 * MS  # the rest next time: whoever called wants to go on
+_PRUNE_LEASES_AT_MOST_NS: Final = 100 * MS  # of it
+
+
+class RedisStore:
+    """A store for a fleet. Nothing is connected before the first question.
+
+    Args:
+        finder: where the server is: named, or found by Sentinel or in a Cluster.
+        prefix: what all keys begin with, in braces; stores with different ones do not see each other.
+        keep_ns: how long the ledger remembers, see retention.py.
+
+    Raises:
+        ConfigError: redis-py is not installed.
+    """
+
+    name = "redis"
+    own_clock = True
+
+    def __init__(self, finder: Finder, login: Login, *, prefix: str = "tickglass", keep_ns: int = KEEP_NS) -> None:
+        self._links = RedisLinks(self.name, f"{{{prefix}}}", finder, login)
+        self._watch = RedisWatch(self._links)
+        self._keep_ns = keep_ns
+        self._real = SystemClock()
+        self._pruned_ns = self._real.monotonic_ns()
+        self._pruned_to = ""
+        self._leases_pruned_to = ""
+        self._me = uuid.uuid4().hex
+        self._count = itertools.count()
+
+    # --- locks
+
+    def acquire(self, ask: LeaseAsk) -> Granted | Refused:
+        """See `LockStore`."""
+        return lua.acquired(self._links.run("acquire", lua.ACQUIRE, *lua.acquire_args(ask)))
+
+    def renew(self, lease: Lease) -> Renewed | Gone:
+        """See `LockStore`."""
+        return lua.renewed(self._links.run("renew", lua.RENEW, *lua.renew_args(lease)))
+
+    def release(self, lease: Lease) -> Released | Gone:
+        """See `LockStore`; never sent twice, for the second would call the first one's lease gone."""
+        args = lua.release_args(lease, lease.fence)
+        return lua.released(self._links.run("release", lua.RELEASE, *args, again=False))
+
+    def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
+        """See `LockStore`; everybody is told, wherever the lease was."""
+        return self._watch.add(resource, freed)
+
+    def allowance_ns(self, ttl_ns: int) -> int:
+        """See `LockStore`."""
+        return drift_allowance_ns(ttl_ns)
+
+    def time_ns(self) -> int:
+        """See `LockStore`."""
+        seconds, microseconds = self._links.ask("time", "TIME")
+        return (int(seconds) * 1_000_000 + int(microseconds)) * 1_000
+
+    def close(self) -> None:
+        """See `LockStore`."""
+        self._watch.close()
+        self._links.close()
+
+    # --- the ledger
+
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
+        """See `Ledger`; many jobs go in pages, each at once.
+
+        Raises:
+            StoreUnavailable: also when the user lacks a right, be it that to hear of what others do.
+        """
+        self._links.check_rights("register", {job.service for job in jobs})
+        stored = []
+        for start in range(0, len(jobs), _PAGE):
+            page = [word for job in jobs[start : start + _PAGE] for word in lua.job_args(job)]
+            stored += self._links.run("register", lua.REGISTER, *page)
+        self.prune()
+        return [lua.registered(row) for row in stored]
+
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+        """See `Ledger`."""
+        return lua.claimed(self._links.run("claim", lua.CLAIM, *lua.claim_args(ask)))
+
+    def watch_claims(self, service: str, heard: Callable[[str, int, str], None]) -> Callable[[], None]:
+        """See `ClaimTeller`; everybody is told while there is a connection."""
+        return self._watch.add_claims(service, heard)
+
+    def settle(self, settlement: Settlement) -> Settled:
+        """See `Ledger`."""
+        args = lua.settle_args(settlement, self._call())
+        recorded, released, _, packed = self._links.run("settle", lua.SETTLE, *args)
+        return Settled(recorded == 1, released == 1, recorded == 0 and lua.settled_so(packed, settlement))
+
+    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+        """See `Ledger`."""
+        wanted, found = frozenset(jobs), []
+        if wanted and limit > 0:
+            ours = (row for row in self._pages("orphans", lua.ORPHANS) if row[0] in wanted)
+            found = [lua.orphan(row) for row in itertools.islice(ours, limit)]
+        if self._real.monotonic_ns() - self._pruned_ns >= PRUNE_EVERY_NS:
+            self.prune()
+        return found
+
+    def abandon(self, orphan: Orphan) -> bool:
+        """See `Ledger`."""
+        return bool(self._links.run("abandon", lua.ABANDON, *lua.abandon_args(orphan, self._call())) == 1)
+
+    # --- observers
+
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
+        """See `StoreObserver`."""
+        return [lua.lease_record(row) for row in itertools.islice(self._pages("leases", lua.LEASES), limit)]
+
+    def jobs(self) -> Sequence[JobRecord]:
+        """See `StoreObserver`."""
+        return [lua.job_record(row) for row in self._pages("jobs", lua.JOBS)]
+
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        if limit <= 0:
+            return []
+        of_one, newest = int(job is not None), "" if before_ns is None else lua.due_text(before_ns)
+        rows = self._pages("runs", lua.RUNS, of_one, job or "", count=min(limit, _PAGE), after=newest)
+        return [lua.run_record(row) for row in itertools.islice(rows, limit)]
+
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        rows = self._pages("abandoned", lua.ORPHANS)
+        return [lua.run_record(row) for row in itertools.islice(rows, max(0, limit))]
+
+    def prune(self) -> None:
+        """Forget what need not be kept, in small scripts, for half a second at most; what is left over, next time.
+
+        So it is if the server does not answer, too: who calls this has the answer that he wanted.
+        """
+        now_ns = self._pruned_ns = self._real.monotonic_ns()
+        with contextlib.suppress(StoreUnavailable):
+            self._prune_leases(now_ns + _PRUNE_LEASES_AT_MOST_NS)
+            self._prune_runs(now_ns + _PRUNE_AT_MOST_NS)
+
+    # --- inside
+
+    def _prune_leases(self, stop_ns: int) -> None:
+        keep_us, more = ended_keep_ns(self._keep_ns) // 1_000, 1
+        while more and self._real.monotonic_ns() < stop_ns:
+            args = (self._leases_pruned_to, _PAGE, keep_us)
+            self._leases_pruned_to, more = self._links.run("prune", lua.PRUNE_LEASES, *args)
+
+    def _prune_runs(self, stop_ns: int) -> None:
+        more = 1
+        while more and self._real.monotonic_ns() < stop_ns:
+            args = (self._pruned_to, _PRUNE_JOBS, self._keep_ns // 1_000, LATEST_KEPT, _PRUNE_ROWS)
+            self._pruned_to, more = self._links.run("prune", lua.PRUNE, *args)
+
+    def _call(self) -> str:
+        """Return a name for this call, by which a script knows it when it is sent again."""
+        return f"{self._me}-{next(self._count)}"
+
+    def _pages(
+        self, operation: str, script: Script, *args: Argument, count: int = _PAGE, after: str = ""
+    ) -> Iterator[Any]:
+        """Yield the rows of all pages; what changes between two pages is seen or not."""
+        while True:
+            after, *rows = self._links.run(operation, script, after, count, *args)
+            yield from rows
+            if not after:
+                return

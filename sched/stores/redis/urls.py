@@ -1,0 +1,189 @@
+"""Read the URLs of the Redis family: one server, Sentinel, Cluster, Redlock.
+
+The stores themselves are imported when one is opened.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.stores.redis.topology import ByCluster, ByName, BySentinel, Login, Server
+from tickglass.sched.stores.retention import KEEP_LEAST_NS, KEEP_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.ports import Store
+    from tickglass.sched.stores.redis.topology import Finder
+    from tickglass.sched.stores.urls import StoreUrl
+
+    Opener = Callable[[Clock], Store]
+
+__all__ = ["read_cluster", "read_redis", "read_redlock", "read_sentinel", "read_unix"]
+
+PREFIX: Final = "tickglass"
+TIMEOUT_NS: Final = 2 * SECOND
+REDLOCK_TIMEOUT_NS: Final = 50 * MS
+REDIS_PORT: Final = 6379
+SENTINEL_PORT: Final = 26379
+_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?")
+
+
+def read_redis(url: StoreUrl) -> Opener:
+    """Read `redis://[user:password@]host:port/db`, or `rediss://` for TLS."""
+    user, rest = _split_user(url.body)
+    place, slash, db = rest.partition("/")
+    right = f"{url.scheme}://localhost:6379/0"
+    if not place or "," in place:
+        raise url.refusal(f"{url.scheme}:// names one server", place, right, "redis+cluster://h1:6379,h2:6379")
+    server = read_server(url, place, REDIS_PORT)
+    if not slash or not db:
+        whole = f"{url.scheme}://{server.host}:{server.port}/0"
+        raise url.refusal("the number of a database follows the server", rest, whole)
+    login = read_login(url, user, read_db(url, db), tls=url.scheme == "rediss")
+    return _opener(url, ByName(server), login)
+
+
+def read_unix(url: StoreUrl) -> Opener:
+    """Read `unix://[user:password@]/path/of.sock?db=0`."""
+    user, path = _split_user(url.body)
+    if not path.startswith("/") or path.endswith("/") or "\0" in unquote(path):
+        right = f"unix:///{path}" if path.strip("/") and not path.endswith("/") else "unix:///run/redis/redis.sock"
+        raise url.refusal("unix:// needs the absolute path of a socket", path, right)
+    login = read_login(url, user, read_db(url, url.options.get("db", "0")))
+    return _opener(url, ByName(Server(path=unquote(path))), login)
+
+
+def read_sentinel(url: StoreUrl) -> Opener:
+    """Read `redis+sentinel://[user:password@]h1:26379,h2:26379/mymaster/0`."""
+    user, rest = _split_user(url.body)
+    places, *more = rest.split("/")
+    sentinels = read_servers(url, places, SENTINEL_PORT)
+    if len(more) != 2 or not more[0]:
+        right = "redis+sentinel://h1:26379,h2:26379/mymaster/0"
+        raise url.refusal("the name of a master and the number of a database follow the sentinels", rest, right)
+    login = read_login(url, user, read_db(url, more[1]))
+    return _opener(url, BySentinel(sentinels, unquote(more[0]), login), login)
+
+
+def read_cluster(url: StoreUrl) -> Opener:
+    """Read `redis+cluster://[user:password@]h1:6379,h2:6379`."""
+    user, rest = _split_user(url.body)
+    places, slash, db = rest.partition("/")
+    if slash and db != "0":
+        raise url.refusal("a cluster has no database but 0", f"/{db}", f"redis+cluster://{places}")
+    nodes = read_servers(url, places, REDIS_PORT)
+    login = read_login(url, user, 0)
+    return _opener(url, ByCluster(nodes, f"{{{read_prefix(url)}}}", login), login)
+
+
+def read_redlock(url: StoreUrl) -> Opener:
+    """Read `redlock://[user:password@]h1:6379,h2:6379,h3:6379/0`."""
+    user, rest = _split_user(url.body)
+    places, slash, db = rest.partition("/")
+    servers = read_servers(url, places, REDIS_PORT)
+    if len(servers) < 3 or len(servers) % 2 == 0:
+        raise url.refusal(
+            f"redlock needs an odd number of independent servers, three or more, not {len(servers)}: "
+            "an even one more can fail no more of them, and of two none",
+            places,
+            "redlock://h1:6379,h2:6379,h3:6379/0",
+        )
+    if not slash or not db:
+        raise url.refusal("the number of a database follows the servers", rest, f"redlock://{places}/0")
+    drift_ns = url.duration_ns("drift", 0, least_ns=MS)
+    timeout_ns = url.duration_ns("timeout", REDLOCK_TIMEOUT_NS, least_ns=MS)
+    login = read_login(url, user, read_db(url, db), timeout_ns=timeout_ns)
+    prefix, keep_ns, given = read_prefix(url), read_keep_ns(url), "timeout" in url.options
+
+    def opener(_: Clock) -> Store:
+        from tickglass.sched.stores.redlock.store import RedlockStore  # noqa: PLC0415 - reads the scripts
+
+        return RedlockStore(servers, login, prefix=prefix, keep_ns=keep_ns, drift_ns=drift_ns, timeout_given=given)
+
+    return opener
+
+
+# --- parts
+
+
+def read_servers(url: StoreUrl, places: str, port: int) -> list[Server]:
+    """Return the servers of a list with commas."""
+    servers = [read_server(url, place, port) for place in places.split(",")]
+    for number, server in enumerate(servers):
+        if server in servers[:number]:
+            raise url.refusal(f"{server} is named twice", places.split(",")[number])
+    return servers
+
+
+def read_server(url: StoreUrl, place: str, port: int) -> Server:
+    """Return one server."""
+    found = _HOST.fullmatch(place)
+    if found is None or not 0 < int(found[2] or port) < 65_536:
+        raise url.refusal("a server is a host and a port", place, f"localhost:{port}", f"[::1]:{port}")
+    return Server(found[1].strip("[]"), int(found[2] or port))
+
+
+def read_db(url: StoreUrl, text: str) -> int:
+    """Return the number of a database."""
+    if not text.isdecimal() or not text.isascii() or len(text) > 4:
+        raise url.refusal("a database of Redis is a number", text, "0")
+    return int(text)
+
+
+def read_prefix(url: StoreUrl) -> str:
+    """Return what all keys begin with."""
+    prefix = unquote(url.options.get("prefix", PREFIX))
+    if set(prefix) & set("{}") or not prefix.isprintable():
+        # In braces it becomes the hash tag that keeps all keys in one slot of a cluster.
+        raise url.refusal("a prefix is printable and has no braces", f"prefix={url.options['prefix']}", "?prefix=jobs")
+    return prefix
+
+
+def read_keep_ns(url: StoreUrl) -> int:
+    """Return how long the ledger remembers."""
+    return url.duration_ns("keep", KEEP_NS, least_ns=KEEP_LEAST_NS)
+
+
+def read_login(url: StoreUrl, user: str, db: int, *, tls: bool = False, timeout_ns: int | None = None) -> Login:
+    """Return how to introduce oneself."""
+    name, _, password = user.partition(":")
+    return Login(
+        db=db,
+        username=unquote(name),
+        password=unquote(password),
+        tls=tls,
+        ca=unquote(url.options.get("ca", "")),
+        timeout_ns=timeout_ns or url.duration_ns("timeout", TIMEOUT_NS, least_ns=MS),
+    )
+
+
+def _check_certificates(url: StoreUrl, path: str) -> None:
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # not there, not ours to read, or no certificates
+        problem = f"the certificates in {path} cannot be read: {error.strerror or error}"
+        raise url.refusal(problem, f"ca={url.options['ca']}") from error
+
+
+def _split_user(body: str) -> tuple[str, str]:
+    user, at, rest = body.rpartition("@")
+    return (user, rest) if at else ("", body)
+
+
+def _opener(url: StoreUrl, finder: Finder, login: Login) -> Opener:
+    prefix, keep_ns = read_prefix(url), read_keep_ns(url)
+
+    def opener(_: Clock) -> Store:
+        from tickglass.sched.stores.redis.store import RedisStore  # noqa: PLC0415 - reads the scripts
+
+        if login.ca:
+            _check_certificates(url, login.ca)
+        return RedisStore(finder, login, prefix=prefix, keep_ns=keep_ns)
+
+    return opener

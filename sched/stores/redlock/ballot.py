@@ -1,0 +1,180 @@
+"""Hold a vote among independent servers, and keep nothing of one that was not won.
+
+Source: the Redlock algorithm, redis.io/docs; with fences that a majority remembers
+before they are used.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tickglass.sched.clock import SystemClock, Wake
+from tickglass.sched.durations import MS, duration_text
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.ports import Refused
+from tickglass.sched.stores.redis import scripts as lua
+from tickglass.sched.stores.redlock.votes import expired_owner_of, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
+
+    from tickglass.sched.ahead import Ahead
+    from tickglass.sched.ports import AlreadyClaimed, LeaseAsk
+    from tickglass.sched.stores.redis.scripts import Argument, Script
+    from tickglass.sched.stores.redis.topology import Login
+    from tickglass.sched.stores.redlock.ledger import RedlockLedger
+    from tickglass.sched.stores.redlock.leftovers import Leftovers
+    from tickglass.sched.stores.redlock.quorum import Quorum
+
+__all__ = ["Election", "Won"]
+
+_NAME: Final = "redlock"
+_TIMEOUTS_PER_TTL: Final = 10  # a server that does not answer costs at most so small a part of a lease
+_ROUNDS: Final = 24  # of a vote that split; with the pauses between them at most about a third of a second
+_PAUSE_NS: Final = (MS, 20 * MS)  # the longest pause after the first split, and after many
+_FENCE_MOST: Final = 2**52  # us: the year 2112; beyond twice that, Lua's numbers are no longer exact
+_SILENCE: Final = ("",)
+_OURS: Final = ("granted", "claimed", *_SILENCE)  # who was asked and is silent may have voted for us
+
+
+class Won(NamedTuple):
+    """A majority: what the servers answered, and what they agreed on."""
+
+    fence: int
+    expired_owner: str
+    attempt: int = 1
+    previous_run_id: str = ""
+
+
+class Election:
+    """Asks for votes until a majority gave theirs to us, or to somebody else.
+
+    Args:
+        allowance_ns: how long before its end a lease of some TTL is not trusted any more.
+        timeout_given: whether login's timeout holds for short leases too.
+    """
+
+    def __init__(
+        self,
+        quorum: Quorum,
+        ledger: RedlockLedger,
+        leftovers: Leftovers,
+        login: Login,
+        allowance_ns: Callable[[int], int],
+        *,
+        timeout_given: bool,
+    ) -> None:
+        self._quorum = quorum
+        self._ledger = ledger
+        self._leftovers = leftovers
+        self._allowance_ns = allowance_ns
+        self._timeout_ns = login.timeout_ns
+        self._timeout_given = timeout_given
+        self._real = SystemClock()
+        self._counting = threading.Lock()
+        self._newest_fence = 0
+
+    def hold(
+        self,
+        operation: str,
+        script: Script,
+        args_with: Callable[[int], tuple[Argument, ...]],
+        lease: LeaseAsk,
+        due: str,
+    ) -> Won | AlreadyClaimed | Refused | Ahead:
+        """Ask for votes until a majority gave theirs to us, or to somebody else; keep none without a majority.
+
+        Each round is a question of its own, with a number: that its votes are taken back may be heard late, when the
+        next one has been answered.
+        """
+        self._quorum.check_rights_once(operation)
+        for round_ in itertools.count():
+            question = self.question()
+            ballot = (lease.resource, lease.token, lease.job if due else "", lease.run_id, due, question)
+            asked_ns, suspects = self._real.monotonic_ns(), set(range(self._quorum.size))
+            silent: AbstractSet[int] = suspects
+            try:
+                args, patience_ns = args_with(question), self.patience_ns(lease.ttl_ns)
+                replies = self._quorum.ask(operation, script, args, patience_ns=patience_ns)
+                verdict = judge(list(replies.values()), self._quorum.needed, self._quorum.size)
+                suspects = {number for number in replies.asked if replies.get(number, _SILENCE)[0] in _OURS}
+                silent = replies.asked - replies.keys()
+                if verdict.answer is None:
+                    won = self._agree(operation, replies, ballot)
+                    self._check_in_time(operation, lease.ttl_ns, asked_ns)
+                    self._leftovers.forget(lease.token, lease.run_id)
+                    return won
+            except BaseException:
+                self._give_up(ballot, suspects, silent)
+                raise
+            self._give_up(ballot, suspects, silent)
+            if self._leftovers.end(replies):
+                continue
+            if not verdict.split or round_ >= _ROUNDS:
+                rest_ns = random.randint(*_PAUSE_NS) if verdict.split else 0  # noqa: S311 - fairness, no secret
+                return _sooner(verdict.answer, rest_ns)
+            self.pause(round_)
+        raise AssertionError  # the loop above has no end of its own
+
+    def _give_up(self, ballot: tuple[Argument, ...], suspects: AbstractSet[int], silent: AbstractSet[int]) -> None:
+        """Take back the votes of a question that was not won; what has not answered may do later what it was asked."""
+        if suspects:
+            self._ledger.withdraw(ballot, suspects)
+        self._ledger.leave(ballot, silent)
+
+    def question(self, above: int = 0) -> int:
+        """Return the number of a new question, greater than those of all before; it is the least fence to be granted.
+
+        One that no server has reached: then all give the same fence, and need not be told.
+        """
+        wall_us = self._real.wall_ns() // 1_000
+        with self._counting:
+            least = wall_us if wall_us < _FENCE_MOST else 1
+            self._newest_fence = max(self._newest_fence + 1, above + 1, least)
+            return self._newest_fence
+
+    def _agree(self, operation: str, replies: dict[int, Any], ballot: tuple[Argument, ...]) -> Won:
+        """Make a majority remember one fence, the greatest, before it is used; and which attempt this is."""
+        ours = {number: reply for number, reply in replies.items() if reply[0] in _OURS}
+        fence = max(int(reply[1]) for reply in ours.values())
+        latest = max(ours.values(), key=lambda reply: int(reply[3]) if len(reply) > 3 else 0)
+        attempt, previous = (int(latest[3]), latest[4]) if len(latest) > 3 else (1, "")
+        with self._counting:
+            self._newest_fence = max(fence, self._newest_fence)
+        if any((int(it[1]), it[3:]) != (fence, latest[3:]) for it in ours.values()):
+            place = f"{ballot[4]}/{attempt:06d}"
+            args = (*ballot, fence, place, previous)
+            agreed = self._quorum.ask(operation, lua.CONFIRM, args, among=list(ours))
+            if sum(agreed.values()) < self._quorum.needed:
+                raise StoreUnavailable(_NAME, operation, "a majority voted, but did not confirm the fence")
+        return Won(fence, expired_owner_of(ours.values(), self._quorum.needed), attempt, previous)
+
+    def _check_in_time(self, operation: str, ttl_ns: int, asked_ns: int) -> None:
+        took_ns = self._real.monotonic_ns() - asked_ns
+        if took_ns >= ttl_ns - self._allowance_ns(ttl_ns):
+            detail = f"the vote took {duration_text(took_ns)}: nothing is left of a lease of {duration_text(ttl_ns)}"
+            raise StoreUnavailable(_NAME, operation, detail)
+
+    def pause(self, round_: int) -> None:
+        """Wait a random time, longer after many splits, so that one of us is first."""
+        longest_ns = min(_PAUSE_NS[0] << min(round_, 8), _PAUSE_NS[1])
+        now_ns = self._real.monotonic_ns()
+        self._real.wait(now_ns + random.randint(0, longest_ns), Wake())  # noqa: S311 - fairness, no secret
+
+    def patience_ns(self, ttl_ns: int) -> int:
+        """Return how long a server may take to answer about such a lease."""
+        if self._timeout_given:
+            return self._timeout_ns
+        return max(MS, min(self._timeout_ns, ttl_ns // _TIMEOUTS_PER_TTL))
+
+
+def _sooner(answer: AlreadyClaimed | Refused | Ahead, rest_ns: int) -> AlreadyClaimed | Refused | Ahead:
+    """Return a refusal after a split vote with its short random rest: nobody may have the lease."""
+    if rest_ns and isinstance(answer, Refused):
+        return replace(answer, retry_after_ns=min(answer.retry_after_ns, rest_ns))
+    return answer

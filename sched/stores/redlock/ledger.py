@@ -1,0 +1,122 @@
+"""Write and mend the ledger by majority: settle, abandon, withdraw.
+
+A settled attempt is copied to servers that missed its claim, so that the majority that
+knows of it does not wear away as servers come and go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.ports import Orphan, Settled
+from tickglass.sched.stores.redis import scripts as lua
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tickglass.sched.ports import Settlement
+    from tickglass.sched.stores.redis.scripts import Argument
+    from tickglass.sched.stores.redlock.leftovers import Leftovers
+    from tickglass.sched.stores.redlock.quorum import Quorum
+
+__all__ = ["RedlockLedger"]
+
+
+class RedlockLedger:
+    """The ledger's votes.
+
+    Args:
+        leftovers: is told which servers may not have heard that a vote has ended.
+    """
+
+    def __init__(self, quorum: Quorum, leftovers: Leftovers) -> None:
+        self._quorum = quorum
+        self._leftovers = leftovers
+
+    def settle(self, settlement: Settlement, call: str) -> Settled:
+        """Settle on all; recorded if a majority has it now and some did not before; earlier, if all of these did.
+
+        Released if a majority may have had the lease until now: a server that is silent has lost nobody's.
+
+        Raises:
+            StoreUnavailable: also when it is for the silent servers to say whether a majority has it.
+        """
+        whose = settlement.lease.token, settlement.run_id
+        replies = self._leftovers.ask(whose, "settle", lua.SETTLE, lua.settle_args(settlement, call))
+        written = sum(reply[0] for reply in replies.values())
+        released = sum(reply[1] for reply in replies.values())
+        have = [reply for reply in replies.values() if reply[3]]
+        stored = len(have)
+        unknown = [number for number, reply in replies.items() if reply[2] == "-"]
+        if written and unknown:
+            _, _, place, packed = have[0]
+            stored += self._mend(settlement.job, lua.due_text(settlement.due_ns), place, packed, unknown)
+        needed, silent = self._quorum.needed, self._quorum.size - len(replies)
+        if 0 < stored < needed <= stored + silent:
+            detail = f"{stored} servers have the outcome, and {silent} that may have its claim are silent"
+            raise StoreUnavailable("redlock", "settle", detail)
+        earlier = written == 0 and sum(lua.settled_so(reply[3], settlement) for reply in have) >= needed
+        return Settled(written > 0 and stored >= needed, released + silent >= needed, earlier)
+
+    def withdraw(self, ballot: tuple[Argument, ...], numbers: Iterable[int]) -> None:
+        """Take back the votes that these servers may have given us.
+
+        One that is away keeps it until its lease ends, or until it is in our own way.
+        """
+        unheard = set(numbers)
+        with contextlib.suppress(StoreUnavailable):  # closed meanwhile
+            unheard -= self._quorum.ask("withdraw", lua.WITHDRAW, ballot, among=list(unheard)).keys()
+        self.leave(ballot, unheard)
+
+    def leave(self, ballot: tuple[Argument, ...], numbers: Iterable[int]) -> None:
+        """Remember that these servers may vote for us yet, or go on to."""
+        _, token, _, run_id, *_ = ballot
+        self._leftovers.note((str(token), str(run_id)), "withdraw", lua.WITHDRAW, ballot, numbers)
+
+    def abandon(self, orphan: Orphan, call: str) -> bool | None:
+        """Abandon on all; None: the vote split, nothing was kept, and asking again may help."""
+        replies = self._quorum.ask("abandon", lua.ABANDON, lua.abandon_args(orphan, call))
+        won = sum(reply == 1 for reply in replies.values())
+        lost = sum(reply == 0 for reply in replies.values())
+        if won >= self._quorum.needed or (won and not lost):
+            return True
+        if won:
+            due = lua.due_text(orphan.due_ns)
+            self._quorum.ask("abandon", lua.REOPEN, (orphan.job, due, call), among=range(self._quorum.size))
+            return None
+        return False
+
+    def abandoned(self, views: Sequence[Sequence[Orphan]]) -> list[Orphan]:
+        """Return the claims that are abandoned by the views of several servers, oldest first."""
+        votes: dict[tuple[str, int, str], list[Orphan]] = defaultdict(list)
+        for view in views:
+            for orphan in view:
+                votes[orphan.job, orphan.due_ns, orphan.run_id].append(orphan)
+        latest = [max(orphans, key=lambda it: it.attempt) for orphans in votes.values()]
+        found = [
+            it
+            for it in latest
+            if len(votes[it.job, it.due_ns, it.run_id]) >= self._quorum.needed or self._is_abandoned(it)
+        ]
+        return sorted(found, key=lambda it: (it.due_ns, it.job, it.attempt))
+
+    def _is_abandoned(self, orphan: Orphan) -> bool:
+        """Ask all servers about what only some hold for abandoned; mend those that missed its end."""
+        due = lua.due_text(orphan.due_ns)
+        states: dict[int, Any] = self._quorum.ask("orphans", lua.LOOK, (orphan.job, due))
+        settled = [reply for reply in states.values() if reply[0] == "settled"]
+        if settled:
+            _, place, packed = max(settled, key=lambda reply: str(reply[1]))
+            behind = [number for number, reply in states.items() if reply[0] in ("abandoned", "unknown")]
+            self._mend(orphan.job, due, place, packed, behind)
+            return False
+        return not any(reply[0] == "running" for reply in states.values())
+
+    def _mend(self, job: str, due: str, place: str, packed: str, numbers: Sequence[int]) -> int:
+        """Copy a settled attempt to these servers; return how many have it now."""
+        if not numbers:
+            return 0
+        return sum(self._quorum.ask("mend", lua.MEND, (job, due, place, packed), among=numbers).values())

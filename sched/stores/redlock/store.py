@@ -1,0 +1,253 @@
+"""Keep leases and ledger by majority over several independent Redis servers.
+
+Each server has what a store of its own would have (redis.py, same scripts); this asks
+all of them at once, and counts. What that promises and what not: docs/stores.md.
+
+Source: the Redlock algorithm, redis.io/docs, with fences: M. Kleppmann, "How to do
+distributed locking", 2016, says why a lease alone does not protect data.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from tickglass.sched.errors import ConfigError, StoreUnavailable
+from tickglass.sched.lease import drift_allowance_ns
+from tickglass.sched.ports import Claimed, Granted, Refused, Released, Renewed, Settled
+from tickglass.sched.stores.redis import scripts as lua
+from tickglass.sched.stores.redis.store import RedisStore
+from tickglass.sched.stores.redis.topology import ByName
+from tickglass.sched.stores.redlock.ballot import Election, Won
+from tickglass.sched.stores.redlock.ledger import RedlockLedger
+from tickglass.sched.stores.redlock.leftovers import Leftovers
+from tickglass.sched.stores.redlock.quorum import Quorum
+from tickglass.sched.stores.redlock.votes import (
+    gone_of,
+    merged_jobs,
+    merged_leases,
+    merged_registration,
+    merged_runs,
+    whole_pages,
+)
+from tickglass.sched.stores.retention import KEEP_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tickglass.sched.ahead import Ahead
+    from tickglass.sched.lease import Lease
+    from tickglass.sched.ports import (
+        AlreadyClaimed,
+        ClaimAsk,
+        Gone,
+        JobRecord,
+        LeaseAsk,
+        LeaseRecord,
+        Orphan,
+        RunRecord,
+        Settlement,
+    )
+    from tickglass.sched.registration import Registered
+    from tickglass.sched.stores.redis.topology import Login, Server
+
+__all__ = ["RedlockStore"]
+
+T = TypeVar("T")
+
+_ABANDON_ROUNDS: Final = 24
+_REGISTER_PAGE: Final = 500
+
+
+class RedlockStore:
+    """A store over an odd number of servers that know nothing of each other.
+
+    Args:
+        servers: three or more; a minority of them may fail.
+        login: its timeout is that of one question to one server.
+        drift_ns: how long before its end a lease is not trusted any more, where that is more than usual.
+        timeout_given: whether login's timeout holds for short leases too.
+
+    Raises:
+        ConfigError: redis-py is not installed, or there is no majority to be had.
+    """
+
+    name = "redlock"
+    own_clock = True
+
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        login: Login,
+        *,
+        prefix: str = "tickglass",
+        keep_ns: int = KEEP_NS,
+        drift_ns: int = 0,
+        timeout_given: bool = True,
+    ) -> None:
+        if len(servers) < 3 or len(servers) % 2 == 0:
+            raise ConfigError(f"redlock needs an odd number of servers, three or more, not {len(servers)}")
+        self._quorum = Quorum(servers, f"{{{prefix}}}", login)
+        self._nodes = [RedisStore(ByName(server), login, prefix=prefix, keep_ns=keep_ns) for server in servers]
+        self._leftovers = Leftovers(self._quorum)
+        self._ledger = RedlockLedger(self._quorum, self._leftovers)
+        self._drift_ns = drift_ns
+        self._election = Election(
+            self._quorum, self._ledger, self._leftovers, login, self.allowance_ns, timeout_given=timeout_given
+        )
+        self._me = uuid.uuid4().hex
+        self._count = itertools.count()
+
+    # --- locks
+
+    def acquire(self, ask: LeaseAsk) -> Granted | Refused:
+        """See `LockStore`."""
+        won = self._election.hold("acquire", lua.ACQUIRE, lambda fence: lua.acquire_args(ask, fence), ask, "")
+        if isinstance(won, Won):
+            return Granted(won.fence, won.expired_owner)
+        assert isinstance(won, Refused)  # noqa: S101 - an acquisition has no other answer
+        return won
+
+    def renew(self, lease: Lease) -> Renewed | Gone:
+        """See `LockStore`.
+
+        Raises:
+            StoreUnavailable: also when so many servers are away that neither is sure.
+        """
+        patience_ns = self._election.patience_ns(lease.ttl_ns)
+        replies = self._quorum.ask("renew", lua.RENEW, lua.renew_args(lease), patience_ns=patience_ns)
+        renewed = sum(reply[0] == "renewed" for reply in replies.values())
+        if renewed >= self._quorum.needed:
+            return Renewed()
+        if len(replies) - renewed <= self._quorum.size - self._quorum.needed:
+            detail = f"{renewed} servers renewed it, {len(replies) - renewed} have it no more, the others are silent"
+            raise StoreUnavailable(self.name, "renew", detail)
+        return gone_of(replies.values(), self._quorum.needed)
+
+    def release(self, lease: Lease) -> Released | Gone:
+        """See `LockStore`; gone is only what a majority cannot have had any more, the silent servers included."""
+        args = lua.release_args(lease, self._election.question(lease.fence))
+        replies = self._leftovers.ask((lease.token,), "release", lua.RELEASE, args)
+        released = sum(reply[0] == "released" for reply in replies.values())
+        may_have = released + self._quorum.size - len(replies)
+        return Released() if may_have >= self._quorum.needed else gone_of(replies.values(), self._quorum.needed)
+
+    def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
+        """See `LockStore`; each server tells, so `freed` is called up to once for each."""
+        ends = [node.watch(resource, freed) for node in self._nodes]
+
+        def end() -> None:
+            for end_one in ends:
+                end_one()
+
+        return end
+
+    def allowance_ns(self, ttl_ns: int) -> int:
+        """See `LockStore`; several clocks count down, and the drift of the URL may ask for more."""
+        return max(self._drift_ns, drift_allowance_ns(ttl_ns))
+
+    def time_ns(self) -> int:
+        """See `LockStore`: the one in the middle of those that answer."""
+        times = sorted(self._views("time", RedisStore.time_ns))
+        return times[len(times) // 2]
+
+    def close(self) -> None:
+        """See `LockStore`."""
+        self._quorum.close()
+        for node in self._nodes:
+            node.close()
+
+    # --- the ledger
+
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
+        """See `Ledger`; pages of many jobs, each on a majority at least."""
+        self._quorum.check_rights("register")
+        stored: list[Registered] = []
+        for start in range(0, len(jobs), _REGISTER_PAGE):
+            page = [word for job in jobs[start : start + _REGISTER_PAGE] for word in lua.job_args(job)]
+            replies = self._quorum.ask("register", lua.REGISTER, page)
+            views = [[lua.registered(row) for row in rows] for rows in replies.values()]
+            stored += [merged_registration(rows) for rows in zip(*views, strict=True)]
+        for node in self._nodes:
+            node.prune()
+        return stored
+
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+        """See `Ledger`."""
+        due = lua.due_text(ask.due_ns)
+        won = self._election.hold("claim", lua.CLAIM, lambda fence: lua.claim_args(ask, fence), ask.lease, due)
+        if isinstance(won, Won):
+            return Claimed(won.fence, won.attempt, won.previous_run_id, won.expired_owner)
+        if isinstance(won, Refused) and not won.holder.job:
+            return replace(won, holder=replace(won.holder, job=ask.lease.job)) if won.holder.run_id else won
+        return won
+
+    def settle(self, settlement: Settlement) -> Settled:
+        """See `Ledger`; recorded if a majority has it, released if a majority freed it, or may have."""
+        return self._ledger.settle(settlement, self._call())
+
+    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+        """See `Ledger`: what a majority found abandoned, or some did and nobody knows better."""
+        if limit <= 0:
+            return []
+        views = self._views("orphans", lambda node: node.orphans(jobs, limit))
+        return self._ledger.abandoned(views)[:limit]
+
+    def abandon(self, orphan: Orphan) -> bool:
+        """See `Ledger`."""
+        for round_ in range(_ABANDON_ROUNDS):
+            won = self._ledger.abandon(orphan, self._call())
+            if won is not None:
+                return won
+            self._election.pause(round_)
+        return False
+
+    # --- observers
+
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
+        """See `StoreObserver`; what a majority has, or may have."""
+        views = whole_pages(self._views("leases", lambda node: node.leases(limit)), limit)
+        return merged_leases(views, self._quorum.needed, self._quorum.size)
+
+    def jobs(self) -> Sequence[JobRecord]:
+        """See `StoreObserver`."""
+        return merged_jobs(self._views("jobs", RedisStore.jobs))
+
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+        """See `StoreObserver`; what is settled, or what a majority has, or may have."""
+        if limit <= 0:
+            return []
+        views = self._views("runs", lambda node: node.runs(job, limit, before_ns=before_ns))
+        return merged_runs(views, self._quorum.needed, self._quorum.size)[:limit]
+
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`; what a majority holds for abandoned, or may."""
+        views = self._views("abandoned", lambda node: node.abandoned(limit))
+        return merged_runs(views, self._quorum.needed, self._quorum.size)[::-1][: max(0, limit)]
+
+    # --- inside
+
+    def _call(self) -> str:
+        return f"{self._me}-{next(self._count)}"
+
+    def _views(self, operation: str, look: Callable[[RedisStore], T]) -> list[T]:
+        """Look at each server; a minority may be away.
+
+        Raises:
+            StoreUnavailable: more than that is away.
+        """
+        self._quorum.check_usable(operation)
+        views, failures = [], []
+        for node in self._nodes:
+            try:
+                views.append(look(node))
+            except StoreUnavailable as error:
+                failures.append(error)
+        if len(views) < self._quorum.needed:
+            detail = f"{len(views)} of {len(self._nodes)} servers answered ({failures[0].detail})"
+            kinds = {failure.kind for failure in failures}
+            kind = "error" if kinds == {"error"} else "unavailable"
+            raise StoreUnavailable(self.name, operation, detail, kind=kind) from failures[0]
+        return views

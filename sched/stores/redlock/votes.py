@@ -1,0 +1,180 @@
+"""Count votes: what several servers answered, as one answer.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tickglass.sched.durations import MS
+from tickglass.sched.ports import AlreadyClaimed, Gone, Holder, Refused
+from tickglass.sched.registration import Registered
+from tickglass.sched.stores.redis.scripts import too_early
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tickglass.sched.ahead import Ahead
+    from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord
+
+__all__ = [
+    "Verdict",
+    "expired_owner_of",
+    "gone_of",
+    "judge",
+    "merged_jobs",
+    "merged_leases",
+    "merged_registration",
+    "merged_runs",
+    "whole_pages",
+]
+
+# Whoever got its lease this recently may be about to give it back, for want of a majority.
+_UNSETTLED_NS: Final = 100 * MS
+
+
+class Verdict(NamedTuple):
+    """What a vote came to.
+
+    Args:
+        answer: None: a majority voted for us.
+        split: nobody has a majority, and asking again soon may change that.
+    """
+
+    answer: AlreadyClaimed | Refused | Ahead | None
+    split: bool = False
+
+
+def judge(replies: Sequence[Sequence[Any]], needed: int, size: int) -> Verdict:
+    """Judge the answers of ACQUIRE or CLAIM.
+
+    A settled occurrence counts though one server says it: outcomes are never made up; unless
+    a majority has known a later attempt, which none of them grants after that outcome. Then it
+    came too late to be recorded. An unsettled one, like a holder, needs a majority. A claim comes too early if so
+    many servers say so that there is no majority without them: it takes more than one wrong clock among theirs.
+    """
+    ours = [it for it in replies if it[0] in ("granted", "claimed")]
+    already = [it for it in replies if it[0] == "already"]
+    for reply in already:
+        overtaken = sum(int(it[3]) > int(reply[8]) + 1 for it in ours if it[0] == "claimed") >= needed
+        if reply[2] and not overtaken:
+            return Verdict(AlreadyClaimed(reply[1], reply[2]))
+    if len(ours) >= needed:
+        return Verdict(None)
+    others: dict[str, list[Refused]] = defaultdict(list)
+    young = False
+    for reply in replies:
+        if reply[0] in ("refused", "already"):
+            voter, refused, is_young = _opponent(reply)
+            others[voter].append(refused)
+            young |= is_young
+    runs = Counter(reply[3] for reply in already)
+    if runs:
+        run_id, count = runs.most_common(1)[0]
+        if count >= needed:
+            return Verdict(next(AlreadyClaimed(it[1], None) for it in already if it[3] == run_id))
+    ahead = [too_early(reply) for reply in replies if reply[0] == "ahead"]
+    if ahead and (len(ahead) > size - needed or not others):
+        return Verdict(min(ahead, key=lambda it: it.early_ns))
+    winner = max(others.values(), key=lambda votes: (len(votes), votes[0].holder.fence))
+    rests = sorted(it.retry_after_ns for votes in others.values() for it in votes)
+    # So many of the leases in our way must end before there can be a majority for us.
+    in_the_way = needed - len(ours) - (size - len(replies))
+    rest_ns = rests[min(max(in_the_way, 1), len(rests)) - 1]
+    holder = max((it.holder for it in winner), key=lambda it: it.fence)
+    return Verdict(Refused(holder, max(1, rest_ns)), split=len(winner) < needed and (young or not rests))
+
+
+def _opponent(reply: Sequence[Any]) -> tuple[str, Refused, bool]:
+    """Return who has this server's vote, as a refusal, and whether it has had it for a short time only."""
+    if reply[0] == "refused":
+        _, owner, service, job, run_id, fence, rest_us, ttl_ns, token = reply
+        rest_ns = min(int(rest_us) * 1_000, int(ttl_ns))
+        return (
+            token,
+            Refused(Holder(owner, service, job, run_id, int(fence)), rest_ns),
+            (int(ttl_ns) - rest_ns < _UNSETTLED_NS),
+        )
+    _, owner, _, run_id, service, fence, rest_us, age_us, _ = reply
+    refused = Refused(Holder(owner, service, "", run_id, int(fence)), int(rest_us) * 1_000)
+    return run_id, refused, int(age_us) * 1_000 < _UNSETTLED_NS
+
+
+def expired_owner_of(replies: Iterable[Sequence[Any]], needed: int) -> str:
+    """Return whose lease had ended, as a majority has it; "" if no majority has it alike."""
+    owner, count = Counter(str(it[2]) for it in replies).most_common(1)[0]
+    return owner if count >= needed else ""
+
+
+def gone_of(replies: Iterable[Sequence[Any]], needed: int) -> Gone:
+    """Return the answer to who has lost a lease: its new owner, if a majority names one."""
+    owners = Counter(it[1] for it in replies if it[0] == "gone")
+    owner, count = owners.most_common(1)[0] if owners else ("", 0)
+    return Gone(owner if count >= needed else "")
+
+
+# --- what observers see: whatever may have a majority, the servers that did not answer included
+
+
+def merged_leases(views: Sequence[Sequence[LeaseRecord]], needed: int, size: int) -> list[LeaseRecord]:
+    """Return the leases that a majority has, or may have; each ends when its majority does."""
+    found: dict[tuple[str, str, str], list[LeaseRecord]] = defaultdict(list)
+    for view in views:
+        for lease in view:
+            found[lease.resource, lease.owner, lease.run_id].append(lease)
+    absent = size - len(views)
+    shown = []
+    for votes in found.values():
+        if len(votes) + absent >= needed:
+            newest = max(votes, key=lambda it: it.fence)
+            rests = sorted((it.remaining_ns for it in votes), reverse=True)
+            rest_ns = rests[min(needed, len(rests)) - 1]
+            shown.append(replace(newest, remaining_ns=rest_ns, held_ns=max(it.held_ns for it in votes)))
+    # A majority of servers that did not miss anything names one lease per resource.
+    newest_first = sorted(shown, key=lambda it: (it.resource, -it.fence))
+    return [it for at, it in enumerate(newest_first) if at == 0 or newest_first[at - 1].resource != it.resource]
+
+
+def whole_pages(views: Sequence[Sequence[LeaseRecord]], limit: int | None) -> list[list[LeaseRecord]]:
+    """Return what all of these pages, of so many leases each, reach to: beyond, some servers would seem not to know."""
+    lasts = [view[-1].resource.encode() for view in views if limit and len(view) == limit]
+    return [[it for it in view if not lasts or it.resource.encode() <= min(lasts)] for view in views]
+
+
+def merged_jobs(views: Sequence[Sequence[JobRecord]]) -> list[JobRecord]:
+    """Return all jobs, by name; each as written last."""
+    found: dict[str, list[JobRecord]] = defaultdict(list)
+    for view in views:
+        for job in view:
+            found[job.name].append(job)
+    return [_merged_job(rows) for _, rows in sorted(found.items())]
+
+
+def merged_registration(rows: Sequence[Registered]) -> Registered:
+    """Return what a registration did on several servers."""
+    before = [it.before for it in rows if it.before is not None]
+    return Registered(_merged_job([it.job for it in rows]), _merged_job(before) if before else None)
+
+
+def _merged_job(rows: Sequence[JobRecord]) -> JobRecord:
+    """Return one job of several servers."""
+    newest = max(rows, key=lambda it: it.seen_wall_ns)
+    return replace(newest, last_due_ns=max((it.last_due_ns for it in rows if it.last_due_ns is not None), default=None))
+
+
+def merged_runs(views: Sequence[Sequence[RunRecord]], needed: int, size: int) -> list[RunRecord]:
+    """Return the attempts that are settled, or that a majority has, or may have; newest due instant first."""
+    absent = size - len(views)
+    found: dict[tuple[str, int, str], list[RunRecord]] = defaultdict(list)
+    for view in views:
+        for run in view:
+            found[run.job, run.due_ns, run.run_id].append(run)
+    shown = []
+    for votes in found.values():
+        settled = [it for it in votes if it.outcome is not None]
+        if settled or len(votes) + absent >= needed:
+            shown.append(max(settled or votes, key=lambda it: (it.outcome != "orphaned", it.attempt, it.fence)))
+    return sorted(shown, key=lambda it: (it.due_ns, it.job, it.attempt), reverse=True)

@@ -1,0 +1,302 @@
+"""Keep leases and ledger in a database file, shared by the processes of one host.
+
+Each method is one transaction. All clocks are read with the write lock in hand (by
+observers: after their query), so what was written before is never from the future.
+Design: docs/stores.md.
+"""
+
+from __future__ import annotations
+
+import uuid
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tickglass.sched.ahead import ahead_of
+from tickglass.sched.lease import drift_allowance_ns
+from tickglass.sched.ports import (
+    AlreadyClaimed,
+    Claimed,
+    Gone,
+    Granted,
+    JobRecord,
+    Orphan,
+    Refused,
+    Released,
+    Renewed,
+    RunRecord,
+    Settled,
+)
+from tickglass.sched.registration import Registered
+from tickglass.sched.stores.sqlite import statements as sql
+from tickglass.sched.stores.retention import KEEP_NS, shown_detail
+from tickglass.sched.stores.run_times import run_times_ns
+from tickglass.sched.stores.sqlite.file import PATIENCE_NS, SqliteFile, Synchronous
+from tickglass.sched.stores.sqlite.prune import Pruner
+from tickglass.sched.stores.sqlite.fairness import mark_refusal, refusal_in_favour
+from tickglass.sched.stores.watchers import Watchers
+from tickglass.sched.triggers import LATEST_NS
+
+if TYPE_CHECKING:
+    import os
+    import sqlite3
+    from collections.abc import Callable, Sequence
+
+    from tickglass.sched.ahead import Ahead
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.lease import Lease
+    from tickglass.sched.ports import ClaimAsk, LeaseAsk, LeaseRecord, Settlement
+
+__all__ = ["SqliteStore"]
+
+
+class SqliteStore:
+    """A store for the processes of one host.
+
+    Args:
+        path: the database file; made if it is not there, but its directory is not.
+        clock: leases expire by its monotonic side, which all processes of a host share.
+        synchronous: "normal" or "full", see `SqliteFile`.
+        keep_ns: how long the ledger remembers, see retention.py.
+        patience_ns: how long to wait for another process's write.
+
+    Raises:
+        ConfigError: the path is wrong, or the file is not ours to write.
+        StoreUnavailable: the file is damaged.
+    """
+
+    name = "sqlite"
+    own_clock = False
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        clock: Clock,
+        *,
+        synchronous: Synchronous = "normal",
+        keep_ns: int = KEEP_NS,
+        patience_ns: int = PATIENCE_NS,
+    ) -> None:
+        self._clock = clock
+        self._file = SqliteFile(Path(path).absolute(), synchronous=synchronous, patience_ns=patience_ns)
+        self._watchers = Watchers()
+        self._pruner = Pruner(self._file, clock, keep_ns)
+        self._party = uuid.uuid4().hex  # whoever waits here is one party among the processes
+
+    # --- locks
+
+    def acquire(self, ask: LeaseAsk) -> Granted | Refused:
+        """See `LockStore`; who has asked for long goes before others, and then those are refused a free resource."""
+
+        def work(connection: sqlite3.Connection) -> Granted | Refused:
+            now_ns = self._clock.monotonic_ns()
+            held = sql.held_of(connection, ask.resource)
+            if held is not None and held.live_at(now_ns):
+                if held.token == ask.token:
+                    return Granted(held.fence, held.expired_owner)
+                mark_refusal(connection, ask, self._party, now_ns)
+                return held.refusal(now_ns)
+            refusal = refusal_in_favour(connection, ask.resource, self._party, now_ns)
+            if refusal is not None:
+                mark_refusal(connection, ask, self._party, now_ns)
+                return refusal
+            return Granted(*self._grant(connection, ask, held, now_ns))
+
+        return self._file.write("acquire", work)
+
+    def renew(self, lease: Lease) -> Renewed | Gone:
+        """See `LockStore`."""
+
+        def work(connection: sqlite3.Connection) -> Renewed | Gone:
+            now_ns = self._clock.monotonic_ns()
+            held = sql.held_of(connection, lease.resource)
+            if held is None or not held.live_at(now_ns):
+                return Gone()
+            if held.token != lease.token:
+                return Gone(held.owner)
+            connection.execute(sql.RENEW, (lease.ttl_ns, now_ns, now_ns + lease.ttl_ns, lease.resource))
+            return Renewed()
+
+        return self._file.write("renew", work)
+
+    def release(self, lease: Lease) -> Released | Gone:
+        """See `LockStore`."""
+
+        def work(connection: sqlite3.Connection) -> Released | Gone:
+            held = sql.held_of(connection, lease.resource)
+            live = held is not None and held.live_at(self._clock.monotonic_ns())
+            if held is not None and held.token == lease.token:
+                sql.delete_lease(connection, lease.resource)
+                return Released() if live else Gone()
+            return Gone(held.owner if held is not None and live else "")
+
+        answer = self._file.write("release", work)
+        self._watchers.freed(lease.resource)
+        return answer
+
+    def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
+        """See `LockStore`; releases by other processes are not told."""
+        return self._watchers.add(resource, freed)
+
+    def allowance_ns(self, ttl_ns: int) -> int:
+        """See `LockStore`."""
+        return drift_allowance_ns(ttl_ns)
+
+    def time_ns(self) -> int:
+        """See `LockStore`; the parties of a file share one host's clock."""
+        return self._clock.wall_ns()
+
+    def close(self) -> None:
+        """See `LockStore`."""
+        self._file.close()
+
+    # --- the ledger
+
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
+        """See `Ledger`."""
+
+        def work(connection: sqlite3.Connection) -> list[Registered]:
+            wall_ns = self._clock.wall_ns()
+            before = [connection.execute(sql.JOB, (job.name,)).fetchone() for job in jobs]
+            connection.executemany(sql.REGISTER, [sql.job_row(job, wall_ns) for job in jobs])
+            now = [connection.execute(sql.JOB, (job.name,)).fetchone() for job in jobs]
+            return [
+                Registered(JobRecord(*row), None if old is None else JobRecord(*old))
+                for row, old in zip(now, before, strict=True)
+            ]
+
+        self._pruner.prune()  # first: a failure of it would have been one of the writing too
+        return self._file.write("register", work)
+
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+        """See `Ledger`."""
+
+        def work(connection: sqlite3.Connection) -> Claimed | AlreadyClaimed | Refused | Ahead:
+            now_ns = self._clock.monotonic_ns()
+            latest = connection.execute(sql.LATEST, (ask.lease.job, ask.due_ns)).fetchone()
+            died, died_run_id = 0, ""
+            if latest is not None:
+                attempt, run_id, owner, outcome, previous, fence, renewed_ns, expires_ns, expired_owner = latest
+                live = sql.is_live(renewed_ns, expires_ns, now_ns)
+                if outcome is None and live and run_id == ask.lease.run_id:
+                    return Claimed(fence, attempt, previous, expired_owner)
+                if outcome is not None or live or not ask.rerun:
+                    return AlreadyClaimed(owner, outcome)
+                died, died_run_id = attempt, run_id
+            ahead = ahead_of(ask, self._clock.wall_ns())
+            if ahead is not None:
+                return ahead
+            held = sql.held_of(connection, ask.lease.resource)
+            if held is not None and held.live_at(now_ns):
+                return held.refusal(now_ns)
+            fence, expired_owner = self._grant(connection, ask.lease, held, now_ns)
+            self._begin(connection, ask, fence, died, died_run_id)
+            return Claimed(fence, died + 1, died_run_id, expired_owner)
+
+        return self._file.write("claim", work)
+
+    def settle(self, settlement: Settlement) -> Settled:
+        """See `Ledger`."""
+        key = (settlement.job, settlement.due_ns)
+
+        def work(connection: sqlite3.Connection) -> Settled:
+            claim = connection.execute(sql.CLAIM_OF, (*key, settlement.run_id)).fetchone()
+            attempt, claimed_ns, outcome = claim or (0, 0, "")
+            recorded, earlier = outcome is None, outcome == settlement.outcome
+            if recorded:
+                times = run_times_ns(settlement, claimed_ns, self._clock.wall_ns())
+                told = (settlement.outcome, shown_detail(settlement.detail), *times, settlement.lateness_ns)
+                connection.execute(sql.SETTLE, (*told, *key, attempt))
+            held = sql.held_of(connection, settlement.lease.resource)
+            if held is None or (held.token, held.run_id) != (settlement.lease.token, settlement.run_id):
+                return Settled(recorded, released=False, earlier=earlier)
+            sql.delete_lease(connection, settlement.lease.resource)
+            return Settled(recorded, held.live_at(self._clock.monotonic_ns()), earlier)
+
+        answer = self._file.write("settle", work)
+        self._watchers.freed(settlement.lease.resource)
+        return answer
+
+    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+        """See `Ledger`."""
+        self._pruner.prune_now_and_then()
+        wanted = frozenset(jobs)
+        unsettled = self._file.read("orphans", lambda connection: connection.execute(sql.UNSETTLED).fetchall())
+        now_ns = self._clock.monotonic_ns()
+        found = [
+            Orphan(job, due_ns, attempt, run_id, owner)
+            for job, due_ns, attempt, run_id, owner, renewed_ns, expires_ns in unsettled
+            if job in wanted and not sql.is_live(renewed_ns, expires_ns, now_ns)
+        ]
+        return found[: max(0, limit)]
+
+    def abandon(self, orphan: Orphan) -> bool:
+        """See `Ledger`."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            latest = connection.execute(sql.LATEST, (orphan.job, orphan.due_ns)).fetchone()
+            if latest is None:
+                return False
+            attempt, run_id, _, outcome, _, _, renewed_ns, expires_ns, _ = latest
+            if (attempt, run_id, outcome) != (orphan.attempt, orphan.run_id, None):
+                return False
+            if sql.is_live(renewed_ns, expires_ns, self._clock.monotonic_ns()):
+                return False
+            connection.execute(sql.ORPHANED, (self._clock.wall_ns(), orphan.job, orphan.due_ns, attempt))
+            return True
+
+        return self._file.write("abandon", work)
+
+    # --- observers
+
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
+        """See `StoreObserver`."""
+        most = -1 if limit is None else max(0, limit)  # -1: all of them
+        rows = self._file.read("leases", lambda connection: connection.execute(sql.LEASES, (most,)).fetchall())
+        now = self._clock.reading()
+        return [sql.lease_record(row, now) for row in rows]
+
+    def jobs(self) -> Sequence[JobRecord]:
+        """See `StoreObserver`."""
+        rows = self._file.read("jobs", lambda connection: connection.execute(sql.JOBS).fetchall())
+        return [JobRecord(*row) for row in rows]
+
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        wanted = {"job = ?": job, "due_ns < ?": before_ns}
+        asked = {condition: value for condition, value in wanted.items() if value is not None}
+        query = sql.RUNS.format(which=f"WHERE {' AND '.join(asked)}" if asked else "")
+        named = (*asked.values(), max(0, limit))
+        rows = self._file.read("runs", lambda connection: connection.execute(query, named).fetchall())
+        return [RunRecord(*row) for row in rows]
+
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        """See `StoreObserver`."""
+        rows = self._file.read("abandoned", lambda connection: connection.execute(sql.OPEN).fetchall())
+        now_ns = self._clock.monotonic_ns()
+        dead = (
+            RunRecord(*run) for *run, renewed_ns, expires_ns in rows if not sql.is_live(renewed_ns, expires_ns, now_ns)
+        )
+        return list(islice(dead, max(0, limit)))
+
+    # --- inside a write transaction
+
+    def _grant(
+        self, connection: sqlite3.Connection, ask: LeaseAsk, expired: sql.Held | None, now_ns: int
+    ) -> tuple[int, str]:
+        connection.execute("UPDATE fence SET latest = latest + 1")
+        (fence,) = connection.execute("SELECT latest FROM fence").fetchone()
+        expired_owner = "" if expired is None else expired.owner
+        who = (ask.resource, ask.token, ask.owner, ask.service, ask.job, ask.run_id, fence, expired_owner)
+        when = (ask.ttl_ns, self._clock.wall_ns(), now_ns, now_ns, now_ns + ask.ttl_ns)
+        connection.execute(sql.GRANT, who + when)
+        return fence, expired_owner
+
+    def _begin(self, connection: sqlite3.Connection, ask: ClaimAsk, fence: int, died: int, died_run_id: str) -> None:
+        lease, wall_ns = ask.lease, self._clock.wall_ns()
+        if died:
+            connection.execute(sql.ORPHANED, (wall_ns, lease.job, ask.due_ns, died))
+        believed_ns = LATEST_NS if ask.max_ahead_ns is None else wall_ns + ask.max_ahead_ns
+        connection.execute(sql.NOTE_NEXT, (ask.next_due_ns, wall_ns, lease.job, ask.due_ns, believed_ns))
+        who = (lease.owner, lease.service, lease.run_id, died_run_id, lease.resource)
+        connection.execute(sql.BEGIN, (lease.job, ask.due_ns, died + 1, *who, fence, wall_ns))

@@ -1,0 +1,129 @@
+"""Ask a running sidecar what it knows: its `/view.json`, over HTTP, with the token that it wants."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+from click.core import ParameterSource
+
+from tickglass.cli.lazy_group import EXIT_UNAVAILABLE
+from tickglass.cli.text import lines_shown
+from tickglass.cli.envvars import checks_its_variable
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.stores.redaction import Starred
+from tickglass.telemetry.access import TOKEN_ENV, checked_token
+from tickglass.telemetry.sidecar.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["SIDECAR_URL", "Unanswered", "asks_a_sidecar", "token_option", "view_from"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+SIDECAR_URL: Final = "http://127.0.0.1:9464"
+_PATIENCE_S: Final = 5.0
+_ANSWER_MOST: Final = 256 * 1024 * 1024  # bytes: a thousand jobs with all they may have are an eighth of it
+_decoder: Final = msgspec.json.Decoder(View)
+
+
+class Unanswered(click.ClickException):
+    """Who was asked did not answer, or not so that it can be understood."""
+
+    exit_code = EXIT_UNAVAILABLE
+
+    def format_message(self) -> str:
+        """See `click.ClickException`."""
+        return lines_shown(self.message)
+
+
+def token_option(metavar: str, words: str) -> Callable[[F], F]:
+    """Return a decorator that gives a command the option `--token`; what is no token is refused, and never shown."""
+    return click.option("--token", metavar=metavar, envvar=TOKEN_ENV, default="", help=words, callback=_checked_token)
+
+
+def _checked_token(context: click.Context, parameter: click.Parameter, given: str) -> str:
+    source = context.get_parameter_source(parameter.name or "")
+    if source is ParameterSource.DEFAULT:
+        return given
+    return checked_token(given, f"${TOKEN_ENV}" if source is ParameterSource.ENVIRONMENT else "--token")
+
+
+def asks_a_sidecar(command: F) -> F:
+    """Give a command the options that say which sidecar to ask."""
+    for decorate in (
+        token_option("TOKEN", "What the sidecar asks for, if it was given a token. Default: $TICKGLASS_TOKEN."),
+        click.option(
+            "--sidecar",
+            "sidecar_url",
+            metavar="URL",
+            envvar="TICKGLASS_SIDECAR_URL",
+            default=SIDECAR_URL,
+            callback=checks_its_variable(checked_url),
+            show_default=True,
+            help="Where its page is. Default: $TICKGLASS_SIDECAR_URL, or this machine's.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def view_from(url: str, token: str = "") -> View:
+    """Return what a sidecar knows now.
+
+    Raises:
+        ConfigError: the URL is none of a sidecar, or the token is wrong.
+        Unanswered: nobody answered, or something else did.
+    """
+    checked_url(url)
+    headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(f"{url.rstrip('/')}/view.json", headers=headers)  # noqa: S310 - checked above
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE_S) as answer:  # noqa: S310 - likewise
+            body = answer.read(_ANSWER_MOST)
+            packed = answer.headers.get("Content-Encoding") == "gzip"
+        return _decoder.decode(gzip.decompress(body) if packed else body)
+    except urllib.error.HTTPError as error:
+        raise _refusal(url, token, error) from error
+    except (msgspec.DecodeError, EOFError) as error:
+        raise Unanswered(f"what answers at {url} is no sidecar of this version: {error}") from error
+    except (OSError, http.client.HTTPException) as error:  # URLError is one
+        reason = getattr(error, "reason", None) or error
+        raise Unanswered(f"no sidecar answers at {url}: {reason}; `tickglass sidecar` starts one") from error
+
+
+def checked_url(url: str) -> None:
+    """Refuse what is no URL of a sidecar.
+
+    Raises:
+        ConfigError: with a right spelling.
+    """
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        right = right and not parts.query
+    except ValueError:  # a port that is no number, say
+        right = False
+    seen = Starred(url, lambda _: ()).text
+    if "@" in url:
+        problem = f"a sidecar's URL holds no user and no password; --token and {TOKEN_ENV} are for that"
+        raise ConfigError(problem, given=seen, instead=(SIDECAR_URL,))
+    if not right:
+        near = f"http://{seen}" if "://" not in url and url else SIDECAR_URL
+        raise ConfigError("a sidecar's URL is http:// or https://, a host and a port", given=seen, instead=(near,))
+
+
+def _refusal(url: str, token: str, error: urllib.error.HTTPError) -> Exception:
+    if error.code in (401, 403):
+        problem = "the sidecar does not take this token" if token else "the sidecar wants a token"
+        return ConfigError(problem, given=url, instead=("--token TOKEN", "TICKGLASS_TOKEN=TOKEN"))
+    return Unanswered(f"what answers at {url} is no sidecar: {error.code} {error.reason} at /view.json")

@@ -1,0 +1,237 @@
+"""Project what belongs to no job: pools, the timeline, the clock, telemetry itself.
+
+No I/O, no clock reads, but for the pauses of the garbage collector.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.lifecycle import SchedulerState
+from tickglass.telemetry import catalogue
+from tickglass.telemetry.series import Group, family
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prometheus_client.metrics_core import Metric as Family
+
+    from tickglass.sched.clock import Clock, Reading
+    from tickglass.sched.events import (
+        ClockStepped,
+        EventLoopAsked,
+        EventLoopTurned,
+        PoolMoved,
+        ReadinessMoved,
+        SchedulerMoved,
+        SkewMeasured,
+        SpoolMoved,
+        TimelineTurned,
+    )
+    from tickglass.telemetry.series import Cell
+    from tickglass.telemetry.metric import Metric
+
+__all__ = ["GcPauses", "GcWatch", "PoolGroup", "SchedulerGroup"]
+
+_S: Final = 1e9
+
+
+class PoolGroup(Group):
+    """One pool of workers."""
+
+    def __init__(self, pool: str) -> None:
+        super().__init__()
+        self._slots = self.gauge(catalogue.POOL_SLOTS, pool)
+        self._in_use = self.gauge(catalogue.POOL_IN_USE, pool)
+        self._queue = self.gauge(catalogue.POOL_QUEUE, pool)
+        self._wait = self.histogram(catalogue.POOL_WAIT, pool)
+
+    def moved(self, event: PoolMoved) -> None:
+        """Take over how full it is."""
+        with self.lock:
+            self._slots.value = event.slots
+            self._in_use.value = event.in_use
+            self._queue.value = event.waiting
+            if event.waited_ns is not None:
+                self._wait.observe(event.waited_ns / _S)
+
+
+class SchedulerGroup(Group):
+    """The scheduler's own loop, its clock, and what became of its telemetry."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__()
+        self._tick_duration = self.histogram(catalogue.TICK_DURATION)
+        self._tick_lag = self.histogram(catalogue.TICK_LAG)
+        self._steps = self.counters(catalogue.CLOCK_STEPS)
+        self._offset = self.gauge(catalogue.CLOCK_OFFSET)
+        self._offset_error = self.gauge(catalogue.CLOCK_ERROR)
+        self._states = self.counters(catalogue.SCHEDULER_STATE)  # one of them is 1
+        self._ready = self.gauge(catalogue.SCHEDULER_READY)
+        self._spool = self.gauge(catalogue.SPOOL_DEPTH, start=0)
+        self._spooled = self.counters(catalogue.SPOOL_OUTCOMES)
+        self._dropped = {
+            signal: self.counters(catalogue.DROPPED, signal) for signal in catalogue.DROPPED.labels[0].values
+        }
+        self.overflows = self.counters(catalogue.LABEL_OVERFLOW)
+        self.version = version
+        self._who: tuple[str, str] | None = None  # owner and service, once it has told
+        self._loop_asked_ns: int | None = None  # monotonic; None while it owes no answer
+        self._loop_lag_ns: int | None = None  # of its last answer
+
+    def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:
+        """Say who it is, and how late its event loop is."""
+        asked_ns = self._loop_asked_ns
+        lag_ns = self._loop_lag_ns if asked_ns is None else max(0, now.monotonic_ns - asked_ns)
+        if lag_ns is not None:
+            yield catalogue.EVENT_LOOP_LAG, (), lag_ns / _S
+        yield catalogue.BUILD_INFO, (self.version,), 1
+        if self._who is not None:
+            yield catalogue.SCHEDULER_INFO, self._who, 1
+
+    def turned(self, event: TimelineTurned) -> None:
+        """Count one turn of the timeline."""
+        with self.lock:
+            self._tick_duration.observe(event.duration_ns / _S)
+            self._tick_lag.observe(event.lag_ns / _S)
+
+    def stepped(self, event: ClockStepped) -> None:
+        """Count one jump of the wall clock."""
+        with self.lock:
+            self._steps["forward" if event.step_ns > 0 else "back"].add()
+
+    def measured(self, event: SkewMeasured) -> None:
+        """Take over how far our clock is from the store's."""
+        with self.lock:
+            self._offset.value = event.skew_ns / _S
+            self._offset_error.value = event.bound_ns / _S
+
+    def moved(self, event: SchedulerMoved) -> None:
+        """Enter a state."""
+        with self.lock:
+            self._who = event.owner, event.service
+            self._states[event.before].value = 0
+            self._states[event.after].value = 1
+            if event.after != SchedulerState.RUNNING:
+                self._ready.value = 0
+
+    def readiness_moved(self, event: ReadinessMoved) -> None:
+        """Take over whether it can be counted on."""
+        with self.lock:
+            self._ready.value = int(not event.error)
+
+    def loop_asked(self, event: EventLoopAsked) -> None:
+        """Begin to wait for the event loop's answer."""
+        with self.lock:
+            self._loop_asked_ns = event.at_ns
+
+    def loop_turned(self, event: EventLoopTurned) -> None:
+        """Take over how long the answer took."""
+        with self.lock:
+            self._loop_asked_ns, self._loop_lag_ns = None, event.lag_ns
+
+    def restored(self, version: str, owner: str, service: str) -> None:
+        """Begin again, as if nothing were known but who it is."""
+        with self.lock:
+            self.gone = False
+            self.version, self._who = version, (owner, service)
+            for state in self._states.values():
+                state.value = 0
+            self._spool.value = 0
+            self._offset.value = self._offset_error.value = self._ready.value = None
+            self._loop_asked_ns = self._loop_lag_ns = None
+
+    def spool_restored(self, event: SpoolMoved) -> None:
+        """Take over how much waits, without counting the move."""
+        with self.lock:
+            self._spool.value = event.depth
+
+    def spool_moved(self, event: SpoolMoved) -> None:
+        """Take one move of an outcome in or out of the spool."""
+        with self.lock:
+            self._spool.value = event.depth
+            self._spooled[event.move].add()
+
+    def sink(self, name: str) -> Cell:
+        """Return a new counter of a sink's failures."""
+        with self.lock:
+            return self.counter(catalogue.SINK_FAILURES, name)
+
+    def sink_failed(self, failures: Cell) -> None:
+        """Count one failure of a sink."""
+        with self.lock:
+            failures.add()
+
+    def dropped(self, signal: str, reason: str, count: int) -> None:
+        """Count telemetry that could not be delivered."""
+        with self.lock:
+            self._dropped[signal][reason].add(count)
+
+
+class GcWatch:
+    """Tells how long the garbage collector stopped this interpreter, whenever it does.
+
+    Args:
+        paused: called with the generation and nanoseconds. It takes no lock: a
+            collection may begin anywhere. Only one runs at a time.
+    """
+
+    def __init__(self, clock: Clock, paused: Callable[[str, int], None]) -> None:
+        self._clock = clock
+        self._paused = paused
+        self._began_ns: int | None = None
+
+    def install(self) -> None:
+        """Begin to watch; until `remove`."""
+        gc.callbacks.append(self._called)
+
+    def remove(self) -> None:
+        """Stop watching."""
+        gc.callbacks.remove(self._called)
+
+    def _called(self, phase: str, info: dict[str, int]) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if phase == "start":
+            self._began_ns = now_ns
+        elif self._began_ns is not None:
+            self._paused(str(info["generation"]), now_ns - self._began_ns)
+            self._began_ns = None
+
+
+class GcPauses:
+    """How long the garbage collector stopped the interpreter; a collector of its own.
+
+    Takes no lock: see `GcWatch`.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._watch = GcWatch(clock, self.paused)
+        self._group = Group()
+        self._pauses = {
+            generation: self._group.histogram(catalogue.GC_PAUSE, generation)
+            for generation in catalogue.GC_PAUSE.labels[0].values
+        }
+
+    def paused(self, generation: str, duration_ns: int) -> None:
+        """Count one pause."""
+        self._pauses[generation].observe(duration_ns / _S)
+
+    def install(self) -> None:
+        """Begin to watch; until `remove`."""
+        self._watch.install()
+
+    def remove(self) -> None:
+        """Stop watching."""
+        self._watch.remove()
+
+    def describe(self) -> Iterable[Family]:
+        """Name the family, so that a second such collector in one registry is refused."""
+        return [family(catalogue.GC_PAUSE)]
+
+    def collect(self) -> Iterable[Family]:
+        """Return the histograms, by generation."""
+        page = {catalogue.GC_PAUSE.name: family(catalogue.GC_PAUSE)}
+        self._group.collect(page, self._clock.reading())
+        return page.values()

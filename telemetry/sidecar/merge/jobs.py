@@ -1,0 +1,304 @@
+"""Decide how each job stands: what is next, what is late and why, over all schedulers and stores.
+
+Jobs are told apart by service and name. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.durations import SECOND, span_text
+from tickglass.sched.occurrence import OccurrenceState, Outcome
+from tickglass.sched.streak import FAILURES
+from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS, interval_ns, trigger_of, waiting_due_ns
+from tickglass.telemetry.sidecar.merge.occurrences import LEFT, merged, rows_of
+from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MOST
+from tickglass.telemetry.sidecar.view import JobView, LockView, OccurrenceView
+from tickglass.telemetry.sidecar.explain.why import Facts, why
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tickglass.sched.clock import Reading
+    from tickglass.sched.events import JobRegistered
+    from tickglass.sched.ports import JobRecord
+    from tickglass.telemetry.sidecar.merge.scheduler_status import Heard
+    from tickglass.telemetry.sidecar.merge.occurrences import Row
+    from tickglass.telemetry.sidecar.schedulers.job_history import JobSight
+    from tickglass.telemetry.sidecar.stores.probe import StoreSight
+
+__all__ = ["jobs_of"]
+
+_UNDER_WAY_NS: Final = 2 * SECOND  # what a scheduler says may take so long to come here
+_STARTED: Final = frozenset({OccurrenceState.RUNNING.value, OccurrenceState.STOPPING.value})
+_CLAIMED: Final = OccurrenceState.CLAIMED.value
+
+Key = tuple[str, str]  # service, name
+
+
+@dataclass(slots=True)
+class _Known:
+    """All that is known of one job."""
+
+    told: list[tuple[Heard, JobSight]] = field(default_factory=list)
+    read: list[tuple[StoreSight, JobRecord]] = field(default_factory=list)
+
+    @property
+    def declared(self) -> list[tuple[Heard, JobRegistered]]:
+        """Where it is declared; connected schedulers first."""
+        found = [(one, job.declared) for one, job in self.told if job.declared is not None]
+        return sorted(found, key=lambda it: not it[0].connected)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """The due instant that nobody has taken up.
+
+    Args:
+        seen_wall_ns: when it was last certain that nobody had; 0 where it cannot be overdue.
+    """
+
+    due_ns: int | None
+    seen_wall_ns: int
+
+
+def jobs_of(
+    heard: Sequence[Heard], sights: Sequence[StoreSight], locks: Sequence[LockView], now: Reading
+) -> tuple[list[JobView], list[OccurrenceView]]:
+    """Return all jobs by name, and all their occurrences that are known, by due instant.
+
+    Args:
+        sights: fresh ones.
+    """
+    known: dict[Key, _Known] = {}
+    for one in heard:
+        for job in one.sight.jobs:
+            known.setdefault((one.source.service, job.name), _Known()).told.append((one, job))
+    for sight in sights:
+        for record in sight.jobs:
+            known.setdefault((record.service, record.name), _Known()).read.append((sight, record))
+    runs = _runs_of(heard)
+    held = {lock.resource: lock for lock in locks if lock.owner}
+    claims = {lock.run_id: lock for lock in locks if lock.run_id}
+    jobs, shown = [], []
+    for key in sorted(known, key=lambda key: (key[1], key[0])):
+        one_job = known[key]
+        if one_job.declared or one_job.read:
+            view, occurrences = _Merging(key, one_job, held, claims, heard, now).view(runs.get(key, ()))
+            jobs.append(view)
+            shown += occurrences
+    shown.sort(key=lambda view: view.due_ns)
+    return jobs, shown
+
+
+def _runs_of(heard: Iterable[Heard]) -> Mapping[Key, list[OccurrenceView]]:
+    runs: dict[Key, list[OccurrenceView]] = {}
+    for one in heard:
+        for run in one.sight.runs:
+            runs.setdefault((one.source.service, run.job), []).append(run)
+    return runs
+
+
+class _Merging:
+    """Puts one job together.
+
+    Args:
+        held: the locks by resource, and `claims`: those of runs by run.
+    """
+
+    def __init__(
+        self,
+        key: Key,
+        known: _Known,
+        held: Mapping[str, LockView],
+        claims: Mapping[str, LockView],
+        heard: Sequence[Heard],
+        now: Reading,
+    ) -> None:
+        self._service, self._name = key
+        self._known = known
+        self._declared = known.declared
+        latest = max(known.read, key=lambda it: it[1].seen_wall_ns, default=None)
+        self._record = None if latest is None else latest[1]
+        self._skew_ns = 0 if latest is None else latest[0].skew_ns or 0  # what the record says is by its store's clock
+        self._heard = heard
+        self._now = now
+        self._connected = {one.source.owner for one in heard if one.connected}
+        told = self._declared[0] if self._declared else None
+        if told is not None and (told[0].connected or self._record is None):
+            how: JobRegistered | JobRecord | None = told[1]
+        else:
+            how = self._record
+        if how is None:
+            raise ValueError(f"nobody has {self._name}")
+        self._how = how
+        self._claims = claims
+        self._lock = held.get(how.resource)
+
+    def view(self, runs: Sequence[OccurrenceView]) -> tuple[JobView, list[OccurrenceView]]:
+        """Return the job, and its occurrences by due instant."""
+        how = self._how
+        rows = [row for sight, _ in self._known.read for row in rows_of(sight, self._service, self._name)]
+        all_of = merged(self._told(runs), rows)
+        waiting = self._waiting(rows, all_of)
+        late = self._overdue(waiting)
+        if late is not None:
+            all_of.append(late)
+        recent = all_of[-RECENT_MOST:]
+        in_hand = [view for view in all_of if not view.outcome]
+        running = [view for view in in_hand if view.state in _STARTED or self._is_claim(view)]
+        since = [view.started_wall_ns for view in running if view.started_wall_ns is not None]
+        claims = [self._claims[view.run_id] for view in running if view.started_wall_ns is None]
+        since += [lock.since_wall_ns for lock in claims if lock.since_wall_ns is not None]
+        dead = [view for view in in_hand if view.state == "abandoned"]
+        matter = late or (dead[-1] if dead else None)
+        return JobView(
+            name=self._name,
+            service=self._service,
+            trigger=how.trigger,
+            resource=how.resource,
+            next_due_ns=waiting.due_ns,
+            overdue_ns=0 if late is None else self._now.wall_ns - late.due_ns,
+            why="" if matter is None else matter.why,
+            running=len(running),
+            running_since_wall_ns=min(since, default=None),
+            timeout_ns=how.timeout_ns,
+            interval_ns=self._interval_ns(),
+            grace_ns=how.grace_ns,
+            failures=self._failures(recent),
+            pending=sum(len(job.hands) for one, job in self._known.told if one.connected),
+            recent=recent,
+            lateness_ns=[view.lateness_ns for view in recent if view.lateness_ns is not None],
+            owners=self._owners(),
+            last_success_wall_ns=self._latest(all_of, "last_success_wall_ns", successes=True),
+            last_end_wall_ns=self._latest(all_of, "last_end_wall_ns", successes=False),
+            abandoned=len(dead) if self._known.read else None,
+        ), all_of
+
+    def _told(self, runs: Sequence[OccurrenceView]) -> list[OccurrenceView]:
+        """Return what schedulers told, each thing once: the recent ones are among the last minutes' too."""
+        told = {id(view): view for view in runs}
+        for one, job in self._known.told:
+            told.update((id(view), view) for view in job.recent)
+            if one.connected:
+                told.update((id(view), view) for view in job.hands)
+        return list(told.values())
+
+    def _is_claim(self, view: OccurrenceView) -> bool:
+        """Whether it is a claim that no scheduler tells of, and whose lease lives."""
+        lock = self._claims.get(view.run_id) if view.state == _CLAIMED else None
+        return lock is not None and lock.state == "held" and view.owner not in self._connected
+
+    # --- what is next
+
+    def _waiting(self, rows: Sequence[Row], all_of: Sequence[OccurrenceView]) -> _Waiting:
+        """Return the instant that nobody has taken up: as a scheduler at work says it, or as the ledger has it."""
+        told = [(one, job.next_due_ns) for one, job in self._known.told if job.declared is not None]
+        working = [self._coming_ns(due_ns) for one, due_ns in told if one.at_work]
+        if working:
+            return _Waiting(min((due_ns for due_ns in working if due_ns is not None), default=None), 0)
+        standing = [due_ns for one, due_ns in told if one.stalled]
+        if standing:
+            soonest_ns = min((due_ns for due_ns in standing if due_ns is not None), default=None)
+            return _Waiting(soonest_ns, self._now.wall_ns)
+        for sight, record in self._known.read:
+            if record is self._record and sight.taken is not None and not self._was_dropped(record):
+                attempts = sight.runs.get(self._name, [])
+                claims = {row.run.run_id for row in rows if row.run.state == _CLAIMED}
+                due_ns = waiting_due_ns(record, attempts, running=bool(claims))
+                return _Waiting(self._untold_ns(due_ns, all_of), sight.taken.wall_ns)
+        return _Waiting(None, self._now.wall_ns)
+
+    def _coming_ns(self, due_ns: int | None) -> int | None:
+        """Return what is next for a scheduler at work: if what it said last has passed, as its trigger has it."""
+        if due_ns is None or due_ns > self._now.wall_ns - _UNDER_WAY_NS:
+            return due_ns
+        trigger = trigger_of(self._how.trigger, self._name)
+        return None if trigger is None else trigger.next_after_ns(self._now.wall_ns)
+
+    def _untold_ns(self, due_ns: int | None, all_of: Sequence[OccurrenceView]) -> int | None:
+        """Return the first instant from this one of which nobody told: a ledger does not hear of what was skipped."""
+        told_ns = max(
+            (view.until_ns or view.due_ns for view in all_of if view.outcome or view.state == LEFT), default=0
+        )
+        if due_ns is None or told_ns < due_ns:
+            return due_ns
+        trigger = trigger_of(self._how.trigger, self._name)
+        return None if trigger is None else trigger.next_after_ns(told_ns)
+
+    def _was_dropped(self, record: JobRecord) -> bool:
+        """Whether those at work have it no more: at once if one of them registered it last, else after an hour."""
+        at_work = [one.source.owner for one in self._heard if one.at_work and one.source.service == record.service]
+        due_ns = self._now.wall_ns if record.next_due_ns is None else record.next_due_ns
+        return record.owner in at_work or (bool(at_work) and self._now.wall_ns - due_ns > DROPPED_AFTER_NS)
+
+    def _overdue(self, waiting: _Waiting) -> OccurrenceView | None:
+        how, due_ns = self._how, waiting.due_ns
+        if due_ns is None or due_ns + how.grace_ns >= waiting.seen_wall_ns:
+            return None
+        lock = self._lock if self._lock is not None and self._lock.state == "held" else None
+        if lock is not None and lock.job == self._name:
+            lock = None  # its own run is not what keeps it waiting: that would be an overlap, and told
+        facts = Facts(
+            due_ns=due_ns,
+            state="overdue",
+            resource=how.resource,
+            by="" if lock is None else lock.owner,
+            by_job="" if lock is None else lock.job,
+            since_wall_ns=None if lock is None else lock.since_wall_ns,
+            grace_ns=how.grace_ns,
+            absent=self._absent(),
+            now_ns=self._now.wall_ns,
+        )
+        return OccurrenceView(
+            job=self._name, service=self._service, due_ns=due_ns, state="overdue", why=why(facts), by=facts.by
+        )
+
+    def _absent(self) -> str:
+        """Return why nobody took up what was due."""
+        for one, _ in self._declared:
+            if one.stalled:
+                quiet_ns = self._now.monotonic_ns - (one.sight.turned_ns or self._now.monotonic_ns)
+                since = f" for {span_text(quiet_ns)}" if quiet_ns else ""
+                return f"the timeline of {one.source.owner} has not turned{since}"
+            if one.connected and not one.at_work:
+                return f"{one.source.owner}, which has it, is {one.sight.state or 'not running'}"
+        gone = [(one.sight.gone_wall_ns, one.source.owner) for one, _ in self._declared if one.sight.gone_wall_ns]
+        if gone:
+            at_ns, owner = max(gone)
+            return f"{owner}, which had it, went away {span_text(self._now.wall_ns - (at_ns or 0))} ago"
+        if self._record is not None:
+            ago = span_text(max(0, self._now.wall_ns - self._record.seen_wall_ns - self._skew_ns))
+            return f"the last that was heard of it is from {self._record.owner}, {ago} ago"
+        return ""
+
+    # --- the rest
+
+    def _interval_ns(self) -> int | None:
+        if self._declared:
+            return self._declared[0][1].interval_ns
+        return None if self._record is None else interval_ns(self._record, self._now.wall_ns)
+
+    def _failures(self, recent: Sequence[OccurrenceView]) -> int:
+        """Count back to the last success; schedulers have counted further than what is recent."""
+        count = 0
+        for view in reversed(recent):
+            if view.outcome == Outcome.SUCCESS:
+                return count
+            count += view.outcome in FAILURES
+        return max([count, *(job.failures for _, job in self._known.told)])
+
+    def _owners(self) -> list[str]:
+        owners = [one.source.owner for one, _ in self._declared]
+        owners += [record.owner for _, record in self._known.read]
+        return list(dict.fromkeys(owners))
+
+    def _latest(self, all_of: Iterable[OccurrenceView], name: str, *, successes: bool) -> int | None:
+        found = [getattr(job, name) for _, job in self._known.told]
+        found += [
+            view.ended_wall_ns
+            for view in all_of
+            if view.ran_ns is not None and (view.outcome == Outcome.SUCCESS or not successes)
+        ]
+        return max((at_ns for at_ns in found if at_ns is not None), default=None)

@@ -1,0 +1,111 @@
+"""Join who a scheduler is with what it has told: the one side of a view; the other is `StoreSight`.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.lifecycle import SchedulerState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tickglass.sched.clock import Reading
+    from tickglass.telemetry.sidecar.schedulers.history import History, SchedulerSight
+
+__all__ = ["STALLED_NS", "Heard", "SchedulerSource", "heard_of"]
+
+STALLED_NS: Final = 5 * SECOND  # the timeline turns once a second at least
+_AT_WORK: Final = frozenset({SchedulerState.STARTING.value, SchedulerState.RUNNING.value})
+
+
+class SchedulerSource(Protocol):
+    """One scheduler that is connected, or was."""
+
+    @property
+    def owner(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def service(self) -> str:
+        """Its service."""
+        ...
+
+    @property
+    def history(self) -> History:
+        """What it has told."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is connected now."""
+        ...
+
+    @property
+    def connected_since_wall_ns(self) -> int | None:
+        """Since when it is, or when it last was connected."""
+        ...
+
+    @property
+    def last_heard_ns(self) -> int | None:
+        """When anything last came from it, monotonic."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Its version of this package."""
+        ...
+
+    @property
+    def gaps(self) -> int:
+        """How often event numbers were missing."""
+        ...
+
+    @property
+    def missed(self) -> int:
+        """How many of them."""
+        ...
+
+    @property
+    def last_gap_ns(self) -> int | None:
+        """When that was last noticed, monotonic."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One scheduler at one instant.
+
+    Args:
+        stalled: it is connected and says that it runs, and its timeline does not turn.
+        at_work: it is connected, and takes up what falls due.
+        unready: it is connected and runs, and says that it is not to be counted on: a sentence each.
+    """
+
+    source: SchedulerSource
+    sight: SchedulerSight
+    connected: bool
+    stalled: bool
+    at_work: bool
+    silent_ns: int | None
+    unready: tuple[str, ...] = ()
+
+
+def heard_of(sources: Iterable[SchedulerSource], now: Reading) -> list[Heard]:
+    """Return all schedulers as they are now."""
+    return [_heard(source, now) for source in sources]
+
+
+def _heard(source: SchedulerSource, now: Reading) -> Heard:
+    sight, connected = source.history.sight(), source.connected
+    silent_ns = None if source.last_heard_ns is None else max(0, now.monotonic_ns - source.last_heard_ns)
+    quiet_ns = silent_ns if sight.turned_ns is None else max(0, now.monotonic_ns - sight.turned_ns)
+    running = connected and sight.state == SchedulerState.RUNNING
+    stalled = running and quiet_ns is not None and quiet_ns > STALLED_NS
+    at_work = connected and sight.state in _AT_WORK and not stalled
+    return Heard(source, sight, connected, stalled, at_work, silent_ns, sight.unready if running else ())

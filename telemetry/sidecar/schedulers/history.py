@@ -1,0 +1,274 @@
+"""Keep what one scheduler has told: what it does now, and what became of the last occurrences.
+
+Folded from its events, in bounded memory. No I/O; the clock is read only for what carries no time of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from tickglass.sched.events import (
+    ClaimOrphaned,
+    FencingRejected,
+    InstantsMissed,
+    JobRegistered,
+    LockMoved,
+    OccurrenceMoved,
+    PoolMoved,
+    ReadinessMoved,
+    SchedulerMoved,
+    SkewMeasured,
+    StoreCalled,
+    TimelineTurned,
+)
+from tickglass.sched.lifecycle import SchedulerState
+from tickglass.sched.occurrence import OccurrenceEvent
+from tickglass.telemetry.sidecar.schedulers.job_history import ERROR_MOST, JobPast, StoreFailure
+from tickglass.telemetry.sidecar.schedulers.lock_history import LockPast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.events import Event
+    from tickglass.telemetry.sidecar.schedulers.job_history import JobSight
+    from tickglass.telemetry.sidecar.schedulers.lock_history import Hold
+    from tickglass.telemetry.sidecar.view import LockMark, OccurrenceView
+
+__all__ = ["GONE", "JOBS_MOST", "RUNS_MOST", "History", "SchedulerSight"]
+
+JOBS_MOST: Final = 1_000
+POOLS_MOST: Final = 1_000
+RUNS_MOST: Final = 2_000  # of the last minutes, all jobs together
+GONE: Final = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerSight:
+    """What is known of one scheduler at one instant.
+
+    Args:
+        state: a value of `SchedulerState`, `GONE`, or "" before it said anything.
+        unready: why it said it is not to be counted on, a sentence each.
+        turned_ns: monotonic, when its timeline was last heard to turn; None if it never was.
+        pools: slots and slots in use, by name.
+        jobs: the jobs that it has, or had within memory.
+        ends: when the hold of a (resource, fence) ended, monotonic; the latest ones.
+        limits: the longest that jobs may hold a resource; None without a limit.
+        waiters: how many wait for a resource.
+        runs: of the last minutes, in the order in which they ended.
+        left_out: occurrences of jobs beyond `JOBS_MOST`, of which nothing is kept.
+    """
+
+    state: str
+    gone_wall_ns: int | None
+    unready: tuple[str, ...]
+    turned_ns: int | None
+    skew_ns: int | None
+    pools: dict[str, tuple[int, int]]
+    jobs: list[JobSight]
+    holds: list[Hold]
+    ends: dict[tuple[str, int], int]
+    limits: dict[str, int | None]
+    waiters: dict[str, int]
+    runs: list[OccurrenceView]
+    marks: list[LockMark]
+    left_out: int
+
+
+@dataclass(slots=True)
+class _Live:
+    """What is true only while the scheduler is connected."""
+
+    state: str = ""
+    drained: bool = False
+    unready: tuple[str, ...] = ()
+    turned_ns: int | None = None
+    pools: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+class History:
+    """An event sink for one scheduler's events, and what they come to.
+
+    Args:
+        clock: of the machine that both run on.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._door = threading.Lock()
+        self._live = _Live()
+        self._gone_wall_ns: int | None = None
+        self._skew_ns: int | None = None
+        self._jobs: dict[str, JobPast] = {}
+        self._locks = LockPast()
+        self._runs: deque[OccurrenceView] = deque(maxlen=RUNS_MOST)
+        self._store_failure = StoreFailure()
+        self._left_out = 0
+        self._restoring = False
+        self._takers: dict[type[Event], Callable[[Any], None]] = {
+            OccurrenceMoved: self._occurrence_moved,
+            LockMoved: self._lock_moved,
+            InstantsMissed: self._instants_missed,
+            JobRegistered: self._registered,
+            ClaimOrphaned: self._orphan_found,
+            FencingRejected: self._locks.rejected,
+            SchedulerMoved: self._scheduler_moved,
+            ReadinessMoved: self._readiness_moved,
+            PoolMoved: self._pool_moved,
+            TimelineTurned: self._turned,
+            StoreCalled: self._store_called,
+            SkewMeasured: self._skew_measured,
+        }
+
+    def record(self, event: Event) -> None:
+        """See `tickglass.sched.ports.EventSink`."""
+        take = self._takers.get(type(event))
+        if take is not None:
+            with self._door:
+                take(event)
+
+    def restored(self, standing: Iterable[Event]) -> None:
+        """Take what is live from an introduction's events, instead of what was before; the past stays.
+
+        The next due instant of a job is the one of its JobRegistered: runs in flight were due before.
+        """
+        with self._door:
+            self._forget_live()
+            self._gone_wall_ns = None
+            self._locks.undeclare()
+            for job in self._jobs.values():
+                job.undeclare()
+            self._restoring = True
+            try:
+                for event in standing:
+                    take = self._takers.get(type(event))
+                    if take is not None:
+                        take(event)
+            finally:
+                self._restoring = False
+            found = {run_id for job in self._jobs.values() for run_id in job.found_again()}
+            if found:
+                kept = [run for run in self._runs if run.outcome or run.run_id not in found]
+                self._runs = deque(kept, maxlen=RUNS_MOST)
+
+    def does_without(self, job: str) -> bool:
+        """Return whether the scheduler runs and does not have that job."""
+        with self._door:
+            known = self._jobs.get(job)
+            has = len(self._jobs) >= JOBS_MOST if known is None else known.is_declared
+            return self._live.state == SchedulerState.RUNNING and not has
+
+    @property
+    def drained(self) -> bool:
+        """Whether it was asked to stop and did, so that nobody waits for it; one that failed to start did not."""
+        with self._door:
+            return self._live.drained
+
+    def gone(self) -> None:
+        """Note that the scheduler went away: what is live is not known any more, what was in hand was left."""
+        with self._door:
+            wall_ns = self._clock.wall_ns()
+            state, drained = self._live.state, self._live.drained
+            for job in self._jobs.values():
+                self._runs.extend(job.leave(wall_ns))
+            self._forget_live()
+            self._live.state, self._live.drained = state if state == SchedulerState.STOPPED else GONE, drained
+            self._gone_wall_ns = wall_ns
+
+    def sight(self) -> SchedulerSight:
+        """Return what is known now; nothing in it changes afterwards."""
+        with self._door:
+            live = self._live
+            return SchedulerSight(
+                state=live.state,
+                gone_wall_ns=self._gone_wall_ns,
+                unready=live.unready,
+                turned_ns=live.turned_ns,
+                skew_ns=self._skew_ns,
+                pools=dict(live.pools),
+                jobs=[job.sight(self._locks) for job in self._jobs.values()],
+                holds=self._locks.present(),
+                ends=dict(self._locks.ends),
+                limits=self._locks.limits(),
+                waiters=dict(self._locks.waiters),
+                runs=list(self._runs),
+                marks=list(self._locks.marks),
+                left_out=self._left_out,
+            )
+
+    # --- under the door
+
+    def _forget_live(self) -> None:
+        self._live = _Live()
+        self._locks.forget()
+        for job in self._jobs.values():
+            job.hands.clear()
+
+    def _job(self, name: str) -> JobPast | None:
+        job = self._jobs.get(name)
+        if job is None and len(self._jobs) < JOBS_MOST:
+            job = self._jobs[name] = JobPast(name)
+        if job is None:
+            self._left_out += 1
+        return job
+
+    def _occurrence_moved(self, event: OccurrenceMoved) -> None:
+        job = self._job(event.job)
+        if job is None:
+            return
+        if event.event == OccurrenceEvent.FELL_DUE and not self._restoring:
+            job.next_due_ns = event.next_due_ns
+        if event.event == OccurrenceEvent.ENDED:
+            self._runs.append(job.ended(event, self._store_failure, self._skew_ns))
+        else:
+            job.moved(event)
+
+    def _lock_moved(self, event: LockMoved) -> None:
+        other = self._locks.holder_of(event.resource)  # before the move
+        self._locks.moved(event)
+        job = self._jobs.get(event.job)
+        if job is not None and event.run_id:
+            job.lock_moved(event, other)
+
+    def _instants_missed(self, event: InstantsMissed) -> None:
+        job = self._job(event.job)
+        if job is not None:
+            self._runs.append(job.missed(event))
+
+    def _registered(self, event: JobRegistered) -> None:
+        job = self._job(event.job)
+        if job is not None:
+            job.declare(event)
+            self._locks.declared(event)
+
+    def _orphan_found(self, event: ClaimOrphaned) -> None:
+        job = self._job(event.job)
+        if job is not None:
+            job.orphan_found(event)
+
+    def _scheduler_moved(self, event: SchedulerMoved) -> None:
+        self._live.state = event.after
+        self._live.drained = (event.before, event.after) == (SchedulerState.DRAINING, SchedulerState.STOPPED)
+
+    def _readiness_moved(self, event: ReadinessMoved) -> None:
+        self._live.unready = tuple(event.error[:ERROR_MOST].splitlines())
+
+    def _pool_moved(self, event: PoolMoved) -> None:
+        pools = self._live.pools
+        if event.pool in pools or len(pools) < POOLS_MOST:
+            pools[event.pool] = event.slots, event.in_use
+
+    def _turned(self, _: TimelineTurned) -> None:
+        self._live.turned_ns = self._clock.monotonic_ns()
+
+    def _store_called(self, event: StoreCalled) -> None:
+        if event.error:
+            words = f"{event.store}, {event.operation}: {event.error[:ERROR_MOST]}"
+            self._store_failure = StoreFailure(words, event.wall_ns)
+
+    def _skew_measured(self, event: SkewMeasured) -> None:
+        self._skew_ns = event.skew_ns

@@ -1,0 +1,311 @@
+"""Keep what one scheduler has told of one job: what is in hand, and the last outcomes with their reasons.
+
+No I/O, no clock reads. The caller sees to it that one thread at a time is here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec.structs import replace
+
+from tickglass.sched.lease import LockEvent
+from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceState, Outcome, SkipReason
+from tickglass.sched.streak import FAILURES
+from tickglass.telemetry.sidecar.view import OccurrenceView
+from tickglass.telemetry.sidecar.explain.why import Facts, why
+
+if TYPE_CHECKING:
+    from tickglass.sched.events import ClaimOrphaned, InstantsMissed, JobRegistered, LockMoved, OccurrenceMoved
+    from tickglass.telemetry.sidecar.schedulers.lock_history import Hold, LockPast
+
+__all__ = ["ERROR_MOST", "HANDS_MOST", "RECENT_MOST", "JobPast", "JobSight", "StoreFailure"]
+
+RECENT_MOST: Final = 40
+HANDS_MOST: Final = 1_000  # of one job; more than a handful are there only if events got lost
+LATENESS_MOST: Final = 120
+ERROR_MOST: Final = 2_000  # characters, as a ledger keeps them
+_TRIGGER_MOST: Final = 4_000  # characters
+_ORPHANS_MOST: Final = 40
+
+_Key = tuple[int, str]  # due instant, run
+
+
+@dataclass(slots=True)
+class Hand:
+    """An occurrence that has not ended.
+
+    Args:
+        by, by_job, since_wall_ns: who is in its way, or was.
+    """
+
+    due_ns: int
+    run_id: str
+    owner: str
+    service: str
+    state: str = ""
+    attempt: int = 1
+    sampled: bool = False
+    fence: int = 0
+    reason: str = ""
+    started_wall_ns: int | None = None
+    by: str = ""
+    by_job: str = ""
+    since_wall_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSight:
+    """What is known of one job at one instant.
+
+    Args:
+        declared: its registration; None if the scheduler, as it is now, does not have it.
+        recent: what ended last, oldest first.
+        hands: what has not ended.
+    """
+
+    name: str
+    declared: JobRegistered | None
+    next_due_ns: int | None
+    failures: int
+    last_success_wall_ns: int | None
+    last_end_wall_ns: int | None
+    recent: list[OccurrenceView]
+    lateness_ns: list[int]
+    hands: list[OccurrenceView]
+
+
+class StoreFailure(NamedTuple):
+    """What a store was asked and how it failed, and when; "" and 0 if none ever did."""
+
+    words: str = ""
+    wall_ns: int = 0
+
+
+class JobPast:
+    """One job of one scheduler."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.next_due_ns: int | None = None
+        self.hands: OrderedDict[_Key, Hand] = OrderedDict()
+        self._declared: JobRegistered | None = None
+        self._recent: deque[OccurrenceView] = deque(maxlen=RECENT_MOST)
+        self._lateness_ns: deque[int] = deque(maxlen=LATENESS_MOST)
+        self._failures = 0
+        self._last_success_wall_ns: int | None = None
+        self._last_end_wall_ns: int | None = None
+        self._orphans: OrderedDict[int, str] = OrderedDict()  # due instant -> its dead claimant
+
+    def declare(self, event: JobRegistered) -> None:
+        """Take note of how it is declared."""
+        trigger = event.trigger
+        self._declared = event if len(trigger) <= _TRIGGER_MOST else replace(event, trigger=trigger[:_TRIGGER_MOST])
+        self.next_due_ns = event.next_due_ns
+        self._failures = event.streak.failures
+        self._last_success_wall_ns = event.streak.succeeded_wall_ns or self._last_success_wall_ns
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether the scheduler, as it is now, has it."""
+        return self._declared is not None
+
+    def undeclare(self) -> None:
+        """Forget how it was declared, until it is again."""
+        self._declared = None
+        self.next_due_ns = None
+
+    def moved(self, event: OccurrenceMoved) -> None:
+        """Take a move of an occurrence that goes on."""
+        key = event.due_ns, event.run_id
+        hand = self.hands.get(key)
+        if hand is None:
+            hand = self.hands[key] = Hand(event.due_ns, event.run_id, event.owner, event.service)
+            while len(self.hands) > HANDS_MOST:
+                self.hands.popitem(last=False)
+        hand.state = event.after
+        hand.attempt, hand.sampled, hand.fence = event.attempt, event.sampled, event.fence
+        hand.reason = event.reason or hand.reason
+        if event.event == OccurrenceEvent.STARTED:
+            hand.started_wall_ns = event.wall_ns
+
+    def lock_moved(self, event: LockMoved, before: Hold | None) -> None:
+        """Note who was in the way of a run's lock; `before` held it here just before that."""
+        granted = event.event == LockEvent.GRANTED
+        if not granted and not event.other_owner:
+            return
+        hand = next((it for it in self.hands.values() if it.run_id == event.run_id), None)
+        if hand is None:
+            return
+        hand.by, hand.by_job, hand.since_wall_ns = "" if granted else event.other_owner, "", None
+        if hand.by and before is not None and before.owner == hand.by and before.run_id != hand.run_id:
+            hand.by_job, hand.since_wall_ns = before.job, before.since_wall_ns
+
+    def orphan_found(self, event: ClaimOrphaned) -> None:
+        """Remember whose claim it was: the occurrence's next attempt, or its end, comes after this."""
+        self._orphans[event.due_ns] = event.claimant
+        while len(self._orphans) > _ORPHANS_MOST:
+            self._orphans.popitem(last=False)
+
+    def ended(self, event: OccurrenceMoved, failure: StoreFailure, skew_ns: int | None) -> OccurrenceView:
+        """Take the end of an occurrence; `failure` is the store's latest."""
+        hand = self.hands.pop((event.due_ns, event.run_id), None)
+        hand = hand or Hand(event.due_ns, event.run_id, event.owner, event.service, state=event.before)
+        outcome = event.outcome or ""
+        facts = self._facts_of(event, hand, failure, skew_ns)
+        ran = event.ran_ns is not None
+        view = OccurrenceView(
+            job=self.name,
+            service=event.service,
+            due_ns=event.due_ns,
+            attempt=event.attempt,
+            outcome=outcome,
+            reason=event.reason,
+            why=why(facts),
+            owner=event.owner,
+            by=facts.by,
+            run_id=event.run_id,
+            sampled=event.sampled,
+            fence=event.fence or None,
+            started_wall_ns=hand.started_wall_ns,
+            ended_wall_ns=event.wall_ns,
+            lateness_ns=None if event.lateness is None else event.lateness.total_ns,
+            ran_ns=event.ran_ns,
+            error=facts.error,
+        )
+        self._recent.append(view)
+        if outcome in FAILURES:
+            self._failures += 1
+        if outcome == Outcome.SUCCESS:
+            self._failures, self._last_success_wall_ns = 0, event.wall_ns
+        if ran:
+            self._last_end_wall_ns = event.wall_ns
+        if event.lateness is not None:
+            self._lateness_ns.append(event.lateness.total_ns)
+        return view
+
+    def missed(self, event: InstantsMissed) -> OccurrenceView:
+        """Take instants that passed while nobody was there."""
+        facts = Facts(
+            outcome=Outcome.MISSED,
+            due_ns=event.first_due_ns,
+            count=event.count,
+            exact=event.exact,
+            until_ns=event.before_ns,
+            seen_wall_ns=event.wall_ns,
+            grace_ns=None if self._declared is None else self._declared.grace_ns,
+        )
+        view = OccurrenceView(
+            job=self.name,
+            service="" if self._declared is None else self._declared.service,
+            due_ns=event.first_due_ns,
+            outcome=Outcome.MISSED,
+            why=why(facts),
+            owner="" if self._declared is None else self._declared.owner,
+            ended_wall_ns=event.wall_ns,
+            count=event.count,
+            until_ns=event.before_ns,
+        )
+        self._recent.append(view)
+        return view
+
+    def leave(self, wall_ns: int) -> list[OccurrenceView]:
+        """Let go of what is in hand: the scheduler went away; return what it left."""
+        left = [self._in_hand(hand, "left", None, wall_ns) for hand in self.hands.values()]
+        self.hands.clear()
+        self._recent.extend(left)
+        return left
+
+    def found_again(self) -> set[str]:
+        """Return the runs in hand that had been left: they are not past any more."""
+        runs = {hand.run_id for hand in self.hands.values()}
+        found = {view.run_id for view in self._recent if not view.outcome and view.run_id in runs}
+        if found:
+            kept = [view for view in self._recent if view.outcome or view.run_id not in found]
+            self._recent = deque(kept, maxlen=RECENT_MOST)
+        return found
+
+    def sight(self, locks: LockPast) -> JobSight:
+        """Return what is known now."""
+        declared = self._declared
+        holder = None if declared is None or not self.hands else locks.holder_of(declared.resource)
+        return JobSight(
+            name=self.name,
+            declared=declared,
+            next_due_ns=self.next_due_ns,
+            failures=self._failures,
+            last_success_wall_ns=self._last_success_wall_ns,
+            last_end_wall_ns=self._last_end_wall_ns,
+            recent=list(self._recent),
+            lateness_ns=list(self._lateness_ns),
+            hands=[self._in_hand(hand, hand.state, holder, None) for hand in self.hands.values()],
+        )
+
+    def _previous(self) -> Hand | None:
+        """Return what is in hand that runs, or else what fell due last."""
+        return max(self.hands.values(), key=lambda it: (it.started_wall_ns is not None, it.due_ns), default=None)
+
+    def _in_hand(self, hand: Hand, state: str, holder: Hold | None, left_wall_ns: int | None) -> OccurrenceView:
+        waits = holder is not None and holder.run_id != hand.run_id and state == OccurrenceState.CLAIMING
+        declared = self._declared
+        facts = Facts(
+            state=state,
+            due_ns=hand.due_ns,
+            reason=hand.reason,
+            resource="" if declared is None else declared.resource,
+            owner=hand.owner,
+            by=self._orphans.get(hand.due_ns, "") if holder is None or not waits else holder.owner,
+            by_job=holder.job if holder is not None and waits else "",
+            since_wall_ns=holder.since_wall_ns if holder is not None and waits else None,
+            seen_wall_ns=left_wall_ns,
+            timeout_ns=None if declared is None else declared.timeout_ns,
+            attempt=hand.attempt,
+        )
+        return OccurrenceView(
+            job=self.name,
+            service=hand.service,
+            due_ns=hand.due_ns,
+            attempt=hand.attempt,
+            state=state,
+            reason=hand.reason,
+            why=why(facts),
+            owner=hand.owner,
+            by=facts.by,
+            run_id=hand.run_id,
+            sampled=hand.sampled,
+            fence=hand.fence or None,
+            started_wall_ns=hand.started_wall_ns,
+        )
+
+    def _facts_of(self, event: OccurrenceMoved, hand: Hand, failure: StoreFailure, skew_ns: int | None) -> Facts:
+        declared, by, since_wall_ns, store = self._declared, hand.by, hand.since_wall_ns, failure.words
+        previous = self._previous() if event.reason == SkipReason.OVERLAP and not by else None
+        if previous is not None:
+            since_wall_ns = previous.started_wall_ns
+        if event.reason == SkipReason.OVERLAP and (previous is None or failure.wall_ns < previous.due_ns):
+            store = ""  # it is not what held the previous one up
+        if event.outcome == Outcome.ORPHANED or event.attempt > 1:
+            by = self._orphans.get(event.due_ns, "") if event.outcome != Outcome.LOST else by
+        return Facts(
+            due_ns=event.due_ns,
+            outcome=event.outcome or "",
+            reason=event.reason,
+            resource="" if declared is None else declared.resource,
+            owner=event.owner,
+            by=by,
+            by_job=hand.by_job,
+            since_wall_ns=since_wall_ns,
+            before_ns=None if previous is None else previous.due_ns,
+            before_state="" if previous is None else previous.state,
+            seen_wall_ns=event.wall_ns,
+            lateness=event.lateness,
+            ran_ns=event.ran_ns,
+            grace_ns=None if declared is None else declared.grace_ns,
+            timeout_ns=None if declared is None else declared.timeout_ns,
+            skew_ns=skew_ns,
+            store=store,
+            error=event.error[:ERROR_MOST],
+            attempt=event.attempt,
+        )

@@ -1,0 +1,210 @@
+"""Keep what each scheduler has told: its metrics, its recent past, and whether it is still there.
+
+No I/O. A source is a scheduler by service and owner, whichever process it is at the moment; its counters go on over
+its restarts, and what is live goes with the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry
+
+from tickglass.sched.durations import SECOND, span_text
+from tickglass.sched.events import InterpreterPaused
+from tickglass.telemetry.label_values import DropReason, RefusedBecause, Signal
+from tickglass.telemetry.internals import GcPauses
+from tickglass.telemetry.metrics import MetricSink
+from tickglass.telemetry.sidecar.transport.frames import FrameRefused
+from tickglass.telemetry.sidecar.schedulers.history import History
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from prometheus_client.metrics_core import Metric as Family
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.events import Event
+    from tickglass.telemetry.sidecar.transport.frames import Introduction
+
+__all__ = ["SOURCES_MOST", "Source", "Sources"]
+
+SOURCES_MOST: Final = 256
+NAMES_MOST: Final = 1_000  # stores or sinks that one scheduler announces
+_CLOCKS_APART_NS: Final = 5 * SECOND  # further apart, the two machines are not one
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Source:
+    """One scheduler that is connected, or was."""
+
+    def __init__(self, owner: str, service: str, clock: Clock) -> None:
+        self.owner = owner
+        self.service = service
+        self.metrics = MetricSink(clock, CollectorRegistry())
+        self.history = History(clock)
+        self.version = ""
+        self.connected = False
+        self.connected_since_wall_ns: int | None = None
+        self.last_heard_ns: int | None = None
+        self.last_heard_wall_ns: int | None = None
+        self.events = self.gaps = self.missed = self.dropped = 0
+        self.last_gap_ns: int | None = None
+        self._pauses = GcPauses(clock)
+        self._clock = clock
+        self._door = threading.Lock()  # one event at a time
+        self._whole = threading.Lock()  # no scrape in the middle of an introduction; events do not wait for a scrape
+        self._link: object = None  # the connection that speaks for it
+        self._process: tuple[int, int] | None = None
+        self._next = 0
+
+    def introduced(self, introduction: Introduction, standing: Sequence[Event], link: object) -> None:
+        """Begin to listen to this connection, or take note of what it says anew of itself.
+
+        Raises:
+            FrameRefused: it tells of another scheduler, or the numbers of its events go back.
+        """
+        if (introduction.owner, introduction.service) != (self.owner, self.service):
+            raise FrameRefused(RefusedBecause.MALFORMED, "it gave another name before")
+        if max(len(introduction.stores), len(introduction.sinks)) > NAMES_MOST:
+            raise FrameRefused(RefusedBecause.MALFORMED, "too many names")
+        for event in standing:
+            self._check_own(event)
+        process = introduction.pid, introduction.began_ns
+        with self._door, self._whole:
+            now = self._clock.reading()
+            if self.connected and self._link is not link and process != self._process:
+                _log.warning("two schedulers call themselves %s of %s; the later is heard", self.owner, self.service)
+            if abs(now.monotonic_ns - introduction.boottime_ns) > _CLOCKS_APART_NS:
+                _log.warning("the monotonic clock of %s is not that of this machine: its ages are wrong", self.owner)
+            if not self.connected or self._link is not link:
+                self.connected, self.connected_since_wall_ns = True, now.wall_ns
+            anew = process != self._process
+            if not anew:
+                self._reach(introduction.next_number)
+            lost = introduction.dropped - (0 if anew else self.dropped)
+            self._link, self._process, self._next = link, process, introduction.next_number
+            self.version, self.dropped = introduction.version, introduction.dropped
+            self.last_heard_ns, self.last_heard_wall_ns = now
+            who = {"version": self.version, "owner": self.owner, "service": self.service}
+            self.metrics.restore(standing, **who)
+            self.metrics.expect(stores=introduction.stores, sinks=introduction.sinks)
+            if lost > 0:
+                self.metrics.dropped(Signal.EVENTS, DropReason.QUEUE_FULL, lost)
+            self.history.restored(standing)
+
+    def told(self, number: int, event: Event, link: object) -> None:
+        """Take one event; one of a connection that does not speak for the scheduler any more is left out.
+
+        Raises:
+            FrameRefused: its number has been heard, or it tells of another scheduler.
+        """
+        with self._door:
+            if link is not self._link:
+                return
+            self._check_own(event)
+            self._reach(number)
+            self._next = number + 1
+            self.events += 1
+            self.last_heard_ns, self.last_heard_wall_ns = self._clock.reading()
+            if isinstance(event, InterpreterPaused):
+                self._pauses.paused(event.generation, event.duration_ns)
+                return
+            self.metrics.record(event)
+            self.history.record(event)
+
+    def left(self, link: object) -> None:
+        """Note that the connection ended: at once, what is live is not known any more."""
+        with self._door, self._whole:
+            if link is self._link:
+                self.connected, self._link = False, None
+                self.metrics.forget()
+                self.history.gone()
+
+    def families(self) -> list[Family]:
+        """Return the same as an embedded scheduler shows at this instant."""
+        with self._whole:
+            return [*self.metrics.collect(), *self._pauses.collect()]
+
+    def _check_own(self, event: Event) -> None:
+        """Refuse an event of another scheduler: its series would not be told apart from that one's."""
+        own = (
+            getattr(event, "owner", self.owner) == self.owner
+            and getattr(event, "service", self.service) == self.service
+        )
+        if not own:
+            raise FrameRefused(RefusedBecause.MALFORMED, "an event of another scheduler")
+
+    def _reach(self, number: int) -> None:
+        """Count what is missing before that number.
+
+        Raises:
+            FrameRefused: it has been heard.
+        """
+        if number < self._next:
+            raise FrameRefused(RefusedBecause.MALFORMED, f"number {number} after {self._next - 1}")
+        if number > self._next:
+            self.gaps += 1
+            self.missed += number - self._next
+            self.last_gap_ns = self._clock.monotonic_ns()
+            _log.warning(
+                "%d events of %s are missing, since %s",
+                number - self._next,
+                self.owner,
+                span_text(self._clock.monotonic_ns() - (self.last_heard_ns or 0)),
+            )
+
+
+class Sources:
+    """All schedulers that ever connected, the latest `SOURCES_MOST`."""
+
+    def __init__(self, clock: Clock, *, most: int = SOURCES_MOST) -> None:
+        self._clock = clock
+        self._most = most
+        self._door = threading.Lock()
+        self._sources: dict[tuple[str, str], Source] = {}
+        self._refused = dict.fromkeys(RefusedBecause, 0)
+
+    def all(self) -> list[Source]:
+        """Return them in the order in which they first came."""
+        with self._door:
+            return list(self._sources.values())
+
+    def named(self, service: str, owner: str) -> Source:
+        """Return the scheduler of that name, a new one if it never was here.
+
+        Raises:
+            FrameRefused: these are no names, or there is no room for one more.
+        """
+        for name in (owner, service):
+            if not name:
+                raise FrameRefused(RefusedBecause.MALFORMED, "no name")
+        with self._door:
+            source = self._sources.get((service, owner))
+            if source is None:
+                self._make_room()
+                source = self._sources[service, owner] = Source(owner, service, self._clock)
+            return source
+
+    def refused(self, reason: RefusedBecause) -> None:
+        """Count a connection that was ended."""
+        with self._door:
+            self._refused[reason] += 1
+
+    def refusals(self) -> dict[RefusedBecause, int]:
+        """Return how many were, by reason."""
+        with self._door:
+            return dict(self._refused)
+
+    def _make_room(self) -> None:
+        """Forget the scheduler that has been gone for longest, if there is one too many."""
+        if len(self._sources) < self._most:
+            return
+        gone = [source for source in self._sources.values() if not source.connected]
+        if not gone:
+            raise FrameRefused(RefusedBecause.FULL, f"{self._most} schedulers are connected")
+        longest = min(gone, key=lambda source: source.last_heard_ns or 0)
+        del self._sources[longest.service, longest.owner]

@@ -1,0 +1,199 @@
+"""Read the stores themselves, every few seconds: for what schedulers cannot tell, or do not live to tell.
+
+One thread for each store: one that does not answer holds up nobody, keeps its last look, and is asked again. A look
+has a bound: so many leases, jobs and abandoned claims; whether there were more is said.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from tickglass.sched.clock import Reading, Wake
+from tickglass.sched.durations import SECOND
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, StoreObserver
+from tickglass.sched.policies.preference import is_presence
+from tickglass.telemetry import catalogue
+from tickglass.telemetry.series import Buckets
+from tickglass.telemetry.sidecar.stores.ledger_cache import Attempts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tickglass.sched.clock import Clock
+
+__all__ = ["EVERY_NS", "LEASES_MOST", "Observed", "Probe", "StoreSight", "look_once"]
+
+EVERY_NS: Final = 5 * SECOND
+LEASES_MOST: Final = 10_000
+JOBS_MOST: Final = 1_000
+ABANDONED_MOST: Final = 1_000
+_LOOKS_LASTING: Final = 3  # a look is believed for so many periods
+_LASTS_LEAST_NS: Final = 15 * SECOND
+_STOP_S: Final = 2.0  # a store that hangs is not waited for
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Observed(StoreObserver, Protocol):
+    """A store, as far as the probe needs one."""
+
+    def time_ns(self) -> int:
+        """Return the store's wall clock; see `LockStore`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSight:
+    """What was seen of one store, at its latest look that succeeded.
+
+    Args:
+        source: its URL without password.
+        lasts_ns: for how long after `taken` a look is believed.
+        taken: when the leases were asked for; None before the first success.
+        runs: of each job the latest attempts, oldest first, as far as they were read by now.
+        abandoned: claims without an end whose leases have ended, oldest first.
+        skew_ns: our wall clock minus the store's, within plus or minus `skew_bound_ns`.
+        truncated: there was more than one look may read.
+        took_ns: how long it took.
+        error: of the very latest look, "" if it succeeded; `error_kind` as in `StoreUnavailable`.
+        errors: how many looks failed, by kind.
+        durations: of all looks, failed ones too.
+    """
+
+    source: str
+    lasts_ns: int = _LASTS_LEAST_NS
+    taken: Reading | None = None
+    leases: tuple[LeaseRecord, ...] = ()
+    jobs: tuple[JobRecord, ...] = ()
+    runs: Mapping[str, list[RunRecord]] = field(default_factory=dict)
+    abandoned: tuple[RunRecord, ...] = ()
+    skew_ns: int | None = None
+    skew_bound_ns: int | None = None
+    truncated: bool = False
+    took_ns: int | None = None
+    error: str = ""
+    error_kind: str = ""
+    errors: Mapping[str, int] = field(default_factory=dict)
+    durations: Buckets | None = None
+
+    def age_ns(self, now: Reading) -> int | None:
+        """Return how old the look is; None before the first."""
+        return None if self.taken is None else max(0, now.monotonic_ns - self.taken.monotonic_ns)
+
+    def is_fresh(self, now: Reading) -> bool:
+        """Return whether the look is recent enough to be believed."""
+        age_ns = self.age_ns(now)
+        return age_ns is not None and age_ns <= self.lasts_ns
+
+
+class _Watch:
+    """One store, and what was seen of it."""
+
+    def __init__(self, source: str, store: Observed, clock: Clock, every_ns: int) -> None:
+        self.wake = Wake()
+        self._store = store
+        self._clock = clock
+        self._every_ns = every_ns
+        self._attempts = Attempts()
+        self._durations = Buckets(catalogue.SIDECAR_LOOK.buckets)
+        self._errors: dict[str, int] = {}
+        self.sight = StoreSight(source, lasts_ns=max(_LASTS_LEAST_NS, _LOOKS_LASTING * every_ns))
+
+    def look(self) -> None:
+        """Look once; whatever goes wrong is told by the sight."""
+        began_ns = self._clock.monotonic_ns()
+        error, kind = "", ""
+        sight = self.sight
+        try:
+            sight = self._seen()
+        except StoreUnavailable as failure:
+            error, kind = str(failure), failure.kind
+        except Exception as failure:  # noqa: BLE001 - reported; the next look must come
+            _log.exception("looking into %s", self.sight.source)
+            error, kind = f"{type(failure).__name__}: {failure}", "error"
+        took_ns = self._clock.monotonic_ns() - began_ns
+        self._durations.observe(took_ns / 1e9)
+        if kind:
+            self._errors[kind] = self._errors.get(kind, 0) + 1
+        self.sight = replace(  # one assignment: readers see the old look or the new one
+            sight,
+            took_ns=took_ns,
+            error=error,
+            error_kind=kind,
+            errors=dict(self._errors),
+            durations=self._durations.copy(),
+        )
+
+    def _seen(self) -> StoreSight:
+        asked = self._clock.reading()
+        store_ns = self._store.time_ns()
+        bound_ns = (self._clock.monotonic_ns() - asked.monotonic_ns) // 2
+        jobs = self._store.jobs()
+        abandoned = self._store.abandoned(ABANDONED_MOST + 1)
+        self._attempts.read(self._store, jobs[:JOBS_MOST])
+        taken = self._clock.reading()
+        leases = self._store.leases(LEASES_MOST + 1)
+        return replace(
+            self.sight,
+            taken=taken,
+            leases=tuple(lease for lease in leases[:LEASES_MOST] if not is_presence(lease.resource)),
+            jobs=tuple(jobs[:JOBS_MOST]),
+            runs=self._attempts.by_job(),
+            abandoned=tuple(abandoned[:ABANDONED_MOST]),
+            skew_ns=asked.wall_ns + bound_ns - store_ns,
+            skew_bound_ns=bound_ns,
+            truncated=len(leases) > LEASES_MOST or len(jobs) > JOBS_MOST or len(abandoned) > ABANDONED_MOST,
+        )
+
+
+class Probe:
+    """Looks into stores again and again.
+
+    Args:
+        observers: the stores by their URL without password; they are not closed here.
+        every_ns: from the end of one look to the next.
+    """
+
+    def __init__(self, observers: Mapping[str, Observed], *, clock: Clock, every_ns: int = EVERY_NS) -> None:
+        self._clock = clock
+        self._every_ns = every_ns
+        self._stopping = False
+        self._watches = [_Watch(source, store, clock, every_ns) for source, store in observers.items()]
+        self._threads = [
+            threading.Thread(target=self._turn, args=(watch,), name=f"tickglass-probe-{number}", daemon=True)
+            for number, watch in enumerate(self._watches)
+        ]
+
+    def start(self) -> None:
+        """Start looking; returns at once."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the threads; one that waits for its store is left to end by itself."""
+        self._stopping = True
+        for watch in self._watches:
+            watch.wake.ring()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(_STOP_S)
+
+    def sights(self) -> list[StoreSight]:
+        """Return what was seen last, of every store; asks nobody."""
+        return [watch.sight for watch in self._watches]
+
+    def _turn(self, watch: _Watch) -> None:
+        while not self._stopping:
+            watch.look()
+            self._clock.wait(self._clock.monotonic_ns() + self._every_ns, watch.wake)
+
+
+def look_once(source: str, store: Observed, clock: Clock) -> StoreSight:
+    """Return one look at a store, which may have failed: see `StoreSight.error`."""
+    watch = _Watch(source, store, clock, EVERY_NS)
+    watch.look()
+    return watch.sight

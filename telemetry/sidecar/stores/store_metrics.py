@@ -1,0 +1,169 @@
+"""Project what was seen in the stores onto metrics, each with a label `source` beside its own.
+
+Ages are computed when scraped, from the instant of the look. A look that is too old is not believed: then only the
+look itself is told of. No I/O, no clock reads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client.samples import Sample
+
+from tickglass.sched.occurrence import Outcome
+from tickglass.telemetry import catalogue
+from tickglass.telemetry.series import family
+from tickglass.telemetry.label_values import StoreErrorKind
+from tickglass.telemetry.sidecar.stores.overdue import interval_ns, waiting_due_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+    from prometheus_client.metrics_core import Metric as Family
+
+    from tickglass.sched.clock import Reading
+    from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord
+    from tickglass.telemetry.metric import Metric
+    from tickglass.telemetry.sidecar.stores.probe import StoreSight
+
+__all__ = ["SHOWN_MOST", "SIGHT_METRICS", "sight_families"]
+
+SHOWN_MOST: Final = 1_000  # resources of a store, as of a scheduler: see `MetricSink`
+SIGHT_METRICS: Final = (
+    catalogue.LOCK_HELD,
+    catalogue.LOCK_ACQUIRED,
+    catalogue.LOCK_EXPIRY,
+    catalogue.LOCK_TTL,
+    catalogue.LOCK_FENCE,
+    catalogue.LOCK_MAX_HOLD,
+    catalogue.LEASE_EXPIRED,
+    catalogue.JOB_NEXT,
+    catalogue.JOB_LAST_COMPLETION,
+    catalogue.JOB_LAST_SUCCESS,
+    catalogue.JOB_INTERVAL,
+    catalogue.JOB_GRACE,
+    catalogue.JOB_ABANDONED,
+    catalogue.SIDECAR_LAST_LOOK,
+    catalogue.SIDECAR_LOOK,
+    catalogue.SIDECAR_LOOK_ERRORS,
+    catalogue.SIDECAR_OFFSET,
+    catalogue.SIDECAR_OFFSET_ERROR,
+)
+_S: Final = 1e9
+
+_Value = tuple["Metric", tuple[str, ...], float]
+
+
+def sight_families(
+    sights: Iterable[StoreSight], now: Reading, dropped: Callable[[JobRecord, int], bool] = lambda *_: False
+) -> list[Family]:
+    """Return the families of `SIGHT_METRICS` with what the stores showed; each once, some without samples.
+
+    Labels are the metric's own and `source`. Locks and jobs are there only for looks that are fresh.
+
+    Args:
+        sights: what `Probe.sights` returns.
+        now: of the scrape.
+        dropped: whether a job of a store that has been overdue for so many nanoseconds is in no code any more: then
+            it is not due.
+    """
+    page = {metric.name: family(metric) for metric in SIGHT_METRICS}
+    for sight in sights:
+        source = {"source": sight.source}
+        for metric, values, value in _values(sight, now, dropped):
+            labels = {label.name: text for label, text in zip(metric.labels, values, strict=False)}
+            page[metric.name].samples.append(Sample(metric.name, {**labels, **source}, value))
+        if sight.durations is not None:
+            metric = catalogue.SIDECAR_LOOK
+            page[metric.name].samples.extend(sight.durations.samples(metric, source))
+    return list(page.values())
+
+
+def _values(sight: StoreSight, now: Reading, dropped: Callable[[JobRecord, int], bool]) -> Iterator[_Value]:
+    """Yield metric, the values of its labels but for `source`, and the value."""
+    if sight.taken is not None:
+        yield catalogue.SIDECAR_LAST_LOOK, (sight.source,), sight.taken.wall_ns / _S
+    for kind in StoreErrorKind:
+        yield catalogue.SIDECAR_LOOK_ERRORS, (sight.source, kind), sight.errors.get(kind, 0)
+    if sight.taken is None or not sight.is_fresh(now):
+        return
+    if sight.skew_ns is not None and sight.skew_bound_ns is not None:
+        yield catalogue.SIDECAR_OFFSET, (sight.source,), sight.skew_ns / _S
+        yield catalogue.SIDECAR_OFFSET_ERROR, (sight.source,), sight.skew_bound_ns / _S
+    passed_ns = now.monotonic_ns - sight.taken.monotonic_ns
+    for lease in _shown(sight):
+        yield from _of_lease(lease, passed_ns, now)
+    yield from _limits(sight.jobs)
+    abandoned: dict[str, int] = {}
+    for run in sight.abandoned:
+        abandoned[run.job] = abandoned.get(run.job, 0) + 1
+    dead = {run.run_id for run in sight.abandoned}
+    for job in sight.jobs:
+        yield catalogue.JOB_ABANDONED, (job.name,), abandoned.get(job.name, 0)
+        yield from _of_job(job, sight.runs.get(job.name, ()), dead, now, dropped)
+
+
+def _shown(sight: StoreSight) -> Sequence[LeaseRecord]:
+    """Return the leases that get series: live ones first, of these those on jobs' resources, then the longest held.
+
+    Of those that have ended, those that ended last.
+    """
+    if len(sight.leases) <= SHOWN_MOST:
+        return sight.leases
+    declared = {job.resource for job in sight.jobs}
+
+    def rank(lease: LeaseRecord) -> tuple[bool, bool, int]:
+        ended = lease.remaining_ns <= 0
+        return ended, lease.resource not in declared, -lease.remaining_ns if ended else -lease.held_ns
+
+    return sorted(sight.leases, key=rank)[:SHOWN_MOST]
+
+
+def _of_lease(lease: LeaseRecord, passed_ns: int, now: Reading) -> Iterator[_Value]:
+    resource, holder = (lease.resource,), (lease.resource, lease.owner, lease.service)
+    yield catalogue.LOCK_TTL, resource, lease.ttl_ns / _S
+    yield catalogue.LOCK_FENCE, resource, lease.fence
+    left_ns = lease.remaining_ns - passed_ns
+    if lease.remaining_ns <= 0:  # then nobody holds the lock
+        yield catalogue.LEASE_EXPIRED, holder, -left_ns / _S
+        return
+    held_ns = max(0, lease.held_ns + passed_ns)
+    yield catalogue.LOCK_HELD, holder, held_ns / _S
+    yield catalogue.LOCK_ACQUIRED, holder, (now.wall_ns - held_ns) / _S
+    if left_ns > 0:  # else it may have been renewed since
+        yield catalogue.LOCK_EXPIRY, resource, (now.wall_ns + left_ns) / _S
+
+
+def _limits(jobs: Iterable[JobRecord]) -> Iterator[_Value]:
+    """Yield how long each resource may be held: the longest timeout, unless a job on it has none."""
+    limits: dict[str, list[int | None]] = {}
+    for job in jobs:
+        limits.setdefault(job.resource, []).append(job.timeout_ns)
+    for resource, of_jobs in limits.items():
+        known = [limit_ns for limit_ns in of_jobs if limit_ns is not None]
+        if len(known) == len(of_jobs):
+            yield catalogue.LOCK_MAX_HOLD, (resource,), max(known) / _S
+
+
+def _of_job(
+    job: JobRecord,
+    attempts: Sequence[RunRecord],
+    dead: Collection[str],
+    now: Reading,
+    dropped: Callable[[JobRecord, int], bool],
+) -> Iterator[_Value]:
+    name = (job.name,)
+    running = any(run.outcome is None and run.run_id not in dead for run in attempts)
+    due_ns = waiting_due_ns(job, attempts, running=running)
+    if due_ns is not None and not dropped(job, now.wall_ns - due_ns):
+        yield catalogue.JOB_NEXT, name, due_ns / _S
+    every_ns = interval_ns(job, now.wall_ns)
+    if every_ns is not None:
+        yield catalogue.JOB_INTERVAL, name, every_ns / _S
+    yield catalogue.JOB_GRACE, name, job.grace_ns / _S
+    ends = [(run.ended_wall_ns, run.outcome) for run in attempts if run.started_wall_ns and run.ended_wall_ns]
+    if ends:
+        yield catalogue.JOB_LAST_COMPLETION, name, max(at_ns for at_ns, _ in ends) / _S
+    good = [at_ns for at_ns, outcome in ends if outcome == Outcome.SUCCESS]
+    if good:
+        yield catalogue.JOB_LAST_SUCCESS, name, max(good) / _S

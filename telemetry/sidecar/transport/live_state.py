@@ -1,0 +1,142 @@
+"""Keep what is live in a scheduler, as the fewest events that lead to it.
+
+Pure. Folded from the scheduler's events; replayed to a sidecar that was not there to hear them. What is over
+(a run that ended, a lock that was released) leaves nothing here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tickglass.sched.events import (
+    EventLoopAsked,
+    EventLoopTurned,
+    JobRegistered,
+    LockMoved,
+    OccurrenceMoved,
+    PoolMoved,
+    ReadinessMoved,
+    SchedulerMoved,
+    SkewMeasured,
+    SpoolMoved,
+)
+from tickglass.sched.lease import LockEvent, LockState
+from tickglass.sched.lifecycle import SchedulerState
+from tickglass.sched.occurrence import OccurrenceEvent
+from tickglass.sched.streak import prolonged
+from tickglass.telemetry.interval import Rhythm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.events import Event, Streak
+
+__all__ = ["Standing"]
+
+
+class Standing:
+    """What is live: an event sink that does not grow with time."""
+
+    def __init__(self) -> None:
+        self._latest: dict[type[Event], Event] = {}  # state, readiness, event loop, skew, spool
+        self._jobs: dict[str, JobRegistered] = {}
+        self._rhythms: dict[str, Rhythm] = {}
+        self._streaks: dict[str, Streak] = {}
+        self._pools: dict[str, PoolMoved] = {}
+        self._hands: dict[tuple[str, int, str], list[OccurrenceMoved]] = {}
+        self._waiting: dict[tuple[str, str], list[LockMoved]] = {}
+        self._holds: dict[tuple[str, int], list[LockMoved]] = {}  # granted, and then the latest renewal
+        self._takers: dict[type[Event], Callable[[Any], None]] = {
+            JobRegistered: self._registered,
+            LockMoved: self._lock_moved,
+            OccurrenceMoved: self._occurrence_moved,
+            PoolMoved: self._pool_moved,
+            SchedulerMoved: self._scheduler_moved,
+            ReadinessMoved: self._keep,
+            EventLoopAsked: self._keep,
+            EventLoopTurned: self._loop_turned,
+            SkewMeasured: self._keep,
+            SpoolMoved: self._keep,
+        }
+
+    def record(self, event: Event) -> None:
+        """See `tickglass.sched.ports.EventSink`."""
+        take = self._takers.get(type(event))
+        if take is not None:
+            take(event)
+
+    def events(self) -> list[Event]:
+        """Return what leads to the present: the state, jobs, pools, then occurrences, then locks."""
+        found: list[Event] = list(self._latest.values())
+        for name, job in self._jobs.items():
+            rhythm = self._rhythms[name]
+            latest = {
+                "next_due_ns": rhythm.next_due_ns,
+                "interval_ns": rhythm.interval_ns,
+                "streak": self._streaks[name],
+            }
+            found.append(msgspec.structs.replace(job, **latest))
+        found += [msgspec.structs.replace(pool, waited_ns=None) for pool in self._pools.values()]
+        for moves in self._hands.values():
+            found += moves
+        for granted, *renewed in self._holds.values():
+            found += [msgspec.structs.replace(granted, other_owner=""), *renewed]  # from whom is past
+        for waits in self._waiting.values():  # after the holds: a grant ends a wait
+            found += waits
+        return found
+
+    def _keep(self, event: Event) -> None:
+        self._latest[type(event)] = event
+
+    def _scheduler_moved(self, event: SchedulerMoved) -> None:
+        self._keep(event)
+        if event.after != SchedulerState.RUNNING:
+            self._latest.pop(ReadinessMoved, None)
+
+    def _loop_turned(self, event: EventLoopTurned) -> None:
+        self._latest.pop(EventLoopAsked, None)
+        self._keep(event)
+
+    def _registered(self, event: JobRegistered) -> None:
+        self._jobs[event.job] = event
+        self._rhythms[event.job] = Rhythm(event.next_due_ns, event.interval_ns)
+        self._streaks[event.job] = event.streak
+
+    def _pool_moved(self, event: PoolMoved) -> None:
+        self._pools[event.pool] = event
+
+    def _occurrence_moved(self, event: OccurrenceMoved) -> None:
+        key = event.job, event.due_ns, event.run_id
+        if event.event == OccurrenceEvent.ENDED:
+            self._hands.pop(key, None)
+            if event.job in self._streaks:
+                streak = self._streaks[event.job]
+                self._streaks[event.job] = prolonged(streak, event.outcome or "", event.due_ns, event.wall_ns)
+            return
+        self._hands.setdefault(key, []).append(event)
+        if event.event == OccurrenceEvent.FELL_DUE:
+            self._rhythms.setdefault(event.job, Rhythm()).fell_due(event.due_ns, event.next_due_ns)
+
+    def _lock_moved(self, event: LockMoved) -> None:
+        if event.event == LockEvent.REQUESTED:
+            self._waiting.setdefault((event.resource, event.run_id), []).append(event)
+        elif event.before == LockState.WAITING:
+            self._waited(event)
+        key = event.resource, event.fence
+        if event.event == LockEvent.GRANTED:
+            self._holds[key] = [event]
+        elif event.event == LockEvent.RENEWED and key in self._holds:
+            self._holds[key] = [self._holds[key][0], event]
+        elif event.after != LockState.HELD and event.before == LockState.HELD:
+            self._holds.pop(key, None)
+
+    def _waited(self, event: LockMoved) -> None:
+        """One of those that wait under this name does not any more: by hand they have no name."""
+        key = event.resource, event.run_id
+        waits = self._waiting.get(key)
+        if waits:
+            waits.pop(0)
+        if not waits:
+            self._waiting.pop(key, None)

@@ -1,0 +1,307 @@
+"""Send a scheduler's events to a sidecar, and never make the scheduler wait for it.
+
+`record` puts the event into a ring and returns. A thread of its own empties the ring into a unix socket, in pieces of
+some milliseconds; absent, slow, frozen or killed, the sidecar can only make the ring fill, and what does not fit is
+counted. Design: docs/sidecar.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import threading
+from contextlib import suppress
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from tickglass.sched.clock import Wake
+from tickglass.sched.durations import MS, SECOND
+from tickglass.telemetry.label_values import DropReason, Signal
+from tickglass.telemetry.sidecar.transport.frames import PROTOCOL, VOCABULARY, Introduction, Told, encoded, opening
+from tickglass.telemetry.sidecar.transport.socket_path import peer_uid
+from tickglass.telemetry.sidecar.transport.ring import RING_MOST, Ring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.events import Event
+    from tickglass.telemetry.sidecar.transport.ring import Batch
+
+__all__ = ["StreamSink"]
+
+RETRY_NS: Final = SECOND // 2  # between two looks for a sidecar
+GATHER_NS: Final = 20 * MS  # an event may wait so long for others: one wake-up of the thread serves them all
+AGAIN_NS: Final = SECOND  # after a loss, what is live is told anew, at most so often
+BATCH: Final = 64  # events: what a kill in the middle of a frame can cost once the ring is full
+
+_log: Final = logging.getLogger(__name__)
+
+
+class StreamSink:
+    """An event sink, and the thread that streams to a sidecar.
+
+    Args:
+        path: of the sidecar's socket; nobody need be there.
+        stores, sinks: names that the sidecar is to show at zero.
+        on_drop: told how many events did not fit; see `MetricSink.dropped`.
+        ring_most: how many events may wait.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        owner: str,
+        service: str,
+        clock: Clock,
+        stores: Sequence[str] = (),
+        sinks: Sequence[str] = (),
+        on_drop: Callable[[str, str, int], None],
+        ring_most: int = RING_MOST,
+    ) -> None:
+        self._path = path
+        self._owner, self._service = owner, service
+        self._stores, self._sinks = list(stores), list(sinks)
+        self._clock = clock
+        self._on_drop = on_drop
+        self._ring = Ring(ring_most)
+        self._bell = _Bell()
+        self._idle = False
+        self._wake = Wake()
+        self._until_ns: int | None = None  # set when stopping: when to give up
+        self._began_ns = 0
+        self._dropped_told = self._dropped_introduced = self._unsendable = 0
+        self._absent_told = False
+        self._thread = threading.Thread(target=self._run, name="tickglass-stream", daemon=True)
+
+    def record(self, event: Event) -> None:
+        """See `tickglass.sched.ports.EventSink`; waits for nobody."""
+        self._ring.put(event)
+        if self._idle:
+            self._idle = False
+            self._bell.ring()
+
+    def start(self) -> None:
+        """Look for the sidecar from now on, and tell it everything."""
+        self._began_ns = self._clock.monotonic_ns()
+        self._bell.open()
+        self._thread.start()
+
+    def stop(self, deadline_s: float) -> bool:
+        """Send what waits, if it can be sent within that time; a second call does nothing.
+
+        Returns:
+            Whether nothing was left.
+        """
+        if self._until_ns is not None or not self._began_ns:
+            return not len(self._ring)
+        self._until_ns = self._clock.monotonic_ns() + int(deadline_s * SECOND)
+        self._wake.ring()
+        self._bell.ring()
+        self._thread.join()
+        self._idle = False
+        self._bell.close()
+        left = len(self._ring)
+        if left:
+            self._on_drop(Signal.EVENTS, DropReason.EXPORT_FAILED, left)
+        return not left
+
+    @property
+    def dropped(self) -> int:
+        """Events that were never sent, because they did not fit into the ring or into a frame."""
+        return self._ring.dropped + self._unsendable
+
+    # --- the thread
+
+    def _run(self) -> None:
+        while True:
+            link = self._connected()
+            if link is not None:
+                with link:
+                    try:
+                        self._talk(link)
+                    except OSError as error:
+                        _log.warning("the sidecar at %s went away (%s); events wait for it", self._path, error)
+            self._report()
+            if self._until_ns is not None:
+                return
+            self._clock.wait(self._clock.monotonic_ns() + RETRY_NS, self._wake)
+
+    def _connected(self) -> socket.socket | None:
+        """Return a connection to a sidecar of our own user, if there is one."""
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        link.setblocking(False)
+        try:
+            link.connect(self._path)
+            uid = peer_uid(link)
+            if uid not in (None, 0, os.geteuid()):
+                raise PermissionError(f"it belongs to user {uid}")
+        except OSError as error:
+            link.close()
+            if not self._absent_told:
+                _log.warning("no sidecar at %s yet (%s); events wait for it", self._path, error)
+            self._absent_told = True
+            return None
+        self._absent_told = False
+        _log.info("telling the sidecar at %s", self._path)
+        return link
+
+    def _talk(self, link: socket.socket) -> None:
+        """Tell everything, until the stop; raises OSError when the link is gone."""
+        introduced_ns = self._introduce(link)
+        while introduced_ns:
+            if self.dropped != self._dropped_introduced and self._clock.monotonic_ns() - introduced_ns >= AGAIN_NS:
+                introduced_ns = self._introduce(link)
+            batch = self._ring.take(BATCH)
+            if batch.events:
+                if not self._send(link, batch) or self._late():
+                    return
+                continue
+            self._ring.settle(0)
+            self._report()
+            if self._until_ns is not None:
+                return
+            self._rest(link)
+
+    def _introduce(self, link: socket.socket) -> int:
+        """Say who we are and what is live; return when, 0 if the time was up before it was said."""
+        live = self._ring.snapshot()
+        now = self._clock.reading()
+        self._dropped_introduced = self.dropped
+        introduction = Introduction(
+            protocol=PROTOCOL,
+            vocabulary=VOCABULARY,
+            version=version("tickglass"),
+            owner=self._owner,
+            service=self._service,
+            pid=os.getpid(),
+            began_ns=self._began_ns,
+            wall_ns=now.wall_ns,
+            boottime_ns=now.monotonic_ns,
+            next_number=live.next_number,
+            dropped=self._dropped_introduced,
+            stores=self._stores,
+            sinks=self._sinks,
+            standing=live.standing,
+        )
+        for frame in opening(introduction):
+            sent, error = self._push(link, frame)
+            if error is not None:
+                raise error
+            if sent < len(frame):
+                return 0
+        return now.monotonic_ns
+
+    def _send(self, link: socket.socket, batch: Batch) -> bool:
+        """Send a batch; what is not sent whole stays in the ring. False: the time was up."""
+        frames = [self._frame(Told(number, event)) for number, event in enumerate(batch.events, batch.number)]
+        sent, error = self._push(link, b"".join(frames))
+        whole = 0
+        while whole < len(frames) and len(frames[whole]) <= sent:
+            sent -= len(frames[whole])
+            whole += 1
+        self._ring.settle(whole)
+        if error is not None:
+            raise error
+        return whole == len(frames)
+
+    def _frame(self, told: Told) -> bytes:
+        """Return a frame, empty if this cannot be told: then its number is missing, which is counted over there."""
+        try:
+            return encoded(told)
+        except (TypeError, ValueError, OverflowError) as error:
+            self._unsendable += 1
+            _log.error("%s cannot be told to the sidecar: %s", type(told.event).__name__, error)
+            return b""
+
+    def _push(self, link: socket.socket, data: bytes) -> tuple[int, OSError | None]:
+        """Send as much as can be sent until the stop's deadline; return how much, and why not all."""
+        view, at = memoryview(data), 0
+        while at < len(view):
+            try:
+                at += link.send(view[at:])
+            except BlockingIOError:
+                if not self._writable(link):
+                    break
+            except OSError as error:
+                return at, error
+        return at, None
+
+    def _writable(self, link: socket.socket) -> bool:
+        """Wait until the link takes more; False: the time is up."""
+        poll = select.poll()
+        poll.register(link, select.POLLOUT)
+        poll.register(self._bell, select.POLLIN)  # rung by the stop
+        while True:
+            left_ms = None
+            if self._until_ns is not None:
+                left_ms = max(0, self._until_ns - self._clock.monotonic_ns()) / MS
+            ready = dict(poll.poll(left_ms))
+            if link.fileno() in ready:
+                return True
+            if left_ms is not None and not left_ms:
+                return False
+            self._bell.clear()
+
+    def _rest(self, link: socket.socket) -> None:
+        """Wait for events, and then a little for more; raises when the sidecar is gone meanwhile."""
+        self._idle = True
+        if len(self._ring) or self._until_ns is not None:
+            self._idle = False
+            return
+        poll = select.poll()
+        poll.register(link, select.POLLIN)  # it says nothing: readable means gone
+        poll.register(self._bell, select.POLLIN)
+        ready = dict(poll.poll())
+        self._idle = False
+        if link.fileno() in ready:
+            raise ConnectionResetError("it ended the connection")
+        self._bell.clear()
+        if self._until_ns is None:
+            self._clock.wait(self._clock.monotonic_ns() + GATHER_NS, self._wake)
+
+    def _late(self) -> bool:
+        """Return whether the stop's deadline has passed."""
+        return self._until_ns is not None and self._clock.monotonic_ns() >= self._until_ns
+
+    def _report(self) -> None:
+        """Have counted what was dropped since the last time."""
+        dropped = self.dropped
+        if dropped > self._dropped_told:
+            self._on_drop(Signal.EVENTS, DropReason.QUEUE_FULL, dropped - self._dropped_told)
+            self._dropped_told = dropped
+
+
+class _Bell:
+    """A byte in a socket wakes the thread out of its poll; ringing waits for nobody, nor does it mind the end."""
+
+    def __init__(self) -> None:
+        self._ends: tuple[socket.socket, ...] = ()
+
+    def open(self) -> None:
+        """Be there."""
+        self._ends = socket.socketpair()
+        for end in self._ends:
+            end.setblocking(False)
+
+    def fileno(self) -> int:
+        """What to poll."""
+        return self._ends[0].fileno()
+
+    def ring(self) -> None:
+        """Make the present or the next poll return."""
+        with suppress(OSError):  # full: it rings already; closed: nobody listens
+            self._ends[1].send(b"!")
+
+    def clear(self) -> None:
+        """Take the rings."""
+        with suppress(BlockingIOError):
+            self._ends[0].recv(4_096)
+
+    def close(self) -> None:
+        """Be gone."""
+        for end in self._ends:
+            end.close()

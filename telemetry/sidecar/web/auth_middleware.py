@@ -1,0 +1,99 @@
+"""Stand before every answer: say what browsers may do with it, and let in only who may look."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse
+
+from tickglass.telemetry.sidecar.web.auth import path_back
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from tickglass.telemetry.sidecar.web.auth import Entry
+    from tickglass.telemetry.sidecar.web.page import Pages
+
+__all__ = ["HEADERS", "NO_SUCH_ANSWER", "SIGN_IN", "Guard", "refusal"]
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+SIGN_IN: Final = "/sign-in"
+NO_SUCH_ANSWER: Final = "this could not be answered; the log says why\n"
+_OPEN: Final = ("/healthz", SIGN_IN)
+_OPEN_FOLDER: Final = "/static/"  # the same for everybody, and the form needs it
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Guard:
+    """ASGI middleware: see the module."""
+
+    def __init__(self, app: ASGIApp, entry: Entry, pages: Pages) -> None:
+        self._app = app
+        self._entry = entry
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or let the app answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        answer = self._refused(Request(scope)) or self._app
+        try:
+            await answer(scope, receive, send_guarded)
+        except Exception:
+            _log.exception("%s could not be answered", scope["path"])
+            if started:
+                raise
+            await PlainTextResponse(NO_SUCH_ANSWER, HTTPStatus.INTERNAL_SERVER_ERROR)(scope, receive, send_guarded)
+
+    def _refused(self, request: Request) -> ASGIApp | None:
+        if self._entry.is_smuggled(request):
+            return PlainTextResponse(
+                "not for other sites' pages; ask by localhost or an address, or give the sidecar a token\n",
+                HTTPStatus.MISDIRECTED_REQUEST,
+            )
+        path = request.scope["path"]  # not `request.url`: that one is made from the Host header, which anybody writes
+        if path in _OPEN or path.startswith(_OPEN_FOLDER) or self._entry.admits(request):
+            return None
+        return refusal(request, self._pages)
+
+
+def refusal(request: Request, pages: Pages) -> ASGIApp:
+    """Return the answer to who has no token: a form for a person, a line for a machine."""
+    challenge = {"WWW-Authenticate": 'Bearer realm="tickglass"'}
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        target = request.scope.get("raw_path", request.scope["path"].encode()).decode("latin-1")
+        query = request.scope["query_string"].decode("latin-1")
+        back = path_back(f"{target}?{query}" if query else target)
+        return HTMLResponse(pages.sign_in(back, wrong=False), HTTPStatus.UNAUTHORIZED, challenge)
+    words = "this sidecar asks for its token: Authorization: Bearer ...\n"
+    return PlainTextResponse(words, HTTPStatus.UNAUTHORIZED, challenge)

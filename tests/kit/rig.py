@@ -1,0 +1,250 @@
+"""A rig: the engine's parts on a clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tickglass.sched.clock import SystemClock, Wake
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.broadcast import Broadcast
+from tickglass.sched.engine.running.dispatcher import Crew
+from tickglass.sched.engine.context import Gear, NoTracer
+from tickglass.sched.engine.planning.planner import Planner
+from tickglass.sched.engine.timing.clock_skew import SkewGuard
+from tickglass.sched.engine.timing.timeline import Timeline
+from tickglass.sched.engine.leasing.instrumented_store import WatchedStore
+from tickglass.sched.events import InstantsMissed, LockMoved, OccurrenceMoved, PoolMoved, StoreCalled, Streak
+from tickglass.sched.job import declare
+from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, Gone, Refused, Renewed
+from tickglass.sched.stores.memory import MemoryStore
+from tickglass.telemetry.metrics import MetricSink
+from tickglass.testing import FakeClock, ListSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tickglass.sched.ahead import Ahead
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.errors import StoreUnavailable
+    from tickglass.sched.job import Job
+    from tickglass.sched.lease import Lease
+    from tickglass.sched.ports import (
+        EventSink,
+        Granted,
+        JobRecord,
+        LeaseAsk,
+        Orphan,
+        Released,
+        RunRecord,
+        Settled,
+        Settlement,
+    )
+    from tickglass.sched.registration import Registered
+    from tickglass.sched.triggers import Trigger
+
+T = TypeVar("T")
+
+
+class BreakableStore(MemoryStore):
+    """The reference store, which fails the operations that a test names.
+
+    Those of `broken` before they are done, those of `unheard` after; those of `slow` let so many nanoseconds pass.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.let_pass: Callable[[int], None] = lambda _: None
+        self.broken: dict[str, StoreUnavailable] = {}
+        self.unheard: dict[str, StoreUnavailable] = {}
+        self.slow: dict[str, int] = {}
+        self.asks: list[LeaseAsk] = []
+        self.gone = False
+
+    def _check(self, operation: str) -> None:
+        if operation in self.broken:
+            raise self.broken[operation]
+
+    def _answer(self, operation: str, answer: T) -> T:
+        if operation in self.slow:
+            self.let_pass(self.slow[operation])
+        if operation in self.unheard:
+            raise self.unheard[operation]
+        return answer
+
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
+        self._check("register")
+        return super().register(jobs)
+
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+        self._check("runs")
+        return super().runs(job, limit, before_ns=before_ns)
+
+    def time_ns(self) -> int:
+        self._check("time")
+        return super().time_ns()
+
+    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+        self._check("orphans")
+        return super().orphans(jobs, limit)
+
+    def acquire(self, ask: LeaseAsk) -> Granted | Refused:
+        self.asks.append(ask)
+        self._check("acquire")
+        return self._answer("acquire", super().acquire(ask))
+
+    def release(self, lease: Lease) -> Released | Gone:
+        self._check("release")
+        return self._answer("release", super().release(lease))
+
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+        self._check("claim")
+        return self._answer("claim", super().claim(ask))
+
+    def renew(self, lease: Lease) -> Renewed | Gone:
+        self._check("renew")
+        if self.gone:
+            return Gone("somebody")
+        return self._answer("renew", super().renew(lease))
+
+    def settle(self, settlement: Settlement) -> Settled:
+        self._check("settle")
+        return self._answer("settle", super().settle(settlement))
+
+
+class Rig:
+    """Everything but the timeline's thread: a test turns it by hand, after moving the clock."""
+
+    def __init__(
+        self,
+        *,
+        workers: int = 3,
+        sinks: dict[str, EventSink] | None = None,
+        labels: frozenset[str] = frozenset(),
+        store: Callable[[FakeClock], BreakableStore] = BreakableStore,
+        refuse_skew: bool = True,
+    ) -> None:
+        self.clock = FakeClock()
+        self.sink = ListSink()
+        self.store = store(self.clock)
+        self.store.let_pass = self.clock.advance
+        self.refuse_skew = refuse_skew
+        self.workers = workers
+        self.labels = labels
+        self._sinks = sinks or {}
+        self._crews: list[Crew] = []
+        self.jobs: dict[str, Job] = {}
+        self.start()
+
+    def start(self, owner: str = "a") -> None:
+        """Make an instance; a second call makes another one on the same store."""
+        self.metrics = MetricSink(self.clock)
+        broadcast = Broadcast({"list": self.sink, "metrics": self.metrics, **self._sinks}, self.clock)
+        store = WatchedStore(self.store, clock=self.clock, sink=broadcast)
+        self.gear = Gear(self.clock, store, broadcast, NoTracer(), owner, "svc")
+        self.skew = SkewGuard(refuse=self.refuse_skew)
+        self.skew.note(0, 0)
+        self.timeline = Timeline(clock=self.clock, sink=broadcast, skew=self.skew)
+        max_ahead_ns = self.skew.max_ahead_ns if store.own_clock else None
+        self.crew = Crew(self.gear, workers=self.workers, labels=self.labels, max_ahead_ns=max_ahead_ns)
+        self.crew.start()
+        self.crew.presence.start()
+        self._crews.append(self.crew)
+        self.planner = Planner(self.gear, self.timeline, self.crew, self.skew)
+
+    def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
+        job = declare(function, trigger, **policies)
+        self.jobs[job.name] = job
+        (registered,) = self.store.register([self.planner.record_of(job)])
+        self.planner.add(job, registered, Streak())
+
+    def advance(self, by_ns: int) -> None:
+        """Move time and turn the timeline once."""
+        self.clock.advance(by_ns)
+        self.timeline.turn()
+
+    def moves(self, job: str, event: str) -> list[OccurrenceMoved]:
+        return [move for move in self.sink.of(OccurrenceMoved) if move.job == job and move.event == event]
+
+    def free(self, job: str) -> None:
+        """Wait until no occurrence of a job is in hand: it has ended, and is settled."""
+        wait_until(lambda: not self.crew.busy(job))
+
+    def waits_for_the_loop(self, job: str) -> None:
+        """Wait until the event loop has been asked to start a coroutine job, and has not."""
+
+        def waits() -> bool:
+            for walk in self.crew.in_hand():
+                with walk._door:
+                    if walk.job.name == job and walk._unstarted is not None:
+                        return True
+            return False
+
+        wait_until(waits)
+
+    def asleep(self, after_operation: str, count: int = 1) -> None:
+        """Wait until the store was asked so often, and it was noted when to ask again."""
+        self.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == after_operation, count=count)
+        if after_operation == "claim":
+            self.sink.wait_for(lambda e: isinstance(e, PoolMoved) and e.waited_ns is None, count=1 + count)
+        else:
+            self.clock.wait_for_sleepers(2)  # the alarms, and who asked
+
+    def ended(self, job: str, count: int = 1) -> list[OccurrenceMoved]:
+        """Wait until so many occurrences of a job have ended, and return them."""
+        self.sink.wait_for(
+            lambda event: isinstance(event, OccurrenceMoved) and event.job == job and event.event == "ended",
+            count=count,
+        )
+        return self.moves(job, "ended")
+
+    def ended_after_turning(self, job: str) -> OccurrenceMoved:
+        """Turn the timeline once, and wait for the first occurrence of a job to end."""
+        self.timeline.turn()
+        return self.ended(job)[0]
+
+    def missed(self, job: str) -> InstantsMissed:
+        """Wait until instants of a job have passed unattended, and nobody else was there; return the first of them."""
+        found = self.sink.wait_for(lambda event: isinstance(event, InstantsMissed) and event.job == job)
+        assert isinstance(found, InstantsMissed)
+        return found
+
+    def started(self, job: str, count: int = 1) -> None:
+        self.sink.wait_for(
+            lambda event: isinstance(event, OccurrenceMoved) and event.job == job and event.event == "started",
+            count=count,
+        )
+
+    def lock_event(self, event: str, count: int = 1) -> LockMoved:
+        found = self.sink.wait_for(lambda e: isinstance(e, LockMoved) and e.event == event, count=count)
+        assert isinstance(found, LockMoved)
+        return found
+
+    def stop(self) -> None:
+        """End the present instance: its runs in hand are asked to stop, and do."""
+        crew = self.crew
+        for walk in crew.in_hand():
+            walk.stop_claiming()
+            walk.ask_to_stop("shutdown")
+
+        def emptied() -> bool:
+            empty = not crew.in_hand()
+            if not empty:
+                self.clock.advance(SECOND)  # what waits for an instant shall see it
+            return empty
+
+        wait_until(emptied)
+        crew.stop(self.clock.monotonic_ns() + SECOND)
+        self._crews.remove(crew)
+
+    def close(self) -> None:
+        while self._crews:
+            self.crew = self._crews[-1]
+            self.stop()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    patience = SystemClock()
+    until_ns = patience.monotonic_ns() + 10 * SECOND
+    while not condition():
+        assert patience.monotonic_ns() < until_ns, "it does not come true"
+        patience.wait(patience.monotonic_ns() + MS, Wake())

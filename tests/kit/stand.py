@@ -1,0 +1,94 @@
+"""An engine with all its threads, on a clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from kit.rig import BreakableStore, wait_until
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.broadcast import Broadcast
+from tickglass.sched.engine.engine import Engine
+from tickglass.sched.engine.context import Gear, NoTracer
+from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.events import OccurrenceMoved, SchedulerMoved, StoreCalled, TimelineTurned
+from tickglass.sched.job import declare
+from tickglass.testing import FakeClock, ListSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.engine.timing.clock_skew import SkewGuard
+    from tickglass.sched.triggers import Trigger
+
+WRITES: Final = ("acquire", "claim", "register", "settle")
+
+
+class Stand:
+    """An engine on a clock that stands still, with all its threads."""
+
+    def __init__(self, skew: SkewGuard | None = None) -> None:
+        self.clock, self.sink = FakeClock(), ListSink()
+        self.store = BreakableStore(self.clock)
+        gear = Gear(self.clock, self.store, Broadcast({"list": self.sink}, self.clock), NoTracer(), "a", "svc")
+        self.engine = Engine(gear, workers=2, skew=skew)
+
+    def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
+        self.engine.add(declare(function, trigger, **policies))
+
+    def moved(self, event: str, *, job: str = "job", outcome: str | None = None, reason: str = "") -> OccurrenceMoved:
+        """Wait for such a move: where time moves on faster than a job runs, others of it are skipped."""
+        found = self.sink.wait_for(
+            lambda told: (
+                isinstance(told, OccurrenceMoved)
+                and (told.job, told.event) == (job, event)
+                and outcome in (None, told.outcome)
+                and reason in ("", told.reason)
+            )
+        )
+        assert isinstance(found, OccurrenceMoved)
+        return found
+
+    def wait_for_more(self, kind: type[StoreCalled | TimelineTurned]) -> None:
+        """Wait for one more of these events."""
+        self.sink.wait_for(lambda event: isinstance(event, kind), count=len(self.sink.of(kind)) + 1)
+
+    def advance_until(self, true: Callable[[], bool], by_ns: int = SECOND) -> None:
+        """Move time on until it is: whoever waits may not have begun to."""
+
+        def moved_on() -> bool:
+            done = true()
+            if not done:
+                self.clock.advance(by_ns)
+            return done
+
+        wait_until(moved_on)
+
+    def away(self) -> None:
+        """Have the store answer nothing."""
+        for operation in (*WRITES, "release", "renew", "time", "orphans", "runs"):
+            self.store.broken[operation] = StoreUnavailable("memory", operation, "gone fishing")
+
+    def run_until_started(self, job: str = "job") -> None:
+        self.advance_until(lambda: any(m.event == "started" and m.job == job for m in self.sink.of(OccurrenceMoved)))
+
+    def stop(self, drain_ns: int) -> list[str]:
+        """Stop while time goes on."""
+        with ThreadPoolExecutor(1) as aside:
+            stopping = aside.submit(self.engine.stop, drain_ns)
+            self.advance_until(stopping.done)
+            return stopping.result()
+
+    @property
+    def states(self) -> list[str]:
+        return [move.after for move in self.sink.of(SchedulerMoved)]
+
+
+def threads() -> set[str]:
+    """Return the names of ours that run."""
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("tickglass")}
+
+
+def nothing() -> None: ...

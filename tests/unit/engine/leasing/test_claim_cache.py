@@ -1,0 +1,101 @@
+"""What others are known to have claimed is not asked for; what their sweepers find abandoned is."""
+
+from __future__ import annotations
+
+import pytest
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.leasing.claim_cache import REMEMBERED_MOST, REMEMBERED_NS, RememberingStore
+from tickglass.sched.events import ClaimRemembered, StoreCalled
+from tickglass.sched.lease import Lease
+from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, LeaseAsk, Settlement
+from tickglass.sched.stores.memory import MemoryStore
+from tickglass.testing import FakeClock, ListSink
+
+TTL_NS = 60 * SECOND
+
+
+class Fleet:
+    """Two instances on one store; "b" is the one that comes late."""
+
+    def __init__(self) -> None:
+        self.clock, self.sink = FakeClock(), ListSink()
+        self.store = MemoryStore(self.clock)
+        self.late = RememberingStore(self.store, owner="b", service="svc", clock=self.clock, sink=self.sink)
+        self.late.start()
+
+    def ask(self, due_ns: int, owner: str = "b", run_id: str = "", job: str = "j") -> ClaimAsk:
+        run_id = run_id or f"{owner}-{due_ns}"
+        return ClaimAsk(LeaseAsk(f"{job}-{due_ns}", owner, "svc", run_id, TTL_NS, job, run_id), due_ns)
+
+    def claims_asked(self) -> int:
+        return sum(call.operation == "claim" for call in self.sink.of(StoreCalled))
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet()
+
+
+def test_an_occurrence_that_another_is_known_to_have_claimed_is_not_asked_for(fleet: Fleet) -> None:
+    fleet.store.claim(fleet.ask(1, "a"))
+    assert fleet.late.claim(fleet.ask(1)) == AlreadyClaimed("a", None)
+    assert fleet.claims_asked() == 0
+    (remembered,) = fleet.sink.of(ClaimRemembered)
+    assert (remembered.job, remembered.due_ns, remembered.claimant) == ("j", 1, "a")
+    assert isinstance(fleet.late.claim(fleet.ask(2)), Claimed), "another occurrence"
+
+
+def test_our_own_claim_is_asked_for_again(fleet: Fleet) -> None:
+    ask = fleet.ask(1)
+    assert fleet.late.claim(ask) == fleet.late.claim(ask)
+    assert fleet.claims_asked() == 2
+
+
+def test_after_fifteen_seconds_the_store_is_asked(fleet: Fleet) -> None:
+    fleet.store.claim(fleet.ask(1, "a"))
+    fleet.clock.advance(REMEMBERED_NS)
+    assert fleet.late.claim(fleet.ask(1)) == AlreadyClaimed("a", None)
+    assert fleet.claims_asked() == 1
+
+
+def test_a_claim_whose_claimant_died_is_forgotten_when_it_is_found(fleet: Fleet) -> None:
+    ask = fleet.ask(1, "a")
+    claimed = fleet.store.claim(ask)
+    assert isinstance(claimed, Claimed)
+    fleet.store.release(Lease(ask.lease.resource, "a", ask.lease.token, claimed.fence, TTL_NS, 0))
+    assert fleet.late.claim(fleet.ask(1)) == AlreadyClaimed("a", None)
+    assert [orphan.owner for orphan in fleet.late.orphans(["j"])] == ["a"]
+    again = fleet.late.claim(fleet.ask(1))
+    assert isinstance(again, Claimed)
+    assert again.attempt == 2
+
+
+def test_other_services_and_what_is_said_after_the_end_are_not_heard(fleet: Fleet) -> None:
+    fleet.late.stop()
+    fleet.store.claim(fleet.ask(1, "a"))
+    assert fleet.late.claim(fleet.ask(1)) == AlreadyClaimed("a", None)
+    other = RememberingStore(fleet.store, owner="b", service="else", clock=fleet.clock, sink=fleet.sink)
+    other.start()
+    fleet.store.claim(fleet.ask(2, "a"))
+    assert other.claim(fleet.ask(2)) == AlreadyClaimed("a", None)
+    assert fleet.claims_asked() == 2
+
+
+def test_the_memory_is_bounded_by_count_and_by_time(fleet: Fleet) -> None:
+    for due_ns in range(REMEMBERED_MOST + 5):
+        fleet.late._heard("j", due_ns, "a")
+    assert len(fleet.late._claims) == REMEMBERED_MOST
+    fleet.clock.advance(REMEMBERED_NS)
+    fleet.late._heard("j", -1, "a")
+    assert list(fleet.late._claims) == [("j", -1)]
+
+
+def test_a_settled_occurrence_is_still_somebody_elses(fleet: Fleet) -> None:
+    ask = fleet.ask(1, "a")
+    claimed = fleet.store.claim(ask)
+    assert isinstance(claimed, Claimed)
+    lease = Lease(ask.lease.resource, "a", ask.lease.token, claimed.fence, TTL_NS, 0)
+    assert fleet.store.settle(Settlement(lease, "j", 1, ask.lease.run_id, "success")).recorded
+    assert fleet.late.claim(fleet.ask(1)) == AlreadyClaimed("a", None)
+    assert fleet.claims_asked() == 0

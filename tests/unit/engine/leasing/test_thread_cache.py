@@ -1,0 +1,105 @@
+"""Slow store calls hold up nothing but themselves, and leave no threads behind."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from kit.rig import wait_until
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.leasing.thread_cache import STAYING, Renewers
+from tickglass.sched.events import LockMoved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kit.manual_locks import Desk
+
+    from tickglass.sched.lease import Lease
+
+
+class Watched(Renewers):
+    """Renewers that know their threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._earlier = set(threading.enumerate())
+
+    def threads(self) -> int:
+        new = set(threading.enumerate()) - self._earlier
+        return sum(thread.name == "tickglass-keeper" for thread in new)
+
+
+@pytest.fixture
+def renewers() -> Iterator[Watched]:
+    made = Watched()
+    yield made
+    made.stop()
+    wait_until(lambda: made.threads() == 0)
+
+
+def test_renewals_that_hang_delay_no_other_lease(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    renew, answering, asked = desk.rig.store.renew, threading.Event(), threading.Semaphore(0)
+
+    def slow(lease: Lease) -> object:
+        if lease.resource != "quick":
+            asked.release()
+            answering.wait()
+        return renew(lease)
+
+    monkeypatch.setattr(desk.rig.store, "renew", slow)
+    try:
+        for number in range(STAYING + 1):
+            desk.take(f"slow {number}", ttl="30s")
+        desk.rig.clock.wait_for_sleepers(1)
+        desk.rig.clock.advance(10 * SECOND)
+        for _ in range(STAYING + 1):
+            assert asked.acquire(timeout=10), "one waits for another"
+        desk.take("quick", ttl="3s")
+        desk.rig.clock.wait_for_sleepers(1)
+        desk.rig.clock.advance(SECOND)
+        desk.rig.sink.wait_for(lambda e: isinstance(e, LockMoved) and (e.resource, e.event) == ("quick", "renewed"))
+    finally:
+        answering.set()
+    desk.rig.lock_event("renewed", STAYING + 2)
+
+
+def test_a_few_threads_stay_for_the_next_calls(renewers: Watched) -> None:
+    answering, made = threading.Event(), threading.Semaphore(0)
+
+    def call() -> None:
+        made.release()
+        answering.wait()
+
+    for _ in range(STAYING * 3):
+        renewers.hand(call)
+    for _ in range(STAYING * 3):
+        assert made.acquire(timeout=10)
+    assert renewers.threads() == STAYING * 3
+    answering.set()
+    wait_until(lambda: renewers.threads() == STAYING)
+    renewers.hand(call)
+    assert made.acquire(timeout=10)
+    assert renewers.threads() == STAYING
+
+
+def test_a_call_that_raises_is_told_and_the_next_one_is_made(
+    renewers: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = threading.Event()
+
+    def broken() -> None:
+        raise RuntimeError("our own mistake")
+
+    renewers.hand(broken)
+    renewers.hand(made.set)
+    assert made.wait(10)
+    wait_until(lambda: "our own mistake" in caplog.text)
+
+
+def test_after_the_stop_no_call_is_made(renewers: Watched) -> None:
+    renewers.stop()
+    renewers.hand(lambda: pytest.fail("made"))
+    assert renewers.threads() == 0

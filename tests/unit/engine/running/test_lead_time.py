@@ -1,0 +1,67 @@
+"""The lead follows what preparations took lately, within bounds."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tickglass.sched.durations import MS, SECOND, US
+from tickglass.sched.engine.running.lead_time import Lead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def test_it_begins_with_five_milliseconds() -> None:
+    assert Lead().now_ns == 5 * MS
+
+
+def test_it_is_a_quarter_more_than_what_nine_of_ten_took() -> None:
+    lead = Lead()
+    for took_ms in range(1, 11):
+        lead.note(took_ms * MS)
+    assert lead.now_ns == 10 * MS * 5 // 4
+    for _ in range(40):
+        lead.note(2 * MS)
+    assert lead.now_ns == 2_500 * US
+
+
+def test_one_slow_preparation_does_not_make_all_early() -> None:
+    lead = Lead()
+    for _ in range(32):
+        lead.note(2 * MS)
+    lead.note(SECOND)
+    assert lead.now_ns == 2_500 * US
+
+
+def test_it_stays_within_its_bounds() -> None:
+    lead = Lead()
+    lead.note(1)
+    assert lead.now_ns == 500 * US
+    for _ in range(32):
+        lead.note(10 * SECOND)
+    assert lead.now_ns == 50 * MS
+
+
+@pytest.fixture
+def interleaved() -> Iterator[None]:
+    """Threads take turns after every few steps, as they may anywhere."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_workers_that_note_at_once_do_not_break_each_other_off(interleaved: None) -> None:
+    leads = [Lead() for _ in range(5_000)]  # the first notes of each are those that went wrong
+
+    def note() -> None:
+        for lead in leads:
+            lead.note(MS)
+
+    with ThreadPoolExecutor(4) as threads:
+        for noted in [threads.submit(note) for _ in range(4)]:
+            noted.result()

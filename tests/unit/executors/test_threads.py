@@ -1,0 +1,159 @@
+"""A fixed number of threads, reused, and every wait for one of them measured."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.executors.threads import Pool, checked_size, default_size
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.events import PoolMoved
+from tickglass.testing import FakeClock, ListSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PATIENCE_S = 10.0
+
+
+def blocked_until(go_on: threading.Event) -> None:
+    go_on.wait(PATIENCE_S)
+
+
+class Stand:
+    """A pool on a clock that stands still."""
+
+    def __init__(self) -> None:
+        self.clock, self.sink = FakeClock(), ListSink()
+        self.pools: list[Pool] = []
+
+    def pool(self, size: int) -> Pool:
+        pool = Pool("default", size, clock=self.clock, sink=self.sink)
+        pool.start()
+        self.pools.append(pool)
+        return pool
+
+    def moved(self, fits: Callable[[PoolMoved], bool], *, count: int = 1) -> PoolMoved:
+        found = self.sink.wait_for(lambda event: isinstance(event, PoolMoved) and fits(event), count=count)
+        assert isinstance(found, PoolMoved)
+        return found
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    stand = Stand()
+    yield stand
+    for pool in stand.pools:
+        pool.close(stand.clock.monotonic_ns() + SECOND)
+
+
+def test_by_default_there_are_half_as_many_workers_again_as_cpus() -> None:
+    assert default_size() == math.ceil(len(os.sched_getaffinity(0)) * 1.5)
+    assert checked_size(None) == default_size()
+
+
+@pytest.mark.parametrize(("cpus", "workers"), [(1, 2), (2, 3), (3, 5), (8, 12)])
+def test_the_cpus_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch, cpus: int, workers: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(cpus)))
+    assert default_size() == workers
+
+
+@pytest.mark.parametrize(("cpus", "workers"), [(4, 6), (None, 2)])
+def test_where_a_system_cannot_tell_those_all_are_counted(
+    monkeypatch: pytest.MonkeyPatch, cpus: int | None, workers: int
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: cpus)
+    assert default_size() == workers
+
+
+@pytest.mark.parametrize("size", [0, -1, 10_001, 1.5, "3", True])
+def test_a_size_is_a_whole_number_within_reason(size: int) -> None:
+    with pytest.raises(ConfigError, match="workers must be a whole number from 1 to 10000"):
+        checked_size(size)
+
+
+def test_workers_are_started_once_and_reused(stand: Stand) -> None:
+    before = threading.active_count()
+    pool = stand.pool(2)
+    seen: set[int] = set()
+    for _ in range(50):
+        pool.hand(lambda: seen.add(threading.get_ident()))
+    stand.moved(lambda move: move.waited_ns is not None, count=50)
+    assert threading.active_count() == before + 2
+    assert pool.close(stand.clock.monotonic_ns() + SECOND)
+    assert 1 <= len(seen) <= 2
+    assert threading.active_count() == before
+
+
+def test_tasks_begin_in_the_order_in_which_they_were_handed_in(stand: Stand) -> None:
+    pool = stand.pool(1)
+    begun: list[int] = []
+    for number in range(20):
+        pool.hand(lambda number=number: begun.append(number))  # type: ignore[misc] # mypy: a default in a lambda
+    assert pool.close(stand.clock.monotonic_ns() + SECOND)
+    assert begun == list(range(20))
+
+
+def test_the_wait_for_a_worker_is_reported_with_what_is_in_use_and_waiting(stand: Stand) -> None:
+    pool = stand.pool(1)
+    go_on = threading.Event()
+    pool.hand(lambda: blocked_until(go_on))
+    stand.moved(lambda move: (move.in_use, move.waiting, move.waited_ns) == (1, 0, 0))
+    pool.hand(lambda: None)
+    stand.clock.advance(3 * SECOND)
+    go_on.set()
+    taken = stand.moved(lambda move: move.waited_ns is not None, count=2)
+    assert (taken.pool, taken.slots, taken.in_use, taken.waited_ns) == ("default", 1, 1, 3 * SECOND)
+    stand.moved(lambda move: (move.in_use, move.waiting, move.waited_ns) == (0, 0, None), count=2)
+
+
+def boom(text: str) -> None:
+    raise RuntimeError(text)
+
+
+def test_a_task_that_raises_is_reported_and_its_worker_goes_on(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
+    pool = stand.pool(1)
+    pool.hand(lambda: boom("no"))
+    done = threading.Event()
+    pool.hand(done.set)
+    assert done.wait(PATIENCE_S)
+    assert "a pool task raised" in caplog.text
+    assert "RuntimeError: no" in caplog.text
+
+
+def test_closing_waits_for_what_is_in_flight_and_for_what_waits(stand: Stand) -> None:
+    pool = stand.pool(1)
+    go_on, ended = threading.Event(), threading.Event()
+    pool.hand(lambda: blocked_until(go_on))
+    pool.hand(ended.set)
+    with ThreadPoolExecutor(1) as aside:
+        closing = aside.submit(pool.close, stand.clock.monotonic_ns() + SECOND)
+        stand.clock.wait_for_sleepers(1)
+        assert not closing.done()
+        go_on.set()
+        assert closing.result(PATIENCE_S) is True
+    assert ended.is_set()
+
+
+def test_closing_ends_at_its_deadline_and_says_that_something_was_left(stand: Stand) -> None:
+    pool = stand.pool(2)
+    go_on = threading.Event()
+    pool.hand(lambda: blocked_until(go_on))
+    with ThreadPoolExecutor(1) as aside:
+        closing = aside.submit(pool.close, stand.clock.monotonic_ns() + SECOND)
+        stand.clock.wait_for_sleepers(1)
+        stand.clock.advance(SECOND)
+        assert closing.result(PATIENCE_S) is False
+    go_on.set()
+
+
+def test_a_pool_that_was_never_started_closes_at_once() -> None:
+    clock = FakeClock()
+    assert Pool("default", 3, clock=clock, sink=ListSink()).close(clock.monotonic_ns())

@@ -1,0 +1,499 @@
+"""What is particular to an etcd cluster: its URL, failing, leases of whole seconds, and being told."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+import threading
+import uuid
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from kit.servers import EtcdServer, find_free_port
+
+from tickglass.sched.clock import SystemClock, Wake
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.errors import ConfigError, StoreUnavailable
+from tickglass.sched.lease import Lease
+from tickglass.sched.ports import (
+    ClaimAsk,
+    Claimed,
+    Gone,
+    Granted,
+    JobRecord,
+    LeaseAsk,
+    Refused,
+    Released,
+    Renewed,
+    Settled,
+    Settlement,
+)
+from tickglass.sched.stores import check_url, open_store
+from tickglass.sched.stores.etcd.store import EtcdStore
+from tickglass.sched.stores.etcd.server_time import closest_ns, dated_ns
+from tickglass.sched.stores.etcd.urls import Endpoint
+from tickglass.testing import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PATIENCE_S: Final = 15.0
+TTL: Final = 30 * SECOND
+
+# URL, the part that the carets stand under ("" for none), a word of the problem, a right spelling
+WRONG: Final = [
+    ("etcd:", ":", '"://"', "etcd://localhost:2379"),
+    ("etcd://", "", "a host and a port", "etcd://localhost:2379"),
+    ("etcd://h:0", "h:0", "a host and a port", "etcd://localhost:2379"),
+    ("etcd://h:65536", "h:65536", "a host and a port", "etcd://localhost:2379"),
+    ("etcd://h1,,h2", "", "a host and a port", "etcd://localhost:2379"),
+    ("etcd://h:port", "h:port", "a host and a port", "etcd://localhost:2379"),
+    ("etcd://h:\u0661", "h:\u0661", "a host and a port", "etcd://localhost:2379"),
+    ("etcd://::1:2379", "::1:2379", "a host and a port", "etcd://localhost:2379"),
+    ("etcd://h1:2379,h1", "h1", "h1:2379 is named twice", None),
+    ("etcd://h:2379/jobs", "/jobs", "no path", "?prefix=/jobs"),
+    ("etcd://me@h", "me", "a user comes with a password", "etcd://user:password@localhost:2379"),
+    ("etcd://:hunter2@h", ":hunter2", "a user comes with a password", "etcd://user:password@localhost:2379"),
+    ("etcd://h?prefix=/jobs/", "prefix=/jobs/", "does not end in /", "?prefix=/jobs"),
+    ("etcd://h?prefix=a%00b", "prefix=a%00b", "printable", "?prefix=/jobs"),
+    ("etcd://h?keep=1s", "keep=1s", "keep must be at least 1m", "?keep=24h"),
+    ("etcd://h?timeout=soon", "timeout=soon", "timeout is not a duration", "?timeout=24h"),
+]
+
+
+@pytest.mark.parametrize(("url", "part", "problem", "instead"), WRONG)
+def test_a_wrong_url_is_shown_pointed_at_and_put_right(url: str, part: str, problem: str, instead: str | None) -> None:
+    with pytest.raises(ConfigError) as raised:
+        check_url(url)
+    error = raised.value
+    assert problem in error.problem
+    assert error.given == url.replace("hunter2", "***")
+    assert (error.instead[0] if error.instead else None) == instead
+    if part:
+        assert error.span is not None
+        assert error.given[slice(*error.span)] == part.replace("hunter2", "***")
+
+
+def test_a_right_url_touches_nothing_and_its_parts_arrive() -> None:
+    check_url("etcd://u:p@nowhere.invalid:2379,[::1]")
+    store = open_store("etcd://me:hunt%40er@h1,[::1]:99?prefix=/jobs&keep=2h&timeout=300ms", SystemClock())
+    assert isinstance(store, EtcdStore)
+    wire = store._wire
+    assert [line.endpoint for line in wire._lines] == [Endpoint("h1", 2379), Endpoint("[::1]", 99)]
+    assert (wire._user, wire._password, wire.timeout_ns) == ("me", "hunt@er", 300 * MS)
+    assert (store._pruner._keep_ns, store._keys.lease("a/b")) == (7_200 * SECOND, b"/jobs/lease/a%2Fb")
+    store.close()
+
+
+def test_the_client_is_imported_only_when_a_store_is_opened() -> None:
+    program = (
+        "import sys; from tickglass.sched.stores import check_url\n"
+        "check_url('etcd://h'); sys.exit('grpc' in sys.modules or 'aetcd' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_missing_client_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("tickglass.sched.stores.etcd.store")]:
+        if name != "tickglass.sched.stores.etcd.urls":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "aetcd", None)
+    check_url("etcd://localhost")
+    with pytest.raises(ConfigError, match=r'not installed \(aetcd\)(?s:.*)pip install "tickglass\[etcd\]"'):
+        open_store("etcd://localhost", SystemClock())
+
+
+# --- helpers
+
+
+def ask(resource: str = "ledger", *, ttl_ns: int = TTL, owner: str = "n1") -> LeaseAsk:
+    return LeaseAsk(resource, owner, "billing", str(uuid.uuid4()), ttl_ns)
+
+
+def lease_of(wish: LeaseAsk, answer: object) -> Lease:
+    assert isinstance(answer, Granted | Claimed), answer
+    return Lease(wish.resource, wish.owner, wish.token, answer.fence, wish.ttl_ns, trusted_until_ns=0)
+
+
+def hold(store: EtcdStore, resource: str = "ledger", *, ttl_ns: int = TTL) -> Lease:
+    wish = ask(resource, ttl_ns=ttl_ns)
+    return lease_of(wish, store.acquire(wish))
+
+
+def run_once(store: EtcdStore, job: str, due_ns: int) -> None:
+    wish = LeaseAsk(job, "n1", "billing", str(uuid.uuid4()), TTL, job, uuid.uuid4().hex)
+    lease = lease_of(wish, store.claim(ClaimAsk(wish, due_ns, due_ns + 1)))
+    assert store.settle(Settlement(lease, job, due_ns, wish.run_id, "success")).recorded
+
+
+def pause(pass_ns: int) -> None:
+    SystemClock().wait(SystemClock().monotonic_ns() + pass_ns, Wake())
+
+
+def once_it_answers(work: Callable[[], object]) -> object:
+    """Do it as soon as the connection is back, which is looked after once a second."""
+    for _ in range(int(PATIENCE_S * 10)):
+        try:
+            return work()
+        except StoreUnavailable:
+            pause(100 * MS)
+    return work()
+
+
+class Opened:
+    """Stores of one prefix of one server."""
+
+    def __init__(self, server: EtcdServer) -> None:
+        self.server = server
+        self.prefix = f"/unit/{uuid.uuid4()}"
+        self._stores: list[EtcdStore] = []
+
+    def __call__(self, *endpoints: Endpoint, timeout_ns: int = 2 * SECOND, **options: object) -> EtcdStore:
+        clock = options.pop("clock", SystemClock())
+        here = Endpoint("127.0.0.1", self.server.port)
+        store = EtcdStore(endpoints or [here], clock, prefix=self.prefix, timeout_ns=timeout_ns, **options)  # type: ignore[arg-type]
+        self._stores.append(store)
+        return store
+
+    def close(self) -> None:
+        for store in self._stores:
+            store.close()
+
+
+@pytest.fixture
+def opened(etcd: EtcdServer) -> Iterator[Opened]:
+    opened = Opened(etcd)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def own(own_etcd: EtcdServer) -> Iterator[Opened]:
+    opened = Opened(own_etcd)
+    yield opened
+    opened.close()
+
+
+# --- failing
+
+
+def within_ns(limit_ns: int, work: Callable[[], object], kind: str = "unavailable") -> StoreUnavailable:
+    """Do what must fail in time."""
+    clock = SystemClock()
+    began_ns = clock.monotonic_ns()
+    with pytest.raises(StoreUnavailable) as raised:
+        work()
+    assert clock.monotonic_ns() - began_ns < limit_ns
+    assert (raised.value.store, raised.value.kind) == ("etcd", kind)
+    return raised.value
+
+
+def test_an_unreachable_server_is_told_at_once(opened: Opened) -> None:
+    store = opened(Endpoint("127.0.0.1", find_free_port()), timeout_ns=SECOND)
+    for work in (lambda: store.acquire(ask()), store.leases, store.time_ns, lambda: store.orphans(["a"])):
+        within_ns(2 * SECOND, work)
+
+
+def test_a_frozen_server_is_given_up_after_the_timeout(own: Opened) -> None:
+    store = own(timeout_ns=300 * MS)
+    lease = hold(store)
+    own.server.freeze()
+    error = within_ns(2 * SECOND, lambda: store.renew(lease))
+    assert error.detail.endswith("gave no answer within 300ms")
+    own.server.thaw()
+    assert own().renew(lease) == Renewed()
+
+
+def test_the_next_endpoint_is_asked_when_one_is_gone(opened: Opened) -> None:
+    here = Endpoint("127.0.0.1", opened.server.port)
+    store = opened(Endpoint("127.0.0.1", find_free_port()), here)
+    lease = hold(store)
+    assert (store.renew(lease), store.release(lease)) == (Renewed(), Released())
+    assert store._wire.line().endpoint == here
+
+
+def test_leases_jobs_and_fences_outlive_a_restart_of_the_server(own: Opened) -> None:
+    store = own()
+    before = hold(store)
+    store.register([JobRecord("nightly", "every 1s", "nightly", "n1", "billing", TTL, 0, None, 1)])
+    run_once(store, "nightly", 7)
+    own.server.stop()
+    within_ns(3 * SECOND, lambda: store.renew(before))
+    own.server.start()
+    assert once_it_answers(lambda: store.renew(before)) == Renewed()
+    assert [job.last_due_ns for job in store.jobs()] == [7]
+    assert store.release(before) == Released()
+    assert hold(store).fence > before.fence
+
+
+def test_what_is_not_ours_under_the_prefix_is_an_error(opened: Opened) -> None:
+    key = f"{opened.prefix}/holder/ledger".encode()
+    opened.server.say("kv/put", key=base64.b64encode(key).decode(), value=base64.b64encode(b"theirs").decode())
+    store = opened()
+    within_ns(PATIENCE_NS, lambda: store.acquire(ask()), "error")
+    within_ns(PATIENCE_NS, store.leases, "error")
+    within_ns(PATIENCE_NS, lambda: store.acquire(ask("\udcff is no text")), "error")
+
+
+def test_a_closed_store_is_told_so(opened: Opened) -> None:
+    store = opened()
+    hold(store)
+    store.close()
+    store.close()
+    assert "closed" in within_ns(SECOND, lambda: store.acquire(ask()), "error").detail
+    store.watch("ledger", lambda: None)()
+
+
+def test_a_store_is_refused_after_a_fork(opened: Opened) -> None:
+    store = opened()
+    store._wire._pid -= 1
+    assert "forked" in within_ns(SECOND, lambda: store.acquire(ask()), "error").detail
+
+
+def test_a_name_and_a_password_open_the_cluster_and_are_given_again_when_forgotten(own: Opened) -> None:
+    server = own.server
+    server.say("auth/user/add", name="root", password="hunter2")
+    server.say("auth/role/add", name="root")
+    server.say("auth/user/grant", user="root", role="root")
+    server.say("auth/enable")
+    store = own(user="root", password="hunter2")
+    lease = hold(store)
+    told = threading.Event()
+    store.watch("ledger", told.set)
+    server.stop()
+    server.start()  # it has forgotten all tokens
+    assert once_it_answers(lambda: store.renew(lease)) == Renewed()
+    assert own(user="root", password="hunter2").release(lease) == Released()
+    assert told.wait(PATIENCE_S)
+    within_ns(PATIENCE_NS, lambda: own(user="root", password="wrong").acquire(ask()), "error")
+    within_ns(PATIENCE_NS, lambda: own().acquire(ask()), "error")
+
+
+# --- leases of whole seconds
+
+
+def test_a_ttl_is_rounded_up_and_its_rest_is_true_to_half_a_second(opened: Opened) -> None:
+    store = opened()
+    hold(store, ttl_ns=4_200 * MS)
+    (record,) = store.leases()
+    assert record.ttl_ns == 4_200 * MS
+    assert abs(record.remaining_ns - 5 * SECOND) <= 600 * MS
+    pause(SECOND)
+    (later,) = opened().leases()
+    assert abs(later.remaining_ns - 4 * SECOND) <= 700 * MS
+    assert SECOND <= later.held_ns < 2 * SECOND
+
+
+def test_an_etcd_lease_serves_again_after_a_release_and_only_then(opened: Opened) -> None:
+    store = opened()
+    first, second = hold(store, "a"), hold(store, "b")
+    spare = store._locks.countdowns
+    ids = {spare._mine[lease.token].countdown.lease_id for lease in (first, second)}
+    assert len(ids) == 2
+    store.release(first)
+    third, fourth = hold(store, "c"), hold(store, "d")
+    assert spare._mine[third.token].countdown.lease_id in ids
+    assert spare._mine[fourth.token].countdown.lease_id not in ids
+    assert (store.renew(third), store.renew(second)) == (Renewed(), Renewed())
+
+
+def test_a_spare_etcd_lease_that_has_ended_is_replaced(opened: Opened) -> None:
+    store = opened()
+    lease = hold(store)
+    lease_id = store._locks.countdowns._mine[lease.token].countdown.lease_id
+    store.release(lease)
+    opened.server.say("lease/revoke", ID=lease_id)
+    assert hold(store).fence > lease.fence
+
+
+def test_closing_ends_spare_etcd_leases_and_no_others(opened: Opened) -> None:
+    store, other = opened(), opened()
+    kept = hold(store, "kept")
+    store.release(hold(store, "given back"))
+    store.close()
+    assert other.renew(kept) == Renewed()
+
+
+def test_each_of_many_threads_has_its_locks_to_itself(opened: Opened) -> None:
+    store, errors = opened(), list[BaseException]()
+    held: set[str] = set()
+
+    def work(number: int) -> None:
+        try:
+            for round_ in range(15):
+                resource = f"r{(number + round_) % 4}"
+                wish = ask(resource)
+                answer = store.acquire(wish)
+                if isinstance(answer, Refused):
+                    continue
+                assert resource not in held
+                held.add(resource)
+                assert store.renew(lease_of(wish, answer)) == Renewed()
+                held.remove(resource)
+                assert store.release(lease_of(wish, answer)) == Released()
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert store.leases() == []
+
+
+def test_a_claim_is_settled_by_another_process_too(opened: Opened) -> None:
+    wish = LeaseAsk("nightly", "n1", "billing", "token", TTL, "nightly", "run")
+    lease = lease_of(wish, opened().claim(ClaimAsk(wish, 5)))
+    settlement = Settlement(lease, "nightly", 5, "run", "success", "done")
+    other = opened()
+    assert other.renew(lease) == Renewed()
+    assert other.settle(settlement) == Settled(recorded=True, released=True)
+    assert other.settle(settlement) == Settled(recorded=False, released=False, earlier=True)
+    assert other.renew(lease) == Gone()
+    (run,) = other.runs()
+    assert (run.outcome, run.fence, run.service) == ("success", lease.fence, "billing")
+
+
+# --- being told
+
+
+def test_a_waiter_is_told_of_a_release_elsewhere_and_of_an_expiry(opened: Opened) -> None:
+    store, other = opened(), opened()
+    for end in (other.release, lambda _: None):
+        lease = hold(other, ttl_ns=SECOND)
+        assert isinstance(store.acquire(ask()), Refused)
+        told = threading.Event()
+        unwatch = store.watch("ledger", told.set)
+        assert not told.is_set()
+        end(lease)
+        assert told.wait(PATIENCE_S)
+        store.release(hold(store))
+        unwatch()
+
+
+def test_what_was_freed_between_the_refusal_and_the_watch_is_told(opened: Opened) -> None:
+    store, other = opened(), opened()
+    lease = hold(other)
+    assert isinstance(store.acquire(ask()), Refused)
+    other.release(lease)
+    told = threading.Event()
+    store.watch("ledger", told.set)
+    assert told.wait(PATIENCE_S)
+
+
+def test_a_watch_outlives_a_restart_of_the_server_and_compaction(own: Opened) -> None:
+    store, other = own(), own()
+    lease = hold(other)
+    assert isinstance(store.acquire(ask()), Refused)
+    hold(other, "something else")
+    own.server.say("kv/compaction", revision=lease.fence + 1)
+    told = threading.Event()
+    store.watch("ledger", told.set)
+    own.server.stop()
+    own.server.start()
+    assert once_it_answers(lambda: other.renew(lease)) == Renewed()
+    assert other.release(lease) == Released()
+    assert told.wait(PATIENCE_S)
+
+
+def test_the_watch_outlives_what_it_calls(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> None:
+        raise RuntimeError("a hint too many")
+
+    store, other = opened(), opened()
+    store.watch("broken", broken)
+    told = threading.Event()
+    store.watch("ledger", told.set)
+    for _ in range(50):  # until the stream has begun
+        other.release(hold(other, "broken"))
+        if "a hint too many" in caplog.text:
+            break
+        pause(100 * MS)
+    assert "a hint too many" in caplog.text
+    other.release(hold(other))
+    assert told.wait(PATIENCE_S)
+
+
+def test_nothing_is_heard_of_other_resources_or_after_the_watch(opened: Opened) -> None:
+    store, other = opened(), opened()
+    ours, theirs = threading.Event(), list[str]()
+    store.watch("theirs", lambda: theirs.append("told"))()
+    store.watch("ours", ours.set)
+    other.release(hold(other, "theirs"))
+    other.release(hold(other, "ours"))
+    assert ours.wait(PATIENCE_S)
+    assert theirs == []
+
+
+# --- the ledger
+
+
+def test_old_attempts_are_forgotten_but_not_the_latest_hundred(opened: Opened) -> None:
+    clock = FakeClock()
+    store = opened(clock=clock, keep_ns=60 * SECOND)
+    first_ns = clock.wall_ns()
+    for number in range(104):
+        clock.advance(MS)
+        run_once(store, "often", first_ns + number)
+    for number in range(3):
+        run_once(store, "seldom", first_ns + number)
+    assert store.orphans(["often"]) == []
+    assert len(store.runs(limit=500)) == 107
+    clock.advance(61 * SECOND)
+    store.orphans(["often"])
+    kept = store.runs("often", limit=500)
+    assert [run.due_ns - first_ns for run in kept] == list(range(103, 3, -1))
+    assert len(store.runs("seldom")) == 3
+    (often,) = store.register([JobRecord("often", "every 1ms", "often", "n1", "billing", TTL, 0, None, 1)])
+    assert often.job.last_due_ns == first_ns + 103
+
+
+def test_the_latest_runs_are_found_among_more_jobs_than_were_asked_for(opened: Opened) -> None:
+    store = opened()
+    for number in range(8):
+        for due_ns in (number, 100 - number):
+            run_once(store, f"job-{number}", due_ns)
+    everything = [(run.due_ns, run.job) for run in store.runs(limit=100)]
+    assert len(everything) == 16
+    assert everything == sorted(everything, reverse=True)
+    for limit in (1, 3, 9):
+        assert [(run.due_ns, run.job) for run in store.runs(limit=limit)] == everything[:limit]
+
+
+def test_more_jobs_than_one_transaction_takes_are_registered_in_order(opened: Opened) -> None:
+    store = opened()
+    names = [f"job-{number:04d}" for number in range(150)]
+    run_once(store, names[140], 9)
+    records = [JobRecord(name, "every 1s", name, "n1", "billing", TTL, 0, None, 1) for name in names]
+    stored = [registered.job for registered in store.register(records)]
+    assert [job.name for job in stored] == [job.name for job in store.jobs()] == names
+    assert [job.name for job in stored if job.last_due_ns == 9] == [names[140]]
+
+
+# --- the time
+
+
+def test_the_clusters_time_is_ours_unless_it_says_otherwise(opened: Opened) -> None:
+    now_ns = SystemClock().wall_ns()
+    assert abs(opened().time_ns() - now_ns) < 2 * SECOND
+    wrong = FakeClock()
+    assert abs(wrong.wall_ns() - now_ns) > 60 * SECOND
+    assert abs(opened(clock=wrong).time_ns() - SystemClock().wall_ns()) < 3 * SECOND
+    assert dated_ns("127.0.0.1", find_free_port(), 1.0) is None
+
+
+@pytest.mark.parametrize(
+    ("told_ns", "closest"),
+    [(None, 0), (0, 0), (-SECOND + 1, 0), (5 * SECOND, 5 * SECOND), (-3 * SECOND, -2 * SECOND - 1)],
+)
+def test_the_closest_instant_that_the_member_may_have_meant(told_ns: int | None, closest: int) -> None:
+    clock = FakeClock()
+    now_ns = clock.wall_ns()
+    assert closest_ns(clock, now_ns, None if told_ns is None else now_ns + told_ns) == now_ns + closest
+
+
+PATIENCE_NS: Final = int(PATIENCE_S) * SECOND

@@ -1,0 +1,457 @@
+"""What is particular to Redlock: servers that fail one by one, votes that split, and fences all the same."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from kit.servers import PATIENCE_S
+
+from tickglass.sched.clock import SystemClock, Wake
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.errors import ConfigError, StoreUnavailable
+from tickglass.sched.lease import Lease
+from tickglass.sched.ports import (
+    AlreadyClaimed,
+    ClaimAsk,
+    Claimed,
+    Gone,
+    Granted,
+    JobRecord,
+    LeaseAsk,
+    Refused,
+    Released,
+    Renewed,
+    Settled,
+    Settlement,
+)
+from tickglass.sched.stores import open_store
+from tickglass.sched.stores.redis import scripts as lua
+from tickglass.sched.stores.redis.topology import Login, Server
+from tickglass.sched.stores.redlock.store import RedlockStore
+from tickglass.sched.stores.redlock.votes import judge
+from tickglass.sched.stores.retention import PRUNE_EVERY_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kit.servers import RedisServer
+
+ASK: Final = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
+CLAIM: Final = ClaimAsk(LeaseAsk("nightly", "n1", "billing", "claim", 30 * SECOND, "nightly", "run"), due_ns=1)
+OTHER: Final = ClaimAsk(LeaseAsk("nightly", "n2", "billing", "claim-2", 30 * SECOND, "nightly", "run-2"), due_ns=1)
+
+
+@pytest.fixture
+def servers(own_redis: Callable[..., RedisServer]) -> list[RedisServer]:
+    return [own_redis() for _ in range(3)]
+
+
+@pytest.fixture
+def opened(servers: list[RedisServer]) -> Iterator[Callable[..., RedlockStore]]:
+    """Return a function that opens the servers, with options; what it opened is closed afterwards."""
+    stores: list[RedlockStore] = []
+
+    def open_one(options: str = "timeout=200ms") -> RedlockStore:
+        places = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+        store = open_store(f"redlock://{places}/0?{options}", SystemClock())
+        assert isinstance(store, RedlockStore)
+        stores.append(store)
+        return store
+
+    yield open_one
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(opened: Callable[..., RedlockStore]) -> RedlockStore:
+    return opened()
+
+
+def lease_of(ask: LeaseAsk, answer: object) -> Lease:
+    assert isinstance(answer, Granted | Claimed), answer
+    return Lease(ask.resource, ask.owner, ask.token, answer.fence, ask.ttl_ns, trusted_until_ns=0)
+
+
+def settlement_of(ask: ClaimAsk, answer: object) -> Settlement:
+    lease = ask.lease
+    return Settlement(lease_of(lease, answer), lease.job, ask.due_ns, lease.run_id, "success")
+
+
+def forget_absence(store: RedlockStore) -> None:
+    """Let it ask at once the servers that it would leave alone for a second."""
+    store._quorum._absent_until_ns = [0] * store._quorum.size
+
+
+def let_pass(pass_ns: int) -> None:
+    clock = SystemClock()
+    clock.wait(clock.monotonic_ns() + pass_ns, Wake())
+
+
+# --- opening
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 4])
+def test_without_a_majority_to_be_had_there_is_no_store(count: int) -> None:
+    with pytest.raises(ConfigError, match=f"odd number of servers, three or more, not {count}"):
+        RedlockStore([Server("localhost", port) for port in range(1, count + 1)], Login())
+
+
+def test_the_drift_of_the_url_is_kept_from_every_lease(opened: Callable[..., RedlockStore]) -> None:
+    assert opened().allowance_ns(SECOND) == 12 * MS
+    assert opened("drift=200ms").allowance_ns(SECOND) == 200 * MS
+    assert opened("drift=200ms").allowance_ns(60 * SECOND) == 602 * MS
+
+
+def test_a_server_gets_a_small_part_of_a_lease_to_answer(opened: Callable[..., RedlockStore]) -> None:
+    usual, given = opened("prefix=a"), opened("timeout=40ms")
+    assert [usual._election.patience_ns(ttl_ns) for ttl_ns in (SECOND, 200 * MS)] == [50 * MS, 20 * MS]
+    assert [given._election.patience_ns(ttl_ns) for ttl_ns in (SECOND, 200 * MS)] == [40 * MS, 40 * MS]
+
+
+# --- servers that fail
+
+
+def test_what_cannot_be_forgotten_now_keeps_nobody_from_registering_and_sweeping(
+    servers: list[RedisServer], store: RedlockStore
+) -> None:
+    for server in servers:
+        server.say("ZADD", "{tickglass}:ledgers", 0, "other")
+        server.say("SET", "{tickglass}:due:other", "what is this?")
+    assert len(store.register([JobRecord("nightly", "t", "nightly", "o", "s", 1, 1, None, None)])) == 1
+    for node in store._nodes:
+        node._pruned_ns -= PRUNE_EVERY_NS
+    assert store.orphans(["nightly"]) == []
+
+
+def test_a_lease_that_a_silent_server_may_still_have_had_was_not_lost(
+    servers: list[RedisServer], store: RedlockStore
+) -> None:
+    lease, claimed = lease_of(ASK, store.acquire(ASK)), store.claim(CLAIM)
+    servers[2].restart()  # it has forgotten both
+    servers[1].kill()
+    forget_absence(store)
+    assert store.release(lease) == Released()
+    assert store.settle(settlement_of(CLAIM, claimed)) == Settled(recorded=True, released=True)
+
+
+def test_a_lease_that_a_majority_has_forgotten_was_lost(servers: list[RedisServer], store: RedlockStore) -> None:
+    lease, claimed = lease_of(ASK, store.acquire(ASK)), store.claim(CLAIM)
+    servers[2].restart()
+    servers[1].restart()
+    forget_absence(store)
+    assert store.release(lease) == Gone()
+    assert store.settle(settlement_of(CLAIM, claimed)) == Settled(recorded=True, released=False)
+
+
+@pytest.mark.parametrize("lost", range(3))
+def test_everything_works_without_any_one_server(servers: list[RedisServer], store: RedlockStore, lost: int) -> None:
+    claimed = store.claim(CLAIM)
+    servers[lost].kill()
+    assert store.renew(lease_of(CLAIM.lease, claimed)) == Renewed()
+    assert store.claim(OTHER) == AlreadyClaimed("n1", None)
+    assert store.settle(settlement_of(CLAIM, claimed)) == Settled(recorded=True, released=True)
+    assert store.claim(OTHER) == AlreadyClaimed("n1", "success")
+    (registered,) = store.register([JobRecord("nightly", "t", "nightly", "o", "s", 1, 1, None, None)])
+    assert registered.job.last_due_ns == 1
+    lease = lease_of(ASK, store.acquire(ASK))
+    assert [it.resource for it in store.leases()] == ["ledger"]
+    assert [it.name for it in store.jobs()] == ["nightly"]
+    assert [it.outcome for it in store.runs()] == ["success"]
+    assert store.orphans(["nightly"]) == []
+    assert store.time_ns() > 0
+    assert store.release(lease) == Released()
+
+
+def test_without_a_majority_nothing_is_granted_and_soon_told(
+    servers: list[RedisServer], opened: Callable[..., RedlockStore]
+) -> None:
+    store = opened("timeout=50ms")
+    lease = lease_of(ASK, store.acquire(ASK))
+    servers[0].kill()
+    servers[1].kill(signal.SIGSTOP)
+    clock = SystemClock()
+    calls: list[Callable[[], object]] = [
+        lambda: store.renew(lease),
+        lambda: store.acquire(replace(ASK, resource="another")),
+        lambda: store.claim(CLAIM),
+        lambda: store.release(lease),
+        store.leases,
+        store.time_ns,
+    ]
+    for call in calls:
+        asked_ns = clock.monotonic_ns()
+        with pytest.raises(StoreUnavailable, match=r"servers? answered") as raised:
+            call()
+        assert raised.value.kind == "unavailable"
+        assert clock.monotonic_ns() - asked_ns < SECOND
+    assert servers[2].say("EXISTS", "{tickglass}:lock:another") == 0, "the vote was taken back"
+    assert servers[2].say("EXISTS", "{tickglass}:lock:nightly") == 0
+    servers[1].kill(signal.SIGCONT)
+
+
+def test_a_wrong_password_everywhere_is_an_error(
+    own_redis: Callable[..., RedisServer], opened: Callable[..., RedlockStore], servers: list[RedisServer]
+) -> None:
+    for server in servers:
+        server.say("CONFIG", "SET", "requirepass", "secret")
+    with pytest.raises(StoreUnavailable) as raised:
+        opened().acquire(ASK)
+    assert raised.value.kind == "error"
+    with pytest.raises(StoreUnavailable) as raised:
+        opened().leases()
+    assert raised.value.kind == "error"
+
+
+def test_a_server_that_is_silent_is_asked_again_only_after_a_while(
+    servers: list[RedisServer], opened: Callable[..., RedlockStore]
+) -> None:
+    store, clock = opened("timeout=100ms"), SystemClock()
+    store.acquire(ASK)
+    servers[1].kill(signal.SIGSTOP)
+    store.renew(lease_of(ASK, Granted(1)))
+    asked_ns = clock.monotonic_ns()
+    for _ in range(5):
+        assert store.renew(lease_of(ASK, Granted(1))) == Renewed()
+    assert clock.monotonic_ns() - asked_ns < 100 * MS
+    servers[1].kill(signal.SIGCONT)
+
+
+def test_forgotten_scripts_and_broken_connections_are_made_good(
+    servers: list[RedisServer], store: RedlockStore
+) -> None:
+    lease = lease_of(ASK, store.acquire(ASK))
+    for server in servers:
+        server.say("SCRIPT", "FLUSH")
+    assert store.renew(lease) == Renewed()
+    for server in servers:
+        server.say("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert store.release(lease) == Released()
+
+
+# --- fences
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_fences_grow_whatever_minority_is_lost_between(
+    servers: list[RedisServer], opened: Callable[..., RedlockStore], seed: int
+) -> None:
+    rng, clients = random.Random(seed), [opened(), opened()]
+    clients[1]._election._newest_fence = 2**52 - 10_000  # the clock of that client is far ahead of the other's
+    fences = []
+    for number in range(12):
+        lost = rng.choice(servers)
+        if rng.random() < 0.5:  # it forgets everything, either way
+            lost.restart()
+        else:
+            lost.say("FLUSHALL")
+        store = rng.choice(clients)
+        forget_absence(store)
+        ask = replace(ASK, token=f"token-{number}")
+        granted = store.acquire(ask)
+        assert isinstance(granted, Granted)
+        fences.append(granted.fence)
+        store.release(lease_of(ask, granted))
+    assert fences == sorted(set(fences))
+
+
+def test_a_wall_clock_out_of_its_mind_uses_up_no_fences(store: RedlockStore) -> None:
+    class Mad(SystemClock):
+        def wall_ns(self) -> int:
+            return 2**62
+
+    store._election._real = Mad()
+    store._election._newest_fence = 0
+    lease = lease_of(ASK, store.acquire(ASK))
+    assert lease.fence == 1
+    store.release(lease)  # has a number, too
+    assert lease_of(ASK, store.acquire(ASK)).fence == 3
+
+
+def test_a_fence_is_on_a_majority_before_it_is_used(servers: list[RedisServer], store: RedlockStore) -> None:
+    for server, fence in zip(servers, (3 * 10**15, 2 * 10**15, 10**15), strict=True):
+        bucket = server.say("EVAL", "return string.sub(redis.sha1hex('ledger'), 1, 3)", 0)
+        server.say("HSET", "{tickglass}:fences", bucket, fence)
+    granted = store.acquire(ASK)
+    assert granted == Granted(3 * 10**15 + 1)
+    kept = [server.say("HVALS", "{tickglass}:fences") for server in servers]
+    assert kept == [[str(3 * 10**15 + 1)]] * 3
+    assert [it.fence for it in store.leases()] == [3 * 10**15 + 1]
+    assert store.acquire(ASK) == granted
+
+
+# --- votes
+
+
+def test_two_who_split_the_vote_keep_nothing_and_ask_again(
+    servers: list[RedisServer], opened: Callable[..., RedlockStore]
+) -> None:
+    """Somebody has one vote, another one, and there is none left for a majority."""
+    held = [replace(ASK, token=f"token-{number}", owner=f"n{number}", ttl_ns=300 * MS) for number in range(3)]
+    store = opened()
+    for node, ask in zip(store._nodes, held, strict=True):
+        assert isinstance(node.acquire(ask), Granted)
+    refused = opened().acquire(replace(ASK, token="late"))
+    if isinstance(refused, Refused):  # a slow machine may have waited the three out
+        assert 0 < refused.retry_after_ns <= 300 * MS
+    let_pass(305 * MS)
+    assert isinstance(opened().acquire(replace(ASK, token="later")), Granted | Refused)
+
+
+def test_a_vote_of_many_has_one_winner_each_time(opened: Callable[..., RedlockStore]) -> None:
+    clients, start, lock = [opened() for _ in range(6)], threading.Barrier(6), threading.Lock()
+    winners: dict[int, list[int]] = {}
+    inside: list[int] = []
+
+    def work(number: int) -> None:
+        for turn in range(15):
+            start.wait(PATIENCE_S)
+            lease = LeaseAsk(
+                "nightly", f"n{number}", "s", f"{number}-{turn}", 30 * SECOND, "nightly", f"{number}-{turn}"
+            )
+            ask = ClaimAsk(lease, turn)
+            answer = clients[number].claim(ask)
+            if isinstance(answer, Claimed):
+                inside.append(number)
+                assert inside == [number]
+                inside.remove(number)
+                assert clients[number].settle(settlement_of(ask, answer)).recorded
+                with lock:
+                    winners.setdefault(turn, []).append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert {turn: len(won) for turn, won in winners.items()} == dict.fromkeys(range(15), 1)
+
+
+def test_a_vote_that_took_the_whole_lease_is_given_back(
+    servers: list[RedisServer], opened: Callable[..., RedlockStore]
+) -> None:
+    store = opened()
+    with pytest.raises(StoreUnavailable, match="nothing is left of a lease of 2ms"):
+        store.acquire(replace(ASK, ttl_ns=2 * MS))
+    assert [server.say("EXISTS", "{tickglass}:lease:ledger") for server in servers] == [0, 0, 0]
+
+
+def test_a_vote_taken_back_leaves_what_was_before(servers: list[RedisServer], store: RedlockStore) -> None:
+    short = replace(CLAIM, lease=replace(CLAIM.lease, ttl_ns=400 * MS))
+    assert isinstance(store.claim(short), Claimed)
+    let_pass(410 * MS)
+    node, other = store._nodes[0], OTHER.lease
+    before = node.runs()
+    assert isinstance(node.claim(OTHER), Claimed)
+    assert [run.outcome for run in node.runs()] == [None, "orphaned"]
+    ballot = (other.resource, other.token, other.job, other.run_id, lua.due_text(OTHER.due_ns), 2**52)
+    store._ledger.withdraw(ballot, [0])
+    assert node.runs() == before
+    assert [it.run_id for it in node.orphans(["nightly"])] == ["run"]
+
+
+# --- the ledger, mended
+
+
+def test_a_server_that_missed_the_claim_learns_of_its_end(servers: list[RedisServer], store: RedlockStore) -> None:
+    claimed = store.claim(CLAIM)
+    servers[2].restart()
+    forget_absence(store)
+    assert store.settle(settlement_of(CLAIM, claimed)) == Settled(recorded=True, released=True)
+    servers[0].kill()
+    forget_absence(store)
+    assert [it.outcome for it in store._nodes[2].runs()] == ["success"]
+    assert store.claim(OTHER) == AlreadyClaimed("n1", "success")
+
+
+def test_an_outcome_that_one_server_knows_is_not_run_again(servers: list[RedisServer], store: RedlockStore) -> None:
+    claimed = store.claim(CLAIM)
+    store.settle(settlement_of(CLAIM, claimed))
+    servers[0].restart()
+    servers[1].restart()
+    forget_absence(store)
+    assert store.claim(OTHER) == AlreadyClaimed("n1", "success")
+    assert [server.say("EXISTS", "{tickglass}:lock:nightly") for server in servers] == [0, 0, 0]
+
+
+def test_an_orphan_that_only_a_minority_knows_is_found_and_abandoned(
+    servers: list[RedisServer], store: RedlockStore
+) -> None:
+    store.claim(replace(CLAIM, lease=replace(CLAIM.lease, ttl_ns=400 * MS)))
+    servers[0].restart()
+    servers[1].restart()
+    forget_absence(store)
+    let_pass(410 * MS)
+    (orphan,) = store.orphans(["nightly"])
+    assert store.abandon(orphan)
+    assert not store.abandon(orphan)
+    assert store.orphans(["nightly"]) == []
+
+
+def test_a_vote_that_was_forgotten_somewhere_is_no_orphan_and_is_mended(
+    servers: list[RedisServer], store: RedlockStore
+) -> None:
+    assert isinstance(store._nodes[2].claim(replace(OTHER, lease=replace(OTHER.lease, ttl_ns=MS))), Claimed)
+    let_pass(5 * MS)
+    for node in store._nodes[:2]:
+        node.settle(settlement_of(CLAIM, node.claim(CLAIM)))
+    assert len(store._nodes[2].orphans(["nightly"])) == 1
+    assert store.orphans(["nightly"]) == []
+    assert [(it.run_id, it.outcome) for it in store._nodes[2].runs()] == [("run", "success")]
+
+
+def test_attempts_are_counted_alike_where_one_server_missed_the_first(
+    servers: list[RedisServer], store: RedlockStore
+) -> None:
+    store.claim(replace(CLAIM, lease=replace(CLAIM.lease, ttl_ns=400 * MS)))
+    servers[0].restart()
+    forget_absence(store)
+    let_pass(410 * MS)
+    answer = store.claim(OTHER)
+    assert isinstance(answer, Claimed)
+    assert (answer.attempt, answer.previous_run_id) == (2, "run")
+    assert store.claim(OTHER) == answer
+    assert [[it.attempt for it in node.runs()] for node in store._nodes] == [[2], [2, 1], [2, 1]]
+    assert store.settle(settlement_of(OTHER, answer)).recorded
+
+
+# --- being told
+
+
+def test_a_waiter_is_woken_though_a_server_is_away(servers: list[RedisServer], store: RedlockStore) -> None:
+    servers[0].kill()
+    heard = threading.Semaphore(0)
+    unwatch = store.watch("ledger", heard.release)
+    for _ in range(2):
+        assert heard.acquire(timeout=PATIENCE_S), "each server tells once when its subscription begins"
+    store.release(lease_of(ASK, store.acquire(ASK)))
+    assert heard.acquire(timeout=PATIENCE_S)
+    unwatch()
+
+
+# --- judging, without servers
+
+
+def _refused(token: str, rest_us: int, ttl_ms: int = 30_000) -> list[str]:
+    return ["refused", f"owner-{token}", "s", "", "", "7", str(rest_us), str(ttl_ms * MS), token]
+
+
+def test_a_refusal_names_the_majority_and_when_enough_of_it_ends() -> None:
+    replies = [_refused("a", 100), _refused("a", 300), _refused("b", 200)]
+    verdict = judge(replies, 2, 3)
+    assert isinstance(verdict.answer, Refused)
+    assert (verdict.answer.holder.owner, verdict.answer.retry_after_ns, verdict.split) == ("owner-a", 200_000, False)
+
+
+def test_a_young_tie_is_a_split_and_an_old_one_is_not() -> None:
+    young = [_refused("a", 29_990_000), ["granted", "8", ""], _refused("b", 29_990_000)]
+    assert judge(young, 2, 3).split
+    old = [_refused("a", 100), ["granted", "8", ""], _refused("b", 200)]
+    verdict = judge(old, 2, 3)
+    assert isinstance(verdict.answer, Refused)
+    assert (verdict.split, verdict.answer.retry_after_ns) == (False, 100_000)

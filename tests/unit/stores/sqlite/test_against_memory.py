@@ -1,0 +1,156 @@
+"""The same random walk over SqliteStore and MemoryStore, under one clock: the same answers at every step."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from tickglass.sched.durations import SECOND
+from tickglass.sched.lease import Lease
+from tickglass.sched.ports import ClaimAsk, JobRecord, LeaseAsk, Orphan, Settlement
+from tickglass.sched.stores.memory import MemoryStore
+from tickglass.sched.stores.retention import KEEP_LEAST_NS
+from tickglass.sched.stores.sqlite.store import SqliteStore
+from tickglass.testing import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.ports import Store
+
+T = TypeVar("T")
+
+# Few of each, so that they meet.
+resources = st.sampled_from(["eu", "us"])
+jobs = st.sampled_from(["a", "b", "ç"])
+owners = st.sampled_from(["n1", "n2"])
+tokens = st.sampled_from([f"t{number}" for number in range(5)])
+due_instants = st.integers(1, 4)
+ttls = st.sampled_from([SECOND, 10 * SECOND])
+next_due_instants = st.none() | st.integers(2, 5)
+
+
+class TwinStores(RuleBasedStateMachine):
+    """Every rule asks both; a run's id goes with its token, and both are used again and again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = tempfile.TemporaryDirectory()
+        self.clock = FakeClock()
+        self.memory = MemoryStore(self.clock, keep_ns=KEEP_LEAST_NS)
+        self.sqlite = self._opened()
+
+    def _opened(self) -> SqliteStore:
+        return SqliteStore(f"{self.home.name}/jobs.db", self.clock, keep_ns=KEEP_LEAST_NS)
+
+    def both(self, ask: Callable[[Store], T]) -> T:
+        expected, answer = ask(self.memory), ask(self.sqlite)
+        assert answer == expected
+        return answer
+
+    @rule(resource=resources, owner=owners, token=tokens, ttl_ns=ttls)
+    def acquire(self, resource: str, owner: str, token: str, ttl_ns: int) -> None:
+        self.both(lambda store: store.acquire(LeaseAsk(resource, owner, "s", token, ttl_ns)))
+
+    @rule(resource=resources, token=tokens, ttl_ns=ttls)
+    def renew(self, resource: str, token: str, ttl_ns: int) -> None:
+        self.both(lambda store: store.renew(Lease(resource, "", token, 0, ttl_ns, 0)))
+
+    @rule(resource=resources, token=tokens)
+    def release(self, resource: str, token: str) -> None:
+        self.both(lambda store: store.release(Lease(resource, "", token, 0, 0, 0)))
+
+    @rule(
+        resource=resources,
+        owner=owners,
+        token=tokens,
+        ttl_ns=ttls,
+        job=jobs,
+        due_ns=due_instants,
+        next_due_ns=next_due_instants,
+        rerun=st.booleans(),
+        latest_ns=st.sampled_from([None, 2, 3]),
+    )
+    def claim(
+        self,
+        *,
+        resource: str,
+        owner: str,
+        token: str,
+        ttl_ns: int,
+        job: str,
+        due_ns: int,
+        next_due_ns: int,
+        rerun: bool,
+        latest_ns: int | None,
+    ) -> None:
+        lease = LeaseAsk(resource, owner, "s", token, ttl_ns, job, f"run of {token}")
+        max_ahead_ns = None if latest_ns is None else latest_ns - self.clock.wall_ns()  # what is due later is too early
+        self.both(lambda store: store.claim(ClaimAsk(lease, due_ns, next_due_ns, rerun, max_ahead_ns)))
+
+    @rule(resource=resources, token=tokens, job=jobs, due_ns=due_instants)
+    def settle(self, resource: str, token: str, job: str, due_ns: int) -> None:
+        lease = Lease(resource, "", token, 0, 0, 0)
+        self.both(lambda store: store.settle(Settlement(lease, job, due_ns, f"run of {token}", "success", "d", 1, 2)))
+
+    @rule(resource=resources, token=tokens)
+    def settle_whatever_runs(self, resource: str, token: str) -> None:
+        for run in self.both(lambda store: store.runs(limit=3)):
+            lease = Lease(resource, "", token, 0, 0, 0)
+            ended = Settlement(lease, run.job, run.due_ns, run.run_id, "failure")
+            self.both(lambda store, ended=ended: store.settle(ended))  # type: ignore[misc]
+
+    @rule(wanted=st.lists(jobs), limit=st.integers(0, 3), abandon=st.booleans())
+    def orphans(self, wanted: list[str], limit: int, *, abandon: bool) -> None:
+        for orphan in self.both(lambda store: store.orphans(wanted, limit)):
+            if abandon:
+                self.both(lambda store, orphan=orphan: store.abandon(orphan))  # type: ignore[misc]
+
+    @rule(job=jobs, due_ns=due_instants, attempt=st.integers(1, 2), token=tokens)
+    def abandon(self, job: str, due_ns: int, attempt: int, token: str) -> None:
+        self.both(lambda store: store.abandon(Orphan(job, due_ns, attempt, f"run of {token}", "n1")))
+
+    @rule(names=st.lists(jobs, max_size=3), next_due_ns=next_due_instants, owner=owners)
+    def register(self, names: list[str], next_due_ns: int | None, owner: str) -> None:
+        records = [JobRecord(name, "t", name, owner, "s", 1, 2, None, next_due_ns) for name in names]
+        self.both(lambda store: store.register(records))
+
+    @rule(by_ns=st.sampled_from([1, SECOND // 2, SECOND, 10 * SECOND, 90 * SECOND]))
+    def let_pass(self, by_ns: int) -> None:
+        self.clock.advance(by_ns)
+
+    @rule(by_ns=st.sampled_from([-3_600 * SECOND, 3_600 * SECOND]))
+    def set_the_wall_clock(self, by_ns: int) -> None:
+        self.clock.step(by_ns)
+
+    @rule()
+    def reopen(self) -> None:
+        self.sqlite.close()
+        self.sqlite = self._opened()
+        self.both(lambda store: store.register([]))  # both have pruned just now
+
+    @invariant()
+    def all_that_can_be_seen_is_the_same(self) -> None:
+        self.both(lambda store: store.leases())
+        self.both(lambda store: store.jobs())
+        self.both(lambda store: store.runs())
+        self.both(lambda store: store.runs("a", 2))
+
+    def teardown(self) -> None:
+        self.sqlite.close()
+        self.home.cleanup()
+
+
+TestTwinStores = TwinStores.TestCase
+TestTwinStores.settings = settings(
+    max_examples=60,
+    stateful_step_count=50,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
