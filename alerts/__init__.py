@@ -1,10 +1,10 @@
 """Say when somebody is to be told, how loudly, and what to do then: rules for Prometheus, with their runbooks."""
 
 from tickglass.alerts.alertmanager import INHIBITIONS, Inhibition
+from tickglass.alerts.export import files
 from tickglass.alerts.promql import Scope
 from tickglass.alerts.rule import Alert, Group, Links, Record, Severity
 from tickglass.alerts.rulebook import alerts, groups
-from tickglass.alerts.export import files
 
 __all__ = [
     "INHIBITIONS",

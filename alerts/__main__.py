@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tickglass.alerts.export import files
 from tickglass.alerts.promql import Scope
 from tickglass.alerts.reference import reference
 from tickglass.alerts.rule import Links
-from tickglass.alerts.export import files
 
 __all__ = ["main"]
 

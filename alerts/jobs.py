@@ -142,7 +142,7 @@ def _not_in_time(scope: Scope) -> tuple[Alert, ...]:
             expr=(
                 f"(\n  {late}\n  / on (job_name)\n  {starts}\n)\n"
                 f"> on (job_name)\n{thresholds.LATENESS_OF_GRACE:g} * {grace}\n"
-                f"and on (job_name)\n{counted} >= {thresholds.LATE_STARTS_LEAST}"
+                f"and on (job_name)\n{counted} >= {thresholds.LATE_STARTS_MIN}"
             ),
             pending="5m",
             severity=Severity.WARNING,
@@ -164,7 +164,7 @@ def _burn(scope: Scope, pace: str, long: str, short: str, factor: float, *, pend
         expr=(
             f"{scope.recorded(late_share(long))} > {share}\n"
             f"and on (job_name)\n{scope.recorded(late_share(short))} > {share}\n"
-            f"and on (job_name)\n{due} >= {thresholds.DUE_LEAST}"
+            f"and on (job_name)\n{due} >= {thresholds.DUE_MIN}"
         ),
         pending=pending,
         severity=severity,

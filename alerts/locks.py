@@ -110,7 +110,7 @@ def _contention(scope: Scope) -> Alert:
         expr=(
             f"histogram_quantile(0.95, {waited}) > {thresholds.WAIT_P95_S:g}\n"
             f"and on (resource)\n"
-            f"{waits} >= {thresholds.WAITS_LEAST}"
+            f"{waits} >= {thresholds.WAITS_MIN}"
         ),
         pending="10m",
         severity=Severity.WARNING,

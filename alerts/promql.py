@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import thresholds
-from tickglass.telemetry.selectors import checked_on_time_s, matchers_of
 from tickglass.telemetry.metric import Kind
+from tickglass.telemetry.selectors import checked_on_time_s, matchers_of
 
 if TYPE_CHECKING:
     from tickglass.telemetry.metric import Metric

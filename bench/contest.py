@@ -11,15 +11,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.servers import RedisServer
 from rich.console import Console
 from rich.table import Table
-from kit.servers import RedisServer
 
 from tickglass import Scheduler, every
 from tickglass.sched.clock import Reading, SystemClock
 from tickglass.sched.durations import MS
-from tickglass.sched.engine.leasing.claim_cache import RememberingStore
-from tickglass.sched.events import ClaimRemembered, Event, StoreCalled
+from tickglass.sched.engine.leasing.claim_cache import ClaimCachingStore
+from tickglass.sched.events import ClaimCacheHit, Event, StoreCalled
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -55,14 +55,14 @@ class Count:
         """See `EventSink`."""
         if isinstance(event, StoreCalled):
             self.asked += event.operation == "claim"
-        elif isinstance(event, ClaimRemembered):
+        elif isinstance(event, ClaimCacheHit):
             self.known += 1
 
 
 def instance(url: str, number: int, apart_ms: float, listening: bool, told: Connection) -> None:  # noqa: FBT001
     """Run one scheduler and tell its counts and its processor time."""
     if not listening:
-        RememberingStore.start = RememberingStore.stop  # type: ignore[method-assign]  # nobody listens
+        ClaimCachingStore.start = ClaimCachingStore.stop  # type: ignore[method-assign]  # nobody listens
     count = Count()
     with tempfile.TemporaryDirectory() as home:
         scheduler = Scheduler(

@@ -9,7 +9,7 @@ from cycles import TTL_NS, best_us, clock, lock_cycle
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS
-from tickglass.sched.events import JobRegistered, Lateness, TimelineTurned
+from tickglass.sched.events import JobRegistered, Lateness, TimelineTicked
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
 from tickglass.telemetry.exposition import encode
 from tickglass.telemetry.metrics import MetricSink
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import EventSink
 
 OWNER, SERVICE = "o", "s"  # as of `lock_cycle`: nobody tells of another scheduler
-TURNED = TimelineTurned(lag_ns=1, duration_ns=1, handed=0)
+TURNED = TimelineTicked(lag_ns=1, duration_ns=1, handed=0)
 LATENESS = Lateness(total_ns=4, timer_ns=1, pool_ns=1, lock_ns=1, start_ns=1)
 PATH = (OccurrenceEvent.FELL_DUE, OccurrenceEvent.ADMITTED, OccurrenceEvent.TAKEN, OccurrenceEvent.CLAIMED)
 numbers = count(1)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tickglass.dashboards.telemetry_health import health
 from tickglass.dashboards.jobs import jobs
 from tickglass.dashboards.locks import locks
 from tickglass.dashboards.model import Annotation
 from tickglass.dashboards.overview import overview
 from tickglass.dashboards.scheduler import scheduler
+from tickglass.dashboards.telemetry_health import health
 from tickglass.telemetry import catalogue
 
 if TYPE_CHECKING:

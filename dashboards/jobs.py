@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tickglass.dashboards.lateness import lateness_panels
+from tickglass.dashboards.model import GOOD, Board, Column, Kind, Panel, Query, Row, above
+from tickglass.dashboards.scope import RATE, SPAN
 from tickglass.dashboards.shared_panels import (
     TO_JOB,
     failing_jobs,
@@ -11,9 +14,6 @@ from tickglass.dashboards.shared_panels import (
     health_by_job,
     on_time,
 )
-from tickglass.dashboards.lateness import lateness_panels
-from tickglass.dashboards.model import GOOD, Board, Column, Kind, Panel, Query, Row, above
-from tickglass.dashboards.scope import RATE, SPAN
 from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry import catalogue, thresholds
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickglass.dashboards.shared_panels import TO_JOB, on_time_share, quantiles
 from tickglass.dashboards.model import Kind, Panel, Query, above, below
 from tickglass.dashboards.scope import RATE
+from tickglass.dashboards.shared_panels import TO_JOB, on_time_share, quantiles
 from tickglass.telemetry import catalogue, thresholds
 
 if TYPE_CHECKING:

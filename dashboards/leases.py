@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickglass.dashboards.shared_panels import TO_LOCK
 from tickglass.dashboards.model import GOOD, Kind, Panel, Query, above
 from tickglass.dashboards.scope import RATE
+from tickglass.dashboards.shared_panels import TO_LOCK
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.label_values import RenewalStatus
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickglass.dashboards.shared_panels import TO_LOCK, held_of_limit, quantiles, stuck_locks, waits
 from tickglass.dashboards.leases import lease_panels, store_panels
 from tickglass.dashboards.model import GOOD, Board, Column, Kind, Meaning, Panel, Query, Row, Step, above
+from tickglass.dashboards.shared_panels import TO_LOCK, held_of_limit, quantiles, stuck_locks, waits
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.label_values import AttemptStatus, ReleaseReason
 

@@ -189,7 +189,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """Marks on every panel, at the instants at which the expression has a value."""
+    """Timings on every panel, at the instants at which the expression has a value."""
 
     name: str
     expr: str

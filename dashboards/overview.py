@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tickglass.dashboards.model import Board, Column, Kind, Panel, Query, Row, above, below
+from tickglass.dashboards.scope import SPAN
 from tickglass.dashboards.shared_panels import (
     TO_JOB,
     TO_JOBS,
@@ -20,8 +22,6 @@ from tickglass.dashboards.shared_panels import (
     stuck_locks,
     waits,
 )
-from tickglass.dashboards.model import Board, Column, Kind, Panel, Query, Row, above, below
-from tickglass.dashboards.scope import SPAN
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.telemetry import catalogue, thresholds
 

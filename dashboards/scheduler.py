@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickglass.dashboards.shared_panels import TO_INSTANCE, scheduler_states
 from tickglass.dashboards.model import GOOD, Board, Column, Kind, Meaning, Panel, Query, Row, Step, above
 from tickglass.dashboards.scope import RATE
+from tickglass.dashboards.shared_panels import TO_INSTANCE, scheduler_states
 from tickglass.telemetry import catalogue, thresholds
 
 if TYPE_CHECKING:

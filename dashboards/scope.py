@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.selectors import checked_on_time_s, matchers_of
 from tickglass.telemetry.metric import Kind
+from tickglass.telemetry.selectors import checked_on_time_s, matchers_of
 
 if TYPE_CHECKING:
     from tickglass.telemetry.metric import Metric

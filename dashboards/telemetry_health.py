@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickglass.dashboards.shared_panels import TO_INSTANCE
 from tickglass.dashboards.model import Board, Kind, Panel, Query, Row, above, below
 from tickglass.dashboards.scope import RATE
+from tickglass.dashboards.shared_panels import TO_INSTANCE
 from tickglass.dashboards.sidecars import sidecars_hear, sidecars_read
 from tickglass.telemetry import catalogue
 

@@ -13,7 +13,7 @@ from typing import Final
 from tickglass.sched.errors import ConfigError
 
 __all__ = [
-    "DURATION_MOST_NS",
+    "DURATION_MAX_NS",
     "MS",
     "SECOND",
     "US",
@@ -31,7 +31,7 @@ SECOND: Final = 1_000_000_000
 _MINUTE: Final = 60 * SECOND
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
-DURATION_MOST_NS: Final = 36_500 * _DAY  # a century: from now on it ends within 64 bits of nanoseconds
+DURATION_MAX_NS: Final = 36_500 * _DAY  # a century: from now on it ends within 64 bits of nanoseconds
 _UNITS: Final[dict[str, int]] = {
     "d": _DAY,
     "h": _HOUR,
@@ -60,13 +60,13 @@ _WORDS: Final[dict[str, str]] = {
 Duration = str | timedelta
 
 
-def duration_ns(given: Duration, *, what: str, least_ns: int = 1) -> int:
+def duration_ns(given: Duration, *, what: str, min_ns: int = 1) -> int:
     """Return a duration as whole nanoseconds.
 
     Args:
         given: "1h30m", "100ms", "1.5s" (units d h m s ms us ns) or a timedelta.
         what: the setting's name, for the error.
-        least_ns: the smallest value allowed.
+        min_ns: the smallest value allowed.
 
     Raises:
         ConfigError: not a duration, without a unit, smaller than allowed, or over 36,500 days.
@@ -75,21 +75,21 @@ def duration_ns(given: Duration, *, what: str, least_ns: int = 1) -> int:
         total = (given.days * 86_400 + given.seconds) * SECOND + given.microseconds * US
         shown = str(given)
     elif isinstance(given, str):
-        total, shown = _parsed(given, what, least_ns), given
+        total, shown = _parsed(given, what, min_ns), given
     else:
         raise ConfigError(
             f"{what} must be a duration with its unit, not {type(given).__name__}",
             given=repr(given),
             examples=_EXAMPLES,
         )
-    if total < least_ns:
-        raise ConfigError(f"{what} must be at least {duration_text(least_ns)}", given=shown, examples=_EXAMPLES)
-    if total > DURATION_MOST_NS:
-        raise ConfigError(f"{what} is at most {duration_text(DURATION_MOST_NS)}, a century", given=shown)
+    if total < min_ns:
+        raise ConfigError(f"{what} must be at least {duration_text(min_ns)}", given=shown, examples=_EXAMPLES)
+    if total > DURATION_MAX_NS:
+        raise ConfigError(f"{what} is at most {duration_text(DURATION_MAX_NS)}, a century", given=shown)
     return total
 
 
-def _parsed(text: str, what: str, least_ns: int) -> int:
+def _parsed(text: str, what: str, min_ns: int) -> int:
     if not text:
         raise ConfigError(f"{what} is empty", given='""', examples=_EXAMPLES)
     if len(text) > _LONGEST:
@@ -99,10 +99,10 @@ def _parsed(text: str, what: str, least_ns: int) -> int:
         part = _PART.match(text, position)
         if part is None:
             problem = f"{what} is not a duration with units d, h, m, s, ms, us or ns"
-            raise _wrong(problem, text, (position, len(text)), least_ns)
+            raise _wrong(problem, text, (position, len(text)), min_ns)
         unit = _UNITS[part[2]]
         if unit >= smallest:
-            raise _wrong(f"{what} must name each unit once, largest first", text, part.span(), least_ns)
+            raise _wrong(f"{what} must name each unit once, largest first", text, part.span(), min_ns)
         smallest = unit
         total += Fraction(part[1]) * unit
         position = part.end()
@@ -111,9 +111,9 @@ def _parsed(text: str, what: str, least_ns: int) -> int:
     return int(total)
 
 
-def _wrong(problem: str, text: str, span: tuple[int, int], least_ns: int) -> ConfigError:
+def _wrong(problem: str, text: str, span: tuple[int, int], min_ns: int) -> ConfigError:
     meant_ns = plainly_meant_ns(text)
-    if meant_ns is None or not least_ns <= meant_ns <= DURATION_MOST_NS:
+    if meant_ns is None or not min_ns <= meant_ns <= DURATION_MAX_NS:
         return ConfigError(problem, given=text, span=span, examples=_EXAMPLES)
     return ConfigError(problem, given=text, span=span, instead=(f'"{duration_text(meant_ns)}"',))
 

@@ -54,7 +54,7 @@ class ConfigError(TickglassError, ValueError):
         self.examples = examples
         super().__init__(self._message())
 
-    def told_by(self, variable: str) -> ConfigError:
+    def for_variable(self, variable: str) -> ConfigError:
         """Return the error as it is if an environment variable said what is wrong."""
         prefix = f"{variable}="
         return ConfigError(

@@ -15,8 +15,8 @@ from enum import StrEnum
 import msgspec
 
 __all__ = [
+    "ClaimCacheHit",
     "ClaimOrphaned",
-    "ClaimRemembered",
     "ClockStepped",
     "Event",
     "EventLoopAsked",
@@ -39,7 +39,7 @@ __all__ = [
     "StoreCalled",
     "Streak",
     "TelemetryDropped",
-    "TimelineTurned",
+    "TimelineTicked",
     "TriggerFailed",
 ]
 
@@ -197,7 +197,7 @@ class ClaimOrphaned(Event, frozen=True, kw_only=True):
     wall_ns: int
 
 
-class ClaimRemembered(Event, frozen=True, kw_only=True):
+class ClaimCacheHit(Event, frozen=True, kw_only=True):
     """An occurrence was known to be claimed by somebody else, so the store was not asked."""
 
     job: str
@@ -224,7 +224,7 @@ class PoolMoved(Event, frozen=True, kw_only=True):
     waited_ns: int | None
 
 
-class TimelineTurned(Event, frozen=True, kw_only=True):
+class TimelineTicked(Event, frozen=True, kw_only=True):
     """The timeline's loop turned once."""
 
     lag_ns: int  # how late it woke

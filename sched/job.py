@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tickglass.sched.run import Run
 
 __all__ = [
-    "GRACE_MOST_NS",
+    "GRACE_MAX_NS",
     "Job",
     "Policies",
     "check_policies",
@@ -33,11 +33,11 @@ __all__ = [
 ]
 
 TTL_DEFAULT: Final = "30s"
-TTL_LEAST_NS: Final = 50 * MS  # below, a renewal does not fit between two scheduling hiccups
-GRACE_DEFAULT_MOST_NS: Final = 60 * SECOND
-GRACE_MOST_NS: Final = 12 * 3_600 * SECOND  # the ledger remembers a day; a claim must not outlive it
+TTL_MIN_NS: Final = 50 * MS  # below, a renewal does not fit between two scheduling hiccups
+GRACE_DEFAULT_MAX_NS: Final = 60 * SECOND
+GRACE_MAX_NS: Final = 12 * 3_600 * SECOND  # the ledger remembers a day; a claim must not outlive it
 UNRENEWED_SLACK_NS: Final = 5 * SECOND  # a lease nobody renews outlasts the longest run by this much
-NAME_MOST: Final = 200
+NAME_MAX: Final = 200
 _KINDS: Final = "a job is a plain or a coroutine function"
 
 OnOutage = Literal["skip", "run"]
@@ -72,7 +72,7 @@ class Job:
         grace_ns: how late it may still start.
         renew: whether its lease is renewed while it runs.
         rerun: whether it runs again after its claimant died.
-        goes_ahead: whether it runs without a claim while the store is out.
+        runs_unclaimed: whether it runs without a claim while the store is out.
         releases: whether it gives its lock up at its timeout, though its code may still run.
         prefer: whose claims go before those of others; None: nobody's.
     """
@@ -88,7 +88,7 @@ class Job:
     grace_ns: int | None
     renew: bool
     rerun: bool
-    goes_ahead: bool
+    runs_unclaimed: bool
     releases: bool
     prefer: Preference | None
 
@@ -96,7 +96,7 @@ class Job:
         """Call the function; a coroutine that it returns has not begun to run."""
         return self.function(*((run,) if self.wants_run else ()))
 
-    def check_ended(self, returned: object) -> None:
+    def check_result(self, returned: object) -> None:
         """Refuse to take a function for done of which nothing has run.
 
         Raises:
@@ -115,8 +115,8 @@ class Job:
         if self.grace_ns is not None:
             return self.grace_ns
         if due_ns is None or next_due_ns is None:
-            return GRACE_DEFAULT_MOST_NS
-        return min(next_due_ns - due_ns, GRACE_DEFAULT_MOST_NS)
+            return GRACE_DEFAULT_MAX_NS
+        return min(next_due_ns - due_ns, GRACE_DEFAULT_MAX_NS)
 
 
 def declare(
@@ -157,9 +157,9 @@ def declare(
         ConfigError: naming what is wrong; nothing was registered.
     """
     job_name = checked_name(getattr(function, "__name__", "") if name is None else name, "job name")
-    ttl_ns = duration_ns(ttl, what="ttl", least_ns=TTL_LEAST_NS)
-    timeout_ns = None if timeout is None else duration_ns(timeout, what="timeout", least_ns=MS)
-    grace_ns = None if misfire_grace is None else duration_ns(misfire_grace, what="misfire_grace", least_ns=MS)
+    ttl_ns = duration_ns(ttl, what="ttl", min_ns=TTL_MIN_NS)
+    timeout_ns = None if timeout is None else duration_ns(timeout, what="timeout", min_ns=MS)
+    grace_ns = None if misfire_grace is None else duration_ns(misfire_grace, what="misfire_grace", min_ns=MS)
     _check_choices(on_outage, on_timeout, timeout_ns)
     _check_times(ttl_ns, timeout_ns, grace_ns, renew=checked_flag(renew, "renew"))
     return Job(
@@ -174,7 +174,7 @@ def declare(
         grace_ns=grace_ns,
         renew=renew,
         rerun=checked_flag(rerun_orphaned, "rerun_orphaned"),
-        goes_ahead=on_outage == "run",
+        runs_unclaimed=on_outage == "run",
         releases=on_timeout == "release",
         prefer=checked_preference(prefer),
     )
@@ -218,8 +218,8 @@ def checked_name(name: object, what: str) -> str:
         raise ConfigError(f"a {what} is text, not {type(name).__name__}", given=repr(name))
     if not name or name == "<lambda>":
         raise ConfigError(f"a {what} is needed", given=repr(name), instead=('name="inventory_sync"',))
-    if len(name) > NAME_MOST:
-        raise ConfigError(f"a {what} has at most {NAME_MOST} characters, this one {len(name)}", given=name)
+    if len(name) > NAME_MAX:
+        raise ConfigError(f"a {what} has at most {NAME_MAX} characters, this one {len(name)}", given=name)
     if not name.isprintable() or name != name.strip():
         raise ConfigError(f"a {what} has no control characters and no blanks at its ends", given=repr(name))
     if name.startswith("__"):
@@ -256,9 +256,9 @@ def _check_choices(on_outage: str, on_timeout: str, timeout_ns: int | None) -> N
 
 
 def _check_times(ttl_ns: int, timeout_ns: int | None, grace_ns: int | None, *, renew: bool) -> None:
-    if grace_ns is not None and grace_ns > GRACE_MOST_NS:
+    if grace_ns is not None and grace_ns > GRACE_MAX_NS:
         raise ConfigError(
-            f"misfire_grace is at most {duration_text(GRACE_MOST_NS)}, the half of what the ledger remembers",
+            f"misfire_grace is at most {duration_text(GRACE_MAX_NS)}, the half of what the ledger remembers",
             given=duration_text(grace_ns),
         )
     if renew:

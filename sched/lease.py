@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.durations import MS, duration_text
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import FencingRejected, LockMoved
-from tickglass.sched.state_machine import Machine, Move
+from tickglass.sched.state_machine import Move, StateMachine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +100,7 @@ LOCK_TRANSITIONS: Final[Mapping[tuple[LockState, LockEvent], LockState]] = {
 }
 
 
-class LockMachine(Machine[LockState, LockEvent]):
+class LockMachine(StateMachine[LockState, LockEvent]):
     """One party's view of one lock, from the request to the release.
 
     Args:
@@ -232,7 +232,7 @@ def check_ttl(what: str, ttl_ns: int, allowance_ns: int) -> None:
 def trusted_until_ns(asked_at_ns: int, ttl_ns: int, margin_ns: int) -> int:
     """Return the last instant at which the holder may still act.
 
-    Counted from when the request left, not from when the answer came: the
+    InstantCount from when the request left, not from when the answer came: the
     store began its own countdown somewhere between the two.
 
     Args:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.events import SchedulerMoved
-from tickglass.sched.state_machine import Machine, Move
+from tickglass.sched.state_machine import Move, StateMachine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ SCHEDULER_TRANSITIONS: Final[Mapping[tuple[SchedulerState, SchedulerEvent], Sche
 }
 
 
-class SchedulerMachine(Machine[SchedulerState, SchedulerEvent]):
+class SchedulerMachine(StateMachine[SchedulerState, SchedulerEvent]):
     """One scheduler, from its making to its end; it starts once and stops once."""
 
     def __init__(self, owner: str, service: str, clock: Clock, sink: EventSink) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tickglass.sched.durations import duration_ns
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.job import TTL_DEFAULT, TTL_LEAST_NS, checked_flag, checked_name
+from tickglass.sched.job import TTL_DEFAULT, TTL_MIN_NS, checked_flag, checked_name
 from tickglass.sched.policies.preference import checked_preference
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def lock_terms(
         )
     return LockTerms(
         resource=checked_name(resource, "resource"),
-        ttl_ns=duration_ns(ttl, what="ttl", least_ns=TTL_LEAST_NS),
-        wait_ns=None if wait is None else duration_ns(wait, what="wait", least_ns=0),
+        ttl_ns=duration_ns(ttl, what="ttl", min_ns=TTL_MIN_NS),
+        wait_ns=None if wait is None else duration_ns(wait, what="wait", min_ns=0),
         blocking=checked_flag(blocking, "blocking"),
         renew=checked_flag(renew, "renew"),
         prefer=checked_preference(prefer),

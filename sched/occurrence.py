@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.errors import IllegalTransition
 from tickglass.sched.events import Lateness, OccurrenceMoved
-from tickglass.sched.state_machine import Machine, Move
+from tickglass.sched.state_machine import Move, StateMachine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 __all__ = [
     "ENDINGS",
     "OCCURRENCE_TRANSITIONS",
-    "Marks",
     "OccurrenceEvent",
     "OccurrenceMachine",
     "OccurrenceState",
     "Outcome",
     "SkipReason",
+    "Timings",
 ]
 
 
@@ -52,7 +52,7 @@ class OccurrenceEvent(StrEnum):
     ADMITTED = "admitted"
     TAKEN = "taken"
     CLAIMED = "claimed"
-    WENT_AHEAD = "went_ahead"
+    STARTED_UNCLAIMED = "started_unclaimed"
     STARTED = "started"
     STOP_ASKED = "stop_asked"
     ENDED = "ended"
@@ -90,7 +90,7 @@ OCCURRENCE_TRANSITIONS: Final[Mapping[tuple[OccurrenceState, OccurrenceEvent], O
     (OccurrenceState.ADMITTED, OccurrenceEvent.TAKEN): OccurrenceState.CLAIMING,
     (OccurrenceState.ADMITTED, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
     (OccurrenceState.CLAIMING, OccurrenceEvent.CLAIMED): OccurrenceState.CLAIMED,
-    (OccurrenceState.CLAIMING, OccurrenceEvent.WENT_AHEAD): OccurrenceState.UNCLAIMED,
+    (OccurrenceState.CLAIMING, OccurrenceEvent.STARTED_UNCLAIMED): OccurrenceState.UNCLAIMED,
     (OccurrenceState.CLAIMING, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
     (OccurrenceState.UNCLAIMED, OccurrenceEvent.STARTED): OccurrenceState.RUNNING,
     (OccurrenceState.UNCLAIMED, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
@@ -113,7 +113,7 @@ ENDINGS: Final[Mapping[OccurrenceState, frozenset[Outcome]]] = {
 }
 
 
-class OccurrenceMachine(Machine[OccurrenceState, OccurrenceEvent]):
+class OccurrenceMachine(StateMachine[OccurrenceState, OccurrenceEvent]):
     """One due instant of one job, from falling due to its one outcome.
 
     Args:
@@ -192,7 +192,7 @@ class OccurrenceMachine(Machine[OccurrenceState, OccurrenceEvent]):
 
 
 @dataclass(slots=True)
-class Marks:
+class Timings:
     """When one occurrence passed each point of its way, in monotonic nanoseconds.
 
     Args:

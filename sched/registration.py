@@ -26,7 +26,7 @@ class Registered:
     job: JobRecord
     before: JobRecord | None = None
 
-    def settled_until_ns(self, now_ns: int) -> int:
+    def owes_after_ns(self, now_ns: int) -> int:
         """Return the instant after which the job owes its due instants: what lies before it is nobody's debt.
 
         What is owed is what was announced, by the registration or the claim before, under the same

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tickglass.sched.events import Event
     from tickglass.sched.ports import EventSink
 
-__all__ = ["Machine", "Move"]
+__all__ = ["Move", "StateMachine"]
 
 S = TypeVar("S", bound=StrEnum)
 E = TypeVar("E", bound=StrEnum)
@@ -35,7 +35,7 @@ class Move(NamedTuple, Generic[S, E]):
     stayed_ns: int  # how long the machine had been in `before`
 
 
-class Machine(Generic[S, E]):
+class StateMachine(Generic[S, E]):
     """A table, a state, and the only assignment to that state.
 
     Moves are serialised, and reported in the order in which they were made:
@@ -56,7 +56,7 @@ class Machine(Generic[S, E]):
         self._clock = clock
         self._sink = sink
         self._since_ns = clock.monotonic_ns()
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
 
     @property
     def state(self) -> S:
@@ -69,7 +69,7 @@ class Machine(Generic[S, E]):
         Raises:
             IllegalTransition: the table has no such move; nothing changed.
         """
-        with self._door:
+        with self._mutex:
             before = self._state
             after = self._table.get((before, event))
             if after is None:

@@ -19,8 +19,8 @@ from tickglass.sched.errors import ConfigError
 from tickglass.sched.escaping import shown
 from tickglass.telemetry.access import TOKEN_ENV, bears, checked_token, is_loopback, is_smuggled
 from tickglass.telemetry.exposition import encode
-from tickglass.telemetry.listener import Answer, Desk, Listener, listening
 from tickglass.telemetry.internals import GcPauses
+from tickglass.telemetry.listener import Answer, Desk, Listener, listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ __all__ = ["DEFAULT_LISTEN", "MetricsServer", "parse_listen"]
 
 DEFAULT_LISTEN: Final = "127.0.0.1:9464"  # the port that OpenTelemetry registered for Prometheus exporters
 GZIP_FROM: Final = 1_400  # bytes; below, an answer fits into one packet anyway
-PORT_MOST: Final = 65_535
+PORT_MAX: Final = 65_535
 
 _log: Final = logging.getLogger(__name__)
 _LISTEN: Final = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,9})")
@@ -60,8 +60,8 @@ def parse_listen(listen: str) -> tuple[str, int]:
     if match is None:
         raise ConfigError("an address to listen on is host:port", given=str(listen), instead=_RIGHT)
     port = int(match["port"])
-    if port > PORT_MOST:
-        raise ConfigError(f"a port is at most {PORT_MOST}", given=listen, span=match.span("port"), instead=_RIGHT)
+    if port > PORT_MAX:
+        raise ConfigError(f"a port is at most {PORT_MAX}", given=listen, span=match.span("port"), instead=_RIGHT)
     return match["six"] or match["host"] or "", port
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.telemetry import catalogue
-from tickglass.telemetry.series import Group, family
+from tickglass.telemetry.series import SeriesGroup, family
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
         SchedulerMoved,
         SkewMeasured,
         SpoolMoved,
-        TimelineTurned,
+        TimelineTicked,
     )
-    from tickglass.telemetry.series import Cell
     from tickglass.telemetry.metric import Metric
+    from tickglass.telemetry.series import Value
 
-__all__ = ["GcPauses", "GcWatch", "PoolGroup", "SchedulerGroup"]
+__all__ = ["GcMonitor", "GcPauses", "PoolGroup", "SchedulerGroup"]
 
 _S: Final = 1e9
 
 
-class PoolGroup(Group):
+class PoolGroup(SeriesGroup):
     """One pool of workers."""
 
     def __init__(self, pool: str) -> None:
@@ -57,7 +57,7 @@ class PoolGroup(Group):
                 self._wait.observe(event.waited_ns / _S)
 
 
-class SchedulerGroup(Group):
+class SchedulerGroup(SeriesGroup):
     """The scheduler's own loop, its clock, and what became of its telemetry."""
 
     def __init__(self, version: str) -> None:
@@ -90,7 +90,7 @@ class SchedulerGroup(Group):
         if self._who is not None:
             yield catalogue.SCHEDULER_INFO, self._who, 1
 
-    def turned(self, event: TimelineTurned) -> None:
+    def turned(self, event: TimelineTicked) -> None:
         """Count one turn of the timeline."""
         with self.lock:
             self._tick_duration.observe(event.duration_ns / _S)
@@ -153,12 +153,12 @@ class SchedulerGroup(Group):
             self._spool.value = event.depth
             self._spooled[event.move].add()
 
-    def sink(self, name: str) -> Cell:
+    def sink(self, name: str) -> Value:
         """Return a new counter of a sink's failures."""
         with self.lock:
             return self.counter(catalogue.SINK_FAILURES, name)
 
-    def sink_failed(self, failures: Cell) -> None:
+    def sink_failed(self, failures: Value) -> None:
         """Count one failure of a sink."""
         with self.lock:
             failures.add()
@@ -169,7 +169,7 @@ class SchedulerGroup(Group):
             self._dropped[signal][reason].add(count)
 
 
-class GcWatch:
+class GcMonitor:
     """Tells how long the garbage collector stopped this interpreter, whenever it does.
 
     Args:
@@ -202,13 +202,13 @@ class GcWatch:
 class GcPauses:
     """How long the garbage collector stopped the interpreter; a collector of its own.
 
-    Takes no lock: see `GcWatch`.
+    Takes no lock: see `GcMonitor`.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._watch = GcWatch(clock, self.paused)
-        self._group = Group()
+        self._watch = GcMonitor(clock, self.paused)
+        self._group = SeriesGroup()
         self._pauses = {
             generation: self._group.histogram(catalogue.GC_PAUSE, generation)
             for generation in catalogue.GC_PAUSE.labels[0].values

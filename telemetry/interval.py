@@ -5,10 +5,10 @@ Pure.
 
 from __future__ import annotations
 
-__all__ = ["Rhythm"]
+__all__ = ["IntervalTracker"]
 
 
-class Rhythm:
+class IntervalTracker:
     """When a job is due next, and its interval: the shortest gap between two due instants so far.
 
     The shortest, because a pause is no interval: `*/5 9-17 * * 1-5` is due every five minutes on a Friday evening, too.

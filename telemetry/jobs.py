@@ -15,9 +15,9 @@ from tickglass.sched.events import Streak
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.sched.streak import prolonged
 from tickglass.telemetry import catalogue
-from tickglass.telemetry.series import Group
+from tickglass.telemetry.interval import IntervalTracker
 from tickglass.telemetry.metric import OVERFLOW
-from tickglass.telemetry.interval import Rhythm
+from tickglass.telemetry.series import SeriesGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["JobGroup"]
 
-_OPEN_MOST: Final = 10_000  # occurrences of one job, or of all beyond the cap together: more only if events got lost
+_OPEN_MAX: Final = 10_000  # occurrences of one job, or of all beyond the cap together: more only if events got lost
 _S: Final = 1e9
 _Key = tuple[str, int, str]  # job, due instant, run: `OVERFLOW` holds several jobs
 
 
-class JobGroup(Group):
+class JobGroup(SeriesGroup):
     """One job on this instance."""
 
     def __init__(self, name: str) -> None:
@@ -68,11 +68,11 @@ class JobGroup(Group):
         self._interval = self.gauge(catalogue.JOB_INTERVAL, name)
         self._max_runtime = self.gauge(catalogue.JOB_MAX_RUNTIME, name)
         self._grace = self.gauge(catalogue.JOB_GRACE, name)
-        self._rhythm = Rhythm()
+        self._interval_tracker = IntervalTracker()
         self._streak = Streak()
         self._moves: dict[str, Callable[[OccurrenceMoved, _Key], None]] = {
             OccurrenceEvent.FELL_DUE.value: self._fell_due,
-            OccurrenceEvent.WENT_AHEAD.value: lambda *_: self._unclaimed.add(),
+            OccurrenceEvent.STARTED_UNCLAIMED.value: lambda *_: self._unclaimed.add(),
             OccurrenceEvent.STARTED.value: self._started,
             OccurrenceEvent.STOP_ASKED.value: self._stop_asked,
             OccurrenceEvent.ENDED.value: self._ended,
@@ -84,7 +84,7 @@ class JobGroup(Group):
             self.gone = False
             self._registered.value = event.wall_ns / _S
             self._grace.value = event.grace_ns / _S
-            self._rhythm = Rhythm(event.next_due_ns, event.interval_ns)
+            self._interval_tracker = IntervalTracker(event.next_due_ns, event.interval_ns)
             self._keep_rhythm()
             self._max_runtime.value = _seconds(event.timeout_ns)
             if event.job == self._name:
@@ -136,7 +136,7 @@ class JobGroup(Group):
         with self.lock:
             self._trigger_failures.add()
 
-    def claim_remembered(self) -> None:
+    def claim_cache_hit(self) -> None:
         """Count a round trip saved."""
         with self.lock:
             self._remembered.add()
@@ -166,20 +166,20 @@ class JobGroup(Group):
 
     def _fell_due(self, event: OccurrenceMoved, key: _Key) -> None:
         self._due.add()
-        if len(self._open) < _OPEN_MOST:
+        if len(self._open) < _OPEN_MAX:
             self._open.add(key)
         else:
             self._outcomes[OVERFLOW].add()  # nobody will know how it ended
         if event.job == self._name:
-            self._rhythm.fell_due(event.due_ns, event.next_due_ns)
+            self._interval_tracker.fell_due(event.due_ns, event.next_due_ns)
             self._keep_rhythm()
 
     def _keep_rhythm(self) -> None:
-        self._next.value = _seconds(self._rhythm.next_due_ns)
-        self._interval.value = _seconds(self._rhythm.interval_ns)
+        self._next.value = _seconds(self._interval_tracker.next_due_ns)
+        self._interval.value = _seconds(self._interval_tracker.interval_ns)
 
     def _started(self, event: OccurrenceMoved, key: _Key) -> None:
-        if len(self._running) < _OPEN_MOST:
+        if len(self._running) < _OPEN_MAX:
             self._running[key] = event.wall_ns
         self._last_start.value = event.wall_ns / _S
 

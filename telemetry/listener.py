@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TEXT", "Answer", "Desk", "Listener", "Request", "listening"]
 
-CONNECTIONS_MOST: Final = 256
-REQUEST_MOST_S: Final = 10.0  # from connecting until the answer was taken; Prometheus gives up after as long
-HEAD_MOST: Final = 16_384  # bytes of a request line and its headers
+CONNECTIONS_MAX: Final = 256
+REQUEST_MAX_S: Final = 10.0  # from connecting until the answer was taken; Prometheus gives up after as long
+HEAD_MAX: Final = 16_384  # bytes of a request line and its headers
 DRAIN_S: Final = 2.0  # for answers under way when it stops
 TEXT: Final = "text/plain; charset=utf-8"
 
@@ -152,8 +152,8 @@ class Listener:
         The one goes whose client was slow for longest. A quarter of the places is not for those that have asked: a
         probe that has only just come would have to make room at once for the next connection.
         """
-        if len(self._slow) + len(self._asked) >= CONNECTIONS_MOST:
-            enough = len(self._slow) > CONNECTIONS_MOST // 4 or not self._asked
+        if len(self._slow) + len(self._asked) >= CONNECTIONS_MAX:
+            enough = len(self._slow) > CONNECTIONS_MAX // 4 or not self._asked
             next(iter(self._slow if enough else self._asked)).give_up()
         self._slow[connection] = None
 
@@ -211,7 +211,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # asyncio's own shape
         """See `asyncio.Protocol`."""
         self._transport = transport
-        self._patience = self._listener.loop.call_later(REQUEST_MOST_S, self.give_up)
+        self._patience = self._listener.loop.call_later(REQUEST_MAX_S, self.give_up)
         self._listener.enter(self)
 
     def data_received(self, data: bytes) -> None:
@@ -221,7 +221,7 @@ class _Connection(asyncio.Protocol):
         if any(self._head.find(end, looked) >= 0 for end in _ENDS):
             self._transport.pause_reading()  # whatever else it sends may wait in the kernel
             self._ask()
-        elif len(self._head) > HEAD_MOST:
+        elif len(self._head) > HEAD_MAX:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b"too long a request\n")
 
     def eof_received(self) -> bool:

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.telemetry import catalogue
-from tickglass.telemetry.series import Group
 from tickglass.telemetry.metric import OVERFLOW
+from tickglass.telemetry.series import SeriesGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tickglass.sched.clock import Reading
     from tickglass.sched.events import JobRegistered, LockMoved, StoreCalled
-    from tickglass.telemetry.series import Buckets, Counters
     from tickglass.telemetry.metric import Metric
+    from tickglass.telemetry.series import Counters, Histogram
 
 __all__ = ["RENEWED_LATE_FRACTION", "LockGroup", "StoreGroup", "renewed_late"]
 
 RENEWED_LATE_FRACTION: Final = 3  # with less than a third of the TTL left, one more failure loses the lease
 
-_HOLDS_MOST: Final = 10_000  # of one resource, or of all beyond the cap together: more only if events got lost
-_LIMITS_MOST: Final = 1_000  # jobs that share a resource; of more, the first count
+_HOLDS_MAX: Final = 10_000  # of one resource, or of all beyond the cap together: more only if events got lost
+_LIMITS_MAX: Final = 1_000  # jobs that share a resource; of more, the first count
 
 _S: Final = 1e9
 
@@ -50,7 +50,7 @@ class Hold:
     renewing: bool
 
 
-class LockGroup(Group):
+class LockGroup(SeriesGroup):
     """One resource: several parties here may have to do with it at once, and one holds it.
 
     Args:
@@ -95,7 +95,7 @@ class LockGroup(Group):
         """Take note of a job whose lock this is."""
         with self.lock:
             self._ttl.value = event.ttl_ns / _S
-            if event.job in self._limits or len(self._limits) < _LIMITS_MOST:
+            if event.job in self._limits or len(self._limits) < _LIMITS_MAX:
                 self._limits[event.job] = event.timeout_ns
             limits = [limit for limit in self._limits.values() if limit is not None]
             self._max_hold.value = max(limits) / _S if len(limits) == len(self._limits) else None
@@ -175,7 +175,7 @@ class LockGroup(Group):
             ttl_ns=event.ttl_ns,
             renewing=event.renewing,
         )
-        while len(self._holds) > _HOLDS_MOST:
+        while len(self._holds) > _HOLDS_MAX:
             del self._holds[next(iter(self._holds))]
 
     def _refused(self, event: LockMoved) -> None:
@@ -211,13 +211,13 @@ class LockGroup(Group):
         self._holds.pop((event.resource, event.fence), None)
 
 
-class StoreGroup(Group):
+class StoreGroup(SeriesGroup):
     """One store's calls, by operation; an operation that no port has folds into `OVERFLOW`."""
 
     def __init__(self, store: str) -> None:
         super().__init__()
         self._store = store
-        self._operations: dict[str, tuple[Buckets, Counters]] = {}
+        self._operations: dict[str, tuple[Histogram, Counters]] = {}
         for operation in catalogue.STORE_DURATION.labels[-1].values:
             self._add(operation)
 
@@ -230,7 +230,7 @@ class StoreGroup(Group):
             if event.error:
                 errors[event.error].add()
 
-    def _add(self, operation: str) -> tuple[Buckets, Counters]:
+    def _add(self, operation: str) -> tuple[Histogram, Counters]:
         series = (
             self.histogram(catalogue.STORE_DURATION, self._store, operation),
             self.counters(catalogue.STORE_ERRORS, self._store, operation),

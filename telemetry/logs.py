@@ -16,6 +16,7 @@ from opentelemetry import trace
 from tickglass.sched.clock import instant_of
 from tickglass.sched.durations import US
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.escaping import shown
 from tickglass.sched.events import (
     ClaimOrphaned,
     ClockStepped,
@@ -35,7 +36,6 @@ from tickglass.sched.events import (
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.sched.run import current_run
-from tickglass.sched.escaping import shown
 from tickglass.telemetry.tracing import root_of
 
 if TYPE_CHECKING:

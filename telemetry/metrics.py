@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.process_collector import ProcessCollector
 
 from tickglass.sched.events import (
+    ClaimCacheHit,
     ClaimOrphaned,
-    ClaimRemembered,
     ClockStepped,
     EventLoopAsked,
     EventLoopTurned,
@@ -32,16 +32,16 @@ from tickglass.sched.events import (
     SpoolMoved,
     StoreCalled,
     TelemetryDropped,
-    TimelineTurned,
+    TimelineTicked,
     TriggerFailed,
 )
 from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry import catalogue
-from tickglass.telemetry.series import Named, family
+from tickglass.telemetry.internals import PoolGroup, SchedulerGroup
 from tickglass.telemetry.jobs import JobGroup
 from tickglass.telemetry.locks import LockGroup, StoreGroup
-from tickglass.telemetry.internals import PoolGroup, SchedulerGroup
 from tickglass.telemetry.metric import Declared
+from tickglass.telemetry.series import ByName, family
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.events import Event
-    from tickglass.telemetry.series import Cell, Group
+    from tickglass.telemetry.series import SeriesGroup, Value
 
 G = TypeVar("G")
 
-__all__ = ["NAMES_MOST", "SINK_METRICS", "MetricSink"]
+__all__ = ["NAMES_MAX", "SINK_METRICS", "MetricSink"]
 
-NAMES_MOST: Final = 1_000  # per label; a job has 108 series and a resource 87, so this is 190,000 at the most
+NAMES_MAX: Final = 1_000  # per label; a job has 108 series and a resource 87, so this is 190,000 at the most
 
 # What the sink itself shows; the pauses of the garbage collector are the exporter's.
 _OTHERS: Final = frozenset({catalogue.GC_PAUSE, *catalogue.sidecar_metrics()})
@@ -74,22 +74,20 @@ class MetricSink:
             own; those after them share `__other__`, which is counted.
     """
 
-    def __init__(
-        self, clock: Clock, registry: CollectorRegistry | None = None, *, names_most: int = NAMES_MOST
-    ) -> None:
+    def __init__(self, clock: Clock, registry: CollectorRegistry | None = None, *, names_most: int = NAMES_MAX) -> None:
         self._clock = clock
         self._scheduler = SchedulerGroup(version("tickglass"))
 
-        def named(label: Declared, make: Callable[[str], G]) -> Named[G]:
-            return Named(make, names_most, self._scheduler.overflows[label.value])
+        def named(label: Declared, make: Callable[[str], G]) -> ByName[G]:
+            return ByName(make, names_most, self._scheduler.overflows[label.value])
 
         owners, services = named(Declared.OWNER, str), named(Declared.SERVICE, str)
         self._jobs = named(Declared.JOB_NAME, JobGroup)
         self._locks = named(Declared.RESOURCE, lambda name: LockGroup(name, owners, services))
         self._pools = named(Declared.POOL, PoolGroup)
         self._stores = named(Declared.STORE, StoreGroup)
-        self._sinks: Named[Cell] = named(Declared.SINK, self._scheduler.sink)
-        self._takers: dict[type[Event], Callable[[Any], None]] = {
+        self._sinks: ByName[Value] = named(Declared.SINK, self._scheduler.sink)
+        self._handlers: dict[type[Event], Callable[[Any], None]] = {
             LockMoved: lambda event: self._locks[event.resource].moved(event),
             FencingRejected: lambda event: self._locks[event.resource].fencing_rejected(),
             OccurrenceMoved: lambda event: self._jobs[event.job].moved(event),
@@ -97,11 +95,11 @@ class MetricSink:
             InstantsElsewhere: lambda event: self._jobs[event.job].passed(event, Outcome.ELSEWHERE),
             JobRegistered: self._register,
             ClaimOrphaned: lambda event: self._jobs[event.job].orphan_found(),
-            ClaimRemembered: lambda event: self._jobs[event.job].claim_remembered(),
+            ClaimCacheHit: lambda event: self._jobs[event.job].claim_cache_hit(),
             TriggerFailed: lambda event: self._jobs[event.job].trigger_failed(),
             PoolMoved: lambda event: self._pools[event.pool].moved(event),
             StoreCalled: lambda event: self._stores[event.store].called(event),
-            TimelineTurned: self._scheduler.turned,
+            TimelineTicked: self._scheduler.turned,
             ClockStepped: self._scheduler.stepped,
             SkewMeasured: self._scheduler.measured,
             SpoolMoved: self._scheduler.spool_moved,
@@ -120,7 +118,7 @@ class MetricSink:
 
     def record(self, event: Event) -> None:
         """See `tickglass.sched.ports.EventSink`."""
-        take = self._takers.get(type(event))
+        take = self._handlers.get(type(event))
         if take is not None:
             take(event)
 
@@ -152,7 +150,7 @@ class MetricSink:
         that the account agrees again.
 
         Args:
-            standing: the events that led to it: see `Standing`.
+            standing: the events that led to it: see `LiveState`.
         """
         self.forget()
         self._scheduler.restored(version, owner, service)
@@ -183,8 +181,8 @@ class MetricSink:
             group.collect(page, now)
         return page.values()
 
-    def _groups(self) -> list[Group]:
-        groups: list[Group] = [self._scheduler]
+    def _groups(self) -> list[SeriesGroup]:
+        groups: list[SeriesGroup] = [self._scheduler]
         for named in (self._jobs, self._locks, self._pools, self._stores):
             groups += named.values()
         return groups

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Reading
     from tickglass.telemetry.metric import Metric
 
-__all__ = ["Buckets", "Cell", "Counters", "Group", "Mark", "Named", "Page", "family"]
+__all__ = ["ByName", "Counters", "Histogram", "Page", "SeriesGroup", "TraceExemplar", "Value", "family"]
 
 G = TypeVar("G")
 
@@ -39,7 +39,7 @@ def family(metric: Metric) -> Family:
     return Family(metric.family, metric.help, metric.kind.value, metric.unit)
 
 
-class Mark(NamedTuple):
+class TraceExemplar(NamedTuple):
     """An exemplar: the trace of the run that was observed."""
 
     trace_id: str
@@ -62,7 +62,7 @@ class Instrument(Protocol):
 Kept = TypeVar("Kept", bound=Instrument)
 
 
-class Cell:
+class Value:
     """A counter's or a gauge's value; None: the series is absent."""
 
     __slots__ = ("value",)
@@ -74,16 +74,16 @@ class Cell:
         """Count."""
         self.value = (self.value or 0) + amount
 
-    def copy(self) -> Cell:
+    def copy(self) -> Value:
         """See `Instrument`."""
-        return Cell(self.value)
+        return Value(self.value)
 
     def samples(self, metric: Metric, labels: dict[str, str]) -> Iterable[Sample]:
         """See `Instrument`."""
         return () if self.value is None else (Sample(metric.name, labels, self.value),)
 
 
-class Buckets:
+class Histogram:
     """A histogram's counts, and the latest exemplar of each bucket."""
 
     __slots__ = ("_bounds", "_counts", "_marks", "_sum")
@@ -91,7 +91,7 @@ class Buckets:
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
-        self._marks: list[Mark | None] = []
+        self._marks: list[TraceExemplar | None] = []
         self._sum = 0.0
 
     def observe(self, value: float, trace_id: str = "", wall_ns: int = 0) -> None:
@@ -106,11 +106,11 @@ class Buckets:
         if trace_id:
             if not self._marks:
                 self._marks = [None] * len(self._counts)
-            self._marks[place] = Mark(trace_id, value, wall_ns)
+            self._marks[place] = TraceExemplar(trace_id, value, wall_ns)
 
-    def copy(self) -> Buckets:
+    def copy(self) -> Histogram:
         """See `Instrument`."""
-        twin = Buckets(self._bounds)
+        twin = Histogram(self._bounds)
         twin._counts, twin._marks, twin._sum = self._counts.copy(), self._marks.copy(), self._sum
         return twin
 
@@ -135,24 +135,24 @@ def _bound_texts(bounds: tuple[float, ...]) -> tuple[str, ...]:
     return texts
 
 
-class Counters(dict[str, Cell]):
+class Counters(dict[str, Value]):
     """Counters of one metric by the values of its last label, all at zero from the start.
 
     A value outside its enumeration counts as `OVERFLOW`.
     """
 
-    def __init__(self, values: Iterable[str], make: Callable[[str], Cell]) -> None:
+    def __init__(self, values: Iterable[str], make: Callable[[str], Value]) -> None:
         super().__init__((value, make(value)) for value in values)
         self._make = make
 
-    def __missing__(self, value: str) -> Cell:
+    def __missing__(self, value: str) -> Value:
         cell = self.get(OVERFLOW)
         if cell is None:
             cell = self[OVERFLOW] = self._make(OVERFLOW)
         return cell
 
 
-class Group:
+class SeriesGroup:
     """Series that change under one lock; subclasses name them and move them.
 
     The lock is re-entrant: a signal handler that stops the scheduler may run in
@@ -164,21 +164,21 @@ class Group:
         self.gone = False  # what it is about is not there any more: only what has been is shown
         self._rows: list[tuple[Metric, dict[str, str], Instrument]] = []
 
-    def counter(self, metric: Metric, *values: str) -> Cell:
+    def counter(self, metric: Metric, *values: str) -> Value:
         """Return a new counter at zero; `values` are those of the metric's labels, in order."""
-        return self._keep(metric, values, Cell(0))
+        return self._keep(metric, values, Value(0))
 
     def counters(self, metric: Metric, *values: str) -> Counters:
         """Return new counters at zero, one for each value of the last label's enumeration."""
         return Counters(metric.labels[-1].values, lambda last: self.counter(metric, *values, last))
 
-    def gauge(self, metric: Metric, *values: str, start: float | None = None) -> Cell:
+    def gauge(self, metric: Metric, *values: str, start: float | None = None) -> Value:
         """Return a new gauge, absent until it is set unless it has a `start`."""
-        return self._keep(metric, values, Cell(start))
+        return self._keep(metric, values, Value(start))
 
-    def histogram(self, metric: Metric, *values: str) -> Buckets:
+    def histogram(self, metric: Metric, *values: str) -> Histogram:
         """Return a new histogram with the metric's buckets."""
-        return self._keep(metric, values, Buckets(metric.buckets))
+        return self._keep(metric, values, Histogram(metric.buckets))
 
     def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:  # noqa: ARG002 - for subclasses
         """Compute what is true only now (ages, say); called under the lock."""
@@ -209,7 +209,7 @@ def _labelled(metric: Metric, values: tuple[str, ...]) -> dict[str, str]:
     return {label.name: value for label, value in zip(metric.labels, values, strict=True)}
 
 
-class Named(dict[str, G], Generic[G]):
+class ByName(dict[str, G], Generic[G]):
     """What is kept per declared name: made on first sight, folded into `OVERFLOW` past the cap.
 
     Args:
@@ -218,7 +218,7 @@ class Named(dict[str, G], Generic[G]):
         overflow: counts the look-ups that were folded.
     """
 
-    def __init__(self, make: Callable[[str], G], cap: int, overflow: Cell) -> None:
+    def __init__(self, make: Callable[[str], G], cap: int, overflow: Value) -> None:
         super().__init__()
         self._make = make
         self._cap = cap

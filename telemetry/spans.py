@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SpanSink"]
 
-RUNS_MOST: Final = 10_000  # open at once; beyond, the oldest is closed as it is
-EARLY_MOST: Final = 1_000  # occurrences whose lock moved and that have no span yet
+RUNS_MAX: Final = 10_000  # open at once; beyond, the oldest is closed as it is
+EARLY_MAX: Final = 1_000  # occurrences whose lock moved and that have no span yet
 LINGER_NS: Final = 5_000_000_000  # how long an ended run waits for the end of its lock
 
 _SCOPE: Final = "tickglass"
@@ -121,7 +121,7 @@ class SpanSink:
         with self._lock:
             early = self._early.pop(run.run_id, ())
             self._runs[run.run_id] = _OpenRun(span, last_wall_ns=run.began_wall_ns)
-            if len(self._runs) > RUNS_MOST:
+            if len(self._runs) > RUNS_MAX:
                 self._close(next(iter(self._runs)))
         for move in early if sampled else ():
             _add_lock_event(span, move)
@@ -202,7 +202,7 @@ class SpanSink:
                 if event.event != LockEvent.REQUESTED:
                     return  # the run is over
                 early = self._early[event.run_id] = []
-                if len(self._early) > EARLY_MOST:
+                if len(self._early) > EARLY_MAX:
                     self._early.popitem(last=False)
             early.append(event)
 

@@ -13,13 +13,13 @@ __all__ = [
     "BUDGET_FAST_BURN",
     "BUDGET_SLOW_BURN",
     "CLOCK_OFFSET_S",
-    "DUE_LEAST",
+    "DUE_MIN",
     "EVENTS_MISSED_S",
     "FAILURES_IN_A_ROW",
     "HELD_OF_LIMIT",
     "INTERVALS_WITHOUT_SUCCESS",
     "LATENESS_OF_GRACE",
-    "LATE_STARTS_LEAST",
+    "LATE_STARTS_MIN",
     "LEASE_ENDED_LATELY_S",
     "ON_TIME_OBJECTIVE",
     "ON_TIME_S",
@@ -28,7 +28,7 @@ __all__ = [
     "RENEWAL_AGE_OF_TTL",
     "STORE_ERROR_SHARE",
     "UNLIMITED_RUN_S",
-    "WAITS_LEAST",
+    "WAITS_MIN",
     "WAIT_P95_S",
 ]
 
@@ -38,7 +38,7 @@ HELD_OF_LIMIT: Final = 1.0  # of the longest that a job may hold the lock: beyon
 RENEWAL_AGE_OF_TTL: Final = 0.5  # of the TTL: renewals are due at a third, so one at least has failed
 LEASE_ENDED_LATELY_S: Final = 600.0  # seconds since it ended unreleased: news for so long, then a thing of the past
 WAIT_P95_S: Final = 5.0  # seconds: from here on a wait is felt
-WAITS_LEAST: Final = 10  # fewer waits say nothing about a percentile
+WAITS_MIN: Final = 10  # fewer waits say nothing about a percentile
 STORE_ERROR_SHARE: Final = 0.05  # of the calls: more than the odd blip
 
 # --- jobs ---------------------------------------------------------------------
@@ -48,8 +48,8 @@ ON_TIME_OBJECTIVE: Final = 0.99  # of the occurrences that somebody had to start
 BUDGET_FAST_BURN: Final = 14.4  # times the budget, over 1 h and 5 min: 2 % of a month's in an hour
 BUDGET_SLOW_BURN: Final = 6.0  # times the budget, over 6 h and 30 min: 5 % of a month's in six hours
 LATENESS_OF_GRACE: Final = 0.5  # of the misfire grace: half-way to a missed run
-LATE_STARTS_LEAST: Final = 3  # one late start is an accident
-DUE_LEAST: Final = 10  # fewer due instants say nothing about a share of them
+LATE_STARTS_MIN: Final = 3  # one late start is an accident
+DUE_MIN: Final = 10  # fewer due instants say nothing about a share of them
 FAILURES_IN_A_ROW: Final = 2  # one failure is the job's own affair, two are a pattern; works for daily jobs, too
 INTERVALS_WITHOUT_SUCCESS: Final = 2  # and one timeout: a failure and a slow retry still fit in
 UNLIMITED_RUN_S: Final = 86_400  # seconds: a run without a timeout that is older is taken for one that hangs

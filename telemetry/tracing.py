@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OnDrop", "RunIds", "build_tracer_provider", "root_of", "within"]
 
-QUEUE_MOST: Final = 2_048  # spans that wait for the exporter; more are dropped and counted
-BATCH_MOST: Final = 512
+QUEUE_MAX: Final = 2_048  # spans that wait for the exporter; more are dropped and counted
+BATCH_MAX: Final = 512
 EXPORT_TIMEOUT_S: Final = 2.0  # OpenTelemetry's own 10 s made the exit wait 8 s for a dead collector
 
 
@@ -144,7 +144,7 @@ class _Queue(SpanProcessor):
         self._waiting = 0
         self._on_drop = on_drop
         self._batches = BatchSpanProcessor(
-            _Told(exporter, self._exported), max_queue_size=QUEUE_MOST, max_export_batch_size=BATCH_MOST
+            _Told(exporter, self._exported), max_queue_size=QUEUE_MAX, max_export_batch_size=BATCH_MAX
         )
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -156,7 +156,7 @@ class _Queue(SpanProcessor):
         if span.context is None or not span.context.trace_flags.sampled:
             return
         with self._counting:
-            fits = self._waiting < QUEUE_MOST
+            fits = self._waiting < QUEUE_MAX
             self._waiting += fits
         if fits:
             self._batches.on_end(span)

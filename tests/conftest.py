@@ -9,7 +9,7 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest_plugins = ["servers", "alerting"]
+pytest_plugins = ["kit.servers", "kit.alerting"]
 
 settings.register_profile("tickglass", deadline=None)  # no test is about how fast a machine is
 settings.load_profile("tickglass")

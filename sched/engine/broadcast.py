@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.foreign_errors import for_the_program
+from tickglass.sched.engine.foreign_errors import is_program_exit
 from tickglass.sched.errors import failure_text
 from tickglass.sched.events import SinkFailed
 
@@ -52,7 +52,7 @@ class Broadcast:
 
         What is meant for the whole program is raised again.
         """
-        if for_the_program(error):
+        if is_program_exit(error):
             raise error
         failure = SinkFailed(sink=name, error=failure_text(error), wall_ns=self._clock.wall_ns())
         now_ns = self._clock.monotonic_ns()
@@ -64,7 +64,7 @@ class Broadcast:
             try:
                 sink.record(failure)
             except BaseException as again:  # reported above; a report must not recurse
-                if for_the_program(again):
+                if is_program_exit(again):
                     raise
                 _log.debug("telemetry sink %s raised on a failure report: %r", other, again)
 

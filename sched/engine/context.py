@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import EventSink, RunTracer, Spool, SpooledOutcome, Store, TracedRun
 
-__all__ = ["Gear", "NoSpool", "NoTracer"]
+__all__ = ["EngineContext", "NoSpool", "NoTracer"]
 
 
 class NoSpool:
@@ -43,7 +43,7 @@ class NoSpool:
 
 
 @dataclass(frozen=True, slots=True)
-class Gear:
+class EngineContext:
     """The ports, and who we are.
 
     Args:

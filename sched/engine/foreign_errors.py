@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 
-__all__ = ["for_the_program"]
+__all__ = ["is_program_exit"]
 
 
-def for_the_program(error: BaseException) -> bool:
+def is_program_exit(error: BaseException) -> bool:
     """Return whether an error is meant for the whole program, whatever code it happened to come up in.
 
     A Ctrl-C, or the sys.exit of a signal handler: Python raises both in the main

@@ -17,19 +17,19 @@ from tickglass.sched.lifecycle import SchedulerState
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tickglass.sched.engine.running.dispatcher import Crew
-    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.leasing.write_health import WriteHealth
     from tickglass.sched.engine.planning.registrar import Registrar
+    from tickglass.sched.engine.running.dispatcher import Dispatcher
     from tickglass.sched.engine.timing.clock_skew import SkewGuard
     from tickglass.sched.engine.timing.timeline import Timeline
-    from tickglass.sched.engine.leasing.write_health import Writing
     from tickglass.sched.job import Job
     from tickglass.sched.lifecycle import SchedulerMachine
 
-__all__ = ["LOOP_SILENT_MOST_NS", "Readiness"]
+__all__ = ["LOOP_SILENT_MAX_NS", "Readiness"]
 
 _LATE_RENEWALS: Final = 3  # not ready when something has been silent for so many
-LOOP_SILENT_MOST_NS: Final = 2 * SECOND  # it is asked once a second
+LOOP_SILENT_MAX_NS: Final = 2 * SECOND  # it is asked once a second
 
 
 class Readiness:
@@ -42,22 +42,22 @@ class Readiness:
 
     def __init__(
         self,
-        gear: Gear,
+        context: EngineContext,
         life: SchedulerMachine,
         *,
-        writing: Writing,
+        write_health: WriteHealth,
         timeline: Timeline,
-        crew: Crew,
+        dispatcher: Dispatcher,
         skew: SkewGuard,
         registrar: Registrar,
         jobs: Callable[[], Mapping[str, Job]],
         hurry: Callable[[], None],
     ) -> None:
-        self._gear = gear
+        self._context = context
         self._life = life
-        self._writing = writing
+        self._write_health = write_health
         self._timeline = timeline
-        self._crew = crew
+        self._dispatcher = dispatcher
         self._skew = skew
         self._registrar = registrar
         self._jobs = jobs
@@ -81,22 +81,22 @@ class Readiness:
         if reasons.keys() == self._told:
             return
         self._told = frozenset(reasons)
-        self._gear.sink.record(
+        self._context.sink.record(
             ReadinessMoved(
-                owner=self._gear.owner,
-                service=self._gear.service,
+                owner=self._context.owner,
+                service=self._context.service,
                 error="\n".join(reasons.values()),
-                wall_ns=self._gear.clock.wall_ns(),
+                wall_ns=self._context.clock.wall_ns(),
             )
         )
 
     def _reasons(self) -> dict[str, str]:
         """Return the sentences by what they are about: numbers in them change all the time, and are no news."""
-        now_ns = self._gear.clock.monotonic_ns()
+        now_ns = self._context.clock.monotonic_ns()
         silence_most_ns = _LATE_RENEWALS * max(period_ns(self._jobs().values()), LONGEST_WAIT_NS)
         found: dict[str, str | None] = {
             "timeline": _late("the timeline has not turned", now_ns - self._timeline.turned_ns, silence_most_ns),
-            "store": self._writing.reason(now_ns, silence_most_ns),
+            "store": self._write_health.reason(now_ns, silence_most_ns),
             "jobs": self._registrar.reason(),
             "event loop": self._event_loop(now_ns),
             "clock": self._skew.reason(),
@@ -104,10 +104,10 @@ class Readiness:
         return {about: sentence for about, sentence in found.items() if sentence is not None}
 
     def _event_loop(self, now_ns: int) -> str | None:
-        if not self._crew.loop.alive:
+        if not self._dispatcher.loop.alive:
             return "the event loop of the coroutine jobs has ended"
-        silent_ns = self._crew.pulse.silent_ns(now_ns)
-        return _late("the event loop of the coroutine jobs has not turned", silent_ns, LOOP_SILENT_MOST_NS)
+        silent_ns = self._dispatcher.loop_lag.silent_ns(now_ns)
+        return _late("the event loop of the coroutine jobs has not turned", silent_ns, LOOP_SILENT_MAX_NS)
 
 
 def _late(what: str, silent_ns: int, most_ns: int) -> str | None:

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Where the code of jobs runs: threads, and one event loop."""

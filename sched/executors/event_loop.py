@@ -24,7 +24,7 @@ class EventLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending = False
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
         self._unused: Callable[[], None] | None = None  # called at the first use
 
     @property
@@ -82,7 +82,7 @@ class EventLoop:
             self._use()
 
     def _use(self) -> None:
-        with self._door:
+        with self._mutex:
             tell, self._unused = self._unused, None
         if tell is not None:
             tell()
@@ -91,11 +91,11 @@ class EventLoop:
         asyncio.set_event_loop(loop)
         try:
             while not self._ending:
-                _past_exits(loop.run_forever)
+                _surviving_exits(loop.run_forever)
             for task in list(self._tasks):
                 task.cancel()
             if self._tasks:  # one turn for their `finally` blocks; no more
-                _past_exits(lambda: loop.run_until_complete(asyncio.sleep(0)))
+                _surviving_exits(lambda: loop.run_until_complete(asyncio.sleep(0)))
             loop.run_until_complete(loop.shutdown_asyncgens())
         except Exception:  # noqa: BLE001 - reported; `alive` says it too
             _log.exception("the event loop broke down: coroutine jobs do not run any more")
@@ -103,7 +103,7 @@ class EventLoop:
             loop.close()
 
 
-def _past_exits(turn: Callable[[], object]) -> None:
+def _surviving_exits(turn: Callable[[], object]) -> None:
     """Turn a loop, out of which asyncio lets these two: its other tasks are not their affair."""
     try:
         turn()

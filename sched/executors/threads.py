@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Pool", "checked_size", "default_size"]
 
 _log: Final = logging.getLogger(__name__)
-_MOST: Final = 10_000
+_MAX: Final = 10_000
 
 
 def default_size() -> int:
@@ -43,8 +43,8 @@ def checked_size(size: int | None) -> int:
     """
     if size is None:
         return default_size()
-    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= _MOST:
-        raise ConfigError(f"workers must be a whole number from 1 to {_MOST}", given=repr(size))
+    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= _MAX:
+        raise ConfigError(f"workers must be a whole number from 1 to {_MAX}", given=repr(size))
     return size
 
 
@@ -76,7 +76,7 @@ class Pool:
             thread.start()
         self._tell(None)
 
-    def hand(self, task: Callable[[], None]) -> None:
+    def submit(self, task: Callable[[], None]) -> None:
         """Give a task to the next free worker; never blocks."""
         with self._handed:
             self._tasks.append((self._clock.monotonic_ns(), task))

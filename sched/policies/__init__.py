@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Whether and when: one pure module for each policy."""

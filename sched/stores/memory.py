@@ -206,7 +206,7 @@ class MemoryStore:
         return claimed
 
     def watch_claims(self, service: str, heard: Callable[[str, int, str], None]) -> Callable[[], None]:
-        """See `ClaimTeller`; everybody is told."""
+        """See `ClaimFeed`; everybody is told."""
         with self._lock:
             self._hearers.append((service, heard))
 

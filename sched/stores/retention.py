@@ -18,7 +18,7 @@ from tickglass.sched.durations import SECOND
 
 __all__ = [
     "DETAIL_CHARS_MAX",
-    "KEEP_LEAST_NS",
+    "KEEP_MIN_NS",
     "KEEP_NS",
     "LATEST_KEPT",
     "PRUNE_EVERY_NS",
@@ -27,11 +27,11 @@ __all__ = [
 ]
 
 KEEP_NS: Final = 86_400 * SECOND
-KEEP_LEAST_NS: Final = 60 * SECOND  # a slower clock must still find the claim of the faster one
+KEEP_MIN_NS: Final = 60 * SECOND  # a slower clock must still find the claim of the faster one
 LATEST_KEPT: Final = 100  # rows per job
 PRUNE_EVERY_NS: Final = 60 * SECOND
 DETAIL_CHARS_MAX: Final = 2_000
-_ENDED_KEEP_MOST_NS: Final = 86_400 * SECOND  # so that a job that runs daily still learns whose lease had ended
+_ENDED_KEEP_MAX_NS: Final = 86_400 * SECOND  # so that a job that runs daily still learns whose lease had ended
 
 
 def ended_keep_ns(keep_ns: int) -> int:
@@ -40,7 +40,7 @@ def ended_keep_ns(keep_ns: int) -> int:
     Args:
         keep_ns: how long after its end an attempt is kept.
     """
-    return min(keep_ns, _ENDED_KEEP_MOST_NS)
+    return min(keep_ns, _ENDED_KEEP_MAX_NS)
 
 
 def shown_detail(detail: str) -> str:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-__all__ = ["OUTCOMES_MOST", "SqliteSpool"]
+__all__ = ["OUTCOMES_MAX", "SqliteSpool"]
 
-OUTCOMES_MOST: Final = 100_000  # some 50 MB
+OUTCOMES_MAX: Final = 100_000  # some 50 MB
 _MAKE: Final = "CREATE TABLE IF NOT EXISTS outcomes (number INTEGER PRIMARY KEY AUTOINCREMENT, outcome BLOB NOT NULL)"
 _OLDEST: Final = "SELECT number, outcome FROM outcomes WHERE number > ? ORDER BY number LIMIT ?"
 _decoder: Final = msgspec.json.Decoder(SpooledOutcome)
@@ -40,7 +40,7 @@ class SqliteSpool:
         ConfigError: what is at that path is another user's.
     """
 
-    def __init__(self, path: Path, *, most: int = OUTCOMES_MOST) -> None:
+    def __init__(self, path: Path, *, most: int = OUTCOMES_MAX) -> None:
         check_ours(path)  # here, and not only when it is needed: then the outcome would be lost
         self._path = path
         self._most = most

@@ -15,10 +15,10 @@ from tickglass.sched.durations import duration_ns
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.stores.etcd.urls import read_etcd
 from tickglass.sched.stores.memory import MEMORY_KEEP_NS, MemoryStore
-from tickglass.sched.stores.redis.urls import read_cluster, read_redis, read_redlock, read_sentinel, read_unix
-from tickglass.sched.stores.retention import KEEP_LEAST_NS, KEEP_NS
-from tickglass.sched.stores.sqlite.store import SqliteStore
 from tickglass.sched.stores.redaction import Starred
+from tickglass.sched.stores.redis.urls import read_cluster, read_redis, read_redlock, read_sentinel, read_unix
+from tickglass.sched.stores.retention import KEEP_MIN_NS, KEEP_NS
+from tickglass.sched.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Opener = Callable[[Clock], Store]
 
-__all__ = ["StoreUrl", "check_url", "open_store", "shown_url"]
+__all__ = ["StoreUrl", "check_url", "open_store", "redacted_url"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,13 @@ class StoreUrl:
             raise self.refusal(f"{option} is not a known setting", f"{option}={value}", *self._spelled(option, allowed))
         return value
 
-    def duration_ns(self, option: str, default_ns: int, *, least_ns: int) -> int:
+    def duration_ns(self, option: str, default_ns: int, *, min_ns: int) -> int:
         """Return an option's duration."""
         value = self.options.get(option)
         if value is None:
             return default_ns
         try:
-            return duration_ns(value, what=option, least_ns=least_ns)
+            return duration_ns(value, what=option, min_ns=min_ns)
         except ConfigError as error:
             right = self._spelled(option, ("24h", "90m"))
             raise self.refusal(error.problem, f"{option}={value}", *right) from error
@@ -120,7 +120,7 @@ def open_store(url: str, clock: Clock) -> Store:
     return _opener(url)(clock)
 
 
-def shown_url(url: str) -> str:
+def redacted_url(url: str) -> str:
     """Return the URL for people to see: three stars stand for any password in it.
 
     Raises:
@@ -143,8 +143,8 @@ def _parsed(given: object) -> StoreUrl:
     examples = tuple(scheme.example for scheme in _SCHEMES.values())
     if not isinstance(given, str):
         problem = f"a store URL is text, not {type(given).__name__}"
-        raise ConfigError(problem, given=_starred(repr(given)).text, instead=examples)
-    starred = _starred(given)
+        raise ConfigError(problem, given=_redacted(repr(given)).text, instead=examples)
+    starred = _redacted(given)
     text = starred.text
     if given != given.strip() or not given:
         raise ConfigError("a store URL is not empty and has no blanks around it", given=repr(text), instead=examples)
@@ -168,7 +168,7 @@ def _parsed(given: object) -> StoreUrl:
     return StoreUrl(given, starred, scheme, body, _options(query, given, starred))
 
 
-def _starred(given: str) -> Starred:
+def _redacted(given: str) -> Starred:
     return Starred(given, lambda name: _SCHEMES[name].options if name in _SCHEMES else ())
 
 
@@ -208,13 +208,13 @@ def _memory(url: StoreUrl) -> Opener:
     if url.body:
         problem = "memory:// has no path: nothing of it is kept"
         raise url.refusal(problem, url.body, "memory://", f"sqlite:///{url.shown_body}")
-    keep_ns = url.duration_ns("keep", MEMORY_KEEP_NS, least_ns=KEEP_LEAST_NS)
+    keep_ns = url.duration_ns("keep", MEMORY_KEEP_NS, min_ns=KEEP_MIN_NS)
     return lambda clock: MemoryStore(clock, keep_ns=keep_ns)
 
 
 def _sqlite(url: StoreUrl) -> Opener:
     synchronous = cast("Synchronous", url.choice("synchronous", "normal", "full"))
-    keep_ns = url.duration_ns("keep", KEEP_NS, least_ns=KEEP_LEAST_NS)
+    keep_ns = url.duration_ns("keep", KEEP_NS, min_ns=KEEP_MIN_NS)
     path = _sqlite_path(url)
 
     def opener(clock: Clock) -> Store:

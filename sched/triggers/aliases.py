@@ -14,7 +14,7 @@ from tickglass.sched.triggers.slips import one_slip
 
 if TYPE_CHECKING:
     from tickglass.sched.errors import ConfigError
-    from tickglass.sched.triggers.source_span import Written
+    from tickglass.sched.triggers.source_span import SourceSpan
 
 __all__ = ["alias_fields", "borrowed"]
 
@@ -49,7 +49,7 @@ _EVERY: Final = re.compile(r"(@?every)(?![a-z_-])(.*)", re.ASCII | re.IGNORECASE
 _RATE: Final = re.compile(r"rate\((.*)\)", re.ASCII | re.IGNORECASE)
 
 
-def alias_fields(name: Written, rest: list[Written]) -> str:
+def alias_fields(name: SourceSpan, rest: list[SourceSpan]) -> str:
     """Return the five fields that an alias stands for.
 
     Raises:
@@ -67,14 +67,14 @@ def alias_fields(name: Written, rest: list[Written]) -> str:
     return fields
 
 
-def _no_alias(name: Written) -> ConfigError:
+def _no_alias(name: SourceSpan) -> ConfigError:
     problem = f"there is no alias {name.text}"
     meant = _ELSEWHERE.get(re.sub("[_-]", "", name.lower))
     near = [meant] if meant else [alias for alias in _ALIASES if one_slip(name.lower, alias)]
     return name.wrong(problem, *(name.replaced(each) for each in near), examples=() if near else _SHOWN)
 
 
-def borrowed(whole: Written) -> ConfigError | None:
+def borrowed(whole: SourceSpan) -> ConfigError | None:
     """Return the error for what another scheduler reads instead of fields; None if it is nothing of the kind."""
     if match := _EVERY.fullmatch(whole.text):
         rate, problem = _rate(match[2]), f"{match[1]} is not a cron expression but a fixed rate"

@@ -13,7 +13,7 @@ from typing import Final
 from tickglass.sched.durations import SECOND, US
 from tickglass.sched.errors import ConfigError
 
-__all__ = ["EPOCH", "LATEST_NS", "Counted", "Trigger", "from_ns", "to_ns"]
+__all__ = ["EPOCH", "LATEST_NS", "InstantCount", "Trigger", "from_ns", "to_ns"]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_NS: Final = 2**63 - 1  # 2262-04-11T23:47:16Z: what stores, which count in 64 bits, can hold
@@ -21,7 +21,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class InstantCount:
     """How many instants lie in a span of time, and which is the latest.
 
     Attributes:
@@ -84,16 +84,16 @@ class Trigger(ABC):
         second = None if first is None else self.next_after_ns(first)
         return None if first is None or second is None else second - first
 
-    def count_between(self, after_ns: int, until_ns: int, limit: int) -> Counted:
+    def count_between(self, after_ns: int, until_ns: int, limit: int) -> InstantCount:
         """Count the instants in (after_ns, until_ns], of which at most `limit` are visited."""
         count, latest = 0, None
         following = self.next_after_ns(after_ns)
         while following is not None and following <= until_ns:
             if count >= limit:
-                return Counted(count, self._latest_ns(following, until_ns), exact=False)
+                return InstantCount(count, self._latest_ns(following, until_ns), exact=False)
             count, latest = count + 1, following
             following = self.next_after_ns(following)
-        return Counted(count, latest, exact=True)
+        return InstantCount(count, latest, exact=True)
 
     def _latest_ns(self, known_ns: int, until_ns: int) -> int:
         """Return the latest instant <= until_ns, given an earlier one.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tickglass.sched.durations import MS, Duration, duration_ns, duration_text
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.triggers.base import Counted, Trigger, to_ns
+from tickglass.sched.triggers.base import InstantCount, Trigger, to_ns
 from tickglass.sched.triggers.jitter import with_jitter
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class Every(Trigger):
         """Return the period."""
         return self.period_ns
 
-    def count_between(self, after_ns: int, until_ns: int, limit: int) -> Counted:  # noqa: ARG002 - never needed
+    def count_between(self, after_ns: int, until_ns: int, limit: int) -> InstantCount:  # noqa: ARG002 - never needed
         """Count by arithmetic: exact, and the same cost for an hour or a century."""
         last = (until_ns - self.phase_ns) // self.period_ns
         count = last - (after_ns - self.phase_ns) // self.period_ns
         if count <= 0:
-            return Counted(0, None, exact=True)
-        return Counted(count, last * self.period_ns + self.phase_ns, exact=True)
+            return InstantCount(0, None, exact=True)
+        return InstantCount(count, last * self.period_ns + self.phase_ns, exact=True)
 
     def __str__(self) -> str:
         offset = f', offset="{duration_text(self.phase_ns)}"' if self.phase_ns else ""
@@ -79,8 +79,8 @@ def every(
     Raises:
         ConfigError: a period under 1 ms, an offset that does not fit, an anchor without a zone.
     """
-    period_ns = duration_ns(period, what="every(period)", least_ns=MS)
-    offset_ns = 0 if offset is None else duration_ns(offset, what="every(offset=)", least_ns=0)
+    period_ns = duration_ns(period, what="every(period)", min_ns=MS)
+    offset_ns = 0 if offset is None else duration_ns(offset, what="every(offset=)", min_ns=0)
     if offset_ns >= period_ns:
         raise ConfigError(
             f"every(offset=) must be smaller than the period, {duration_text(period_ns)}",

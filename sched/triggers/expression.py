@@ -24,8 +24,8 @@ from tickglass.sched.triggers.fields import (
     values_of,
 )
 from tickglass.sched.triggers.shape import Ambiguous, check_shape, unwrapped
+from tickglass.sched.triggers.source_span import SourceSpan
 from tickglass.sched.triggers.wall import Values, Wall
-from tickglass.sched.triggers.source_span import Written
 from tickglass.sched.triggers.zones import zone_named
 
 __all__ = ["Parsed", "parse"]
@@ -50,7 +50,7 @@ class Parsed(NamedTuple):
 
     text: str
     wall: Wall
-    zone: Written | None
+    zone: SourceSpan | None
 
 
 def parse(expression: object) -> Parsed:
@@ -93,7 +93,7 @@ def _parsed(expression: object) -> Parsed:
     given = re.sub(r"\s", " ", expression, flags=re.ASCII)
     if len(given) > _LONGEST:
         raise ConfigError(f"a cron expression is at most {_LONGEST} characters long", given=f"{given[:40]}...")
-    words = Written(given, 0, len(given)).words()
+    words = SourceSpan(given, 0, len(given)).words()
     zone = None
     if words and (match := _PREFIX.fullmatch(words[0].text)):
         zone = words[0].part(match.start(1), match.end(1))
@@ -108,11 +108,11 @@ def _parsed(expression: object) -> Parsed:
     text = " ".join(word.text for word in words)
     if words[0].text.startswith("@"):
         fields = alias_fields(words[0], words[1:])
-        words = Written(fields, 0, len(fields)).words()
+        words = SourceSpan(fields, 0, len(fields)).words()
     return Parsed(text, _wall(words), zone)
 
 
-def _wall(words: list[Written]) -> Wall:
+def _wall(words: list[SourceSpan]) -> Wall:
     words = list(words)
     check_shape(words)
     ms = _numbers(words.pop(0), MS_FIELD) if len(words) == 7 else (0,)
@@ -121,7 +121,7 @@ def _wall(words: list[Written]) -> Wall:
     return Wall((hours, minutes, seconds, ms), _day_rule(words[2], words[3], words[4]))
 
 
-def _numbers(word: Written, kind: Kind) -> Values:
+def _numbers(word: SourceSpan, kind: Kind) -> Values:
     if word.text == "?":
         raise word.wrong(
             f"a ? means no say, and only a day field may have none; this is the {kind.name}",
@@ -130,7 +130,7 @@ def _numbers(word: Written, kind: Kind) -> Values:
     return tuple(sorted(value for value in values_of(word, kind) if isinstance(value, int)))
 
 
-def _day_rule(day: Written, month: Written, weekday: Written) -> DayRule:
+def _day_rule(day: SourceSpan, month: SourceSpan, weekday: SourceSpan) -> DayRule:
     months = frozenset(_numbers(month, MONTH))
     if day.text == weekday.text == "?":
         raise weekday.wrong("both day fields say ?: one of them must have a say", weekday.replaced("*"))
@@ -148,7 +148,7 @@ def _day_rule(day: Written, month: Written, weekday: Written) -> DayRule:
     return DayRule(months, None if every_day else month_days, None if every_weekday else weekdays)
 
 
-def _check_days_come(day: Written, month: Written, months: frozenset[int], days: _Days) -> None:
+def _check_days_come(day: SourceSpan, month: SourceSpan, months: frozenset[int], days: _Days) -> None:
     """Refuse days that no month of these has, and workdays near such a day."""
     if days is None:
         return
@@ -161,7 +161,7 @@ def _check_days_come(day: Written, month: Written, months: frozenset[int], days:
     )
 
 
-def _check_not_nth(day: Written, weekday: Written, weekdays: frozenset[int | Special]) -> None:
+def _check_not_nth(day: SourceSpan, weekday: SourceSpan, weekdays: frozenset[int | Special]) -> None:
     """Refuse seven days in a row beside weekdays: "1-7 * MON" is how some write the first Monday.
 
     It never means that, because in every cron a day needs to match only one of the two fields.
@@ -180,7 +180,7 @@ def _check_not_nth(day: Written, weekday: Written, weekdays: frozenset[int | Spe
     )
 
 
-def _days(word: Written, kind: Kind) -> _Days:
+def _days(word: SourceSpan, kind: Kind) -> _Days:
     return None if word.text in {"?", "*"} else values_of(word, kind)
 
 

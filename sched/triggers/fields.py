@@ -18,7 +18,7 @@ from tickglass.sched.triggers.days import DaysBeforeLast, LastWeekday, NthWeekda
 
 if TYPE_CHECKING:
     from tickglass.sched.errors import ConfigError
-    from tickglass.sched.triggers.source_span import Written
+    from tickglass.sched.triggers.source_span import SourceSpan
 
 __all__ = ["DAY", "HOUR", "MINUTE", "MONTH", "MS_FIELD", "SECOND_FIELD", "WEEKDAY", "Kind", "values_of"]
 
@@ -79,7 +79,7 @@ _NTH: Final = re.compile(r"(\d|[a-z]+)#(\d+)", re.ASCII)
 _LAST_WEEKDAY: Final = re.compile(r"l(\d|[a-z]{3})|(\d|[a-z]{3})l", re.ASCII)
 
 
-def values_of(written: Written, kind: Kind) -> frozenset[int | Special]:
+def values_of(written: SourceSpan, kind: Kind) -> frozenset[int | Special]:
     """Return what a field matches: values, ascending from 0 or 1, and rules for days.
 
     Raises:
@@ -95,7 +95,7 @@ def values_of(written: Written, kind: Kind) -> frozenset[int | Special]:
     return frozenset(found)
 
 
-def _not_alone(item: Written, written: Written, kind: Kind) -> ConfigError:
+def _not_alone(item: SourceSpan, written: SourceSpan, kind: Kind) -> ConfigError:
     others = [each.text for each in written.parts(",") if each.text != "?"]
     if item.text == "?":
         offers = [written.replaced(",".join(others))] if others else []
@@ -121,7 +121,7 @@ def _by_croniter(items: str, place: int) -> frozenset[int] | None:
     return None if "*" in values else frozenset(int(value) for value in values)
 
 
-def _special(item: Written, kind: Kind) -> Special | None:
+def _special(item: SourceSpan, kind: Kind) -> Special | None:
     text = item.lower
     if kind is DAY:
         if match := _NEAR.fullmatch(text):
@@ -141,7 +141,7 @@ def _special(item: Written, kind: Kind) -> Special | None:
     return None
 
 
-def _plain(item: Written, kind: Kind) -> frozenset[int]:
+def _plain(item: SourceSpan, kind: Kind) -> frozenset[int]:
     """Return the values of an item, which must do what its step or its range says."""
     text = item.lower.replace("ms", "") if kind is MS_FIELD else item.lower
     if kind is DAY and re.fullmatch(r"\d+-l", text, re.ASCII):
@@ -164,7 +164,7 @@ def _plain(item: Written, kind: Kind) -> frozenset[int]:
     return values
 
 
-def _check_range(item: Written, kind: Kind, ends: tuple[int, int], step: str | None) -> None:
+def _check_range(item: SourceSpan, kind: Kind, ends: tuple[int, int], step: str | None) -> None:
     low, high = ends
     unit = "ms" if kind is MS_FIELD else ""
     if kind.wrapped(low) == kind.wrapped(high) and not (kind is WEEKDAY and ends == (0, 7)):
@@ -193,7 +193,7 @@ def _spelled(low: int, high: int) -> str:
     return f"{low}-{high}" if low < high else f"{low}"
 
 
-def _instead_of_step(item: Written, kind: Kind, first: int, step: int) -> list[str]:
+def _instead_of_step(item: SourceSpan, kind: Kind, first: int, step: int) -> list[str]:
     """Return what a step that finds one value means, where that can be said."""
     start = item.text.split("/")[0].removesuffix("ms")
     unit = "ms" if kind is MS_FIELD else ""
@@ -206,7 +206,7 @@ def _instead_of_step(item: Written, kind: Kind, first: int, step: int) -> list[s
     return _rates(item, kind, first, step)
 
 
-def _rates(item: Written, kind: Kind, first: int, step: int) -> list[str]:
+def _rates(item: SourceSpan, kind: Kind, first: int, step: int) -> list[str]:
     """Return the rates that a step past the end of its field means, if no other field has a say."""
     offers = []
     if kind is SECOND_FIELD and first == 0 and step >= 100 and 1000 % step == 0 and item.fills_its_field:
@@ -230,7 +230,7 @@ def _range(text: str, kind: Kind) -> range:
     return range(first, last + 1, int(step or 1))
 
 
-def _value(item: Written, text: str, kind: Kind) -> int:
+def _value(item: SourceSpan, text: str, kind: Kind) -> int:
     if text in kind.names:
         return kind.names[text]
     if not text.isdigit():
@@ -240,7 +240,7 @@ def _value(item: Written, text: str, kind: Kind) -> int:
     return int(text)
 
 
-def _no_such_name(item: Written, text: str, kind: Kind) -> ConfigError:
+def _no_such_name(item: SourceSpan, text: str, kind: Kind) -> ConfigError:
     shown = text.upper()
     for other in (MONTH, WEEKDAY):
         if other is not kind and text in other.names:
@@ -263,7 +263,7 @@ def _means(text: str, name: str) -> bool:
     return (len(text) > 1 and _FULL_NAMES[name].startswith(text)) or sorted(text) == sorted(name)
 
 
-def _not_an_item(item: Written, kind: Kind) -> ConfigError:
+def _not_an_item(item: SourceSpan, kind: Kind) -> ConfigError:
     text = item.lower
     owners = {"w": DAY, "#": WEEKDAY, "l": DAY}
     foreign = next((letter for letter in owners if letter in text and owners[letter] is not kind), "")

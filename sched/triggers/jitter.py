@@ -106,4 +106,4 @@ class Jittered(Trigger):
 
 def with_jitter(base: Trigger, jitter: Duration | None) -> Trigger:
     """Return the trigger, moved by `jitter` (at least 1 ms) if there is one."""
-    return base if jitter is None else Jittered(base, duration_ns(jitter, what="jitter", least_ns=MS))
+    return base if jitter is None else Jittered(base, duration_ns(jitter, what="jitter", min_ns=MS))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tickglass.sched.triggers.source_span import Written
+    from tickglass.sched.triggers.source_span import SourceSpan
 
 __all__ = ["Ambiguous", "check_shape", "is_command", "unwrapped"]
 
@@ -33,7 +33,7 @@ class Ambiguous(ConfigError):  # noqa: N818 - says what is wrong
     """An error that offers readings of the same words: the one that can be read is right, and of several none is."""
 
 
-def check_shape(words: list[Written]) -> None:
+def check_shape(words: list[SourceSpan]) -> None:
     """Refuse what has not the fields of a cron expression, each in its place.
 
     Raises:
@@ -61,7 +61,7 @@ def check_shape(words: list[Written]) -> None:
         raise words[7].until(words[-1]).wrong(f"a cron expression has at most seven fields; here are {count}")
 
 
-def unwrapped(whole: Written) -> ConfigError | None:
+def unwrapped(whole: SourceSpan) -> ConfigError | None:
     """Return the error for an expression that stands in the brackets of `cron(...)`; None if it does not."""
     match = _WRAPPED.fullmatch(whole.text)
     if match is None:
@@ -77,14 +77,14 @@ def unwrapped(whole: Written) -> ConfigError | None:
     return whole.wrong("only what stands in the brackets is a cron expression", *offers)
 
 
-def is_command(words: list[Written]) -> bool:
+def is_command(words: list[SourceSpan]) -> bool:
     """Say whether these words, behind an expression, are plainly a comment or a command, with its user or without."""
     first = words[0].lower
     named = len(words) > 1 and re.fullmatch(r"[a-z_][\w.-]*", first, re.ASCII) and _PATH.match(words[1].text)
     return bool(named or _PATH.match(first) or re.match(r"#(?!\d)", first, re.ASCII))
 
 
-def _check_foreign(words: list[Written]) -> None:
+def _check_foreign(words: list[SourceSpan]) -> None:
     """Refuse words that are no fields, and units where they do not belong."""
     for index, word in enumerate(words):
         if index and _WITH_MS.fullmatch(word.text):
@@ -102,7 +102,7 @@ def _check_foreign(words: list[Written]) -> None:
             raise word.wrong(f"a field carries no unit {unit[1]}; only milliseconds do")
 
 
-def _check_six(words: list[Written]) -> None:
+def _check_six(words: list[SourceSpan]) -> None:
     """Refuse six fields of which the first is plainly not the second."""
     first, weekday, last = words[0], words[4], words[-1]
     if _has_year(words):
@@ -130,24 +130,24 @@ def _check_six(words: list[Written]) -> None:
         raise first.wrong(f"with six fields the first is the second, and {first.text} is out of range: 0 to 59")
 
 
-def _has_year(words: list[Written]) -> bool:
+def _has_year(words: list[SourceSpan]) -> bool:
     """Say whether the last of six words is the year of Amazon EventBridge, behind five fields, one of them a ?."""
     last = words[-1].text
     return _YEARS.fullmatch(last) is not None or (last == "*" and "?" in {words[2].text, words[4].text})
 
 
-def _without_year(words: list[Written]) -> list[str]:
+def _without_year(words: list[SourceSpan]) -> list[str]:
     """Return these fields without the last, a year, where it is each year and no weekday is a number."""
     return [] if words[-1].text != "*" or _counted(words) else [_spelled(words[:-1])]
 
 
-def _counted(words: list[Written]) -> str:
+def _counted(words: list[SourceSpan]) -> str:
     """Return what is to be said of a weekday by number, in front of a year; "" if there is none."""
     number = re.search(r"\d", re.sub(r"#\d+", "", words[-2].text), re.ASCII)
     return "" if number is None else "; where years have a field weekdays may count from 1 = Sunday, so write names"
 
 
-def _seven_without_ms(words: list[Written]) -> ConfigError:
+def _seven_without_ms(words: list[SourceSpan]) -> ConfigError:
     first, last = words[0], words[-1]
     if _YEARS.fullmatch(last.text):
         return last.wrong(f"{_NO_YEAR}; at() names one instant")
@@ -162,7 +162,7 @@ def _seven_without_ms(words: list[Written]) -> ConfigError:
     )
 
 
-def _spelled(words: list[Written], *before: str, pad: int = 0) -> str:
+def _spelled(words: list[SourceSpan], *before: str, pad: int = 0) -> str:
     """Return these fields as an expression, in the zone that the whole one names."""
     zone = re.match(r" *((?:CRON_)?TZ=[^ ]*) ", words[0].given, re.ASCII | re.IGNORECASE) if words else None
     texts = [*([zone[1]] if zone else []), *before, *(word.text for word in words)]

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from tickglass.sched.errors import ConfigError
 
-__all__ = ["Written"]
+__all__ = ["SourceSpan"]
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class SourceSpan:
     """A part of an expression, in its place.
 
     Attributes:
@@ -37,23 +37,23 @@ class Written:
         """The part without the difference of capitals, which no field makes."""
         return self.text.lower()
 
-    def until(self, last: Written) -> Written:
+    def until(self, last: SourceSpan) -> SourceSpan:
         """Return the part from this one to the end of another."""
-        return Written(self.given, self.start, last.end)
+        return SourceSpan(self.given, self.start, last.end)
 
-    def part(self, start: int, end: int) -> Written:
+    def part(self, start: int, end: int) -> SourceSpan:
         """Return a piece of the part, by its place in it."""
-        return Written(self.given, self.start + start, self.start + end)
+        return SourceSpan(self.given, self.start + start, self.start + end)
 
-    def words(self) -> list[Written]:
+    def words(self) -> list[SourceSpan]:
         """Return what stands between spaces."""
         return [self.part(match.start(), match.end()) for match in re.finditer("[^ ]+", self.text)]
 
-    def parts(self, separator: str) -> list[Written]:
+    def parts(self, separator: str) -> list[SourceSpan]:
         """Return what stands between the separators, empty parts too."""
         found, start = [], self.start
         for text in self.text.split(separator):
-            found.append(Written(self.given, start, start + len(text)))
+            found.append(SourceSpan(self.given, start, start + len(text)))
             start += len(text) + len(separator)
         return found
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tickglass.owner import Slot
 from tickglass.sched.clock import SystemClock
-from tickglass.sched.engine.timing.timers import Alarms
 from tickglass.sched.engine.broadcast import Broadcast
-from tickglass.sched.engine.leasing.in_doubt import Doubts
-from tickglass.sched.engine.context import Gear, NoTracer
-from tickglass.sched.engine.locking.manual_lock import HandLock, Hands
-from tickglass.sched.engine.leasing.renewer import Keeper
-from tickglass.sched.engine.running.outbox import Outages
+from tickglass.sched.engine.context import EngineContext, NoTracer
+from tickglass.sched.engine.leasing.in_doubt import InDoubt
+from tickglass.sched.engine.leasing.instrumented_store import InstrumentedStore
+from tickglass.sched.engine.leasing.renewer import LeaseRenewer
+from tickglass.sched.engine.locking.acquisition import NotAcquired
+from tickglass.sched.engine.locking.manual_lock import ManualLock, ManualLocks
 from tickglass.sched.engine.membership.presence import Presence
-from tickglass.sched.engine.locking.acquisition import NotTaken
-from tickglass.sched.engine.leasing.instrumented_store import WatchedStore
+from tickglass.sched.engine.running.outbox import Outbox
+from tickglass.sched.engine.timing.timers import Timers
 from tickglass.sched.errors import ConfigError, LockInUse, LockNotAcquired
 from tickglass.sched.job import TTL_DEFAULT, checked_name
 from tickglass.sched.lock_terms import lock_terms
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tickglass.sched.durations import Duration
-    from tickglass.sched.engine.locking.manual_lock import Bench
     from tickglass.sched.engine.locking.held_lease import HeldLease
+    from tickglass.sched.engine.locking.manual_lock import LockHost
     from tickglass.sched.lock_terms import LockTerms
-    from tickglass.sched.ports import EventSink
     from tickglass.sched.policies.preference import Preference
+    from tickglass.sched.ports import EventSink
 
-__all__ = ["Lock", "SchedulerLock", "SchedulersBench"]
+__all__ = ["Lock", "SchedulerLock", "SchedulerLockHost"]
 
 T = TypeVar("T")
 
@@ -52,8 +52,8 @@ class _Face:
     It may be used again after its release.
     """
 
-    def __init__(self, terms: LockTerms, bench: Bench) -> None:
-        self._lock = HandLock(terms, bench)
+    def __init__(self, terms: LockTerms, bench: LockHost) -> None:
+        self._lock = ManualLock(terms, bench)
 
     @property
     def resource(self) -> str:
@@ -68,7 +68,7 @@ class _Face:
             StoreUnavailable: the store does not answer.
         """
         answer = self._lock.acquire()
-        return None if isinstance(answer, NotTaken) else answer
+        return None if isinstance(answer, NotAcquired) else answer
 
     def release(self) -> bool:
         """Give the lock back; return False if it had been lost before: then nobody's lease is touched.
@@ -83,7 +83,7 @@ class _Face:
 
     def __enter__(self) -> HeldLease:
         answer = self._lock.acquire()
-        if isinstance(answer, NotTaken):
+        if isinstance(answer, NotAcquired):
             raise LockNotAcquired(self.resource, answer.holder, answer.waited_ns / 1e9, reason=answer.reason)
         return answer
 
@@ -130,32 +130,32 @@ def _on_a_thread(call: Callable[[], T]) -> asyncio.Future[T]:
 
 
 class SchedulerLock(_Face):
-    """A lock by hand under a scheduler's name, kept by its keeper; made by `Scheduler.lock`."""
+    """A lock by hand under a scheduler's name, kept by its renewer; made by `Scheduler.lock`."""
 
 
-class SchedulersBench:
-    """A scheduler lends its hands while it runs.
+class SchedulerLockHost:
+    """A scheduler lends its manual_locks while it runs.
 
     Args:
-        hands: returns them; None when it has not started.
+        manual_locks: returns them; None when it has not started.
     """
 
-    def __init__(self, hands: Callable[[], Hands | None], resource: str) -> None:
-        self._hands = hands
+    def __init__(self, manual_locks: Callable[[], ManualLocks | None], resource: str) -> None:
+        self._manual_locks = manual_locks
         self._resource = resource
 
-    def open(self) -> Hands:
-        """See `Bench`."""
-        hands = self._hands()
-        if hands is None:
+    def open(self) -> ManualLocks:
+        """See `LockHost`."""
+        manual_locks = self._manual_locks()
+        if manual_locks is None:
             raise ConfigError(
                 f"the scheduler has not been started: nobody would renew the lock {self._resource}",
                 instead=("scheduler.start()", f'tickglass.Lock(store, "{self._resource}")'),
             )
-        return hands
+        return manual_locks
 
     def shut(self) -> None:
-        """See `Bench`."""
+        """See `LockHost`."""
 
 
 class Lock(_Face):
@@ -253,47 +253,47 @@ class _OwnBench:
         self._sinks = sinks
         self._labels = labels
         self._clock = SystemClock()
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
         self._undo = ExitStack()
-        self._kept: tuple[Gear, Doubts] | None = None  # from one taking to the next
-        self._working: tuple[Alarms, Keeper, Presence] | None = None
+        self._kept: tuple[EngineContext, InDoubt] | None = None  # from one acquisition to the next
+        self._working: tuple[Timers, LeaseRenewer, Presence] | None = None
 
-    def open(self) -> Hands:
-        """See `Bench`."""
-        with self._door:
+    def open(self) -> ManualLocks:
+        """See `LockHost`."""
+        with self._mutex:
             if self._kept is None:
                 opened = self._opened()
-                self._kept = opened, Doubts(opened, Outages(opened))
-            gear, doubts = self._kept
-            alarms = Alarms(self._clock)
-            keeper = Keeper(gear.store, clock=self._clock, alarms=alarms)
-            presence = Presence(gear, keeper, self._labels)
-            alarms.start()
+                self._kept = opened, InDoubt(opened, Outbox(opened))
+            context, in_doubt = self._kept
+            timers = Timers(self._clock)
+            renewer = LeaseRenewer(context.store, clock=self._clock, timers=timers)
+            presence = Presence(context, renewer, self._labels)
+            timers.start()
             presence.start()
-            self._working = alarms, keeper, presence
-            return Hands(gear, keeper, presence, doubts)
+            self._working = timers, renewer, presence
+            return ManualLocks(context, renewer, presence, in_doubt)
 
     def shut(self) -> None:
-        """See `Bench`."""
-        with self._door:
+        """See `LockHost`."""
+        with self._mutex:
             if self._working is None:
                 return
-            alarms, keeper, presence = self._working
+            timers, renewer, presence = self._working
             presence.stop()
-            keeper.stop()
-            alarms.stop()
+            renewer.stop()
+            timers.stop()
             self._working = None
 
     def close(self) -> bool:
         """Close the store; return False where it is in use."""
-        with self._door:
+        with self._mutex:
             if self._working is not None:
                 return False
             self._kept = None
             self._undo.pop_all().close()
             return True
 
-    def _opened(self) -> Gear:
+    def _opened(self) -> EngineContext:
         with ExitStack() as undo:
             store = open_store(self._url, self._clock)
             undo.callback(store.close)
@@ -303,7 +303,7 @@ class _OwnBench:
                 undo.callback(slot.close)
                 owner = slot.owner
             sink = Broadcast(self._sinks, self._clock)
-            watched = WatchedStore(store, clock=self._clock, sink=sink)
-            gear = Gear(self._clock, watched, sink, NoTracer(), owner, self._service)
+            watched = InstrumentedStore(store, clock=self._clock, sink=sink)
+            context = EngineContext(self._clock, watched, sink, NoTracer(), owner, self._service)
             self._undo = undo.pop_all()
-        return gear
+        return context

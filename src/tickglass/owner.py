@@ -20,8 +20,8 @@ from tickglass.sched.private_files import open_private, private_folder, why_unsa
 __all__ = ["Slot", "spool_path"]
 
 _log: Final = logging.getLogger("tickglass")
-_SLOTS_MOST: Final = 10_000
-_NAME_MOST: Final = 100  # of the service in a file's name; services that share it only share the numbers
+_SLOTS_MAX: Final = 10_000
+_NAME_MAX: Final = 100  # of the service in a file's name; services that share it only share the numbers
 
 
 class Slot:
@@ -60,7 +60,7 @@ def spool_path(owner: str) -> Path:
 
 
 def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[:_NAME_MOST]
+    return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[:_NAME_MAX]
 
 
 def _home() -> Path:
@@ -83,7 +83,7 @@ def _home() -> Path:
 
 def _taken(home: Path, name: str) -> tuple[int, int]:
     """Lock the first free slot; return its number and the descriptor that holds it."""
-    for number in range(_SLOTS_MOST):
+    for number in range(_SLOTS_MAX):
         descriptor = open_private(home / f"{name}-{number}.lock", os.O_RDWR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,4 +91,4 @@ def _taken(home: Path, name: str) -> tuple[int, int]:
             os.close(descriptor)
             continue
         return number, descriptor
-    raise OSError(f"all {_SLOTS_MOST} slots of {name} are taken")
+    raise OSError(f"all {_SLOTS_MAX} slots of {name} are taken")

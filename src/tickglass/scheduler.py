@@ -9,17 +9,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeVar, Unpack
 
-from tickglass.lock import SchedulerLock, SchedulersBench
+from tickglass.lock import SchedulerLock, SchedulerLockHost
 from tickglass.owner import Slot, spool_path
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import US, duration_ns
 from tickglass.sched.engine.broadcast import Broadcast, GuardedTracer
+from tickglass.sched.engine.context import EngineContext
 from tickglass.sched.engine.engine import Engine
-from tickglass.sched.engine.context import Gear
-from tickglass.sched.executors.threads import checked_size
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import InterpreterPaused, TelemetryDropped
+from tickglass.sched.executors.threads import checked_size
 from tickglass.sched.job import TTL_DEFAULT, check_policies, checked_name, checked_trigger, declare
 from tickglass.sched.lock_terms import lock_terms
 from tickglass.sched.policies.preference import checked_labels
@@ -30,8 +30,8 @@ from tickglass.sinks import checked_sinks
 from tickglass.stopping import Inside, InsideSink, Stopping
 from tickglass.telemetry.access import checked_token, token_in_environment
 from tickglass.telemetry.exporter import MetricsServer, parse_listen
+from tickglass.telemetry.internals import GcMonitor
 from tickglass.telemetry.logs import LogSink
-from tickglass.telemetry.internals import GcWatch
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.sidecar.transport.socket_path import path_of
 from tickglass.telemetry.sidecar.transport.stream import StreamSink
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.durations import Duration
-    from tickglass.sched.engine.locking.manual_lock import Hands
+    from tickglass.sched.engine.locking.manual_lock import ManualLocks
     from tickglass.sched.job import Job, Policies
-    from tickglass.sched.ports import EventSink
     from tickglass.sched.policies.preference import Preference
+    from tickglass.sched.ports import EventSink
     from tickglass.sched.triggers import Trigger
 
 __all__ = ["Scheduler"]
@@ -118,20 +118,20 @@ class Scheduler:
         self._token = "" if metrics is None else _checked_token(token)
         self._sidecar = path_of(telemetry) if telemetry else _path_in_environment()
         self._workers = workers
-        self._drain_ns = duration_ns(drain, what="drain", least_ns=0)
+        self._drain_ns = duration_ns(drain, what="drain", min_ns=0)
         self._max_skew_ns = duration_ns(max_skew, what="max_skew")
         if on_skew not in ("warn", "refuse"):
             raise ConfigError("on_skew is one of two words", given=repr(on_skew), instead=('"warn"', '"refuse"'))
         self._refuse_skew = on_skew == "refuse"
         self._spool_path = None if spool is None else _checked_path(spool)
         self._switch_ns = (
-            None if switch_interval is None else duration_ns(switch_interval, what="switch_interval", least_ns=US)
+            None if switch_interval is None else duration_ns(switch_interval, what="switch_interval", min_ns=US)
         )
         self._clock = SystemClock()
         self._metrics = MetricSink(self._clock)
         self._sinks = checked_sinks(sinks, ours=_OUR_SINKS)
         self._jobs: dict[str, Job] = {}
-        self._door = threading.RLock()
+        self._mutex = threading.RLock()
         self._inside = Inside()
         self._stopping: Stopping | None = None  # from the start on
         self._live: _Live | None = None
@@ -171,7 +171,7 @@ class Scheduler:
         """
         check_policies(policies)
         job = declare(function, trigger, **policies)
-        with self._door, self._inside:
+        with self._mutex, self._inside:
             if job.name in self._jobs:
                 raise ConfigError(f"there is already a job named {job.name}", instead=('name="another"',))
             if self._live is not None:
@@ -206,7 +206,7 @@ class Scheduler:
             ConfigError: naming what is wrong; and, when the lock is taken, that this scheduler does not run.
         """
         terms = lock_terms(resource, ttl=ttl, wait=wait, blocking=blocking, renew=renew, prefer=prefer)
-        return SchedulerLock(terms, SchedulersBench(self._hands, terms.resource))
+        return SchedulerLock(terms, SchedulerLockHost(self._manual_locks, terms.resource))
 
     @property
     def jobs(self) -> Mapping[str, Job]:
@@ -228,10 +228,10 @@ class Scheduler:
             ConfigError: the store or the metrics address cannot be used; nothing was started.
             StoreUnavailable: the store answered with an error, to a wrong password say; nothing was started.
         """
-        with self._door, self._inside:
+        with self._mutex, self._inside:
             if self._stopping is not None:
                 raise ConfigError("this scheduler has been started; it starts once")
-            stopping = Stopping(self._clock, self._carry_out_stop, in_hand=self._in_hand, ended=self._stopped)
+            stopping = Stopping(self._clock, self._carry_out_stop, executions=self._executions, ended=self._stopped)
             stopping.start()
             self._stopping = stopping
             try:
@@ -267,7 +267,7 @@ class Scheduler:
         Returns:
             The names of jobs whose runs did not end in time; empty after a clean stop.
         """
-        drain_ns = self._drain_ns if drain is None else duration_ns(drain, what="drain", least_ns=0)
+        drain_ns = self._drain_ns if drain is None else duration_ns(drain, what="drain", min_ns=0)
         stopping = self._stopping
         if stopping is None:
             return []
@@ -275,15 +275,15 @@ class Scheduler:
         return [] if self._inside.is_waited_for else stopping.wait()
 
     def _carry_out_stop(self, drain_ns: int) -> list[str]:
-        with self._door:  # one that is about to have started is stopped when it has
+        with self._mutex:  # one that is about to have started is stopped when it has
             live = self._live
         if live is None:
             return []
         with live.undo:
             return live.engine.stop(drain_ns)
 
-    def _in_hand(self) -> list[str]:
-        return [] if self._live is None else self._live.engine.in_hand()
+    def _executions(self) -> list[str]:
+        return [] if self._live is None else self._live.engine.executions()
 
     def _stopped(self) -> None:
         self._end_run()
@@ -318,7 +318,7 @@ class Scheduler:
             return []
         stopping.ask(self._drain_ns)
         while not stopping.ended and signals.wait():
-            live.engine.hurry()
+            live.engine.cut_short()
         return stopping.wait()
 
     def unready(self) -> list[str]:
@@ -334,9 +334,9 @@ class Scheduler:
     ) -> None:
         self.stop()
 
-    def _hands(self) -> Hands | None:
-        with self._door:  # a job of a scheduler that is about to have started waits until it has
-            return None if self._live is None else self._live.engine.hands
+    def _manual_locks(self) -> ManualLocks | None:
+        with self._mutex:  # a job of a scheduler that is about to have started waits until it has
+            return None if self._live is None else self._live.engine.manual_locks
 
     def _assembled(self, undo: ExitStack) -> tuple[Engine, MetricsServer | None]:
         """Open what there is to open, and note in `undo` how to give it back."""
@@ -365,9 +365,9 @@ class Scheduler:
         if stream is not None:
             _start(stream, self._clock, undo)
         tracer = GuardedTracer(spans, broadcast)
-        gear = Gear(self._clock, store, broadcast, tracer, owner, self.service, spool)
+        context = EngineContext(self._clock, store, broadcast, tracer, owner, self.service, spool)
         skew = SkewGuard(self._max_skew_ns, refuse=self._refuse_skew)
-        engine = Engine(gear, workers=self._workers, skew=skew, labels=self._labels)
+        engine = Engine(context, workers=self._workers, skew=skew, labels=self._labels)
         if self._listen is None:
             return engine, None
         return engine, MetricsServer(self._listen, self._metrics.registry, engine.unready, token=self._token)
@@ -392,7 +392,7 @@ def _start(stream: StreamSink, clock: Clock, undo: ExitStack) -> None:
 
     stream.start()
     undo.callback(stream.stop, FLUSH_S)
-    pauses = GcWatch(clock, paused)
+    pauses = GcMonitor(clock, paused)
     pauses.install()
     undo.callback(pauses.remove)
 
@@ -402,7 +402,7 @@ def _path_in_environment() -> str | None:
     try:
         return path_of(url) if url else None
     except ConfigError as error:
-        raise error.told_by(SIDECAR_ENV) from error
+        raise error.for_variable(SIDECAR_ENV) from error
 
 
 def _checked_token(token: str | None) -> str:

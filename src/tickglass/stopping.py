@@ -72,7 +72,7 @@ class Stopping:
 
     Args:
         carry_out: stops, given how long runs in hand may go on; returns the names of jobs whose runs did not end.
-        in_hand: returns the names of jobs whose runs have not ended yet.
+        executions: returns the names of jobs whose runs have not ended yet.
         ended: called last, whatever came of it.
     """
 
@@ -81,11 +81,11 @@ class Stopping:
         clock: Clock,
         carry_out: Callable[[int], list[str]],
         *,
-        in_hand: Callable[[], list[str]],
+        executions: Callable[[], list[str]],
         ended: Callable[[], None],
     ) -> None:
         self._clock = clock
-        self._in_hand = in_hand
+        self._executions = executions
         self._carry_out = carry_out
         self._tell_ended = ended
         self._asks: SimpleQueue[int | None] = SimpleQueue()  # whose `put` may be interrupted by another
@@ -124,7 +124,7 @@ class Stopping:
         until_ns = self._clock.monotonic_ns() + (self._drain_ns or 0) + _REST_NS
         if not self.ended and not self._clock.wait(until_ns, wake):
             _log.warning("the scheduler has not stopped %d s after its drain; it goes on stopping", _REST_NS // SECOND)
-            return self._in_hand()
+            return self._executions()
         self._thread.join(_THREAD_S)
         if self._failure is not None:
             raise self._failure

@@ -15,10 +15,10 @@ from prometheus_client.samples import Sample
 
 from tickglass.sched.durations import SECOND
 from tickglass.telemetry import catalogue
-from tickglass.telemetry.series import family
 from tickglass.telemetry.metrics import SINK_METRICS
-from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS
+from tickglass.telemetry.series import family
 from tickglass.telemetry.sidecar.merge.scheduler_status import heard_of
+from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS
 from tickglass.telemetry.sidecar.stores.store_metrics import SIGHT_METRICS, sight_families
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import JobRecord
     from tickglass.telemetry.metric import Metric
-    from tickglass.telemetry.sidecar.stores.probe import StoreSight
     from tickglass.telemetry.sidecar.schedulers.sources import Source, Sources
+    from tickglass.telemetry.sidecar.stores.probe import StoreSight
 
 __all__ = ["SIDECAR_METRICS", "SidecarCollector", "sidecar_registry", "unready"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from kit import promtool
 import pytest
+from kit import promtool
 from kit.recording import SCRAPE_S, Recording
 from kit.rig import Rig, wait_until
 
@@ -41,7 +41,7 @@ class Replica:
 
     def __init__(self, rig: Rig, owner: str) -> None:
         rig.start(owner)
-        self._metrics, self._timeline, self._crew, clock = rig.metrics, rig.timeline, rig.crew, rig.clock
+        self._metrics, self._timeline, self._crew, clock = rig.metrics, rig.timeline, rig.dispatcher, rig.clock
         for name, interval in JOBS.items():
             resource = "shared" if name != "often" else None
             rig.add(lambda: None, every(interval), name=name, resource=resource, timeout="10s")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from kit import promtool
 import pytest
+from kit import promtool
 from kit.mutants import mutants
 
 from tickglass.alerts import alerts

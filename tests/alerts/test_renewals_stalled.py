@@ -8,14 +8,14 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Final
 
-from kit import promtool
 import pytest
-from kit.manual_locks import Bench
+from kit import promtool
+from kit.manual_locks import LockHost
 from kit.recording import SCRAPE_S, Recording
 from kit.rig import Rig
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.locking.manual_lock import HandLock
+from tickglass.sched.engine.locking.manual_lock import ManualLock
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.job import TTL_DEFAULT
 from tickglass.sched.lock_terms import lock_terms
@@ -49,7 +49,7 @@ def recorded(taken_ns: int) -> Recording:
     rig = Rig()
     began_ns = rig.clock.monotonic_ns()
     recording = Recording(rig.clock.wall_ns() / SECOND)
-    lock = HandLock(lock_terms("printer", ttl=TTL_DEFAULT), Bench(rig))
+    lock = ManualLock(lock_terms("printer", ttl=TTL_DEFAULT), LockHost(rig))
     scrapes = ((at_ns, "") for at_ns in range(0, END + 1, SCRAPE_S * SECOND))
     counts: dict[str, int] = {}
     for at_ns, move in sorted([*scrapes, (taken_ns, "granted"), *moves(taken_ns)]):

@@ -8,17 +8,17 @@ import sys
 from typing import TYPE_CHECKING
 
 import promql_parser
-from kit import promtool
 import pytest
 import yaml
+from kit import promtool
 from kit.expressions import EXPRESSIONS, unknown
-from promql_parser import AggregateExpr
 from kit.servers import find_server
+from promql_parser import AggregateExpr
 
 from tickglass.alerts import INHIBITIONS, Links, Scope, Severity, alerts, files
 from tickglass.alerts.__main__ import main
-from tickglass.alerts.promql import by
 from tickglass.alerts.export import ALERTMANAGER, OPERATOR, RULES
+from tickglass.alerts.promql import by
 from tickglass.sched.engine.timing.clock_skew import MAX_SKEW_NS
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import catalogue, thresholds

@@ -8,17 +8,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import promql_parser
-from kit import promtool
 import pytest
 import yaml
-from kit.expressions import selectors
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from kit import promtool
+from kit.expressions import selectors
 from kit.servers import find_server
 
 from tickglass.alerts import Links, Scope, files, groups
-from tickglass.alerts.scheduler import scheduler
 from tickglass.alerts.export import OPERATOR, RULES
+from tickglass.alerts.scheduler import scheduler
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import catalogue
 

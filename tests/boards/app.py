@@ -46,7 +46,7 @@ def audit(run: Run) -> None:
     run.wait("120ms")
     gc.collect()
     assert scheduler._live is not None
-    scheduler._live.engine._gear.sink.record(ClockStepped(step_ns=1, wall_ns=0))
+    scheduler._live.engine._context.sink.record(ClockStepped(step_ns=1, wall_ns=0))
 
 
 def fail() -> None:

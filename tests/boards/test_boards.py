@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import jsonschema
 import promql_parser
-from kit import promtool
 import pytest
 import yaml
 from boards.reading import GENERATED, ROOT, UIDS, asked, generated, metrics_in, nodes, panels, parsed, selectors_outside
+from kit import promtool
 
 from tickglass.dashboards import Scope, boards
 from tickglass.dashboards.export import main

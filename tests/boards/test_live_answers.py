@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 import promql_parser
 import pytest
-from kit.promql_needs import needs
 from boards.asking import Asking
 from boards.fleet import SCRAPES, Fleet
 from boards.reading import UIDS, Asked, asked, generated
 from kit.expressions import EXPRESSIONS, selectors
 from kit.processes import wait_until
+from kit.promql_needs import needs
 from kit.servers import Prometheus, RedisServer, running_prometheus
 
 from tickglass.alerts import Links, files

@@ -29,7 +29,7 @@ __all__ = ["Hold", "check", "holds_of"]
 
 @dataclass(frozen=True)
 class Hold:
-    """One lease in one pair of hands.
+    """One lease in one pair of manual_locks.
 
     Args:
         begins_ns: when the holder's code had it.

@@ -37,8 +37,8 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.stores import open_store
 
 if TYPE_CHECKING:
-    from chaos.faults import Fault
     from chaos.environments import Ground
+    from chaos.faults import Fault
     from chaos.history import Violation
     from chaos.steering import Order
 

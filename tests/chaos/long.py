@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from chaos.cluster import PROCESSES, record
-from chaos.faults import Kind
 from chaos.environments import GROUNDS
+from chaos.faults import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

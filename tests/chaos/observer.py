@@ -38,14 +38,14 @@ class Witness:
 
     def __init__(self, path: Path, writer: str) -> None:
         self._writer = writer
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(path))
         self._answers = self._socket.makefile("rb")
 
     def write(self, resource: str, fence: int) -> Verdict:
         """Write to a resource under a fence."""
-        with self._door:
+        with self._mutex:
             self._socket.sendall(msgspec.json.encode((self._writer, resource, fence)) + b"\n")
             return _VERDICT.decode(self._answers.readline())
 
@@ -63,11 +63,11 @@ class _Book:
     def __init__(self, log: Path) -> None:
         self._clock = SystemClock()
         self._pen = Pen(log)
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
         self._newest: defaultdict[str, int] = defaultdict(int)
 
     def write(self, writer: str, resource: str, fence: int) -> Verdict:
-        with self._door:
+        with self._mutex:
             newest = self._newest[resource]
             accepted = fence >= newest
             self._newest[resource] = max(newest, fence)

@@ -62,7 +62,7 @@ class Recorder:
         self._witness = witness
         self.rng = random.Random(seed)
         self._careless = careless
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
         self._locks: dict[tuple[str, int], LockMachine] = {}
         self._took_from: dict[tuple[str, int], str] = {}
 
@@ -81,7 +81,7 @@ class Recorder:
     def holding(self, lock: LockMachine) -> Iterator[None]:
         """Note that a lease is in hand, each new end of trust, and when it is not needed any more."""
         key = (lock.resource, lock.fence)
-        with self._door:
+        with self._mutex:
             self._locks[key] = lock
             took_from = self._took_from.pop(key, "")
         at_ns = _CLOCK.monotonic_ns()
@@ -97,7 +97,7 @@ class Recorder:
         )
         yield
         self._pen.note(Ended(at_ns=_CLOCK.monotonic_ns(), resource=key[0], fence=key[1], how="done"))
-        with self._door:
+        with self._mutex:
             del self._locks[key]
 
     def work(self, lock: LockMachine, may_act: Callable[[], bool], refused: Callable[[int], None], steps: int) -> None:
@@ -123,7 +123,7 @@ class Recorder:
         match event:
             case LockMoved(event="granted"):
                 if event.other_owner:
-                    with self._door:
+                    with self._mutex:
                         self._took_from[event.resource, event.fence] = event.other_owner
             case LockMoved(event="renewed"):
                 self._renewed(event)
@@ -140,7 +140,7 @@ class Recorder:
                 pass
 
     def _renewed(self, event: LockMoved) -> None:
-        with self._door:
+        with self._mutex:
             lock = self._locks.get((event.resource, event.fence))
         if lock is not None:
             until_ns = lock.trusted_until_ns

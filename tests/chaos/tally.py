@@ -27,7 +27,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
-        self._door = threading.Lock()  # adding one to an entry of a Counter is not atomic
+        self._mutex = threading.Lock()  # adding one to an entry of a Counter is not atomic
 
     def record(self, event: Event) -> None:
         """Count it; see `EventSink`."""
@@ -48,7 +48,7 @@ class Tally:
                 pass
 
     def _add(self, name: str) -> None:
-        with self._door:
+        with self._mutex:
             self._counts[name] += 1
 
     def differences(self, registry: CollectorRegistry) -> list[str]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from chaos.cluster import Process
 from chaos.environments import GROUNDS
-from chaos.steering import SteeredClock
 from chaos.observer import Witness
+from chaos.steering import SteeredClock
 
 from tickglass import Lock, Run, Scheduler, every
 from tickglass.sched.clock import SystemClock

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from chaos.history import Clocked, Opened, Pen, Sampled, Stopping
 from chaos.jobs import Jobs
+from chaos.observer import Witness
 from chaos.recorder import LOOK_NS, STEP_NS, Line, Recorder, pause
 from chaos.steering import SetClock, SteeredClock, order_of
 from chaos.tally import Tally
-from chaos.observer import Witness
 
 from tickglass import Lock, Run, Scheduler, StoreUnavailable, every
 from tickglass.sched.clock import SystemClock
@@ -90,13 +90,13 @@ class Worker:
         self._jobs.note_declared()
         sampler = threading.Thread(target=self._sample, args=(scheduler,))
         sampler.start()
-        hands = [
+        manual_locks = [
             threading.Thread(target=self._take_locks, args=(lambda resource: self._of(scheduler, resource),)),
             threading.Thread(target=self._take_locks, args=(self._own,)),
         ]
-        for hand in hands:
+        for hand in manual_locks:
             hand.start()
-        for hand in hands:
+        for hand in manual_locks:
             hand.join()
         self._await_a_renewal(scheduler)
         self._jobs.join()
@@ -137,7 +137,7 @@ class Worker:
             order = order_of(line)
             if isinstance(order, SetClock):
                 self._set_clock(order.offset_ns)
-            elif self._opened.wait(order.for_ns / SECOND):  # else it has other troubles
+            elif self._opened.wait(order.for_ns / SECOND):  # else it has other problems
                 self._jobs.follow(order, self._scheduler)
         self._recorder.note(Stopping(at_ns=_CLOCK.monotonic_ns()))
         self._stopping.set()

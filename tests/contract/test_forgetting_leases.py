@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.ports import Claimed, Gone, Granted, Orphan, Released, Renewed
 from tickglass.sched.policies.preference import presence_resource
+from tickglass.sched.ports import Claimed, Gone, Granted, Orphan, Released, Renewed
 
 if TYPE_CHECKING:
     from contract.conftest import StoreKit

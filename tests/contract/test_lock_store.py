@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tickglass.sched.durations import DURATION_MOST_NS, MS, SECOND
+from tickglass.sched.durations import DURATION_MAX_NS, MS, SECOND
 from tickglass.sched.ports import (
     AlreadyClaimed,
     Claimed,
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 def test_a_lease_may_last_as_long_as_a_duration_can(kit: StoreKit, store: Store) -> None:
-    asked = kit.ask(ttl_ns=DURATION_MOST_NS)
+    asked = kit.ask(ttl_ns=DURATION_MAX_NS)
     granted = store.acquire(asked)
     assert isinstance(granted, Granted)
     refused = store.acquire(kit.ask())
     assert isinstance(refused, Refused)
-    assert refused.retry_after_ns > DURATION_MOST_NS // 2
+    assert refused.retry_after_ns > DURATION_MAX_NS // 2
     assert store.renew(kit.lease(asked, granted)) == Renewed()
     assert store.release(kit.lease(asked, granted)) == Released()
 

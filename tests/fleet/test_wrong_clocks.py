@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import RunRecord, Store
 
 PERIODS: Final = {"beat": 250 * MS, "chime": SECOND}  # as in the app
-EARLY_MOST_NS: Final = SECOND + 50 * MS  # max_skew, and the lead
+EARLY_MAX_NS: Final = SECOND + 50 * MS  # max_skew, and the lead
 # On a busy machine. The clocks here are 20 s off, or an hour, and what is wrong silences a job for as long.
-LATE_MOST_NS: Final = 15 * SECOND
+LATE_MAX_NS: Final = 15 * SECOND
 EVERYTHING: Final = 1_000_000
 
 
@@ -52,10 +52,10 @@ class Clocks:
     def assert_each_instant_ran_once_and_on_time(self, job: str, since_ns: int) -> None:
         runs = [run for run in self.runs(job) if run.due_ns >= since_ns]
         for run in runs:
-            assert -EARLY_MOST_NS <= run.claimed_wall_ns - run.due_ns <= LATE_MOST_NS, run
+            assert -EARLY_MAX_NS <= run.claimed_wall_ns - run.due_ns <= LATE_MAX_NS, run
             assert (run.attempt, run.outcome) in [(1, "success"), (1, None)]
         gaps = [after.due_ns - before.due_ns for before, after in pairwise(runs)]
-        assert max(gaps) <= LATE_MOST_NS, (job, since_ns, gaps)
+        assert max(gaps) <= LATE_MAX_NS, (job, since_ns, gaps)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_an_instance_with_a_wrong_clock_takes_nothing_from_those_that_start_afte
     wrong = clocks.start(ahead_s)
     clocks.wait_for_runs("beat", 8)
     began_ns = clocks.store.time_ns()
-    assert clocks.runs("beat")[-1].due_ns <= began_ns + EARLY_MOST_NS
+    assert clocks.runs("beat")[-1].due_ns <= began_ns + EARLY_MAX_NS
     answer = wrong.get("/readyz")
     assert (answer.status, "from the store's, and 1s is allowed" in answer.text) == (503, True)
     healthy = clocks.start(0)

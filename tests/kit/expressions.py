@@ -20,7 +20,7 @@ _PROMETHEUS_OWN: Final = {"up", "ALERTS"}
 
 
 def selectors(node: Any) -> Iterator[VectorSelector]:  # noqa: ANN401 - the parser's nodes have no common type
-    """Walk a parsed expression."""
+    """Execution a parsed expression."""
     if isinstance(node, VectorSelector):
         yield node
     for name in ("expr", "lhs", "rhs", "vector_selector", "args", "param"):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from tickglass.lock import SchedulerLock
 from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.locking.manual_lock import HandLock, Hands
 from tickglass.sched.engine.locking.held_lease import HeldLease
+from tickglass.sched.engine.locking.manual_lock import ManualLock, ManualLocks
 from tickglass.sched.events import LockMoved, StoreCalled
 from tickglass.sched.lease import Lease
 from tickglass.sched.lock_terms import lock_terms
@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 
     from kit.rig import Rig
 
-    from tickglass.sched.engine.locking.acquisition import NotTaken
+    from tickglass.sched.engine.locking.acquisition import NotAcquired
 
 
-class Bench:
-    """Hands that are always there."""
+class LockHost:
+    """ManualLocks that are always there."""
 
     def __init__(self, rig: Rig) -> None:
-        self.hands = Hands(rig.gear, rig.crew.keeper, rig.crew.presence, rig.crew.doubts)
+        self.manual_locks = ManualLocks(
+            rig.context, rig.dispatcher.renewer, rig.dispatcher.presence, rig.dispatcher.in_doubt
+        )
 
-    def open(self) -> Hands:
-        return self.hands
+    def open(self) -> ManualLocks:
+        return self.manual_locks
 
     def shut(self) -> None:
         """Nothing to do."""
@@ -39,16 +41,16 @@ class Desk:
 
     def __init__(self, rig: Rig, threads: ThreadPoolExecutor) -> None:
         self.rig = rig
-        self.bench = Bench(rig)
+        self.lock_host = LockHost(rig)
         self._threads = threads
 
-    def lock(self, resource: str = "printer", **terms: Any) -> HandLock:  # noqa: ANN401 - see `lock_terms`
-        return HandLock(lock_terms(resource, **terms), self.bench)
+    def lock(self, resource: str = "printer", **terms: Any) -> ManualLock:  # noqa: ANN401 - see `lock_terms`
+        return ManualLock(lock_terms(resource, **terms), self.lock_host)
 
     def face(self, resource: str = "printer", **terms: Any) -> SchedulerLock:  # noqa: ANN401 - see `lock_terms`
-        return SchedulerLock(lock_terms(resource, **terms), self.bench)
+        return SchedulerLock(lock_terms(resource, **terms), self.lock_host)
 
-    def take(self, resource: str = "printer", **terms: Any) -> tuple[HandLock, HeldLease]:  # noqa: ANN401 - see `lock_terms`
+    def take(self, resource: str = "printer", **terms: Any) -> tuple[ManualLock, HeldLease]:  # noqa: ANN401 - see `lock_terms`
         lock = self.lock(resource, **terms)
         lease = lock.acquire()
         assert isinstance(lease, HeldLease)
@@ -60,8 +62,8 @@ class Desk:
         assert isinstance(granted, Granted)
         return Lease("printer", "other", ask.token, granted.fence, ttl_ns, 0)
 
-    def waiting(self, lock: HandLock, *, asleep: int = 2) -> Future[HeldLease | NotTaken]:
-        """Have another thread acquire; return when it waits. The alarms sleep as well."""
+    def waiting(self, lock: ManualLock, *, asleep: int = 2) -> Future[HeldLease | NotAcquired]:
+        """Have another thread acquire; return when it waits. The timers sleep as well."""
         future = self._threads.submit(lock.acquire)
         self.rig.clock.wait_for_sleepers(asleep)
         return future

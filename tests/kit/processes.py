@@ -207,7 +207,7 @@ class Fleet:
         )
         process = subprocess.Popen(
             [TICKGLASS, "run", "app:scheduler", "--log-level", "warning"],
-            cwd=Path(__file__).parent / "fleet",
+            cwd=Path(__file__).parents[1] / "fleet",
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

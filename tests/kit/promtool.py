@@ -18,7 +18,7 @@ from tickglass.alerts import Links, Scope, alerts, groups
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-CASES: Final = Path(__file__).parent / "alerts" / "cases"
+CASES: Final = Path(__file__).parents[1] / "alerts" / "cases"
 SCOPE: Final = Scope()
 LINKS: Final = Links("https://wiki.example.com/runbooks", "https://grafana.example.com")
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.broadcast import Broadcast
-from tickglass.sched.engine.running.dispatcher import Crew
-from tickglass.sched.engine.context import Gear, NoTracer
+from tickglass.sched.engine.context import EngineContext, NoTracer
+from tickglass.sched.engine.leasing.instrumented_store import InstrumentedStore
 from tickglass.sched.engine.planning.planner import Planner
+from tickglass.sched.engine.running.dispatcher import Dispatcher
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.engine.timing.timeline import Timeline
-from tickglass.sched.engine.leasing.instrumented_store import WatchedStore
 from tickglass.sched.events import InstantsMissed, LockMoved, OccurrenceMoved, PoolMoved, StoreCalled, Streak
 from tickglass.sched.job import declare
 from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, Gone, Refused, Renewed
@@ -131,7 +131,7 @@ class Rig:
         self.workers = workers
         self.labels = labels
         self._sinks = sinks or {}
-        self._crews: list[Crew] = []
+        self._dispatchers: list[Dispatcher] = []
         self.jobs: dict[str, Job] = {}
         self.start()
 
@@ -139,17 +139,17 @@ class Rig:
         """Make an instance; a second call makes another one on the same store."""
         self.metrics = MetricSink(self.clock)
         broadcast = Broadcast({"list": self.sink, "metrics": self.metrics, **self._sinks}, self.clock)
-        store = WatchedStore(self.store, clock=self.clock, sink=broadcast)
-        self.gear = Gear(self.clock, store, broadcast, NoTracer(), owner, "svc")
+        store = InstrumentedStore(self.store, clock=self.clock, sink=broadcast)
+        self.context = EngineContext(self.clock, store, broadcast, NoTracer(), owner, "svc")
         self.skew = SkewGuard(refuse=self.refuse_skew)
         self.skew.note(0, 0)
         self.timeline = Timeline(clock=self.clock, sink=broadcast, skew=self.skew)
         max_ahead_ns = self.skew.max_ahead_ns if store.own_clock else None
-        self.crew = Crew(self.gear, workers=self.workers, labels=self.labels, max_ahead_ns=max_ahead_ns)
-        self.crew.start()
-        self.crew.presence.start()
-        self._crews.append(self.crew)
-        self.planner = Planner(self.gear, self.timeline, self.crew, self.skew)
+        self.dispatcher = Dispatcher(self.context, workers=self.workers, labels=self.labels, max_ahead_ns=max_ahead_ns)
+        self.dispatcher.start()
+        self.dispatcher.presence.start()
+        self._dispatchers.append(self.dispatcher)
+        self.planner = Planner(self.context, self.timeline, self.dispatcher, self.skew)
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
         job = declare(function, trigger, **policies)
@@ -167,15 +167,15 @@ class Rig:
 
     def free(self, job: str) -> None:
         """Wait until no occurrence of a job is in hand: it has ended, and is settled."""
-        wait_until(lambda: not self.crew.busy(job))
+        wait_until(lambda: not self.dispatcher.busy(job))
 
     def waits_for_the_loop(self, job: str) -> None:
         """Wait until the event loop has been asked to start a coroutine job, and has not."""
 
         def waits() -> bool:
-            for walk in self.crew.in_hand():
-                with walk._door:
-                    if walk.job.name == job and walk._unstarted is not None:
+            for execution in self.dispatcher.executions():
+                with execution._mutex:
+                    if execution.job.name == job and execution._unstarted is not None:
                         return True
             return False
 
@@ -187,7 +187,7 @@ class Rig:
         if after_operation == "claim":
             self.sink.wait_for(lambda e: isinstance(e, PoolMoved) and e.waited_ns is None, count=1 + count)
         else:
-            self.clock.wait_for_sleepers(2)  # the alarms, and who asked
+            self.clock.wait_for_sleepers(2)  # the timers, and who asked
 
     def ended(self, job: str, count: int = 1) -> list[OccurrenceMoved]:
         """Wait until so many occurrences of a job have ended, and return them."""
@@ -221,24 +221,24 @@ class Rig:
 
     def stop(self) -> None:
         """End the present instance: its runs in hand are asked to stop, and do."""
-        crew = self.crew
-        for walk in crew.in_hand():
-            walk.stop_claiming()
-            walk.ask_to_stop("shutdown")
+        dispatcher = self.dispatcher
+        for execution in dispatcher.executions():
+            execution.stop_claiming()
+            execution.ask_to_stop("shutdown")
 
         def emptied() -> bool:
-            empty = not crew.in_hand()
+            empty = not dispatcher.executions()
             if not empty:
                 self.clock.advance(SECOND)  # what waits for an instant shall see it
             return empty
 
         wait_until(emptied)
-        crew.stop(self.clock.monotonic_ns() + SECOND)
-        self._crews.remove(crew)
+        dispatcher.stop(self.clock.monotonic_ns() + SECOND)
+        self._dispatchers.remove(dispatcher)
 
     def close(self) -> None:
-        while self._crews:
-            self.crew = self._crews[-1]
+        while self._dispatchers:
+            self.dispatcher = self._dispatchers[-1]
             self.stop()
 
 

@@ -9,8 +9,8 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from kit.processes import wait_until
 from kit.metrics_stage import LATENESS, SECOND, Stage
+from kit.processes import wait_until
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.events import (
@@ -27,15 +27,22 @@ from tickglass.sched.events import (
     SpoolMoved,
     StoreCalled,
     TelemetryDropped,
-    TimelineTurned,
+    TimelineTicked,
     TriggerFailed,
 )
 from tickglass.sched.lease import LOCK_TRANSITIONS, LockEvent, LockReason, LockState
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine
 from tickglass.sched.occurrence import ENDINGS, OCCURRENCE_TRANSITIONS, OccurrenceEvent, OccurrenceState, Outcome
-from tickglass.telemetry.sidecar.transport.frames import PROTOCOL, VOCABULARY, Introduction, Told, encoded, opening
 from tickglass.telemetry.sidecar.schedulers.receiver import Intake
 from tickglass.telemetry.sidecar.schedulers.sources import Source, Sources
+from tickglass.telemetry.sidecar.transport.frames import (
+    PROTOCOL,
+    VOCABULARY,
+    EventFrame,
+    Introduction,
+    encoded,
+    opening,
+)
 from tickglass.telemetry.sidecar.transport.stream import StreamSink
 
 if TYPE_CHECKING:
@@ -150,7 +157,7 @@ class Life:
                 StoreCalled(store="sqlite", operation="claim", duration_ns=9_000, error="", wall_ns=wall_ns),
                 StoreCalled(store="sqlite", operation="renew", duration_ns=9, error="unavailable", wall_ns=wall_ns),
                 TelemetryDropped(signal="spans", reason="queue_full", count=2),
-                TimelineTurned(lag_ns=self._rng.randrange(SECOND), duration_ns=8_000, handed=1),
+                TimelineTicked(lag_ns=self._rng.randrange(SECOND), duration_ns=8_000, handed=1),
                 TriggerFailed(job=job, error="boom", wall_ns=wall_ns),
             ]
         )
@@ -259,7 +266,7 @@ def introduction(
 
 def stream_of(standing: Sequence[Event], events: Sequence[Event]) -> bytes:
     """Return what a scheduler would send."""
-    told = [encoded(Told(number, event)) for number, event in enumerate(events, 1)]
+    told = [encoded(EventFrame(number, event)) for number, event in enumerate(events, 1)]
     return b"".join([*opening(introduction(standing)), *told])
 
 

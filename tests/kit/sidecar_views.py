@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.events import JobRegistered, Lateness, SchedulerMoved, TimelineTurned
+from tickglass.sched.events import JobRegistered, Lateness, SchedulerMoved, TimelineTicked
 from tickglass.sched.lease import Lease, LockEvent, LockMachine
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
 from tickglass.sched.ports import ClaimAsk, Claimed, JobRecord, LeaseAsk, Settlement
 from tickglass.sched.stores.memory import MemoryStore
-from tickglass.telemetry.sidecar.schedulers.history import History
 from tickglass.telemetry.sidecar.merge.merge import view_of
+from tickglass.telemetry.sidecar.schedulers.history import History
 from tickglass.telemetry.sidecar.stores.probe import StoreSight, look_once
 from tickglass.testing import FakeClock
 
@@ -85,7 +85,7 @@ class Teller:
     def turn(self) -> None:
         """Turn the timeline once."""
         self.last_heard_ns = self.clock.monotonic_ns()
-        self._ear.record(TimelineTurned(lag_ns=0, duration_ns=1, handed=0))
+        self._ear.record(TimelineTicked(lag_ns=0, duration_ns=1, handed=0))
 
     def leave(self) -> None:
         """End the connection."""

@@ -10,10 +10,10 @@ from kit.rig import BreakableStore, wait_until
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.broadcast import Broadcast
+from tickglass.sched.engine.context import EngineContext, NoTracer
 from tickglass.sched.engine.engine import Engine
-from tickglass.sched.engine.context import Gear, NoTracer
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.events import OccurrenceMoved, SchedulerMoved, StoreCalled, TimelineTurned
+from tickglass.sched.events import OccurrenceMoved, SchedulerMoved, StoreCalled, TimelineTicked
 from tickglass.sched.job import declare
 from tickglass.testing import FakeClock, ListSink
 
@@ -32,7 +32,7 @@ class Stand:
     def __init__(self, skew: SkewGuard | None = None) -> None:
         self.clock, self.sink = FakeClock(), ListSink()
         self.store = BreakableStore(self.clock)
-        gear = Gear(self.clock, self.store, Broadcast({"list": self.sink}, self.clock), NoTracer(), "a", "svc")
+        gear = EngineContext(self.clock, self.store, Broadcast({"list": self.sink}, self.clock), NoTracer(), "a", "svc")
         self.engine = Engine(gear, workers=2, skew=skew)
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
@@ -51,7 +51,7 @@ class Stand:
         assert isinstance(found, OccurrenceMoved)
         return found
 
-    def wait_for_more(self, kind: type[StoreCalled | TimelineTurned]) -> None:
+    def wait_for_more(self, kind: type[StoreCalled | TimelineTicked]) -> None:
         """Wait for one more of these events."""
         self.sink.wait_for(lambda event: isinstance(event, kind), count=len(self.sink.of(kind)) + 1)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from kit.servers import OtlpReceiver, ScrapeBell
 from kit.metrics_stage import Stage
+from kit.servers import OtlpReceiver, ScrapeBell
 
 from tickglass.sched.clock import SystemClock
 from tickglass.telemetry import MetricSink, MetricsServer, SpanSink

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from kit.alerting import Webhook, running_alertmanager
 from kit.processes import running_fleet, wait_until
-from live.test_sidecar import Sidecar, connected
 from kit.servers import running_prometheus
+from live.test_sidecar import Sidecar, connected
 
 from tickglass import Scheduler, every
 from tickglass.alerts import Links, Scope, files
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kit.alerting import Alertmanager
-    from live.conftest import LiveStage
     from kit.servers import RedisServer
+    from live.conftest import LiveStage
 
 SHORTER: Final = 60
 PATIENCE_S: Final = 45.0

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from kit.servers import find_free_port, find_server
 from kit.metrics_stage import Stage
+from kit.servers import find_free_port, find_server
 
 from tickglass.sched.errors import StaleFence
 from tickglass.sched.fencing import SqlGuard, wrote

@@ -13,12 +13,12 @@ from tickglass.sched.ports import TracedRun
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from live.conftest import LiveStage
     from kit.servers import OtlpReceiver, Prometheus
+    from live.conftest import LiveStage
 
 
 def run_once(live: LiveStage, *, outcome: Outcome = Outcome.SUCCESS) -> str:
-    """Walk one occurrence as the engine does; return its run id."""
+    """Execution one occurrence as the engine does; return its run id."""
     occurrence = live.occurrence("nightly")
     lock = live.lock("ledger", run_id=occurrence.run_id)
     for event in (OccurrenceEvent.FELL_DUE, OccurrenceEvent.ADMITTED, OccurrenceEvent.TAKEN):

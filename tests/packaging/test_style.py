@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FILE_LINES_MOST: Final = 500
-FUNCTION_LINES_MOST: Final = 60
-DOOR: Final = "sched/machine.py"  # the one place that moves a state machine
+FILE_LINES_MAX: Final = 500
+FUNCTION_LINES_MAX: Final = 60
+DOOR: Final = "sched/state_machine.py"  # the one place that moves a state machine
 
 
 def state_assignments(tree: ast.Module) -> Iterator[int]:
@@ -29,7 +29,7 @@ def long_functions(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
-            if lines > FUNCTION_LINES_MOST:
+            if lines > FUNCTION_LINES_MAX:
                 yield f"{node.name}: {lines} lines"
 
 
@@ -59,7 +59,7 @@ def test_no_file_is_too_long(trees: dict[str, ast.Module]) -> None:
     lengths = {
         path: max((getattr(node, "end_lineno", 0) for node in tree.body), default=0) for path, tree in trees.items()
     }
-    assert {path: lines for path, lines in lengths.items() if lines > FILE_LINES_MOST} == {}
+    assert {path: lines for path, lines in lengths.items() if lines > FILE_LINES_MAX} == {}
 
 
 def test_no_function_is_too_long(trees: dict[str, ast.Module]) -> None:

@@ -69,7 +69,7 @@ def test_threads_look_after_the_lease_only_while_there_is_one(url: str) -> None:
     before = our_threads()
     lock = Lock(url, "stock")
     assert lock.acquire() is not None
-    assert "tickglass-alarms" in our_threads() - before
+    assert "tickglass-timers" in our_threads() - before
     lock.release()
     assert our_threads() == before
     lock.close()

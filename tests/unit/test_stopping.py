@@ -13,7 +13,7 @@ import pytest
 from kit.rig import wait_until
 
 from tickglass import Scheduler, every
-from tickglass.sched.events import OccurrenceMoved, PoolMoved, SchedulerMoved, TimelineTurned
+from tickglass.sched.events import OccurrenceMoved, PoolMoved, SchedulerMoved, TimelineTicked
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class StopAt:
     [
         lambda told: isinstance(told, SchedulerMoved) and told.after == "starting",
         lambda told: isinstance(told, SchedulerMoved) and told.after == "running",
-        lambda told: isinstance(told, TimelineTurned),
+        lambda told: isinstance(told, TimelineTicked),
         lambda told: isinstance(told, PoolMoved),
         lambda told: isinstance(told, OccurrenceMoved) and told.event == "started",
         lambda told: isinstance(told, OccurrenceMoved) and told.event == "ended",
@@ -197,7 +197,7 @@ import queue, signal, sys, threading
 from tickglass import Scheduler, every
 from tickglass.sched.events import SchedulerMoved
 
-class Told:
+class EventFrame:
     def record(self, event):
         if isinstance(event, SchedulerMoved):
             print(event.after, flush=True)
@@ -229,7 +229,7 @@ def job():
 
 WHERE, done, stopped = sys.argv[1], False, queue.Queue()
 begun, heard = threading.Event(), threading.Event()
-scheduler = Scheduler("memory://", owner="me", sinks={"told": Told()})
+scheduler = Scheduler("memory://", owner="me", sinks={"told": EventFrame()})
 signal.signal(signal.SIGUSR1, handle)
 if WHERE == "start":
     scheduler.add(job, Interrupted(1_000_000_000), name="job")

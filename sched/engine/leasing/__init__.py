@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Keep leases: renew them, give up what was granted unheard, and see who holds what."""

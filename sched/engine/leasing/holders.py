@@ -1,4 +1,4 @@
-"""See who has a lease, without taking it, how jobs have done lately, and which of their claims may be believed.
+"""See who has a lease, without acquisition it, how jobs have done lately, and which of their claims may be believed.
 
 A look at a lease is a renewal with a token that nobody has: the answer names the holder and
 changes nothing, in one round trip on every store, however many leases there are.
@@ -20,7 +20,7 @@ from tickglass.sched.streak import RUNS_READ, streak_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.ports import JobRecord, StoreObserver
     from tickglass.sched.registration import Registered
 
@@ -30,13 +30,13 @@ _log: Final = logging.getLogger(__name__)
 _NOBODYS: Final = "looking on"  # a token that no lease has
 
 
-def holder_of(resource: str, gear: Gear) -> str:
+def holder_of(resource: str, context: EngineContext) -> str:
     """Return the owner of the live lease on a resource, "" if there is none.
 
     Raises:
         StoreUnavailable: the store does not answer.
     """
-    answer = gear.store.renew(Lease(resource, gear.owner, _NOBODYS, 0, SECOND, 0))
+    answer = context.store.renew(Lease(resource, context.owner, _NOBODYS, 0, SECOND, 0))
     return answer.owner if isinstance(answer, Gone) else ""
 
 
@@ -60,7 +60,7 @@ def believed(registered: Registered, until_ns: int, store: StoreObserver) -> Reg
     return replace(registered, job=replace(job, last_due_ns=runs[0].due_ns if runs else None))
 
 
-def streaks_of(jobs: Iterable[JobRecord], gear: Gear) -> dict[str, Streak]:
+def streaks_of(jobs: Iterable[JobRecord], context: EngineContext) -> dict[str, Streak]:
     """Return how each of these jobs has done lately, by name: one question for each that was ever claimed.
 
     A store that does not answer is not asked on, and those jobs begin without a past: they shall begin.
@@ -69,7 +69,7 @@ def streaks_of(jobs: Iterable[JobRecord], gear: Gear) -> dict[str, Streak]:
     try:
         for job in jobs:
             claimed = job.last_due_ns is not None
-            found[job.name] = streak_of(gear.store.runs(job.name, RUNS_READ)) if claimed else Streak()
+            found[job.name] = streak_of(context.store.runs(job.name, RUNS_READ)) if claimed else Streak()
     except StoreUnavailable as error:
         _log.warning("how the jobs have done lately is not known: %s", error)
     return found

@@ -20,15 +20,15 @@ from tickglass.sched.lease import Lease
 from tickglass.sched.ports import Claimed, Released
 
 if TYPE_CHECKING:
-    from tickglass.sched.engine.context import Gear
-    from tickglass.sched.engine.running.outbox import Outages
+    from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.running.outbox import Outbox
     from tickglass.sched.ports import ClaimAsk, Holder, LeaseAsk, Settlement
 
-__all__ = ["DOUBTS_MOST", "TRIES_MOST", "Doubts"]
+__all__ = ["IN_DOUBT_MAX", "TRIES_MAX", "InDoubt"]
 
 _log: Final = logging.getLogger(__name__)
-DOUBTS_MOST: Final = 1_000  # of each kind; the oldest run out by themselves
-TRIES_MOST: Final = 3  # a request that three attempts in vain have not found will hardly arrive any more
+IN_DOUBT_MAX: Final = 1_000  # of each kind; the oldest run out by themselves
+TRIES_MAX: Final = 3  # a request that three attempts in vain have not found will hardly arrive any more
 
 T = TypeVar("T")
 
@@ -50,17 +50,17 @@ class _LockDoubt:
     tried_fence: int = 0  # the latest lease that was found not to be this one
 
 
-class Doubts:
+class InDoubt:
     """What this instance has asked for, and does not know whether it has.
 
     Args:
-        outages: has the outcomes that wait for the store, and whose claims are therefore open.
+        outbox: has the outcomes that wait for the store, and whose claims are therefore open.
     """
 
-    def __init__(self, gear: Gear, outages: Outages) -> None:
-        self._gear = gear
-        self._outages = outages
-        self._door = threading.Lock()
+    def __init__(self, context: EngineContext, outbox: Outbox) -> None:
+        self._context = context
+        self._outbox = outbox
+        self._mutex = threading.Lock()
         self._ended: OrderedDict[str, _Ended] = OrderedDict()  # by run
         self._open: OrderedDict[str, ClaimAsk] = OrderedDict()  # by run
         self._locks: OrderedDict[str, _LockDoubt] = OrderedDict()  # by token
@@ -77,7 +77,7 @@ class Doubts:
         """Remember a lock by hand that may be granted though nobody has it."""
         self._remember(self._locks, ask.token, _LockDoubt(ask))
 
-    def take_back(self, resource: str, holder: Holder) -> bool:
+    def reclaim(self, resource: str, holder: Holder) -> bool:
         """End the lease that is in the way, if nobody here acts under it; return whether to ask again at once."""
         try:
             if self.settle(holder.run_id) or self._release_claim(holder) or self._release_locks(resource, holder):
@@ -85,12 +85,12 @@ class Doubts:
         except StoreUnavailable as error:
             _log.warning("the lease on %s, which nobody here acts under, was not taken back: %s", resource, error)
             return False
-        ours = holder.owner == self._gear.owner and holder.run_id != ""
-        return ours and self._outages.take_back(holder.run_id)
+        ours = holder.owner == self._context.owner and holder.run_id != ""
+        return ours and self._outbox.reclaim(holder.run_id)
 
     def take_back_rerun(self, job: str, due_ns: int) -> bool:
-        """Release the claim of an earlier attempt at an occurrence that is asked for once more; as `take_back`."""
-        with self._door:
+        """Release the claim of an earlier attempt at an occurrence that is asked for once more; as `reclaim`."""
+        with self._mutex:
             asks = [ask for ask in self._open.values() if (ask.lease.job, ask.due_ns) == (job, due_ns)]
         try:
             return any(self._release_again(ask) for ask in asks)
@@ -104,11 +104,11 @@ class Doubts:
         Raises:
             StoreUnavailable: the store does not answer; the claim stays in doubt.
         """
-        with self._door:
+        with self._mutex:
             ended = self._ended.get(run_id)
         if ended is None:
             return False
-        self._gear.store.settle(ended.settlement)
+        self._context.store.settle(ended.settlement)
         self._forget(self._ended, run_id)
         return True
 
@@ -118,28 +118,28 @@ class Doubts:
         Raises:
             StoreUnavailable: the store does not answer; the rest stays in doubt.
         """
-        with self._door:
-            untried = [(run_id, ended) for run_id, ended in self._ended.items() if ended.tries < TRIES_MOST]
+        with self._mutex:
+            untried = [(run_id, ended) for run_id, ended in self._ended.items() if ended.tries < TRIES_MAX]
         for run_id, ended in untried:
-            if self._gear.store.settle(ended.settlement).recorded:
+            if self._context.store.settle(ended.settlement).recorded:
                 self._forget(self._ended, run_id)
             ended.tries += 1
 
     def _release_claim(self, holder: Holder) -> bool:
-        with self._door:
+        with self._mutex:
             ask = self._open.get(holder.run_id)
         if ask is None:
             return False
-        self._gear.store.release(_lease(ask.lease, holder.fence))
+        self._context.store.release(_lease(ask.lease, holder.fence))
         self._forget(self._open, holder.run_id)
         return True
 
     def _release_again(self, ask: ClaimAsk) -> bool:
         """Ask for the claim once more, which tells its fence, and release it; return whether it was there."""
-        answer = self._gear.store.claim(ask)
+        answer = self._context.store.claim(ask)
         if not isinstance(answer, Claimed):
             return False
-        self._gear.store.release(_lease(ask.lease, answer.fence))
+        self._context.store.release(_lease(ask.lease, answer.fence))
         self._forget(self._open, ask.lease.run_id)
         return True
 
@@ -147,10 +147,10 @@ class Doubts:
         """Release those that it may be: the store does not tell the token, and refuses a release by any other."""
         tried = False
         for doubt in self._locks_of(resource, holder):
-            answer = self._gear.store.release(_lease(doubt.ask, holder.fence))
+            answer = self._context.store.release(_lease(doubt.ask, holder.fence))
             tried = True
             doubt.tries, doubt.tried_fence = doubt.tries + 1, holder.fence
-            if isinstance(answer, Released) or doubt.tries >= TRIES_MOST:
+            if isinstance(answer, Released) or doubt.tries >= TRIES_MAX:
                 self._forget(self._locks, doubt.ask.token)
             if isinstance(answer, Released):
                 break
@@ -158,23 +158,23 @@ class Doubts:
 
     def _locks_of(self, resource: str, holder: Holder) -> list[_LockDoubt]:
         who = (resource, holder.owner, holder.run_id)
-        with self._door:
-            doubts = list(self._locks.values())
+        with self._mutex:
+            in_doubt = list(self._locks.values())
         return [
             it
-            for it in doubts
+            for it in in_doubt
             if (it.ask.resource, it.ask.owner, it.ask.run_id) == who and it.tried_fence < holder.fence
         ]
 
-    def _remember(self, doubts: OrderedDict[str, T], key: str, doubt: T) -> None:
-        with self._door:
-            doubts[key] = doubt
-            if len(doubts) > DOUBTS_MOST:
-                doubts.popitem(last=False)
+    def _remember(self, in_doubt: OrderedDict[str, T], key: str, doubt: T) -> None:
+        with self._mutex:
+            in_doubt[key] = doubt
+            if len(in_doubt) > IN_DOUBT_MAX:
+                in_doubt.popitem(last=False)
 
-    def _forget(self, doubts: OrderedDict[str, T], key: str) -> None:
-        with self._door:
-            doubts.pop(key, None)
+    def _forget(self, in_doubt: OrderedDict[str, T], key: str) -> None:
+        with self._mutex:
+            in_doubt.pop(key, None)
 
 
 def _lease(ask: LeaseAsk, fence: int) -> Lease:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from tickglass.sched.engine.leasing.write_health import WRITES, Writing
+from tickglass.sched.engine.leasing.write_health import WRITES, WriteHealth
 from tickglass.sched.errors import StoreUnavailable, failure_text
 from tickglass.sched.events import StoreCalled
 from tickglass.sched.ports import Claimed, Granted
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     )
     from tickglass.sched.registration import Registered
 
-__all__ = ["WatchedStore"]
+__all__ = ["InstrumentedStore"]
 
 Answer = TypeVar("Answer")
 
 
-class WatchedStore:
+class InstrumentedStore:
     """A `Store` around a store."""
 
     def __init__(self, store: Store, *, clock: Clock, sink: EventSink) -> None:
@@ -51,7 +51,7 @@ class WatchedStore:
         self._store = store
         self._clock = clock
         self._sink = sink
-        self.writing = Writing(store.name, clock.monotonic_ns())
+        self.write_health = WriteHealth(store.name, clock.monotonic_ns())
 
     def acquire(self, ask: LeaseAsk) -> Granted | Refused:
         """See `LockStore`."""
@@ -148,8 +148,8 @@ class WatchedStore:
 
     def _note(self, operation: str, answer: object, failure: str, detail: str, now_ns: int) -> None:
         if failure:
-            self.writing.failed(operation, detail, failure, self._clock.reading())
+            self.write_health.failed(operation, detail, failure, self._clock.reading())
             return
-        self.writing.answered(operation, now_ns)
+        self.write_health.answered(operation, now_ns)
         if isinstance(answer, Granted | Claimed):
-            self.writing.proved(now_ns)
+            self.write_health.proved(now_ns)

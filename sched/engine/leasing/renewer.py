@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import MS
-from tickglass.sched.engine.leasing.thread_cache import Renewers
+from tickglass.sched.engine.leasing.thread_cache import ThreadCache
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import (
     RENEWALS_PER_TTL,
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tickglass.sched.clock import Clock
-    from tickglass.sched.engine.timing.timers import Alarm, Alarms
+    from tickglass.sched.engine.timing.timers import Timer, Timers
     from tickglass.sched.lease import Lease, LockMachine
     from tickglass.sched.ports import LockStore
 
-__all__ = ["BACK_OFF_NS", "Hold", "Keeper"]
+__all__ = ["BACK_OFF_NS", "KeptLease", "LeaseRenewer"]
 
 _log: Final = logging.getLogger(__name__)
 BACK_OFF_NS: Final = (100 * MS, 300 * MS, 800 * MS)  # and the last one again and again
 
 
-class Hold:
+class KeptLease:
     """One lease in hand, from the grant until it is dropped or lost."""
 
     def __init__(
@@ -52,86 +52,88 @@ class Hold:
         self.renewing = renewing
         self.kept = True
         self.failures = 0
-        self.alarm: Alarm | None = None
-        self.door = threading.Lock()  # one of drop, renewed, lost at a time
+        self.timer: Timer | None = None
+        self.mutex = threading.Lock()  # one of drop, renewed, lost at a time
 
 
-class Keeper:
+class LeaseRenewer:
     """One renewer for all leases in hand."""
 
-    def __init__(self, store: LockStore, *, clock: Clock, alarms: Alarms) -> None:
+    def __init__(self, store: LockStore, *, clock: Clock, timers: Timers) -> None:
         self._store = store
         self._clock = clock
-        self._alarms = alarms
-        self._renewers = Renewers()
+        self._timers = timers
+        self._threads = ThreadCache()
 
-    def keep(self, lock: LockMachine, lease: Lease, asked_ns: int, on_lost: Callable[[], None], *, renew: bool) -> Hold:
+    def keep(
+        self, lock: LockMachine, lease: Lease, asked_ns: int, on_lost: Callable[[], None], *, renew: bool
+    ) -> KeptLease:
         """Look after a lease that was just granted.
 
         Args:
             asked_ns: monotonic nanoseconds, read before the request that was granted.
-            on_lost: called once, on a thread of the keeper's, when the lease
+            on_lost: called once, on a thread of the renewer's, when the lease
                 can no longer be trusted; the lock has reported it by then.
             renew: False: only watch for the end of trust.
         """
-        hold = Hold(lock, lease, asked_ns, on_lost, renewing=renew)
-        with hold.door:
+        hold = KeptLease(lock, lease, asked_ns, on_lost, renewing=renew)
+        with hold.mutex:
             self._watch(hold)
         return hold
 
-    def hand(self, call: Callable[[], None]) -> None:
-        """Have a store called on one of the keeper's threads, as renewals are; after `stop`, never."""
-        self._renewers.hand(call)
+    def submit(self, call: Callable[[], None]) -> None:
+        """Have a store called on one of the renewer's threads, as renewals are; after `stop`, never."""
+        self._threads.submit(call)
 
-    def stop_renewing(self, hold: Hold) -> None:
+    def stop_renewing(self, hold: KeptLease) -> None:
         """Let the lease run out by itself, watching for that."""
-        with hold.door:
+        with hold.mutex:
             hold.renewing = False
             if hold.kept:
                 self._watch(hold)
 
-    def check(self, hold: Hold) -> None:
-        """Say at once what the alarm would have said, had this process not been frozen."""
+    def check(self, hold: KeptLease) -> None:
+        """Say at once what the timer would have said, had this process not been frozen."""
         if self._clock.monotonic_ns() >= hold.lease.trusted_until_ns:
             self._expire(hold)
 
-    def drop(self, hold: Hold) -> None:
+    def drop(self, hold: KeptLease) -> None:
         """Stop looking after it: its holder is about to release it."""
-        with hold.door:
+        with hold.mutex:
             hold.kept = False
-            if hold.alarm is not None:
-                hold.alarm.cancel()
+            if hold.timer is not None:
+                hold.timer.cancel()
 
     def stop(self) -> None:
         """Renew nothing any more; leases still in hand run out by themselves."""
-        self._renewers.stop()
+        self._threads.stop()
 
-    def _ring_at(self, hold: Hold, instant_ns: int, call: Callable[[], None]) -> None:
-        if hold.alarm is not None:
-            hold.alarm.cancel()
-        hold.alarm = self._alarms.at(instant_ns, call)
+    def _set_timer(self, hold: KeptLease, instant_ns: int, call: Callable[[], None]) -> None:
+        if hold.timer is not None:
+            hold.timer.cancel()
+        hold.timer = self._timers.at(instant_ns, call)
 
-    def _watch(self, hold: Hold) -> None:
+    def _watch(self, hold: KeptLease) -> None:
         """Ring for the next renewal, or for the end of trust when there is none."""
         if hold.renewing:
             due_ns = hold.asked_ns + hold.lease.ttl_ns // RENEWALS_PER_TTL
-            self._ring_at(hold, due_ns, lambda: self._begin_renewal(hold))
+            self._set_timer(hold, due_ns, lambda: self._begin_renewal(hold))
         else:
-            self._ring_at(hold, hold.lease.trusted_until_ns, lambda: self._expire(hold))
+            self._set_timer(hold, hold.lease.trusted_until_ns, lambda: self._expire(hold))
 
-    def _begin_renewal(self, hold: Hold) -> None:
-        """On the alarms' thread: watch trust while a renewer asks the store."""
-        with hold.door:
+    def _begin_renewal(self, hold: KeptLease) -> None:
+        """On the timers' thread: watch trust while a renewer asks the store."""
+        with hold.mutex:
             if not (hold.kept and hold.renewing):
                 return
-            self._ring_at(hold, hold.lease.trusted_until_ns, lambda: self._expire(hold))
+            self._set_timer(hold, hold.lease.trusted_until_ns, lambda: self._expire(hold))
             lease = hold.lease
-        self._renewers.hand(lambda: self._renew(hold, lease))
+        self._threads.submit(lambda: self._renew(hold, lease))
 
-    def _renew(self, hold: Hold, lease: Lease) -> None:
+    def _renew(self, hold: KeptLease, lease: Lease) -> None:
         asked_ns = self._clock.monotonic_ns()
         if asked_ns >= lease.trusted_until_ns:
-            return  # the alarm for the end of trust is ringing
+            return  # the timer for the end of trust is ringing
         try:
             answer = self._store.renew(lease)
         except StoreUnavailable as error:
@@ -147,8 +149,8 @@ class Keeper:
         else:
             self._renewed(hold, asked_ns)
 
-    def _renewed(self, hold: Hold, asked_ns: int) -> None:
-        with hold.door:
+    def _renewed(self, hold: KeptLease, asked_ns: int) -> None:
+        with hold.mutex:
             if not hold.kept:
                 return
             ttl_ns = hold.lease.ttl_ns
@@ -159,8 +161,8 @@ class Keeper:
             hold.lock.fire(LockEvent.RENEWED, trusted_until_ns=trusted_ns, margin_ns=left_ns)
             self._watch(hold)
 
-    def _renewal_failed(self, hold: Hold, reason: LockReason) -> None:
-        with hold.door:
+    def _renewal_failed(self, hold: KeptLease, reason: LockReason) -> None:
+        with hold.mutex:
             if not (hold.kept and hold.renewing):
                 return
             hold.lock.fire(LockEvent.RENEWAL_FAILED, reason=reason)
@@ -168,17 +170,17 @@ class Keeper:
             hold.failures += 1
             again_ns = self._clock.monotonic_ns() + back_off_ns
             if again_ns < hold.lease.trusted_until_ns:
-                self._ring_at(hold, again_ns, lambda: self._begin_renewal(hold))
+                self._set_timer(hold, again_ns, lambda: self._begin_renewal(hold))
 
-    def _expire(self, hold: Hold) -> None:
+    def _expire(self, hold: KeptLease) -> None:
         self._lose(hold, LockEvent.EXPIRED)
 
-    def _lose(self, hold: Hold, event: LockEvent, *, other_owner: str = "") -> None:
-        with hold.door:
+    def _lose(self, hold: KeptLease, event: LockEvent, *, other_owner: str = "") -> None:
+        with hold.mutex:
             if not hold.kept or hold.lock.state is not LockState.HELD:
                 return
             hold.kept = False
-            if hold.alarm is not None:
-                hold.alarm.cancel()
+            if hold.timer is not None:
+                hold.timer.cancel()
             hold.lock.fire(event, other_owner=other_owner)
         hold.on_lost()

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["STAYING", "Renewers"]
+__all__ = ["STAYING", "ThreadCache"]
 
 _log: Final = logging.getLogger(__name__)
 STAYING: Final = 4  # threads that wait for the next call; as long as the store is quick, there are seldom more
 
 
-class Renewers:
+class ThreadCache:
     """As many threads as calls are being made, started when they are needed."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Renewers:
         self._idle = 0
         self._stopping = False
 
-    def hand(self, call: Callable[[], None]) -> None:
+    def submit(self, call: Callable[[], None]) -> None:
         """Have a call made as soon as possible; after `stop`, never."""
         with self._handed:
             if self._stopping:
@@ -38,7 +38,7 @@ class Renewers:
             if self._idle >= len(self._calls):
                 self._handed.notify()
                 return
-        threading.Thread(target=self._work, name="tickglass-keeper", daemon=True).start()
+        threading.Thread(target=self._work, name="tickglass-renewer", daemon=True).start()
 
     def stop(self) -> None:
         """Make none of the calls that have not begun; those that have may end when they like."""

@@ -13,17 +13,17 @@ from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.ports import Renewed
 
 if TYPE_CHECKING:
-    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.lease import Lease
 
-__all__ = ["Unheard"]
+__all__ = ["Unacknowledged"]
 
 
-class Unheard:
+class Unacknowledged:
     """What one token has asked for in vain."""
 
-    def __init__(self, gear: Gear) -> None:
-        self._gear = gear
+    def __init__(self, context: EngineContext) -> None:
+        self._context = context
         self._since_ns: int | None = None
 
     def note(self, asked_ns: int) -> None:
@@ -36,7 +36,7 @@ class Unheard:
         """Whether there was such a request."""
         return self._since_ns is not None
 
-    def counts_from(self, lease: Lease, asked_ns: int) -> int:
+    def lease_counts_from(self, lease: Lease, asked_ns: int) -> int:
         """Return the monotonic instant from which a lease that was just granted lasts at least its TTL.
 
         Args:
@@ -44,9 +44,9 @@ class Unheard:
         """
         if self._since_ns is None:
             return asked_ns
-        asked_ns = self._gear.clock.monotonic_ns()
+        asked_ns = self._context.clock.monotonic_ns()
         try:
-            answer = self._gear.store.renew(lease)
+            answer = self._context.store.renew(lease)
         except StoreUnavailable:
             return self._since_ns
         return asked_ns if isinstance(answer, Renewed) else self._since_ns

@@ -17,11 +17,11 @@ from tickglass.sched.durations import SECOND
 if TYPE_CHECKING:
     from tickglass.sched.clock import Reading
 
-__all__ = ["WRITES", "Writing"]
+__all__ = ["WRITES", "WriteHealth"]
 
 WRITES: Final = frozenset({"abandon", "acquire", "claim", "register", "release", "renew", "settle"})
 _ERROR_LASTS_NS: Final = 10 * SECOND  # a spooled outcome is tried again within the longest pause between sweeps
-_DETAIL_MOST: Final = 300  # characters of an error in a sentence for people
+_DETAIL_MAX: Final = 300  # characters of an error in a sentence for people
 
 
 class _Failure(NamedTuple):
@@ -33,7 +33,7 @@ class _Failure(NamedTuple):
     kind: str
 
 
-class Writing:
+class WriteHealth:
     """Which writes fail, since when, and when a write last worked; any thread may tell and ask.
 
     Args:
@@ -43,14 +43,14 @@ class Writing:
 
     def __init__(self, store: str, now_ns: int) -> None:
         self._store = store
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
         self._failures: dict[str, _Failure] = {}  # by operation
         self._answered_ns = now_ns
         self._proved_ns: int | None = None
 
     def failed(self, operation: str, detail: str, kind: str, now: Reading) -> None:
         """Note that a write did not work."""
-        with self._door:
+        with self._mutex:
             before = self._failures.pop(operation, None)  # the latest goes to the end
             since_wall_ns = now.wall_ns if before is None else before.since_wall_ns
             self._failures[operation] = _Failure(since_wall_ns, now.monotonic_ns, detail, kind)
@@ -59,7 +59,7 @@ class Writing:
         """Note that the store answered a write as it should; on the path of every claim."""
         self._answered_ns = now_ns
         if self._failures:
-            with self._door:
+            with self._mutex:
                 self._failures.pop(operation, None)
 
     def proved(self, now_ns: int) -> None:
@@ -72,7 +72,7 @@ class Writing:
         self._proved_ns = now_ns
         if not self._failures:
             return
-        with self._door:
+        with self._mutex:
             self._failures = {
                 operation: failure
                 for operation, failure in self._failures.items()
@@ -90,13 +90,13 @@ class Writing:
 
     def reason(self, now_ns: int, silence_most_ns: int) -> str | None:
         """Return a sentence while writes fail, or none has been answered for too long; None while all is well."""
-        with self._door:
+        with self._mutex:
             failures = list(self._failures.items())
         if failures:
             since_wall_ns = min(failure.since_wall_ns for _, failure in failures)
             operation, last = failures[-1]
             since = instant_of(since_wall_ns).isoformat(" ", "seconds").replace("+00:00", " UTC")
-            detail = " ".join(last.detail.split())[:_DETAIL_MOST]
+            detail = " ".join(last.detail.split())[:_DETAIL_MAX]
             return (
                 f"the {self._store} store has not taken our writes since {since}; last error, of {operation}: {detail}"
             )

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Take locks by hand: outside jobs, under the same leases."""

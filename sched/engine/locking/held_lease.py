@@ -1,6 +1,6 @@
 """Show whoever took a lock by hand what he holds, and for how long it can be trusted.
 
-Made when the lock is granted, and good for that one hold. The keeper renews the
+Made when the lock is granted, and good for that one hold. The renewer renews the
 lease behind it and says when it is lost.
 """
 
@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import instant_of
-from tickglass.sched.engine.foreign_errors import for_the_program
+from tickglass.sched.engine.foreign_errors import is_program_exit
 from tickglass.sched.errors import LeaseLost
 from tickglass.sched.lease import LockState
 
@@ -43,7 +43,7 @@ class HeldLease:
         self._lock = lock
         self._clock = clock
         self._find_out = find_out  # has a loss reported that nobody could report yet
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
         self._lost = False
         self._calls: list[Callable[[], object]] = []
 
@@ -86,7 +86,7 @@ class HeldLease:
         and now, if the lease has been lost already. What it raises is logged.
         """
         call = partial(copy_context().run, callback)
-        with self._door:
+        with self._mutex:
             if not self._lost:
                 self._calls.append(call)
                 return
@@ -97,8 +97,8 @@ class HeldLease:
         self._lock.report_stale_fence(newest)
 
     def _say_lost(self) -> None:
-        """Tell those who asked to be told; the keeper's side. It must not be held up, so not on its thread."""
-        with self._door:
+        """Tell those who asked to be told; the renewer's side. It must not be held up, so not on its thread."""
+        with self._mutex:
             self._lost = True
             calls, self._calls = self._calls, []
         if calls:
@@ -109,7 +109,7 @@ class HeldLease:
             try:
                 call()
             except BaseException as error:  # foreign code; reported, and the others are still told
-                if for_the_program(error):
+                if is_program_exit(error):
                     raise
                 _log.exception("a callback for the loss of %s raised", self.resource)
 

@@ -1,6 +1,6 @@
 """Lend locks to whoever takes them by hand, and know which of them are taken.
 
-A `HandLock` is one lock in one pair of hands at a time; a `Hands` is what all
+A `ManualLock` is one lock in one pair of manual_locks at a time; a `ManualLocks` is what all
 of a scheduler's share.
 """
 
@@ -9,77 +9,77 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Protocol
 
+from tickglass.sched.engine.locking.acquisition import Acquisition, NotAcquired
+from tickglass.sched.engine.locking.wait_queue import WaitQueues
 from tickglass.sched.engine.membership.head_start import HeadStart
-from tickglass.sched.engine.locking.wait_queue import Lines
-from tickglass.sched.engine.locking.acquisition import NotTaken, Taking
 from tickglass.sched.errors import ConfigError, LockInUse, LockNotHeld
 from tickglass.sched.run import current_run
 
 if TYPE_CHECKING:
-    from tickglass.sched.engine.leasing.in_doubt import Doubts
-    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.leasing.in_doubt import InDoubt
+    from tickglass.sched.engine.leasing.renewer import LeaseRenewer
     from tickglass.sched.engine.locking.held_lease import HeldLease
-    from tickglass.sched.engine.leasing.renewer import Keeper
     from tickglass.sched.engine.membership.presence import Presence
     from tickglass.sched.lock_terms import LockTerms
 
-__all__ = ["Bench", "HandLock", "Hands"]
+__all__ = ["LockHost", "ManualLock", "ManualLocks"]
 
 
-class Hands:
-    """What locks taken by hand share: the ports, the keeper, who else is there, and the lines of those who wait."""
+class ManualLocks:
+    """What locks taken by hand share: the ports, the renewer, who else is there, and the wait queues."""
 
-    def __init__(self, gear: Gear, keeper: Keeper, presence: Presence, doubts: Doubts) -> None:
-        self._gear = gear
-        self._doubts = doubts
-        self._keeper = keeper
+    def __init__(self, context: EngineContext, renewer: LeaseRenewer, presence: Presence, in_doubt: InDoubt) -> None:
+        self._context = context
+        self._in_doubt = in_doubt
+        self._renewer = renewer
         self._presence = presence
-        self._lines = Lines()
-        self._door = threading.Lock()
-        self._takings: set[Taking] = set()
+        self._wait_queues = WaitQueues()
+        self._mutex = threading.Lock()
+        self._acquisitions: set[Acquisition] = set()
         self._stopped = False
 
-    def begin(self, terms: LockTerms) -> Taking:
-        """Return a new taking, in the name of the run whose code calls this.
+    def begin(self, terms: LockTerms) -> Acquisition:
+        """Return a new acquisition, in the name of the run whose code calls this.
 
         Raises:
             ConfigError: nobody keeps leases here any more.
         """
-        self._presence.look_for(terms.prefer)
+        self._presence.watch_labels(terms.prefer)
         head_start = HeadStart(terms.prefer, self._presence)
-        taking = Taking(
+        acquisition = Acquisition(
             terms,
             current_run(),
-            gear=self._gear,
-            keeper=self._keeper,
-            lines=self._lines,
+            context=self._context,
+            renewer=self._renewer,
+            wait_queues=self._wait_queues,
             head_start=head_start,
-            doubts=self._doubts,
+            in_doubt=self._in_doubt,
         )
-        with self._door:
+        with self._mutex:
             if self._stopped:
                 raise ConfigError(f"the scheduler has stopped: nobody would renew the lock {terms.resource}")
-            self._takings.add(taking)
-        return taking
+            self._acquisitions.add(acquisition)
+        return acquisition
 
-    def end(self, taking: Taking) -> None:
-        """Forget a taking that has come to its end."""
-        with self._door:
-            self._takings.discard(taking)
+    def end(self, acquisition: Acquisition) -> None:
+        """Forget a acquisition that has come to its end."""
+        with self._mutex:
+            self._acquisitions.discard(acquisition)
 
     def stop(self) -> None:
         """End all waiting. Leases in hand are lost to their holders, and run out by themselves."""
-        with self._door:
+        with self._mutex:
             self._stopped = True
-            takings = list(self._takings)
-        for taking in takings:
-            taking.abandon()
+            acquisitions = list(self._acquisitions)
+        for acquisition in acquisitions:
+            acquisition.abandon()
 
 
-class Bench(Protocol):
-    """Where a lock finds its `Hands` when it needs them."""
+class LockHost(Protocol):
+    """Where a lock finds its `ManualLocks` when it needs them."""
 
-    def open(self) -> Hands:
+    def open(self) -> ManualLocks:
         """Return them, at work; followed by one `shut`, unless it raises."""
         ...
 
@@ -88,17 +88,17 @@ class Bench(Protocol):
         ...
 
 
-class HandLock:
+class ManualLock:
     """One lock, taken by one party at a time; any thread may release what another acquired."""
 
-    def __init__(self, terms: LockTerms, bench: Bench) -> None:
+    def __init__(self, terms: LockTerms, lock_host: LockHost) -> None:
         self.terms = terms
-        self._bench = bench
-        self._door = threading.Lock()
+        self._lock_host = lock_host
+        self._mutex = threading.Lock()
         self._in_use = False
         self._cancelled = False
-        self._hands: Hands | None = None
-        self._taking: Taking | None = None
+        self._manual_locks: ManualLocks | None = None
+        self._acquisition: Acquisition | None = None
         self._lease: HeldLease | None = None
 
     @property
@@ -106,7 +106,7 @@ class HandLock:
         """Whether there is something to release, be it lost or not."""
         return self._lease is not None
 
-    def acquire(self) -> HeldLease | NotTaken:
+    def acquire(self) -> HeldLease | NotAcquired:
         """Take the lock, waiting as its terms allow.
 
         Raises:
@@ -114,7 +114,7 @@ class HandLock:
             StoreUnavailable: the store does not answer.
             ConfigError: there is nobody to keep the lease.
         """
-        with self._door:
+        with self._mutex:
             if self._in_use:
                 raise LockInUse(self.terms.resource)
             self._in_use, self._cancelled = True, False
@@ -123,7 +123,7 @@ class HandLock:
         except BaseException:
             self._end()
             raise
-        if isinstance(answer, NotTaken):
+        if isinstance(answer, NotAcquired):
             self._end()
         return answer
 
@@ -133,52 +133,52 @@ class HandLock:
         Raises:
             LockNotHeld: it was not acquired, or was released.
         """
-        with self._door:
-            taking = self._taking
-            if self._lease is None or taking is None:
+        with self._mutex:
+            acquisition = self._acquisition
+            if self._lease is None or acquisition is None:
                 raise LockNotHeld(self.terms.resource)
             self._lease = None
         try:
-            return taking.give_back()
+            return acquisition.give_back()
         finally:
             self._end()
 
     def cancel(self) -> bool:
         """End the waiting, if there is any; return False if it is too late: the lock is held."""
-        with self._door:
+        with self._mutex:
             if self._lease is not None:
                 return False
             self._cancelled = True
-            if self._taking is not None:
-                self._taking.cancel()
+            if self._acquisition is not None:
+                self._acquisition.cancel()
             return True
 
-    def _begun(self) -> Taking:
-        self._hands = self._bench.open()
-        taking = self._hands.begin(self.terms)
-        with self._door:
-            self._taking = taking
+    def _begun(self) -> Acquisition:
+        self._manual_locks = self._lock_host.open()
+        acquisition = self._manual_locks.begin(self.terms)
+        with self._mutex:
+            self._acquisition = acquisition
             if self._cancelled:
-                taking.cancel()
-        return taking
+                acquisition.cancel()
+        return acquisition
 
-    def _taken(self, taking: Taking) -> HeldLease | NotTaken:
-        answer = taking.take()
-        with self._door:
-            if isinstance(answer, NotTaken):
+    def _taken(self, acquisition: Acquisition) -> HeldLease | NotAcquired:
+        answer = acquisition.take()
+        with self._mutex:
+            if isinstance(answer, NotAcquired):
                 return answer
             if not self._cancelled:
                 self._lease = answer
                 return answer
-        taking.give_back()  # granted in the moment in which it was cancelled
-        return NotTaken("cancelled", "", 0)
+        acquisition.give_back()  # granted in the moment in which it was cancelled
+        return NotAcquired("cancelled", "", 0)
 
     def _end(self) -> None:
         """Let go of everything, so that the next one may acquire."""
-        if self._hands is not None:
-            if self._taking is not None:
-                self._hands.end(self._taking)
-            self._bench.shut()
-        with self._door:
-            self._hands = self._taking = self._lease = None
+        if self._manual_locks is not None:
+            if self._acquisition is not None:
+                self._manual_locks.end(self._acquisition)
+            self._lock_host.shut()
+        with self._mutex:
+            self._manual_locks = self._acquisition = self._lease = None
             self._in_use = False

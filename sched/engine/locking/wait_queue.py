@@ -18,38 +18,38 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Wake
 
-__all__ = ["Lines"]
+__all__ = ["WaitQueues"]
 
 
-class Lines:
+class WaitQueues:
     """One line for each resource that somebody here waits for."""
 
     def __init__(self) -> None:
-        self._door = threading.Lock()
-        self._lines: dict[str, list[Wake]] = {}
+        self._mutex = threading.Lock()
+        self._wait_queues: dict[str, list[Wake]] = {}
 
     @contextmanager
-    def place(self, resource: str, bell: Wake) -> Iterator[None]:
-        """Stand in line meanwhile; `bell` rings on becoming the first."""
-        with self._door:
-            self._lines.setdefault(resource, []).append(bell)
+    def queued(self, resource: str, wake: Wake) -> Iterator[None]:
+        """Stand in line meanwhile; `wake` rings on becoming the first."""
+        with self._mutex:
+            self._wait_queues.setdefault(resource, []).append(wake)
         try:
             yield
         finally:
-            self._leave(resource, bell)
+            self._leave(resource, wake)
 
-    def is_first(self, resource: str, bell: Wake) -> bool:
+    def is_head(self, resource: str, wake: Wake) -> bool:
         """Return whether it is this one's turn to ask."""
-        with self._door:
-            return self._lines[resource][0] is bell
+        with self._mutex:
+            return self._wait_queues[resource][0] is wake
 
-    def _leave(self, resource: str, bell: Wake) -> None:
-        with self._door:
-            line = self._lines[resource]
-            was_first = line[0] is bell
-            line.remove(bell)
+    def _leave(self, resource: str, wake: Wake) -> None:
+        with self._mutex:
+            line = self._wait_queues[resource]
+            was_first = line[0] is wake
+            line.remove(wake)
             next_bell = line[0] if line else None
             if not line:
-                del self._lines[resource]
+                del self._wait_queues[resource]
         if was_first and next_bell is not None:
             next_bell.ring()

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Know who else is there: presence leases of labels, and the head start that they give."""

@@ -34,9 +34,9 @@ class HeadStart:
         """Count from this monotonic instant: the lease may be free; a head start under way is not begun anew.
 
         For if it were, who is not preferred would never come to ask for a lease
-        that changes hands often.
+        that changes manual_locks often.
         """
-        if from_ns >= self.over_ns():
+        if from_ns >= self.ends_ns():
             self._from_ns = from_ns
 
     @property
@@ -44,16 +44,16 @@ class HeadStart:
         """Whether it was ever begun."""
         return self._from_ns is not None
 
-    def over_ns(self) -> int:
+    def ends_ns(self) -> int:
         """Return the monotonic instant until which to hold back, as things stand; 0 for not at all."""
         head_start_ns = self._presence.head_start_ns(self._preferred)
         if self._from_ns is None or head_start_ns == 0:
             return 0
-        over_ns = self._from_ns + head_start_ns
-        return over_ns if self._until_ns is None else min(self._until_ns, over_ns)
+        ends_ns = self._from_ns + head_start_ns
+        return ends_ns if self._until_ns is None else min(self._until_ns, ends_ns)
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """Call when `over_ns` may have changed, from any thread; return what ends that."""
+        """Call when `ends_ns` may have changed, from any thread; return what ends that."""
         return _nothing if self._preferred is None else self._presence.watch(changed)
 
 

@@ -13,30 +13,34 @@ from uuid import uuid4
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import Granted, LeaseAsk
 from tickglass.sched.policies.preference import PRESENCE_TTL_NS, heartbeat_resource
+from tickglass.sched.ports import Granted, LeaseAsk
 
 if TYPE_CHECKING:
-    from tickglass.sched.engine.context import Gear
-    from tickglass.sched.engine.leasing.write_health import Writing
+    from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.leasing.write_health import WriteHealth
 
 __all__ = ["Heartbeat"]
 
-_LEAST_NS: Final = SECOND  # however short the leases of the jobs are, and so the pauses between sweeps
+_MIN_NS: Final = SECOND  # however short the leases of the jobs are, and so the pauses between sweeps
 
 
 class Heartbeat:
     """A write that proves that the store takes writes.
 
     Args:
-        writing: what is known of that.
+        write_health: what is known of that.
     """
 
-    def __init__(self, gear: Gear, writing: Writing) -> None:
-        self._gear = gear
-        self._writing = writing
+    def __init__(self, context: EngineContext, write_health: WriteHealth) -> None:
+        self._context = context
+        self._write_health = write_health
         self._ask = LeaseAsk(  # with one token: should an answer be lost, the next request is granted the same lease
-            heartbeat_resource(gear.service, gear.owner), gear.owner, gear.service, str(uuid4()), PRESENCE_TTL_NS
+            heartbeat_resource(context.service, context.owner),
+            context.owner,
+            context.service,
+            str(uuid4()),
+            PRESENCE_TTL_NS,
         )
 
     def beat(self, period_ns: int) -> None:
@@ -45,9 +49,9 @@ class Heartbeat:
         Raises:
             StoreUnavailable: the store does not take it.
         """
-        if not self._writing.unproved(self._gear.clock.monotonic_ns(), max(_LEAST_NS, period_ns)):
+        if not self._write_health.unproved(self._context.clock.monotonic_ns(), max(_MIN_NS, period_ns)):
             return
         ask = self._ask
-        answer = self._gear.store.acquire(ask)
+        answer = self._context.store.acquire(ask)
         if isinstance(answer, Granted):
-            self._gear.store.release(Lease(ask.resource, ask.owner, ask.token, answer.fence, ask.ttl_ns, 0))
+            self._context.store.release(Lease(ask.resource, ask.owner, ask.token, answer.fence, ask.ttl_ns, 0))

@@ -1,7 +1,7 @@
 """Show that this instance is there, and know who of the better placed is.
 
 For each of its labels an instance asks for the lease on `presence_resource`; one
-instance per label has it, kept by the keeper, and the others take it over when
+instance per label has it, kept by the renewer, and the others take it over when
 it ends. Who would hold back for a label looks whether somebody has that lease:
 when the store tells that it was given back or has ended, and twice a second, for
 no store tells of a grant and not every one of an end.
@@ -23,19 +23,19 @@ from uuid import uuid4
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS
-from tickglass.sched.engine.leasing.renewer import BACK_OFF_NS
 from tickglass.sched.engine.leasing.holders import holder_of
+from tickglass.sched.engine.leasing.renewer import BACK_OFF_NS
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved
 from tickglass.sched.lease import Lease, LockEvent, LockMachine, LockReason, LockState, trusted_until_ns
-from tickglass.sched.ports import Granted, LeaseAsk
 from tickglass.sched.policies.preference import PRESENCE_TTL_NS, better_labels, head_start_ns, presence_resource
+from tickglass.sched.ports import Granted, LeaseAsk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tickglass.sched.engine.context import Gear
-    from tickglass.sched.engine.leasing.renewer import Hold, Keeper
+    from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.leasing.renewer import KeptLease, LeaseRenewer
     from tickglass.sched.events import Event
     from tickglass.sched.policies.preference import Preference
 
@@ -52,12 +52,12 @@ class Presence:
         ours: the labels of this instance, as `checked_labels` returns them.
     """
 
-    def __init__(self, gear: Gear, keeper: Keeper, ours: frozenset[str]) -> None:
-        self._gear = gear
+    def __init__(self, context: EngineContext, renewer: LeaseRenewer, ours: frozenset[str]) -> None:
+        self._context = context
         self._ours = ours
-        self._bell = Wake()
-        self._badges = [_Badge(presence_resource(label), gear, keeper, self._bell) for label in sorted(ours)]
-        self._door = threading.Lock()
+        self._wake = Wake()
+        self._own = [_PresenceLease(presence_resource(label), context, renewer, self._wake) for label in sorted(ours)]
+        self._mutex = threading.Lock()
         self._better: frozenset[str] = frozenset()  # whom to look for
         self._absent: frozenset[str] = frozenset()  # who of them is away; who is not known to be counts as there
         self._watches: dict[str, Callable[[], None]] = {}  # what ends each
@@ -68,28 +68,28 @@ class Presence:
 
     def start(self) -> None:
         """Begin, if there is anything to show or to look for; else with the first preference."""
-        with self._door:
+        with self._mutex:
             self._started = True
             self._begin()
 
     def stop(self) -> None:
         """Give back what shows our labels, and look no more: what is known stays as it is."""
-        with self._door:
+        with self._mutex:
             self._stopping = True
             thread = self._thread
-        self._bell.ring()
+        self._wake.ring()
         if thread is not None:
             thread.join()
 
-    def look_for(self, preferred: Preference | None) -> None:
+    def watch_labels(self, preferred: Preference | None) -> None:
         """Look, from now on, for those who go before us in this preference."""
         better = frozenset(better_labels(preferred, self._ours))
         if better <= self._better:
             return
-        with self._door:
+        with self._mutex:
             self._better |= better
             self._begin()
-        self._bell.ring()
+        self._wake.ring()
 
     def head_start_ns(self, preferred: Preference | None) -> int:
         """Return how long to hold back, as far as is known now."""
@@ -98,18 +98,18 @@ class Presence:
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Call when somebody has come or gone, on our thread; return what ends that."""
-        with self._door:
+        with self._mutex:
             self._changed.append(changed)
 
         def end() -> None:
-            with self._door:
+            with self._mutex:
                 if changed in self._changed:
                     self._changed.remove(changed)
 
         return end
 
     def _begin(self) -> None:
-        if self._started and not self._stopping and self._thread is None and (self._badges or self._better):
+        if self._started and not self._stopping and self._thread is None and (self._own or self._better):
             self._thread = threading.Thread(target=self._turn, name="tickglass-presence", daemon=True)
             self._thread.start()
 
@@ -117,26 +117,26 @@ class Presence:
 
     def _turn(self) -> None:
         while not self._stopping:
-            again_ns: int | None = self._gear.clock.monotonic_ns() + LOOK_EVERY_NS
+            again_ns: int | None = self._context.clock.monotonic_ns() + LOOK_EVERY_NS
             try:
                 again_ns = self._step()
             except Exception:  # noqa: BLE001 - reported; who holds back must hear when not to
                 _log.exception("looking for who is there raised")
-            self._gear.clock.wait(again_ns, self._bell)
+            self._context.clock.wait(again_ns, self._wake)
         for unwatch in self._watches.values():
             unwatch()
-        for badge in self._badges:
-            badge.give_back()
+        for lease in self._own:
+            lease.give_back()
 
     def _step(self) -> int | None:
-        """Show what is not shown, and look once; return when to do so again, None: when the bell rings."""
-        instants = [again_ns for badge in self._badges if (again_ns := badge.show()) is not None]
+        """Show what is not shown, and look once; return when to do so again, None: when the wake rings."""
+        instants = [again_ns for lease in self._own if (again_ns := lease.show()) is not None]
         better = self._better
         for label in better - self._watches.keys():
-            self._watches[label] = self._gear.store.watch(presence_resource(label), self._bell.ring)
+            self._watches[label] = self._context.store.watch(presence_resource(label), self._wake.ring)
         if better:
             self._note(self._away(better))
-            instants.append(self._gear.clock.monotonic_ns() + LOOK_EVERY_NS)
+            instants.append(self._context.clock.monotonic_ns() + LOOK_EVERY_NS)
         return min(instants, default=None)
 
     def _away(self, labels: frozenset[str]) -> frozenset[str]:
@@ -147,57 +147,57 @@ class Presence:
             return frozenset()
 
     def _is_there(self, label: str) -> bool:
-        return holder_of(presence_resource(label), self._gear) != ""
+        return holder_of(presence_resource(label), self._context) != ""
 
     def _note(self, absent: frozenset[str]) -> None:
         if absent == self._absent:
             return
-        with self._door:
+        with self._mutex:
             self._absent = absent
             calls = list(self._changed)
         for call in calls:
             call()
 
 
-class _Badge:
+class _PresenceLease:
     """The lease that shows one label: all on the thread of its `Presence`."""
 
-    def __init__(self, resource: str, gear: Gear, keeper: Keeper, bell: Wake) -> None:
+    def __init__(self, resource: str, context: EngineContext, renewer: LeaseRenewer, wake: Wake) -> None:
         self._resource = resource
-        self._gear = gear
-        self._keeper = keeper
-        self._bell = bell
+        self._context = context
+        self._renewer = renewer
+        self._wake = wake
         self._lock = LockMachine(
             resource,
-            owner=gear.owner,
-            service=gear.service,
+            owner=context.owner,
+            service=context.service,
             job="",
             run_id="",
             ttl_ns=PRESENCE_TTL_NS,
             blocking=False,
-            clock=gear.clock,
+            clock=context.clock,
             sink=_Log(),
         )
         self._token = str(uuid4())
-        self._hold: Hold | None = None
+        self._hold: KeptLease | None = None
         self._again_ns = 0
         self._failures = 0
         self._unwatch: Callable[[], None] | None = None
 
     def show(self) -> int | None:
-        """Ask for the lease, if it is time to; return when to do so again, None: when the bell rings."""
+        """Ask for the lease, if it is time to; return when to do so again, None: when the wake rings."""
         if self._lock.state is LockState.LOST:
             self._hold = None  # with the same token, because a renewal without an answer may have prolonged the lease
             self._lock.fire(LockEvent.RELEASED)
         if self._hold is not None:
             return None
-        asked_ns = self._gear.clock.monotonic_ns()
+        asked_ns = self._context.clock.monotonic_ns()
         if asked_ns < self._again_ns:
             return self._again_ns
         self._lock.fire(LockEvent.REQUESTED)
         try:
-            answer = self._gear.store.acquire(
-                LeaseAsk(self._resource, self._gear.owner, self._gear.service, self._token, PRESENCE_TTL_NS)
+            answer = self._context.store.acquire(
+                LeaseAsk(self._resource, self._context.owner, self._context.service, self._token, PRESENCE_TTL_NS)
             )
         except StoreUnavailable as error:
             return self._unanswered(error)
@@ -208,7 +208,7 @@ class _Badge:
         self._again_ns = asked_ns + answer.retry_after_ns
         self._lock.fire(LockEvent.REFUSED, other_owner=answer.holder.owner)
         if self._unwatch is None:
-            self._unwatch = self._gear.store.watch(self._resource, self._freed)
+            self._unwatch = self._context.store.watch(self._resource, self._freed)
             self._again_ns = asked_ns  # if it was freed in between, nobody said so
         return self._again_ns
 
@@ -218,32 +218,32 @@ class _Badge:
             self._unwatch()
         if self._hold is None:
             return
-        self._keeper.drop(self._hold)
+        self._renewer.drop(self._hold)
         try:
-            self._gear.store.release(self._hold.lease)
+            self._context.store.release(self._hold.lease)
         except StoreUnavailable as error:
             _log.info("%s was not given back, it runs out by itself: %s", self._resource, error)
         self._lock.fire(LockEvent.RELEASED)
 
     def _take_up(self, granted: Granted, asked_ns: int) -> None:
         """Have the lease kept; should an earlier, unheard request have been granted, it ends a little too early."""
-        trusted_ns = trusted_until_ns(asked_ns, PRESENCE_TTL_NS, self._gear.store.allowance_ns(PRESENCE_TTL_NS))
-        lease = Lease(self._resource, self._gear.owner, self._token, granted.fence, PRESENCE_TTL_NS, trusted_ns)
+        trusted_ns = trusted_until_ns(asked_ns, PRESENCE_TTL_NS, self._context.store.allowance_ns(PRESENCE_TTL_NS))
+        lease = Lease(self._resource, self._context.owner, self._token, granted.fence, PRESENCE_TTL_NS, trusted_ns)
         self._lock.fire(LockEvent.GRANTED, fence=granted.fence, trusted_until_ns=trusted_ns)
-        self._hold = self._keeper.keep(self._lock, lease, asked_ns, self._bell.ring, renew=True)
+        self._hold = self._renewer.keep(self._lock, lease, asked_ns, self._wake.ring, renew=True)
 
     def _unanswered(self, error: StoreUnavailable) -> int:
         down = error.kind == "unavailable"
         self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE if down else LockReason.STORE_ERROR)
         back_off_ns = BACK_OFF_NS[min(self._failures, len(BACK_OFF_NS) - 1)]
         self._failures += 1
-        self._again_ns = self._gear.clock.monotonic_ns() + back_off_ns
+        self._again_ns = self._context.clock.monotonic_ns() + back_off_ns
         return self._again_ns
 
     def _freed(self) -> None:
         """On any thread."""
         self._again_ns = 0
-        self._bell.ring()
+        self._wake.ring()
 
 
 class _Log:

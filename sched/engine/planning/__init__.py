@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Decide what falls due, and what becomes of it."""

@@ -17,17 +17,17 @@ from tickglass.sched.events import InstantsElsewhere, InstantsMissed, TriggerFai
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 
 if TYPE_CHECKING:
-    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
     from tickglass.sched.ports import JobRecord
-    from tickglass.sched.triggers.base import Counted
+    from tickglass.sched.triggers.base import InstantCount
 
-__all__ = ["COUNTED_MOST", "Hindsight"]
+__all__ = ["COUNTED_MAX", "Misfires"]
 
 _log: Final = logging.getLogger(__name__)
 
-COUNTED_MOST: Final = 10_000  # instants counted one by one after a long absence
+COUNTED_MAX: Final = 10_000  # instants counted one by one after a long absence
 
 
 _Replaced = Callable[[str, str], bool]  # whether others have registered a job with another trigger than this text
@@ -41,15 +41,15 @@ class _Question(NamedTuple):
     tell: Callable[[int | None, _Replaced], None]  # None: there is none, or nobody knows
 
 
-class Hindsight:
+class Misfires:
     """One thread that tells of each instant that it is given, once; as missed if the store does not answer."""
 
-    def __init__(self, gear: Gear) -> None:
-        self._gear = gear
+    def __init__(self, context: EngineContext) -> None:
+        self._context = context
         self._asked = threading.Condition()
         self._questions: list[_Question] = []
         self._stopping = False
-        self._thread = threading.Thread(target=self._turn, name="tickglass-hindsight", daemon=True)
+        self._thread = threading.Thread(target=self._turn, name="tickglass-misfires", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -63,17 +63,17 @@ class Hindsight:
         if self._thread.is_alive():
             self._thread.join()
 
-    def passed(self, job: Job, first_due_ns: int, before_ns: int, counted: Counted) -> None:
+    def span_passed(self, job: Job, first_due_ns: int, before_ns: int, counted: InstantCount) -> None:
         """Account for the instants in [first_due_ns, before_ns), as they were counted."""
 
         def tell(claimed_ns: int | None, is_replaced: _Replaced) -> None:
             for event in self._parted(job, first_due_ns, before_ns, counted, claimed_ns):
                 replaced = isinstance(event, InstantsMissed) and is_replaced(job.name, str(job.trigger))
-                self._gear.sink.record(_as_elsewhere(event) if replaced else event)
+                self._context.sink.record(_as_elsewhere(event) if replaced else event)
 
         self._ask(_Question(job.name, before_ns, tell))
 
-    def past_grace(self, occurrence: OccurrenceMachine, *, reason: str = "", trigger: str = "") -> None:
+    def too_late(self, occurrence: OccurrenceMachine, *, reason: str = "", trigger: str = "") -> None:
         """End an occurrence that came too late to be run here.
 
         Args:
@@ -96,13 +96,13 @@ class Hindsight:
             self._asked.notify()
 
     def _parted(
-        self, job: Job, first_due_ns: int, before_ns: int, counted: Counted, claimed_ns: int | None
+        self, job: Job, first_due_ns: int, before_ns: int, counted: InstantCount, claimed_ns: int | None
     ) -> list[InstantsElsewhere | InstantsMissed]:
         """Return what to tell: the instants up to the latest claim are the claimant's, those after it were missed."""
-        wall_ns = self._gear.clock.wall_ns()
+        wall_ns = self._context.clock.wall_ns()
 
         def span(
-            kind: type[InstantsElsewhere | InstantsMissed], begin_ns: int, end_ns: int, them: Counted
+            kind: type[InstantsElsewhere | InstantsMissed], begin_ns: int, end_ns: int, them: InstantCount
         ) -> InstantsElsewhere | InstantsMissed:
             return kind(
                 job=job.name,
@@ -119,10 +119,10 @@ class Hindsight:
             rest_ns = job.trigger.next_after_ns(claimed_ns)
             if rest_ns is None or rest_ns >= before_ns:
                 return [span(InstantsElsewhere, first_due_ns, before_ns, counted)]
-            taken = job.trigger.count_between(first_due_ns - 1, rest_ns - 1, COUNTED_MOST)
-            rest = job.trigger.count_between(rest_ns - 1, before_ns - 1, COUNTED_MOST)
+            taken = job.trigger.count_between(first_due_ns - 1, rest_ns - 1, COUNTED_MAX)
+            rest = job.trigger.count_between(rest_ns - 1, before_ns - 1, COUNTED_MAX)
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
-            self._gear.sink.record(TriggerFailed(job=job.name, error=failure_text(error), wall_ns=wall_ns))
+            self._context.sink.record(TriggerFailed(job=job.name, error=failure_text(error), wall_ns=wall_ns))
             return [span(InstantsMissed, first_due_ns, before_ns, counted)]
         return [
             span(InstantsElsewhere, first_due_ns, rest_ns, taken),
@@ -154,7 +154,7 @@ class Hindsight:
             return questions
 
     def _latest_claim_ns(self, question: _Question) -> int | None:
-        runs = self._gear.store.runs(question.job, 1, before_ns=question.before_ns)
+        runs = self._context.store.runs(question.job, 1, before_ns=question.before_ns)
         return runs[0].due_ns if runs else None
 
     def _replaced(self) -> _Replaced:
@@ -165,14 +165,14 @@ class Hindsight:
             nonlocal records
             if records is None:
                 try:
-                    records = {record.name: record for record in self._gear.store.jobs()}
+                    records = {record.name: record for record in self._context.store.jobs()}
                 except Exception as error:  # noqa: BLE001 - as above
                     _log.warning("whether triggers were changed meanwhile is not known: %s", error)
                     records = {}
             record = records.get(job)
             if record is None or record.trigger == trigger or record.next_due_ns is None:
                 return False
-            return self._gear.clock.wall_ns() < record.next_due_ns + record.grace_ns  # else they have gone as well
+            return self._context.clock.wall_ns() < record.next_due_ns + record.grace_ns  # else they have gone as well
 
         return is_replaced
 

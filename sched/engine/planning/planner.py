@@ -12,19 +12,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.foreign_errors import for_the_program
-from tickglass.sched.engine.planning.misfires import COUNTED_MOST
+from tickglass.sched.engine.foreign_errors import is_program_exit
 from tickglass.sched.engine.leasing.holders import believed
+from tickglass.sched.engine.planning.misfires import COUNTED_MAX
 from tickglass.sched.errors import StoreUnavailable, failure_text
 from tickglass.sched.events import JobRegistered, Streak, TriggerFailed
-from tickglass.sched.job import GRACE_DEFAULT_MOST_NS
+from tickglass.sched.job import GRACE_DEFAULT_MAX_NS
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome, SkipReason
 from tickglass.sched.ports import JobRecord
-from tickglass.sched.triggers import LATEST_NS, Counted
+from tickglass.sched.triggers import LATEST_NS, InstantCount
 
 if TYPE_CHECKING:
-    from tickglass.sched.engine.running.dispatcher import Crew
-    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.running.dispatcher import Dispatcher
     from tickglass.sched.engine.timing.clock_skew import SkewGuard
     from tickglass.sched.engine.timing.timeline import Timeline
     from tickglass.sched.job import Job
@@ -55,24 +55,24 @@ class _Plan:
 
 
 class Planner:
-    """Puts jobs on the timeline and hands their occurrences to the crew."""
+    """Puts jobs on the timeline and manual_locks their occurrences to the dispatcher."""
 
-    def __init__(self, gear: Gear, timeline: Timeline, crew: Crew, skew: SkewGuard) -> None:
+    def __init__(self, context: EngineContext, timeline: Timeline, dispatcher: Dispatcher, skew: SkewGuard) -> None:
         self._skew = skew
-        self._gear = gear
+        self._context = context
         self._timeline = timeline
-        self._crew = crew
+        self._dispatcher = dispatcher
 
     def record_of(self, job: Job) -> JobRecord:
         """Return what the store shall know of a job."""
-        now = self._gear.clock.reading()
+        now = self._context.clock.reading()
         next_due_ns, following_ns = self._next_two(job, now.monotonic_ns + self._skew.offset_ns(now))
         return JobRecord(
             name=job.name,
             trigger=str(job.trigger),
             resource=job.resource,
-            owner=self._gear.owner,
-            service=self._gear.service,
+            owner=self._context.owner,
+            service=self._context.service,
             ttl_ns=job.ttl_ns,
             grace_ns=job.grace_at(next_due_ns, following_ns),
             timeout_ns=job.timeout_ns,
@@ -89,7 +89,7 @@ class Planner:
         self._introduce(job, streak, now_ns)
         registered = self._believed(registered, now_ns)
         self._own_up(job, registered, now_ns)
-        self._plan_next(_Plan(job, registered.settled_until_ns(now_ns)))
+        self._plan_next(_Plan(job, registered.owes_after_ns(now_ns)))
 
     def begin(self, job: Job, after_ns: int) -> None:
         """Report a job and put it on the timeline, though it is not registered; `make_up` follows.
@@ -110,33 +110,33 @@ class Planner:
         self._introduce(job, streak, now_ns)
         registered = self._believed(registered, now_ns)
         self._own_up(job, registered, until_ns)
-        owed_ns = registered.settled_until_ns(until_ns)
+        owed_ns = registered.owes_after_ns(until_ns)
         if owed_ns < until_ns:
             self._plan_next(_Plan(job, owed_ns, until_ns))
 
     def now_ns(self, job: Job) -> int:
         """Return the wall clock as this job's instants go by it."""
-        return self._gear.clock.monotonic_ns() + self._timeline.offset_ns(steady=job.trigger.fixed_rate)
+        return self._context.clock.monotonic_ns() + self._timeline.offset_ns(steady=job.trigger.fixed_rate)
 
     def _believed(self, registered: Registered, now_ns: int) -> Registered:
-        return believed(registered, now_ns + self._skew.max_ahead_ns, self._gear.store)
+        return believed(registered, now_ns + self._skew.max_ahead_ns, self._context.store)
 
     def _introduce(self, job: Job, streak: Streak, now_ns: int) -> None:
-        self._crew.presence.look_for(job.prefer)
+        self._dispatcher.presence.watch_labels(job.prefer)
         next_due_ns, following_ns = self._next_two(job, now_ns)
-        self._gear.sink.record(
+        self._context.sink.record(
             JobRegistered(
                 job=job.name,
                 trigger=str(job.trigger),
                 resource=job.resource,
-                owner=self._gear.owner,
-                service=self._gear.service,
+                owner=self._context.owner,
+                service=self._context.service,
                 ttl_ns=job.ttl_ns,
                 grace_ns=job.grace_at(next_due_ns, following_ns),
                 interval_ns=None if next_due_ns is None or following_ns is None else following_ns - next_due_ns,
                 timeout_ns=job.timeout_ns,
                 next_due_ns=next_due_ns,
-                wall_ns=self._gear.clock.wall_ns(),
+                wall_ns=self._context.clock.wall_ns(),
                 streak=streak,
             )
         )
@@ -151,9 +151,9 @@ class Planner:
         if superseded_ns is not None and before is not None:
             self._owe(job, superseded_ns, before.grace_ns)
         try:
-            owed_ns = self._latest_in_grace(job, registered.settled_until_ns(now_ns), now_ns)
+            owed_ns = self._latest_in_grace(job, registered.owes_after_ns(now_ns), now_ns)
             if owed_ns is not None:
-                self._gear.store.register([replace(registered.job, next_due_ns=owed_ns)])
+                self._context.store.register([replace(registered.job, next_due_ns=owed_ns)])
         except StoreUnavailable as error:
             _log.warning("that %s is about to run late is known to nobody else: %s", job.name, error)
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
@@ -161,9 +161,9 @@ class Planner:
 
     def _latest_in_grace(self, job: Job, after_ns: int, now_ns: int) -> int | None:
         """Return the latest instant after this one that has passed and may still be run."""
-        longest_ns = GRACE_DEFAULT_MOST_NS if job.grace_ns is None else job.grace_ns
+        longest_ns = GRACE_DEFAULT_MAX_NS if job.grace_ns is None else job.grace_ns
         after_ns = max(after_ns, now_ns - longest_ns - 1)
-        passed_ns = job.trigger.count_between(after_ns, now_ns, COUNTED_MOST).latest_ns if after_ns < now_ns else None
+        passed_ns = job.trigger.count_between(after_ns, now_ns, COUNTED_MAX).latest_ns if after_ns < now_ns else None
         if passed_ns is None or now_ns - passed_ns > job.grace_at(passed_ns, _asked(job.trigger, passed_ns)):
             return None
         return passed_ns
@@ -178,22 +178,24 @@ class Planner:
 
         self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
 
-    def adopt(self, job: Job, due_ns: int) -> None:
-        """Walk an occurrence whose claimant died; one that is busy, on a wrong clock or to come is found again."""
+    def rerun_orphan(self, job: Job, due_ns: int) -> None:
+        """Execution an occurrence whose claimant died; one that is busy, on a wrong clock or to come is found again."""
         now_ns = self.now_ns(job)
         if due_ns > now_ns:
             return
 
         def visit(offset_ns: int) -> None:
-            if self._crew.busy(job.name) or self._skew.refuses:
+            if self._dispatcher.busy(job.name) or self._skew.refuses:
                 return
             occurrence = self._fallen_due(job, due_ns, self._next_two(job, now_ns)[0])
-            until_ns = self._gear.clock.monotonic_ns() + job.grace_at(due_ns, None)
-            self._crew.walk(job, occurrence, due_ns=due_ns - offset_ns, until_ns=until_ns, next_due_ns=None, rerun=True)
+            until_ns = self._context.clock.monotonic_ns() + job.grace_at(due_ns, None)
+            self._dispatcher.dispatch(
+                job, occurrence, due_ns=due_ns - offset_ns, until_ns=until_ns, next_due_ns=None, rerun=True
+            )
 
         self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
 
-    def bury(self, job: Job, due_ns: int) -> None:
+    def settle_orphan(self, job: Job, due_ns: int) -> None:
         """Account for an occurrence whose claimant died and that is not run again."""
         next_due_ns, _ = self._next_two(job, self.now_ns(job))
         self._fallen_due(job, due_ns, next_due_ns).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
@@ -216,12 +218,12 @@ class Planner:
             self._trigger_failed(job, error)
             pause_ns = _ASK_AGAIN_NS[min(plan.failures, len(_ASK_AGAIN_NS) - 1)]
             plan.failures += 1
-            again_ns = self._gear.clock.monotonic_ns() + self._timeline.offset_ns(steady=True) + pause_ns
+            again_ns = self._context.clock.monotonic_ns() + self._timeline.offset_ns(steady=True) + pause_ns
             self._timeline.at(again_ns, lambda _: self._plan_next(plan), steady=True)
             return
         plan.failures = 0
         if plan.due_ns is not None and (plan.until_ns is None or plan.due_ns <= plan.until_ns):
-            self._visit_at(plan, plan.due_ns - self._crew.lead.now_ns)
+            self._visit_at(plan, plan.due_ns - self._dispatcher.lead_time.now_ns)
 
     def _visit_at(self, plan: _Plan, wall_ns: int) -> None:
         self._timeline.at(wall_ns, lambda offset_ns: self._visit(plan, offset_ns), steady=plan.job.trigger.fixed_rate)
@@ -231,8 +233,8 @@ class Planner:
         job, due_ns = plan.job, plan.due_ns
         if due_ns is None:
             return
-        now_ns = self._gear.clock.monotonic_ns() + offset_ns
-        if now_ns < due_ns and self._crew.busy(job.name):
+        now_ns = self._context.clock.monotonic_ns() + offset_ns
+        if now_ns < due_ns and self._dispatcher.busy(job.name):
             self._visit_at(plan, due_ns)  # whether that overlaps is seen when it is due
             return
         due_ns = self._latest_passed(job, due_ns, now_ns if plan.until_ns is None else plan.until_ns)
@@ -242,7 +244,7 @@ class Planner:
         grace_ns = job.grace_at(due_ns, plan.due_ns)
         followed = plan.until_ns is not None and plan.due_ns is not None and plan.due_ns <= now_ns
         if followed:
-            self._crew.hindsight.past_grace(occurrence, trigger=str(job.trigger))
+            self._dispatcher.misfires.too_late(occurrence, trigger=str(job.trigger))
         else:
             self._judge(job, occurrence, grace_ns=grace_ns, next_due_ns=plan.due_ns, offset_ns=offset_ns)
 
@@ -251,52 +253,52 @@ class Planner:
     ) -> None:
         """Admit an occurrence, skip it, or end it because it is past its grace."""
         due_at_ns = occurrence.due_ns - offset_ns
-        if self._gear.clock.monotonic_ns() - due_at_ns > grace_ns:
-            self._crew.hindsight.past_grace(occurrence, trigger=str(job.trigger))
-        elif self._crew.busy(job.name):
+        if self._context.clock.monotonic_ns() - due_at_ns > grace_ns:
+            self._dispatcher.misfires.too_late(occurrence, trigger=str(job.trigger))
+        elif self._dispatcher.busy(job.name):
             occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
         elif self._skew.refuses:
             occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.SKEW)
         else:
             until_ns = due_at_ns + grace_ns
-            self._crew.walk(job, occurrence, due_ns=due_at_ns, until_ns=until_ns, next_due_ns=next_due_ns)
+            self._dispatcher.dispatch(job, occurrence, due_ns=due_at_ns, until_ns=until_ns, next_due_ns=next_due_ns)
 
     def _latest_passed(self, job: Job, due_ns: int, now_ns: int) -> int:
-        """Return the latest instant that has come; the ones before it are accounted for in hindsight."""
+        """Return the latest instant that has come; the ones before it are accounted for in misfires."""
         if now_ns < due_ns:
             return due_ns
         try:
-            passed = job.trigger.count_between(due_ns, now_ns, COUNTED_MOST)
-            if not isinstance(passed, Counted):
-                raise TypeError(f"count_between is a Counted, not {passed!r}")  # noqa: TRY301
+            passed = job.trigger.count_between(due_ns, now_ns, COUNTED_MAX)
+            if not isinstance(passed, InstantCount):
+                raise TypeError(f"count_between is a InstantCount, not {passed!r}")  # noqa: TRY301
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             self._trigger_failed(job, error)
             return due_ns
         if passed.latest_ns is None:
             return due_ns
-        # Counted are the planned one and all but the latest.
-        self._crew.hindsight.passed(job, due_ns, passed.latest_ns, passed)
+        # InstantCount are the planned one and all but the latest.
+        self._dispatcher.misfires.span_passed(job, due_ns, passed.latest_ns, passed)
         return passed.latest_ns
 
     def _fallen_due(self, job: Job, due_ns: int, next_due_ns: int | None) -> OccurrenceMachine:
         occurrence = OccurrenceMachine(
             job.name,
             due_ns,
-            owner=self._gear.owner,
-            service=self._gear.service,
+            owner=self._context.owner,
+            service=self._context.service,
             run_id=secrets.token_hex(16),
-            clock=self._gear.clock,
-            sink=self._gear.sink,
+            clock=self._context.clock,
+            sink=self._context.sink,
         )
         occurrence.fire(OccurrenceEvent.FELL_DUE, next_due_ns=next_due_ns)
         return occurrence
 
     def _trigger_failed(self, job: Job, error: BaseException) -> None:
         """Report it; what is meant for the whole program is raised again."""
-        if for_the_program(error):
+        if is_program_exit(error):
             raise error
-        now_ns = self._gear.clock.wall_ns()
-        self._gear.sink.record(TriggerFailed(job=job.name, error=failure_text(error), wall_ns=now_ns))
+        now_ns = self._context.clock.wall_ns()
+        self._context.sink.record(TriggerFailed(job=job.name, error=failure_text(error), wall_ns=now_ns))
 
 
 def _asked(trigger: Trigger, after_ns: int) -> int | None:

@@ -19,7 +19,7 @@ from tickglass.sched.events import Streak
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.engine.planning.planner import Planner
     from tickglass.sched.job import Job
 
@@ -29,13 +29,13 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Registrar:
-    """Registers jobs and hands them to the planner, each once."""
+    """Registers jobs and manual_locks them to the planner, each once."""
 
-    def __init__(self, gear: Gear, planner: Planner) -> None:
-        self._gear = gear
+    def __init__(self, context: EngineContext, planner: Planner) -> None:
+        self._context = context
         self._planner = planner
         self._waiting: dict[str, tuple[Job, int]] = {}  # and the instant after which it has been planned; replaced
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
         self._tries = 0
         self._failure: StoreUnavailable | None = None  # of the last try
 
@@ -50,7 +50,7 @@ class Registrar:
         if not count:
             return None
         jobs = "1 job is" if count == 1 else f"{count} jobs are"
-        return f"{jobs} not registered with the {self._gear.store.name} store yet"
+        return f"{jobs} not registered with the {self._context.store.name} store yet"
 
     def add(self, jobs: Sequence[Job]) -> None:
         """Register these jobs and plan them; plan them alone if the store cannot be reached.
@@ -59,14 +59,14 @@ class Registrar:
             StoreUnavailable: the store refused, which waiting does not mend; nothing was planned.
         """
         try:
-            answers = self._gear.store.register([self._planner.record_of(job) for job in jobs])
+            answers = self._context.store.register([self._planner.record_of(job) for job in jobs])
         except StoreUnavailable as error:
             if error.kind != "unavailable":
                 raise
             _log.warning("%s; registered when it can be reached: %s", error, ", ".join(job.name for job in jobs))
             self._begin_without(jobs)
             return
-        streaks = streaks_of((registered.job for registered in answers), self._gear)
+        streaks = streaks_of((registered.job for registered in answers), self._context)
         for job, registered in zip(jobs, answers, strict=True):
             self._planner.add(job, registered, streaks.get(job.name, Streak()))
 
@@ -79,7 +79,7 @@ class Registrar:
         if not self._waiting:
             return
         tries = self._tries
-        with self._door:
+        with self._mutex:
             if self._tries != tries and self._failure is not None:
                 failure = self._failure
                 raise StoreUnavailable(failure.store, failure.operation, failure.detail, kind=failure.kind)
@@ -89,7 +89,7 @@ class Registrar:
 
     def _begin_without(self, jobs: Sequence[Job]) -> None:
         begun = {job.name: (job, self._planner.now_ns(job)) for job in jobs}
-        with self._door:
+        with self._mutex:
             self._waiting = {**self._waiting, **begun}
         for job, now_ns in begun.values():  # now that no claim can overtake its registration
             self._planner.begin(job, now_ns)
@@ -98,11 +98,11 @@ class Registrar:
         self._tries += 1
         self._failure = None
         try:
-            answers = self._gear.store.register([self._planner.record_of(job) for job, _ in waiting])
+            answers = self._context.store.register([self._planner.record_of(job) for job, _ in waiting])
         except StoreUnavailable as error:
             self._failure = error
             raise
-        streaks = streaks_of((registered.job for registered in answers), self._gear)
+        streaks = streaks_of((registered.job for registered in answers), self._context)
         for (job, planned_ns), registered in zip(waiting, answers, strict=True):
             self._planner.make_up(job, registered, streaks.get(job.name, Streak()), planned_ns)
         names = {job.name for job, _ in waiting}

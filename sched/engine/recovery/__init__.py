@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Look after what was left behind: claims without an end, unwritten outcomes."""

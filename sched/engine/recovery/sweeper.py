@@ -22,9 +22,9 @@ from tickglass.sched.lease import RENEWALS_PER_TTL
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from tickglass.sched.engine.running.dispatcher import Crew
-    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.engine.planning.planner import Planner
+    from tickglass.sched.engine.running.dispatcher import Dispatcher
     from tickglass.sched.engine.timing.clock_skew import SkewGuard
     from tickglass.sched.job import Job
     from tickglass.sched.ports import Orphan
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 __all__ = ["Sweeper", "period_ns"]
 
 _log: Final = logging.getLogger(__name__)
-_LEAST_NS: Final = 100 * MS
-_MOST_NS: Final = 10 * SECOND
+_MIN_NS: Final = 100 * MS
+_MAX_NS: Final = 10 * SECOND
 _PRESSING_NS: Final = SECOND
-ATTEMPTS_MOST: Final = 3  # a job that takes its process down with it must not do so for ever
+ATTEMPTS_MAX: Final = 3  # a job that takes its process down with it must not do so for ever
 
 
 def period_ns(jobs: Iterable[Job]) -> int:
     """Return how often to sweep: as often as the most short-lived lease is renewed."""
-    shortest_ns = min((job.ttl_ns for job in jobs), default=RENEWALS_PER_TTL * _MOST_NS)
-    return max(_LEAST_NS, min(_MOST_NS, shortest_ns // RENEWALS_PER_TTL))
+    shortest_ns = min((job.ttl_ns for job in jobs), default=RENEWALS_PER_TTL * _MAX_NS)
+    return max(_MIN_NS, min(_MAX_NS, shortest_ns // RENEWALS_PER_TTL))
 
 
 class Sweeper:
     """One thread, one look at the store a period.
 
     Args:
-        crew: its spool is replayed; what it has in hand is not abandoned.
+        dispatcher: its spool is replayed; what it has in hand is not abandoned.
         skew: told every measurement.
         jobs: returns the jobs registered here, by name.
         chores: what else to do at each sweep, in this order.
@@ -57,9 +57,9 @@ class Sweeper:
 
     def __init__(
         self,
-        gear: Gear,
+        context: EngineContext,
         planner: Planner,
-        crew: Crew,
+        dispatcher: Dispatcher,
         skew: SkewGuard,
         jobs: Callable[[], Mapping[str, Job]],
         *,
@@ -68,9 +68,9 @@ class Sweeper:
     ) -> None:
         self._chores = chores
         self._pressing = pressing
-        self._gear = gear
+        self._context = context
         self._planner = planner
-        self._crew = crew
+        self._dispatcher = dispatcher
         self._skew = skew
         self._jobs = jobs
         self._wake = Wake()
@@ -89,7 +89,7 @@ class Sweeper:
         if self._thread.is_alive():
             self._thread.join()
 
-    def hurry(self) -> None:
+    def cut_short(self) -> None:
         """Have the chores done now; from any thread."""
         self._wake.ring()
 
@@ -101,8 +101,8 @@ class Sweeper:
     def sweep(self) -> None:
         """Look once; what fails does not keep the rest from being done."""
         self.measure_skew()
-        self._attempt(self._crew.doubts.settle_all)
-        self._attempt(self._replay)
+        self._attempt(self._dispatcher.in_doubt.settle_all)
+        self._attempt(self._flush_outbox)
         self._attempt(self._look_for_orphans)
         self._do_chores()
 
@@ -124,57 +124,59 @@ class Sweeper:
         for chore in self._chores:
             self._attempt(chore)
 
-    def _replay(self) -> None:
-        self._crew.outages.replay(lambda: self._stopping)
+    def _flush_outbox(self) -> None:
+        self._dispatcher.outbox.flush(lambda: self._stopping)
 
     def _look_for_orphans(self) -> None:
         jobs = self._jobs()
-        orphans = self._gear.store.orphans(list(jobs))
-        busy = {orphan.job for orphan in orphans if self._crew.busy(orphan.job)}
-        spooled = self._crew.outages.run_ids() if orphans else set()  # read last: what is not busy any more is in it
+        orphans = self._context.store.orphans(list(jobs))
+        busy = {orphan.job for orphan in orphans if self._dispatcher.busy(orphan.job)}
+        spooled = (
+            self._dispatcher.outbox.run_ids() if orphans else set()
+        )  # read last: what is not busy any more is in it
         for orphan in orphans:
             job = jobs[orphan.job]
-            if orphan.run_id in spooled or self._crew.doubts.settle(orphan.run_id):
+            if orphan.run_id in spooled or self._dispatcher.in_doubt.settle(orphan.run_id):
                 continue  # it did not die: how it ended is known here, and will be, or is, written
-            if not job.rerun or orphan.attempt >= ATTEMPTS_MOST:
-                self._bury(job, orphan)
-            elif orphan.job in busy or holder_of(job.resource, self._gear):
+            if not job.rerun or orphan.attempt >= ATTEMPTS_MAX:
+                self._settle_orphan(job, orphan)
+            elif orphan.job in busy or holder_of(job.resource, self._context):
                 continue  # it would be due again, and skipped, at every sweep
             else:
-                self._planner.adopt(job, orphan.due_ns)
+                self._planner.rerun_orphan(job, orphan.due_ns)
 
-    def _bury(self, job: Job, orphan: Orphan) -> None:
-        if not self._gear.store.abandon(orphan):
+    def _settle_orphan(self, job: Job, orphan: Orphan) -> None:
+        if not self._context.store.abandon(orphan):
             return
-        self._gear.sink.record(
+        self._context.sink.record(
             ClaimOrphaned(
                 job=orphan.job,
                 due_ns=orphan.due_ns,
                 attempt=orphan.attempt,
                 run_id=orphan.run_id,
                 claimant=orphan.owner,
-                wall_ns=self._gear.clock.wall_ns(),
+                wall_ns=self._context.clock.wall_ns(),
             )
         )
-        self._planner.bury(job, orphan.due_ns)
+        self._planner.settle_orphan(job, orphan.due_ns)
 
     def _measure_skew(self) -> None:
-        asked = self._gear.clock.reading()
-        store_ns = self._gear.store.time_ns()
-        bound_ns = (self._gear.clock.monotonic_ns() - asked.monotonic_ns) // 2
+        asked = self._context.clock.reading()
+        store_ns = self._context.store.time_ns()
+        bound_ns = (self._context.clock.monotonic_ns() - asked.monotonic_ns) // 2
         skew_ns = asked.wall_ns + bound_ns - store_ns
-        own_clock = self._gear.store.own_clock
+        own_clock = self._context.store.own_clock
         self._skew.note(skew_ns, bound_ns, offset_ns=asked.offset_ns if own_clock else None)
-        self._gear.sink.record(SkewMeasured(skew_ns=skew_ns, bound_ns=bound_ns, wall_ns=asked.wall_ns))
+        self._context.sink.record(SkewMeasured(skew_ns=skew_ns, bound_ns=bound_ns, wall_ns=asked.wall_ns))
 
     def _turn(self) -> None:
         while not self._stopping:
             self.sweep()
-            self._pause(self._gear.clock.monotonic_ns() + period_ns(self._jobs().values()))
+            self._pause(self._context.clock.monotonic_ns() + period_ns(self._jobs().values()))
 
     def _pause(self, until_ns: int) -> None:
         """Wait for the next sweep, and do what is pressing meanwhile."""
-        clock = self._gear.clock
+        clock = self._context.clock
         while not self._stopping:
             at_ns = min(until_ns, clock.monotonic_ns() + _PRESSING_NS) if self._pressing() else until_ns
             rung = clock.wait(at_ns, self._wake)

@@ -2,7 +2,7 @@
 
 Who is not preferred lets the others go first; refusals are waited out, both within
 the job's misfire grace; a store that does not answer is asked again after 100, 300
-and 800 ms. Nothing blocks here: `Later` says when to ask again. Every ending is
+and 800 ms. Nothing blocks here: `RetryAt` says when to ask again. Every ending is
 reported by the lock.
 """
 
@@ -14,27 +14,27 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.ahead import Ahead
 from tickglass.sched.durations import MS
 from tickglass.sched.engine.leasing.renewer import BACK_OFF_NS
-from tickglass.sched.engine.leasing.unacknowledged import Unheard
+from tickglass.sched.engine.leasing.unacknowledged import Unacknowledged
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import Lease, LockEvent, LockReason, LockState
 from tickglass.sched.occurrence import Outcome, SkipReason
 from tickglass.sched.ports import AlreadyClaimed, Claimed, Refused
 
 if TYPE_CHECKING:
-    from tickglass.sched.engine.leasing.in_doubt import Doubts
-    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.leasing.in_doubt import InDoubt
     from tickglass.sched.engine.membership.head_start import HeadStart
     from tickglass.sched.lease import LockMachine
     from tickglass.sched.ports import ClaimAsk
 
-__all__ = ["Claiming", "Later", "NotClaimed", "Won"]
+__all__ = ["ClaimAttempt", "ClaimWon", "NotClaimed", "RetryAt"]
 
 _POLL_FIRST_NS: Final = 5 * MS
-_POLL_MOST_NS: Final = 250 * MS  # a release by another process is noticed within this
+_POLL_MAX_NS: Final = 250 * MS  # a release by another process is noticed within this
 
 
 @dataclass(frozen=True, slots=True)
-class Won:
+class ClaimWon:
     """The claim, and the monotonic instant from which its lease lasts at least its TTL."""
 
     claimed: Claimed
@@ -50,7 +50,7 @@ class NotClaimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class RetryAt:
     """Ask again at this monotonic instant, or sooner.
 
     Args:
@@ -61,14 +61,14 @@ class Later:
     held_back: bool = False
 
 
-class Claiming:
+class ClaimAttempt:
     """One occurrence's attempt at its claim.
 
     Args:
         due_ns: monotonic; before it, the job's own previous run is waited for.
         until_ns: monotonic; how long somebody else's lease is waited for.
         head_start: of those who are preferred.
-        doubts: claims of this instance that may be in its own way.
+        in_doubt: claims of this instance that may be in its own way.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class Claiming:
         due_ns: int,
         until_ns: int,
         head_start: HeadStart,
-        doubts: Doubts,
-        gear: Gear,
+        in_doubt: InDoubt,
+        context: EngineContext,
     ) -> None:
         self._ask = ask
         self._lock = lock
@@ -88,11 +88,11 @@ class Claiming:
         self._until_ns = until_ns
         self._head_start = head_start
         self._head_start.begin(due_ns)
-        self._doubts = doubts
-        self._gear = gear
+        self._in_doubt = in_doubt
+        self._context = context
         self._failures = 0
         self._poll_ns = _POLL_FIRST_NS
-        self._unheard = Unheard(gear)
+        self._unacknowledged = Unacknowledged(context)
         self._asked = 0  # how often
         self._put_off = False
         self._refused_by = ""  # the run of this job that was in the way last
@@ -105,32 +105,32 @@ class Claiming:
     @property
     def in_doubt(self) -> bool:
         """Whether the store may have heard a request of which nobody here knows the answer."""
-        return self._unheard.any
+        return self._unacknowledged.any
 
-    def ask(self) -> Won | NotClaimed | Later:
+    def ask(self) -> ClaimWon | NotClaimed | RetryAt:
         """Ask once. If won, the lock is still WAITING: it is granted by whoever takes up the lease."""
         if self._lock.state is LockState.IDLE:
             self._lock.fire(LockEvent.REQUESTED)
-        asked_ns = self._gear.clock.monotonic_ns()
-        over_ns = self._head_start.over_ns()
-        if asked_ns < over_ns:
+        asked_ns = self._context.clock.monotonic_ns()
+        ends_ns = self._head_start.ends_ns()
+        if asked_ns < ends_ns:
             self._put_off = True
-            return Later(over_ns, held_back=True)
+            return RetryAt(ends_ns, held_back=True)
         self._asked += 1
         try:
-            answer = self._gear.store.claim(self._ask)
+            answer = self._context.store.claim(self._ask)
         except StoreUnavailable as error:
-            self._unheard.note(asked_ns)
+            self._unacknowledged.note(asked_ns)
             return self._unanswered(error)
         if isinstance(answer, Ahead):
             return self._too_early()
         if isinstance(answer, Claimed):
-            return Won(answer, self._unheard.counts_from(self._lease(answer), asked_ns))
+            return ClaimWon(answer, self._unacknowledged.lease_counts_from(self._lease(answer), asked_ns))
         return self._already(answer) if isinstance(answer, AlreadyClaimed) else self._refused(answer)
 
     def freed(self) -> None:
         """Take note that the resource may have become free: those who are preferred go first."""
-        self._head_start.begin(self._gear.clock.monotonic_ns())
+        self._head_start.begin(self._context.clock.monotonic_ns())
 
     def give_up(self) -> NotClaimed:
         """End the attempt because the scheduler stops."""
@@ -143,10 +143,10 @@ class Claiming:
         ask = self._ask.lease
         return Lease(ask.resource, ask.owner, ask.token, claimed.fence, ask.ttl_ns, 0)
 
-    def _already(self, answer: AlreadyClaimed) -> NotClaimed | Later:
+    def _already(self, answer: AlreadyClaimed) -> NotClaimed | RetryAt:
         if answer.outcome is None and answer.by == self._ask.lease.owner:
-            if self._doubts.take_back_rerun(self._ask.lease.job, self._ask.due_ns):
-                return Later(self._gear.clock.monotonic_ns())
+            if self._in_doubt.take_back_rerun(self._ask.lease.job, self._ask.due_ns):
+                return RetryAt(self._context.clock.monotonic_ns())
             if self.in_doubt and not self._ask.rerun:  # it is ours, granted unheard, and its lease has ended meanwhile
                 self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE)
                 return NotClaimed(Outcome.SKIPPED, SkipReason.STORE_UNAVAILABLE)
@@ -158,30 +158,30 @@ class Claiming:
         self._lock.fire(LockEvent.FAILED, reason=LockReason.CANCELLED)
         return NotClaimed(Outcome.SKIPPED, SkipReason.SKEW)
 
-    def _refused(self, answer: Refused) -> NotClaimed | Later:
-        now_ns = self._gear.clock.monotonic_ns()
-        if self._doubts.take_back(self._ask.lease.resource, answer.holder):
-            return Later(now_ns)
+    def _refused(self, answer: Refused) -> NotClaimed | RetryAt:
+        now_ns = self._context.clock.monotonic_ns()
+        if self._in_doubt.reclaim(self._ask.lease.resource, answer.holder):
+            return RetryAt(now_ns)
         if answer.holder.job == self._ask.lease.job:
             if answer.holder.owner == self._ask.lease.owner and answer.holder.run_id != self._refused_by:
                 self._refused_by = answer.holder.run_id  # another thread may have taken it back just now
-                return Later(now_ns)
+                return RetryAt(now_ns)
             if now_ns < self._due_ns:
-                return Later(self._due_ns)
+                return RetryAt(self._due_ns)
             self._lock.fire(LockEvent.REFUSED, other_owner=answer.holder.owner)
             return NotClaimed(Outcome.SKIPPED, SkipReason.OVERLAP)
         if now_ns >= self._until_ns:
             self._lock.fire(LockEvent.FAILED, reason=LockReason.TIMEOUT, other_owner=answer.holder.owner)
             return NotClaimed(Outcome.SKIPPED, SkipReason.LOCK_HELD)
         again_ns = min(self._until_ns, now_ns + min(answer.retry_after_ns, self._poll_ns))
-        self._poll_ns = min(self._poll_ns * 2, _POLL_MOST_NS)
-        return Later(again_ns)
+        self._poll_ns = min(self._poll_ns * 2, _POLL_MAX_NS)
+        return RetryAt(again_ns)
 
-    def _unanswered(self, error: StoreUnavailable) -> NotClaimed | Later:
-        now_ns = self._gear.clock.monotonic_ns()
+    def _unanswered(self, error: StoreUnavailable) -> NotClaimed | RetryAt:
+        now_ns = self._context.clock.monotonic_ns()
         if self._failures < len(BACK_OFF_NS) and now_ns + BACK_OFF_NS[self._failures] <= self._until_ns:
             self._failures += 1
-            return Later(now_ns + BACK_OFF_NS[self._failures - 1])
+            return RetryAt(now_ns + BACK_OFF_NS[self._failures - 1])
         if error.kind == "unavailable":
             self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE)
             return NotClaimed(Outcome.SKIPPED, SkipReason.STORE_UNAVAILABLE)

@@ -1,4 +1,4 @@
-"""Those who work on occurrences: pool, event loop, alarms, keeper, and what is in hand."""
+"""Those who work on occurrences: pool, event loop, timers, renewer, and what is in hand."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import Wake
-from tickglass.sched.engine.timing.timers import Alarms
-from tickglass.sched.engine.leasing.in_doubt import Doubts
-from tickglass.sched.executors.event_loop import EventLoop
-from tickglass.sched.engine.planning.misfires import Hindsight
-from tickglass.sched.engine.leasing.renewer import Keeper
-from tickglass.sched.engine.running.lead_time import Lead
-from tickglass.sched.engine.running.loop_lag import LoopPulse
-from tickglass.sched.engine.running.outbox import Outages
-from tickglass.sched.executors.threads import Pool
+from tickglass.sched.engine.leasing.in_doubt import InDoubt
+from tickglass.sched.engine.leasing.renewer import LeaseRenewer
 from tickglass.sched.engine.membership.presence import Presence
-from tickglass.sched.engine.running.execution import Walk
+from tickglass.sched.engine.planning.misfires import Misfires
+from tickglass.sched.engine.running.execution import Execution
+from tickglass.sched.engine.running.lead_time import LeadTime
+from tickglass.sched.engine.running.loop_lag import LoopLagMonitor
+from tickglass.sched.engine.running.outbox import Outbox
+from tickglass.sched.engine.timing.timers import Timers
+from tickglass.sched.executors.event_loop import EventLoop
+from tickglass.sched.executors.threads import Pool
 from tickglass.sched.occurrence import OccurrenceEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
 
-__all__ = ["Crew"]
+__all__ = ["Dispatcher"]
 
 _log: Final = logging.getLogger(__name__)
 
 
-class Crew:
-    """Takes admitted occurrences and walks each to its end; at most one per job at a time.
+class Dispatcher:
+    """Takes admitted occurrences and executions each to its end; at most one per job at a time.
 
     Args:
         workers: size of the pool; None: CPU count x 1.5.
@@ -43,41 +43,41 @@ class Crew:
 
     def __init__(
         self,
-        gear: Gear,
+        context: EngineContext,
         *,
         workers: int | None,
         labels: frozenset[str] = frozenset(),
         max_ahead_ns: int | None = None,
     ) -> None:
-        self._gear = gear
+        self._context = context
         self.max_ahead_ns = max_ahead_ns
-        self.pool = Pool("default", workers, clock=gear.clock, sink=gear.sink)
+        self.pool = Pool("default", workers, clock=context.clock, sink=context.sink)
         self.loop = EventLoop()
-        self.alarms = Alarms(gear.clock)
-        self.pulse = LoopPulse(self.loop, self.alarms, clock=gear.clock, sink=gear.sink)
-        self.keeper = Keeper(gear.store, clock=gear.clock, alarms=self.alarms)
-        self.presence = Presence(gear, self.keeper, labels)
-        self.lead = Lead()
-        self.outages = Outages(gear)
-        self.doubts = Doubts(gear, self.outages)
-        self.hindsight = Hindsight(gear)
-        self._in_hand: dict[str, Walk] = {}
-        self._door = threading.Lock()
+        self.timers = Timers(context.clock)
+        self.loop_lag = LoopLagMonitor(self.loop, self.timers, clock=context.clock, sink=context.sink)
+        self.renewer = LeaseRenewer(context.store, clock=context.clock, timers=self.timers)
+        self.presence = Presence(context, self.renewer, labels)
+        self.lead_time = LeadTime()
+        self.outbox = Outbox(context)
+        self.in_doubt = InDoubt(context, self.outbox)
+        self.misfires = Misfires(context)
+        self._executions: dict[str, Execution] = {}
+        self._mutex = threading.Lock()
         self._emptied = Wake()
-        self._hurries = 0
+        self._cuts = 0
 
     def start(self) -> None:
         """Start all threads."""
-        self.alarms.start()
+        self.timers.start()
         self.loop.start()
-        self.hindsight.start()
+        self.misfires.start()
         self.pool.start()
 
     def busy(self, job_name: str) -> bool:
         """Return whether an occurrence of that job is in hand, here."""
-        return job_name in self._in_hand
+        return job_name in self._executions
 
-    def walk(
+    def dispatch(
         self,
         job: Job,
         occurrence: OccurrenceMachine,
@@ -87,87 +87,87 @@ class Crew:
         next_due_ns: int | None,
         rerun: bool = False,
     ) -> None:
-        """Take an occurrence of a job that is not busy; see `Walk` for the arguments."""
-        walk = Walk(
+        """Take an occurrence of a job that is not busy; see `Execution` for the arguments."""
+        execution = Execution(
             job,
             occurrence,
             due_ns=due_ns,
             until_ns=until_ns,
             next_due_ns=next_due_ns,
             rerun=rerun,
-            gear=self._gear,
-            crew=self,
+            context=self._context,
+            dispatcher=self,
             ended=self._ended,
         )
-        with self._door:
-            self._in_hand[job.name] = walk
+        with self._mutex:
+            self._executions[job.name] = execution
         occurrence.fire(OccurrenceEvent.ADMITTED)
-        self.hand(walk, walk.begin)
+        self.submit(execution, execution.begin)
 
-    def hand(self, walk: Walk, step: Callable[[], None]) -> None:
-        """Have a worker take a step of a walk; one that breaks off does not keep its job busy for ever."""
-        self.pool.hand(lambda: self._guarded(walk, step))
+    def submit(self, execution: Execution, step: Callable[[], None]) -> None:
+        """Have a worker take a step of a execution; one that breaks off does not keep its job busy for ever."""
+        self.pool.submit(lambda: self._guarded(execution, step))
 
-    def aside(self, walk: Walk, step: Callable[[], None]) -> None:
-        """Have a step of a walk taken now, though all workers may be busy; it asks the store, and runs no job."""
-        self.keeper.hand(lambda: self._guarded(walk, step))
+    def aside(self, execution: Execution, step: Callable[[], None]) -> None:
+        """Have a step of a execution taken now, though all workers may be busy; it asks the store, and runs no job."""
+        self.renewer.submit(lambda: self._guarded(execution, step))
 
-    def in_hand(self) -> list[Walk]:
-        """Return the walks that have not ended."""
-        with self._door:
-            return list(self._in_hand.values())
+    def executions(self) -> list[Execution]:
+        """Return the executions that have not ended."""
+        with self._mutex:
+            return list(self._executions.values())
 
     def drain(self, until_ns: int) -> bool:
         """Claim nothing more, and wait for what is claimed; return whether all of it ended in time."""
-        self._each(Walk.stop_claiming)
-        while self._in_hand and not self._hurried():
-            if not self._gear.clock.wait(until_ns, self._emptied):
+        self._each(Execution.stop_claiming)
+        while self._executions and not self._was_cut_short():
+            if not self._context.clock.wait(until_ns, self._emptied):
                 break
-        return not self._in_hand
+        return not self._executions
 
     def ask_all_to_stop(self, reason: str) -> None:
         """Ask every run in hand to stop."""
-        self._each(lambda walk: walk.ask_to_stop(reason))
+        self._each(lambda execution: execution.ask_to_stop(reason))
 
-    def hurry(self) -> None:
+    def cut_short(self) -> None:
         """Make one `drain` return now: the present one, or the next."""
-        with self._door:
-            self._hurries += 1
+        with self._mutex:
+            self._cuts += 1
         self._emptied.ring()
 
     def stop(self, until_ns: int) -> None:
         """End all threads; a worker whose job does not return is left behind at `until_ns`."""
         self.pool.close(until_ns)
-        self.hindsight.stop()
+        self.misfires.stop()
         self.presence.stop()
-        self.keeper.stop()
-        self.alarms.stop()
+        self.renewer.stop()
+        self.timers.stop()
         self.loop.stop()
 
     @staticmethod
-    def _guarded(walk: Walk, step: Callable[[], None]) -> None:
+    def _guarded(execution: Execution, step: Callable[[], None]) -> None:
         try:
             step()
         except BaseException:  # noqa: BLE001 - reported; the job goes on
-            _log.exception("the walk of %s broke off", walk.job.name)
-            walk.break_off()
+            _log.exception("the execution of %s broke off", execution.job.name)
+            execution.abort()
 
-    def _hurried(self) -> bool:
-        with self._door:
-            hurried = self._hurries > 0
-            self._hurries -= hurried
+    def _was_cut_short(self) -> bool:
+        with self._mutex:
+            hurried = self._cuts > 0
+            self._cuts -= hurried
         return hurried
 
-    def _each(self, do: Callable[[Walk], None]) -> None:
-        for walk in self.in_hand():
-            do(walk)
+    def _each(self, do: Callable[[Execution], None]) -> None:
+        for execution in self.executions():
+            do(execution)
 
-    def _ended(self, walk: Walk) -> None:
-        if walk.prepared_ns is not None:
-            self.lead.note(walk.prepared_ns)
-        with self._door:
-            if self._in_hand.get(walk.job.name) is walk:  # one that broke off may say it a second time
-                del self._in_hand[walk.job.name]
-            empty = not self._in_hand
+    def _ended(self, execution: Execution) -> None:
+        if execution.prepared_ns is not None:
+            self.lead_time.note(execution.prepared_ns)
+        with self._mutex:
+            if self._executions.get(execution.job.name) is execution:  # one that broke off may say it a second time
+                del self._executions[execution.job.name]
+            empty = not self._executions
         if empty:
             self._emptied.ring()

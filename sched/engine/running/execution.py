@@ -1,6 +1,6 @@
-"""Walk one occurrence from a worker's hands to its one outcome: claim, wait, run, settle.
+"""Execution one occurrence from a worker's manual_locks to its one outcome: claim, wait, run, settle.
 
-The walk is drawn in docs/architecture.md. Threads: a worker claims, waits out
+The execution is drawn in docs/architecture.md. Threads: a worker claims, waits out
 the lead and runs a plain function; a coroutine, be it one that a plain function
 returned, runs on the event loop and a worker settles it. `ask_to_stop` may come from any thread.
 """
@@ -15,27 +15,27 @@ from uuid import uuid4
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.running.claim import Claiming, Later, Won
 from tickglass.sched.engine.membership.head_start import HeadStart
-from tickglass.sched.engine.running.run_lease import Ending, Leased, Prepared, Unclaimed
+from tickglass.sched.engine.running.claim import ClaimAttempt, ClaimWon, RetryAt
+from tickglass.sched.engine.running.run_lease import ClaimedRun, Preparation, RunResult, UnclaimedRun
 from tickglass.sched.errors import failure_text
 from tickglass.sched.lease import LockEvent, LockMachine, LockReason, LockState
-from tickglass.sched.occurrence import Marks, OccurrenceEvent, OccurrenceState, Outcome, SkipReason
+from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceState, Outcome, SkipReason, Timings
 from tickglass.sched.ports import ClaimAsk, LeaseAsk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tickglass.sched.engine.timing.timers import Alarm
+    from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.engine.running.claim import NotClaimed
-    from tickglass.sched.engine.running.dispatcher import Crew
-    from tickglass.sched.engine.context import Gear
-    from tickglass.sched.engine.running.run_lease import Permit
+    from tickglass.sched.engine.running.dispatcher import Dispatcher
+    from tickglass.sched.engine.running.run_lease import RunLease
+    from tickglass.sched.engine.timing.timers import Timer
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
     from tickglass.sched.run import Run
 
-__all__ = ["STOP_REASONS", "Walk"]
+__all__ = ["STOP_REASONS", "Execution"]
 
 _log: Final = logging.getLogger("tickglass.jobs")
 STOP_REASONS: Final = {
@@ -46,7 +46,7 @@ STOP_REASONS: Final = {
 }
 _GIVE_UP_BEFORE_NS: Final = SECOND  # of a lease that is not renewed: the settlement must come before its end
 _UNANSWERED: Final = (SkipReason.STORE_UNAVAILABLE, SkipReason.STORE_ERROR)
-# How a walk that breaks off ends, by how far it came; one that broke off while it ran has failed.
+# How a execution that breaks off ends, by how far it came; one that broke off while it ran has failed.
 _BROKEN_OFF: Final = {
     OccurrenceState.ADMITTED: (Outcome.SKIPPED, SkipReason.STORE_ERROR.value),
     OccurrenceState.CLAIMING: (Outcome.SKIPPED, SkipReason.STORE_ERROR.value),
@@ -55,7 +55,7 @@ _BROKEN_OFF: Final = {
 }
 
 
-class Walk:
+class Execution:
     """One occurrence in hand.
 
     Args:
@@ -63,7 +63,7 @@ class Walk:
         until_ns: monotonic; until when it may wait for somebody else's lease, and the latest start of a first attempt.
         rerun: an earlier claimant died: it stays owed until an instance has run it, and its grace counts from now.
         next_due_ns: wall-clock nanoseconds of the job's next due instant.
-        crew: the pool, keeper, alarms and event loop that work on it.
+        dispatcher: the pool, renewer, timers and event loop that work on it.
         ended: called once, last of all.
     """
 
@@ -76,71 +76,77 @@ class Walk:
         until_ns: int,
         next_due_ns: int | None,
         rerun: bool,
-        gear: Gear,
-        crew: Crew,
-        ended: Callable[[Walk], None],
+        context: EngineContext,
+        dispatcher: Dispatcher,
+        ended: Callable[[Execution], None],
     ) -> None:
         self.job = job
         self.occurrence = occurrence
         self._wake = Wake()
-        self._gear = gear
-        self._crew = crew
+        self._context = context
+        self._dispatcher = dispatcher
         self._ended = ended
-        self._door = threading.Lock()  # one of stop asked, ended at a time
+        self._mutex = threading.Lock()  # one of stop asked, ended at a time
         self._stop_reason = ""
         self._cancel_task: Callable[[], None] | None = None
-        self._alarms: list[Alarm] = []  # of its start, its timeout and the end of its lease
-        self._permit: Permit | None = None
-        self._unstarted: Permit | None = None  # of a coroutine whose first step the event loop has not taken
-        self._marks = Marks(due_ns, gear.clock.monotonic_ns())
+        self._timers: list[Timer] = []  # of its start, its timeout and the end of its lease
+        self._run_lease: RunLease | None = None
+        self._unstarted: RunLease | None = None  # of a coroutine whose first step the event loop has not taken
+        self._timings = Timings(due_ns, context.clock.monotonic_ns())
         self._rerun = rerun
         self._until_ns = until_ns
         self._began_wall_ns = 0
         self._started_wall_ns: int | None = None
-        self._lock = _lock_for(job, occurrence, gear)
+        self._lock = _lock_for(job, occurrence, context)
         lease = LeaseAsk(
-            job.resource, gear.owner, gear.service, str(uuid4()), job.ttl_ns, job=job.name, run_id=occurrence.run_id
+            job.resource,
+            context.owner,
+            context.service,
+            str(uuid4()),
+            job.ttl_ns,
+            job=job.name,
+            run_id=occurrence.run_id,
         )
-        ask = ClaimAsk(lease, occurrence.due_ns, next_due_ns, job.rerun, crew.max_ahead_ns)
+        ask = ClaimAsk(lease, occurrence.due_ns, next_due_ns, job.rerun, dispatcher.max_ahead_ns)
         self._ask = ask
         held_until_ns = (
             until_ns if next_due_ns is None else min(until_ns, due_ns + (next_due_ns - occurrence.due_ns) // 2)
         )
-        self._head_start = HeadStart(job.prefer, crew.presence, until_ns=held_until_ns)
-        self._claiming = Claiming(
+        self._head_start = HeadStart(job.prefer, dispatcher.presence, until_ns=held_until_ns)
+        self._attempt_at_claim = ClaimAttempt(
             ask,
             self._lock,
             due_ns=due_ns,
             until_ns=until_ns,
             head_start=self._head_start,
-            doubts=crew.doubts,
-            gear=gear,
+            in_doubt=dispatcher.in_doubt,
+            context=context,
         )
         self._giving_up = False
-        self._parked: Alarm | None = None  # rings when to ask again
+        self._parked: Timer | None = None  # rings when to ask again
         self._unwatch: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
         """On a worker: claim, wait until due, and run or pass on to the event loop."""
-        self._marks.taken_ns = self._gear.clock.monotonic_ns()
-        self._began_wall_ns = self._gear.clock.wall_ns()
+        self._timings.taken_ns = self._context.clock.monotonic_ns()
+        self._began_wall_ns = self._context.clock.wall_ns()
         self.occurrence.fire(OccurrenceEvent.TAKEN)
         if self._too_late():
-            self._crew.hindsight.past_grace(self.occurrence, reason="pool")
+            self._dispatcher.misfires.too_late(self.occurrence, reason="pool")
             self._ended(self)
         else:
             self._claim()
 
     def resume(self) -> None:
         """Ask for the claim again now, if it waits for that; from any thread."""
-        with self._door:
+        with self._mutex:
             parked, self._parked = self._parked, None
             unwatch = self._unwatch
         if parked is None:
             return
         parked.cancel()
         unwatch()
-        self._crew.hand(self, self._claim)
+        self._dispatcher.submit(self, self._claim)
 
     def stop_claiming(self) -> None:
         """Do not claim any more; a claim in hand goes on."""
@@ -148,96 +154,96 @@ class Walk:
         self.resume()
 
     def _claim(self) -> None:
-        answer = self._claiming.give_up() if self._giving_up else self._claiming.ask()
-        if isinstance(answer, Later):
+        answer = self._attempt_at_claim.give_up() if self._giving_up else self._attempt_at_claim.ask()
+        if isinstance(answer, RetryAt):
             self._park(answer)
             return
-        prepared = Prepared(
-            self.job, self.occurrence, self._lock, self._ask, self._began_wall_ns, self._gear, self._crew
+        preparation = Preparation(
+            self.job, self.occurrence, self._lock, self._ask, self._began_wall_ns, self._context, self._dispatcher
         )
-        if isinstance(answer, Won):
-            self._go(Leased(prepared, answer, lambda: self.ask_to_stop("lost")))
-        elif self.job.goes_ahead and answer.reason in _UNANSWERED:
-            self._go(Unclaimed(prepared))
+        if isinstance(answer, ClaimWon):
+            self._proceed(ClaimedRun(preparation, answer, lambda: self.ask_to_stop("lost")))
+        elif self.job.runs_unclaimed and answer.reason in _UNANSWERED:
+            self._proceed(UnclaimedRun(preparation))
         else:
-            if self._claiming.in_doubt:
-                self._note_doubt(prepared, answer)
+            if self._attempt_at_claim.in_doubt:
+                self._note_doubt(preparation, answer)
             self.occurrence.fire(OccurrenceEvent.ENDED, outcome=answer.outcome, reason=answer.reason)
             self._ended(self)
 
-    def _note_doubt(self, prepared: Prepared, answer: NotClaimed) -> None:
+    def _note_doubt(self, preparation: Preparation, answer: NotClaimed) -> None:
         """Have the claim taken back, should it be granted after all: as what it ended here, or to be run again."""
         if self._rerun or answer.outcome is not Outcome.SKIPPED:
-            self._crew.doubts.note_open(self._ask)
+            self._dispatcher.in_doubt.note_open(self._ask)
         else:
-            ending = Ending(answer.outcome, answer.reason, None, None)
-            self._crew.doubts.note(prepared.settlement(None, ending))
+            ending = RunResult(answer.outcome, answer.reason, None, None)
+            self._dispatcher.in_doubt.note(preparation.settlement(None, ending))
 
-    def _park(self, later: Later) -> None:
+    def _park(self, later: RetryAt) -> None:
         """Give the worker back until it is time to ask again: somebody else's lease does not hold it up."""
-        with self._door:
-            self._parked = self._crew.alarms.at(later.at_ns, self.resume)
+        with self._mutex:
+            self._parked = self._dispatcher.timers.at(later.at_ns, self.resume)
             if later.held_back:
                 self._unwatch = self._head_start.watch(self.resume)
             else:
-                self._unwatch = self._gear.store.watch(self.job.resource, self._freed)
-        if self._giving_up or (later.held_back and self._head_start.over_ns() < later.at_ns):
+                self._unwatch = self._context.store.watch(self.job.resource, self._freed)
+        if self._giving_up or (later.held_back and self._head_start.ends_ns() < later.at_ns):
             self.resume()  # what happened before it was parked did not wake it
 
     def _freed(self) -> None:
-        self._claiming.freed()
+        self._attempt_at_claim.freed()
         self.resume()
 
-    def _go(self, permit: Permit) -> None:
+    def _proceed(self, run_lease: RunLease) -> None:
         """Wait until due, and run on this thread or pass on to the event loop."""
-        self._marks.claimed_ns = self._gear.clock.monotonic_ns()
-        with self._door:
-            self._permit = permit
-            if self._stop_reason:  # it came while the permit was made
-                permit.run._ask_to_stop(self._stop_reason)  # noqa: SLF001 - the engine's side of a run
-        if self._wait_until_due(permit) and permit.claimed and self._too_late():
+        self._timings.claimed_ns = self._context.clock.monotonic_ns()
+        with self._mutex:
+            self._run_lease = run_lease
+            if self._stop_reason:  # it came while the run_lease was made
+                run_lease.run._ask_to_stop(self._stop_reason)  # noqa: SLF001 - the engine's side of a run
+        if self._wait_until_due(run_lease) and run_lease.claimed and self._too_late():
             self.ask_to_stop("late")  # the store, or a lock that was held, took too long
         if self._stop_reason:
-            self._end(permit, None)
+            self._end(run_lease, None)
         elif self.job.coroutine:
-            self._hand_to_loop(permit)
+            self._hand_to_loop(run_lease)
         else:
-            self._run_function(permit)
+            self._run_function(run_lease)
 
     def _too_late(self) -> bool:
-        return not self._rerun and self._gear.clock.monotonic_ns() > self._until_ns
+        return not self._rerun and self._context.clock.monotonic_ns() > self._until_ns
 
-    def _hand_to_loop(self, permit: Permit) -> None:
+    def _hand_to_loop(self, run_lease: RunLease) -> None:
         """Have the event loop start it; one that is blocked must not keep the lease of what it does not start."""
-        ready_ns = max(self._marks.due_ns, self._gear.clock.monotonic_ns())
-        by_ns = ready_ns + self._until_ns - max(self._marks.due_ns, self._marks.handed_ns)
-        if permit.claimed and not self._rerun:
+        ready_ns = max(self._timings.due_ns, self._context.clock.monotonic_ns())
+        by_ns = ready_ns + self._until_ns - max(self._timings.due_ns, self._timings.handed_ns)
+        if run_lease.claimed and not self._rerun:
             by_ns = self._until_ns
         if self.job.timeout_ns is not None:
             by_ns = min(by_ns, ready_ns + self.job.timeout_ns)
-        with self._door:
-            self._unstarted = permit
-            self._alarms.append(self._crew.alarms.at(by_ns, lambda: self.ask_to_stop("late")))
+        with self._mutex:
+            self._unstarted = run_lease
+            self._timers.append(self._dispatcher.timers.at(by_ns, lambda: self.ask_to_stop("late")))
             stopped = bool(self._stop_reason)
         if stopped:
             self._end_unstarted()
         else:
-            self._crew.loop.spawn(self._run_coroutine(permit), self._adopt_cancel)
+            self._dispatcher.loop.spawn(self._run_coroutine(run_lease), self._adopt_cancel)
 
     def _end_unstarted(self) -> None:
         """End a coroutine that was asked to stop before its first step, without waiting for the event loop."""
-        with self._door:
-            permit, self._unstarted = self._unstarted, None
-        if permit is not None:
-            self._end(permit, None)
+        with self._mutex:
+            run_lease, self._unstarted = self._unstarted, None
+        if run_lease is not None:
+            self._end(run_lease, None)
 
-    def break_off(self) -> None:
+    def abort(self) -> None:
         """End after an error of our own: the lease runs out, and whoever finds the open claim runs it again."""
-        if self._permit is not None:
-            self._permit.let_run_out()
+        if self._run_lease is not None:
+            self._run_lease.let_run_out()
         if self._lock.state is LockState.WAITING:
             self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_ERROR)
-        with self._door:
+        with self._mutex:
             if self.occurrence.state is not OccurrenceState.ENDED:
                 outcome, reason = _BROKEN_OFF.get(self.occurrence.state, (Outcome.FAILURE, ""))
                 self.occurrence.fire(OccurrenceEvent.ENDED, outcome=outcome, reason=reason, error="broke off")
@@ -245,14 +251,14 @@ class Walk:
 
     def ask_to_stop(self, reason: str) -> None:
         """Ask the run to stop, once, for a key of `STOP_REASONS`; from any thread."""
-        with self._door:
+        with self._mutex:
             if self._stop_reason or self.occurrence.state is OccurrenceState.ENDED:
                 return
             if reason == "late" and self.occurrence.state is OccurrenceState.RUNNING:
                 return  # it has just started
             self._stop_reason = reason
-            if self._permit is not None:
-                self._permit.run._ask_to_stop(reason)  # noqa: SLF001 - the engine's side of a run
+            if self._run_lease is not None:
+                self._run_lease.run._ask_to_stop(reason)  # noqa: SLF001 - the engine's side of a run
             if self.occurrence.state is OccurrenceState.RUNNING:
                 self.occurrence.fire(OccurrenceEvent.STOP_ASKED, reason=reason)
             if self._cancel_task is not None:
@@ -260,50 +266,50 @@ class Walk:
             unstarted = self._unstarted is not None
         self._wake.ring()
         if unstarted:
-            self._crew.aside(self, self._end_unstarted)
+            self._dispatcher.aside(self, self._end_unstarted)
 
-    def _wait_until_due(self, permit: Permit) -> bool:
+    def _wait_until_due(self, run_lease: RunLease) -> bool:
         """Wait out the lead; return whether to start: not under a lease that is over, though nobody has said so yet."""
-        self._marks.woke_ns = self._marks.claimed_ns
-        while not self._stop_reason and self._marks.woke_ns < self._marks.due_ns:
-            self._gear.clock.wait(self._marks.due_ns, self._wake)
-            self._marks.woke_ns = self._gear.clock.monotonic_ns()
-        permit.check()
+        self._timings.woke_ns = self._timings.claimed_ns
+        while not self._stop_reason and self._timings.woke_ns < self._timings.due_ns:
+            self._context.clock.wait(self._timings.due_ns, self._wake)
+            self._timings.woke_ns = self._context.clock.monotonic_ns()
+        run_lease.check()
         return not self._stop_reason
 
-    def _start(self, permit: Permit) -> bool:
+    def _start(self, run_lease: RunLease) -> bool:
         """Report the start, the last thing before the job's own code; False: it was asked to stop before that."""
-        with self._door:
+        with self._mutex:
             if self._stop_reason:
                 return False
             self._unstarted = None
             self.occurrence.fire(OccurrenceEvent.STARTED)
-        self._started_wall_ns = self._gear.clock.wall_ns()
+        self._started_wall_ns = self._context.clock.wall_ns()
         if self.job.timeout_ns is not None:
-            at_ns = self._gear.clock.monotonic_ns() + self.job.timeout_ns
-            self._ring_at(at_ns, lambda: self._time_out(permit, give_up=self.job.releases))
-            if not self.job.renew and permit.claimed:
-                self._ring_at(permit.ends_ns - _GIVE_UP_BEFORE_NS, lambda: self._time_out(permit, give_up=True))
+            at_ns = self._context.clock.monotonic_ns() + self.job.timeout_ns
+            self._set_timer(at_ns, lambda: self._time_out(run_lease, give_up=self.job.releases))
+            if not self.job.renew and run_lease.claimed:
+                self._set_timer(run_lease.ends_ns - _GIVE_UP_BEFORE_NS, lambda: self._time_out(run_lease, give_up=True))
         return True
 
-    def _ring_at(self, at_ns: int, call: Callable[[], None]) -> None:
-        with self._door:
-            self._alarms.append(self._crew.alarms.at(at_ns, call))
+    def _set_timer(self, at_ns: int, call: Callable[[], None]) -> None:
+        with self._mutex:
+            self._timers.append(self._dispatcher.timers.at(at_ns, call))
 
-    def _time_out(self, permit: Permit, *, give_up: bool) -> None:
+    def _time_out(self, run_lease: RunLease, *, give_up: bool) -> None:
         """Ask the run to stop; its lease is kept until its code returns, unless it is to be given up."""
         self.ask_to_stop("timeout")
-        if give_up and permit.claimed:
-            self._crew.keeper.hand(lambda: self._give_up(permit))
+        if give_up and run_lease.claimed:
+            self._dispatcher.renewer.submit(lambda: self._give_up(run_lease))
 
-    def _give_up(self, permit: Permit) -> None:
+    def _give_up(self, run_lease: RunLease) -> None:
         """Write the outcome and release the lock while the code still runs; the job stays in hand until it returns."""
-        with self._door:
+        with self._mutex:
             if self.occurrence.state is OccurrenceState.ENDED:
                 return
             outcome = self._outcome(None)
-        ran_ns = self._gear.clock.monotonic_ns() - self._marks.started_ns
-        if permit.end(self._ending(outcome, "", ran_ns)):
+        ran_ns = self._context.clock.monotonic_ns() - self._timings.started_ns
+        if run_lease.end(self._ending(outcome, "", ran_ns)):
             _log.warning(
                 "job %s goes on past its timeout: its lock on %s was given up, and another run may start beside it",
                 self.job.name,
@@ -311,66 +317,66 @@ class Walk:
                 extra=self._told(),
             )
 
-    def _run_function(self, permit: Permit) -> None:
+    def _run_function(self, run_lease: RunLease) -> None:
         """Run it on this worker; a coroutine that it returned goes on on the event loop."""
-        run = permit.run
+        run = run_lease.run
         returned, failure = None, None
-        if not self._start(permit):
-            self._end(permit, None)
+        if not self._start(run_lease):
+            self._end(run_lease, None)
             return
-        with run._current(), self._gear.tracer.activate(run.run_id):  # noqa: SLF001 - the engine's side of a run
+        with run._current(), self._context.tracer.activate(run.run_id):  # noqa: SLF001 - the engine's side of a run
             try:
                 returned = self._call(run)
-                self.job.check_ended(returned)
+                self.job.check_result(returned)
             except BaseException as error:  # noqa: BLE001 - an outcome, whatever it is: the worker goes on
                 failure = error
         if isinstance(returned, Coroutine):
-            self._crew.loop.spawn(self._run_to_end(permit, lambda: returned), self._adopt_cancel)
+            self._dispatcher.loop.spawn(self._run_to_end(run_lease, lambda: returned), self._adopt_cancel)
         else:
-            self._end(permit, failure)
+            self._end(run_lease, failure)
 
-    async def _run_coroutine(self, permit: Permit) -> None:
-        if self._start(permit):  # else `ask_to_stop` has it ended
-            await self._run_to_end(permit, lambda: self._call(permit.run))
+    async def _run_coroutine(self, run_lease: RunLease) -> None:
+        if self._start(run_lease):  # else `ask_to_stop` has it ended
+            await self._run_to_end(run_lease, lambda: self._call(run_lease.run))
 
-    async def _run_to_end(self, permit: Permit, begin: Callable[[], Any]) -> None:
-        run = permit.run
+    async def _run_to_end(self, run_lease: RunLease, begin: Callable[[], Any]) -> None:
+        run = run_lease.run
         failure: BaseException | None = None
-        with run._current(), self._gear.tracer.activate(run.run_id):  # noqa: SLF001 - the engine's side of a run
+        with run._current(), self._context.tracer.activate(run.run_id):  # noqa: SLF001 - the engine's side of a run
             try:
                 returned = await begin()
                 while isinstance(returned, Coroutine):  # of a wrapper that forgot to await it
                     returned = await returned
-                self.job.check_ended(returned)
+                self.job.check_result(returned)
             except BaseException as error:  # noqa: BLE001 - likewise
                 failure = error
-        ran_ns = self._gear.clock.monotonic_ns() - self._marks.started_ns
-        self._crew.hand(self, lambda: self._end(permit, failure, ran_ns))
+        ran_ns = self._context.clock.monotonic_ns() - self._timings.started_ns
+        self._dispatcher.submit(self, lambda: self._end(run_lease, failure, ran_ns))
 
     def _call(self, run: Run) -> Any:  # noqa: ANN401 - whatever a job's function returns
-        self._marks.started_ns = self._gear.clock.monotonic_ns()
+        self._timings.started_ns = self._context.clock.monotonic_ns()
         return self.job.call(run)
 
     def _adopt_cancel(self, cancel: Callable[[], None]) -> None:
-        with self._door:
+        with self._mutex:
             self._cancel_task = cancel
             if self._stop_reason:
                 cancel()
 
-    def _end(self, permit: Permit, failure: BaseException | None, ran_ns: int | None = None) -> None:
+    def _end(self, run_lease: RunLease, failure: BaseException | None, ran_ns: int | None = None) -> None:
         """Decide the outcome, report it, have it written, and let go."""
-        started = self._marks.started_ns > 0
+        started = self._timings.started_ns > 0
         if started and ran_ns is None:
-            ran_ns = self._gear.clock.monotonic_ns() - self._marks.started_ns
-        permit.run._end()  # noqa: SLF001 - the engine's side of a run
-        with self._door:
-            alarms, self._alarms = self._alarms, []
-        for alarm in alarms:
-            alarm.cancel()
-        permit.check()
+            ran_ns = self._context.clock.monotonic_ns() - self._timings.started_ns
+        run_lease.run._end()  # noqa: SLF001 - the engine's side of a run
+        with self._mutex:
+            timers, self._timers = self._timers, []
+        for timer in timers:
+            timer.cancel()
+        run_lease.check()
         detail = "" if failure is None else failure_text(failure)
-        lateness = self._marks.lateness() if started else None
-        with self._door:
+        lateness = self._timings.lateness() if started else None
+        with self._mutex:
             outcome = self._outcome(failure)
             self.occurrence.fire(
                 OccurrenceEvent.ENDED,
@@ -382,14 +388,14 @@ class Walk:
             )
         if outcome is Outcome.FAILURE:
             _log.error("job %s failed", self.job.name, exc_info=failure, extra=self._told())
-        permit.end(self._ending(outcome, detail, ran_ns))
+        run_lease.end(self._ending(outcome, detail, ran_ns))
         self._ended(self)
 
-    def _ending(self, outcome: Outcome, detail: str, ran_ns: int | None) -> Ending:
-        if not self._marks.started_ns:
-            return Ending(outcome, detail, None, None)
-        lateness_ns, after_ns = self._marks.lateness().total_ns, self._marks.started_ns - self._marks.claimed_ns
-        return Ending(outcome, detail, self._started_wall_ns, lateness_ns, after_ns, ran_ns)
+    def _ending(self, outcome: Outcome, detail: str, ran_ns: int | None) -> RunResult:
+        if not self._timings.started_ns:
+            return RunResult(outcome, detail, None, None)
+        lateness_ns, after_ns = self._timings.lateness().total_ns, self._timings.started_ns - self._timings.claimed_ns
+        return RunResult(outcome, detail, self._started_wall_ns, lateness_ns, after_ns, ran_ns)
 
     def _told(self) -> dict[str, object]:
         return {
@@ -407,20 +413,20 @@ class Walk:
     @property
     def prepared_ns(self) -> int | None:
         """How long it took from the hand-over to the claim; None if that was put off, or not granted at once."""
-        claimed_at_once = self._marks.claimed_ns > 0 and self._claiming.at_once
-        return self._marks.claimed_ns - self._marks.handed_ns if claimed_at_once else None
+        claimed_at_once = self._timings.claimed_ns > 0 and self._attempt_at_claim.at_once
+        return self._timings.claimed_ns - self._timings.handed_ns if claimed_at_once else None
 
 
-def _lock_for(job: Job, occurrence: OccurrenceMachine, gear: Gear) -> LockMachine:
+def _lock_for(job: Job, occurrence: OccurrenceMachine, context: EngineContext) -> LockMachine:
     return LockMachine(
         job.resource,
-        owner=gear.owner,
-        service=gear.service,
+        owner=context.owner,
+        service=context.service,
         job=job.name,
         run_id=occurrence.run_id,
         ttl_ns=job.ttl_ns,
         blocking=True,
         renewing=job.renew,
-        clock=gear.clock,
-        sink=gear.sink,
+        clock=context.clock,
+        sink=context.sink,
     )

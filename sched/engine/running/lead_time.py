@@ -12,15 +12,15 @@ from typing import Final
 
 from tickglass.sched.durations import MS, US
 
-__all__ = ["LEAD_MOST_NS", "Lead"]
+__all__ = ["LEAD_MAX_NS", "LeadTime"]
 
-LEAD_MOST_NS: Final = 50 * MS
-_LEAST_NS: Final = 500 * US
+LEAD_MAX_NS: Final = 50 * MS
+_MIN_NS: Final = 500 * US
 _FIRST_NS: Final = 5 * MS
 _REMEMBERED: Final = 32
 
 
-class Lead:
+class LeadTime:
     """1.25 x the p90 of the last 32 preparations, between 0.5 and 50 ms."""
 
     def __init__(self) -> None:
@@ -32,4 +32,4 @@ class Lead:
         self._took.append(took_ns)
         took = sorted(self._took)  # one copy: other workers append meanwhile
         p90 = took[len(took) * 9 // 10]
-        self.now_ns = min(LEAD_MOST_NS, max(_LEAST_NS, p90 * 5 // 4))
+        self.now_ns = min(LEAD_MAX_NS, max(_MIN_NS, p90 * 5 // 4))

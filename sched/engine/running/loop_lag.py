@@ -13,21 +13,21 @@ from tickglass.sched.events import EventLoopAsked, EventLoopTurned
 
 if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
-    from tickglass.sched.engine.timing.timers import Alarms
+    from tickglass.sched.engine.timing.timers import Timers
     from tickglass.sched.executors.event_loop import EventLoop
     from tickglass.sched.ports import EventSink
 
-__all__ = ["ASKED_EVERY_NS", "LoopPulse"]
+__all__ = ["ASKED_EVERY_NS", "LoopLagMonitor"]
 
 ASKED_EVERY_NS: Final = SECOND
 
 
-class LoopPulse:
+class LoopLagMonitor:
     """One question to the loop at a time, and since when it waits for its answer."""
 
-    def __init__(self, loop: EventLoop, alarms: Alarms, *, clock: Clock, sink: EventSink) -> None:
+    def __init__(self, loop: EventLoop, timers: Timers, *, clock: Clock, sink: EventSink) -> None:
         self._loop = loop
-        self._alarms = alarms
+        self._timers = timers
         self._clock = clock
         self._sink = sink
         self._asked_ns: int | None = None  # monotonic; None: no question is open
@@ -39,13 +39,13 @@ class LoopPulse:
         return 0 if asked_ns is None else max(0, now_ns - asked_ns)
 
     def _ask(self) -> None:
-        """On the alarms' thread, but for the first time."""
+        """On the timers' thread, but for the first time."""
         now_ns = self._clock.monotonic_ns()
         if self._asked_ns is None:
             self._asked_ns = now_ns
             self._sink.record(EventLoopAsked(at_ns=now_ns))
             self._loop.call(self._answer)
-        self._alarms.at(now_ns + ASKED_EVERY_NS, self._ask)
+        self._timers.at(now_ns + ASKED_EVERY_NS, self._ask)
 
     def _answer(self) -> None:
         """On the loop."""

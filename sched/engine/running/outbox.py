@@ -21,32 +21,32 @@ from tickglass.sched.ports import AlreadyClaimed, Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.ports import ClaimAsk, Holder, Settlement, SpooledOutcome
 
-__all__ = ["Outages"]
+__all__ = ["Outbox"]
 
 _log: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 100  # outcomes read from the spool at a time
 
 
-class Outages:
+class Outbox:
     """The spool's one door: everything in and out of it is reported."""
 
-    def __init__(self, gear: Gear) -> None:
-        self._spool = gear.spool
-        self._store = gear.store
-        self._clock = gear.clock
-        self._sink = gear.sink
-        self._owner = gear.owner
+    def __init__(self, context: EngineContext) -> None:
+        self._spool = context.spool
+        self._store = context.store
+        self._clock = context.clock
+        self._sink = context.sink
+        self._owner = context.owner
         self._writing = threading.Lock()  # one outcome at a time: none is told twice
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
         self._runs: set[str] | None = None  # whose outcomes wait; read when it is first asked for
 
-    def keep(self, outcome: SpooledOutcome) -> bool:
+    def put(self, outcome: SpooledOutcome) -> bool:
         """Put an outcome into the spool; False for one that it cannot hold: it is dropped, counted and logged."""
         try:
-            with self._door:
+            with self._mutex:
                 kept = self._spool.put(outcome)
                 if kept and self._runs is not None:
                     self._runs.add(outcome.settlement.run_id)
@@ -59,7 +59,7 @@ class Outages:
         self._tell(SpoolMove.SPOOLED if kept else SpoolMove.DROPPED, outcome.settlement)
         return kept
 
-    def replay(self, stopping: Callable[[], bool] = lambda: False) -> None:
+    def flush(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Tell the store what waits, once and oldest first, unless it is time to stop.
 
         Raises:
@@ -73,7 +73,7 @@ class Outages:
                 if self._waits(number):
                     self._write(number, outcome, held)
 
-    def take_back(self, run_id: str) -> bool:
+    def reclaim(self, run_id: str) -> bool:
         """Write the outcome of this run now, because its lease is in somebody's way; return whether it is written.
 
         Without an answer, of the store or of the spool, it waits for its turn.
@@ -101,7 +101,7 @@ class Outages:
 
     def _of_run(self, run_id: str) -> list[tuple[int, SpooledOutcome]]:
         """Return the outcome of a run, with its number; it is looked for only if it is there."""
-        with self._door:
+        with self._mutex:
             if self._runs is None:
                 self._runs = {outcome.settlement.run_id for _, outcome in self._waiting() if outcome is not None}
             if run_id not in self._runs:
@@ -174,7 +174,7 @@ class Outages:
     def _drop(self, number: int, move: SpoolMove, settlement: Settlement | None) -> None:
         self._spool.drop(number)
         if settlement is not None:
-            with self._door:
+            with self._mutex:
                 if self._runs is not None:
                     self._runs.discard(settlement.run_id)
         self._tell(move, settlement)

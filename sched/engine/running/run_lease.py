@@ -1,7 +1,7 @@
 """What allows a run to go on, from before it starts until its end is written.
 
-Normally a claim with its lease (`Leased`); for a job that goes ahead while the
-store is out, nothing but the job's own word (`Unclaimed`).
+Normally a claim with its lease (`ClaimedRun`); for a job that goes ahead while the
+store is out, nothing but the job's own word (`UnclaimedRun`).
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from tickglass.sched.run import Run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tickglass.sched.engine.running.claim import Won
-    from tickglass.sched.engine.running.dispatcher import Crew
-    from tickglass.sched.engine.context import Gear
+    from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.running.claim import ClaimWon
+    from tickglass.sched.engine.running.dispatcher import Dispatcher
     from tickglass.sched.job import Job
     from tickglass.sched.lease import LockMachine
     from tickglass.sched.occurrence import OccurrenceMachine
     from tickglass.sched.ports import ClaimAsk
 
-__all__ = ["Ending", "Leased", "Permit", "Prepared", "Unclaimed"]
+__all__ = ["ClaimedRun", "Preparation", "RunLease", "RunResult", "UnclaimedRun"]
 
 _NEVER_NS: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class RunResult:
     """How a run ended, as the ledger shall have it."""
 
     outcome: Outcome
@@ -46,7 +46,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class Preparation:
     """Everything that is known of an occurrence before it is allowed to run."""
 
     job: Job
@@ -54,8 +54,8 @@ class Prepared:
     lock: LockMachine
     ask: ClaimAsk
     began_wall_ns: int  # when a worker took it
-    gear: Gear
-    crew: Crew
+    context: EngineContext
+    dispatcher: Dispatcher
 
     def trace(self, *, fence: int, previous_run_id: str) -> None:
         """Open the root span; from here on, all of the run's events know whether it is sampled."""
@@ -68,19 +68,19 @@ class Prepared:
             due_ns=occurrence.due_ns,
             attempt=occurrence.attempt,
             fence=fence,
-            owner=self.gear.owner,
-            service=self.gear.service,
+            owner=self.context.owner,
+            service=self.context.service,
             began_wall_ns=self.began_wall_ns,
             previous_run_id=previous_run_id,
         )
-        self.lock.sampled = occurrence.sampled = self.gear.tracer.begin(traced)
+        self.lock.sampled = occurrence.sampled = self.context.tracer.begin(traced)
 
     def run(self) -> Run:
         """Make what the job's code is given."""
         occurrence = self.occurrence
-        return Run(self.lock, due_ns=occurrence.due_ns, attempt=occurrence.attempt, clock=self.gear.clock)
+        return Run(self.lock, due_ns=occurrence.due_ns, attempt=occurrence.attempt, clock=self.context.clock)
 
-    def settlement(self, lease: Lease | None, ending: Ending) -> Settlement:
+    def settlement(self, lease: Lease | None, result: RunResult) -> Settlement:
         """Say how it ended, in the ledger's terms.
 
         Args:
@@ -92,16 +92,16 @@ class Prepared:
             job=self.job.name,
             due_ns=self.occurrence.due_ns,
             run_id=self.occurrence.run_id,
-            outcome=ending.outcome,
-            detail=ending.detail,
-            started_wall_ns=ending.started_wall_ns,
-            lateness_ns=ending.lateness_ns,
-            started_after_ns=ending.started_after_ns,
-            ran_ns=ending.ran_ns,
+            outcome=result.outcome,
+            detail=result.detail,
+            started_wall_ns=result.started_wall_ns,
+            lateness_ns=result.lateness_ns,
+            started_after_ns=result.started_after_ns,
+            ran_ns=result.ran_ns,
         )
 
 
-class Permit(Protocol):
+class RunLease(Protocol):
     """What allows a run to go on."""
 
     run: Run
@@ -124,15 +124,15 @@ class Permit(Protocol):
         """Stop prolonging it: the engine itself has failed."""
         ...
 
-    def end(self, ending: Ending) -> bool:
-        """Write the ending, and give everything back; return whether this call did, and not an earlier one.
+    def end(self, result: RunResult) -> bool:
+        """Write the result, and give everything back; return whether this call did, and not an earlier one.
 
         A second call, from another thread, returns when the first is through.
         """
         ...
 
 
-class Leased:
+class ClaimedRun:
     """A claim and its lease; reported when made, kept until its end.
 
     Args:
@@ -141,94 +141,99 @@ class Leased:
 
     claimed: Final = True
 
-    def __init__(self, prepared: Prepared, won: Won, on_lost: Callable[[], None]) -> None:
-        job, lock, gear, claimed = prepared.job, prepared.lock, prepared.gear, won.claimed
-        trusted_ns = trusted_until_ns(won.asked_ns, job.ttl_ns, gear.store.allowance_ns(job.ttl_ns))
-        token = prepared.ask.lease.token
-        lease = Lease(job.resource, gear.owner, token, claimed.fence, job.ttl_ns, trusted_ns)
-        prepared.occurrence.attempt, prepared.occurrence.fence = claimed.attempt, claimed.fence
-        prepared.trace(fence=claimed.fence, previous_run_id=claimed.previous_run_id)
+    def __init__(self, preparation: Preparation, won: ClaimWon, on_lost: Callable[[], None]) -> None:
+        job, lock, context, claimed = preparation.job, preparation.lock, preparation.context, won.claimed
+        trusted_ns = trusted_until_ns(won.asked_ns, job.ttl_ns, context.store.allowance_ns(job.ttl_ns))
+        token = preparation.ask.lease.token
+        lease = Lease(job.resource, context.owner, token, claimed.fence, job.ttl_ns, trusted_ns)
+        preparation.occurrence.attempt, preparation.occurrence.fence = claimed.attempt, claimed.fence
+        preparation.trace(fence=claimed.fence, previous_run_id=claimed.previous_run_id)
         if claimed.previous_run_id:
-            self._report_orphan(prepared, won)
+            self._report_orphan(preparation, won)
         lock.fire(
             LockEvent.GRANTED, fence=claimed.fence, trusted_until_ns=trusted_ns, other_owner=claimed.expired_owner
         )
-        prepared.occurrence.fire(OccurrenceEvent.CLAIMED)
-        self.run = prepared.run()
-        self._prepared = prepared
-        self._keeper = prepared.crew.keeper
-        self._hold = self._keeper.keep(lock, lease, won.asked_ns, on_lost, renew=job.renew)
+        preparation.occurrence.fire(OccurrenceEvent.CLAIMED)
+        self.run = preparation.run()
+        self._preparation = preparation
+        self._renewer = preparation.dispatcher.renewer
+        self._hold = self._renewer.keep(lock, lease, won.asked_ns, on_lost, renew=job.renew)
         self._ending = threading.Lock()
         self._over = False
 
     @property
     def ends_ns(self) -> int:
-        """See `Permit`."""
+        """See `RunLease`."""
         return self._hold.lease.trusted_until_ns
 
     def check(self) -> None:
-        """See `Permit`."""
-        self._keeper.check(self._hold)
+        """See `RunLease`."""
+        self._renewer.check(self._hold)
 
     def let_run_out(self) -> None:
-        """See `Permit`."""
-        self._keeper.stop_renewing(self._hold)
+        """See `RunLease`."""
+        self._renewer.stop_renewing(self._hold)
 
-    def end(self, ending: Ending) -> bool:
-        """See `Permit`; the claim of a lost run stays open, so that an instance can run it again."""
+    def end(self, result: RunResult) -> bool:
+        """See `RunLease`; the claim of a lost run stays open, so that an instance can run it again."""
         with self._ending:
             if self._over:
                 return False
             self._over = True
-            self._end(ending)
+            self._end(result)
             return True
 
-    def _end(self, ending: Ending) -> None:
-        prepared, lock = self._prepared, self._prepared.lock
-        self._keeper.drop(self._hold)
-        if ending.outcome is Outcome.LOST and prepared.job.rerun:
-            prepared.crew.doubts.note_open(prepared.ask)  # a renewal without an answer may have prolonged its lease
+    def _end(self, result: RunResult) -> None:
+        preparation, lock = self._preparation, self._preparation.lock
+        self._renewer.drop(self._hold)
+        if result.outcome is Outcome.LOST and preparation.job.rerun:
+            preparation.dispatcher.in_doubt.note_open(
+                preparation.ask
+            )  # a renewal without an answer may have prolonged its lease
             lock.fire(LockEvent.RELEASED)
             return
-        settlement = prepared.settlement(self._hold.lease, ending)
-        if not settle(settlement, lock, prepared.gear, prepared.crew.outages):
-            prepared.crew.doubts.note(settlement)
+        settlement = preparation.settlement(self._hold.lease, result)
+        if not settle(settlement, lock, preparation.context, preparation.dispatcher.outbox):
+            preparation.dispatcher.in_doubt.note(settlement)
 
     @staticmethod
-    def _report_orphan(prepared: Prepared, won: Won) -> None:
-        prepared.gear.sink.record(
+    def _report_orphan(preparation: Preparation, won: ClaimWon) -> None:
+        preparation.context.sink.record(
             ClaimOrphaned(
-                job=prepared.job.name,
-                due_ns=prepared.occurrence.due_ns,
+                job=preparation.job.name,
+                due_ns=preparation.occurrence.due_ns,
                 attempt=won.claimed.attempt - 1,
                 run_id=won.claimed.previous_run_id,
                 claimant=won.claimed.expired_owner,
-                wall_ns=prepared.gear.clock.wall_ns(),
+                wall_ns=preparation.context.clock.wall_ns(),
             )
         )
 
 
-class Unclaimed:
+class UnclaimedRun:
     """Leave to run while the store is out: no lease, no fence; the ledger hears of it later."""
 
     claimed: Final = False
     ends_ns: Final = _NEVER_NS
 
-    def __init__(self, prepared: Prepared) -> None:
-        self._prepared = prepared
-        prepared.trace(fence=0, previous_run_id="")
-        prepared.occurrence.fire(OccurrenceEvent.WENT_AHEAD)
-        self.run = prepared.run()
+    def __init__(self, preparation: Preparation) -> None:
+        self._preparation = preparation
+        preparation.trace(fence=0, previous_run_id="")
+        preparation.occurrence.fire(OccurrenceEvent.STARTED_UNCLAIMED)
+        self.run = preparation.run()
 
     def check(self) -> None:
-        """See `Permit`; there is nothing to lose."""
+        """See `RunLease`; there is nothing to lose."""
 
     def let_run_out(self) -> None:
-        """See `Permit`; there is nothing to prolong."""
+        """See `RunLease`; there is nothing to prolong."""
 
-    def end(self, ending: Ending) -> bool:
-        """See `Permit`; it is called once: there is no lock to give up early."""
-        settlement, crew = self._prepared.settlement(None, replace(ending, started_after_ns=None)), self._prepared.crew
-        if not crew.outages.keep(SpooledOutcome(settlement, unclaimed=self._prepared.ask)):
-            crew.doubts.note(settlement)  # its claim may be granted after all
+    def end(self, result: RunResult) -> bool:
+        """See `RunLease`; it is called once: there is no lock to give up early."""
+        settlement, dispatcher = (
+            self._preparation.settlement(None, replace(result, started_after_ns=None)),
+            self._preparation.dispatcher,
+        )
+        if not dispatcher.outbox.put(SpooledOutcome(settlement, unclaimed=self._preparation.ask)):
+            dispatcher.in_doubt.note(settlement)  # its claim may be granted after all
         return True

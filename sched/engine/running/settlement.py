@@ -12,8 +12,8 @@ from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.ports import Settled, SpooledOutcome
 
 if TYPE_CHECKING:
-    from tickglass.sched.engine.context import Gear
-    from tickglass.sched.engine.running.outbox import Outages
+    from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.running.outbox import Outbox
     from tickglass.sched.lease import LockMachine
     from tickglass.sched.ports import Settlement
 
@@ -22,33 +22,33 @@ __all__ = ["settle"]
 _log: Final = logging.getLogger(__name__)
 
 
-def settle(settlement: Settlement, lock: LockMachine, gear: Gear, outages: Outages) -> bool:
+def settle(settlement: Settlement, lock: LockMachine, context: EngineContext, outbox: Outbox) -> bool:
     """Settle; every way it can go is reported by the lock.
 
     Without an answer the outcome waits in the spool, and the lease runs out by
-    itself, unless it is in our way before (engine/doubts.py). If somebody finds the
+    itself, unless it is in our way before (engine/in_doubt.py). If somebody finds the
     open claim before the store was told, the occurrence is run again.
 
     Returns:
         False if the store did not answer, and the spool could not hold the outcome.
     """
-    answer = _answer(settlement, gear)
-    kept = answer is not None or outages.keep(SpooledOutcome(settlement))
+    answer = _answer(settlement, context)
+    kept = answer is not None or outbox.put(SpooledOutcome(settlement))
     if lock.state is LockState.HELD and (answer is None or not answer.released):
         lock.fire(LockEvent.EXPIRED if answer is None else LockEvent.LOST)
     lock.fire(LockEvent.RELEASED)
     return kept
 
 
-def _answer(settlement: Settlement, gear: Gear) -> Settled | None:
+def _answer(settlement: Settlement, context: EngineContext) -> Settled | None:
     for pause_ns in (*BACK_OFF_NS, None):
         try:
-            answer = gear.store.settle(settlement)
+            answer = context.store.settle(settlement)
         except StoreUnavailable as error:
             if pause_ns is None:
                 _log.error("%s of %s could not be written: %s", settlement.outcome, settlement.job, error)
                 return None
-            gear.clock.wait(gear.clock.monotonic_ns() + pause_ns, Wake())
+            context.clock.wait(context.clock.monotonic_ns() + pause_ns, Wake())
         else:
             # It was an earlier request that did it, and its answer was lost.
             return Settled(recorded=True, released=True) if answer.earlier else answer

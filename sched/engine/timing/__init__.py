@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Wake up at the right instant: the timeline, one-shot timers, the clock against the store's."""

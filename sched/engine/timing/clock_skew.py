@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND, duration_text
-from tickglass.sched.engine.running.lead_time import LEAD_MOST_NS
+from tickglass.sched.engine.running.lead_time import LEAD_MAX_NS
 
 if TYPE_CHECKING:
     from tickglass.sched.clock import Reading
@@ -60,7 +60,7 @@ class SkewGuard:
     @property
     def max_ahead_ns(self) -> int:
         """How far ahead of the store's clock an instant may be claimed: the skew that is allowed, and the lead."""
-        return self.most_ns + LEAD_MOST_NS
+        return self.most_ns + LEAD_MAX_NS
 
     @property
     def refuses(self) -> bool:

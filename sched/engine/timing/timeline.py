@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
-from tickglass.sched.events import ClockStepped, TimelineTurned
+from tickglass.sched.events import ClockStepped, TimelineTicked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ __all__ = ["LASTING_NS", "LONGEST_WAIT_NS", "Timeline"]
 _log: Final = logging.getLogger(__name__)
 
 LONGEST_WAIT_NS: Final = SECOND  # a step of the wall clock is noticed within this
-STEP_LEAST_NS: Final = 5 * MS  # less is the uncertainty of reading two clocks
+STEP_MIN_NS: Final = 5 * MS  # less is the uncertainty of reading two clocks
 LASTING_NS: Final = 10 * SECOND  # a rate follows a step that nobody can judge only if it is not taken back within this
 
 
@@ -76,7 +76,7 @@ class Timeline:
         self._steady = _Base(offset_ns)
         self._doubted_since_ns: int | None = None  # that a step forward will last
         self._order = count()
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
         self._wake = Wake()
         self._waiting_until_ns = 0
         self._stopping = False
@@ -101,7 +101,7 @@ class Timeline:
         monotonic = wall - offset.
         """
         base = self._steady if steady else self._true
-        with self._door:
+        with self._mutex:
             heapq.heappush(base.heap, (wall_ns, next(self._order), visit))
             sooner = wall_ns - base.offset_ns < self._waiting_until_ns
         if sooner:
@@ -130,8 +130,8 @@ class Timeline:
                 handed += 1
         ended_ns = self._clock.monotonic_ns()
         lag_ns = max(0, began.monotonic_ns - self._waiting_until_ns) if self._waiting_until_ns else 0
-        self._sink.record(TimelineTurned(lag_ns=lag_ns, duration_ns=ended_ns - began.monotonic_ns, handed=handed))
-        with self._door:
+        self._sink.record(TimelineTicked(lag_ns=lag_ns, duration_ns=ended_ns - began.monotonic_ns, handed=handed))
+        with self._mutex:
             nexts = (self._true.next_ns(), self._steady.next_ns(), ended_ns + LONGEST_WAIT_NS)
             self._waiting_until_ns = min(at for at in nexts if at is not None)
         return self._waiting_until_ns
@@ -142,7 +142,7 @@ class Timeline:
 
     def _due(self, base: _Base, now_ns: int) -> list[Callable[[int], None]]:
         due = []
-        with self._door:
+        with self._mutex:
             while base.heap and base.heap[0][0] - base.offset_ns <= now_ns:
                 due.append(heapq.heappop(base.heap)[2])
         return due
@@ -153,7 +153,7 @@ class Timeline:
         judged_ns = self._skew.offset_ns(now)
         self._true.offset_ns = min(now.offset_ns, judged_ns)
         self._steady.offset_ns = self._steady_ns(now, judged_ns)
-        if abs(step_ns) >= STEP_LEAST_NS:
+        if abs(step_ns) >= STEP_MIN_NS:
             self._sink.record(ClockStepped(step_ns=step_ns, wall_ns=now.wall_ns))
             self._stepped()
 
@@ -167,7 +167,7 @@ class Timeline:
                 return store_ns
             return max(steady_ns, min(now.offset_ns, store_ns)) if judged_ns == now.offset_ns else steady_ns
         gap_ns = judged_ns - steady_ns
-        if gap_ns < STEP_LEAST_NS:
+        if gap_ns < STEP_MIN_NS:
             self._doubted_since_ns = None
             return max(steady_ns, judged_ns)
         if self._doubted_since_ns is None:

@@ -19,65 +19,65 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
 
-__all__ = ["Alarm", "Alarms"]
+__all__ = ["Timer", "Timers"]
 
 _log: Final = logging.getLogger(__name__)
-_TIDY_ABOVE: Final = 1_000  # cancelled alarms stay in the heap until they are this many, and the most of it
+_TIDY_ABOVE: Final = 1_000  # cancelled timers stay in the heap until they are this many, and the most of it
 
 
-class Alarm:
+class Timer:
     """One call to come; `cancel` makes it not come."""
 
-    __slots__ = ("_alarms", "call")
+    __slots__ = ("_timers", "call")
 
-    def __init__(self, call: Callable[[], None], alarms: Alarms) -> None:
+    def __init__(self, call: Callable[[], None], timers: Timers) -> None:
         self.call: Callable[[], None] | None = call
-        self._alarms = alarms
+        self._timers = timers
 
     def cancel(self) -> None:
         """Forget the call, unless it is being made."""
         if self.call is not None:
             self.call = None
-            self._alarms.note_cancelled()
+            self._timers.note_cancelled()
 
 
-class Alarms:
+class Timers:
     """A heap of calls and the thread that makes them."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._wake = Wake()
-        self._door = threading.Lock()
-        self._heap: list[tuple[int, int, Alarm]] = []
+        self._mutex = threading.Lock()
+        self._heap: list[tuple[int, int, Timer]] = []
         self._order = count()
         self._cancelled = 0
         self._waiting_until_ns: int | None = None
         self._stopping = False
-        self._thread = threading.Thread(target=self._turn, name="tickglass-alarms", daemon=True)
+        self._thread = threading.Thread(target=self._turn, name="tickglass-timers", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; alarms that have not rung never will."""
+        """End the thread; timers that have not rung never will."""
         self._stopping = True
         self._wake.ring()
         self._thread.join()
 
-    def at(self, instant_ns: int, call: Callable[[], None]) -> Alarm:
+    def at(self, instant_ns: int, call: Callable[[], None]) -> Timer:
         """Call at a monotonic instant, or at once when it has passed."""
-        alarm = Alarm(call, self)
-        with self._door:
-            heapq.heappush(self._heap, (instant_ns, next(self._order), alarm))
+        timer = Timer(call, self)
+        with self._mutex:
+            heapq.heappush(self._heap, (instant_ns, next(self._order), timer))
             sooner = self._waiting_until_ns is None or instant_ns < self._waiting_until_ns
         if sooner:
             self._wake.ring()
-        return alarm
+        return timer
 
     def note_cancelled(self) -> None:
-        """Count a cancelled alarm, and sweep them out when they are the most."""
-        with self._door:
+        """Count a cancelled timer, and sweep them out when they are the most."""
+        with self._mutex:
             self._cancelled += 1
             if self._cancelled > _TIDY_ABOVE and self._cancelled * 2 > len(self._heap):
                 self._heap = [entry for entry in self._heap if entry[2].call is not None]
@@ -86,21 +86,21 @@ class Alarms:
 
     def _turn(self) -> None:
         while not self._stopping:
-            for alarm in self._ripe():
-                call, alarm.call = alarm.call, None
+            for timer in self._due():
+                call, timer.call = timer.call, None
                 if call is None:
                     continue
                 try:
                     call()
-                except Exception:  # noqa: BLE001 - reported; the other alarms must ring
-                    _log.exception("an alarm's call raised")
+                except Exception:  # noqa: BLE001 - reported; the other timers must ring
+                    _log.exception("an timer's call raised")
             self._clock.wait(self._waiting_until_ns, self._wake)
 
-    def _ripe(self) -> list[Alarm]:
+    def _due(self) -> list[Timer]:
         now_ns = self._clock.monotonic_ns()
-        ripe = []
-        with self._door:
+        due = []
+        with self._mutex:
             while self._heap and self._heap[0][0] <= now_ns:
-                ripe.append(heapq.heappop(self._heap)[2])
+                due.append(heapq.heappop(self._heap)[2])
             self._waiting_until_ns = self._heap[0][0] if self._heap else None
-        return ripe
+        return due

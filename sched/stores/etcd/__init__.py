@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Leases and ledger in etcd."""

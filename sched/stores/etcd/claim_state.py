@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import ClaimAsk
     from tickglass.sched.stores.etcd.keys import Keys
 
-__all__ = ["Place", "Seen", "look_up", "place_up", "placed", "seen_in"]
+__all__ = ["ClaimState", "LeaseState", "claim_from", "claim_reads", "lease_from", "lease_reads"]
 
 _NOBODY: Final = HolderEntry("", "", "", 0, 0)
 
 
-class Seen(NamedTuple):
+class LeaseState(NamedTuple):
     """A resource's lease and holder, as one read found them.
 
     Args:
@@ -50,15 +50,15 @@ class Seen(NamedTuple):
         return Holder(self.holder.owner, self.holder.service, self.holder.job, self.holder.run_id, self.fence)
 
 
-def look_up(keys: Keys, resource: str) -> list[Any]:
-    """Return the operations that read what `seen_in` understands."""
+def lease_reads(keys: Keys, resource: str) -> list[Any]:
+    """Return the operations that read what `lease_from` understands."""
     return [kv.get(keys.lease(resource)), kv.get(keys.holder(resource))]
 
 
-def seen_in(reply: Any, first: int = 0) -> Seen:  # noqa: ANN401 - the client is not typed
-    """Understand an answer to `look_up`, whose first part has this number."""
+def lease_from(reply: Any, first: int = 0) -> LeaseState:  # noqa: ANN401 - the client is not typed
+    """Understand an answer to `lease_reads`, whose first part has this number."""
     lease, holder = kv.read(reply, first), kv.read(reply, first + 1)
-    return Seen(
+    return LeaseState(
         reply.header.revision,
         "" if lease is None else lease.value.decode(),
         0 if lease is None else lease.create_revision,
@@ -68,7 +68,7 @@ def seen_in(reply: Any, first: int = 0) -> Seen:  # noqa: ANN401 - the client is
     )
 
 
-class Place(NamedTuple):
+class ClaimState(NamedTuple):
     """An occurrence and its resource, as one read found them.
 
     Args:
@@ -79,7 +79,7 @@ class Place(NamedTuple):
         last_revision: when that was written, 0 if none was claimed.
     """
 
-    seen: Seen
+    seen: LeaseState
     begun: OpenRun | None
     begun_fence: int
     ended: EndedRun | None
@@ -120,23 +120,23 @@ class Place(NamedTuple):
         return compares, puts
 
 
-def place_up(keys: Keys, ask: ClaimAsk) -> list[Any]:
-    """Return the operations that read what `placed` understands."""
+def claim_reads(keys: Keys, ask: ClaimAsk) -> list[Any]:
+    """Return the operations that read what `claim_from` understands."""
     job, due_ns = ask.lease.job, ask.due_ns
     ended = keys.runs_at(job, due_ns)
     return [
-        *look_up(keys, ask.lease.resource),
+        *lease_reads(keys, ask.lease.resource),
         kv.get(keys.open(job, due_ns)),
         kv.get(ended, kv.after_prefix(ended), limit=1),
         kv.get(keys.last(job)),
     ]
 
 
-def placed(reply: Any) -> Place:  # noqa: ANN401
-    """Understand an answer to `place_up`."""
+def claim_from(reply: Any) -> ClaimState:  # noqa: ANN401
+    """Understand an answer to `claim_reads`."""
     begun, ended, last = (kv.read(reply, number) for number in (2, 3, 4))
-    return Place(
-        seen_in(reply),
+    return ClaimState(
+        lease_from(reply),
         None if begun is None else msgspec.json.decode(begun.value, type=OpenRun),
         0 if begun is None else begun.mod_revision,
         None if ended is None else msgspec.json.decode(ended.value, type=EndedRun),

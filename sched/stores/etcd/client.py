@@ -33,7 +33,7 @@ __all__ = [
     "TXN",
     "WATCH",
     "Call",
-    "EtcdWire",
+    "EtcdClient",
     "LeaseNotFound",
 ]
 
@@ -68,7 +68,7 @@ _CHANNEL_OPTIONS: Final = (
 _LOST: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 
-class _Line(NamedTuple):
+class _Endpoint(NamedTuple):
     """A connection, and what can be asked over it."""
 
     endpoint: Endpoint
@@ -80,7 +80,7 @@ class LeaseNotFound(Exception):  # noqa: N818 - says what happened
     """Internal: a key was to be attached to a lease that has ended."""
 
 
-class EtcdWire:
+class EtcdClient:
     """Connections to the members of one cluster, made when they are first used.
 
     Args:
@@ -134,11 +134,11 @@ class EtcdWire:
         """Return the seconds left until then; never quite none, so that gRPC says what is late."""
         return max(deadline_ns - self._real.monotonic_ns(), 1) / SECOND
 
-    def line(self) -> _Line:
+    def line(self) -> _Endpoint:
         """Return the line to ask now."""
         return self._lines[self._now]
 
-    def leave(self, line: _Line) -> None:
+    def leave(self, line: _Endpoint) -> None:
         """Ask the next member from now on, unless another thread has moved on already."""
         with self._lock:
             if self._lines[self._now] is line:
@@ -149,7 +149,7 @@ class EtcdWire:
         """How many endpoints there are."""
         return len(self._lines)
 
-    def log_in(self, line: _Line, timeout_s: float) -> None:
+    def log_in(self, line: _Endpoint, timeout_s: float) -> None:
         """Get a token for the name and the password, if there are any.
 
         Raises:
@@ -186,7 +186,7 @@ class Call:
 
     __slots__ = ("_deadline_ns", "_operation", "_wire", "repeated")
 
-    def __init__(self, wire: EtcdWire, operation: str, deadline_ns: int) -> None:
+    def __init__(self, wire: EtcdClient, operation: str, deadline_ns: int) -> None:
         self.repeated = False  # whether something was asked that may have been done already
         self._wire = wire
         self._operation = operation
@@ -239,7 +239,7 @@ class Call:
         """Return the error for an operation that came to nothing."""
         return StoreUnavailable("etcd", self._operation, detail, kind="error")
 
-    def _ask(self, line: _Line, questions: tuple[tuple[str, object], ...]) -> list[Any]:
+    def _ask(self, line: _Endpoint, questions: tuple[tuple[str, object], ...]) -> list[Any]:
         wire = self._wire
         try:
             if not wire.logged_in:
@@ -253,7 +253,7 @@ class Call:
             wire.check(self._operation)
             raise self.give_up(str(error)) from error
 
-    def _problem(self, line: _Line, error: grpc.RpcError) -> StoreUnavailable:
+    def _problem(self, line: _Endpoint, error: grpc.RpcError) -> StoreUnavailable:
         where = line.endpoint
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             detail = f"{where} gave no answer within {duration_text(self._wire.timeout_ns)}"
@@ -263,14 +263,14 @@ class Call:
         return StoreUnavailable("etcd", self._operation, detail, kind=kind)
 
 
-def _line(endpoint: Endpoint) -> _Line:
+def _line(endpoint: Endpoint) -> _Endpoint:
     channel = grpc.insecure_channel(f"dns:///{endpoint}", _CHANNEL_OPTIONS)
     methods = {
         method: channel.unary_unary(method, asked.SerializeToString, answered.FromString)
         for method, (asked, answered) in _MESSAGES.items()
     }
     methods[WATCH] = channel.stream_stream(WATCH, rpc.WatchRequest.SerializeToString, rpc.WatchResponse.FromString)
-    return _Line(endpoint, channel, methods)
+    return _Endpoint(endpoint, channel, methods)
 
 
 def _is_old_token(error: grpc.RpcError) -> bool:

@@ -44,8 +44,8 @@ __all__ = [
     "unchanged",
 ]
 
-_DUE_MOST: Final = 10**19  # above any instant of 64 bits
-_ATTEMPT_MOST: Final = 10**6
+_DUE_MAX: Final = 10**19  # above any instant of 64 bits
+_ATTEMPT_MAX: Final = 10**6
 
 
 class HolderEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -129,7 +129,7 @@ class Keys:
 
     def run(self, job: str, due_ns: int, attempt: int) -> bytes:
         """Where a settled attempt is."""
-        return self._key("run", _quoted(job), _due(due_ns), f"{_ATTEMPT_MOST - attempt:07d}")
+        return self._key("run", _quoted(job), _due(due_ns), f"{_ATTEMPT_MAX - attempt:07d}")
 
     def runs_at(self, job: str, due_ns: int) -> bytes:
         """What an occurrence's settled attempts begin with; the latest comes first."""
@@ -165,7 +165,7 @@ class Keys:
 
     def due_ns(self, key: bytes) -> int:
         """Return the instant of an open or a run key."""
-        return _DUE_MOST - int(key[len(self._prefix) + 1 :].split(b"/")[2])
+        return _DUE_MAX - int(key[len(self._prefix) + 1 :].split(b"/")[2])
 
     def _key(self, *parts: str) -> bytes:
         return "/".join((self._prefix, *parts)).encode()
@@ -176,7 +176,7 @@ def _quoted(name: str) -> str:
 
 
 def _due(due_ns: int) -> str:
-    return f"{_DUE_MOST - due_ns:020d}"
+    return f"{_DUE_MAX - due_ns:020d}"
 
 
 # --- messages

@@ -18,13 +18,13 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.stores.etcd.client import GRANT, REVOKE
 
 if TYPE_CHECKING:
+    from tickglass.sched.stores.etcd.client import Call, EtcdClient
     from tickglass.sched.stores.etcd.keys import OpenRun
-    from tickglass.sched.stores.etcd.client import Call, EtcdWire
 
-__all__ = ["Countdown", "Countdowns", "Mine"]
+__all__ = ["Countdown", "EtcdLeasePool", "HeldLease"]
 
-_SPARE_MOST: Final = 64  # per length: as many as a pool of workers returns at once
-_MINE_MOST: Final = 10_000
+_SPARE_MAX: Final = 64  # per length: as many as a pool of workers returns at once
+_MINE_MAX: Final = 10_000
 
 
 class Countdown(NamedTuple):
@@ -39,7 +39,7 @@ class Countdown(NamedTuple):
     fresh: bool
 
 
-class Mine(NamedTuple):
+class HeldLease(NamedTuple):
     """What this process remembers of a lease that it holds: it saves round trips, and nothing rests on it."""
 
     countdown: Countdown
@@ -47,14 +47,14 @@ class Mine(NamedTuple):
     claim: OpenRun | None
 
 
-class Countdowns:
+class EtcdLeasePool:
     """The etcd leases of one store: those in use, and spare ones."""
 
     def __init__(self) -> None:
         self._real = SystemClock()
         self._lock = threading.Lock()
         self._spare: dict[int, list[tuple[Countdown, int]]] = {}
-        self._mine: OrderedDict[str, Mine] = OrderedDict()
+        self._mine: OrderedDict[str, HeldLease] = OrderedDict()
 
     def take(self, call: Call, ttl_ns: int) -> Countdown:
         """Return a countdown of so many nanoseconds, rounded up to seconds; it is the caller's alone."""
@@ -72,17 +72,17 @@ class Countdowns:
         """Take back a countdown of which the caller knows that no key is attached to it."""
         with self._lock:
             spare = self._spare.setdefault(countdown.seconds, [])
-            if len(spare) < _SPARE_MOST:
+            if len(spare) < _SPARE_MAX:
                 spare.append((countdown._replace(fresh=False), self._real.monotonic_ns()))
 
-    def remember(self, token: str, mine: Mine) -> None:
+    def remember(self, token: str, mine: HeldLease) -> None:
         """Note what a token holds."""
         with self._lock:
             self._mine[token] = mine
-            if len(self._mine) > _MINE_MOST:
+            if len(self._mine) > _MINE_MAX:
                 self._mine.popitem(last=False)
 
-    def recall(self, token: str) -> Mine | None:
+    def recall(self, token: str) -> HeldLease | None:
         """Return what a token holds, as far as this process knows."""
         return self._mine.get(token)
 
@@ -93,7 +93,7 @@ class Countdowns:
         if mine is not None and freed:
             self.give_back(mine.countdown)
 
-    def revoke_spare(self, wire: EtcdWire) -> None:
+    def revoke_spare(self, wire: EtcdClient) -> None:
         """End the spare ones now rather than by themselves."""
         with self._lock:
             spare = [countdown for those in self._spare.values() for countdown, _ in those]

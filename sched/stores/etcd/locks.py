@@ -9,10 +9,10 @@ from aetcd import rpc
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.ports import Refused
 from tickglass.sched.stores.etcd import keys as kv
-from tickglass.sched.stores.etcd.keys import HolderEntry, OpenRun
-from tickglass.sched.stores.etcd.lease_pool import Countdowns, Mine
-from tickglass.sched.stores.etcd.claim_state import look_up, seen_in
+from tickglass.sched.stores.etcd.claim_state import lease_from, lease_reads
 from tickglass.sched.stores.etcd.client import KEEP_ALIVE, TIME_TO_LIVE, TXN, LeaseNotFound
+from tickglass.sched.stores.etcd.keys import HolderEntry, OpenRun
+from tickglass.sched.stores.etcd.lease_pool import EtcdLeasePool, HeldLease
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import LeaseAsk
-    from tickglass.sched.stores.etcd.keys import Keys
-    from tickglass.sched.stores.etcd.claim_state import Seen
-    from tickglass.sched.stores.etcd.watch import LeaseWatch
+    from tickglass.sched.stores.etcd.claim_state import LeaseState
     from tickglass.sched.stores.etcd.client import Call
+    from tickglass.sched.stores.etcd.keys import Keys
+    from tickglass.sched.stores.etcd.watch import LeaseWatch
 
 __all__ = ["Locks"]
 
@@ -38,7 +38,7 @@ class Locks:
     """
 
     def __init__(self, keys: Keys, clock: Clock, watch: LeaseWatch) -> None:
-        self.countdowns = Countdowns()
+        self.countdowns = EtcdLeasePool()
         self._keys = keys
         self._clock = clock
         self._watch = watch
@@ -47,7 +47,7 @@ class Locks:
         self,
         call: Call,
         ask: LeaseAsk,
-        seen: Seen,
+        seen: LeaseState,
         looks: Sequence[Any],
         compares: Sequence[Any] = (),
         puts: Sequence[Any] = (),
@@ -78,30 +78,30 @@ class Locks:
         if renewed and renewed[0].TTL <= 0:
             raise call.give_up("the lease ended while it was taken")
         fence: int = written.header.revision
-        self.countdowns.remember(ask.token, Mine(countdown, fence, run))
+        self.countdowns.remember(ask.token, HeldLease(countdown, fence, run))
         return fence, written
 
-    def renew_again(self, call: Call, seen: Seen) -> None:
+    def renew_again(self, call: Call, seen: LeaseState) -> None:
         """Let a lease that is asked for a second time last as long as the first answer said, from now."""
         if call.ask(KEEP_ALIVE, rpc.LeaseKeepAliveRequest(ID=seen.lease_id)).TTL <= 0:
             raise call.give_up("the lease ended while it was asked for again")
 
-    def refused(self, call: Call, resource: str, seen: Seen) -> Refused:
+    def refused(self, call: Call, resource: str, seen: LeaseState) -> Refused:
         """Return the answer to somebody else who asks for it."""
         self._watch.refused(resource, seen.revision)
         left = call.ask(TIME_TO_LIVE, rpc.LeaseTimeToLiveRequest(ID=seen.lease_id))
         return Refused(seen.who(), (max(0, left.TTL) + 1) * SECOND + _NOTICED_NS)
 
-    def look(self, call: Call, resource: str) -> Seen:
+    def look(self, call: Call, resource: str) -> LeaseState:
         """Read a resource's lease and holder."""
-        return seen_in(call.ask(TXN, kv.transaction([], look_up(self._keys, resource))))
+        return lease_from(call.ask(TXN, kv.transaction([], lease_reads(self._keys, resource))))
 
     def freeing(self, lease: Lease) -> Any:  # noqa: ANN401 - the client is not typed
         """Return the transaction that frees the resource, or looks who has it."""
         key = self._keys.lease(lease.resource)
         then = [kv.delete(key), kv.delete(self._keys.holder(lease.resource))]
         ours = [kv.same(key, lease.token.encode())]
-        return kv.transaction(ours, then, look_up(self._keys, lease.resource))
+        return kv.transaction(ours, then, lease_reads(self._keys, lease.resource))
 
     def freed(self, call: Call, lease: Lease, answer: Any) -> str:  # noqa: ANN401
         """Draw the conclusions of `_freeing`; return whose the live lease is, "" if there is none."""
@@ -109,7 +109,7 @@ class Locks:
         if answer.succeeded:
             self._watch.freed(lease.resource)
             return ""
-        seen = seen_in(answer)
+        seen = lease_from(answer)
         if not seen.live and seen.holder.token == lease.token:  # it has expired, and now its holder says so
             key = self._keys.holder(lease.resource)
             call.ask(TXN, kv.transaction([kv.unchanged(key, seen.holder_revision)], [kv.delete(key)]))

@@ -10,15 +10,15 @@ from aetcd import rpc
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.ports import JobRecord, LeaseRecord, Orphan, RunRecord
-from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry, LastEntry, OpenRun, after_prefix
 from tickglass.sched.stores.etcd.client import RANGE, TIME_TO_LIVE
+from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry, LastEntry, OpenRun, after_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tickglass.sched.clock import Clock
+    from tickglass.sched.stores.etcd.client import Call, EtcdClient
     from tickglass.sched.stores.etcd.keys import Keys
-    from tickglass.sched.stores.etcd.client import Call, EtcdWire
 
 __all__ = ["Observer", "job_shown"]
 
@@ -30,7 +30,7 @@ _HALF_A_SECOND_NS: Final = 500 * MS
 class Observer:
     """Looks on."""
 
-    def __init__(self, wire: EtcdWire, keys: Keys, clock: Clock) -> None:
+    def __init__(self, wire: EtcdClient, keys: Keys, clock: Clock) -> None:
         self._wire = wire
         self._keys = keys
         self._clock = clock

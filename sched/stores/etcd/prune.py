@@ -17,20 +17,20 @@ from msgspec.structs import replace
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
 from tickglass.sched.stores.etcd import keys as kv
-from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry
 from tickglass.sched.stores.etcd.client import RANGE, TXN
+from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry
 from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns
 
 if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
+    from tickglass.sched.stores.etcd.client import Call, EtcdClient
     from tickglass.sched.stores.etcd.keys import Keys
-    from tickglass.sched.stores.etcd.client import Call, EtcdWire
 
 __all__ = ["Pruner"]
 
 _BATCH: Final = 100  # a cluster takes 128 operations in one transaction, unless told otherwise
-_AT_MOST_NS: Final = 500 * MS  # the rest next time: whoever called wants to go on
-_LEASES_AT_MOST_NS: Final = 100 * MS  # of it
+_AT_MAX_NS: Final = 500 * MS  # the rest next time: whoever called wants to go on
+_LEASES_AT_MAX_NS: Final = 100 * MS  # of it
 
 
 class Pruner:
@@ -40,7 +40,7 @@ class Pruner:
         keep_ns: how long after its end an attempt is kept.
     """
 
-    def __init__(self, wire: EtcdWire, keys: Keys, clock: Clock, keep_ns: int) -> None:
+    def __init__(self, wire: EtcdClient, keys: Keys, clock: Clock, keep_ns: int) -> None:
         self._wire = wire
         self._keys = keys
         self._clock = clock
@@ -68,8 +68,8 @@ class Pruner:
             self._pruned_ns = self._clock.monotonic_ns()
             began_ns, wall_ns = self._real.monotonic_ns(), self._clock.wall_ns()
             with self._wire.call("prune") as call:
-                self._prune_leases(call, wall_ns, began_ns + _LEASES_AT_MOST_NS)
-                self._prune_runs(call, wall_ns - self._keep_ns, began_ns + _AT_MOST_NS)
+                self._prune_leases(call, wall_ns, began_ns + _LEASES_AT_MAX_NS)
+                self._prune_runs(call, wall_ns - self._keep_ns, began_ns + _AT_MAX_NS)
         finally:
             self._busy.release()
 

@@ -17,15 +17,15 @@ from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import AlreadyClaimed, Claimed, Gone, Granted, Refused, Released, Renewed, Settled
 from tickglass.sched.registration import Registered
 from tickglass.sched.stores.etcd import keys as kv
+from tickglass.sched.stores.etcd.claim_state import claim_from, claim_reads, lease_from, lease_reads
+from tickglass.sched.stores.etcd.client import KEEP_ALIVE, RANGE, TXN, EtcdClient
 from tickglass.sched.stores.etcd.keys import EndedRun, Keys, LastEntry, OpenRun
 from tickglass.sched.stores.etcd.locks import Locks
 from tickglass.sched.stores.etcd.observer import Observer, job_shown
-from tickglass.sched.stores.etcd.claim_state import look_up, place_up, placed, seen_in
 from tickglass.sched.stores.etcd.prune import Pruner
 from tickglass.sched.stores.etcd.server_time import ClusterClock, closest_ns, dated_ns
 from tickglass.sched.stores.etcd.urls import PREFIX, TIMEOUT_NS
 from tickglass.sched.stores.etcd.watch import LeaseWatch
-from tickglass.sched.stores.etcd.client import KEEP_ALIVE, RANGE, TXN, EtcdWire
 from tickglass.sched.stores.retention import KEEP_NS, shown_detail
 from tickglass.sched.stores.run_times import run_times_ns
 
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
         RunRecord,
         Settlement,
     )
-    from tickglass.sched.stores.etcd.claim_state import Place
-    from tickglass.sched.stores.etcd.urls import Endpoint
+    from tickglass.sched.stores.etcd.claim_state import ClaimState
     from tickglass.sched.stores.etcd.client import Call
+    from tickglass.sched.stores.etcd.urls import Endpoint
 
 __all__ = ["EtcdStore"]
 
@@ -86,7 +86,7 @@ class EtcdStore:
         self._ours = clock
         self._clock = ClusterClock(clock, self._ask_the_time)
         self._keys = Keys(prefix)
-        self._wire = EtcdWire(endpoints, user=user, password=password, timeout_ns=timeout_ns)
+        self._wire = EtcdClient(endpoints, user=user, password=password, timeout_ns=timeout_ns)
         self._observer = Observer(self._wire, self._keys, self._clock)
         self._pruner = Pruner(self._wire, self._keys, self._clock, keep_ns)
         self._watch = LeaseWatch(self._wire, self._keys)
@@ -97,10 +97,10 @@ class EtcdStore:
     def acquire(self, ask: LeaseAsk) -> Granted | Refused:
         """See `LockStore`; two round trips, three if no etcd lease is at hand."""
         with self._wire.call("acquire") as call:
-            looks = look_up(self._keys, ask.resource)
+            looks = lease_reads(self._keys, ask.resource)
             answer = call.ask(TXN, kv.transaction([], looks))
             for _ in range(_TRIES):
-                seen = seen_in(answer)
+                seen = lease_from(answer)
                 if seen.live and seen.token == ask.token:
                     self._locks.renew_again(call, seen)
                     return Granted(seen.fence, seen.holder.expired_owner)
@@ -123,10 +123,10 @@ class EtcdStore:
                 if seen.live and seen.token == lease.token:
                     left_s = call.ask(KEEP_ALIVE, rpc.LeaseKeepAliveRequest(ID=seen.lease_id)).TTL
             else:
-                look = (TXN, kv.transaction([], look_up(self._keys, lease.resource)))
+                look = (TXN, kv.transaction([], lease_reads(self._keys, lease.resource)))
                 question = (KEEP_ALIVE, rpc.LeaseKeepAliveRequest(ID=mine.countdown.lease_id))
                 looked, renewed = call.ask_all(look, question)
-                seen, left_s = seen_in(looked), renewed.TTL
+                seen, left_s = lease_from(looked), renewed.TTL
             if seen.live and seen.token == lease.token and left_s > 0:
                 return Renewed()
             self._locks.countdowns.forget(lease.token, freed=False)
@@ -190,10 +190,10 @@ class EtcdStore:
         """
         ahead = self._ahead(ask)
         with self._wire.call("claim") as call:
-            looks = place_up(self._keys, ask)
+            looks = claim_reads(self._keys, ask)
             answer = call.ask(TXN, kv.transaction([], looks))
             for _ in range(_TRIES):
-                place = placed(answer)
+                place = claim_from(answer)
                 taken = self._taken(call, ask, place)
                 if taken is not None:
                     return taken
@@ -283,7 +283,7 @@ class EtcdStore:
 
     # --- inside a call
 
-    def _taken(self, call: Call, ask: ClaimAsk, place: Place) -> Claimed | AlreadyClaimed | None:
+    def _taken(self, call: Call, ask: ClaimAsk, place: ClaimState) -> Claimed | AlreadyClaimed | None:
         """Return the answer for an occurrence that is not free, None for one that is."""
         run, seen = place.begun, place.seen
         if run is None:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.stores.retention import KEEP_LEAST_NS, KEEP_NS
+from tickglass.sched.stores.retention import KEEP_MIN_NS, KEEP_NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +50,8 @@ def read_etcd(url: StoreUrl) -> Opener:
         raise url.refusal("a user comes with a password", login, "etcd://user:password@localhost:2379")
     endpoints = _endpoints(url, places)
     prefix = _prefix(url)
-    keep_ns = url.duration_ns("keep", KEEP_NS, least_ns=KEEP_LEAST_NS)
-    timeout_ns = url.duration_ns("timeout", TIMEOUT_NS, least_ns=MS)
+    keep_ns = url.duration_ns("keep", KEEP_NS, min_ns=KEEP_MIN_NS)
+    timeout_ns = url.duration_ns("timeout", TIMEOUT_NS, min_ns=MS)
 
     def opener(clock: Clock) -> Store:
         try:

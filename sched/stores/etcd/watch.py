@@ -24,14 +24,14 @@ from tickglass.sched.stores.watchers import Watchers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tickglass.sched.stores.etcd.client import EtcdClient
     from tickglass.sched.stores.etcd.keys import Keys
-    from tickglass.sched.stores.etcd.client import EtcdWire
 
 __all__ = ["LeaseWatch"]
 
 _log: Final = logging.getLogger(__name__)
 _RECONNECT_NS: Final = 250 * MS
-_REFUSALS_MOST: Final = 10_000
+_REFUSALS_MAX: Final = 10_000
 
 
 class LeaseWatch:
@@ -41,7 +41,7 @@ class LeaseWatch:
         wire: whose line the stream goes over.
     """
 
-    def __init__(self, wire: EtcdWire, keys: Keys) -> None:
+    def __init__(self, wire: EtcdClient, keys: Keys) -> None:
         self._wire = wire
         self._keys = keys
         self._watchers = Watchers()
@@ -60,7 +60,7 @@ class LeaseWatch:
 
     def refused(self, resource: str, revision: int) -> None:
         """Note that the resource was not free then."""
-        if len(self._refused_at) >= _REFUSALS_MOST:
+        if len(self._refused_at) >= _REFUSALS_MAX:
             self._refused_at.clear()  # who watches without this is told of what happens from now on
         self._refused_at[resource] = revision
 

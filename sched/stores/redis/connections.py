@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, Final
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.stores.redis.rights import forbids, lacking, with_cure
 from tickglass.sched.stores.redis.scripts import RIGHTS, claimed_by, freed
-from tickglass.sched.stores.redis.topology import connect, driver, talk
+from tickglass.sched.stores.redis.topology import call, connect, driver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tickglass.sched.stores.redis.scripts import Argument, Script
-    from tickglass.sched.stores.redis.topology import Finder, Link, Login
+    from tickglass.sched.stores.redis.topology import Credentials, Link, ServerLocator
 
-__all__ = ["RedisLinks", "kind_of", "run_script"]
+__all__ = ["RedisConnections", "kind_of", "run_script"]
 
 # Not there, not yet ready, or no longer the one to ask: to wait and to ask again may help.
 _ABSENT = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY", "NOREPLICAS")
@@ -32,7 +32,7 @@ _ABSENT = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVE
 _TLS_CUT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
-class RedisLinks:
+class RedisConnections:
     """Connections to the server that has the store's keys; any thread may use them.
 
     Args:
@@ -40,7 +40,7 @@ class RedisLinks:
         base: the prefix of all keys, in braces.
     """
 
-    def __init__(self, name: str, base: str, finder: Finder, login: Login) -> None:
+    def __init__(self, name: str, base: str, finder: ServerLocator, login: Credentials) -> None:
         self.base = base
         self._name = name
         self._finder = finder
@@ -89,7 +89,7 @@ class RedisLinks:
             StoreUnavailable: see `run`.
         """
         try:
-            return self._with_link(operation, lambda link: talk(link, *words), again=True)
+            return self._with_link(operation, lambda link: call(link, *words), again=True)
         except (self._errors.RedisError, OSError) as error:
             raise self._ours(operation, error) from error
 
@@ -222,9 +222,9 @@ class RedisLinks:
 def run_script(link: Link, script: Script, base: str, args: tuple[Argument, ...]) -> Any:  # noqa: ANN401
     """Run a script by name; the server is shown its text if it has not seen it since it started."""
     try:
-        return talk(link, "EVALSHA", script.sha, 1, base, *args)
+        return call(link, "EVALSHA", script.sha, 1, base, *args)
     except driver().exceptions.NoScriptError:
-        return talk(link, "EVAL", script.text, 1, base, *args)
+        return call(link, "EVAL", script.text, 1, base, *args)
 
 
 def kind_of(error: Exception, errors: Any) -> str:  # noqa: ANN401 - the module redis

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["forbids", "lacking", "with_cure"]
 
 _RIGHTS: Final = "+@scripting +@read +@write +@connection +@pubsub +time"
-_NAMED_MOST: Final = 3
+_NAMED_MAX: Final = 3
 # What Redis 7.0 and 7.2 say when a command within a script is forbidden; elsewhere it says NOPERM.
 _IN_SCRIPTS: Final = ("The user executing the script can't", "ACL failure in script", "NOPERM")
 
@@ -31,7 +31,7 @@ def with_cure(problem: str, base: str, user: str, more: str = "") -> str:
     """Return what a server has forbidden, and the line that allows all that a store needs.
 
     Args:
-        more: rights that the way to the server takes, see `Finder`.
+        more: rights that the way to the server takes, see `ServerLocator`.
     """
     line = f"ACL SETUSER {user or 'default'} ~{base}* &{base}:* {_RIGHTS} {more}"
     return f"{problem}; this gives a user what a store needs: {line.rstrip()}"
@@ -41,8 +41,8 @@ def lacking(reply: Sequence[Any], base: str, user: str, more: str = "") -> str:
     """Return what the answer of RIGHTS says against writing, "" if nothing."""
     missing, foreign = reply
     if missing:
-        named = ", ".join(missing[:_NAMED_MOST])
-        rest = f" and {len(missing) - _NAMED_MOST} more" if len(missing) > _NAMED_MOST else ""
+        named = ", ".join(missing[:_NAMED_MAX])
+        rest = f" and {len(missing) - _NAMED_MAX} more" if len(missing) > _NAMED_MAX else ""
         return with_cure(f"the user {user or 'default'} may not {named}{rest}", base, user, more)
     if foreign:
         return (

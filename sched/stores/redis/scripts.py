@@ -1,7 +1,7 @@
 """Say what RedisStore asks its scripts, and what their answers mean.
 
 Pure but for reading the scripts from this package, once. Each .lua file opens with
-its KEYS, ARGV and result; redis_common.lua stands in front of each and names the keys.
+its KEYS, ARGV and result; common.lua stands in front of each and names the keys.
 """
 
 from __future__ import annotations
@@ -95,32 +95,32 @@ class Script(NamedTuple):
 
 
 def load_script(name: str, *, writes: bool = True) -> Script:
-    """Return a script of this package, with what all scripts share in front."""
+    """Return a script, "redis/claim" say, with what all scripts share in front."""
     folder = files("tickglass.sched.stores")
-    text = (folder / "redis_common.lua").read_text("utf-8") + (folder / f"{name}.lua").read_text("utf-8")
+    text = (folder / "redis/common.lua").read_text("utf-8") + (folder / f"{name}.lua").read_text("utf-8")
     return Script(text, hashlib.sha1(text.encode()).hexdigest(), writes)  # noqa: S324 - Redis names scripts so
 
 
-ACQUIRE: Final = load_script("redis_acquire")
-RENEW: Final = load_script("redis_renew")
-RELEASE: Final = load_script("redis_release")
-CLAIM: Final = load_script("redis_claim")
-SETTLE: Final = load_script("redis_settle")
-REGISTER: Final = load_script("redis_register")
+ACQUIRE: Final = load_script("redis/acquire")
+RENEW: Final = load_script("redis/renew")
+RELEASE: Final = load_script("redis/release")
+CLAIM: Final = load_script("redis/claim")
+SETTLE: Final = load_script("redis/settle")
+REGISTER: Final = load_script("redis/register")
 ORPHANS: Final = load_script("redis_orphans", writes=False)
-ABANDON: Final = load_script("redis_abandon")
-PRUNE: Final = load_script("redis_prune")
-PRUNE_LEASES: Final = load_script("redis_prune_leases")
+ABANDON: Final = load_script("redis/abandon")
+PRUNE: Final = load_script("redis/prune")
+PRUNE_LEASES: Final = load_script("redis/prune_leases")
 LEASES: Final = load_script("redis_leases", writes=False)
 JOBS: Final = load_script("redis_jobs", writes=False)
 RUNS: Final = load_script("redis_runs", writes=False)
 RIGHTS: Final = load_script("redis_rights", writes=False)
 # What Redlock needs beside these, on each of its servers.
-CONFIRM: Final = load_script("redlock_confirm")
-WITHDRAW: Final = load_script("redlock_withdraw")
-MEND: Final = load_script("redlock_mend")
+CONFIRM: Final = load_script("redlock/confirm")
+WITHDRAW: Final = load_script("redlock/withdraw")
+MEND: Final = load_script("redlock/mend")
 LOOK: Final = load_script("redlock_look", writes=False)
-REOPEN: Final = load_script("redlock_reopen")
+REOPEN: Final = load_script("redlock/reopen")
 
 
 # --- what is asked

@@ -1,7 +1,7 @@
 """Keep leases and ledger in Redis, shared by all who reach it.
 
 Each method is one script, atomic on the server and one round trip (observers: one per
-page). All time is the server's. Design: docs/stores.md; keys: redis_common.lua.
+page). All time is the server's. Design: docs/stores.md; keys: common.lua.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import Settled
 from tickglass.sched.stores.redis import scripts as lua
-from tickglass.sched.stores.redis.connections import RedisLinks
+from tickglass.sched.stores.redis.connections import RedisConnections
 from tickglass.sched.stores.redis.watch import RedisWatch
 from tickglass.sched.stores.retention import KEEP_NS, LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns
 
@@ -44,15 +44,15 @@ if TYPE_CHECKING:
     )
     from tickglass.sched.registration import Registered
     from tickglass.sched.stores.redis.scripts import Argument, Script
-    from tickglass.sched.stores.redis.topology import Finder, Login
+    from tickglass.sched.stores.redis.topology import Credentials, ServerLocator
 
 __all__ = ["RedisStore"]
 
 _PAGE: Final = 500  # rows: the server does nothing else for about a millisecond
 _PRUNE_JOBS: Final = 100
 _PRUNE_ROWS: Final = 200  # in all: the server does nothing else for some 3 ms
-_PRUNE_AT_MOST_NS: Final = 500 * MS  # the rest next time: whoever called wants to go on
-_PRUNE_LEASES_AT_MOST_NS: Final = 100 * MS  # of it
+_PRUNE_AT_MAX_NS: Final = 500 * MS  # the rest next time: whoever called wants to go on
+_PRUNE_LEASES_AT_MAX_NS: Final = 100 * MS  # of it
 
 
 class RedisStore:
@@ -70,8 +70,10 @@ class RedisStore:
     name = "redis"
     own_clock = True
 
-    def __init__(self, finder: Finder, login: Login, *, prefix: str = "tickglass", keep_ns: int = KEEP_NS) -> None:
-        self._links = RedisLinks(self.name, f"{{{prefix}}}", finder, login)
+    def __init__(
+        self, finder: ServerLocator, login: Credentials, *, prefix: str = "tickglass", keep_ns: int = KEEP_NS
+    ) -> None:
+        self._links = RedisConnections(self.name, f"{{{prefix}}}", finder, login)
         self._watch = RedisWatch(self._links)
         self._keep_ns = keep_ns
         self._real = SystemClock()
@@ -135,7 +137,7 @@ class RedisStore:
         return lua.claimed(self._links.run("claim", lua.CLAIM, *lua.claim_args(ask)))
 
     def watch_claims(self, service: str, heard: Callable[[str, int, str], None]) -> Callable[[], None]:
-        """See `ClaimTeller`; everybody is told while there is a connection."""
+        """See `ClaimFeed`; everybody is told while there is a connection."""
         return self._watch.add_claims(service, heard)
 
     def settle(self, settlement: Settlement) -> Settled:
@@ -188,8 +190,8 @@ class RedisStore:
         """
         now_ns = self._pruned_ns = self._real.monotonic_ns()
         with contextlib.suppress(StoreUnavailable):
-            self._prune_leases(now_ns + _PRUNE_LEASES_AT_MOST_NS)
-            self._prune_runs(now_ns + _PRUNE_AT_MOST_NS)
+            self._prune_leases(now_ns + _PRUNE_LEASES_AT_MAX_NS)
+            self._prune_runs(now_ns + _PRUNE_AT_MAX_NS)
 
     # --- inside
 

@@ -16,7 +16,18 @@ from tickglass.sched.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ByCluster", "ByName", "BySentinel", "Finder", "Link", "Login", "Server", "connect", "driver", "talk"]
+__all__ = [
+    "Cluster",
+    "Credentials",
+    "Direct",
+    "Link",
+    "Sentinel",
+    "Server",
+    "ServerLocator",
+    "call",
+    "connect",
+    "driver",
+]
 
 # Before an idle connection over which nothing comes any more is closed: seconds of silence, between probes, how many.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
@@ -53,7 +64,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class Credentials:
     """How to introduce oneself to a server.
 
     Args:
@@ -94,7 +105,7 @@ class Link(Protocol):
         ...
 
 
-def connect(server: Server, login: Login, *, patience_ns: int | None = None) -> Link:
+def connect(server: Server, login: Credentials, *, patience_ns: int | None = None) -> Link:
     """Return a new connection, introduced; redis-py's errors come out."""
     redis = driver()
     kinds = redis.connection
@@ -132,14 +143,14 @@ def connect(server: Server, login: Login, *, patience_ns: int | None = None) -> 
     return link
 
 
-def talk(connection: Link, *words: str | int) -> Any:  # noqa: ANN401 - whatever the server answers
+def call(connection: Link, *words: str | int) -> Any:  # noqa: ANN401 - whatever the server answers
     """Say one command and return the answer; redis-py's errors come out."""
     connection.send_packed_command(connection.pack_command(*words), check_health=False)
     return connection.read_response()
 
 
-class Finder(Protocol):
-    """Knows, or finds out, which server to talk to."""
+class ServerLocator(Protocol):
+    """Knows, or finds out, which server to call to."""
 
     can_change: bool  # whether asking again may find another one
     rights: str  # which a user needs for being found, beside those for the store
@@ -157,7 +168,7 @@ class Finder(Protocol):
         ...
 
 
-class ByName:
+class Direct:
     """The server that the URL names."""
 
     can_change = False
@@ -167,30 +178,30 @@ class ByName:
         self._server = server
 
     def find(self) -> Server:
-        """See `Finder`."""
+        """See `ServerLocator`."""
         return self._server
 
     def check(self, connection: Link) -> None:
-        """See `Finder`; it is what it is."""
+        """See `ServerLocator`; it is what it is."""
 
     def forget(self, moved: str = "") -> None:
-        """See `Finder`; there is no other."""
+        """See `ServerLocator`; there is no other."""
 
 
-class BySentinel:
+class Sentinel:
     """The master of a name, as the first sentinel that answers knows it."""
 
     can_change = True
     rights = "+role"
 
-    def __init__(self, sentinels: Sequence[Server], name: str, login: Login) -> None:
+    def __init__(self, sentinels: Sequence[Server], name: str, login: Credentials) -> None:
         self._sentinels = list(sentinels)
         self._name = name
-        self._login = Login(tls=login.tls, ca=login.ca, timeout_ns=login.timeout_ns)
+        self._login = Credentials(tls=login.tls, ca=login.ca, timeout_ns=login.timeout_ns)
         self._known: Server | None = None
 
     def find(self) -> Server:
-        """See `Finder`."""
+        """See `ServerLocator`."""
         if self._known is None:
             words = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
             sentinel, answer = _first_answer(self._sentinels, self._login, words)
@@ -199,30 +210,30 @@ class BySentinel:
         return self._known
 
     def check(self, connection: Link) -> None:
-        """See `Finder`: a sentinel may name a server that is master no more, or not yet."""
-        role = talk(connection, "ROLE")[0]
+        """See `ServerLocator`: a sentinel may name a server that is master no more, or not yet."""
+        role = call(connection, "ROLE")[0]
         if role != "master":
             raise driver().ConnectionError(f"the server named as master is a {role}")
 
     def forget(self, moved: str = "") -> None:  # noqa: ARG002 - servers behind Sentinel do not say
-        """See `Finder`."""
+        """See `ServerLocator`."""
         self._known = None
 
 
-class ByCluster:
+class Cluster:
     """The master of the slot of a store's keys."""
 
     can_change = True
     rights = "+cluster"
 
-    def __init__(self, nodes: Sequence[Server], base: str, login: Login) -> None:
+    def __init__(self, nodes: Sequence[Server], base: str, login: Credentials) -> None:
         self._nodes = list(nodes)
         self._base = base
         self._login = login
         self._known: Server | None = None
 
     def find(self) -> Server:
-        """See `Finder`."""
+        """See `ServerLocator`."""
         if self._known is None:
             node, slot = _first_answer(self._nodes, self._login, ("CLUSTER", "KEYSLOT", self._base))
             _, spans = _first_answer([node], self._login, ("CLUSTER", "SLOTS"))
@@ -233,22 +244,22 @@ class ByCluster:
         return self._known
 
     def check(self, connection: Link) -> None:
-        """See `Finder`: the wrong one says MOVED by itself."""
+        """See `ServerLocator`: the wrong one says MOVED by itself."""
 
     def forget(self, moved: str = "") -> None:
-        """See `Finder`; what follows MOVED is slot, host and port."""
+        """See `ServerLocator`; what follows MOVED is slot, host and port."""
         found = _MOVED.search(moved)
         self._known = Server(found[1], int(found[2])) if found is not None and found[1] else None
 
 
-def _first_answer(servers: Sequence[Server], login: Login, words: tuple[str, ...]) -> tuple[Server, Any]:
+def _first_answer(servers: Sequence[Server], login: Credentials, words: tuple[str, ...]) -> tuple[Server, Any]:
     redis = driver()
     failures = []
     for server in list(servers):
         try:
             connection = connect(server, login)
             try:
-                answer = talk(connection, *words)
+                answer = call(connection, *words)
             finally:
                 connection.disconnect()
         except redis.RedisError as error:

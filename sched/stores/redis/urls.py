@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.stores.redis.topology import ByCluster, ByName, BySentinel, Login, Server
-from tickglass.sched.stores.retention import KEEP_LEAST_NS, KEEP_NS
+from tickglass.sched.stores.redis.topology import Cluster, Credentials, Direct, Sentinel, Server
+from tickglass.sched.stores.retention import KEEP_MIN_NS, KEEP_NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import Store
-    from tickglass.sched.stores.redis.topology import Finder
+    from tickglass.sched.stores.redis.topology import ServerLocator
     from tickglass.sched.stores.urls import StoreUrl
 
     Opener = Callable[[Clock], Store]
@@ -46,7 +46,7 @@ def read_redis(url: StoreUrl) -> Opener:
         whole = f"{url.scheme}://{server.host}:{server.port}/0"
         raise url.refusal("the number of a database follows the server", rest, whole)
     login = read_login(url, user, read_db(url, db), tls=url.scheme == "rediss")
-    return _opener(url, ByName(server), login)
+    return _opener(url, Direct(server), login)
 
 
 def read_unix(url: StoreUrl) -> Opener:
@@ -56,7 +56,7 @@ def read_unix(url: StoreUrl) -> Opener:
         right = f"unix:///{path}" if path.strip("/") and not path.endswith("/") else "unix:///run/redis/redis.sock"
         raise url.refusal("unix:// needs the absolute path of a socket", path, right)
     login = read_login(url, user, read_db(url, url.options.get("db", "0")))
-    return _opener(url, ByName(Server(path=unquote(path))), login)
+    return _opener(url, Direct(Server(path=unquote(path))), login)
 
 
 def read_sentinel(url: StoreUrl) -> Opener:
@@ -68,7 +68,7 @@ def read_sentinel(url: StoreUrl) -> Opener:
         right = "redis+sentinel://h1:26379,h2:26379/mymaster/0"
         raise url.refusal("the name of a master and the number of a database follow the sentinels", rest, right)
     login = read_login(url, user, read_db(url, more[1]))
-    return _opener(url, BySentinel(sentinels, unquote(more[0]), login), login)
+    return _opener(url, Sentinel(sentinels, unquote(more[0]), login), login)
 
 
 def read_cluster(url: StoreUrl) -> Opener:
@@ -79,7 +79,7 @@ def read_cluster(url: StoreUrl) -> Opener:
         raise url.refusal("a cluster has no database but 0", f"/{db}", f"redis+cluster://{places}")
     nodes = read_servers(url, places, REDIS_PORT)
     login = read_login(url, user, 0)
-    return _opener(url, ByCluster(nodes, f"{{{read_prefix(url)}}}", login), login)
+    return _opener(url, Cluster(nodes, f"{{{read_prefix(url)}}}", login), login)
 
 
 def read_redlock(url: StoreUrl) -> Opener:
@@ -96,8 +96,8 @@ def read_redlock(url: StoreUrl) -> Opener:
         )
     if not slash or not db:
         raise url.refusal("the number of a database follows the servers", rest, f"redlock://{places}/0")
-    drift_ns = url.duration_ns("drift", 0, least_ns=MS)
-    timeout_ns = url.duration_ns("timeout", REDLOCK_TIMEOUT_NS, least_ns=MS)
+    drift_ns = url.duration_ns("drift", 0, min_ns=MS)
+    timeout_ns = url.duration_ns("timeout", REDLOCK_TIMEOUT_NS, min_ns=MS)
     login = read_login(url, user, read_db(url, db), timeout_ns=timeout_ns)
     prefix, keep_ns, given = read_prefix(url), read_keep_ns(url), "timeout" in url.options
 
@@ -147,19 +147,19 @@ def read_prefix(url: StoreUrl) -> str:
 
 def read_keep_ns(url: StoreUrl) -> int:
     """Return how long the ledger remembers."""
-    return url.duration_ns("keep", KEEP_NS, least_ns=KEEP_LEAST_NS)
+    return url.duration_ns("keep", KEEP_NS, min_ns=KEEP_MIN_NS)
 
 
-def read_login(url: StoreUrl, user: str, db: int, *, tls: bool = False, timeout_ns: int | None = None) -> Login:
+def read_login(url: StoreUrl, user: str, db: int, *, tls: bool = False, timeout_ns: int | None = None) -> Credentials:
     """Return how to introduce oneself."""
     name, _, password = user.partition(":")
-    return Login(
+    return Credentials(
         db=db,
         username=unquote(name),
         password=unquote(password),
         tls=tls,
         ca=unquote(url.options.get("ca", "")),
-        timeout_ns=timeout_ns or url.duration_ns("timeout", TIMEOUT_NS, least_ns=MS),
+        timeout_ns=timeout_ns or url.duration_ns("timeout", TIMEOUT_NS, min_ns=MS),
     )
 
 
@@ -176,7 +176,7 @@ def _split_user(body: str) -> tuple[str, str]:
     return (user, rest) if at else ("", body)
 
 
-def _opener(url: StoreUrl, finder: Finder, login: Login) -> Opener:
+def _opener(url: StoreUrl, finder: ServerLocator, login: Credentials) -> Opener:
     prefix, keep_ns = read_prefix(url), read_keep_ns(url)
 
     def opener(_: Clock) -> Store:

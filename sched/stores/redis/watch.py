@@ -17,13 +17,13 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.stores.redis.rights import forbids
 from tickglass.sched.stores.redis.scripts import claimed_by, told_claim
 from tickglass.sched.stores.redis.scripts import freed as freed_on
-from tickglass.sched.stores.redis.topology import driver, talk
+from tickglass.sched.stores.redis.topology import call, driver
 from tickglass.sched.stores.watchers import Watchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tickglass.sched.stores.redis.connections import RedisLinks
+    from tickglass.sched.stores.redis.connections import RedisConnections
     from tickglass.sched.stores.redis.topology import Link
 
 __all__ = ["RedisWatch"]
@@ -36,7 +36,7 @@ _AGAIN_NS: Final = (100 * MS, 5 * SECOND)  # first and longest pause before a br
 class RedisWatch:
     """Tells who waits for a resource when a server says that it is free, and who remembers claims of those."""
 
-    def __init__(self, links: RedisLinks) -> None:
+    def __init__(self, links: RedisConnections) -> None:
         self._links = links
         self._errors = driver()
         self._watchers = Watchers()
@@ -121,7 +121,7 @@ class RedisWatch:
             if self._closed:
                 raise self._errors.ConnectionError("closed")
             channels = list(self._claims)
-        talk(connection, "SUBSCRIBE", freed_on(self._links.base))
+        call(connection, "SUBSCRIBE", freed_on(self._links.base))
         if channels:
             connection.send_packed_command(connection.pack_command("SUBSCRIBE", *channels), check_health=False)
         for resource in self._watchers.resources():

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Leases and ledger by majority over several Redis servers."""

@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from tickglass.sched.ahead import Ahead
     from tickglass.sched.ports import AlreadyClaimed, LeaseAsk
     from tickglass.sched.stores.redis.scripts import Argument, Script
-    from tickglass.sched.stores.redis.topology import Login
+    from tickglass.sched.stores.redis.topology import Credentials
     from tickglass.sched.stores.redlock.ledger import RedlockLedger
     from tickglass.sched.stores.redlock.leftovers import Leftovers
     from tickglass.sched.stores.redlock.quorum import Quorum
 
-__all__ = ["Election", "Won"]
+__all__ = ["Ballot", "Won"]
 
 _NAME: Final = "redlock"
 _TIMEOUTS_PER_TTL: Final = 10  # a server that does not answer costs at most so small a part of a lease
 _ROUNDS: Final = 24  # of a vote that split; with the pauses between them at most about a third of a second
 _PAUSE_NS: Final = (MS, 20 * MS)  # the longest pause after the first split, and after many
-_FENCE_MOST: Final = 2**52  # us: the year 2112; beyond twice that, Lua's numbers are no longer exact
+_FENCE_MAX: Final = 2**52  # us: the year 2112; beyond twice that, Lua's numbers are no longer exact
 _SILENCE: Final = ("",)
 _OURS: Final = ("granted", "claimed", *_SILENCE)  # who was asked and is silent may have voted for us
 
@@ -51,7 +51,7 @@ class Won(NamedTuple):
     previous_run_id: str = ""
 
 
-class Election:
+class Ballot:
     """Asks for votes until a majority gave theirs to us, or to somebody else.
 
     Args:
@@ -64,7 +64,7 @@ class Election:
         quorum: Quorum,
         ledger: RedlockLedger,
         leftovers: Leftovers,
-        login: Login,
+        login: Credentials,
         allowance_ns: Callable[[int], int],
         *,
         timeout_given: bool,
@@ -134,7 +134,7 @@ class Election:
         """
         wall_us = self._real.wall_ns() // 1_000
         with self._counting:
-            least = wall_us if wall_us < _FENCE_MOST else 1
+            least = wall_us if wall_us < _FENCE_MAX else 1
             self._newest_fence = max(self._newest_fence + 1, above + 1, least)
             return self._newest_fence
 

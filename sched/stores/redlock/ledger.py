@@ -53,7 +53,7 @@ class RedlockLedger:
         unknown = [number for number, reply in replies.items() if reply[2] == "-"]
         if written and unknown:
             _, _, place, packed = have[0]
-            stored += self._mend(settlement.job, lua.due_text(settlement.due_ns), place, packed, unknown)
+            stored += self._read_repair(settlement.job, lua.due_text(settlement.due_ns), place, packed, unknown)
         needed, silent = self._quorum.needed, self._quorum.size - len(replies)
         if 0 < stored < needed <= stored + silent:
             detail = f"{stored} servers have the outcome, and {silent} that may have its claim are silent"
@@ -111,11 +111,11 @@ class RedlockLedger:
         if settled:
             _, place, packed = max(settled, key=lambda reply: str(reply[1]))
             behind = [number for number, reply in states.items() if reply[0] in ("abandoned", "unknown")]
-            self._mend(orphan.job, due, place, packed, behind)
+            self._read_repair(orphan.job, due, place, packed, behind)
             return False
         return not any(reply[0] == "running" for reply in states.values())
 
-    def _mend(self, job: str, due: str, place: str, packed: str, numbers: Sequence[int]) -> int:
+    def _read_repair(self, job: str, due: str, place: str, packed: str, numbers: Sequence[int]) -> int:
         """Copy a settled attempt to these servers; return how many have it now."""
         if not numbers:
             return 0

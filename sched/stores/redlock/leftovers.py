@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from tickglass.sched.stores.redis.scripts import Argument, Script
     from tickglass.sched.stores.redlock.quorum import Answers, Quorum
 
-__all__ = ["LEFTOVERS_MOST", "Leftovers"]
+__all__ = ["LEFTOVERS_MAX", "Leftovers"]
 
-LEFTOVERS_MOST: Final = 1_000  # the oldest end by themselves
+LEFTOVERS_MAX: Final = 1_000  # the oldest end by themselves
 
 
 class _Ending(NamedTuple):
@@ -38,7 +38,7 @@ class Leftovers:
 
     def __init__(self, quorum: Quorum) -> None:
         self._quorum = quorum
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
         self._endings: OrderedDict[str, _Ending] = OrderedDict()
 
     def ask(self, whose: Iterable[str], operation: str, script: Script, args: tuple[Argument, ...]) -> Answers:
@@ -72,23 +72,23 @@ class Leftovers:
         if not unheard:
             return
         ending = _Ending(operation, script, args, unheard)
-        with self._door:
+        with self._mutex:
             for name in filter(None, whose):
                 self._endings[name] = ending
                 self._endings.move_to_end(name)
-            while len(self._endings) > LEFTOVERS_MOST:
+            while len(self._endings) > LEFTOVERS_MAX:
                 self._endings.popitem(last=False)
 
     def forget(self, *whose: str) -> None:
         """Drop what ends the votes of a token that has just been granted a lease again."""
-        with self._door:
+        with self._mutex:
             for name in whose:
                 self._endings.pop(name, None)
 
     def end(self, replies: Mapping[int, Any]) -> bool:
         """End those votes by which ACQUIRE or CLAIM were refused here that are ours; return whether one was."""
         found: list[tuple[int, _Ending]] = []
-        with self._door:
+        with self._mutex:
             for number, reply in replies.items():
                 ending = self._endings.get(_voter(reply))
                 if ending is not None and number in ending.numbers:

@@ -16,13 +16,13 @@ from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.stores.redis.connections import kind_of
 from tickglass.sched.stores.redis.rights import forbids, lacking, with_cure
 from tickglass.sched.stores.redis.scripts import RIGHTS, freed
-from tickglass.sched.stores.redis.topology import connect, driver, talk
+from tickglass.sched.stores.redis.topology import call, connect, driver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tickglass.sched.stores.redis.scripts import Argument, Script
-    from tickglass.sched.stores.redis.topology import Link, Login, Server
+    from tickglass.sched.stores.redis.topology import Credentials, Link, Server
 
 __all__ = ["Answers", "Quorum"]
 
@@ -55,7 +55,7 @@ class Quorum:
         base: the prefix of all keys, in braces.
     """
 
-    def __init__(self, servers: Sequence[Server], base: str, login: Login) -> None:
+    def __init__(self, servers: Sequence[Server], base: str, login: Credentials) -> None:
         self.needed = len(servers) // 2 + 1
         self.size = len(servers)
         self.base = base
@@ -247,7 +247,7 @@ class Quorum:
             return link.read_response()
         except self._errors.exceptions.NoScriptError:
             _wait_at_most(link, patience_ns)  # asked anew, though a silent server has used up the time of all
-            return talk(link, "EVAL", script.text, *command[2:])
+            return call(link, "EVAL", script.text, *command[2:])
 
     def _failed(self, bundle: _Bundle, number: int, error: Exception, failures: dict[int, Exception]) -> None:
         failures[number] = error

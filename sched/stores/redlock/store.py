@@ -19,8 +19,8 @@ from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import Claimed, Granted, Refused, Released, Renewed, Settled
 from tickglass.sched.stores.redis import scripts as lua
 from tickglass.sched.stores.redis.store import RedisStore
-from tickglass.sched.stores.redis.topology import ByName
-from tickglass.sched.stores.redlock.ballot import Election, Won
+from tickglass.sched.stores.redis.topology import Direct
+from tickglass.sched.stores.redlock.ballot import Ballot, Won
 from tickglass.sched.stores.redlock.ledger import RedlockLedger
 from tickglass.sched.stores.redlock.leftovers import Leftovers
 from tickglass.sched.stores.redlock.quorum import Quorum
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         Settlement,
     )
     from tickglass.sched.registration import Registered
-    from tickglass.sched.stores.redis.topology import Login, Server
+    from tickglass.sched.stores.redis.topology import Credentials, Server
 
 __all__ = ["RedlockStore"]
 
@@ -80,7 +80,7 @@ class RedlockStore:
     def __init__(
         self,
         servers: Sequence[Server],
-        login: Login,
+        login: Credentials,
         *,
         prefix: str = "tickglass",
         keep_ns: int = KEEP_NS,
@@ -90,11 +90,11 @@ class RedlockStore:
         if len(servers) < 3 or len(servers) % 2 == 0:
             raise ConfigError(f"redlock needs an odd number of servers, three or more, not {len(servers)}")
         self._quorum = Quorum(servers, f"{{{prefix}}}", login)
-        self._nodes = [RedisStore(ByName(server), login, prefix=prefix, keep_ns=keep_ns) for server in servers]
+        self._nodes = [RedisStore(Direct(server), login, prefix=prefix, keep_ns=keep_ns) for server in servers]
         self._leftovers = Leftovers(self._quorum)
         self._ledger = RedlockLedger(self._quorum, self._leftovers)
         self._drift_ns = drift_ns
-        self._election = Election(
+        self._election = Ballot(
             self._quorum, self._ledger, self._leftovers, login, self.allowance_ns, timeout_given=timeout_given
         )
         self._me = uuid.uuid4().hex

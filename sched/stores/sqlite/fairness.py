@@ -3,7 +3,7 @@
 None of them hears of another's release: who waits asks again after a pause, and who has just released and wants the
 resource again would be faster every time. So a refusal leaves a mark: since when this process has been asking, and when
 it asked last. Once that is long enough, the others are refused a free resource, too, as long as it goes on asking.
-Marks are advice about who goes first; who has a resource, its lease alone says.
+Timings are advice about who goes first; who has a resource, its lease alone says.
 """
 
 from __future__ import annotations

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["PATIENCE_NS", "SqliteFile", "Synchronous"]
+__all__ = ["BUSY_TIMEOUT_NS", "SqliteFile", "Synchronous"]
 
 T = TypeVar("T")
 Synchronous = Literal["normal", "full"]
 
-PATIENCE_NS: Final = 5 * SECOND
+BUSY_TIMEOUT_NS: Final = 5 * SECOND
 _NAP_NS: Final = (100 * US, MS)  # a transaction holds the lock for about 50 us
 _NAP_GROWTH: Final = 1.1
 _NAP_MAX_NS: Final = 4 * MS
@@ -65,7 +65,7 @@ class SqliteFile:
         StoreUnavailable: the file is damaged.
     """
 
-    def __init__(self, path: Path, *, synchronous: Synchronous = "normal", patience_ns: int = PATIENCE_NS) -> None:
+    def __init__(self, path: Path, *, synchronous: Synchronous = "normal", patience_ns: int = BUSY_TIMEOUT_NS) -> None:
         self.path = path
         self._patience_ns = patience_ns
         self._real = SystemClock()  # others hold the lock in real time, whatever clock the leases run on

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Pruner"]
 
 _BATCH: Final = 200  # rows: about a millisecond
-_AT_MOST_NS: Final = 500 * MS  # the rest next time: whoever called wants to go on
+_AT_MAX_NS: Final = 500 * MS  # the rest next time: whoever called wants to go on
 
 # Skips from job to job along an index: 10,000 jobs with millions of rows cost 10,000 look-ups.
 _SPANS: Final = """
@@ -75,7 +75,7 @@ class Pruner:
             return  # another thread is at it
         try:
             self._pruned_ns = self._clock.monotonic_ns()
-            stop_ns = self._real.monotonic_ns() + _AT_MOST_NS
+            stop_ns = self._real.monotonic_ns() + _AT_MAX_NS
             self._prune_leases(stop_ns)
             self._prune_runs(self._clock.wall_ns() - self._keep_ns, stop_ns)
         finally:

@@ -28,12 +28,12 @@ from tickglass.sched.ports import (
     Settled,
 )
 from tickglass.sched.registration import Registered
-from tickglass.sched.stores.sqlite import statements as sql
 from tickglass.sched.stores.retention import KEEP_NS, shown_detail
 from tickglass.sched.stores.run_times import run_times_ns
-from tickglass.sched.stores.sqlite.file import PATIENCE_NS, SqliteFile, Synchronous
-from tickglass.sched.stores.sqlite.prune import Pruner
+from tickglass.sched.stores.sqlite import statements as sql
 from tickglass.sched.stores.sqlite.fairness import mark_refusal, refusal_in_favour
+from tickglass.sched.stores.sqlite.file import BUSY_TIMEOUT_NS, SqliteFile, Synchronous
+from tickglass.sched.stores.sqlite.prune import Pruner
 from tickglass.sched.stores.watchers import Watchers
 from tickglass.sched.triggers import LATEST_NS
 
@@ -75,7 +75,7 @@ class SqliteStore:
         *,
         synchronous: Synchronous = "normal",
         keep_ns: int = KEEP_NS,
-        patience_ns: int = PATIENCE_NS,
+        patience_ns: int = BUSY_TIMEOUT_NS,
     ) -> None:
         self._clock = clock
         self._file = SqliteFile(Path(path).absolute(), synchronous=synchronous, patience_ns=patience_ns)

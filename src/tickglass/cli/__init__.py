@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from tickglass.cli.lazy_group import Commands
+from tickglass.cli.lazy_group import LazyGroup
 
 __all__ = ["main"]
 
@@ -29,7 +29,7 @@ COMMANDS: Final = {
 }
 
 
-@click.group(cls=Commands, commands_at=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, commands_at=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tickglass", prog_name="tickglass")
 def main() -> None:
     """A scheduler you can see through: what ran, what did not, how late, and who holds what.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tickglass.alerts.export import ALERTMANAGER, OPERATOR, RULES, files, runbooks
 from tickglass.alerts.promql import DEFAULT_FLEET, Scope
 from tickglass.alerts.rule import DASHBOARDS, RUNBOOKS, Links
-from tickglass.alerts.export import ALERTMANAGER, OPERATOR, RULES, files, runbooks
 from tickglass.cli.numbers import FloatRange
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import thresholds

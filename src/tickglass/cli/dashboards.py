@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from tickglass.cli.numbers import FloatRange
-from tickglass.dashboards.scope import Scope
 from tickglass.dashboards.export import files
+from tickglass.dashboards.scope import Scope
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import thresholds
 

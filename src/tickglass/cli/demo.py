@@ -15,7 +15,7 @@ from tickglass.cli.demo_table import Board, EventLines
 from tickglass.cli.lazy_group import EXIT_LEFT
 from tickglass.cli.numbers import FloatRange, IntRange
 from tickglass.sched.clock import SystemClock
-from tickglass.sched.durations import DURATION_MOST_NS, SECOND
+from tickglass.sched.durations import DURATION_MAX_NS, SECOND
 from tickglass.sched.triggers import cron, every
 from tickglass.scheduler import Scheduler
 from tickglass.telemetry.logs import configure_logging
@@ -27,9 +27,7 @@ __all__ = ["demo", "demo_jobs"]
 
 
 @click.command
-@click.option(
-    "--seconds", type=FloatRange(min=0.1, max=DURATION_MOST_NS / SECOND), help="Stop by itself after so long."
-)
+@click.option("--seconds", type=FloatRange(min=0.1, max=DURATION_MAX_NS / SECOND), help="Stop by itself after so long.")
 @click.option("--metrics-port", type=IntRange(0, 65_535), default=9464, show_default=True, help="0: any free one.")
 def demo(seconds: float | None, metrics_port: int) -> None:
     """Watch a handful of jobs run, fail, overrun and contend; Ctrl-C drains.

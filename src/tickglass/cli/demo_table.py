@@ -75,13 +75,13 @@ class Board:
     def __init__(self, clock: Clock) -> None:
         self.title: Callable[[], str] = str
         self._clock = clock
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
         self._rows: dict[str, _Row] = {}
         self._held: dict[str, tuple[str, int]] = {}  # resource -> job, since (monotonic)
 
     def record(self, event: Event) -> None:
         """See `EventSink`."""
-        with self._door:
+        with self._mutex:
             if isinstance(event, OccurrenceMoved):
                 self._occurrence_moved(event)
             elif isinstance(event, LockMoved):
@@ -101,7 +101,7 @@ class Board:
         for heading in headings:
             table.add_column(heading, justify="right" if heading in _NUMBERS else "left", no_wrap=True)
         now, at_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
-        with self._door:
+        with self._mutex:
             for name, row in self._rows.items():
                 cells = self._cells(name, row, now, at_ns)
                 table.add_row(*(cells[heading] for heading in headings))

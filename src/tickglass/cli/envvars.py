@@ -28,7 +28,7 @@ def checks_its_variable(check: Callable[[Any], object]) -> Callable[[click.Conte
             try:
                 check(value)
             except ConfigError as error:
-                raise error.told_by(parameter.envvar) from error
+                raise error.for_variable(parameter.envvar) from error
         return value
 
     return callback

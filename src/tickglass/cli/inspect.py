@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tickglass.cli.envvars import checks_its_variable
 from tickglass.cli.numbers import IntRange
 from tickglass.cli.stores import check_there_is_one, looking_into
 from tickglass.cli.text import distance_text, instant_text, one_line, record_json, shown, span_text
-from tickglass.cli.envvars import checks_its_variable
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.occurrence import Outcome
-from tickglass.sched.stores import shown_url
+from tickglass.sched.stores import redacted_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -65,7 +65,7 @@ def _looks(command: F) -> F:
 
 def _check_one_store(url: str) -> None:
     """Refuse what is not one store that is there: for a sidecar, the variable may name several."""
-    several = [shown_url(one) for one in url.split(" ")]
+    several = [redacted_url(one) for one in url.split(" ")]
     if len(several) > 1:
         problem = "one store can be looked into, not several with blanks between them; a path's own blank is %20"
         raise ConfigError(problem, given=" ".join(several), instead=tuple(filter(None, several)))

@@ -13,7 +13,7 @@ from tickglass.sched.errors import ConfigError, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EXIT_LEFT", "EXIT_NO_ANSWER", "EXIT_UNAVAILABLE", "EXIT_WRONG", "Commands"]
+__all__ = ["EXIT_LEFT", "EXIT_NO_ANSWER", "EXIT_UNAVAILABLE", "EXIT_WRONG", "LazyGroup"]
 
 EXIT_NO_ANSWER: Final = 1
 EXIT_WRONG: Final = 2  # also click's own, for a wrong option
@@ -21,7 +21,7 @@ EXIT_UNAVAILABLE: Final = 3
 EXIT_LEFT: Final = 4  # a scheduler stopped, and runs did not
 
 
-class Commands(click.Group):
+class LazyGroup(click.Group):
     """A group that imports a command when it is asked for.
 
     Args:

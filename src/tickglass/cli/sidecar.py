@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from tickglass.cli.sidecar_client import token_option
-from tickglass.cli.stores import LateStore
 from tickglass.cli.envvars import checks_its_variable
+from tickglass.cli.sidecar_client import token_option
+from tickglass.cli.stores import LazyStore
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND, duration_ns
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.stores import shown_url
+from tickglass.sched.stores import redacted_url
 from tickglass.signals import StopSignals
 from tickglass.telemetry.access import is_loopback
 from tickglass.telemetry.exporter import DEFAULT_LISTEN, parse_listen
 from tickglass.telemetry.exposition import encode
 from tickglass.telemetry.logs import configure_logging
 from tickglass.telemetry.sidecar.collector import SidecarCollector, sidecar_registry, unready
-from tickglass.telemetry.sidecar.schedulers.receiver import Intake
 from tickglass.telemetry.sidecar.merge.merge import view_of
-from tickglass.telemetry.sidecar.transport.socket_path import default_path, path_of, url_of
-from tickglass.telemetry.sidecar.stores.probe import Probe
+from tickglass.telemetry.sidecar.schedulers.receiver import Intake
 from tickglass.telemetry.sidecar.schedulers.sources import Sources
+from tickglass.telemetry.sidecar.stores.probe import Probe
+from tickglass.telemetry.sidecar.transport.socket_path import default_path, path_of, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ _log: Final = logging.getLogger("tickglass.sidecar")
     metavar="URL",
     multiple=True,
     envvar="TICKGLASS_STORE",
-    callback=checks_its_variable(lambda urls: [LateStore(url, SystemClock()) for url in urls]),
+    callback=checks_its_variable(lambda urls: [LazyStore(url, SystemClock()) for url in urls]),
     help="A store to look into; repeatable.",
 )
 @click.option(
@@ -87,9 +87,9 @@ def sidecar(
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # that it starts and stops, we say ourselves
     clock = SystemClock()
     path = default_path() if place is None else path_of(place if "://" in place else url_of(place))
-    every_ns = duration_ns(probe_every, what="--probe-every", least_ns=SECOND // 10)
+    every_ns = duration_ns(probe_every, what="--probe-every", min_ns=SECOND // 10)
     host, _ = parse_listen(listen)
-    stores = {shown_url(url): LateStore(url, clock) for url in urls}
+    stores = {redacted_url(url): LazyStore(url, clock) for url in urls}
     with ExitStack() as undo, StopSignals() as signals:
         for store in stores.values():
             undo.callback(store.close)
@@ -104,7 +104,7 @@ def sidecar(
 
 def _started(
     path: str,
-    stores: Mapping[str, LateStore],
+    stores: Mapping[str, LazyStore],
     listen: str,
     token: str,
     every_ns: int,

@@ -13,9 +13,9 @@ import click
 import msgspec
 from click.core import ParameterSource
 
+from tickglass.cli.envvars import checks_its_variable
 from tickglass.cli.lazy_group import EXIT_UNAVAILABLE
 from tickglass.cli.text import lines_shown
-from tickglass.cli.envvars import checks_its_variable
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.stores.redaction import Starred
 from tickglass.telemetry.access import TOKEN_ENV, checked_token
@@ -30,7 +30,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 SIDECAR_URL: Final = "http://127.0.0.1:9464"
 _PATIENCE_S: Final = 5.0
-_ANSWER_MOST: Final = 256 * 1024 * 1024  # bytes: a thousand jobs with all they may have are an eighth of it
+_ANSWER_MAX: Final = 256 * 1024 * 1024  # bytes: a thousand jobs with all they may have are an eighth of it
 _decoder: Final = msgspec.json.Decoder(View)
 
 
@@ -89,7 +89,7 @@ def view_from(url: str, token: str = "") -> View:
     request = urllib.request.Request(f"{url.rstrip('/')}/view.json", headers=headers)  # noqa: S310 - checked above
     try:
         with urllib.request.urlopen(request, timeout=_PATIENCE_S) as answer:  # noqa: S310 - likewise
-            body = answer.read(_ANSWER_MOST)
+            body = answer.read(_ANSWER_MAX)
             packed = answer.headers.get("Content-Encoding") == "gzip"
         return _decoder.decode(gzip.decompress(body) if packed else body)
     except urllib.error.HTTPError as error:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError, StoreUnavailable
-from tickglass.sched.stores import check_url, open_store, shown_url
+from tickglass.sched.stores import check_url, open_store, redacted_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, Store
 
-__all__ = ["LateStore", "check_there_is_one", "looking_into"]
+__all__ = ["LazyStore", "check_there_is_one", "looking_into"]
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def looking_into(url: str) -> Iterator[Store]:
         store.close()
 
 
-class LateStore:
+class LazyStore:
     """A store to look into again and again, that need not be there yet: it is opened when it is looked into.
 
     Raises:
@@ -101,7 +101,7 @@ def check_there_is_one(url: str) -> None:
     if scheme == "memory":
         raise ConfigError(
             "a store in memory is inside its scheduler's process; nobody else can look into it",
-            given=shown_url(url),
+            given=redacted_url(url),
             instead=("sqlite:///jobs.db",),
         )
     path = unquote(rest.partition("?")[0].removeprefix("/"))
@@ -109,6 +109,6 @@ def check_there_is_one(url: str) -> None:
         return
     file = Path(path).absolute()
     if not file.exists():
-        raise ConfigError(f"there is no file {file}; a scheduler makes it when it starts", given=shown_url(url))
+        raise ConfigError(f"there is no file {file}; a scheduler makes it when it starts", given=redacted_url(url))
     if file.is_file() and not file.stat().st_size:
-        raise ConfigError(f"the file {file} is empty; no scheduler has ever used it", given=shown_url(url))
+        raise ConfigError(f"the file {file} is empty; no scheduler has ever used it", given=redacted_url(url))

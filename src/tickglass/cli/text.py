@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["distance_text", "instant_text", "lines_shown", "one_line", "record_json", "shown", "span_text"]
 
-ONE_LINE_MOST: Final = 120
+ONE_LINE_MAX: Final = 120
 _DUE_FIELDS: Final = ("due_ns", "next_due_ns", "last_due_ns")
 
 
@@ -34,7 +34,7 @@ def instant_text(wall_ns: int) -> str:
 def one_line(text: str) -> str:
     """Return the first line of a text as a terminal may show it, cut where it gets too long."""
     first = shown(text.strip().partition("\n")[0])
-    return first if len(first) <= ONE_LINE_MOST else f"{first[: ONE_LINE_MOST - 1]}…"
+    return first if len(first) <= ONE_LINE_MAX else f"{first[: ONE_LINE_MAX - 1]}…"
 
 
 def record_json(record: JobRecord | LeaseRecord | RunRecord) -> dict[str, Any]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Watching", "watch"]
 
-_LEAST_NS: Final = 200 * MS
+_MIN_NS: Final = 200 * MS
 _PIPED_WIDTH: Final = 1_000  # nothing is folded for a program that reads lines
 
 
@@ -63,7 +63,7 @@ def watch(sidecar_url: str, token: str, every: str, *, once: bool) -> None:
     Looking changes nothing. A sidecar that stops answering is said so, with the
     last picture left as it was.
     """
-    every_ns = duration_ns(every, what="--every", least_ns=_LEAST_NS)
+    every_ns = duration_ns(every, what="--every", min_ns=_MIN_NS)
     watching = Watching(lambda: view_from(sidecar_url, token))
     console = Console(highlight=False)
 

@@ -16,15 +16,15 @@ from rich.text import Text
 from tickglass.cli.demo_table import OUTCOME_STYLES
 from tickglass.cli.text import distance_text, one_line, shown, span_text
 from tickglass.sched.occurrence import Outcome
+from tickglass.telemetry.sidecar.explain.problems import headline, job_tone, problems, scheduler_words, store_tone
 from tickglass.telemetry.sidecar.explain.tones import Tone
-from tickglass.telemetry.sidecar.explain.problems import headline, job_tone, scheduler_words, store_tone, troubles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import RenderableType
 
-    from tickglass.telemetry.sidecar.explain.problems import Trouble
+    from tickglass.telemetry.sidecar.explain.problems import Problem
     from tickglass.telemetry.sidecar.view import JobView, LockView, OccurrenceView, SchedulerView, StoreView, View
 
 __all__ = ["outcome_text", "picture_of"]
@@ -47,7 +47,7 @@ _LETTERS: Final[Mapping[str, str]] = {
     "abandoned": "A",
     "overdue": "!",
 }
-_TONES: Final[Mapping[Tone, str]] = {Tone.BAD: _WORSE, Tone.WARN: "yellow"}  # of troubles
+_TONES: Final[Mapping[Tone, str]] = {Tone.BAD: _WORSE, Tone.WARN: "yellow"}  # of problems
 # How wide a terminal must be to show a column; the last one takes what the others leave.
 _JOB_COLUMNS: Final[Mapping[str, int]] = {
     "job": 0,
@@ -111,7 +111,7 @@ def picture_of(
         width: columns of the terminal; a narrow one is shown what matters most. None: everything.
         height: lines of the terminal; for what does not fit in it is said how much there is. None: everything.
     """
-    found, now_ns = troubles(view), view.at_wall_ns
+    found, now_ns = problems(view), view.at_wall_ns
     lines: list[RenderableType] = [Text(shown(f"! {trouble}"), style=_WORSE)] if trouble else []
     lines += [_headline(found), Text(shown(of), style="dim")]
     machines = [(scheduler_words(it, view)[0], _scheduler_line(it)) for it in view.schedulers]
@@ -119,7 +119,7 @@ def picture_of(
     locks = sorted(view.locks, key=lambda lock: not lock.stuck)
     jobs = sorted(view.jobs, key=lambda job: -job_tone(job, now_ns).weight)
     parts = [
-        _Part("troubles", {}, [[_trouble_line(it)] for it in found]),
+        _Part("problems", {}, [[_trouble_line(it)] for it in found]),
         _Part("schedulers and stores", {}, [[line] for _, line in sorted(machines, key=lambda it: -it[0].weight)]),
         _Part("locks", _LOCK_COLUMNS, [_lock(lock) for lock in locks]),
         _Part("jobs", _JOB_COLUMNS, [_job(job, now_ns) for job in jobs]),
@@ -149,11 +149,11 @@ def _shares(room: int, wants: Sequence[int]) -> list[int]:
     return given
 
 
-def _headline(found: Sequence[Trouble]) -> Text:
+def _headline(found: Sequence[Problem]) -> Text:
     return Text(shown(headline(found)), style=_TONES[found[0].tone] if found else "bold green")
 
 
-def _trouble_line(it: Trouble) -> Text:
+def _trouble_line(it: Problem) -> Text:
     return Text(shown(f"! {it.what} {it.name} {it.words}" if it.name else f"! {it.words}"), style=_TONES[it.tone])
 
 

@@ -13,18 +13,18 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from tickglass.cli.sidecar_client import Unanswered, asks_a_sidecar, view_from
 from tickglass.cli.lazy_group import EXIT_NO_ANSWER
+from tickglass.cli.sidecar_client import Unanswered, asks_a_sidecar, view_from
 from tickglass.cli.stores import looking_into
-from tickglass.cli.watch_screen import outcome_text
 from tickglass.cli.text import distance_text, lines_shown, shown, span_text
+from tickglass.cli.watch_screen import outcome_text
 from tickglass.sched.clock import SystemClock, instant_of, ns_of
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.triggers.iso import read_iso
-from tickglass.telemetry.sidecar.stores.ledger_cache import attempts_at
-from tickglass.telemetry.sidecar.merge.occurrences import merged, rows_of
 from tickglass.telemetry.sidecar.merge.merge import view_of
-from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MOST
+from tickglass.telemetry.sidecar.merge.occurrences import merged, rows_of
+from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MAX
+from tickglass.telemetry.sidecar.stores.ledger_cache import attempts_at
 from tickglass.telemetry.sidecar.stores.probe import look_once
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _ask_the_ledger(view: View, job: str, instant: str | None) -> str:
     """Return whom else to ask: a sidecar keeps the latest occurrences, the ledger goes further back."""
     store = view.stores[0].source if view.stores else "STORE_URL"
     words = shlex.join(["tickglass", "why", job, *([] if instant is None else [instant]), "--store", store])
-    return f"a sidecar knows the latest {RECENT_MOST} of each job; its store may know older ones:\n    {words}"
+    return f"a sidecar knows the latest {RECENT_MAX} of each job; its store may know older ones:\n    {words}"
 
 
 def _print(view: View, job: JobView, occurrences: Sequence[OccurrenceView], asked_ns: int | None) -> None:

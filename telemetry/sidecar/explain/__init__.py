@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Say in sentences what happened, and what is wrong."""

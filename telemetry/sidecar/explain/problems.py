@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from tickglass.telemetry.sidecar.view import JobView, LockMark, LockView, SchedulerView, StoreView, View
 
 __all__ = [
-    "Trouble",
+    "Problem",
     "headline",
     "job_href",
     "job_names",
+    "job_problems",
     "job_tone",
-    "job_troubles",
     "mark_words",
     "over_timeout_ns",
+    "problems",
     "scheduler_words",
     "store_tone",
-    "troubles",
 ]
 
 STOPPING_NS: Final = 2 * SECOND  # a run that was asked to stop may take so long over it
 GONE_NS: Final = 3_600 * SECOND  # for so long each one that is gone is named; then one stands for a service
-NAMED_MOST: Final = 3  # in the headline; the list below it is longer
+NAMED_MAX: Final = 3  # in the headline; the list below it is longer
 _DOTS: Final = frozenset({".", ".."})  # browsers take them out of a path, however they are written
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Problem:
     """One thing that is not well.
 
     Args:
@@ -56,30 +56,30 @@ class Trouble:
     href: str
 
 
-def troubles(view: View) -> list[Trouble]:
+def problems(view: View) -> list[Problem]:
     """Return all that is not well, the worst first: locks, stores, schedulers, jobs; then what is not known."""
     called = job_names(view.jobs)
     found = [
         *(_lock_trouble(lock) for lock in view.locks if lock.stuck),
-        *(trouble for store in view.stores for trouble in _store_troubles(store)),
-        *(trouble for scheduler in view.schedulers for trouble in _scheduler_troubles(scheduler, view)),
+        *(problem for store in view.stores for problem in _store_troubles(store)),
+        *(problem for scheduler in view.schedulers for problem in _scheduler_troubles(scheduler, view)),
         *(
-            replace(trouble, name=called(job.name, job.service))
+            replace(problem, name=called(job.name, job.service))
             for job in view.jobs
-            for trouble in job_troubles(job, view.at_wall_ns)
+            for problem in job_problems(job, view.at_wall_ns)
         ),
-        *(Trouble(Tone.WARN, "view", "", reason, "") for reason in view.unready),
+        *(Problem(Tone.WARN, "view", "", reason, "") for reason in view.unready),
     ]
-    return sorted(found, key=lambda trouble: -trouble.tone.weight)
+    return sorted(found, key=lambda problem: -problem.tone.weight)
 
 
-def headline(found: Sequence[Trouble]) -> str:
+def headline(found: Sequence[Problem]) -> str:
     """Return the line at the top; it holds no ages, so that it changes only when something did."""
     if not found:
         return "All well"
-    names = [f"{trouble.what} {trouble.name}" for trouble in found if trouble.name]
-    named = ", ".join(dict.fromkeys(names[:NAMED_MOST]))
-    more = len(set(names)) - len(set(names[:NAMED_MOST]))
+    names = [f"{problem.what} {problem.name}" for problem in found if problem.name]
+    named = ", ".join(dict.fromkeys(names[:NAMED_MAX]))
+    more = len(set(names)) - len(set(names[:NAMED_MAX]))
     if not named:
         return "Not all is known"
     return f"Not well: {named}" + (f" and {more:,} more" if more > 0 else "")
@@ -112,34 +112,34 @@ def over_timeout_ns(job: JobView, now_ns: int) -> int:
     return max(now_ns - job.running_since_wall_ns - job.timeout_ns, 0)
 
 
-def job_troubles(job: JobView, now_ns: int) -> Iterator[Trouble]:
+def job_problems(job: JobView, now_ns: int) -> Iterator[Problem]:
     """Yield what is not well with one job."""
     href = job_href(job.name, job.service)
     over_ns = over_timeout_ns(job, now_ns)
     if over_ns > STOPPING_NS and job.timeout_ns is not None:
         timeout = duration_text(job.timeout_ns)
         words = f"has a run that was asked to stop at its timeout of {timeout} and goes on, {span_text(over_ns)} later"
-        yield Trouble(Tone.BAD, "job", job.name, words, href)
+        yield Problem(Tone.BAD, "job", job.name, words, href)
     elif job.overdue_ns > 0:
         words = job.why or f"it was due {span_text(job.overdue_ns)} ago"
-        yield Trouble(Tone.BAD, "job", job.name, f"is overdue: {words}", href)
+        yield Problem(Tone.BAD, "job", job.name, f"is overdue: {words}", href)
     elif job.failures >= FAILURES_IN_A_ROW:
         error = next((run.why or run.error for run in reversed(job.recent) if run.outcome and run.error), job.why)
         words = f"has failed {job.failures:,} times in a row" + (f"; the latest: {error}" if error else "")
-        yield Trouble(Tone.BAD, "job", job.name, words, href)
+        yield Problem(Tone.BAD, "job", job.name, words, href)
     elif job.abandoned:
         words = f"has {_counted(job.abandoned, 'claim')} whose lease ended without a word of how the run ended"
-        yield Trouble(Tone.WARN, "job", job.name, words, href)
+        yield Problem(Tone.WARN, "job", job.name, words, href)
     elif job.why:
-        yield Trouble(Tone.WARN, "job", job.name, job.why, href)
+        yield Problem(Tone.WARN, "job", job.name, job.why, href)
 
 
 def job_tone(job: JobView, now_ns: int) -> Tone:
     """Return the tone of the worst that is the matter with a job."""
-    return max((trouble.tone for trouble in job_troubles(job, now_ns)), key=lambda tone: tone.weight, default=Tone.OK)
+    return max((problem.tone for problem in job_problems(job, now_ns)), key=lambda tone: tone.weight, default=Tone.OK)
 
 
-def _lock_trouble(lock: LockView) -> Trouble:
+def _lock_trouble(lock: LockView) -> Problem:
     who = lock.owner or "its holder"
     if lock.state == "expired":
         ago = f" {span_text(-lock.remaining_ns)} ago" if lock.remaining_ns is not None else ""
@@ -149,23 +149,23 @@ def _lock_trouble(lock: LockView) -> Trouble:
         allowed = f", {duration_text(lock.allowed_ns)} is allowed" if lock.allowed_ns is not None else ""
         words = f"is stuck: {who} has held it{held}{allowed}"
     waiting = f"; {lock.waiters:,} {'waits' if lock.waiters == 1 else 'wait'} for it" if lock.waiters else ""
-    return Trouble(Tone.BAD, "lock", lock.resource, words + waiting, "#locks")
+    return Problem(Tone.BAD, "lock", lock.resource, words + waiting, "#locks")
 
 
 def store_tone(store: StoreView) -> Tone:
     """Return how to take a store's state."""
-    return max((trouble.tone for trouble in _store_troubles(store)), key=lambda tone: tone.weight, default=Tone.OK)
+    return max((problem.tone for problem in _store_troubles(store)), key=lambda tone: tone.weight, default=Tone.OK)
 
 
-def _store_troubles(store: StoreView) -> Iterator[Trouble]:
+def _store_troubles(store: StoreView) -> Iterator[Problem]:
     if not store.ok:
         age = f"; what is shown of it is {span_text(store.age_ns)} old" if store.age_ns is not None else ""
         words = f"cannot be read{f': {store.error}' if store.error else ''}{age}"
-        yield Trouble(Tone.BAD, "store", store.source, words, "#stores")
+        yield Problem(Tone.BAD, "store", store.source, words, "#stores")
     if store.skew_ns is not None and abs(store.skew_ns) - (store.skew_bound_ns or 0) > CLOCK_OFFSET_S * SECOND:
         side = "ahead of" if store.skew_ns > 0 else "behind"
         words = f"has another time: our clock is {span_text(abs(store.skew_ns))} {side} its"
-        yield Trouble(Tone.WARN, "store", store.source, words, "#stores")
+        yield Problem(Tone.WARN, "store", store.source, words, "#stores")
 
 
 def scheduler_words(scheduler: SchedulerView, view: View) -> tuple[Tone, str]:
@@ -190,25 +190,25 @@ def _is_wanted(gone: SchedulerView, view: View) -> bool:
     return since_ns < GONE_NS or not any(one.state == "gone" and (one.silent_ns or 0) < since_ns for one in others)
 
 
-def _scheduler_troubles(scheduler: SchedulerView, view: View) -> Iterator[Trouble]:
+def _scheduler_troubles(scheduler: SchedulerView, view: View) -> Iterator[Problem]:
     name = f"{scheduler.service}/{scheduler.owner}" if scheduler.service else scheduler.owner
     silent = f" {span_text(scheduler.silent_ns)}" if scheduler.silent_ns is not None else ""
     if scheduler.state == "gone" and _is_wanted(scheduler, view):
         words = f"is gone: its connection ended{f'{silent} ago' if silent else ''}, and it had not said that it stops"
-        yield Trouble(Tone.BAD, "scheduler", name, words, "#schedulers")
+        yield Problem(Tone.BAD, "scheduler", name, words, "#schedulers")
     elif scheduler.stalled:
         words = (
             f"has stalled: it is connected, but its timeline does not turn{f'; silent for{silent}' if silent else ''}"
         )
-        yield Trouble(Tone.BAD, "scheduler", name, words, "#schedulers")
+        yield Problem(Tone.BAD, "scheduler", name, words, "#schedulers")
     elif scheduler.unready:
-        yield Trouble(Tone.BAD, "scheduler", name, f"is not ready: {'; '.join(scheduler.unready)}", "#schedulers")
+        yield Problem(Tone.BAD, "scheduler", name, f"is not ready: {'; '.join(scheduler.unready)}", "#schedulers")
     if scheduler.gap_age_ns is not None and scheduler.gap_age_ns < EVENTS_MISSED_S * SECOND:
         ago = span_text(scheduler.gap_age_ns)
         words = (
             f"was not heard in full: {_counted(scheduler.missed, 'event')} never arrived, the last of them {ago} ago"
         )
-        yield Trouble(Tone.WARN, "scheduler", name, words, "#schedulers")
+        yield Problem(Tone.WARN, "scheduler", name, words, "#schedulers")
 
 
 def mark_words(mark: LockMark) -> str:

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Merge what schedulers told and what stores show into one view."""

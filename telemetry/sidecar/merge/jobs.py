@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.durations import SECOND, span_text
 from tickglass.sched.occurrence import OccurrenceState, Outcome
 from tickglass.sched.streak import FAILURES
-from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS, interval_ns, trigger_of, waiting_due_ns
-from tickglass.telemetry.sidecar.merge.occurrences import LEFT, merged, rows_of
-from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MOST
-from tickglass.telemetry.sidecar.view import JobView, LockView, OccurrenceView
 from tickglass.telemetry.sidecar.explain.why import Facts, why
+from tickglass.telemetry.sidecar.merge.occurrences import LEFT, merged, rows_of
+from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MAX
+from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS, interval_ns, trigger_of, waiting_due_ns
+from tickglass.telemetry.sidecar.view import JobView, LockView, OccurrenceView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Reading
     from tickglass.sched.events import JobRegistered
     from tickglass.sched.ports import JobRecord
-    from tickglass.telemetry.sidecar.merge.scheduler_status import Heard
     from tickglass.telemetry.sidecar.merge.occurrences import Row
-    from tickglass.telemetry.sidecar.schedulers.job_history import JobSight
+    from tickglass.telemetry.sidecar.merge.scheduler_status import SchedulerStatus
+    from tickglass.telemetry.sidecar.schedulers.job_history import JobSnapshot
     from tickglass.telemetry.sidecar.stores.probe import StoreSight
 
 __all__ = ["jobs_of"]
@@ -41,11 +41,11 @@ Key = tuple[str, str]  # service, name
 class _Known:
     """All that is known of one job."""
 
-    told: list[tuple[Heard, JobSight]] = field(default_factory=list)
+    told: list[tuple[SchedulerStatus, JobSnapshot]] = field(default_factory=list)
     read: list[tuple[StoreSight, JobRecord]] = field(default_factory=list)
 
     @property
-    def declared(self) -> list[tuple[Heard, JobRegistered]]:
+    def declared(self) -> list[tuple[SchedulerStatus, JobRegistered]]:
         """Where it is declared; connected schedulers first."""
         found = [(one, job.declared) for one, job in self.told if job.declared is not None]
         return sorted(found, key=lambda it: not it[0].connected)
@@ -64,7 +64,7 @@ class _Waiting:
 
 
 def jobs_of(
-    heard: Sequence[Heard], sights: Sequence[StoreSight], locks: Sequence[LockView], now: Reading
+    heard: Sequence[SchedulerStatus], sights: Sequence[StoreSight], locks: Sequence[LockView], now: Reading
 ) -> tuple[list[JobView], list[OccurrenceView]]:
     """Return all jobs by name, and all their occurrences that are known, by due instant.
 
@@ -92,7 +92,7 @@ def jobs_of(
     return jobs, shown
 
 
-def _runs_of(heard: Iterable[Heard]) -> Mapping[Key, list[OccurrenceView]]:
+def _runs_of(heard: Iterable[SchedulerStatus]) -> Mapping[Key, list[OccurrenceView]]:
     runs: dict[Key, list[OccurrenceView]] = {}
     for one in heard:
         for run in one.sight.runs:
@@ -113,7 +113,7 @@ class _Merging:
         known: _Known,
         held: Mapping[str, LockView],
         claims: Mapping[str, LockView],
-        heard: Sequence[Heard],
+        heard: Sequence[SchedulerStatus],
         now: Reading,
     ) -> None:
         self._service, self._name = key
@@ -145,7 +145,7 @@ class _Merging:
         late = self._overdue(waiting)
         if late is not None:
             all_of.append(late)
-        recent = all_of[-RECENT_MOST:]
+        recent = all_of[-RECENT_MAX:]
         in_hand = [view for view in all_of if not view.outcome]
         running = [view for view in in_hand if view.state in _STARTED or self._is_claim(view)]
         since = [view.started_wall_ns for view in running if view.started_wall_ns is not None]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Reading
     from tickglass.sched.ports import LeaseRecord
-    from tickglass.telemetry.sidecar.merge.scheduler_status import Heard
+    from tickglass.telemetry.sidecar.merge.scheduler_status import SchedulerStatus
     from tickglass.telemetry.sidecar.schedulers.lock_history import Hold
     from tickglass.telemetry.sidecar.stores.probe import StoreSight
 
@@ -38,7 +38,7 @@ class _Seen:
     taken: Reading
 
 
-def locks_of(heard: Sequence[Heard], sights: Sequence[StoreSight], now: Reading) -> list[LockView]:
+def locks_of(heard: Sequence[SchedulerStatus], sights: Sequence[StoreSight], now: Reading) -> list[LockView]:
     """Return the locks that are held, expired or waited for, by resource.
 
     Of more than `LOCKS_SHOWN` those that are stuck, waited for, or held for long, before those that ended long ago.
@@ -70,7 +70,7 @@ def locks_of(heard: Sequence[Heard], sights: Sequence[StoreSight], now: Reading)
     return sorted(locks[:LOCKS_SHOWN], key=lambda it: (it.resource, it.source))
 
 
-def _seen(heard: Sequence[Heard], sights: Sequence[StoreSight]) -> list[_Seen]:
+def _seen(heard: Sequence[SchedulerStatus], sights: Sequence[StoreSight]) -> list[_Seen]:
     """Return the leases that were there, but for those whose holders have said since that they ended."""
     ends = {(one.source.owner, *key): at_ns for one in heard for key, at_ns in one.sight.ends.items()}
     return [
@@ -154,7 +154,7 @@ def _remaining_ns(hold: Hold | None, seen: _Seen | None, now: Reading, *, expire
     return longest_ns if longest_ns > 0 else None
 
 
-def _limits(heard: Sequence[Heard], sights: Sequence[StoreSight]) -> Mapping[str, int | None]:
+def _limits(heard: Sequence[SchedulerStatus], sights: Sequence[StoreSight]) -> Mapping[str, int | None]:
     """Return the longest that jobs may hold a resource; schedulers know better than ledgers."""
     limits: dict[str, int | None] = {}
     told: set[str] = set()

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND, span_text
-from tickglass.telemetry.sidecar.merge.scheduler_status import Heard, heard_of
 from tickglass.telemetry.sidecar.merge.jobs import jobs_of
 from tickglass.telemetry.sidecar.merge.locks import locks_of
+from tickglass.telemetry.sidecar.merge.scheduler_status import SchedulerStatus, heard_of
 from tickglass.telemetry.sidecar.view import LockMark, OccurrenceView, SchedulerView, StoreView, View
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _is_late_enough(run: OccurrenceView, since_ns: int) -> bool:
     return in_hand or max(run.due_ns, run.started_wall_ns or 0, run.ended_wall_ns or 0) >= since_ns
 
 
-def _scheduler(one: Heard, now: Reading) -> SchedulerView:
+def _scheduler(one: SchedulerStatus, now: Reading) -> SchedulerView:
     source, sight = one.source, one.sight
     hands = [view for job in sight.jobs for view in job.hands]
     slots = [slots for slots, _ in sight.pools.values()]
@@ -97,12 +97,12 @@ def _store(sight: StoreSight, now: Reading) -> StoreView:
     )
 
 
-def _marks(heard: Iterable[Heard], since_ns: int) -> list[LockMark]:
+def _marks(heard: Iterable[SchedulerStatus], since_ns: int) -> list[LockMark]:
     marks = [mark for one in heard for mark in one.sight.marks if mark.at_wall_ns >= since_ns]
     return sorted(marks, key=lambda mark: mark.at_wall_ns)
 
 
-def _unready(heard: Sequence[Heard], sights: Sequence[StoreSight], now: Reading) -> list[str]:
+def _unready(heard: Sequence[SchedulerStatus], sights: Sequence[StoreSight], now: Reading) -> list[str]:
     """Say why this may not be all of it."""
     told = [] if heard or sights else ["no scheduler has connected yet, and no store is looked into"]
     for sight in sights:

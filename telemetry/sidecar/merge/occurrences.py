@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tickglass.sched.occurrence import OccurrenceState, Outcome
-from tickglass.telemetry.sidecar.view import OccurrenceView
 from tickglass.telemetry.sidecar.explain.why import Facts, why
+from tickglass.telemetry.sidecar.view import OccurrenceView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

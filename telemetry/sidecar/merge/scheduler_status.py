@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Reading
     from tickglass.telemetry.sidecar.schedulers.history import History, SchedulerSight
 
-__all__ = ["STALLED_NS", "Heard", "SchedulerSource", "heard_of"]
+__all__ = ["STALLED_NS", "SchedulerSource", "SchedulerStatus", "heard_of"]
 
 STALLED_NS: Final = 5 * SECOND  # the timeline turns once a second at least
 _AT_WORK: Final = frozenset({SchedulerState.STARTING.value, SchedulerState.RUNNING.value})
@@ -78,7 +78,7 @@ class SchedulerSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class SchedulerStatus:
     """One scheduler at one instant.
 
     Args:
@@ -96,16 +96,16 @@ class Heard:
     unready: tuple[str, ...] = ()
 
 
-def heard_of(sources: Iterable[SchedulerSource], now: Reading) -> list[Heard]:
+def heard_of(sources: Iterable[SchedulerSource], now: Reading) -> list[SchedulerStatus]:
     """Return all schedulers as they are now."""
     return [_heard(source, now) for source in sources]
 
 
-def _heard(source: SchedulerSource, now: Reading) -> Heard:
+def _heard(source: SchedulerSource, now: Reading) -> SchedulerStatus:
     sight, connected = source.history.sight(), source.connected
     silent_ns = None if source.last_heard_ns is None else max(0, now.monotonic_ns - source.last_heard_ns)
     quiet_ns = silent_ns if sight.turned_ns is None else max(0, now.monotonic_ns - sight.turned_ns)
     running = connected and sight.state == SchedulerState.RUNNING
     stalled = running and quiet_ns is not None and quiet_ns > STALLED_NS
     at_work = connected and sight.state in _AT_WORK and not stalled
-    return Heard(source, sight, connected, stalled, at_work, silent_ns, sight.unready if running else ())
+    return SchedulerStatus(source, sight, connected, stalled, at_work, silent_ns, sight.unready if running else ())

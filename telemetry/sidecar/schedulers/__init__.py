@@ -1,1 +1,1 @@
-"""TODO room."""
+"""What schedulers tell: received, and kept as history."""

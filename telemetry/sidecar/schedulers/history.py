@@ -22,27 +22,27 @@ from tickglass.sched.events import (
     SchedulerMoved,
     SkewMeasured,
     StoreCalled,
-    TimelineTurned,
+    TimelineTicked,
 )
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.sched.occurrence import OccurrenceEvent
-from tickglass.telemetry.sidecar.schedulers.job_history import ERROR_MOST, JobPast, StoreFailure
-from tickglass.telemetry.sidecar.schedulers.lock_history import LockPast
+from tickglass.telemetry.sidecar.schedulers.job_history import ERROR_MAX, JobHistory, StoreFailure
+from tickglass.telemetry.sidecar.schedulers.lock_history import LockHistory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.events import Event
-    from tickglass.telemetry.sidecar.schedulers.job_history import JobSight
+    from tickglass.telemetry.sidecar.schedulers.job_history import JobSnapshot
     from tickglass.telemetry.sidecar.schedulers.lock_history import Hold
     from tickglass.telemetry.sidecar.view import LockMark, OccurrenceView
 
-__all__ = ["GONE", "JOBS_MOST", "RUNS_MOST", "History", "SchedulerSight"]
+__all__ = ["GONE", "JOBS_MAX", "RUNS_MAX", "History", "SchedulerSight"]
 
-JOBS_MOST: Final = 1_000
-POOLS_MOST: Final = 1_000
-RUNS_MOST: Final = 2_000  # of the last minutes, all jobs together
+JOBS_MAX: Final = 1_000
+POOLS_MAX: Final = 1_000
+RUNS_MAX: Final = 2_000  # of the last minutes, all jobs together
 GONE: Final = "gone"
 
 
@@ -60,7 +60,7 @@ class SchedulerSight:
         limits: the longest that jobs may hold a resource; None without a limit.
         waiters: how many wait for a resource.
         runs: of the last minutes, in the order in which they ended.
-        left_out: occurrences of jobs beyond `JOBS_MOST`, of which nothing is kept.
+        left_out: occurrences of jobs beyond `JOBS_MAX`, of which nothing is kept.
     """
 
     state: str
@@ -69,7 +69,7 @@ class SchedulerSight:
     turned_ns: int | None
     skew_ns: int | None
     pools: dict[str, tuple[int, int]]
-    jobs: list[JobSight]
+    jobs: list[JobSnapshot]
     holds: list[Hold]
     ends: dict[tuple[str, int], int]
     limits: dict[str, int | None]
@@ -99,17 +99,17 @@ class History:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
         self._live = _Live()
         self._gone_wall_ns: int | None = None
         self._skew_ns: int | None = None
-        self._jobs: dict[str, JobPast] = {}
-        self._locks = LockPast()
-        self._runs: deque[OccurrenceView] = deque(maxlen=RUNS_MOST)
+        self._jobs: dict[str, JobHistory] = {}
+        self._locks = LockHistory()
+        self._runs: deque[OccurrenceView] = deque(maxlen=RUNS_MAX)
         self._store_failure = StoreFailure()
         self._left_out = 0
         self._restoring = False
-        self._takers: dict[type[Event], Callable[[Any], None]] = {
+        self._handlers: dict[type[Event], Callable[[Any], None]] = {
             OccurrenceMoved: self._occurrence_moved,
             LockMoved: self._lock_moved,
             InstantsMissed: self._instants_missed,
@@ -119,16 +119,16 @@ class History:
             SchedulerMoved: self._scheduler_moved,
             ReadinessMoved: self._readiness_moved,
             PoolMoved: self._pool_moved,
-            TimelineTurned: self._turned,
+            TimelineTicked: self._turned,
             StoreCalled: self._store_called,
             SkewMeasured: self._skew_measured,
         }
 
     def record(self, event: Event) -> None:
         """See `tickglass.sched.ports.EventSink`."""
-        take = self._takers.get(type(event))
+        take = self._handlers.get(type(event))
         if take is not None:
-            with self._door:
+            with self._mutex:
                 take(event)
 
     def restored(self, standing: Iterable[Event]) -> None:
@@ -136,7 +136,7 @@ class History:
 
         The next due instant of a job is the one of its JobRegistered: runs in flight were due before.
         """
-        with self._door:
+        with self._mutex:
             self._forget_live()
             self._gone_wall_ns = None
             self._locks.undeclare()
@@ -145,7 +145,7 @@ class History:
             self._restoring = True
             try:
                 for event in standing:
-                    take = self._takers.get(type(event))
+                    take = self._handlers.get(type(event))
                     if take is not None:
                         take(event)
             finally:
@@ -153,24 +153,24 @@ class History:
             found = {run_id for job in self._jobs.values() for run_id in job.found_again()}
             if found:
                 kept = [run for run in self._runs if run.outcome or run.run_id not in found]
-                self._runs = deque(kept, maxlen=RUNS_MOST)
+                self._runs = deque(kept, maxlen=RUNS_MAX)
 
     def does_without(self, job: str) -> bool:
         """Return whether the scheduler runs and does not have that job."""
-        with self._door:
+        with self._mutex:
             known = self._jobs.get(job)
-            has = len(self._jobs) >= JOBS_MOST if known is None else known.is_declared
+            has = len(self._jobs) >= JOBS_MAX if known is None else known.is_declared
             return self._live.state == SchedulerState.RUNNING and not has
 
     @property
     def drained(self) -> bool:
         """Whether it was asked to stop and did, so that nobody waits for it; one that failed to start did not."""
-        with self._door:
+        with self._mutex:
             return self._live.drained
 
     def gone(self) -> None:
         """Note that the scheduler went away: what is live is not known any more, what was in hand was left."""
-        with self._door:
+        with self._mutex:
             wall_ns = self._clock.wall_ns()
             state, drained = self._live.state, self._live.drained
             for job in self._jobs.values():
@@ -181,7 +181,7 @@ class History:
 
     def sight(self) -> SchedulerSight:
         """Return what is known now; nothing in it changes afterwards."""
-        with self._door:
+        with self._mutex:
             live = self._live
             return SchedulerSight(
                 state=live.state,
@@ -208,10 +208,10 @@ class History:
         for job in self._jobs.values():
             job.hands.clear()
 
-    def _job(self, name: str) -> JobPast | None:
+    def _job(self, name: str) -> JobHistory | None:
         job = self._jobs.get(name)
-        if job is None and len(self._jobs) < JOBS_MOST:
-            job = self._jobs[name] = JobPast(name)
+        if job is None and len(self._jobs) < JOBS_MAX:
+            job = self._jobs[name] = JobHistory(name)
         if job is None:
             self._left_out += 1
         return job
@@ -255,19 +255,19 @@ class History:
         self._live.drained = (event.before, event.after) == (SchedulerState.DRAINING, SchedulerState.STOPPED)
 
     def _readiness_moved(self, event: ReadinessMoved) -> None:
-        self._live.unready = tuple(event.error[:ERROR_MOST].splitlines())
+        self._live.unready = tuple(event.error[:ERROR_MAX].splitlines())
 
     def _pool_moved(self, event: PoolMoved) -> None:
         pools = self._live.pools
-        if event.pool in pools or len(pools) < POOLS_MOST:
+        if event.pool in pools or len(pools) < POOLS_MAX:
             pools[event.pool] = event.slots, event.in_use
 
-    def _turned(self, _: TimelineTurned) -> None:
+    def _turned(self, _: TimelineTicked) -> None:
         self._live.turned_ns = self._clock.monotonic_ns()
 
     def _store_called(self, event: StoreCalled) -> None:
         if event.error:
-            words = f"{event.store}, {event.operation}: {event.error[:ERROR_MOST]}"
+            words = f"{event.store}, {event.operation}: {event.error[:ERROR_MAX]}"
             self._store_failure = StoreFailure(words, event.wall_ns)
 
     def _skew_measured(self, event: SkewMeasured) -> None:

@@ -14,27 +14,27 @@ from msgspec.structs import replace
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceState, Outcome, SkipReason
 from tickglass.sched.streak import FAILURES
-from tickglass.telemetry.sidecar.view import OccurrenceView
 from tickglass.telemetry.sidecar.explain.why import Facts, why
+from tickglass.telemetry.sidecar.view import OccurrenceView
 
 if TYPE_CHECKING:
     from tickglass.sched.events import ClaimOrphaned, InstantsMissed, JobRegistered, LockMoved, OccurrenceMoved
-    from tickglass.telemetry.sidecar.schedulers.lock_history import Hold, LockPast
+    from tickglass.telemetry.sidecar.schedulers.lock_history import Hold, LockHistory
 
-__all__ = ["ERROR_MOST", "HANDS_MOST", "RECENT_MOST", "JobPast", "JobSight", "StoreFailure"]
+__all__ = ["ERROR_MAX", "HANDS_MAX", "RECENT_MAX", "JobHistory", "JobSnapshot", "StoreFailure"]
 
-RECENT_MOST: Final = 40
-HANDS_MOST: Final = 1_000  # of one job; more than a handful are there only if events got lost
-LATENESS_MOST: Final = 120
-ERROR_MOST: Final = 2_000  # characters, as a ledger keeps them
-_TRIGGER_MOST: Final = 4_000  # characters
-_ORPHANS_MOST: Final = 40
+RECENT_MAX: Final = 40
+HANDS_MAX: Final = 1_000  # of one job; more than a handful are there only if events got lost
+LATENESS_MAX: Final = 120
+ERROR_MAX: Final = 2_000  # characters, as a ledger keeps them
+_TRIGGER_MAX: Final = 4_000  # characters
+_ORPHANS_MAX: Final = 40
 
 _Key = tuple[int, str]  # due instant, run
 
 
 @dataclass(slots=True)
-class Hand:
+class OpenOccurrence:
     """An occurrence that has not ended.
 
     Args:
@@ -57,7 +57,7 @@ class Hand:
 
 
 @dataclass(frozen=True, slots=True)
-class JobSight:
+class JobSnapshot:
     """What is known of one job at one instant.
 
     Args:
@@ -84,16 +84,16 @@ class StoreFailure(NamedTuple):
     wall_ns: int = 0
 
 
-class JobPast:
+class JobHistory:
     """One job of one scheduler."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.next_due_ns: int | None = None
-        self.hands: OrderedDict[_Key, Hand] = OrderedDict()
+        self.hands: OrderedDict[_Key, OpenOccurrence] = OrderedDict()
         self._declared: JobRegistered | None = None
-        self._recent: deque[OccurrenceView] = deque(maxlen=RECENT_MOST)
-        self._lateness_ns: deque[int] = deque(maxlen=LATENESS_MOST)
+        self._recent: deque[OccurrenceView] = deque(maxlen=RECENT_MAX)
+        self._lateness_ns: deque[int] = deque(maxlen=LATENESS_MAX)
         self._failures = 0
         self._last_success_wall_ns: int | None = None
         self._last_end_wall_ns: int | None = None
@@ -102,7 +102,7 @@ class JobPast:
     def declare(self, event: JobRegistered) -> None:
         """Take note of how it is declared."""
         trigger = event.trigger
-        self._declared = event if len(trigger) <= _TRIGGER_MOST else replace(event, trigger=trigger[:_TRIGGER_MOST])
+        self._declared = event if len(trigger) <= _TRIGGER_MAX else replace(event, trigger=trigger[:_TRIGGER_MAX])
         self.next_due_ns = event.next_due_ns
         self._failures = event.streak.failures
         self._last_success_wall_ns = event.streak.succeeded_wall_ns or self._last_success_wall_ns
@@ -122,8 +122,8 @@ class JobPast:
         key = event.due_ns, event.run_id
         hand = self.hands.get(key)
         if hand is None:
-            hand = self.hands[key] = Hand(event.due_ns, event.run_id, event.owner, event.service)
-            while len(self.hands) > HANDS_MOST:
+            hand = self.hands[key] = OpenOccurrence(event.due_ns, event.run_id, event.owner, event.service)
+            while len(self.hands) > HANDS_MAX:
                 self.hands.popitem(last=False)
         hand.state = event.after
         hand.attempt, hand.sampled, hand.fence = event.attempt, event.sampled, event.fence
@@ -146,13 +146,13 @@ class JobPast:
     def orphan_found(self, event: ClaimOrphaned) -> None:
         """Remember whose claim it was: the occurrence's next attempt, or its end, comes after this."""
         self._orphans[event.due_ns] = event.claimant
-        while len(self._orphans) > _ORPHANS_MOST:
+        while len(self._orphans) > _ORPHANS_MAX:
             self._orphans.popitem(last=False)
 
     def ended(self, event: OccurrenceMoved, failure: StoreFailure, skew_ns: int | None) -> OccurrenceView:
         """Take the end of an occurrence; `failure` is the store's latest."""
         hand = self.hands.pop((event.due_ns, event.run_id), None)
-        hand = hand or Hand(event.due_ns, event.run_id, event.owner, event.service, state=event.before)
+        hand = hand or OpenOccurrence(event.due_ns, event.run_id, event.owner, event.service, state=event.before)
         outcome = event.outcome or ""
         facts = self._facts_of(event, hand, failure, skew_ns)
         ran = event.ran_ns is not None
@@ -224,14 +224,14 @@ class JobPast:
         found = {view.run_id for view in self._recent if not view.outcome and view.run_id in runs}
         if found:
             kept = [view for view in self._recent if view.outcome or view.run_id not in found]
-            self._recent = deque(kept, maxlen=RECENT_MOST)
+            self._recent = deque(kept, maxlen=RECENT_MAX)
         return found
 
-    def sight(self, locks: LockPast) -> JobSight:
+    def sight(self, locks: LockHistory) -> JobSnapshot:
         """Return what is known now."""
         declared = self._declared
         holder = None if declared is None or not self.hands else locks.holder_of(declared.resource)
-        return JobSight(
+        return JobSnapshot(
             name=self.name,
             declared=declared,
             next_due_ns=self.next_due_ns,
@@ -243,11 +243,13 @@ class JobPast:
             hands=[self._in_hand(hand, hand.state, holder, None) for hand in self.hands.values()],
         )
 
-    def _previous(self) -> Hand | None:
+    def _previous(self) -> OpenOccurrence | None:
         """Return what is in hand that runs, or else what fell due last."""
         return max(self.hands.values(), key=lambda it: (it.started_wall_ns is not None, it.due_ns), default=None)
 
-    def _in_hand(self, hand: Hand, state: str, holder: Hold | None, left_wall_ns: int | None) -> OccurrenceView:
+    def _in_hand(
+        self, hand: OpenOccurrence, state: str, holder: Hold | None, left_wall_ns: int | None
+    ) -> OccurrenceView:
         waits = holder is not None and holder.run_id != hand.run_id and state == OccurrenceState.CLAIMING
         declared = self._declared
         facts = Facts(
@@ -279,7 +281,9 @@ class JobPast:
             started_wall_ns=hand.started_wall_ns,
         )
 
-    def _facts_of(self, event: OccurrenceMoved, hand: Hand, failure: StoreFailure, skew_ns: int | None) -> Facts:
+    def _facts_of(
+        self, event: OccurrenceMoved, hand: OpenOccurrence, failure: StoreFailure, skew_ns: int | None
+    ) -> Facts:
         declared, by, since_wall_ns, store = self._declared, hand.by, hand.since_wall_ns, failure.words
         previous = self._previous() if event.reason == SkipReason.OVERLAP and not by else None
         if previous is not None:
@@ -306,6 +310,6 @@ class JobPast:
             timeout_ns=None if declared is None else declared.timeout_ns,
             skew_ns=skew_ns,
             store=store,
-            error=event.error[:ERROR_MOST],
+            error=event.error[:ERROR_MAX],
             attempt=event.attempt,
         )

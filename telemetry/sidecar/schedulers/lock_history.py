@@ -16,12 +16,12 @@ from tickglass.telemetry.sidecar.view import LockMark
 if TYPE_CHECKING:
     from tickglass.sched.events import FencingRejected, JobRegistered, LockMoved
 
-__all__ = ["ENDS_MOST", "HOLDS_MOST", "MARKS_MOST", "WAITED_MOST", "Hold", "LockPast"]
+__all__ = ["ENDS_MAX", "HOLDS_MAX", "MARKS_MAX", "WAITED_MAX", "Hold", "LockHistory"]
 
-MARKS_MOST: Final = 500
-ENDS_MOST: Final = 2_000  # what a store's look may still show as held
-HOLDS_MOST: Final = 10_000  # locks by hand have names without end; those held at a time are fewer
-WAITED_MOST: Final = 1_000  # as many as a view shows; who waits for one beyond is not counted
+MARKS_MAX: Final = 500
+ENDS_MAX: Final = 2_000  # what a store's look may still show as held
+HOLDS_MAX: Final = 10_000  # locks by hand have names without end; those held at a time are fewer
+WAITED_MAX: Final = 1_000  # as many as a view shows; who waits for one beyond is not counted
 
 
 class Hold(msgspec.Struct, frozen=True, gc=False):
@@ -39,11 +39,11 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     renewed_ns: int
 
 
-class LockPast:
+class LockHistory:
     """The locks of one scheduler."""
 
     def __init__(self) -> None:
-        self.marks: deque[LockMark] = deque(maxlen=MARKS_MOST)
+        self.marks: deque[LockMark] = deque(maxlen=MARKS_MAX)
         self.waiters: dict[str, int] = {}
         self.ends: OrderedDict[tuple[str, int], int] = OrderedDict()  # of (resource, fence), monotonic
         self._holds: dict[str, Hold] = {}
@@ -65,7 +65,7 @@ class LockPast:
     def moved(self, event: LockMoved) -> None:
         """Take one move."""
         if event.event == LockEvent.REQUESTED:
-            if event.resource in self.waiters or len(self.waiters) < WAITED_MOST:
+            if event.resource in self.waiters or len(self.waiters) < WAITED_MAX:
                 self.waiters[event.resource] = self.waiters.get(event.resource, 0) + 1
         elif event.before == LockState.WAITING:
             self._waited(event.resource)
@@ -78,13 +78,13 @@ class LockPast:
             if hold is not None and hold.fence == event.fence:
                 del self._holds[event.resource]
             self.ends[event.resource, event.fence] = event.at_ns
-            while len(self.ends) > ENDS_MOST:
+            while len(self.ends) > ENDS_MAX:
                 self.ends.popitem(last=False)
             if event.after == LockState.LOST:
                 self._mark(event, event.event)
 
     def rejected(self, event: FencingRejected) -> None:
-        """Mark a write under a stale fence."""
+        """TraceExemplar a write under a stale fence."""
         self.marks.append(
             LockMark(
                 resource=event.resource,
@@ -124,7 +124,7 @@ class LockPast:
             self._mark(event, "taken over")
         who = (event.resource, event.owner, event.service, event.job, event.run_id)
         self._holds[event.resource] = Hold(*who, event.fence, event.ttl_ns, event.at_ns, event.wall_ns, event.at_ns)
-        while len(self._holds) > HOLDS_MOST:
+        while len(self._holds) > HOLDS_MAX:
             del self._holds[next(iter(self._holds))]
 
     def _renewed(self, event: LockMoved) -> None:

@@ -21,7 +21,13 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.private_files import open_private
 from tickglass.telemetry.label_values import RefusedBecause
-from tickglass.telemetry.sidecar.transport.frames import STANDING_MOST, FrameReader, FrameRefused, Introduction, Told
+from tickglass.telemetry.sidecar.transport.frames import (
+    STANDING_MAX,
+    EventFrame,
+    FrameReader,
+    FrameRefused,
+    Introduction,
+)
 from tickglass.telemetry.sidecar.transport.socket_path import checked_path, peer_uid
 
 if TYPE_CHECKING:
@@ -29,12 +35,12 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.events import Event
-    from tickglass.telemetry.sidecar.transport.frames import Frame
     from tickglass.telemetry.sidecar.schedulers.sources import Source, Sources
+    from tickglass.telemetry.sidecar.transport.frames import Frame
 
-__all__ = ["CONNECTIONS_MOST", "INTRODUCE_S", "Intake"]
+__all__ = ["CONNECTIONS_MAX", "INTRODUCE_S", "Intake"]
 
-CONNECTIONS_MOST: Final = 128
+CONNECTIONS_MAX: Final = 128
 INTRODUCE_S: Final = 5.0  # who connects says within this who he is
 _READ: Final = 65_536  # bytes at a time
 _BACKLOG: Final = 64
@@ -61,8 +67,8 @@ class Intake:
         self._clock = clock
         self._uid = os.geteuid() if uid is None else uid
         self._introduce_s = introduce_s
-        self._door = threading.Lock()
-        self._conversations: set[_Conversation] = set()
+        self._mutex = threading.Lock()
+        self._conversations: set[_Connection] = set()
         self._stopping = False
         self._undo = ExitStack()
         self._listener: socket.socket | None = None
@@ -95,7 +101,7 @@ class Intake:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the accept
         self._thread.join()
-        with self._door:
+        with self._mutex:
             conversations = list(self._conversations)
         for conversation in conversations:
             conversation.end()
@@ -120,13 +126,13 @@ class Intake:
         if uid not in (None, self._uid):
             self._refuse(link, RefusedBecause.PEER, f"a process of user {uid} connected; this is user {self._uid}'s")
             return
-        conversation = _Conversation(link, self._sources, self._clock, self._introduce_s, self._ended)
-        with self._door:
-            full = len(self._conversations) >= CONNECTIONS_MOST
+        conversation = _Connection(link, self._sources, self._clock, self._introduce_s, self._ended)
+        with self._mutex:
+            full = len(self._conversations) >= CONNECTIONS_MAX
             if not full:
                 self._conversations.add(conversation)
         if full:
-            self._refuse(link, RefusedBecause.FULL, f"there are {CONNECTIONS_MOST} connections")
+            self._refuse(link, RefusedBecause.FULL, f"there are {CONNECTIONS_MAX} connections")
         else:
             conversation.thread.start()
 
@@ -135,14 +141,14 @@ class Intake:
         self._sources.refused(reason)
         _log.warning("refused a connection, %s: %s", reason, detail)
 
-    def _ended(self, conversation: _Conversation, refusal: FrameRefused | None) -> None:
-        with self._door:
+    def _ended(self, conversation: _Connection, refusal: FrameRefused | None) -> None:
+        with self._mutex:
             self._conversations.discard(conversation)
         if refusal is not None:
             self._refuse(conversation.link, refusal.reason, refusal.detail)
 
 
-class _Conversation:
+class _Connection:
     """One connection, listened to by a thread of its own until it ends."""
 
     def __init__(
@@ -151,7 +157,7 @@ class _Conversation:
         sources: Sources,
         clock: Clock,
         introduce_s: float,
-        ended: Callable[[_Conversation, FrameRefused | None], None],
+        ended: Callable[[_Connection, FrameRefused | None], None],
     ) -> None:
         self.link = link
         self.thread = threading.Thread(target=self._listen, name="tickglass-told", daemon=True)
@@ -204,7 +210,7 @@ class _Conversation:
                 self._take(frame)
 
     def _take(self, frame: Frame) -> None:
-        if isinstance(frame, Told):
+        if isinstance(frame, EventFrame):
             if self._source is None or self._introduction is not None:
                 raise FrameRefused(RefusedBecause.MALFORMED, "an event before the introduction")
             self._source.told(frame.number, frame.event, self)
@@ -214,7 +220,7 @@ class _Conversation:
         if isinstance(frame, Introduction):
             self._introduction, self._standing = frame, []
         self._standing += frame.standing
-        if len(self._standing) > STANDING_MOST:
+        if len(self._standing) > STANDING_MAX:
             raise FrameRefused(RefusedBecause.OVERSIZED, f"an introduction of {len(self._standing)} events")
         if not frame.more:
             self._introduced()

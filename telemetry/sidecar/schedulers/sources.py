@@ -14,11 +14,11 @@ from prometheus_client import CollectorRegistry
 
 from tickglass.sched.durations import SECOND, span_text
 from tickglass.sched.events import InterpreterPaused
-from tickglass.telemetry.label_values import DropReason, RefusedBecause, Signal
 from tickglass.telemetry.internals import GcPauses
+from tickglass.telemetry.label_values import DropReason, RefusedBecause, Signal
 from tickglass.telemetry.metrics import MetricSink
-from tickglass.telemetry.sidecar.transport.frames import FrameRefused
 from tickglass.telemetry.sidecar.schedulers.history import History
+from tickglass.telemetry.sidecar.transport.frames import FrameRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from tickglass.sched.events import Event
     from tickglass.telemetry.sidecar.transport.frames import Introduction
 
-__all__ = ["SOURCES_MOST", "Source", "Sources"]
+__all__ = ["SOURCES_MAX", "Source", "Sources"]
 
-SOURCES_MOST: Final = 256
-NAMES_MOST: Final = 1_000  # stores or sinks that one scheduler announces
+SOURCES_MAX: Final = 256
+NAMES_MAX: Final = 1_000  # stores or sinks that one scheduler announces
 _CLOCKS_APART_NS: Final = 5 * SECOND  # further apart, the two machines are not one
 
 _log: Final = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Source:
         self.last_gap_ns: int | None = None
         self._pauses = GcPauses(clock)
         self._clock = clock
-        self._door = threading.Lock()  # one event at a time
+        self._mutex = threading.Lock()  # one event at a time
         self._whole = threading.Lock()  # no scrape in the middle of an introduction; events do not wait for a scrape
         self._link: object = None  # the connection that speaks for it
         self._process: tuple[int, int] | None = None
@@ -69,12 +69,12 @@ class Source:
         """
         if (introduction.owner, introduction.service) != (self.owner, self.service):
             raise FrameRefused(RefusedBecause.MALFORMED, "it gave another name before")
-        if max(len(introduction.stores), len(introduction.sinks)) > NAMES_MOST:
+        if max(len(introduction.stores), len(introduction.sinks)) > NAMES_MAX:
             raise FrameRefused(RefusedBecause.MALFORMED, "too many names")
         for event in standing:
             self._check_own(event)
         process = introduction.pid, introduction.began_ns
-        with self._door, self._whole:
+        with self._mutex, self._whole:
             now = self._clock.reading()
             if self.connected and self._link is not link and process != self._process:
                 _log.warning("two schedulers call themselves %s of %s; the later is heard", self.owner, self.service)
@@ -102,7 +102,7 @@ class Source:
         Raises:
             FrameRefused: its number has been heard, or it tells of another scheduler.
         """
-        with self._door:
+        with self._mutex:
             if link is not self._link:
                 return
             self._check_own(event)
@@ -118,7 +118,7 @@ class Source:
 
     def left(self, link: object) -> None:
         """Note that the connection ended: at once, what is live is not known any more."""
-        with self._door, self._whole:
+        with self._mutex, self._whole:
             if link is self._link:
                 self.connected, self._link = False, None
                 self.metrics.forget()
@@ -159,18 +159,18 @@ class Source:
 
 
 class Sources:
-    """All schedulers that ever connected, the latest `SOURCES_MOST`."""
+    """All schedulers that ever connected, the latest `SOURCES_MAX`."""
 
-    def __init__(self, clock: Clock, *, most: int = SOURCES_MOST) -> None:
+    def __init__(self, clock: Clock, *, most: int = SOURCES_MAX) -> None:
         self._clock = clock
         self._most = most
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
         self._sources: dict[tuple[str, str], Source] = {}
         self._refused = dict.fromkeys(RefusedBecause, 0)
 
     def all(self) -> list[Source]:
         """Return them in the order in which they first came."""
-        with self._door:
+        with self._mutex:
             return list(self._sources.values())
 
     def named(self, service: str, owner: str) -> Source:
@@ -182,7 +182,7 @@ class Sources:
         for name in (owner, service):
             if not name:
                 raise FrameRefused(RefusedBecause.MALFORMED, "no name")
-        with self._door:
+        with self._mutex:
             source = self._sources.get((service, owner))
             if source is None:
                 self._make_room()
@@ -191,12 +191,12 @@ class Sources:
 
     def refused(self, reason: RefusedBecause) -> None:
         """Count a connection that was ended."""
-        with self._door:
+        with self._mutex:
             self._refused[reason] += 1
 
     def refusals(self) -> dict[RefusedBecause, int]:
         """Return how many were, by reason."""
-        with self._door:
+        with self._mutex:
             return dict(self._refused)
 
     def _make_room(self) -> None:

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""What stores show: read by a probe."""

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     from tickglass.sched.ports import JobRecord, RunRecord, StoreObserver
 
-__all__ = ["ATTEMPTS_MOST", "Attempts", "attempts_at"]
+__all__ = ["ATTEMPTS_MAX", "Attempts", "attempts_at"]
 
-ATTEMPTS_MOST: Final = 40  # of one job
+ATTEMPTS_MAX: Final = 40  # of one job
 _LATEST: Final = 500  # of all jobs together
-_ASKED_MOST: Final = 100  # jobs, one by one, in one look
+_ASKED_MAX: Final = 100  # jobs, one by one, in one look
 _FURTHER: Final = 8  # each time that a page did not reach back to the oldest, the next is so many times as long
 
 _Key = tuple[int, int]  # due instant, attempt
@@ -46,13 +46,13 @@ class Attempts:
         behind = self._behind(jobs, latest, whole=len(all_latest) < _LATEST)
         for run in latest:
             self._of.setdefault(run.job, {})[run.due_ns, run.attempt] = run
-        for name in sorted(behind, key=lambda name: self._read.get(name, 0))[:_ASKED_MOST]:
-            rows = store.runs(name, ATTEMPTS_MOST)
+        for name in sorted(behind, key=lambda name: self._read.get(name, 0))[:_ASKED_MAX]:
+            rows = store.runs(name, ATTEMPTS_MAX)
             self._of[name] = {(run.due_ns, run.attempt): run for run in rows}
             self._read[name] = self._look
         for name, rows_of in self._of.items():
-            if len(rows_of) > ATTEMPTS_MOST:
-                self._of[name] = {key: rows_of[key] for key in sorted(rows_of)[-ATTEMPTS_MOST:]}
+            if len(rows_of) > ATTEMPTS_MAX:
+                self._of[name] = {key: rows_of[key] for key in sorted(rows_of)[-ATTEMPTS_MAX:]}
 
     def by_job(self) -> dict[str, list[RunRecord]]:
         """Return them, oldest first."""
@@ -71,7 +71,7 @@ class Attempts:
 
     def _is_behind(self, job: JobRecord, seen: Sequence[_Key]) -> bool:
         """Whether something lies between what is remembered and what was seen, or may have changed since."""
-        if len(seen) >= ATTEMPTS_MOST:
+        if len(seen) >= ATTEMPTS_MAX:
             return False
         remembered = self._of.get(job.name)
         if not remembered or job.name not in self._read:
@@ -91,10 +91,10 @@ def attempts_at(store: StoreObserver, job: str, due_ns: int) -> list[RunRecord]:
     Raises:
         StoreUnavailable: as the store does.
     """
-    found = store.runs(job, ATTEMPTS_MOST, before_ns=due_ns + 1)
+    found = store.runs(job, ATTEMPTS_MAX, before_ns=due_ns + 1)
     if found:
         return [run for run in found if run.due_ns == found[0].due_ns]
-    limit = ATTEMPTS_MOST
+    limit = ATTEMPTS_MAX
     while len(found := store.runs(job, limit)) == limit:
         limit *= _FURTHER
     return list(found[-1:])

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 from tickglass.sched.clock import Reading, Wake
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, StoreObserver
 from tickglass.sched.policies.preference import is_presence
+from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, StoreObserver
 from tickglass.telemetry import catalogue
-from tickglass.telemetry.series import Buckets
+from tickglass.telemetry.series import Histogram
 from tickglass.telemetry.sidecar.stores.ledger_cache import Attempts
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
 
-__all__ = ["EVERY_NS", "LEASES_MOST", "Observed", "Probe", "StoreSight", "look_once"]
+__all__ = ["EVERY_NS", "LEASES_MAX", "Observed", "Probe", "StoreSight", "look_once"]
 
 EVERY_NS: Final = 5 * SECOND
-LEASES_MOST: Final = 10_000
-JOBS_MOST: Final = 1_000
-ABANDONED_MOST: Final = 1_000
+LEASES_MAX: Final = 10_000
+JOBS_MAX: Final = 1_000
+ABANDONED_MAX: Final = 1_000
 _LOOKS_LASTING: Final = 3  # a look is believed for so many periods
-_LASTS_LEAST_NS: Final = 15 * SECOND
+_LASTS_MIN_NS: Final = 15 * SECOND
 _STOP_S: Final = 2.0  # a store that hangs is not waited for
 
 _log: Final = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class StoreSight:
     """
 
     source: str
-    lasts_ns: int = _LASTS_LEAST_NS
+    lasts_ns: int = _LASTS_MIN_NS
     taken: Reading | None = None
     leases: tuple[LeaseRecord, ...] = ()
     jobs: tuple[JobRecord, ...] = ()
@@ -78,7 +78,7 @@ class StoreSight:
     error: str = ""
     error_kind: str = ""
     errors: Mapping[str, int] = field(default_factory=dict)
-    durations: Buckets | None = None
+    durations: Histogram | None = None
 
     def age_ns(self, now: Reading) -> int | None:
         """Return how old the look is; None before the first."""
@@ -99,9 +99,9 @@ class _Watch:
         self._clock = clock
         self._every_ns = every_ns
         self._attempts = Attempts()
-        self._durations = Buckets(catalogue.SIDECAR_LOOK.buckets)
+        self._durations = Histogram(catalogue.SIDECAR_LOOK.buckets)
         self._errors: dict[str, int] = {}
-        self.sight = StoreSight(source, lasts_ns=max(_LASTS_LEAST_NS, _LOOKS_LASTING * every_ns))
+        self.sight = StoreSight(source, lasts_ns=max(_LASTS_MIN_NS, _LOOKS_LASTING * every_ns))
 
     def look(self) -> None:
         """Look once; whatever goes wrong is told by the sight."""
@@ -133,20 +133,20 @@ class _Watch:
         store_ns = self._store.time_ns()
         bound_ns = (self._clock.monotonic_ns() - asked.monotonic_ns) // 2
         jobs = self._store.jobs()
-        abandoned = self._store.abandoned(ABANDONED_MOST + 1)
-        self._attempts.read(self._store, jobs[:JOBS_MOST])
+        abandoned = self._store.abandoned(ABANDONED_MAX + 1)
+        self._attempts.read(self._store, jobs[:JOBS_MAX])
         taken = self._clock.reading()
-        leases = self._store.leases(LEASES_MOST + 1)
+        leases = self._store.leases(LEASES_MAX + 1)
         return replace(
             self.sight,
             taken=taken,
-            leases=tuple(lease for lease in leases[:LEASES_MOST] if not is_presence(lease.resource)),
-            jobs=tuple(jobs[:JOBS_MOST]),
+            leases=tuple(lease for lease in leases[:LEASES_MAX] if not is_presence(lease.resource)),
+            jobs=tuple(jobs[:JOBS_MAX]),
             runs=self._attempts.by_job(),
-            abandoned=tuple(abandoned[:ABANDONED_MOST]),
+            abandoned=tuple(abandoned[:ABANDONED_MAX]),
             skew_ns=asked.wall_ns + bound_ns - store_ns,
             skew_bound_ns=bound_ns,
-            truncated=len(leases) > LEASES_MOST or len(jobs) > JOBS_MOST or len(abandoned) > ABANDONED_MOST,
+            truncated=len(leases) > LEASES_MAX or len(jobs) > JOBS_MAX or len(abandoned) > ABANDONED_MAX,
         )
 
 

@@ -12,8 +12,8 @@ from prometheus_client.samples import Sample
 
 from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry import catalogue
-from tickglass.telemetry.series import family
 from tickglass.telemetry.label_values import StoreErrorKind
+from tickglass.telemetry.series import family
 from tickglass.telemetry.sidecar.stores.overdue import interval_ns, waiting_due_ns
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from tickglass.telemetry.metric import Metric
     from tickglass.telemetry.sidecar.stores.probe import StoreSight
 
-__all__ = ["SHOWN_MOST", "SIGHT_METRICS", "sight_families"]
+__all__ = ["SHOWN_MAX", "SIGHT_METRICS", "sight_families"]
 
-SHOWN_MOST: Final = 1_000  # resources of a store, as of a scheduler: see `MetricSink`
+SHOWN_MAX: Final = 1_000  # resources of a store, as of a scheduler: see `MetricSink`
 SIGHT_METRICS: Final = (
     catalogue.LOCK_HELD,
     catalogue.LOCK_ACQUIRED,
@@ -108,7 +108,7 @@ def _shown(sight: StoreSight) -> Sequence[LeaseRecord]:
 
     Of those that have ended, those that ended last.
     """
-    if len(sight.leases) <= SHOWN_MOST:
+    if len(sight.leases) <= SHOWN_MAX:
         return sight.leases
     declared = {job.resource for job in sight.jobs}
 
@@ -116,7 +116,7 @@ def _shown(sight: StoreSight) -> Sequence[LeaseRecord]:
         ended = lease.remaining_ns <= 0
         return ended, lease.resource not in declared, -lease.remaining_ns if ended else -lease.held_ns
 
-    return sorted(sight.leases, key=rank)[:SHOWN_MOST]
+    return sorted(sight.leases, key=rank)[:SHOWN_MAX]
 
 
 def _of_lease(lease: LeaseRecord, passed_ns: int, now: Reading) -> Iterator[_Value]:

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""What goes over the socket between a scheduler and its sidecar."""

@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
 __all__ = [
-    "FRAME_MOST",
-    "NAME_MOST",
+    "FRAME_MAX",
+    "NAME_MAX",
     "PROTOCOL",
-    "STANDING_MOST",
+    "STANDING_MAX",
     "VOCABULARY",
+    "EventFrame",
     "Frame",
     "FrameReader",
     "FrameRefused",
     "Introduction",
-    "More",
-    "Told",
+    "SnapshotPart",
     "encoded",
     "opening",
 ]
 
 PROTOCOL: Final = 1
-FRAME_MOST: Final = 1 << 20  # bytes; an event has 500, an exception's text is cut
-STANDING_MOST: Final = 500_000  # events of an introduction
-NAME_MOST: Final = 1_000  # characters; a job, a resource, a service or an owner has 200 at the most
+FRAME_MAX: Final = 1 << 20  # bytes; an event has 500, an exception's text is cut
+STANDING_MAX: Final = 500_000  # events of an introduction
+NAME_MAX: Final = 1_000  # characters; a job, a resource, a service or an owner has 200 at the most
 _PART: Final = 200  # events of an introduction in one frame
 _LENGTH: Final = 4  # bytes, big-endian
 _TEXT_FROM: Final = 16_384  # bytes of a frame from which an exception's text is cut
-_TEXT_MOST: Final = 4_000  # characters
+_TEXT_MAX: Final = 4_000  # characters
 
 _KINDS: Final[tuple[type[events.Event], ...]] = tuple(
     kind for kind in events.Event.__subclasses__() if kind.__module__ == events.__name__
@@ -85,7 +85,7 @@ class Introduction(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_li
         dropped: events that did not fit into the ring so far.
         stores, sinks: what is to be shown at zero from the start.
         standing: the events that led to what is live; replayed, they restore it.
-        more: whether the rest of them follow in `More`.
+        more: whether the rest of them follow in `SnapshotPart`.
     """
 
     protocol: int
@@ -105,21 +105,21 @@ class Introduction(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_li
     more: bool = False
 
 
-class More(msgspec.Struct, frozen=True, tag=True, array_like=True):
+class SnapshotPart(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """The introduction goes on."""
 
     standing: list[AnyEvent]
     more: bool
 
 
-class Told(msgspec.Struct, frozen=True, tag=True, array_like=True):
+class EventFrame(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """One event; numbers rise by one, also over those that were dropped."""
 
     number: int
     event: AnyEvent
 
 
-Frame = Introduction | More | Told
+Frame = Introduction | SnapshotPart | EventFrame
 
 
 class _Opening(msgspec.Struct, frozen=True, tag="Introduction", array_like=True):
@@ -151,10 +151,10 @@ def encoded(frame: Frame) -> bytes:
         ValueError: it is too long all the same.
     """
     payload = _encoder.encode(frame)
-    if len(payload) > _TEXT_FROM and isinstance(frame, Told) and hasattr(frame.event, "error"):
-        event = msgspec.structs.replace(frame.event, error=frame.event.error[:_TEXT_MOST])
-        payload = _encoder.encode(Told(frame.number, event))
-    if len(payload) > FRAME_MOST:
+    if len(payload) > _TEXT_FROM and isinstance(frame, EventFrame) and hasattr(frame.event, "error"):
+        event = msgspec.structs.replace(frame.event, error=frame.event.error[:_TEXT_MAX])
+        payload = _encoder.encode(EventFrame(frame.number, event))
+    if len(payload) > FRAME_MAX:
         raise ValueError(f"a frame of {len(payload)} bytes")
     return len(payload).to_bytes(_LENGTH, "big") + payload
 
@@ -165,7 +165,7 @@ def opening(introduction: Introduction) -> Iterable[bytes]:
     parts = [standing[at : at + _PART] for at in range(0, len(standing), _PART)] or [[]]
     yield encoded(msgspec.structs.replace(introduction, standing=parts[0], more=len(parts) > 1))
     for number, part in enumerate(parts[1:], 2):
-        yield encoded(More(part, number < len(parts)))
+        yield encoded(SnapshotPart(part, number < len(parts)))
 
 
 class FrameReader:
@@ -186,8 +186,8 @@ class FrameReader:
         try:
             while len(self._held) - at >= _LENGTH:
                 length = int.from_bytes(self._held[at : at + _LENGTH], "big")
-                if length > FRAME_MOST:
-                    raise FrameRefused(RefusedBecause.OVERSIZED, f"a frame of {length} bytes; {FRAME_MOST} at most")
+                if length > FRAME_MAX:
+                    raise FrameRefused(RefusedBecause.OVERSIZED, f"a frame of {length} bytes; {FRAME_MAX} at most")
                 if len(self._held) - at - _LENGTH < length:
                     break
                 begin, at = at + _LENGTH, at + _LENGTH + length
@@ -201,7 +201,7 @@ class FrameReader:
                 _check_opening(_opening.decode(payload))
                 self._opened = True
             frame: Frame = _frames.decode(payload)
-            if len(payload) > NAME_MOST:  # few are: a shorter one holds no longer name
+            if len(payload) > NAME_MAX:  # few are: a shorter one holds no longer name
                 _check_names(frame)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise FrameRefused(RefusedBecause.MALFORMED, str(error)) from error
@@ -210,13 +210,13 @@ class FrameReader:
 
 def _check_names(frame: Frame) -> None:
     """Refuse a name that no scheduler of ours would have: it would be kept, and be on every series of its group."""
-    told = [frame.event] if isinstance(frame, Told) else frame.standing
+    told = [frame.event] if isinstance(frame, EventFrame) else frame.standing
     names = [getattr(event, name) or "" for event in told for name in _NAMES[type(event)]]
     if isinstance(frame, Introduction):
         names += [frame.owner, frame.service, frame.version, *frame.stores, *frame.sinks]
     longest = max(map(len, names), default=0)
-    if longest > NAME_MOST:
-        raise FrameRefused(RefusedBecause.MALFORMED, f"a name of {longest} characters; {NAME_MOST} at most")
+    if longest > NAME_MAX:
+        raise FrameRefused(RefusedBecause.MALFORMED, f"a name of {longest} characters; {NAME_MAX} at most")
 
 
 def _check_opening(opened: _Opening) -> None:

@@ -26,29 +26,29 @@ from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.sched.occurrence import OccurrenceEvent
 from tickglass.sched.streak import prolonged
-from tickglass.telemetry.interval import Rhythm
+from tickglass.telemetry.interval import IntervalTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tickglass.sched.events import Event, Streak
 
-__all__ = ["Standing"]
+__all__ = ["LiveState"]
 
 
-class Standing:
+class LiveState:
     """What is live: an event sink that does not grow with time."""
 
     def __init__(self) -> None:
         self._latest: dict[type[Event], Event] = {}  # state, readiness, event loop, skew, spool
         self._jobs: dict[str, JobRegistered] = {}
-        self._rhythms: dict[str, Rhythm] = {}
+        self._interval_trackers: dict[str, IntervalTracker] = {}
         self._streaks: dict[str, Streak] = {}
         self._pools: dict[str, PoolMoved] = {}
         self._hands: dict[tuple[str, int, str], list[OccurrenceMoved]] = {}
         self._waiting: dict[tuple[str, str], list[LockMoved]] = {}
         self._holds: dict[tuple[str, int], list[LockMoved]] = {}  # granted, and then the latest renewal
-        self._takers: dict[type[Event], Callable[[Any], None]] = {
+        self._handlers: dict[type[Event], Callable[[Any], None]] = {
             JobRegistered: self._registered,
             LockMoved: self._lock_moved,
             OccurrenceMoved: self._occurrence_moved,
@@ -63,7 +63,7 @@ class Standing:
 
     def record(self, event: Event) -> None:
         """See `tickglass.sched.ports.EventSink`."""
-        take = self._takers.get(type(event))
+        take = self._handlers.get(type(event))
         if take is not None:
             take(event)
 
@@ -71,7 +71,7 @@ class Standing:
         """Return what leads to the present: the state, jobs, pools, then occurrences, then locks."""
         found: list[Event] = list(self._latest.values())
         for name, job in self._jobs.items():
-            rhythm = self._rhythms[name]
+            rhythm = self._interval_trackers[name]
             latest = {
                 "next_due_ns": rhythm.next_due_ns,
                 "interval_ns": rhythm.interval_ns,
@@ -101,7 +101,7 @@ class Standing:
 
     def _registered(self, event: JobRegistered) -> None:
         self._jobs[event.job] = event
-        self._rhythms[event.job] = Rhythm(event.next_due_ns, event.interval_ns)
+        self._interval_trackers[event.job] = IntervalTracker(event.next_due_ns, event.interval_ns)
         self._streaks[event.job] = event.streak
 
     def _pool_moved(self, event: PoolMoved) -> None:
@@ -117,7 +117,7 @@ class Standing:
             return
         self._hands.setdefault(key, []).append(event)
         if event.event == OccurrenceEvent.FELL_DUE:
-            self._rhythms.setdefault(event.job, Rhythm()).fell_due(event.due_ns, event.next_due_ns)
+            self._interval_trackers.setdefault(event.job, IntervalTracker()).fell_due(event.due_ns, event.next_due_ns)
 
     def _lock_moved(self, event: LockMoved) -> None:
         if event.event == LockEvent.REQUESTED:

@@ -1,7 +1,7 @@
 """Hold the events that a sidecar has not been sent: so many, in order, and counted when they do not fit.
 
 No I/O. Whoever puts an event in never waits: the door is tried, not waited for, and whoever has it trims. An event
-leaves in its order, sent or dropped, and takes the next number with it; what has left is folded into `Standing`, so
+leaves in its order, sent or dropped, and takes the next number with it; what has left is folded into `LiveState`, so
 that an introduction and the events that follow it always fit together.
 """
 
@@ -11,14 +11,14 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tickglass.telemetry.sidecar.transport.live_state import Standing
+from tickglass.telemetry.sidecar.transport.live_state import LiveState
 
 if TYPE_CHECKING:
     from tickglass.sched.events import Event
 
-__all__ = ["RING_MOST", "Batch", "Ring", "Snapshot"]
+__all__ = ["RING_MAX", "Batch", "Ring", "Snapshot"]
 
-RING_MOST: Final = 16_384  # events: some 15 s of 100 runs a second, and 10 MB when full
+RING_MAX: Final = 16_384  # events: some 15 s of 100 runs a second, and 10 MB when full
 
 
 class Batch(NamedTuple):
@@ -43,11 +43,11 @@ class Ring:
         most: how many; when one more comes, the oldest is dropped.
     """
 
-    def __init__(self, most: int = RING_MOST) -> None:
+    def __init__(self, most: int = RING_MAX) -> None:
         self._most = most
         self._waiting: deque[Event] = deque()
-        self._door = threading.Lock()
-        self._standing = Standing()
+        self._mutex = threading.Lock()
+        self._standing = LiveState()
         self._next = 1  # the number of the oldest that waits
         self._flight: list[Event] = []
         self._flight_folded = 0  # how many of them were folded before it was known whether they got there
@@ -59,15 +59,15 @@ class Ring:
     def put(self, event: Event) -> None:
         """Add an event, and drop the oldest if there are too many."""
         self._waiting.append(event)
-        if len(self._waiting) > self._most and self._door.acquire(blocking=False):
+        if len(self._waiting) > self._most and self._mutex.acquire(blocking=False):
             try:
                 self._trim()
             finally:
-                self._door.release()
+                self._mutex.release()
 
     def take(self, count: int) -> Batch:
         """Return the oldest events; `settle` says what became of them before the next are taken."""
-        with self._door:
+        with self._mutex:
             self._trim()
             events = [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
             self._flight, self._flight_folded = events, 0
@@ -80,7 +80,7 @@ class Ring:
 
         Where others had to be dropped meanwhile, the rest is dropped as well: order is kept.
         """
-        with self._door:
+        with self._mutex:
             flight, self._flight = self._flight, []
             if self._flight_folded:
                 self.dropped += len(flight) - sent
@@ -92,7 +92,7 @@ class Ring:
 
     def snapshot(self) -> Snapshot:
         """Return what to introduce oneself with; nothing may be on its way."""
-        with self._door:
+        with self._mutex:
             return Snapshot(self._next, self.dropped, self._standing.events())
 
     def _trim(self) -> None:

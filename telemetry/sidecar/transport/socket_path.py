@@ -16,7 +16,7 @@ __all__ = ["checked_path", "default_path", "path_of", "peer_uid", "url_of"]
 
 _SCHEME: Final = "unix://"
 _RIGHT: Final[tuple[str, ...]] = ("unix:///run/tickglass.sock",)
-_PATH_MOST: Final = 107  # bytes: sun_path, less its end
+_PATH_MAX: Final = 107  # bytes: sun_path, less its end
 _CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid: unix(7)
 
 
@@ -58,8 +58,8 @@ def checked_path(path: str, *, given: str = "") -> str:
     """
     if "\0" in path or path.endswith("/"):
         raise ConfigError("this is no path of a socket", given=(given or path).replace("\0", "?"), instead=_RIGHT)
-    if len(os.fsencode(path)) > _PATH_MOST:
-        raise ConfigError(f"the path of a socket has at most {_PATH_MOST} bytes", given=given or path, instead=_RIGHT)
+    if len(os.fsencode(path)) > _PATH_MAX:
+        raise ConfigError(f"the path of a socket has at most {_PATH_MAX} bytes", given=given or path, instead=_RIGHT)
     return path
 
 

@@ -19,9 +19,16 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.telemetry.label_values import DropReason, Signal
-from tickglass.telemetry.sidecar.transport.frames import PROTOCOL, VOCABULARY, Introduction, Told, encoded, opening
+from tickglass.telemetry.sidecar.transport.frames import (
+    PROTOCOL,
+    VOCABULARY,
+    EventFrame,
+    Introduction,
+    encoded,
+    opening,
+)
+from tickglass.telemetry.sidecar.transport.ring import RING_MAX, Ring
 from tickglass.telemetry.sidecar.transport.socket_path import peer_uid
-from tickglass.telemetry.sidecar.transport.ring import RING_MOST, Ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +67,7 @@ class StreamSink:
         stores: Sequence[str] = (),
         sinks: Sequence[str] = (),
         on_drop: Callable[[str, str, int], None],
-        ring_most: int = RING_MOST,
+        ring_most: int = RING_MAX,
     ) -> None:
         self._path = path
         self._owner, self._service = owner, service
@@ -197,7 +204,7 @@ class StreamSink:
 
     def _send(self, link: socket.socket, batch: Batch) -> bool:
         """Send a batch; what is not sent whole stays in the ring. False: the time was up."""
-        frames = [self._frame(Told(number, event)) for number, event in enumerate(batch.events, batch.number)]
+        frames = [self._frame(EventFrame(number, event)) for number, event in enumerate(batch.events, batch.number)]
         sent, error = self._push(link, b"".join(frames))
         whole = 0
         while whole < len(frames) and len(frames[whole]) <= sent:
@@ -208,7 +215,7 @@ class StreamSink:
             raise error
         return whole == len(frames)
 
-    def _frame(self, told: Told) -> bytes:
+    def _frame(self, told: EventFrame) -> bytes:
         """Return a frame, empty if this cannot be told: then its number is missing, which is counted over there."""
         try:
             return encoded(told)

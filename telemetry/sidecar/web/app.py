@@ -21,9 +21,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from tickglass.sched.escaping import shown
+from tickglass.telemetry.sidecar.web.auth import TokenAuth, path_back
+from tickglass.telemetry.sidecar.web.auth_middleware import SIGN_IN, AuthMiddleware
 from tickglass.telemetry.sidecar.web.board import Subject
-from tickglass.telemetry.sidecar.web.auth import Entry, path_back
-from tickglass.telemetry.sidecar.web.auth_middleware import SIGN_IN, Guard
 from tickglass.telemetry.sidecar.web.hub import EventStream, Hub
 from tickglass.telemetry.sidecar.web.page import ASSETS, Pages
 
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["sidecar_app"]
 
 GZIP_FROM: Final = 1_400  # bytes; below, an answer fits into one packet anyway
-FORM_MOST: Final = 8_192  # bytes of a form
-FIELDS_MOST: Final = 8
+FORM_MAX: Final = 8_192  # bytes of a form
+FIELDS_MAX: Final = 8
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 _HTML: Final = "text/html; charset=utf-8"
 
@@ -60,18 +60,18 @@ def sidecar_app(
         token: asked of everybody, but for /healthz; "" to ask for none.
         every_s: how often open pages are drawn again.
     """
-    entry, pages = Entry(token), Pages()
-    desk = _Desk(view, scrape, unready, entry, pages, every_s)
+    entry, pages = TokenAuth(token), Pages()
+    desk = _Handlers(view, scrape, unready, entry, pages, every_s)
     app = Starlette(
         routes=desk.routes(),
-        middleware=[Middleware(Guard, entry=entry, pages=pages)],
+        middleware=[Middleware(AuthMiddleware, entry=entry, pages=pages)],
         exception_handlers={HTTPException: desk.not_so},
     )
     app.state.hub = desk.hub
     return app
 
 
-class _Desk:
+class _Handlers:
     """Where requests are answered."""
 
     def __init__(
@@ -79,7 +79,7 @@ class _Desk:
         view: Callable[[], View],
         scrape: Callable[[str], tuple[str, bytes]],
         unready: Callable[[], Sequence[str]],
-        entry: Entry,
+        entry: TokenAuth,
         pages: Pages,
         every_s: float,
     ) -> None:
@@ -217,12 +217,12 @@ async def _form(request: Request) -> dict[str, str]:
     try:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > FORM_MOST:
+            if len(body) > FORM_MAX:
                 return {}
     except ClientDisconnect:
         return {}  # nobody is there to read the answer
     try:
-        fields = parse_qs(body.decode("latin-1"), max_num_fields=FIELDS_MOST)
+        fields = parse_qs(body.decode("latin-1"), max_num_fields=FIELDS_MAX)
     except ValueError:
         return {}  # too many of them
     return {name: values[0] for name, values in fields.items()}

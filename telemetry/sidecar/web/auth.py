@@ -15,12 +15,12 @@ from tickglass.telemetry.access import bears, is_smuggled, is_token
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
-__all__ = ["Entry", "path_back"]
+__all__ = ["TokenAuth", "path_back"]
 
 _BACK: Final = re.compile(r"/(?![/\\])[!-~]*")  # a path of this site, nothing that a browser takes for another's
 
 
-class Entry:
+class TokenAuth:
     """What is asked of those who come in.
 
     The cookie of a person who gave the token holds a digest of it: who gets hold of

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from tickglass.telemetry.sidecar.web.auth import Entry
+    from tickglass.telemetry.sidecar.web.auth import TokenAuth
     from tickglass.telemetry.sidecar.web.page import Pages
 
-__all__ = ["HEADERS", "NO_SUCH_ANSWER", "SIGN_IN", "Guard", "refusal"]
+__all__ = ["HEADERS", "NO_SUCH_ANSWER", "SIGN_IN", "AuthMiddleware", "refusal"]
 
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -41,10 +41,10 @@ _OPEN_FOLDER: Final = "/static/"  # the same for everybody, and the form needs i
 _log: Final = logging.getLogger(__name__)
 
 
-class Guard:
+class AuthMiddleware:
     """ASGI middleware: see the module."""
 
-    def __init__(self, app: ASGIApp, entry: Entry, pages: Pages) -> None:
+    def __init__(self, app: ASGIApp, entry: TokenAuth, pages: Pages) -> None:
         self._app = app
         self._entry = entry
         self._pages = pages

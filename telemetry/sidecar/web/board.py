@@ -9,8 +9,8 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from tickglass.telemetry.sidecar.explain.tones import Tone, tone_of
 from tickglass.telemetry.sidecar.explain.problems import job_tone
+from tickglass.telemetry.sidecar.explain.tones import Tone, tone_of
 from tickglass.telemetry.sidecar.web.charts import COLUMN_NS, COLUMNS, lane, marks, summary
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tickglass.telemetry.sidecar.view import JobView, LockMark, LockView, OccurrenceView, View
 
 __all__ = [
-    "LANES_MOST",
+    "LANES_MAX",
     "PAGE_JOBS",
     "JobsShown",
     "Lane",
@@ -32,10 +32,10 @@ __all__ = [
 ]
 
 PAGE_JOBS: Final = 50
-LANES_MOST: Final = 30
-LOCKS_MOST: Final = 100
-SEARCH_MOST: Final = 200  # characters
-PAGE_MOST: Final = 10_000
+LANES_MAX: Final = 30
+LOCKS_MAX: Final = 100
+SEARCH_MAX: Final = 200  # characters
+PAGE_MAX: Final = 10_000
 
 Key = tuple[str, str]  # service, name
 
@@ -59,8 +59,8 @@ class Subject:
     @classmethod
     def of(cls, job: str | None, search: str, page: str, service: str | None = None) -> Subject:
         """Read it from a request; what makes no sense is left out."""
-        number = int(page) if page.isascii() and page.isdecimal() and len(page) < len(str(PAGE_MOST)) else 1
-        return cls(job, search.strip()[:SEARCH_MOST], max(number, 1), service)
+        number = int(page) if page.isascii() and page.isdecimal() and len(page) < len(str(PAGE_MAX)) else 1
+        return cls(job, search.strip()[:SEARCH_MAX], max(number, 1), service)
 
     def has(self, job: JobView) -> bool:
         """Whether the page of a job is about this one."""
@@ -76,7 +76,7 @@ class JobsShown:
     """A portion of the jobs.
 
     Args:
-        rows: each with its tone, those in trouble first.
+        rows: each with its tone, those in problem first.
         found: how many there are on all pages together.
         first: the number of the first row, from 1.
     """
@@ -112,7 +112,7 @@ def last_of(job: JobView) -> OccurrenceView | None:
 def locks_shown(view: View) -> list[LockView]:
     """Return the locks: the stuck ones first, then those that somebody waits for, then by name."""
     ranked = sorted(view.locks, key=lambda lock: (not lock.stuck, -lock.waiters, lock.resource, lock.source))
-    return ranked[:LOCKS_MOST]
+    return ranked[:LOCKS_MAX]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def lanes(view: View, subject: Subject) -> tuple[list[Lane], int]:
         key=lambda row: row[:3],
     )
     active = [job for weight, _, _, job in ranked if weight <= 0]
-    chosen = sorted(active[:LANES_MOST], key=lambda job: (job.resource, job.name, job.service))
+    chosen = sorted(active[:LANES_MAX], key=lambda job: (job.resource, job.name, job.service))
     runs = _runs_of(view, chosen)
     drawn = [_lane(job, runs[_key(job)], view, shared=job.resource in shared) for job in chosen]
     return drawn, len(active) - len(chosen)

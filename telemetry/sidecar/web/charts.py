@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from tickglass.telemetry.sidecar.view import LockMark, OccurrenceView
 
-__all__ = ["COLUMNS", "STRIP_MOST", "WINDOW_NS", "Spark", "lane", "marks", "share_percent", "spark", "strip", "summary"]
+__all__ = ["COLUMNS", "STRIP_MAX", "WINDOW_NS", "Spark", "lane", "marks", "share_percent", "spark", "strip", "summary"]
 
-STRIP_MOST: Final = 40
+STRIP_MAX: Final = 40
 STEP: Final = 5  # from one bar of a strip to the next
 FLOOR: Final = 19
 # From where a bar grows to where it ends, per tone; two spans where it is broken.
@@ -40,14 +40,14 @@ COLUMN_NS: Final = WINDOW_NS // COLUMNS
 SPARK_WIDTH: Final = 112
 SPARK_HEIGHT: Final = 22
 # The same scale for every job, so that pictures can be compared.
-SPARK_LEAST_NS: Final = 100 * US
-SPARK_MOST_NS: Final = 10 * SECOND
+SPARK_MIN_NS: Final = 100 * US
+SPARK_MAX_NS: Final = 10 * SECOND
 
 
 def strip(occurrences: Sequence[OccurrenceView]) -> dict[Tone, str]:
     """Return the latest outcomes as a row of bars, the newest at the right end."""
-    shown = occurrences[-STRIP_MOST:]
-    first = STRIP_MOST - len(shown)
+    shown = occurrences[-STRIP_MAX:]
+    first = STRIP_MAX - len(shown)
     paths: dict[Tone, list[str]] = {}
     for place, occurrence in enumerate(shown, start=first):
         tone = tone_of(occurrence)
@@ -88,8 +88,8 @@ def spark(lateness_ns: Sequence[int]) -> Spark | None:
     """Return the picture of these latenesses, the newest at the right end; None for none."""
     if not lateness_ns:
         return None
-    shown = lateness_ns[-STRIP_MOST:]
-    step = SPARK_WIDTH / STRIP_MOST
+    shown = lateness_ns[-STRIP_MAX:]
+    step = SPARK_WIDTH / STRIP_MAX
     points = [(SPARK_WIDTH - (len(shown) - 1 - place) * step - 2, _height(ns)) for place, ns in enumerate(shown)]
     line = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     ranked = sorted(shown)
@@ -97,8 +97,8 @@ def spark(lateness_ns: Sequence[int]) -> Spark | None:
 
 
 def _height(lateness_ns: int) -> float:
-    bounded = min(max(lateness_ns, SPARK_LEAST_NS), SPARK_MOST_NS)
-    share = math.log(bounded / SPARK_LEAST_NS) / math.log(SPARK_MOST_NS / SPARK_LEAST_NS)
+    bounded = min(max(lateness_ns, SPARK_MIN_NS), SPARK_MAX_NS)
+    share = math.log(bounded / SPARK_MIN_NS) / math.log(SPARK_MAX_NS / SPARK_MIN_NS)
     return SPARK_HEIGHT - 2 - share * (SPARK_HEIGHT - 4)
 
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from tickglass.telemetry.sidecar.web.board import Subject
 
-__all__ = ["CLIENTS_MOST", "EventStream", "Hub"]
+__all__ = ["CLIENTS_MAX", "EventStream", "Hub"]
 
-CLIENTS_MOST: Final = 64
-SEND_MOST_S: Final = 20.0  # a client that takes nothing for so long is let go
+CLIENTS_MAX: Final = 64
+SEND_MAX_S: Final = 20.0  # a client that takes nothing for so long is let go
 RETRY_MS: Final = 2_000
 HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
@@ -90,7 +90,7 @@ class Hub:
 
     def join(self, subject: Subject) -> _Feed | None:
         """Begin to look at a page; None if too many look already. Who has joined must leave."""
-        if sum(feed.watchers for feed in self._feeds.values()) >= CLIENTS_MOST:
+        if sum(feed.watchers for feed in self._feeds.values()) >= CLIENTS_MAX:
             return None
         feed = self._feeds.setdefault(subject, _Feed())
         feed.watchers += 1
@@ -157,7 +157,7 @@ class EventStream:
             return
         feed = self._hub.join(self._subject)
         if feed is None:
-            words = f"{CLIENTS_MOST} pages are open already\n"
+            words = f"{CLIENTS_MAX} pages are open already\n"
             full = PlainTextResponse(words, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "10"})
             await full(scope, receive, send)
             return
@@ -176,15 +176,15 @@ class EventStream:
     async def _pump(self, feed: _Feed, send: Send) -> None:
         raw = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
         try:
-            async with asyncio.timeout(SEND_MOST_S):
+            async with asyncio.timeout(SEND_MAX_S):
                 await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": raw})
             async with aclosing(self._hub.events(feed)) as events:
                 async for event in events:
-                    async with asyncio.timeout(SEND_MOST_S):
+                    async with asyncio.timeout(SEND_MAX_S):
                         await send({"type": "http.response.body", "body": event, "more_body": True})
             await send({"type": "http.response.body"})
         except TimeoutError:
-            _log.info("a page took nothing for %g s and is no longer sent to", SEND_MOST_S)
+            _log.info("a page took nothing for %g s and is no longer sent to", SEND_MAX_S)
 
 
 async def _gone(receive: Receive) -> None:

@@ -15,9 +15,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tickglass.sched.clock import instant_of
 from tickglass.sched.durations import SECOND, duration_text, span_text
 from tickglass.telemetry.sidecar.explain import problems, tones
+from tickglass.telemetry.sidecar.explain.why import clock_text
 from tickglass.telemetry.sidecar.view import View
 from tickglass.telemetry.sidecar.web import board, charts
-from tickglass.telemetry.sidecar.explain.why import clock_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,7 @@ class Pages:
             resources = {job.resource for job in mine}
             locks = [lock for lock in view.locks if lock.resource in resources]
             view = View(at_wall_ns=view.at_wall_ns, jobs=mine, locks=locks)
-        found = problems.troubles(view)
+        found = problems.problems(view)
         return {**told, "found": found, "headline": problems.headline(found)}
 
 

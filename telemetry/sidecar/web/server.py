@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SidecarServer"]
 
-CONNECTIONS_MOST: Final = 256
-REQUEST_MOST_S: Final = 10.0  # from the first byte of a request, or from connecting, to its last; for an answer as well
+CONNECTIONS_MAX: Final = 256
+REQUEST_MAX_S: Final = 10.0  # from the first byte of a request, or from connecting, to its last; for an answer as well
 DRAIN_S: Final = 2  # for answers under way when it stops
 
 
@@ -93,7 +93,7 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                limit_concurrency=CONNECTIONS_MOST,
+                limit_concurrency=CONNECTIONS_MAX,
                 timeout_graceful_shutdown=DRAIN_S,
             )
         )
@@ -127,7 +127,7 @@ class _Connection(H11Protocol):
         """See `asyncio.Protocol`; where there is no room, the one that has kept us waiting for longest goes."""
         super().connection_made(transport)
         self._watch()
-        if len(self.connections) >= CONNECTIONS_MOST:
+        if len(self.connections) >= CONNECTIONS_MAX:
             others = (it for it in self.connections if isinstance(it, _Connection) and it is not self and it.waits)
             longest = min(others, key=lambda it: it.heard_s, default=None)
             if longest is not None:
@@ -148,7 +148,7 @@ class _Connection(H11Protocol):
         """See `asyncio.Protocol`; the client is not reading. The events of a page have a limit of their own."""
         super().pause_writing()
         if self._taking is None:
-            self._taking = self.loop.call_later(REQUEST_MOST_S, self._give_up_answer)
+            self._taking = self.loop.call_later(REQUEST_MAX_S, self._give_up_answer)
 
     def resume_writing(self) -> None:
         """See `asyncio.Protocol`."""
@@ -177,7 +177,7 @@ class _Connection(H11Protocol):
             self.heard_s = self.loop.time()
             self._stop_watching()
         elif self._patience is None:
-            self._patience = self.loop.call_later(REQUEST_MOST_S, self.give_up)
+            self._patience = self.loop.call_later(REQUEST_MAX_S, self.give_up)
 
     def _stop_watching(self) -> None:
         if self._patience is not None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from rich.console import Console
-from kit.view_samples import ill
 from kit.metrics_stage import Stage
+from kit.view_samples import ill
+from rich.console import Console
 
 from tickglass.cli.demo_table import Board, EventLines
 from tickglass.cli.watch_screen import picture_of

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from tickglass.cli import COMMANDS, main
-from tickglass.cli.lazy_group import Commands
+from tickglass.cli.lazy_group import LazyGroup
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def test_help_names_every_command_in_the_order_of_the_list(tickglass: Tickglass) -> None:
-    lines = tickglass("--help").output.partition("Commands:")[2].splitlines()
+    lines = tickglass("--help").output.partition("LazyGroup:")[2].splitlines()
     assert [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "] == list(COMMANDS)
 
 
@@ -49,7 +49,7 @@ def fails(kind: str) -> None:
     raise RuntimeError("a bug")
 
 
-@click.command(cls=Commands, commands_at={"fails": f"{__name__}:fails"})
+@click.command(cls=LazyGroup, commands_at={"fails": f"{__name__}:fails"})
 def failing() -> None:
     """A group whose command fails as it is told."""
 
@@ -80,7 +80,7 @@ def test_the_installed_command_is_this_one() -> None:
 
 
 def test_the_group_is_what_pyproject_names() -> None:
-    assert isinstance(main, Commands)
+    assert isinstance(main, LazyGroup)
 
 
 @pytest.mark.parametrize(

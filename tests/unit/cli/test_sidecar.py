@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tickglass.cli.stores import LateStore
+from tickglass.cli.stores import LazyStore
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.telemetry.sidecar.transport.socket_path import default_path
@@ -77,12 +77,12 @@ def test_the_socket_is_where_this_users_things_are(tmp_path: Path, monkeypatch: 
 
 
 def test_a_store_need_not_be_there_yet(tmp_path: Path, filled: Filled) -> None:
-    late = LateStore(f"sqlite:///{tmp_path / 'later.db'}", SystemClock())
+    late = LazyStore(f"sqlite:///{tmp_path / 'later.db'}", SystemClock())
     with pytest.raises(StoreUnavailable, match="there is no file") as error:
         late.leases()
     assert error.value.kind == "unavailable"
     late.close()
-    there = LateStore(filled.url, SystemClock())
+    there = LazyStore(filled.url, SystemClock())
     assert [there.jobs(), there.leases(5), there.runs(), there.abandoned(3)] == [
         filled.store.jobs(),
         filled.store.leases(5),

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from kit.sidecar_views import EVERY_NS, GRACE_NS, TTL_NS, Lookout
+from kit.view_samples import ill, job_of, well
 from rich.cells import cell_len
 from rich.console import Console
-from kit.view_samples import ill, job_of, well
 
 from tickglass.cli.sidecar_client import Unanswered
-from tickglass.cli.watch_screen import picture_of
 from tickglass.cli.watch import Watching, keep_drawing
+from tickglass.cli.watch_screen import picture_of
 from tickglass.sched.durations import SECOND
 from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry.sidecar.view import View
@@ -75,7 +75,7 @@ def test_what_is_not_well_is_said_in_words(lookout: Lookout) -> None:
 
 
 def crowded() -> View:
-    """Return a fleet too large for any terminal, whose troubles come last by name."""
+    """Return a fleet too large for any terminal, whose problems come last by name."""
     fleet = ill()
     jobs = [job_of(f"a_quiet_job_{number:02}", "5s", []) for number in range(59)]
     locks = [msgspec.structs.replace(fleet.locks[0], resource=f"a_quiet_lock_{number:02}") for number in range(20)]

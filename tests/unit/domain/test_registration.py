@@ -44,7 +44,7 @@ def test_under_the_same_trigger_what_was_announced_and_not_claimed_is_owed(
     claimed: int | None, announced: int | None, settled: int
 ) -> None:
     did = registered(claimed=claimed, announced=announced)
-    assert did.settled_until_ns(NOW) == settled
+    assert did.owes_after_ns(NOW) == settled
     assert did.superseded_due_ns(NOW) is None
 
 
@@ -53,7 +53,7 @@ def test_a_job_that_was_never_registered_owes_what_came_after_its_latest_claim(
     claimed: int | None, settled: int
 ) -> None:
     did = registered(claimed=claimed, known=False)
-    assert did.settled_until_ns(NOW) == settled
+    assert did.owes_after_ns(NOW) == settled
     assert did.superseded_due_ns(NOW) is None
 
 
@@ -74,7 +74,7 @@ def test_a_trigger_that_was_changed_starts_now_and_of_the_old_one_its_announceme
     claimed: int | None, announced: int | None, superseded: int | None
 ) -> None:
     did = registered(claimed=claimed, announced=announced, trigger="every 7")
-    assert did.settled_until_ns(NOW) == max(NOW, claimed or 0)
+    assert did.owes_after_ns(NOW) == max(NOW, claimed or 0)
     assert did.superseded_due_ns(NOW) == superseded
 
 
@@ -82,4 +82,4 @@ def test_whatever_else_of_a_job_is_changed_it_goes_on_under_its_trigger() -> Non
     did = registered(claimed=900, announced=910)
     assert did.before is not None
     other = replace(did.before, resource="r", owner="n2", service="s", ttl_ns=1, grace_ns=1, timeout_ns=1)
-    assert replace(did, before=other).settled_until_ns(NOW) == 909
+    assert replace(did, before=other).owes_after_ns(NOW) == 909

@@ -15,11 +15,11 @@ from tickglass.sched.lifecycle import SCHEDULER_TRANSITIONS, SchedulerEvent, Sch
 from tickglass.sched.occurrence import (
     ENDINGS,
     OCCURRENCE_TRANSITIONS,
-    Marks,
     OccurrenceEvent,
     OccurrenceMachine,
     OccurrenceState,
     Outcome,
+    Timings,
 )
 from tickglass.testing import FakeClock, ListSink
 
@@ -131,7 +131,7 @@ def test_the_parts_of_lateness_sum_to_it_and_none_is_negative(due_ns: int, gaps:
     claimed = taken + gaps[2]
     woke = claimed if claimed >= due_ns else due_ns + gaps[3]
     started = woke + gaps[4]
-    late = Marks(due_ns, handed, taken, claimed, woke, started).lateness()
+    late = Timings(due_ns, handed, taken, claimed, woke, started).lateness()
     parts = (late.timer_ns, late.pool_ns, late.lock_ns, late.start_ns)
     assert sum(parts) == late.total_ns == started - due_ns
     assert min(parts) >= 0

@@ -27,4 +27,4 @@ def desk(rig: Rig) -> Iterator[Desk]:
         try:
             yield made
         finally:
-            made.bench.hands.stop()  # nobody waits for ever
+            made.lock_host.manual_locks.stop()  # nobody waits for ever

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.leasing.in_doubt import DOUBTS_MOST, Doubts
-from tickglass.sched.engine.running.outbox import Outages
+from tickglass.sched.engine.leasing.in_doubt import IN_DOUBT_MAX, InDoubt
+from tickglass.sched.engine.locking.acquisition import NotAcquired
 from tickglass.sched.engine.recovery.sweeper import Sweeper
-from tickglass.sched.engine.locking.acquisition import NotTaken
+from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved, OccurrenceMoved, SpoolMoved
 from tickglass.sched.job import declare
@@ -98,7 +98,7 @@ def test_a_walk_that_breaks_off_ends_and_lets_its_lease_run_out(
         case "start":
             monkeypatch.setattr("tickglass.sched.run.Run._current", broken)
         case _:
-            monkeypatch.setattr("tickglass.sched.engine.running.run_lease.Leased.check", broken)
+            monkeypatch.setattr("tickglass.sched.engine.running.run_lease.ClaimedRun.check", broken)
     rig.add(lambda: None, every("60s"), name="job", ttl="10s")
     rig.advance(60 * SECOND)
     assert rig.ended("job")[0].outcome == outcome
@@ -115,7 +115,7 @@ def test_a_job_is_not_started_under_a_lease_that_is_over(rig: Rig, monkeypatch: 
 
     def slow(ask: ClaimAsk) -> object:
         answer = claim(ask)
-        rig.clock.advance(11 * SECOND)  # and nobody wakes the alarms in time
+        rig.clock.advance(11 * SECOND)  # and nobody wakes the timers in time
         return answer
 
     monkeypatch.setattr(rig.store, "claim", slow)
@@ -176,8 +176,8 @@ def test_a_claim_that_was_granted_unheard_and_given_up_is_in_nobodys_way(rig: Ri
     assert rig.store.leases() == []
 
 
-def _doubts(rig: Rig) -> Doubts:
-    return Doubts(rig.gear, rig.crew.outages)
+def _in_doubt(rig: Rig) -> InDoubt:
+    return InDoubt(rig.context, rig.dispatcher.outbox)
 
 
 def _skipped(ask: ClaimAsk) -> Settlement:
@@ -186,16 +186,16 @@ def _skipped(ask: ClaimAsk) -> Settlement:
 
 
 def test_a_claim_in_doubt_that_cannot_be_taken_back_now_is_so_later(rig: Rig) -> None:
-    doubts = _doubts(rig)
+    in_doubt = _in_doubt(rig)
     ask = _orphan(rig)
     rig.store.broken["settle"] = DOWN
     holder = Holder("dead", "svc", "job", ask.lease.run_id, 1)
-    doubts.note(_skipped(ask))
-    assert not doubts.take_back("job", holder)
+    in_doubt.note(_skipped(ask))
+    assert not in_doubt.reclaim("job", holder)
     rig.store.broken.clear()
-    doubts.take_back("job", holder)
+    in_doubt.reclaim("job", holder)
     assert [run.outcome for run in rig.store.runs("job")] == ["skipped"]
-    assert not doubts.take_back("job", holder), "it is settled"
+    assert not in_doubt.reclaim("job", holder), "it is settled"
 
 
 def test_a_lock_that_was_granted_unheard_and_given_up_is_in_nobodys_way(desk: Desk) -> None:
@@ -206,7 +206,9 @@ def test_a_lock_that_was_granted_unheard_and_given_up_is_in_nobodys_way(desk: De
     (lease,) = desk.rig.store.leases()
     _, mine = desk.take()
     assert mine.fence > lease.fence
-    assert desk.lock(blocking=False).acquire() == NotTaken("held", "a", 0), "what somebody here has is not taken back"
+    assert desk.lock(blocking=False).acquire() == NotAcquired("held", "a", 0), (
+        "what somebody here has is not taken back"
+    )
 
 
 def test_a_lock_that_was_granted_unheard_keeps_no_job_from_running(desk: Desk) -> None:
@@ -222,27 +224,27 @@ def test_a_lock_that_was_granted_unheard_keeps_no_job_from_running(desk: Desk) -
 
 
 def test_a_lock_in_doubt_that_cannot_be_taken_back_now_is_so_later(rig: Rig) -> None:
-    doubts, ask = _doubts(rig), LeaseAsk("r", "a", "svc", "t", SECOND)
+    in_doubt, ask = _in_doubt(rig), LeaseAsk("r", "a", "svc", "t", SECOND)
     granted = rig.store.acquire(ask)
     assert isinstance(granted, Granted)
     holder = Holder("a", "svc", "", "", granted.fence)
-    doubts.note_lock(ask)
+    in_doubt.note_lock(ask)
     rig.store.broken["release"] = DOWN
-    assert not doubts.take_back("r", holder)
+    assert not in_doubt.reclaim("r", holder)
     rig.store.broken.clear()
-    assert not doubts.take_back("other", holder)
-    assert doubts.take_back("r", holder)
-    assert not doubts.take_back("r", holder), "it is released"
+    assert not in_doubt.reclaim("other", holder)
+    assert in_doubt.reclaim("r", holder)
+    assert not in_doubt.reclaim("r", holder), "it is released"
 
 
 def test_doubts_are_bounded(rig: Rig) -> None:
-    doubts = _doubts(rig)
-    for number in range(DOUBTS_MOST + 5):
+    in_doubt = _in_doubt(rig)
+    for number in range(IN_DOUBT_MAX + 5):
         ask = ClaimAsk(LeaseAsk("r", "a", "svc", str(number), SECOND, "job", str(number)), number)
-        doubts.note(_skipped(ask))
-        doubts.note_open(ask)
-        doubts.note_lock(ask.lease)
-    assert next(iter(doubts._ended)) == next(iter(doubts._open)) == next(iter(doubts._locks)) == "5"
+        in_doubt.note(_skipped(ask))
+        in_doubt.note_open(ask)
+        in_doubt.note_lock(ask.lease)
+    assert next(iter(in_doubt._ended)) == next(iter(in_doubt._open)) == next(iter(in_doubt._locks)) == "5"
 
 
 def test_a_lock_that_was_released_unheard_was_not_lost(desk: Desk) -> None:
@@ -263,11 +265,11 @@ def test_a_lock_that_is_granted_while_the_scheduler_stops_is_given_back(
     store, acquire = desk.rig.store, desk.rig.store.acquire
 
     def granting(ask: LeaseAsk) -> object:
-        desk.bench.hands.stop()
+        desk.lock_host.manual_locks.stop()
         return acquire(ask)
 
     monkeypatch.setattr(store, "acquire", granting)
-    assert isinstance(desk.lock().acquire(), NotTaken)
+    assert isinstance(desk.lock().acquire(), NotAcquired)
     assert desk.events() == ["requested", "granted", "released"]
     assert store.leases() == []
 
@@ -301,9 +303,9 @@ def test_a_renewal_that_raises_is_tried_again_and_told(rig: Rig, monkeypatch: py
 
 def _sweeper(rig: Rig, spool: SqliteSpool | None = None, *, rerun_orphaned: bool = True) -> Sweeper:
     jobs = {"job": declare(lambda: None, every("60s"), name="job", ttl="10s", rerun_orphaned=rerun_orphaned)}
-    gear = rig.gear if spool is None else replace(rig.gear, spool=spool, sink=rig.sink)
-    rig.crew.outages = Outages(gear)
-    return Sweeper(gear, rig.planner, rig.crew, rig.skew, lambda: jobs)
+    context = rig.context if spool is None else replace(rig.context, spool=spool, sink=rig.sink)
+    rig.dispatcher.outbox = Outbox(context)
+    return Sweeper(context, rig.planner, rig.dispatcher, rig.skew, lambda: jobs)
 
 
 def _orphan(rig: Rig, resource: str = "job") -> ClaimAsk:
@@ -345,7 +347,7 @@ def test_a_claim_whose_outcome_waits_in_the_spool_is_not_abandoned(rig: Rig, tmp
     sweeper = _sweeper(rig, SqliteSpool(tmp_path / "spool"), rerun_orphaned=rerun)
     ask = _orphan(rig)
     settlement = Settlement(Lease("job", "dead", "t", 1, SECOND, 0), "job", 1, ask.lease.run_id, "success")
-    rig.crew.outages.keep(SpooledOutcome(settlement))
+    rig.dispatcher.outbox.put(SpooledOutcome(settlement))
     rig.store.broken["settle"] = DOWN
     sweeper.sweep()
     rig.timeline.turn()
@@ -358,20 +360,20 @@ def test_a_claim_whose_outcome_waits_in_the_spool_is_not_abandoned(rig: Rig, tmp
 def test_a_run_that_ends_while_orphans_are_looked_for_is_not_run_again(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its walk settles in vain, its lease has ended: the claim looks abandoned until the spool has the outcome."""
+    """Its execution settles in vain, its lease has ended: the claim looks abandoned until the spool has the outcome."""
     sweeper = _sweeper(rig, SqliteSpool(tmp_path / "spool"))
     ask = _orphan(rig)
     settlement = Settlement(Lease("job", "dead", "t", 1, SECOND, 0), "job", 1, ask.lease.run_id, "success")
-    run_ids = rig.crew.outages.run_ids
+    run_ids = rig.dispatcher.outbox.run_ids
 
     def ended_then() -> set[str]:
         read = run_ids()
-        monkeypatch.setattr(rig.crew, "busy", lambda _: False)
-        rig.crew.outages.keep(SpooledOutcome(settlement))
+        monkeypatch.setattr(rig.dispatcher, "busy", lambda _: False)
+        rig.dispatcher.outbox.put(SpooledOutcome(settlement))
         return read
 
-    monkeypatch.setattr(rig.crew, "busy", lambda _: True)
-    monkeypatch.setattr(rig.crew.outages, "run_ids", ended_then)
+    monkeypatch.setattr(rig.dispatcher, "busy", lambda _: True)
+    monkeypatch.setattr(rig.dispatcher.outbox, "run_ids", ended_then)
     sweeper.sweep()
     rig.timeline.turn()
     assert rig.sink.of(OccurrenceMoved) == []

@@ -10,7 +10,7 @@ import pytest
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.broadcast import Broadcast, GuardedTracer
 from tickglass.sched.engine.context import NoTracer
-from tickglass.sched.events import SinkFailed, TimelineTurned
+from tickglass.sched.events import SinkFailed, TimelineTicked
 from tickglass.sched.ports import TracedRun
 from tickglass.testing import FakeClock, ListSink
 
@@ -30,8 +30,8 @@ class Broken:
         raise RuntimeError("no room")
 
 
-def turned(number: int) -> TimelineTurned:
-    return TimelineTurned(lag_ns=number, duration_ns=0, handed=0)
+def turned(number: int) -> TimelineTicked:
+    return TimelineTicked(lag_ns=number, duration_ns=0, handed=0)
 
 
 def test_every_sink_gets_every_event_in_order() -> None:
@@ -50,7 +50,7 @@ def test_a_failure_is_an_event_for_all_and_the_sink_stays_in_use(*, broken_first
     broadcast = Broadcast(dict(sinks if broken_first else reversed(sinks)), FakeClock())
     broadcast.record(turned(1))
     broadcast.record(turned(2))
-    assert good.of(TimelineTurned) == [turned(1), turned(2)]
+    assert good.of(TimelineTicked) == [turned(1), turned(2)]
     failures = good.of(SinkFailed)
     assert [(failure.sink, failure.error) for failure in failures] == [("broken", "RuntimeError: no room")] * 2
     assert broken.asked == [turned(1), failures[0], turned(2), failures[1]], "it hears of itself, and once"
@@ -74,7 +74,7 @@ def test_whatever_a_sink_raises_in_a_thread_of_ours_it_is_a_failure(error: BaseE
     broadcast = Broadcast({"raises": Raises(error), "good": good}, FakeClock())
     with ThreadPoolExecutor(1) as aside:
         aside.submit(broadcast.record, turned(1)).result()
-    assert good.of(TimelineTurned) == [turned(1)]
+    assert good.of(TimelineTicked) == [turned(1)]
     assert [failure.sink for failure in good.of(SinkFailed)] == ["raises"]
 
 

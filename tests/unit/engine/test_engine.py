@@ -55,7 +55,7 @@ def test_its_life_is_told_in_order(stand: Stand) -> None:
 
 def test_without_its_event_loop_it_is_not_ready(stand: Stand) -> None:
     stand.engine.start()
-    stand.engine._crew.loop.stop()
+    stand.engine._dispatcher.loop.stop()
     assert stand.engine.unready() == ["the event loop of the coroutine jobs has ended"]
 
 
@@ -287,10 +287,10 @@ def test_each_hurry_cuts_one_wait_short(stand: Stand, hurries: int) -> None:
     with ThreadPoolExecutor(1) as aside:
         stopping = aside.submit(stand.engine.stop, 3_600 * SECOND)
         wait_until(lambda: stand.engine.state == "draining")
-        stand.engine.hurry()
+        stand.engine.cut_short()
         stand.moved("stop_asked")
         if hurries == 2:
-            stand.engine.hurry()
+            stand.engine.cut_short()
         assert stopping.result(PATIENCE_S) == (["job"] if hurries == 2 else [])
     go_on.set()
 

@@ -17,7 +17,7 @@ from tickglass.sched.events import (
     OccurrenceMoved,
     ReadinessMoved,
     StoreCalled,
-    TimelineTurned,
+    TimelineTicked,
 )
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, Holder, LeaseAsk, Refused, Settlement
@@ -150,7 +150,7 @@ def test_an_idle_instance_writes_once_a_sweep_and_a_busy_one_need_not(stand: Sta
     for count in range(1, 4):
         stand.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == "release", count=count)
         assert beats() == count
-        stand.clock.wait_for_sleepers(3)  # the timeline, the alarms and the sweeper
+        stand.clock.wait_for_sleepers(3)  # the timeline, the timers and the sweeper
         stand.clock.advance(10 * SECOND)
     assert stand.store.leases() == []
 
@@ -168,7 +168,7 @@ def test_a_store_call_that_never_returns_makes_it_unready(stand: Stand, monkeypa
     stand.engine.start()
     assert entered.wait(PATIENCE_S)
     stand.clock.advance(31 * SECOND)
-    stand.wait_for_more(TimelineTurned)
+    stand.wait_for_more(TimelineTicked)
     wait_until(lambda: stand.engine.unready() == ["the memory store has not answered a write for 31.0 s"])
     go_on.set()
     wait_until(lambda: stand.engine.unready() == [])

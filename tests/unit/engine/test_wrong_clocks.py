@@ -12,11 +12,11 @@ from kit.rig import BreakableStore, Rig
 from tickglass.sched.clock import Reading
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.broadcast import Broadcast
+from tickglass.sched.engine.context import EngineContext, NoTracer
 from tickglass.sched.engine.engine import Engine
-from tickglass.sched.engine.context import Gear, NoTracer
-from tickglass.sched.engine.running.outbox import Outages
-from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.engine.recovery.sweeper import Sweeper
+from tickglass.sched.engine.running.outbox import Outbox
+from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.engine.timing.timeline import Timeline
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ClockStepped, InstantsMissed, JobRegistered, SkewMeasured
@@ -81,7 +81,7 @@ class Story:
 
     def compare(self) -> None:
         """Measure the skew, as at the start and at each sweep."""
-        sweeper = Sweeper(self.rig.gear, self.rig.planner, self.rig.crew, self.rig.skew, dict)
+        sweeper = Sweeper(self.rig.context, self.rig.planner, self.rig.dispatcher, self.rig.skew, dict)
         sweeper.measure_skew()
         self.rig.timeline.follow()
 
@@ -321,7 +321,7 @@ def test_an_orphan_that_is_still_to_come_is_left_until_it_is_due(any_story: Stor
     rig.clock.advance(2 * SECOND)
     any_story.add(hour)
     for _ in range(3):
-        rig.planner.adopt(declare(nothing, hour), due_ns)
+        rig.planner.rerun_orphan(declare(nothing, hour), due_ns)
         rig.timeline.turn()
     rig.clock.advance(due_ns - rig.clock.wall_ns())
     rig.timeline.turn()
@@ -333,15 +333,15 @@ def test_what_ran_without_a_claim_by_a_clock_that_was_ahead_is_written_when_its_
     story: Story, tmp_path: Path
 ) -> None:
     spool = SqliteSpool(tmp_path / "spool")
-    outages = Outages(replace(story.rig.gear, spool=spool))
+    outbox = Outbox(replace(story.rig.context, spool=spool))
     due_ns = story.began_ns + 10 * SECOND
     lease = LeaseAsk("r", "a", "svc", "t", 30 * SECOND, "job", "1" * 32)
     settlement = Settlement(Lease("r", "a", "t", 0, 30 * SECOND, 0), "job", due_ns, "1" * 32, "success")
-    outages.keep(SpooledOutcome(settlement, unclaimed=ClaimAsk(lease, due_ns, max_ahead_ns=SECOND)))
-    outages.replay()
+    outbox.put(SpooledOutcome(settlement, unclaimed=ClaimAsk(lease, due_ns, max_ahead_ns=SECOND)))
+    outbox.flush()
     assert (spool.depth(), story.rig.store.runs()) == (1, [])
     story.rig.clock.advance(10 * SECOND)
-    outages.replay()
+    outbox.flush()
     assert (spool.depth(), [run.outcome for run in story.rig.store.runs()]) == (0, ["success"])
     spool.close()
 
@@ -392,7 +392,7 @@ def test_an_engine_compares_the_clocks_when_ours_steps_and_before_it_announces_a
     clock, sink = FakeClock(), ListSink()
     store = FarStore(clock)
     clock.step(-HOUR)
-    engine = Engine(Gear(clock, store, Broadcast({"list": sink}, clock), NoTracer(), "a", "svc"), workers=1)
+    engine = Engine(EngineContext(clock, store, Broadcast({"list": sink}, clock), NoTracer(), "a", "svc"), workers=1)
     engine.add(declare(nothing, every("24h")))
     engine.start()
     try:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.executors.threads import Pool, checked_size, default_size
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import PoolMoved
+from tickglass.sched.executors.threads import Pool, checked_size, default_size
 from tickglass.testing import FakeClock, ListSink
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_workers_are_started_once_and_reused(stand: Stand) -> None:
     pool = stand.pool(2)
     seen: set[int] = set()
     for _ in range(50):
-        pool.hand(lambda: seen.add(threading.get_ident()))
+        pool.submit(lambda: seen.add(threading.get_ident()))
     stand.moved(lambda move: move.waited_ns is not None, count=50)
     assert threading.active_count() == before + 2
     assert pool.close(stand.clock.monotonic_ns() + SECOND)
@@ -96,7 +96,7 @@ def test_tasks_begin_in_the_order_in_which_they_were_handed_in(stand: Stand) -> 
     pool = stand.pool(1)
     begun: list[int] = []
     for number in range(20):
-        pool.hand(lambda number=number: begun.append(number))  # type: ignore[misc] # mypy: a default in a lambda
+        pool.submit(lambda number=number: begun.append(number))  # type: ignore[misc] # mypy: a default in a lambda
     assert pool.close(stand.clock.monotonic_ns() + SECOND)
     assert begun == list(range(20))
 
@@ -104,9 +104,9 @@ def test_tasks_begin_in_the_order_in_which_they_were_handed_in(stand: Stand) -> 
 def test_the_wait_for_a_worker_is_reported_with_what_is_in_use_and_waiting(stand: Stand) -> None:
     pool = stand.pool(1)
     go_on = threading.Event()
-    pool.hand(lambda: blocked_until(go_on))
+    pool.submit(lambda: blocked_until(go_on))
     stand.moved(lambda move: (move.in_use, move.waiting, move.waited_ns) == (1, 0, 0))
-    pool.hand(lambda: None)
+    pool.submit(lambda: None)
     stand.clock.advance(3 * SECOND)
     go_on.set()
     taken = stand.moved(lambda move: move.waited_ns is not None, count=2)
@@ -120,9 +120,9 @@ def boom(text: str) -> None:
 
 def test_a_task_that_raises_is_reported_and_its_worker_goes_on(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
     pool = stand.pool(1)
-    pool.hand(lambda: boom("no"))
+    pool.submit(lambda: boom("no"))
     done = threading.Event()
-    pool.hand(done.set)
+    pool.submit(done.set)
     assert done.wait(PATIENCE_S)
     assert "a pool task raised" in caplog.text
     assert "RuntimeError: no" in caplog.text
@@ -131,8 +131,8 @@ def test_a_task_that_raises_is_reported_and_its_worker_goes_on(stand: Stand, cap
 def test_closing_waits_for_what_is_in_flight_and_for_what_waits(stand: Stand) -> None:
     pool = stand.pool(1)
     go_on, ended = threading.Event(), threading.Event()
-    pool.hand(lambda: blocked_until(go_on))
-    pool.hand(ended.set)
+    pool.submit(lambda: blocked_until(go_on))
+    pool.submit(ended.set)
     with ThreadPoolExecutor(1) as aside:
         closing = aside.submit(pool.close, stand.clock.monotonic_ns() + SECOND)
         stand.clock.wait_for_sleepers(1)
@@ -145,7 +145,7 @@ def test_closing_waits_for_what_is_in_flight_and_for_what_waits(stand: Stand) ->
 def test_closing_ends_at_its_deadline_and_says_that_something_was_left(stand: Stand) -> None:
     pool = stand.pool(2)
     go_on = threading.Event()
-    pool.hand(lambda: blocked_until(go_on))
+    pool.submit(lambda: blocked_until(go_on))
     with ThreadPoolExecutor(1) as aside:
         closing = aside.submit(pool.close, stand.clock.monotonic_ns() + SECOND)
         stand.clock.wait_for_sleepers(1)

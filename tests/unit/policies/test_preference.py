@@ -9,7 +9,13 @@ import pytest
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.lock_terms import lock_terms
-from tickglass.sched.policies.preference import better_labels, checked_labels, checked_preference, head_start_ns, preference
+from tickglass.sched.policies.preference import (
+    better_labels,
+    checked_labels,
+    checked_preference,
+    head_start_ns,
+    preference,
+)
 
 A, B, C = frozenset({"region=a"}), frozenset({"region=b"}), frozenset({"region=c"})
 NONE: Final[frozenset[str]] = frozenset()

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.ports import Granted, LeaseAsk
-from tickglass.sched.stores import check_url, open_store, shown_url
+from tickglass.sched.stores import check_url, open_store, redacted_url
 from tickglass.sched.stores.memory import MemoryStore
-from tickglass.sched.stores.sqlite.store import SqliteStore
 from tickglass.sched.stores.redaction import Starred
+from tickglass.sched.stores.sqlite.store import SqliteStore
 from tickglass.sched.stores.urls import _parsed
 from tickglass.testing import FakeClock
 
@@ -124,7 +124,7 @@ SHOWN: Final = [
 
 @pytest.mark.parametrize(("url", "shown"), SHOWN)
 def test_a_password_is_starred_out_and_the_rest_is_shown(url: str, shown: str) -> None:
-    assert shown_url(url) == shown
+    assert redacted_url(url) == shown
 
 
 SECRET: Final = "žßΩñ"
@@ -162,7 +162,7 @@ PLACES: Final = [
 def test_nothing_of_a_password_is_ever_shown(place: str, password: str) -> None:
     url = place.format(password)
     for asked in (url, url.encode(), repr(url)):
-        for ask in (check_url, shown_url):
+        for ask in (check_url, redacted_url):
             try:
                 said = str(ask(asked))  # type: ignore[arg-type]
             except ConfigError as error:
@@ -176,7 +176,7 @@ def test_how_long_a_password_is_is_never_shown(place: str, short: str, long: str
     def said(password: str) -> list[str]:
         url, found = place.format(password), []
         for asked in (url, url.encode().decode("latin-1"), repr(url)):
-            for ask in (check_url, shown_url):
+            for ask in (check_url, redacted_url):
                 try:
                     found.append(str(ask(asked)))
                 except ConfigError as error:

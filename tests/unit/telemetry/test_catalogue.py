@@ -13,8 +13,8 @@ from kit.servers import find_server
 
 from tickglass.sched import ports
 from tickglass.telemetry import catalogue, reference
-from tickglass.telemetry.label_values import StoreOperation
 from tickglass.telemetry.internals import GcPauses
+from tickglass.telemetry.label_values import StoreOperation
 from tickglass.telemetry.metric import OVERFLOW, Declared, Kind, Label, Metric
 from tickglass.telemetry.sidecar.collector import SidecarCollector
 from tickglass.telemetry.sidecar.schedulers.sources import Sources

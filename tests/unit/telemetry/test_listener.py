@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from prometheus_client import CollectorRegistry, Gauge
 from kit.rig import wait_until
+from prometheus_client import CollectorRegistry, Gauge
 
 from tickglass.telemetry import MetricsServer
 from tickglass.telemetry import listener as listener_module
@@ -39,7 +39,7 @@ def server(registry: CollectorRegistry) -> Iterator[MetricsServer]:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener_module, "REQUEST_MOST_S", SHORT_S)
+    monkeypatch.setattr(listener_module, "REQUEST_MAX_S", SHORT_S)
 
 
 @contextmanager
@@ -90,18 +90,18 @@ def test_clients_that_do_not_send_a_whole_request_keep_no_probe_from_its_answer(
 ) -> None:
     before = threading.active_count()
     with ExitStack() as held:
-        for _ in range(listener_module.CONNECTIONS_MOST + 50):
+        for _ in range(listener_module.CONNECTIONS_MAX + 50):
             held.enter_context(connected(server)).sendall(sent)
         for path in ("/healthz", "/readyz", "/metrics"):
             assert status(server, path) == 200
         assert threading.active_count() == before
-        assert open_connections(server) <= listener_module.CONNECTIONS_MOST
+        assert open_connections(server) <= listener_module.CONNECTIONS_MAX
 
 
 def test_nor_do_those_that_read_no_answer(
     registry: CollectorRegistry, server: MetricsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener_module, "CONNECTIONS_MOST", MOST)
+    monkeypatch.setattr(listener_module, "CONNECTIONS_MAX", MOST)
     Gauge("large", "x" * 10 * MEGABYTE, registry=registry)
     before = threading.active_count()
     with ExitStack() as held:
@@ -115,7 +115,7 @@ def test_nor_do_those_that_read_no_answer(
 def test_the_client_that_was_slow_for_longest_makes_room(
     server: MetricsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener_module, "CONNECTIONS_MOST", MOST)
+    monkeypatch.setattr(listener_module, "CONNECTIONS_MAX", MOST)
     with ExitStack() as held:
         slow = [held.enter_context(connected(server)) for _ in range(MOST)]
         wait_until(lambda: open_connections(server) == MOST)
@@ -128,7 +128,7 @@ def test_the_client_that_was_slow_for_longest_makes_room(
 def test_those_that_wait_for_a_scrape_leave_room_for_those_that_come(
     registry: CollectorRegistry, server: MetricsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener_module, "CONNECTIONS_MOST", MOST)
+    monkeypatch.setattr(listener_module, "CONNECTIONS_MAX", MOST)
     entered, go_on = threading.Event(), threading.Event()
 
     def value() -> float:
@@ -170,7 +170,7 @@ def test_a_probe_is_answered_while_a_scrape_takes_its_time(registry: CollectorRe
 def test_nobody_scrapes_for_a_client_that_has_been_let_go(
     registry: CollectorRegistry, server: MetricsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener_module, "REQUEST_MOST_S", SHORT_S)
+    monkeypatch.setattr(listener_module, "REQUEST_MAX_S", SHORT_S)
     entered, go_on = threading.Semaphore(0), threading.Event()
 
     def value() -> float:
@@ -184,7 +184,7 @@ def test_nobody_scrapes_for_a_client_that_has_been_let_go(
         for connection in scraping:
             connection.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
         assert all(has_ended(connection) for connection in scraping)
-    monkeypatch.setattr(listener_module, "REQUEST_MOST_S", PATIENCE_S)
+    monkeypatch.setattr(listener_module, "REQUEST_MAX_S", PATIENCE_S)
     go_on.set()
     assert status(server, "/metrics") == 200
     counted = 0

@@ -6,10 +6,10 @@ import logging
 import secrets
 
 import pytest
+from kit.metrics_stage import Stage
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from kit.metrics_stage import Stage
 
 from tickglass.sched.lease import LockEvent, LockMachine
 from tickglass.sched.ports import TracedRun

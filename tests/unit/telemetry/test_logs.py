@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.sdk.trace import TracerProvider
 from kit.metrics_stage import MS, SECOND, Stage
+from opentelemetry.sdk.trace import TracerProvider
 
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import ClockStepped, InstantsElsewhere, InstantsMissed, ReadinessMoved, StoreCalled
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Lines(logging.Handler):
+class WaitQueues(logging.Handler):
     """Keeps what a formatter makes of each record."""
 
     def __init__(self, formatter: logging.Formatter) -> None:
@@ -47,7 +47,7 @@ def logger() -> logging.Logger:
 
 @pytest.fixture
 def json_lines(logger: logging.Logger) -> list[str]:
-    handler = Lines(JsonFormatter())
+    handler = WaitQueues(JsonFormatter())
     logger.addHandler(handler)
     return handler.lines
 

@@ -19,7 +19,7 @@ from tickglass.sched.events import (
     SinkFailed,
     SkewMeasured,
     StoreCalled,
-    TimelineTurned,
+    TimelineTicked,
     TriggerFailed,
 )
 from tickglass.sched.lease import LockEvent, LockReason
@@ -258,7 +258,7 @@ def test_the_machinery_reports_itself(stage: Stage) -> None:
     for event in (
         PoolMoved(pool="default", slots=6, in_use=2, waiting=1, waited_ns=None),
         PoolMoved(pool="default", slots=6, in_use=3, waiting=0, waited_ns=5 * MS),
-        TimelineTurned(lag_ns=50_000, duration_ns=20_000, handed=1),
+        TimelineTicked(lag_ns=50_000, duration_ns=20_000, handed=1),
         ClockStepped(step_ns=-SECOND, wall_ns=0),
         SkewMeasured(skew_ns=-20 * MS, bound_ns=1 * MS, wall_ns=0),
         SinkFailed(sink="spans", error="ValueError()", wall_ns=0),
@@ -349,7 +349,7 @@ def test_names_past_the_cap_share_one_series_and_are_counted(small_stage: Stage)
 def test_what_is_in_hand_under_one_name_is_bounded_and_the_account_agrees(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tickglass.telemetry.jobs._OPEN_MOST", 3)
+    monkeypatch.setattr("tickglass.telemetry.jobs._OPEN_MAX", 3)
     stage.register("nightly")
     for _ in range(5):
         occurrence = stage.occurrence("nightly")
@@ -368,7 +368,7 @@ def test_what_is_in_hand_under_one_name_is_bounded_and_the_account_agrees(
 
 
 def test_holds_of_one_resource_are_bounded_and_the_latest_count(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tickglass.telemetry.locks._HOLDS_MOST", 3)
+    monkeypatch.setattr("tickglass.telemetry.locks._HOLDS_MAX", 3)
     for _ in range(5):
         stage.hold(stage.lock("ledger"))
         stage.clock.advance(SECOND)
@@ -376,7 +376,7 @@ def test_holds_of_one_resource_are_bounded_and_the_latest_count(stage: Stage, mo
 
 
 def test_the_jobs_that_limit_one_resource_are_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tickglass.telemetry.locks._LIMITS_MOST", 2)
+    monkeypatch.setattr("tickglass.telemetry.locks._LIMITS_MAX", 2)
     for number in range(5):
         stage.register(f"job-{number}", resource="ledger", timeout_ns=(number + 1) * SECOND)
     assert stage.value("distributed_lock_max_hold_seconds", resource="ledger") == 2

@@ -7,13 +7,13 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from kit.metrics_stage import LATENESS, MS, SECOND, Stage
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode
-from kit.metrics_stage import LATENESS, MS, SECOND, Stage
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError
@@ -22,7 +22,7 @@ from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
 from tickglass.sched.ports import TracedRun
 from tickglass.telemetry import SpanSink, build_tracer_provider
 from tickglass.telemetry import spans as spans_module
-from tickglass.telemetry.tracing import QUEUE_MOST, _Queue, root_of, within
+from tickglass.telemetry.tracing import QUEUE_MAX, _Queue, root_of, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ class TracedStage(Stage):
     def begin(
         self, job: str = "nightly", *, previous_run_id: str = "", trigger: str = 'cron("0 2 * * *", tz="Asia/Shanghai")'
     ) -> tuple[OccurrenceMachine, LockMachine]:
-        """Walk as the engine does, up to the start of the job's code."""
+        """Execution as the engine does, up to the start of the job's code."""
         occurrence = self.occurrence(job)
         lock = self.lock("ledger", run_id=occurrence.run_id)
         for event in (OccurrenceEvent.FELL_DUE, OccurrenceEvent.ADMITTED, OccurrenceEvent.TAKEN):
@@ -310,8 +310,8 @@ def test_an_ended_run_whose_lock_never_ends_is_closed_by_a_later_end(stage: Trac
 
 
 def test_runs_that_never_end_are_bounded(stage: TracedStage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spans_module, "RUNS_MOST", 10)
-    monkeypatch.setattr(spans_module, "EARLY_MOST", 10)
+    monkeypatch.setattr(spans_module, "RUNS_MAX", 10)
+    monkeypatch.setattr(spans_module, "EARLY_MAX", 10)
     for _ in range(100):
         stage.begin()
         stage.lock("ledger", run_id=secrets.token_hex(16)).fire(LockEvent.REQUESTED)
@@ -408,9 +408,9 @@ def test_a_full_queue_drops_and_counts_what_does_not_fit(stage: Stage) -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(_Queue(exporter, drop))
     tracer = provider.get_tracer("app")
-    for _ in range(QUEUE_MOST + 5):
+    for _ in range(QUEUE_MAX + 5):
         tracer.start_span("s").end()
     exporter.go_on.set()
     assert within(10, provider.shutdown)
     assert dropped == 5
-    assert len(exporter.get_finished_spans()) == QUEUE_MOST
+    assert len(exporter.get_finished_spans()) == QUEUE_MAX

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.triggers import LATEST_NS, Counted, at, cron, every
+from tickglass.sched.triggers import LATEST_NS, InstantCount, at, cron, every
 
 INSTANT = datetime(2027, 1, 31, 1, 30, tzinfo=UTC)
 NS = 1_801_359_000 * 10**9
@@ -27,8 +27,8 @@ def test_at_is_due_once(trigger: object) -> None:
     assert trigger == at(INSTANT)
     assert at(INSTANT).next_after_ns(NS - 1) == NS
     assert at(INSTANT).next_after_ns(NS) is None
-    assert at(INSTANT).count_between(NS - 1, NS, 5) == Counted(1, NS, exact=True)
-    assert at(INSTANT).count_between(NS, NS + 1, 5) == Counted(0, None, exact=True)
+    assert at(INSTANT).count_between(NS - 1, NS, 5) == InstantCount(1, NS, exact=True)
+    assert at(INSTANT).count_between(NS, NS + 1, 5) == InstantCount(0, None, exact=True)
 
 
 @pytest.mark.parametrize(

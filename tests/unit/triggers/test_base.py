@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.triggers import Counted, Trigger, at, cron, every
+from tickglass.sched.triggers import InstantCount, Trigger, at, cron, every
 
 SECOND = 10**9
 START = 1_780_000_000 * SECOND
@@ -69,7 +69,7 @@ def test_the_latest_instant_is_exact_past_the_limit_too(trigger: Trigger, limit:
     until = after + (5 * 86_400 if "0 2 *" in str(trigger) else 900) * SECOND
     instants = enumerated(trigger, after, until)
     counted = trigger.count_between(after, until, limit)
-    assert counted == Counted(
+    assert counted == InstantCount(
         min(limit, len(instants)) if not counted.exact else len(instants),
         instants[-1],
         len(instants) <= limit or counted.exact,
@@ -86,7 +86,7 @@ def test_counting_a_year_of_seconds_visits_few_of_them() -> None:
             return (after_ns // SECOND + 1) * SECOND
 
     year = 365 * 86_400 * SECOND
-    assert Watched().count_between(START, START + year + 5, limit=10) == Counted(10, START + year, exact=False)
+    assert Watched().count_between(START, START + year + 5, limit=10) == InstantCount(10, START + year, exact=False)
     assert asked < 150
 
 

@@ -16,7 +16,7 @@ from tickglass.sched.triggers.fields import (
     Kind,
     values_of,
 )
-from tickglass.sched.triggers.source_span import Written
+from tickglass.sched.triggers.source_span import SourceSpan
 
 KINDS = [MS_FIELD, SECOND_FIELD, MINUTE, HOUR, DAY, MONTH, WEEKDAY]
 FIELDS = {
@@ -34,7 +34,7 @@ def read(text: str, kind: Kind) -> frozenset[object] | None:
     """Return what a field means, None if it is refused."""
     text = f"{text}ms" if kind is MS_FIELD else text
     try:
-        return frozenset(values_of(Written(text, 0, len(text)), kind))
+        return frozenset(values_of(SourceSpan(text, 0, len(text)), kind))
     except ConfigError:
         return None
 

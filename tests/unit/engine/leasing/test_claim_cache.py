@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.leasing.claim_cache import REMEMBERED_MOST, REMEMBERED_NS, RememberingStore
-from tickglass.sched.events import ClaimRemembered, StoreCalled
+from tickglass.sched.engine.leasing.claim_cache import REMEMBERED_MAX, REMEMBERED_NS, ClaimCachingStore
+from tickglass.sched.events import ClaimCacheHit, StoreCalled
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, LeaseAsk, Settlement
 from tickglass.sched.stores.memory import MemoryStore
@@ -21,7 +21,7 @@ class Fleet:
     def __init__(self) -> None:
         self.clock, self.sink = FakeClock(), ListSink()
         self.store = MemoryStore(self.clock)
-        self.late = RememberingStore(self.store, owner="b", service="svc", clock=self.clock, sink=self.sink)
+        self.late = ClaimCachingStore(self.store, owner="b", service="svc", clock=self.clock, sink=self.sink)
         self.late.start()
 
     def ask(self, due_ns: int, owner: str = "b", run_id: str = "", job: str = "j") -> ClaimAsk:
@@ -41,7 +41,7 @@ def test_an_occurrence_that_another_is_known_to_have_claimed_is_not_asked_for(fl
     fleet.store.claim(fleet.ask(1, "a"))
     assert fleet.late.claim(fleet.ask(1)) == AlreadyClaimed("a", None)
     assert fleet.claims_asked() == 0
-    (remembered,) = fleet.sink.of(ClaimRemembered)
+    (remembered,) = fleet.sink.of(ClaimCacheHit)
     assert (remembered.job, remembered.due_ns, remembered.claimant) == ("j", 1, "a")
     assert isinstance(fleet.late.claim(fleet.ask(2)), Claimed), "another occurrence"
 
@@ -75,7 +75,7 @@ def test_other_services_and_what_is_said_after_the_end_are_not_heard(fleet: Flee
     fleet.late.stop()
     fleet.store.claim(fleet.ask(1, "a"))
     assert fleet.late.claim(fleet.ask(1)) == AlreadyClaimed("a", None)
-    other = RememberingStore(fleet.store, owner="b", service="else", clock=fleet.clock, sink=fleet.sink)
+    other = ClaimCachingStore(fleet.store, owner="b", service="else", clock=fleet.clock, sink=fleet.sink)
     other.start()
     fleet.store.claim(fleet.ask(2, "a"))
     assert other.claim(fleet.ask(2)) == AlreadyClaimed("a", None)
@@ -83,9 +83,9 @@ def test_other_services_and_what_is_said_after_the_end_are_not_heard(fleet: Flee
 
 
 def test_the_memory_is_bounded_by_count_and_by_time(fleet: Fleet) -> None:
-    for due_ns in range(REMEMBERED_MOST + 5):
+    for due_ns in range(REMEMBERED_MAX + 5):
         fleet.late._heard("j", due_ns, "a")
-    assert len(fleet.late._claims) == REMEMBERED_MOST
+    assert len(fleet.late._claims) == REMEMBERED_MAX
     fleet.clock.advance(REMEMBERED_NS)
     fleet.late._heard("j", -1, "a")
     assert list(fleet.late._claims) == [("j", -1)]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.leasing.in_doubt import TRIES_MOST, Doubts
+from tickglass.sched.engine.leasing.in_doubt import TRIES_MAX, InDoubt
 from tickglass.sched.engine.locking.held_lease import HeldLease
-from tickglass.sched.engine.running.outbox import Outages
 from tickglass.sched.engine.recovery.sweeper import Sweeper
+from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ClaimOrphaned, LockMoved, SpoolMoved, StoreCalled
 from tickglass.sched.job import declare
@@ -36,9 +36,9 @@ def nothing() -> None: ...
 
 
 def give_a_spool(rig: Rig, tmp_path: Path) -> None:
-    rig.gear = replace(rig.gear, spool=SqliteSpool(tmp_path / "spool"))
-    rig.crew.outages = Outages(rig.gear)
-    rig.crew.doubts = Doubts(rig.gear, rig.crew.outages)
+    rig.context = replace(rig.context, spool=SqliteSpool(tmp_path / "spool"))
+    rig.dispatcher.outbox = Outbox(rig.context)
+    rig.dispatcher.in_doubt = InDoubt(rig.context, rig.dispatcher.outbox)
 
 
 def fall_due_unheard(rig: Rig, operation: str = "claim") -> None:
@@ -68,7 +68,7 @@ def outcomes(rig: Rig, job: str = "job") -> dict[str, float]:
 
 def sweeper(rig: Rig, *, rerun_orphaned: bool = True) -> Sweeper:
     jobs = {"job": declare(nothing, EVERY, name="job", rerun_orphaned=rerun_orphaned)}
-    return Sweeper(rig.gear, rig.planner, rig.crew, rig.skew, lambda: jobs)
+    return Sweeper(rig.context, rig.planner, rig.dispatcher, rig.skew, lambda: jobs)
 
 
 # --- jobs that go ahead
@@ -89,7 +89,7 @@ def test_after_an_outage_the_next_run_is_not_held_up_by_the_claim_of_one_that_we
     rig.advance(10 * SECOND)
     assert [end.outcome for end in rig.ended("job", 2)] == ["success", "success"]
     rig.free("job")
-    rig.crew.outages.replay()
+    rig.dispatcher.outbox.flush()
     assert ledger(rig) == [(1, "success", ""), (1, "success", "")]
     assert outcomes(rig) == {"success": 2}
     assert [move.move for move in rig.sink.of(SpoolMoved)] == (["spooled", "written"] if spooled else ["dropped"])
@@ -118,7 +118,7 @@ def test_a_run_without_a_claim_that_lasts_keeps_its_resource_and_lets_go_at_its_
     rig = desk.rig
     give_a_spool(rig, tmp_path)
     rig.add(long, EVERY, name="job", resource="printer", on_outage="run", ttl="9h")
-    desk.bench.hands._doubts = rig.crew.doubts
+    desk.lock_host.manual_locks._in_doubt = rig.dispatcher.in_doubt
     fall_due_unheard(rig)
     rig.started("job")
     rig.store.unheard.clear()
@@ -144,7 +144,7 @@ def test_of_two_claims_in_doubt_both_are_written_whichever_the_store_granted(rig
         rig.ended("job", count)
         rig.free("job")
     rig.store.unheard.clear()
-    rig.crew.outages.replay()
+    rig.dispatcher.outbox.flush()
     assert ledger(rig) == [(1, "success", ""), (1, "success", "")]
     assert [move.move for move in rig.sink.of(SpoolMoved)][2:] == ["written", "written"]
 
@@ -183,11 +183,11 @@ def test_what_a_sweep_writes_just_then_is_asked_for_once_more(
     rig.store.unheard.clear()
 
     def too_late(resource: str, holder: Holder) -> bool:
-        rig.crew.outages.replay()
-        return doubts.take_back(resource, holder)
+        rig.dispatcher.outbox.flush()
+        return in_doubt.reclaim(resource, holder)
 
-    doubts = Doubts(rig.gear, rig.crew.outages)
-    monkeypatch.setattr(rig.crew.doubts, "take_back", too_late)
+    in_doubt = InDoubt(rig.context, rig.dispatcher.outbox)
+    monkeypatch.setattr(rig.dispatcher.in_doubt, "reclaim", too_late)
     rig.advance(10 * SECOND)
     assert [end.outcome for end in rig.ended("job", 2)] == ["success", "success"]
 
@@ -200,12 +200,12 @@ def test_a_claim_that_was_given_up_because_the_scheduler_stops_is_settled_as_tha
     rig.store.unheard["claim"] = DOWN
     rig.advance(10 * SECOND)
     rig.asleep("claim")
-    for walk in rig.crew.in_hand():
-        walk.stop_claiming()
+    for execution in rig.dispatcher.executions():
+        execution.stop_claiming()
     assert [end.reason for end in rig.ended("job")] == ["stopping"]
     rig.free("job")
     rig.store.unheard.clear()
-    rig.crew.doubts.settle_all()
+    rig.dispatcher.in_doubt.settle_all()
     assert ledger(rig) == [(1, "skipped", "stopping")]
     assert rig.store.leases() == []
 
@@ -232,13 +232,13 @@ def test_a_sweep_asks_for_a_claim_that_never_arrived_some_times_and_what_arrives
     fall_due_unheard(rig)
     rig.ended("job")
     rig.free("job")
-    ask = next(iter(rig.crew.doubts._ended.values())).settlement
+    ask = next(iter(rig.dispatcher.in_doubt._ended.values())).settlement
     rig.store.broken.clear()
     rig.store.unheard.clear()
     sweeping = sweeper(rig)
-    for _ in range(TRIES_MOST + 2):
+    for _ in range(TRIES_MAX + 2):
         sweeping.sweep()
-    assert sum(call.operation == "settle" for call in rig.sink.of(StoreCalled)) == TRIES_MOST
+    assert sum(call.operation == "settle" for call in rig.sink.of(StoreCalled)) == TRIES_MAX
     lease = LeaseAsk("job", "a", "svc", ask.lease.token, 5 * SECOND, "job", ask.run_id)
     assert isinstance(rig.store.claim(ClaimAsk(lease, ask.due_ns)), Claimed), "late"
     rig.clock.advance(6 * SECOND)
@@ -278,7 +278,7 @@ def orphaned(rig: Rig) -> int:
 
 def adopt_unheard(rig: Rig, due_ns: int) -> None:
     rig.store.unheard["claim"] = DOWN
-    rig.planner.adopt(declare(nothing, EVERY, name="job"), due_ns)
+    rig.planner.rerun_orphan(declare(nothing, EVERY, name="job"), due_ns)
     rig.timeline.turn()
     for count, pause_ns in enumerate(PAUSES, start=1):
         rig.asleep("claim", count)
@@ -306,7 +306,7 @@ def test_a_rerun_in_doubt_holds_nobody_up_and_is_still_owed(rig: Rig) -> None:
 def test_a_rerun_that_is_asked_for_again_is_not_called_somebody_elses_when_it_is_its_own_claim(rig: Rig) -> None:
     due_ns = orphaned(rig)
     adopt_unheard(rig, due_ns)
-    rig.planner.adopt(declare(nothing, EVERY, name="job"), due_ns)
+    rig.planner.rerun_orphan(declare(nothing, EVERY, name="job"), due_ns)
     rig.timeline.turn()
     end = rig.ended("job", 2)[1]
     assert (end.outcome, end.attempt) == ("success", 3)
@@ -317,10 +317,10 @@ def test_a_rerun_in_doubt_that_cannot_be_taken_back_now_is_left_to_end(rig: Rig,
     due_ns = orphaned(rig)
     adopt_unheard(rig, due_ns)
     rig.store.broken[broken] = DOWN
-    assert not rig.crew.doubts.take_back_rerun("job", due_ns)
+    assert not rig.dispatcher.in_doubt.take_back_rerun("job", due_ns)
     rig.store.broken.clear()
-    assert rig.crew.doubts.take_back_rerun("job", due_ns)
-    assert not rig.crew.doubts.take_back_rerun("job", due_ns), "it is released"
+    assert rig.dispatcher.in_doubt.take_back_rerun("job", due_ns)
+    assert not rig.dispatcher.in_doubt.take_back_rerun("job", due_ns), "it is released"
 
 
 # --- renewals and releases without an answer
@@ -378,19 +378,19 @@ def test_a_lost_lock_whose_lease_was_prolonged_unheard_is_in_nobodys_way(desk: D
 
 
 def test_a_lock_in_doubt_is_asked_for_once_per_lease_that_is_in_the_way_and_not_for_ever(rig: Rig) -> None:
-    doubts = rig.crew.doubts
-    doubts.note_lock(LeaseAsk("r", "a", "svc", "never arrived", SECOND))
-    for fence in range(1, 2 + TRIES_MOST):
+    in_doubt = rig.dispatcher.in_doubt
+    in_doubt.note_lock(LeaseAsk("r", "a", "svc", "never arrived", SECOND))
+    for fence in range(1, 2 + TRIES_MAX):
         holder = Holder("a", "svc", "", "", fence)
-        assert doubts.take_back("r", holder) is (fence <= TRIES_MOST)
-        assert not doubts.take_back("r", holder)
-    assert sum(call.operation == "release" for call in rig.sink.of(StoreCalled)) == TRIES_MOST
+        assert in_doubt.reclaim("r", holder) is (fence <= TRIES_MAX)
+        assert not in_doubt.reclaim("r", holder)
+    assert sum(call.operation == "release" for call in rig.sink.of(StoreCalled)) == TRIES_MAX
 
 
 def test_a_lock_that_another_thread_has_is_not_taken_back_with_one_in_doubt(desk: Desk) -> None:
     store = desk.rig.store
     mine = LeaseAsk("printer", "a", "svc", "in doubt", 30 * SECOND)
-    desk.rig.crew.doubts.note_lock(mine)
+    desk.rig.dispatcher.in_doubt.note_lock(mine)
     lock, lease = desk.take()
     assert desk.lock(blocking=False).acquire() is not None
     assert lease.trusted

@@ -9,7 +9,7 @@ import pytest
 from kit.rig import wait_until
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.leasing.thread_cache import STAYING, Renewers
+from tickglass.sched.engine.leasing.thread_cache import STAYING, ThreadCache
 from tickglass.sched.events import LockMoved
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tickglass.sched.lease import Lease
 
 
-class Watched(Renewers):
-    """Renewers that know their threads."""
+class Watched(ThreadCache):
+    """ThreadCache that know their threads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,11 +29,11 @@ class Watched(Renewers):
 
     def threads(self) -> int:
         new = set(threading.enumerate()) - self._earlier
-        return sum(thread.name == "tickglass-keeper" for thread in new)
+        return sum(thread.name == "tickglass-renewer" for thread in new)
 
 
 @pytest.fixture
-def renewers() -> Iterator[Watched]:
+def thread_cache() -> Iterator[Watched]:
     made = Watched()
     yield made
     made.stop()
@@ -66,7 +66,7 @@ def test_renewals_that_hang_delay_no_other_lease(desk: Desk, monkeypatch: pytest
     desk.rig.lock_event("renewed", STAYING + 2)
 
 
-def test_a_few_threads_stay_for_the_next_calls(renewers: Watched) -> None:
+def test_a_few_threads_stay_for_the_next_calls(thread_cache: Watched) -> None:
     answering, made = threading.Event(), threading.Semaphore(0)
 
     def call() -> None:
@@ -74,32 +74,32 @@ def test_a_few_threads_stay_for_the_next_calls(renewers: Watched) -> None:
         answering.wait()
 
     for _ in range(STAYING * 3):
-        renewers.hand(call)
+        thread_cache.submit(call)
     for _ in range(STAYING * 3):
         assert made.acquire(timeout=10)
-    assert renewers.threads() == STAYING * 3
+    assert thread_cache.threads() == STAYING * 3
     answering.set()
-    wait_until(lambda: renewers.threads() == STAYING)
-    renewers.hand(call)
+    wait_until(lambda: thread_cache.threads() == STAYING)
+    thread_cache.submit(call)
     assert made.acquire(timeout=10)
-    assert renewers.threads() == STAYING
+    assert thread_cache.threads() == STAYING
 
 
 def test_a_call_that_raises_is_told_and_the_next_one_is_made(
-    renewers: Watched, caplog: pytest.LogCaptureFixture
+    thread_cache: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = threading.Event()
 
     def broken() -> None:
         raise RuntimeError("our own mistake")
 
-    renewers.hand(broken)
-    renewers.hand(made.set)
+    thread_cache.submit(broken)
+    thread_cache.submit(made.set)
     assert made.wait(10)
     wait_until(lambda: "our own mistake" in caplog.text)
 
 
-def test_after_the_stop_no_call_is_made(renewers: Watched) -> None:
-    renewers.stop()
-    renewers.hand(lambda: pytest.fail("made"))
-    assert renewers.threads() == 0
+def test_after_the_stop_no_call_is_made(thread_cache: Watched) -> None:
+    thread_cache.stop()
+    thread_cache.submit(lambda: pytest.fail("made"))
+    assert thread_cache.threads() == 0

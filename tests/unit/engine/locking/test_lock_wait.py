@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.locking.acquisition import NotAcquired
 from tickglass.sched.engine.locking.held_lease import HeldLease
-from tickglass.sched.engine.locking.acquisition import NotTaken
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved
 from tickglass.sched.triggers import every
@@ -28,7 +28,7 @@ DOWN = StoreUnavailable("memory", "acquire", "gone fishing")
 def test_a_try_does_not_wait(desk: Desk) -> None:
     desk.taken_by_the_other()
     answer = desk.lock(blocking=False).acquire()
-    assert answer == NotTaken("held", "other", 0)
+    assert answer == NotAcquired("held", "other", 0)
     assert desk.events() == ["requested", "refused"]
     assert desk.metric("acquire_attempts_total", status="contended") == 1
     assert desk.metric("wait_seconds_count") == 0
@@ -38,7 +38,7 @@ def test_a_wait_ends_when_it_has_taken_long_enough(desk: Desk) -> None:
     desk.taken_by_the_other()
     waiting = desk.waiting(desk.lock(wait="2s"))
     desk.rig.clock.advance(2 * SECOND)
-    assert waiting.result(10) == NotTaken("timeout", "other", 2 * SECOND)
+    assert waiting.result(10) == NotAcquired("timeout", "other", 2 * SECOND)
     failed = desk.rig.lock_event("failed")
     assert (failed.reason, failed.other_owner) == ("timeout", "other")
     assert desk.metric("acquire_failures_total", reason="timeout") == 1
@@ -47,7 +47,7 @@ def test_a_wait_ends_when_it_has_taken_long_enough(desk: Desk) -> None:
 
 def test_a_wait_of_nothing_asks_once(desk: Desk) -> None:
     desk.taken_by_the_other()
-    assert desk.lock(wait="0s").acquire() == NotTaken("timeout", "other", 0)
+    assert desk.lock(wait="0s").acquire() == NotAcquired("timeout", "other", 0)
     assert desk.calls("acquire") == 1
 
 
@@ -111,7 +111,7 @@ def test_a_refusal_that_comes_after_failures_is_one(desk: Desk) -> None:
     waiting = desk.waiting(desk.lock(wait="2s"))
     del desk.rig.store.broken["acquire"]
     desk.rig.clock.advance(2 * SECOND)
-    assert waiting.result(10) == NotTaken("timeout", "other", 2 * SECOND)
+    assert waiting.result(10) == NotAcquired("timeout", "other", 2 * SECOND)
 
 
 def test_a_wait_that_is_cancelled_says_so(desk: Desk) -> None:
@@ -119,7 +119,7 @@ def test_a_wait_that_is_cancelled_says_so(desk: Desk) -> None:
     lock = desk.lock()
     waiting = desk.waiting(lock)
     assert lock.cancel() is True
-    assert waiting.result(10) == NotTaken("cancelled", "other", 0)
+    assert waiting.result(10) == NotAcquired("cancelled", "other", 0)
     assert desk.rig.lock_event("failed").reason == "cancelled"
 
 
@@ -200,7 +200,7 @@ def test_whose_time_is_up_in_the_line_asks_once_himself(desk: Desk) -> None:
     desk.waiting(desk.lock())
     second = desk.waiting(desk.lock(wait="1s"), asleep=3)
     desk.rig.clock.advance(SECOND)
-    assert second.result(10) == NotTaken("timeout", "other", SECOND)
+    assert second.result(10) == NotAcquired("timeout", "other", SECOND)
 
 
 # --- trust
@@ -242,7 +242,7 @@ def test_a_lock_taken_inside_a_run_bears_its_name(desk: Desk) -> None:
 
 def test_a_run_that_is_asked_to_stop_waits_no_longer(desk: Desk) -> None:
     desk.taken_by_the_other()
-    answers: list[HeldLease | NotTaken] = []
+    answers: list[HeldLease | NotAcquired] = []
     desk.rig.add(lambda: answers.append(desk.lock().acquire()), every("10s"), name="job", timeout="2s")
     desk.rig.advance(10 * SECOND)
     desk.rig.started("job")
@@ -251,5 +251,5 @@ def test_a_run_that_is_asked_to_stop_waits_no_longer(desk: Desk) -> None:
     (end,) = desk.rig.ended("job")
     assert end.outcome == "timeout"
     (answer,) = answers
-    assert isinstance(answer, NotTaken)
+    assert isinstance(answer, NotAcquired)
     assert answer.reason == "cancelled"

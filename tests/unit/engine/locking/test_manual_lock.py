@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from kit.manual_locks import Bench
+from kit.manual_locks import LockHost
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.locking.manual_lock import HandLock
+from tickglass.sched.engine.locking.acquisition import NotAcquired
 from tickglass.sched.engine.locking.held_lease import HeldLease
-from tickglass.sched.engine.locking.acquisition import NotTaken
+from tickglass.sched.engine.locking.manual_lock import ManualLock
 from tickglass.sched.errors import ConfigError, LeaseLost, LockInUse, LockNotHeld, StoreUnavailable
 from tickglass.sched.events import LockMoved
 from tickglass.sched.lock_terms import lock_terms
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DOWN = StoreUnavailable("memory", "release", "gone fishing")
 
 
-# --- taking and giving back
+# --- acquisition and giving back
 
 
 def test_a_free_lock_is_granted_at_once_and_given_back(desk: Desk) -> None:
@@ -159,7 +159,7 @@ def test_a_frozen_holder_finds_on_waking_that_it_may_not_act(desk: Desk) -> None
     _, lease = desk.take(ttl="30s")
     told = threading.Event()
     lease.on_lost(told.set)
-    desk.rig.crew.alarms.stop()  # all of the process stands still
+    desk.rig.dispatcher.timers.stop()  # all of the process stands still
     desk.rig.clock.advance(60 * SECOND)
     assert (lease.trusted, lease.remaining()) == (False, 0)
     assert lease.trusted_until.timestamp() == desk.rig.clock.wall_ns() / 1e9
@@ -171,7 +171,7 @@ def test_a_frozen_holder_finds_on_waking_that_it_may_not_act(desk: Desk) -> None
 
 def test_release_after_expiry_does_not_free_the_new_owner(desk: Desk) -> None:
     lock, _ = desk.take(ttl="30s")
-    desk.rig.crew.alarms.stop()
+    desk.rig.dispatcher.timers.stop()
     desk.rig.clock.advance(31 * SECOND)
     desk.taken_by_the_other()
     assert lock.release() is False
@@ -275,9 +275,9 @@ def test_a_stop_ends_the_waiting_and_tells_the_holders(desk: Desk) -> None:
     waiting = desk.waiting(desk.lock())
     told = threading.Event()
     lease.on_lost(told.set)
-    desk.bench.hands.stop()
+    desk.lock_host.manual_locks.stop()
     answer = waiting.result(10)
-    assert isinstance(answer, NotTaken)
+    assert isinstance(answer, NotAcquired)
     assert answer.reason == "cancelled"
     assert told.wait(10)
     assert not lease.trusted
@@ -299,6 +299,6 @@ def test_a_sink_that_raises_hurts_no_lock(rig: Rig) -> None:
     broken: dict[str, EventSink] = {"broken": Broken()}
     rig._sinks = broken
     rig.start("b")
-    lock = HandLock(lock_terms("printer"), Bench(rig))
+    lock = ManualLock(lock_terms("printer"), LockHost(rig))
     assert isinstance(lock.acquire(), HeldLease)
     assert lock.release() is True

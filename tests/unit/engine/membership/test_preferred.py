@@ -11,13 +11,13 @@ from kit.manual_locks import Desk
 from kit.rig import Rig, wait_until
 
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.locking.acquisition import NotAcquired
 from tickglass.sched.engine.locking.held_lease import HeldLease
-from tickglass.sched.engine.locking.acquisition import NotTaken
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import StoreCalled
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import ClaimAsk, Claimed, Granted, LeaseAsk, Settlement
 from tickglass.sched.policies.preference import preference, presence_resource
+from tickglass.sched.ports import ClaimAsk, Claimed, Granted, LeaseAsk, Settlement
 from tickglass.sched.triggers import every
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def far_desk(far: Rig) -> Iterator[Desk]:
         try:
             yield made
         finally:
-            made.bench.hands.stop()
+            made.lock_host.manual_locks.stop()
 
 
 def go(rig: Rig) -> None:
@@ -66,12 +66,17 @@ def go(rig: Rig) -> None:
 
 
 def knows(rig: Rig, head_start_ns: int) -> None:
-    wait_until(lambda: rig.crew.presence.head_start_ns(preference(PREFERRED)) == head_start_ns)
+    wait_until(lambda: rig.dispatcher.presence.head_start_ns(preference(PREFERRED)) == head_start_ns)
 
 
 def parked(rig: Rig) -> None:
     """Wait until every occurrence in hand has given its worker back, to be asked for later."""
-    wait_until(lambda: bool(rig.crew.in_hand()) and all(walk._parked is not None for walk in rig.crew.in_hand()))
+    wait_until(
+        lambda: (
+            bool(rig.dispatcher.executions())
+            and all(execution._parked is not None for execution in rig.dispatcher.executions())
+        )
+    )
     rig.clock.wait_for_sleepers(2)
 
 
@@ -146,9 +151,9 @@ def test_the_occurrence_that_the_preferred_one_claimed_is_elsewhere(far: Rig) ->
     add(far)
     far.advance(10 * SECOND)
     parked(far)
-    (walk,) = far.crew.in_hand()
+    (execution,) = far.dispatcher.executions()
     lease = LeaseAsk("job", "preferred", "svc", "token", SECOND, job="job", run_id="theirs")
-    due_ns = walk.occurrence.due_ns
+    due_ns = execution.occurrence.due_ns
     claimed = far.store.claim(ClaimAsk(lease, due_ns))
     assert isinstance(claimed, Claimed)
     far.store.settle(
@@ -188,18 +193,18 @@ def test_who_holds_back_holds_up_no_worker_and_teaches_no_lead() -> None:
         assert lateness(rig.ended("plain")[0]) == (0, 0)
         rig.free("plain")
         parked(rig)
-        (walk,) = rig.crew.in_hand()
+        (execution,) = rig.dispatcher.executions()
         rig.clock.advance(FAR_NS)
         rig.ended("job")
-        assert walk.prepared_ns is None
+        assert execution.prepared_ns is None
 
 
 def test_a_stop_ends_the_holding_back(far: Rig) -> None:
     add(far)
     far.advance(10 * SECOND)
     parked(far)
-    (walk,) = far.crew.in_hand()
-    walk.stop_claiming()
+    (execution,) = far.dispatcher.executions()
+    execution.stop_claiming()
     (end,) = far.ended("job")
     assert (end.outcome, end.reason, claims(far)) == ("skipped", "stopping", 0)
 
@@ -215,7 +220,9 @@ def test_when_the_resource_is_freed_the_preferred_go_first_again(far: Rig) -> No
     far.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == "claim")
     parked(far)
     far.store.release(Lease("printer", "preferred", "token", granted.fence, 60 * SECOND, 0))
-    wait_until(lambda: far.crew.in_hand()[0]._claiming._head_start.over_ns() > far.clock.monotonic_ns())
+    wait_until(
+        lambda: far.dispatcher.executions()[0]._attempt_at_claim._head_start.ends_ns() > far.clock.monotonic_ns()
+    )
     parked(far)
     asked = claims(far)
     far.clock.advance(FAR_NS)
@@ -224,7 +231,7 @@ def test_when_the_resource_is_freed_the_preferred_go_first_again(far: Rig) -> No
     assert claims(far) == asked + 1
 
 
-# --- locks by hand: the alarms, who looks for the preferred, and who waits for the lock sleep
+# --- locks by hand: the timers, who looks for the preferred, and who waits for the lock sleep
 
 
 def test_a_lock_by_hand_is_taken_so_much_later(far_desk: Desk) -> None:
@@ -253,7 +260,7 @@ def test_a_wait_that_is_shorter_than_the_head_start_ends_with_a_last_question(fa
     assert isinstance(waiting.result(10), HeldLease)
     waiting = far_desk.waiting(far_desk.lock(prefer=PREFERRED, wait="100ms"), asleep=3)
     far_desk.rig.clock.advance(100 * MS)
-    assert waiting.result(10) == NotTaken("timeout", "a", 100 * MS)
+    assert waiting.result(10) == NotAcquired("timeout", "a", 100 * MS)
 
 
 def test_a_lock_that_is_freed_goes_to_the_preferred_first(far_desk: Desk) -> None:
@@ -274,4 +281,4 @@ def test_holding_back_can_be_cancelled(far_desk: Desk) -> None:
     lock = far_desk.lock(prefer=PREFERRED)
     waiting = far_desk.waiting(lock, asleep=3)
     assert lock.cancel() is True
-    assert waiting.result(10) == NotTaken("cancelled", "", 0)
+    assert waiting.result(10) == NotAcquired("cancelled", "", 0)

@@ -9,14 +9,14 @@ import pytest
 from kit.rig import BreakableStore, Rig, wait_until
 
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.context import EngineContext, NoTracer
 from tickglass.sched.engine.engine import Engine
-from tickglass.sched.engine.context import Gear, NoTracer
 from tickglass.sched.engine.membership.presence import LOOK_EVERY_NS
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved, StoreCalled
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import Granted, LeaseAsk, Refused
 from tickglass.sched.policies.preference import PRESENCE_TTL_NS, preference, presence_resource
+from tickglass.sched.ports import Granted, LeaseAsk, Refused
 from tickglass.sched.triggers import every
 from tickglass.testing import FakeClock, ListSink
 
@@ -86,7 +86,7 @@ def test_each_label_is_shown_by_a_lease_that_is_kept(rigs: MakeRig) -> None:
 def test_one_of_a_region_shows_it_and_the_next_takes_over(rigs: MakeRig) -> None:
     rig = rigs(A)
     wait_until(lambda: shown(rig) == {A: "a"})
-    first = rig.crew
+    first = rig.dispatcher
     rig.start("b")
     rig.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == "acquire", count=2)
     assert shown(rig) == {A: "a"}
@@ -144,7 +144,7 @@ def test_a_store_that_does_not_answer_is_asked_again(rigs: MakeRig) -> None:
 def test_presence_is_no_lock_among_those_of_users(rigs: MakeRig) -> None:
     rig = rigs(A)
     wait_until(lambda: shown(rig) == {A: "a"})
-    rig.crew.presence.stop()
+    rig.dispatcher.presence.stop()
     assert shown(rig) == {}
     assert rig.sink.of(LockMoved) == []
     assert calls(rig) == ["acquire", "release"]
@@ -153,7 +153,7 @@ def test_presence_is_no_lock_among_those_of_users(rigs: MakeRig) -> None:
 def test_an_engine_that_stops_gives_its_presence_back_first_of_all() -> None:
     clock, sink = FakeClock(), ListSink()
     store = BreakableStore(clock)
-    engine = Engine(Gear(clock, store, sink, NoTracer(), "a", "svc"), workers=1, labels=frozenset({A}))
+    engine = Engine(EngineContext(clock, store, sink, NoTracer(), "a", "svc"), workers=1, labels=frozenset({A}))
     assert store.leases() == []
     engine.start()
     wait_until(lambda: [lease.resource for lease in store.leases()] == [presence_resource(A)])
@@ -168,7 +168,7 @@ def test_a_stop_while_the_store_is_out_leaves_presence_to_run_out(rigs: MakeRig)
     rig = rigs(A)
     wait_until(lambda: shown(rig) == {A: "a"})
     rig.store.broken = {"release": DOWN}
-    rig.crew.presence.stop()
+    rig.dispatcher.presence.stop()
     assert shown(rig) == {A: "a"}
     rig.clock.advance(PRESENCE_TTL_NS)
     assert [lease.remaining_ns for lease in rig.store.leases()] == [0]
@@ -180,9 +180,9 @@ def test_a_stop_while_the_store_is_out_leaves_presence_to_run_out(rigs: MakeRig)
 def test_who_is_there_is_seen_and_whose_presence_ended_is_missed(rigs: MakeRig) -> None:
     rig = rigs(B)
     come(rig)
-    presence = rig.crew.presence
+    presence = rig.dispatcher.presence
     assert presence.head_start_ns(PREFERRED) == NEAR_NS, "who is not known to be away counts as there"
-    presence.look_for(PREFERRED)
+    presence.watch_labels(PREFERRED)
     rig.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == "renew")
     rig.clock.wait_for_sleepers(2)
     assert presence.head_start_ns(PREFERRED) == NEAR_NS
@@ -197,18 +197,18 @@ def test_who_is_there_is_seen_and_whose_presence_ended_is_missed(rigs: MakeRig) 
 def test_who_gives_its_presence_back_has_gone_at_once(rigs: MakeRig) -> None:
     rig = rigs()
     lease = come(rig)
-    rig.crew.presence.look_for(PREFERRED)
+    rig.dispatcher.presence.watch_labels(PREFERRED)
     rig.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == "renew", count=2)
     rig.clock.wait_for_sleepers(2)
-    assert rig.crew.presence.head_start_ns(PREFERRED) == FAR_NS
+    assert rig.dispatcher.presence.head_start_ns(PREFERRED) == FAR_NS
     rig.store.release(lease)  # and the clock stands still
-    holds_back(rig.crew.presence, 0)
+    holds_back(rig.dispatcher.presence, 0)
 
 
 def test_as_long_as_the_store_cannot_be_asked_everybody_counts_as_there(rigs: MakeRig) -> None:
     rig = rigs()
-    presence = rig.crew.presence
-    presence.look_for(PREFERRED)
+    presence = rig.dispatcher.presence
+    presence.watch_labels(PREFERRED)
     holds_back(presence, 0)
     rig.clock.wait_for_sleepers(2)
     rig.store.broken = {"renew": DOWN}
@@ -222,13 +222,13 @@ def test_as_long_as_the_store_cannot_be_asked_everybody_counts_as_there(rigs: Ma
 
 def test_a_look_takes_nothing_and_is_in_nobodys_way(rigs: MakeRig) -> None:
     rig = rigs()
-    rig.crew.presence.look_for(PREFERRED)
-    holds_back(rig.crew.presence, 0)
+    rig.dispatcher.presence.watch_labels(PREFERRED)
+    holds_back(rig.dispatcher.presence, 0)
     assert rig.store.leases() == []
     lease = come(rig)
     rig.clock.wait_for_sleepers(2)
     rig.clock.advance(LOOK_EVERY_NS)
-    holds_back(rig.crew.presence, FAR_NS)
+    holds_back(rig.dispatcher.presence, FAR_NS)
     (record,) = rig.store.leases()
     assert (record.fence, record.remaining_ns) == (lease.fence, PRESENCE_TTL_NS - LOOK_EVERY_NS)
     other = LeaseAsk(lease.resource, "other", "svc", "another token", PRESENCE_TTL_NS)
@@ -269,10 +269,10 @@ def test_what_goes_wrong_here_is_told_and_the_next_look_comes(
         raise ZeroDivisionError
 
     monkeypatch.setattr(rig.store, "renew", boom)
-    rig.crew.presence.look_for(PREFERRED)
+    rig.dispatcher.presence.watch_labels(PREFERRED)
     rig.clock.wait_for_sleepers(2)
     wait_until(lambda: "looking for who is there raised" in caplog.text)
     monkeypatch.setattr(rig.store, "renew", renew)
     rig.clock.wait_for_sleepers(2)
     rig.clock.advance(LOOK_EVERY_NS)
-    holds_back(rig.crew.presence, 0)
+    holds_back(rig.dispatcher.presence, 0)

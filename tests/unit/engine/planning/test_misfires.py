@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.planning.misfires import Hindsight
+from tickglass.sched.engine.planning.misfires import Misfires
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import InstantsElsewhere, InstantsMissed, StoreCalled, TriggerFailed
 from tickglass.sched.job import declare
@@ -46,15 +46,15 @@ def take(rig: Rig, *numbers: int) -> None:
         rig.store.settle(Settlement(lease, JOB.name, due(number), run_id, "success"))
 
 
-def pass_by(hindsight: Hindsight, first: int, before: int, job: Job = JOB) -> None:
+def pass_by(misfires: Misfires, first: int, before: int, job: Job = JOB) -> None:
     counted = JOB.trigger.count_between(due(first), due(before), 10_000)
-    hindsight.passed(job, due(first), due(before), counted)
+    misfires.span_passed(job, due(first), due(before), counted)
 
 
-def tell(rig: Rig, hindsight: Hindsight) -> list[tuple[str, int, int, int]]:
+def tell(rig: Rig, misfires: Misfires) -> list[tuple[str, int, int, int]]:
     """Let it tell of everything it was given; return of what spans of instants it told, and of how many in each."""
-    hindsight.start()
-    hindsight.stop()
+    misfires.start()
+    misfires.stop()
     return [
         (type(event).__name__, (event.first_due_ns - T0) // SECOND, (event.before_ns - T0) // SECOND, event.count)
         for event in rig.sink.events
@@ -77,9 +77,9 @@ def test_instants_up_to_the_latest_claim_before_it_was_back_are_elsewhere_and_th
     rig: Rig, taken: tuple[int, ...], told: list[tuple[str, int, int, int]]
 ) -> None:
     take(rig, *taken)
-    hindsight = Hindsight(rig.gear)
-    pass_by(hindsight, 3, 9)
-    assert tell(rig, hindsight) == told
+    misfires = Misfires(rig.context)
+    pass_by(misfires, 3, 9)
+    assert tell(rig, misfires) == told
 
 
 @pytest.mark.parametrize(("taken", "outcome"), [(3, "elsewhere"), (2, "missed"), (4, "missed")])
@@ -89,9 +89,9 @@ def test_an_occurrence_past_its_grace_is_missed_unless_somebody_took_it(rig: Rig
         JOB.name, due(3), owner="a", service="svc", run_id="r", clock=rig.clock, sink=rig.sink
     )
     occurrence.fire(OccurrenceEvent.FELL_DUE)
-    hindsight = Hindsight(rig.gear)
-    hindsight.past_grace(occurrence)
-    tell(rig, hindsight)
+    misfires = Misfires(rig.context)
+    misfires.too_late(occurrence)
+    tell(rig, misfires)
     (end,) = rig.moves(JOB.name, "ended")
     assert end.outcome == outcome
 
@@ -99,10 +99,10 @@ def test_an_occurrence_past_its_grace_is_missed_unless_somebody_took_it(rig: Rig
 def test_without_an_answer_all_that_wait_count_as_missed_and_the_store_is_asked_once(rig: Rig) -> None:
     take(rig, 8)
     rig.store.broken["runs"] = DOWN
-    hindsight = Hindsight(rig.gear)
-    pass_by(hindsight, 3, 5)
-    pass_by(hindsight, 6, 9)
-    assert tell(rig, hindsight) == [("InstantsMissed", 3, 5, 2), ("InstantsMissed", 6, 9, 3)]
+    misfires = Misfires(rig.context)
+    pass_by(misfires, 3, 5)
+    pass_by(misfires, 6, 9)
+    assert tell(rig, misfires) == [("InstantsMissed", 3, 5, 2), ("InstantsMissed", 6, 9, 3)]
     assert [call.error for call in rig.sink.of(StoreCalled) if call.operation == "runs"] == ["unavailable"]
 
 
@@ -134,9 +134,9 @@ def test_what_passed_under_a_trigger_that_others_have_replaced_is_not_missed_whi
     rig.clock.step(due(9) + SECOND // 2 - rig.clock.wall_ns())
     take(rig, 4)
     registered(rig, trigger, None if next_due is None else due(next_due))
-    hindsight = Hindsight(rig.gear)
-    pass_by(hindsight, 3, 9)
-    assert tell(rig, hindsight) == told
+    misfires = Misfires(rig.context)
+    pass_by(misfires, 3, 9)
+    assert tell(rig, misfires) == told
 
 
 @pytest.mark.parametrize(("trigger", "outcome"), [(NEW, "elsewhere"), (OLD, "missed")])
@@ -158,10 +158,10 @@ def test_of_triggers_that_were_replaced_the_store_is_asked_once_and_without_an_a
     asked: list[int] = []
     registered(rig, NEW, due(10**6))
     rig.store.jobs = gone  # type: ignore[method-assign]
-    hindsight = Hindsight(rig.gear)
-    pass_by(hindsight, 3, 5)
-    pass_by(hindsight, 6, 9)
-    assert tell(rig, hindsight) == [("InstantsMissed", 3, 5, 2), ("InstantsMissed", 6, 9, 3)]
+    misfires = Misfires(rig.context)
+    pass_by(misfires, 3, 5)
+    pass_by(misfires, 6, 9)
+    assert tell(rig, misfires) == [("InstantsMissed", 3, 5, 2), ("InstantsMissed", 6, 9, 3)]
     assert asked == [1]
 
 
@@ -172,9 +172,9 @@ class Broken(Trigger):
 
 def test_a_trigger_that_raises_loses_no_instant(rig: Rig) -> None:
     take(rig, 4)
-    hindsight = Hindsight(rig.gear)
-    pass_by(hindsight, 3, 9, declare(nothing, Broken()))
-    assert tell(rig, hindsight) == [("InstantsMissed", 3, 9, 6)]
+    misfires = Misfires(rig.context)
+    pass_by(misfires, 3, 9, declare(nothing, Broken()))
+    assert tell(rig, misfires) == [("InstantsMissed", 3, 9, 6)]
     (failure,) = rig.sink.of(TriggerFailed)
     assert "ZeroDivisionError" in failure.error
 

@@ -12,7 +12,7 @@ from tickglass.sched.engine.recovery.sweeper import Sweeper
 from tickglass.sched.events import ClaimOrphaned, ClockStepped, JobRegistered, TriggerFailed
 from tickglass.sched.job import declare
 from tickglass.sched.ports import ClaimAsk, LeaseAsk
-from tickglass.sched.triggers import LATEST_NS, Counted, Trigger, at, cron, every
+from tickglass.sched.triggers import LATEST_NS, InstantCount, Trigger, at, cron, every
 from tickglass.sched.triggers.base import to_ns
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class Panics(Trigger):
         self._panic("next_after_ns")
         return after_ns - after_ns % SECOND + SECOND
 
-    def count_between(self, after_ns: int, until_ns: int, limit: int) -> Counted:
+    def count_between(self, after_ns: int, until_ns: int, limit: int) -> InstantCount:
         self._panic("count_between")
         return super().count_between(after_ns, until_ns, limit)
 
@@ -274,7 +274,7 @@ class Answers(Trigger):
     def next_after_ns(self, after_ns: int) -> int | None:
         return self.answer(after_ns)  # type: ignore[no-any-return] # what is tried
 
-    def count_between(self, after_ns: int, until_ns: int, limit: int) -> Counted:
+    def count_between(self, after_ns: int, until_ns: int, limit: int) -> InstantCount:
         return self.count  # type: ignore[return-value] # what is tried
 
 
@@ -303,7 +303,7 @@ def test_a_trigger_that_counts_no_instants_is_asked_for_the_next_one_all_the_sam
         rig.advance(SECOND)
         rig.ended("nothing", count)
         rig.free("nothing")
-    assert "count_between is a Counted, not 3" in rig.sink.of(TriggerFailed)[-1].error
+    assert "count_between is a InstantCount, not 3" in rig.sink.of(TriggerFailed)[-1].error
 
 
 def test_an_occurrence_whose_claimant_cannot_renew_is_taken_over_after_the_old_run_was_told(rig: Rig) -> None:
@@ -313,7 +313,7 @@ def test_an_occurrence_whose_claimant_cannot_renew_is_taken_over_after_the_old_r
     rig.add(holds, every("1h"))
     rig.advance(3_600 * SECOND)
     rig.started("holds")
-    rig.crew.keeper.stop()  # as when the store cannot be reached any more
+    rig.dispatcher.renewer.stop()  # as when the store cannot be reached any more
     rig.clock.wait_for_sleepers(2)
     rig.clock.advance(30 * SECOND)
     (first,) = rig.ended("holds")
@@ -321,11 +321,13 @@ def test_an_occurrence_whose_claimant_cannot_renew_is_taken_over_after_the_old_r
 
     rig.start("b")
     rig.add(holds, every("1h"))
-    sweeper = Sweeper(rig.gear, rig.planner, rig.crew, rig.skew, lambda: {"holds": declare(holds, every("1h"))})
-    rig.planner.adopt(declare(holds, every("1h")), first.due_ns)
+    sweeper = Sweeper(
+        rig.context, rig.planner, rig.dispatcher, rig.skew, lambda: {"holds": declare(holds, every("1h"))}
+    )
+    rig.planner.rerun_orphan(declare(holds, every("1h")), first.due_ns)
     rig.skew.note(60 * SECOND, 0)
     rig.timeline.turn()
-    assert not rig.crew.busy("holds"), "not while the clocks disagree"
+    assert not rig.dispatcher.busy("holds"), "not while the clocks disagree"
     sweeper.sweep()  # which compares them anew
     rig.timeline.turn()
     rig.started("holds", 2)
@@ -342,7 +344,7 @@ def test_an_orphan_of_a_job_that_is_not_to_be_rerun_is_settled_as_orphaned_once(
     lease = LeaseAsk("nothing", "dead", "svc", "token", 30 * SECOND, job="nothing", run_id="0" * 31 + "1")
     rig.store.claim(ClaimAsk(lease, due_ns))
     rig.clock.advance(31 * SECOND)
-    sweeper = Sweeper(rig.gear, rig.planner, rig.crew, rig.skew, lambda: {"nothing": job})
+    sweeper = Sweeper(rig.context, rig.planner, rig.dispatcher, rig.skew, lambda: {"nothing": job})
     sweeper.sweep()
     sweeper.sweep()
     (end,) = rig.ended("nothing")

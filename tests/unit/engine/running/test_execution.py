@@ -1,4 +1,4 @@
-"""One occurrence in a worker's hands: every way in which it can end."""
+"""One occurrence in a worker's manual_locks: every way in which it can end."""
 
 from __future__ import annotations
 
@@ -345,7 +345,7 @@ def test_a_frozen_run_finds_on_waking_that_it_may_not_act(rig: Rig) -> None:
     rig.add(frozen, every("1h"), ttl="30s")
     rig.advance(3_600 * SECOND)
     rig.started("frozen")
-    rig.crew.alarms.stop()  # all of the process stands still
+    rig.dispatcher.timers.stop()  # all of the process stands still
     rig.clock.advance(60 * SECOND)
     woken.set()
     (end,) = rig.ended("frozen")

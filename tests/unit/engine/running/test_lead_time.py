@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import MS, SECOND, US
-from tickglass.sched.engine.running.lead_time import Lead
+from tickglass.sched.engine.running.lead_time import LeadTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 def test_it_begins_with_five_milliseconds() -> None:
-    assert Lead().now_ns == 5 * MS
+    assert LeadTime().now_ns == 5 * MS
 
 
 def test_it_is_a_quarter_more_than_what_nine_of_ten_took() -> None:
-    lead = Lead()
+    lead = LeadTime()
     for took_ms in range(1, 11):
         lead.note(took_ms * MS)
     assert lead.now_ns == 10 * MS * 5 // 4
@@ -30,7 +30,7 @@ def test_it_is_a_quarter_more_than_what_nine_of_ten_took() -> None:
 
 
 def test_one_slow_preparation_does_not_make_all_early() -> None:
-    lead = Lead()
+    lead = LeadTime()
     for _ in range(32):
         lead.note(2 * MS)
     lead.note(SECOND)
@@ -38,7 +38,7 @@ def test_one_slow_preparation_does_not_make_all_early() -> None:
 
 
 def test_it_stays_within_its_bounds() -> None:
-    lead = Lead()
+    lead = LeadTime()
     lead.note(1)
     assert lead.now_ns == 500 * US
     for _ in range(32):
@@ -56,7 +56,7 @@ def interleaved() -> Iterator[None]:
 
 
 def test_workers_that_note_at_once_do_not_break_each_other_off(interleaved: None) -> None:
-    leads = [Lead() for _ in range(5_000)]  # the first notes of each are those that went wrong
+    leads = [LeadTime() for _ in range(5_000)]  # the first notes of each are those that went wrong
 
     def note() -> None:
         for lead in leads:

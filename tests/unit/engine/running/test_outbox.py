@@ -9,7 +9,7 @@ import pytest
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.context import NoSpool
-from tickglass.sched.engine.running.outbox import Outages
+from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import SpoolMoved
 from tickglass.sched.lease import Lease
@@ -44,8 +44,8 @@ def claimed(rig: Rig, due_ns: int, resource: str = "r") -> Settlement:
     return settlement(wish, answer.fence)
 
 
-def outages(rig: Rig, spool: Spool) -> Outages:
-    return Outages(replace(rig.gear, spool=spool, sink=rig.sink))
+def outbox(rig: Rig, spool: Spool) -> Outbox:
+    return Outbox(replace(rig.context, spool=spool, sink=rig.sink))
 
 
 def moves(rig: Rig) -> list[tuple[str, int]]:
@@ -53,48 +53,48 @@ def moves(rig: Rig) -> list[tuple[str, int]]:
 
 
 def test_an_outcome_is_written_when_the_store_answers_again(rig: Rig, tmp_path: Path) -> None:
-    keeper = outages(rig, SqliteSpool(tmp_path / "spool"))
-    keeper.keep(SpooledOutcome(claimed(rig, 1)))
+    renewer = outbox(rig, SqliteSpool(tmp_path / "spool"))
+    renewer.put(SpooledOutcome(claimed(rig, 1)))
     assert rig.store.runs("job")[0].outcome is None
-    keeper.replay()
-    keeper.replay()
+    renewer.flush()
+    renewer.flush()
     assert rig.store.runs("job")[0].outcome == "success"
     assert moves(rig) == [("spooled", 1), ("written", 0)]
 
 
 def test_the_rest_stays_in_order_when_the_store_stops_answering(rig: Rig, tmp_path: Path) -> None:
     spool = SqliteSpool(tmp_path / "spool")
-    keeper = outages(rig, spool)
+    renewer = outbox(rig, spool)
     first, second = claimed(rig, 1), ask(2)
-    keeper.keep(SpooledOutcome(first))
-    keeper.keep(SpooledOutcome(settlement(second, 0), unclaimed=second))
+    renewer.put(SpooledOutcome(first))
+    renewer.put(SpooledOutcome(settlement(second, 0), unclaimed=second))
     rig.store.broken["claim"] = StoreUnavailable("memory", "claim", "gone")
     with pytest.raises(StoreUnavailable):
-        keeper.replay()
+        renewer.flush()
     assert [one.settlement.due_ns for _, one in spool.oldest(9) if one] == [2]
     del rig.store.broken["claim"]
-    keeper.replay()
+    renewer.flush()
     assert [(run.due_ns, run.outcome) for run in rig.store.runs("job")] == [(2, "success"), (1, "success")]
 
 
 def test_a_claim_that_was_taken_over_meanwhile_is_not_written_over(rig: Rig, tmp_path: Path) -> None:
-    keeper = outages(rig, SqliteSpool(tmp_path / "spool"))
-    keeper.keep(SpooledOutcome(claimed(rig, 1)))
+    renewer = outbox(rig, SqliteSpool(tmp_path / "spool"))
+    renewer.put(SpooledOutcome(claimed(rig, 1)))
     rig.clock.advance(31 * SECOND)
     other = ClaimAsk(LeaseAsk("r", "b", "svc", "token-b", 30 * SECOND, "job", "b" * 32), 1)
     assert isinstance(rig.store.claim(other), Claimed)
-    keeper.replay()
+    renewer.flush()
     assert moves(rig)[-1] == ("overtaken", 0)
     assert rig.store.runs("job")[0].outcome is None  # still b's to settle
 
 
 def test_a_run_without_a_claim_that_somebody_else_ran_too_is_told_apart(rig: Rig, tmp_path: Path) -> None:
-    keeper = outages(rig, SqliteSpool(tmp_path / "spool"))
+    renewer = outbox(rig, SqliteSpool(tmp_path / "spool"))
     theirs = claimed(rig, 1)
     rig.store.settle(theirs)
     wish = ask(1, owner="z")
-    keeper.keep(SpooledOutcome(settlement(wish, 0), unclaimed=wish))
-    keeper.replay()
+    renewer.put(SpooledOutcome(settlement(wish, 0), unclaimed=wish))
+    renewer.flush()
     assert moves(rig)[-1] == ("overtaken", 0)
     assert len(rig.store.runs("job")) == 1
 
@@ -104,7 +104,7 @@ def test_an_outcome_that_waited_in_the_spool_says_how_long_the_run_took(
     rig: Rig, tmp_path: Path, *, ahead: bool
 ) -> None:
     """By then somebody has set the clock, and half a minute has passed."""
-    rig.crew.outages = outages(rig, SqliteSpool(tmp_path / "spool"))
+    rig.dispatcher.outbox = outbox(rig, SqliteSpool(tmp_path / "spool"))
     rig.store.broken["claim" if ahead else "settle"] = StoreUnavailable("memory", "settle", "gone")
     rig.add(
         lambda: rig.clock.advance(250 * MS),
@@ -121,7 +121,7 @@ def test_an_outcome_that_waited_in_the_spool_says_how_long_the_run_took(
     rig.store.broken.clear()
     rig.clock.step(5 * SECOND)
     rig.clock.advance(30 * SECOND)
-    rig.crew.outages.replay()
+    rig.dispatcher.outbox.flush()
     (run,) = rig.store.runs("job")
     assert run.started_wall_ns is not None
     assert run.ended_wall_ns == run.started_wall_ns + 250 * MS
@@ -131,39 +131,39 @@ def test_an_outcome_that_waited_in_the_spool_says_how_long_the_run_took(
 def test_an_outcome_that_was_written_unheard_is_not_overtaken_by_itself(
     rig: Rig, tmp_path: Path, *, claimed_first: bool
 ) -> None:
-    keeper, wish = outages(rig, SqliteSpool(tmp_path / "spool")), ask(1)
+    renewer, wish = outbox(rig, SqliteSpool(tmp_path / "spool")), ask(1)
     unclaimed = SpooledOutcome(settlement(wish, 0), unclaimed=wish)
-    keeper.keep(SpooledOutcome(claimed(rig, 1)) if claimed_first else unclaimed)
+    renewer.put(SpooledOutcome(claimed(rig, 1)) if claimed_first else unclaimed)
     rig.store.unheard["settle"] = StoreUnavailable("memory", "settle", "the answer was lost")
     with pytest.raises(StoreUnavailable):
-        keeper.replay()
+        renewer.flush()
     rig.store.unheard.clear()
     rig.clock.advance(31 * SECOND)
-    keeper.replay()
+    renewer.flush()
     assert moves(rig) == [("spooled", 1), ("written", 0)]
     assert [run.outcome for run in rig.store.runs("job")] == ["success"]
 
 
 def test_while_the_resource_is_held_a_run_without_a_claim_waits_in_the_spool(rig: Rig, tmp_path: Path) -> None:
-    keeper = outages(rig, SqliteSpool(tmp_path / "spool"))
+    renewer = outbox(rig, SqliteSpool(tmp_path / "spool"))
     rig.store.acquire(LeaseAsk("r", "b", "svc", "by-hand", 30 * SECOND))
     wish = ask(1)
-    keeper.keep(SpooledOutcome(settlement(wish, 0), unclaimed=wish))
-    keeper.replay()
+    renewer.put(SpooledOutcome(settlement(wish, 0), unclaimed=wish))
+    renewer.flush()
     assert moves(rig) == [("spooled", 1)]
     rig.clock.advance(31 * SECOND)
-    keeper.replay()
+    renewer.flush()
     assert moves(rig)[-1] == ("written", 0)
 
 
 def test_what_waits_for_a_resource_holds_up_nobody_else(rig: Rig, tmp_path: Path) -> None:
-    keeper = outages(rig, SqliteSpool(tmp_path / "spool"))
+    renewer = outbox(rig, SqliteSpool(tmp_path / "spool"))
     rig.store.acquire(LeaseAsk("r", "b", "svc", "by-hand", 30 * SECOND))
     for due_ns in range(1, 102):  # more than are read at a time
-        keeper.keep(SpooledOutcome(settlement(ask(due_ns), 0), unclaimed=ask(due_ns)))
+        renewer.put(SpooledOutcome(settlement(ask(due_ns), 0), unclaimed=ask(due_ns)))
     other = claimed(rig, 200, resource="other")
-    keeper.keep(SpooledOutcome(other))
-    keeper.replay()
+    renewer.put(SpooledOutcome(other))
+    renewer.flush()
     assert [(run.resource, run.outcome) for run in rig.store.runs("job")] == [("other", "success")]
     assert moves(rig)[-1] == ("written", 101)
 
@@ -172,7 +172,7 @@ def test_a_claim_whose_outcome_waits_too_is_ended_first_and_what_waited_for_its_
     rig: Rig, tmp_path: Path
 ) -> None:
     asked: list[int] = []
-    keeper = outages(rig, SqliteSpool(tmp_path / "spool"))
+    renewer = outbox(rig, SqliteSpool(tmp_path / "spool"))
     holding = claimed(rig, 3)
     claim = rig.store.claim
 
@@ -182,10 +182,10 @@ def test_a_claim_whose_outcome_waits_too_is_ended_first_and_what_waited_for_its_
 
     rig.store.claim = heard  # type: ignore[assignment,method-assign]
     for due_ns in (1, 2):
-        keeper.keep(SpooledOutcome(settlement(ask(due_ns), 0), unclaimed=ask(due_ns)))
-    keeper.keep(SpooledOutcome(holding))
-    keeper.keep(SpooledOutcome(settlement(ask(4), 0), unclaimed=ask(4)))
-    keeper.replay()
+        renewer.put(SpooledOutcome(settlement(ask(due_ns), 0), unclaimed=ask(due_ns)))
+    renewer.put(SpooledOutcome(holding))
+    renewer.put(SpooledOutcome(settlement(ask(4), 0), unclaimed=ask(4)))
+    renewer.flush()
     assert asked == [1, 1, 2, 4]
     assert [move.run_id for move in rig.sink.of(SpoolMoved) if move.move == "written"] == [
         ask(due_ns).lease.run_id for due_ns in (3, 1, 2, 4)
@@ -200,7 +200,7 @@ def test_what_the_spool_cannot_hold_is_counted_as_dropped(rig: Rig, tmp_path: Pa
         "full": SqliteSpool(tmp_path / "spool", most=0),
         "broken": SqliteSpool(tmp_path / "missing" / "spool"),
     }
-    outages(rig, spools[kind]).keep(SpooledOutcome(claimed(rig, 1)))
+    outbox(rig, spools[kind]).put(SpooledOutcome(claimed(rig, 1)))
     assert moves(rig) == [("dropped", 0)]
 
 
@@ -209,8 +209,8 @@ def test_what_the_spool_cannot_hold_is_counted_as_dropped(rig: Rig, tmp_path: Pa
 
 def test_a_job_that_opted_in_runs_without_a_claim_and_the_ledger_hears_of_it_later(rig: Rig, tmp_path: Path) -> None:
     seen: list[tuple[int, bool, float]] = []
-    rig.gear = replace(rig.gear, spool=SqliteSpool(tmp_path / "spool"))
-    rig.crew.outages = Outages(rig.gear)
+    rig.context = replace(rig.context, spool=SqliteSpool(tmp_path / "spool"))
+    rig.dispatcher.outbox = Outbox(rig.context)
     rig.store.broken["claim"] = StoreUnavailable("memory", "claim", "gone")
 
     def look(run: Run) -> None:
@@ -229,7 +229,7 @@ def test_a_job_that_opted_in_runs_without_a_claim_and_the_ledger_hears_of_it_lat
     assert remaining > 10**6
     assert not rig.store.runs("job")
     del rig.store.broken["claim"]
-    rig.crew.outages.replay()
+    rig.dispatcher.outbox.flush()
     (run,) = rig.store.runs("job")
     assert (run.outcome, run.due_ns) == ("success", end.due_ns)
     assert shown(rig, 'tickglass_job_unclaimed_runs_total{job_name="job"}') == 1

@@ -8,8 +8,8 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from prometheus_client import generate_latest
 from kit.rig import Rig, wait_until
+from prometheus_client import generate_latest
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
@@ -138,7 +138,7 @@ def test_a_lock_is_given_up_at_the_timeout_if_the_job_says_so(
     assert isinstance(asked_elsewhere(rig, due_ns + 20 * SECOND), Claimed)  # the next one may run beside it
     (run,) = deaf.runs
     assert (run.cancelled, run.cancel_reason, run.remaining()) == (True, "timeout", 0.0)
-    assert (rig.crew.busy("deaf"), overdue(rig)) == (True, 1)
+    assert (rig.dispatcher.busy("deaf"), overdue(rig)) == (True, 1)
     assert rig.moves("deaf", "ended") == []  # its code goes on, and so it is still in progress here
     deaf.let_go.set()
     rig.free("deaf")
@@ -268,7 +268,7 @@ def test_a_rerun_has_its_grace_from_when_it_was_found(full: tuple[Rig, Deaf]) ->
     rig.add(lambda: None, every("1h"), name="job", misfire_grace="300ms")
     due_ns = rig.clock.wall_ns() - SECOND
     rig.clock.advance(10 * SECOND)
-    rig.planner.adopt(rig.jobs["job"], due_ns)
+    rig.planner.rerun_orphan(rig.jobs["job"], due_ns)
     rig.timeline.turn()
     rig.clock.advance(3 * SECOND)
     busy.let_go.set()
@@ -365,6 +365,6 @@ def test_a_coroutine_that_was_not_started_ends_at_the_shutdown_without_the_loop(
     rig.add(job, every("1m"))
     rig.advance(59 * SECOND)
     rig.waits_for_the_loop("job")
-    rig.crew.ask_all_to_stop("shutdown")
+    rig.dispatcher.ask_all_to_stop("shutdown")
     (end,) = rig.ended("job")
     assert (end.outcome, end.before) == ("cancelled", "claimed")

@@ -8,7 +8,7 @@ import pytest
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.timing.timeline import LASTING_NS, Timeline
-from tickglass.sched.events import ClockStepped, TimelineTurned
+from tickglass.sched.events import ClockStepped, TimelineTicked
 from tickglass.testing import FakeClock, ListSink
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ def line() -> Iterator[Line]:
 def test_an_idle_timeline_wakes_once_a_second(line: Line) -> None:
     line.timeline.start()
     for second in range(10):
-        line.sink.wait_for(lambda event: isinstance(event, TimelineTurned), count=1 + second)
+        line.sink.wait_for(lambda event: isinstance(event, TimelineTicked), count=1 + second)
         for _ in range(10):
             line.clock.advance(100 * MS)
-    line.sink.wait_for(lambda event: isinstance(event, TimelineTurned), count=11)
-    assert len(line.sink.of(TimelineTurned)) == 11
+    line.sink.wait_for(lambda event: isinstance(event, TimelineTicked), count=11)
+    assert len(line.sink.of(TimelineTicked)) == 11
 
 
 def test_an_entry_is_visited_at_its_instant_and_not_before(line: Line) -> None:
@@ -73,7 +73,7 @@ def test_the_thread_visits_at_the_exact_instant(line: Line) -> None:
     line.timeline.start()
     line.clock.wait_for_sleepers(1)
     line.clock.advance(250 * MS)
-    line.sink.wait_for(lambda event: isinstance(event, TimelineTurned) and event.handed == 1)
+    line.sink.wait_for(lambda event: isinstance(event, TimelineTicked) and event.handed == 1)
     assert line.visited == [("it", began_ns + 250 * MS)]
 
 
@@ -82,7 +82,7 @@ def test_an_entry_that_comes_sooner_wakes_it(line: Line) -> None:
     line.timeline.start()
     line.clock.wait_for_sleepers(1)
     line.at(0, "sooner")
-    line.sink.wait_for(lambda event: isinstance(event, TimelineTurned) and event.handed == 1)
+    line.sink.wait_for(lambda event: isinstance(event, TimelineTicked) and event.handed == 1)
     assert line.names == ["sooner"]
 
 
@@ -175,7 +175,7 @@ def test_how_late_it_woke_is_reported(line: Line) -> None:
     line.timeline.turn()
     line.clock.advance(SECOND + 7 * MS)
     line.timeline.turn()
-    first, second = line.sink.of(TimelineTurned)
+    first, second = line.sink.of(TimelineTicked)
     assert (first.lag_ns, second.lag_ns, second.handed) == (0, 7 * MS, 0)
 
 

@@ -1,4 +1,4 @@
-"""Alarms ring at their instants, in order, whatever became of the others."""
+"""Timers ring at their instants, in order, whatever became of the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from kit.suspended import SuspendableClock, TellingWake
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.timing.timers import Alarms
+from tickglass.sched.engine.timing.timers import Timers
 from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ PATIENCE_S = 10.0
 
 
 class Ringing:
-    """Alarms on a clock that stands still, and what they rang."""
+    """Timers on a clock that stands still, and what they rang."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.alarms = Alarms(self.clock)
+        self.timers = Timers(self.clock)
         self.rung: list[str] = []
         self._heard = threading.Condition()
 
@@ -48,15 +48,15 @@ class Ringing:
 @pytest.fixture
 def ringing() -> Iterator[Ringing]:
     ringing = Ringing()
-    ringing.alarms.start()
+    ringing.timers.start()
     ringing.clock.wait_for_sleepers(1)
     yield ringing
-    ringing.alarms.stop()
+    ringing.timers.stop()
 
 
 def test_an_alarm_rings_at_its_instant_and_not_before(ringing: Ringing) -> None:
-    ringing.alarms.at(ringing.in_s(2), ringing.call("second"))
-    ringing.alarms.at(ringing.in_s(1), ringing.call("first"))
+    ringing.timers.at(ringing.in_s(2), ringing.call("second"))
+    ringing.timers.at(ringing.in_s(1), ringing.call("first"))
     ringing.clock.wait_for_sleepers(1)
     ringing.clock.advance(SECOND - 1)
     ringing.clock.wait_for_sleepers(1)
@@ -69,26 +69,26 @@ def test_an_alarm_rings_at_its_instant_and_not_before(ringing: Ringing) -> None:
 
 def test_an_alarm_of_a_machine_that_was_suspended_rings_soon_after_it_wakes() -> None:
     clock = SuspendableClock()
-    alarms, rung = Alarms(clock), threading.Event()
-    alarms._wake = wake = TellingWake()
-    alarms.at(clock.monotonic_ns() + 3_600 * SECOND, rung.set)
-    alarms.start()
+    timers, rung = Timers(clock), threading.Event()
+    timers._wake = wake = TellingWake()
+    timers.at(clock.monotonic_ns() + 3_600 * SECOND, rung.set)
+    timers.start()
     assert wake.waiting.wait(PATIENCE_S)
     clock.suspend(7_200 * SECOND)
     assert rung.wait(PATIENCE_S)
-    alarms.stop()
+    timers.stop()
 
 
 def test_an_instant_that_has_passed_rings_at_once(ringing: Ringing) -> None:
-    ringing.alarms.at(ringing.in_s(-1), ringing.call("late"))
+    ringing.timers.at(ringing.in_s(-1), ringing.call("late"))
     ringing.hear("late")
 
 
 def test_a_cancelled_alarm_never_rings_also_when_it_is_cancelled_twice(ringing: Ringing) -> None:
-    alarm = ringing.alarms.at(ringing.in_s(1), ringing.call("cancelled"))
-    ringing.alarms.at(ringing.in_s(1), ringing.call("kept"))
-    alarm.cancel()
-    alarm.cancel()
+    timer = ringing.timers.at(ringing.in_s(1), ringing.call("cancelled"))
+    ringing.timers.at(ringing.in_s(1), ringing.call("kept"))
+    timer.cancel()
+    timer.cancel()
     ringing.clock.advance(SECOND)
     ringing.hear("kept")
 
@@ -97,33 +97,33 @@ def test_a_call_that_raises_is_reported_and_the_others_ring(ringing: Ringing, ca
     def boom() -> None:
         raise RuntimeError("no")
 
-    ringing.alarms.at(ringing.in_s(1), boom)
-    ringing.alarms.at(ringing.in_s(1), ringing.call("next"))
+    ringing.timers.at(ringing.in_s(1), boom)
+    ringing.timers.at(ringing.in_s(1), ringing.call("next"))
     ringing.clock.advance(SECOND)
     ringing.hear("next")
-    assert "an alarm's call raised" in caplog.text
+    assert "an timer's call raised" in caplog.text
 
 
 def test_a_call_may_set_the_next_alarm(ringing: Ringing) -> None:
-    ringing.alarms.at(ringing.in_s(0), lambda: _again(ringing))
+    ringing.timers.at(ringing.in_s(0), lambda: _again(ringing))
     ringing.hear("again")
 
 
 def _again(ringing: Ringing) -> None:
-    ringing.alarms.at(ringing.in_s(0), ringing.call("again"))
+    ringing.timers.at(ringing.in_s(0), ringing.call("again"))
 
 
 def test_cancelled_alarms_do_not_pile_up(ringing: Ringing) -> None:
-    kept = [ringing.alarms.at(ringing.in_s(3_600), ringing.call("kept")) for _ in range(100)]
+    kept = [ringing.timers.at(ringing.in_s(3_600), ringing.call("kept")) for _ in range(100)]
     for _ in range(5_000):
-        ringing.alarms.at(ringing.in_s(3_600), ringing.call("cancelled")).cancel()
-    assert len(kept) <= len(ringing.alarms._heap) <= 1_100 + len(kept)
+        ringing.timers.at(ringing.in_s(3_600), ringing.call("cancelled")).cancel()
+    assert len(kept) <= len(ringing.timers._heap) <= 1_100 + len(kept)
     ringing.clock.advance(3_600 * SECOND)
     ringing.hear(*["kept"] * 100)
 
 
 def test_after_the_stop_nothing_rings(ringing: Ringing) -> None:
-    ringing.alarms.at(ringing.in_s(1), ringing.call("never"))
-    ringing.alarms.stop()
+    ringing.timers.at(ringing.in_s(1), ringing.call("never"))
+    ringing.timers.stop()
     ringing.clock.advance(SECOND)
     assert ringing.rung == []

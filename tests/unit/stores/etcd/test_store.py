@@ -30,8 +30,8 @@ from tickglass.sched.ports import (
     Settlement,
 )
 from tickglass.sched.stores import check_url, open_store
-from tickglass.sched.stores.etcd.store import EtcdStore
 from tickglass.sched.stores.etcd.server_time import closest_ns, dated_ns
+from tickglass.sched.stores.etcd.store import EtcdStore
 from tickglass.sched.stores.etcd.urls import Endpoint
 from tickglass.testing import FakeClock
 

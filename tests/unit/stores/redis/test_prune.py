@@ -80,11 +80,11 @@ def test_what_is_left_over_is_forgotten_next_time(store: RedisStore, monkeypatch
     for job in ("a", "b"):
         claim_often(store, job, LATEST_KEPT + 10, settled=True)
     store._keep_ns = 0
-    monkeypatch.setattr("tickglass.sched.stores.redis.store._PRUNE_AT_MOST_NS", 0)
+    monkeypatch.setattr("tickglass.sched.stores.redis.store._PRUNE_AT_MAX_NS", 0)
     store.prune()
     assert len(store.runs(limit=1_000)) == 2 * LATEST_KEPT + 20
     store._pruned_to = "a"
-    monkeypatch.setattr("tickglass.sched.stores.redis.store._PRUNE_AT_MOST_NS", SECOND)
+    monkeypatch.setattr("tickglass.sched.stores.redis.store._PRUNE_AT_MAX_NS", SECOND)
     store.prune()
     assert [len(store.runs(job, limit=1_000)) for job in ("a", "b")] == [LATEST_KEPT + 10, LATEST_KEPT]
     store.prune()

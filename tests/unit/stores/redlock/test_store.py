@@ -31,7 +31,7 @@ from tickglass.sched.ports import (
 )
 from tickglass.sched.stores import open_store
 from tickglass.sched.stores.redis import scripts as lua
-from tickglass.sched.stores.redis.topology import Login, Server
+from tickglass.sched.stores.redis.topology import Credentials, Server
 from tickglass.sched.stores.redlock.store import RedlockStore
 from tickglass.sched.stores.redlock.votes import judge
 from tickglass.sched.stores.retention import PRUNE_EVERY_NS
@@ -99,7 +99,7 @@ def let_pass(pass_ns: int) -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 4])
 def test_without_a_majority_to_be_had_there_is_no_store(count: int) -> None:
     with pytest.raises(ConfigError, match=f"odd number of servers, three or more, not {count}"):
-        RedlockStore([Server("localhost", port) for port in range(1, count + 1)], Login())
+        RedlockStore([Server("localhost", port) for port in range(1, count + 1)], Credentials())
 
 
 def test_the_drift_of_the_url_is_kept_from_every_lease(opened: Callable[..., RedlockStore]) -> None:

@@ -13,7 +13,7 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, JobRecord, LeaseAsk, Orphan, Settlement
 from tickglass.sched.stores.memory import MemoryStore
-from tickglass.sched.stores.retention import KEEP_LEAST_NS
+from tickglass.sched.stores.retention import KEEP_MIN_NS
 from tickglass.sched.stores.sqlite.store import SqliteStore
 from tickglass.testing import FakeClock
 
@@ -41,11 +41,11 @@ class TwinStores(RuleBasedStateMachine):
         super().__init__()
         self.home = tempfile.TemporaryDirectory()
         self.clock = FakeClock()
-        self.memory = MemoryStore(self.clock, keep_ns=KEEP_LEAST_NS)
+        self.memory = MemoryStore(self.clock, keep_ns=KEEP_MIN_NS)
         self.sqlite = self._opened()
 
     def _opened(self) -> SqliteStore:
-        return SqliteStore(f"{self.home.name}/jobs.db", self.clock, keep_ns=KEEP_LEAST_NS)
+        return SqliteStore(f"{self.home.name}/jobs.db", self.clock, keep_ns=KEEP_MIN_NS)
 
     def both(self, ask: Callable[[Store], T]) -> T:
         expected, answer = ask(self.memory), ask(self.sqlite)

@@ -18,8 +18,8 @@ from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, Gone, Granted, LeaseAsk, Refused, Renewed
 from tickglass.sched.stores.retention import KEEP_NS, PRUNE_EVERY_NS
-from tickglass.sched.stores.sqlite.store import SqliteStore
 from tickglass.sched.stores.sqlite.file import SqliteFile
+from tickglass.sched.stores.sqlite.store import SqliteStore
 from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:

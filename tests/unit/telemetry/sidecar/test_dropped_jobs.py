@@ -6,13 +6,13 @@ from typing import Final
 
 import msgspec
 import pytest
-from kit.sidecar_views import EVERY_NS, Lookout, Teller
 from kit.sidecar_events import introduction
+from kit.sidecar_views import EVERY_NS, Lookout, Teller
 
 from tickglass.sched.durations import SECOND
 from tickglass.telemetry.sidecar.collector import SidecarCollector
-from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS
 from tickglass.telemetry.sidecar.schedulers.sources import Sources
+from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS
 from tickglass.testing import ListSink
 
 NEXT: Final = "tickglass_job_next_run_timestamp_seconds"

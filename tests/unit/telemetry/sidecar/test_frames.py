@@ -16,12 +16,12 @@ from tickglass.sched import events
 from tickglass.sched.events import Event, TriggerFailed
 from tickglass.telemetry.label_values import RefusedBecause
 from tickglass.telemetry.sidecar.transport.frames import (
-    FRAME_MOST,
+    FRAME_MAX,
+    EventFrame,
     FrameReader,
     FrameRefused,
     Introduction,
-    More,
-    Told,
+    SnapshotPart,
     encoded,
     opening,
 )
@@ -58,10 +58,10 @@ WHOLE = read(STREAM)
 
 def test_every_kind_of_event_goes_over_as_it_was() -> None:
     kinds = {kind for kind in Event.__subclasses__() if kind.__module__ == events.__name__}
-    told = [frame.event for frame in WHOLE if isinstance(frame, Told)]
+    told = [frame.event for frame in WHOLE if isinstance(frame, EventFrame)]
     assert told == LIFE
     assert kinds - {type(event) for event in LIFE} <= {
-        events.ClaimRemembered,
+        events.ClaimCacheHit,
         events.FencingRejected,
         events.InterpreterPaused,
     }
@@ -100,11 +100,11 @@ def test_a_stream_with_bytes_changed_ends_in_a_refusal_or_in_frames(at: int, pat
             found.append(frame)  # noqa: PERF402 - those before the refusal count
     except FrameRefused:
         assert len(found) <= len(WHOLE)
-    assert all(isinstance(frame, Introduction | More | Told) for frame in found)
+    assert all(isinstance(frame, Introduction | SnapshotPart | EventFrame) for frame in found)
 
 
 def test_a_length_beyond_all_bounds_is_refused_before_it_is_read() -> None:
-    assert refusal((FRAME_MOST + 1).to_bytes(4, "big")).reason is RefusedBecause.OVERSIZED
+    assert refusal((FRAME_MAX + 1).to_bytes(4, "big")).reason is RefusedBecause.OVERSIZED
 
 
 def test_another_version_says_who_it_is_and_is_refused() -> None:
@@ -121,21 +121,21 @@ def test_another_version_says_who_it_is_and_is_refused() -> None:
 
 
 def test_an_event_before_the_introduction_is_malformed() -> None:
-    assert refusal(encoded(Told(1, LIFE[0]))).reason is RefusedBecause.MALFORMED
+    assert refusal(encoded(EventFrame(1, LIFE[0]))).reason is RefusedBecause.MALFORMED
 
 
 def test_a_long_introduction_goes_over_in_parts() -> None:
     told = (LIFE * 60)[:9_000]
     (first, *rest) = read(*opening(introduction(told)))
     assert isinstance(first, Introduction)
-    parts: list[Introduction | More] = [first, *(frame for frame in rest if isinstance(frame, More))]
+    parts: list[Introduction | SnapshotPart] = [first, *(frame for frame in rest if isinstance(frame, SnapshotPart))]
     assert [event for part in parts for event in part.standing] == told
     assert [part.more for part in parts] == [True] * (len(parts) - 1) + [False]
-    assert all(len(frame) < FRAME_MOST for frame in opening(introduction(told)))
+    assert all(len(frame) < FRAME_MAX for frame in opening(introduction(told)))
 
 
 def test_the_text_of_a_huge_exception_is_cut_and_what_is_still_too_long_is_not_told() -> None:
-    frame = encoded(Told(1, TriggerFailed(job="a", error="x" * 5_000_000, wall_ns=1)))
+    frame = encoded(EventFrame(1, TriggerFailed(job="a", error="x" * 5_000_000, wall_ns=1)))
     assert len(frame) < 5_000
     with pytest.raises(ValueError, match="bytes"):
-        encoded(Told(1, TriggerFailed(job="a" * 5_000_000, error="", wall_ns=1)))
+        encoded(EventFrame(1, TriggerFailed(job="a" * 5_000_000, error="", wall_ns=1)))

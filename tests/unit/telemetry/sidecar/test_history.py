@@ -23,7 +23,7 @@ from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
 from tickglass.telemetry import MetricSink
 from tickglass.telemetry.sidecar.schedulers import history as history_module
 from tickglass.telemetry.sidecar.schedulers.history import GONE
-from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MOST
+from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MAX
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.events import Event
     from tickglass.sched.ports import EventSink
-    from tickglass.telemetry.sidecar.schedulers.job_history import JobSight
+    from tickglass.telemetry.sidecar.schedulers.job_history import JobSnapshot
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def teller(lookout: Lookout) -> Teller:
     return teller
 
 
-def job_of(teller: Teller, name: str = "nightly") -> JobSight:
+def job_of(teller: Teller, name: str = "nightly") -> JobSnapshot:
     (job,) = [job for job in teller.history.sight().jobs if job.name == name]
     return job
 
@@ -289,7 +289,7 @@ def test_a_job_that_is_not_introduced_again_is_not_declared_any_more(teller: Tel
 
 
 def test_memory_is_bounded(lookout: Lookout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history_module, "JOBS_MOST", 5)
+    monkeypatch.setattr(history_module, "JOBS_MAX", 5)
     teller = lookout.teller()
     for number in range(100):
         for job in range(10):
@@ -300,7 +300,7 @@ def test_memory_is_bounded(lookout: Lookout, monkeypatch: pytest.MonkeyPatch) ->
             teller.end(occurrence)
     sight = teller.history.sight()
     assert [job.name for job in sight.jobs] == [f"job-{number}" for number in range(5)]
-    assert {len(job.recent) for job in sight.jobs} == {RECENT_MOST}
+    assert {len(job.recent) for job in sight.jobs} == {RECENT_MAX}
     assert sight.left_out > 0
 
 
@@ -313,7 +313,7 @@ def test_a_full_history_fits_in_memory(lookout: Lookout) -> None:
             occurrence.fire(OccurrenceEvent.FELL_DUE)
             occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
     views = [view for job in teller.history.sight().jobs for view in job.recent]
-    assert len(views) == 50 * RECENT_MOST
+    assert len(views) == 50 * RECENT_MAX
     each = sys.getsizeof(views[0]) + sum(sys.getsizeof(getattr(views[0], name)) for name in views[0].__struct_fields__)
     assert each < 2_000
 
@@ -364,7 +364,7 @@ def test_it_agrees_with_the_metrics_after_every_event(moves: list[tuple[int, Occ
             running = sum(view.state in ("running", "stopping") for view in job.hands)
             assert len(job.hands) == shown["tickglass_job_pending", job.name]
             assert running == shown["tickglass_job_running", job.name]
-            assert len(job.recent) <= RECENT_MOST
+            assert len(job.recent) <= RECENT_MAX
 
 
 def test_moves_of_which_the_beginning_was_lost_are_taken_as_they_come(teller: Teller) -> None:

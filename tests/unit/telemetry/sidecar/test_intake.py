@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from kit.processes import wait_until
 from kit.metrics_stage import Stage
+from kit.processes import wait_until
 from kit.sidecar_events import CLOCK, OWNER, SERVICE, Life, connected, introduction, listening, stream_of, streaming
 
 from tickglass.sched.errors import ConfigError
@@ -30,15 +30,15 @@ from tickglass.sched.events import (
     SinkFailed,
     StoreCalled,
     TelemetryDropped,
-    TimelineTurned,
+    TimelineTicked,
 )
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.telemetry import MetricSink
 from tickglass.telemetry.sidecar.collector import SidecarCollector
-from tickglass.telemetry.sidecar.transport.frames import FRAME_MOST, Told, encoded, opening
-from tickglass.telemetry.sidecar.schedulers.receiver import CONNECTIONS_MOST, Intake
+from tickglass.telemetry.sidecar.schedulers.receiver import CONNECTIONS_MAX, Intake
 from tickglass.telemetry.sidecar.schedulers.sources import Sources
+from tickglass.telemetry.sidecar.transport.frames import FRAME_MAX, EventFrame, encoded, opening
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ intake.start()
 print("listening", flush=True)
 sys.stdin.read()
 """
-TURNED = TimelineTurned(lag_ns=1, duration_ns=1, handed=0)
+TURNED = TimelineTicked(lag_ns=1, duration_ns=1, handed=0)
 
 
 def sent(path: str, data: bytes) -> socket.socket:
@@ -146,13 +146,13 @@ def test_a_scheduler_that_has_nothing_to_say_for_long_stays(tmp_path: Path) -> N
         link.settimeout(1.0)
         with pytest.raises(TimeoutError):
             link.recv(1)
-        link.sendall(encoded(Told(1, TURNED)))
+        link.sendall(encoded(EventFrame(1, TURNED)))
         ears.heard(1)
 
 
 def test_more_connections_than_there_is_room_for_are_refused(tmp_path: Path) -> None:
     with listening(tmp_path / "s.sock", introduce_s=60.0) as ears:
-        links = [connected(ears.path) for _ in range(CONNECTIONS_MOST + 1)]
+        links = [connected(ears.path) for _ in range(CONNECTIONS_MAX + 1)]
         ears.refused("full")
         for link in links:
             link.close()
@@ -164,11 +164,11 @@ def test_more_connections_than_there_is_room_for_are_refused(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("reason", "data"),
     [
-        ("oversized", (FRAME_MOST + 1).to_bytes(4, "big")),
+        ("oversized", (FRAME_MAX + 1).to_bytes(4, "big")),
         ("oversized", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         ("malformed", b"\0\0\0\1\xc1"),
-        ("malformed", encoded(Told(1, TURNED))),
-        ("malformed", said(TURNED) + encoded(Told(1, TURNED))),
+        ("malformed", encoded(EventFrame(1, TURNED))),
+        ("malformed", said(TURNED) + encoded(EventFrame(1, TURNED))),
         ("malformed", said(TelemetryDropped(signal="?", reason="?", count=1))),
         ("malformed", b"".join(opening(introduction(owner="")))),
         ("malformed", b"".join(opening(introduction(owner="x" * 1_001)))),
@@ -210,7 +210,7 @@ def test_hostile_frames_end_their_connections_and_take_no_room(tmp_path: Path) -
     life = Life(11)
     life.begin(told)
     life.go_on(300)
-    frames = [encoded(Told(number, event)) for number, event in enumerate(told.events, 1)]
+    frames = [encoded(EventFrame(number, event)) for number, event in enumerate(told.events, 1)]
     opened = b"".join(opening(introduction()))
     with listening(tmp_path / "s.sock") as ears:
         collector = SidecarCollector(ears.sources, clock=CLOCK)
@@ -265,10 +265,12 @@ def fresh_names(number: int, moved: LockMoved) -> list[Event]:
 def test_names_without_end_over_one_connection_take_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many of each kind are kept, and no more. TICKGLASS_HOSTILE_FRAMES=1000000 makes it long."""
     most = 100  # instead of a thousand: it is quicker, and nothing else
-    for bound in ("history.JOBS_MOST", "history.POOLS_MOST", "past_locks.WAITED_MOST"):
+    for bound in ("history.JOBS_MAX", "history.POOLS_MAX", "past_locks.WAITED_MAX"):
         monkeypatch.setattr(f"tickglass.telemetry.sidecar.{bound}", most)
-    monkeypatch.setattr("tickglass.telemetry.locks._LIMITS_MOST", most)
-    monkeypatch.setattr("tickglass.telemetry.sidecar.schedulers.sources.MetricSink", partial(MetricSink, names_most=most))
+    monkeypatch.setattr("tickglass.telemetry.locks._LIMITS_MAX", most)
+    monkeypatch.setattr(
+        "tickglass.telemetry.sidecar.schedulers.sources.MetricSink", partial(MetricSink, names_most=most)
+    )
     moved, enough = requested(), most + 20
     rounds = max(HOSTILE // len(fresh_names(0, moved)), 2 * enough)
     with listening(tmp_path / "s.sock") as ears, sent(ears.path, said(registered("nightly"))) as link:
@@ -278,7 +280,7 @@ def test_names_without_end_over_one_connection_take_no_room(tmp_path: Path, monk
             nonlocal heard
             for number in numbers:
                 events = fresh_names(number, moved)
-                told = [encoded(Told(at, event)) for at, event in enumerate(events, heard + 1)]
+                told = [encoded(EventFrame(at, event)) for at, event in enumerate(events, heard + 1)]
                 link.sendall(b"".join(told))
                 heard += len(events)
             ears.heard(heard)

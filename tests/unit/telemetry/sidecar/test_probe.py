@@ -9,14 +9,14 @@ from kit.sidecar_views import EVERY_NS, GRACE_NS, TTL_NS, Lookout
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.ports import LeaseAsk
 from tickglass.sched.policies.preference import presence_resource
+from tickglass.sched.ports import LeaseAsk
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.sidecar.stores import probe as probe_module
-from tickglass.telemetry.sidecar.stores.ledger_cache import ATTEMPTS_MOST, Attempts, attempts_at
+from tickglass.telemetry.sidecar.stores.ledger_cache import ATTEMPTS_MAX, Attempts, attempts_at
 from tickglass.telemetry.sidecar.stores.overdue import trigger_of
 from tickglass.telemetry.sidecar.stores.probe import Probe, look_once
-from tickglass.telemetry.sidecar.stores.store_metrics import SHOWN_MOST, SIGHT_METRICS, sight_families
+from tickglass.telemetry.sidecar.stores.store_metrics import SHOWN_MAX, SIGHT_METRICS, sight_families
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,7 +111,7 @@ def test_our_clock_is_compared_with_the_stores_within_half_a_round_trip(lookout:
 
 
 def test_a_look_is_bounded_and_says_so(lookout: Lookout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe_module, "LEASES_MOST", 2)
+    monkeypatch.setattr(probe_module, "LEASES_MAX", 2)
     for name in "abc":
         lookout.store.acquire(LeaseAsk(name, "host-1", "billing", name, TTL_NS))
     sight = look_once("memory://", lookout.store, lookout.clock)
@@ -200,7 +200,7 @@ def test_attempts_of_a_busy_job_do_not_hide_those_of_a_quiet_one(lookout: Lookou
         lookout.settle(lookout.claim("busy", due_ns=due_ns))
     store, attempts = Moody(lookout.store), Attempts()
     attempts.read(store, lookout.store.jobs())
-    assert {name: len(runs) for name, runs in attempts.by_job().items()} == {"busy": ATTEMPTS_MOST, "quiet": 1}
+    assert {name: len(runs) for name, runs in attempts.by_job().items()} == {"busy": ATTEMPTS_MAX, "quiet": 1}
     assert store.asked == ["runs None", "runs quiet"]
     lookout.settle(lookout.claim("busy", due_ns=700))
     attempts.read(store, lookout.store.jobs())
@@ -242,7 +242,7 @@ def test_all_attempts_at_an_instant_are_found_wherever_the_pages_end(lookout: Lo
     lookout.claim(due_ns=5)
     lookout.clock.advance(TTL_NS)
     lookout.settle(lookout.claim(due_ns=5))  # the second attempt: the claimant of the first died
-    for newer in range(ATTEMPTS_MOST - 1):
+    for newer in range(ATTEMPTS_MAX - 1):
         lookout.settle(lookout.claim(due_ns=10 + newer))
 
     def found(due_ns: int) -> list[tuple[int, int]]:
@@ -251,7 +251,7 @@ def test_all_attempts_at_an_instant_are_found_wherever_the_pages_end(lookout: Lo
     assert found(9) == [(5, 2), (5, 1)]
     assert found(4) == [(1, 1)]
     assert found(0) == [(1, 1)], "the oldest, where there is none"
-    assert found(lookout.clock.wall_ns()) == [(10 + ATTEMPTS_MOST - 2, 1)]
+    assert found(lookout.clock.wall_ns()) == [(10 + ATTEMPTS_MAX - 2, 1)]
     assert attempts_at(lookout.store, "hourly", 9) == []
 
 
@@ -342,7 +342,7 @@ def test_of_too_many_leases_the_live_ones_have_series(lookout: Lookout) -> None:
 
     take("dead for long", SECOND)
     lookout.clock.advance(2 * SECOND)
-    for number in range(SHOWN_MOST):
+    for number in range(SHOWN_MAX):
         take(f"dead {number}", SECOND)
     lookout.clock.advance(2 * SECOND)
     take("live", TTL_NS)
@@ -350,7 +350,7 @@ def test_of_too_many_leases_the_live_ones_have_series(lookout: Lookout) -> None:
     found = shown(lookout)
     assert found["distributed_lock_held_seconds"] == {"live/host-1/billing": 0}
     ended = found["distributed_lock_lease_expired_seconds"]
-    assert (len(ended), "dead for long/host-1/billing" in ended) == (SHOWN_MOST - 1, False)
+    assert (len(ended), "dead for long/host-1/billing" in ended) == (SHOWN_MAX - 1, False)
 
 
 def test_a_look_that_is_too_old_is_told_of_and_not_what_it_saw(lookout: Lookout) -> None:

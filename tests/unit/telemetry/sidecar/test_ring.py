@@ -10,8 +10,8 @@ import pytest
 from kit.sidecar_events import Life
 
 from tickglass.sched.events import Event, JobRegistered, TelemetryDropped
+from tickglass.telemetry.sidecar.transport.live_state import LiveState
 from tickglass.telemetry.sidecar.transport.ring import Ring
-from tickglass.telemetry.sidecar.transport.live_state import Standing
 from tickglass.testing import ListSink
 
 
@@ -27,7 +27,7 @@ def life_of(seed: int) -> list[Event]:
 
 
 def standing_of(events: list[Event]) -> list[Event]:
-    standing = Standing()
+    standing = LiveState()
     for event in events:
         standing.record(event)
     return standing.events()
@@ -80,7 +80,7 @@ def test_what_is_live_and_what_waits_are_the_whole_story_whatever_was_lost(seed:
         left = ring.take(1_000)
         ring.settle(0)
         assert (left.number, left.events) == (live.next_number, events[live.next_number - 1 : place])
-        standing = Standing()
+        standing = LiveState()
         # A registration has the next due instant by now; what is in hand fell due before.
         for before in sorted(live.standing, key=lambda event: isinstance(event, JobRegistered)):
             standing.record(before)
@@ -118,7 +118,7 @@ def test_what_is_over_leaves_nothing_behind() -> None:
     life, told = Life(1), ListSink()
     life.begin(told)
     sizes = []
-    standing = Standing()
+    standing = LiveState()
     for _ in range(5):
         life.go_on(2_000)
         for event in told.events:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], tuple[float, object]]
 
-# Counted where it happened, and of no use to an heir: they start anew with the sidecar.
+# InstantCount where it happened, and of no use to an heir: they start anew with the sidecar.
 PAST = ("_total", "_bucket", "_count", "_sum", "_consecutive_failures", "_lateness_seconds")
 # Known from the past only, and told again with the next run.
 LAST = ("_last_", "_unsuccessful_", "distributed_lock_fencing_token", "_lease_ttl_seconds")

@@ -7,12 +7,12 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from prometheus_client import generate_latest
-from kit.servers import find_server
 from kit.metrics_stage import SECOND, Stage
+from kit.servers import find_server
 from kit.sidecar_events import OWNER, SERVICE, introduction
+from prometheus_client import generate_latest
 
-from tickglass.sched.events import InterpreterPaused, ReadinessMoved, Streak, TimelineTurned
+from tickglass.sched.events import InterpreterPaused, ReadinessMoved, Streak, TimelineTicked
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
@@ -21,21 +21,21 @@ from tickglass.telemetry.label_values import RefusedBecause
 from tickglass.telemetry.metric import Declared
 from tickglass.telemetry.metrics import SINK_METRICS
 from tickglass.telemetry.sidecar.collector import SIDECAR_METRICS, SidecarCollector, sidecar_registry, unready
-from tickglass.telemetry.sidecar.transport.frames import FrameRefused
 from tickglass.telemetry.sidecar.schedulers.sources import Source, Sources
-from tickglass.telemetry.sidecar.transport.live_state import Standing
+from tickglass.telemetry.sidecar.transport.frames import FrameRefused
+from tickglass.telemetry.sidecar.transport.live_state import LiveState
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
     from tickglass.sched.events import Event
 
 
-class Told:
+class EventFrame:
     """A scheduler on a stage, one sidecar, and the connection in between."""
 
     def __init__(self) -> None:
         self.stage = Stage()
-        self.standing = Standing()
+        self.standing = LiveState()
         self.told = ListSink()
         self.stage.sink = self.told
         self.sources = Sources(self.stage.clock)
@@ -89,11 +89,11 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def told() -> EventFrame:
+    return EventFrame()
 
 
-def test_what_is_live_goes_at_once_and_what_was_counted_stays(told: Told) -> None:
+def test_what_is_live_goes_at_once_and_what_was_counted_stays(told: EventFrame) -> None:
     told.connect()
     SchedulerMachine(OWNER, SERVICE, told.stage.clock, told.told).fire(SchedulerEvent.START_ASKED)
     told.stage.register("nightly")
@@ -122,7 +122,7 @@ def test_what_is_live_goes_at_once_and_what_was_counted_stays(told: Told) -> Non
     assert told.value("tickglass_job_last_success_timestamp_seconds") is not None
 
 
-def test_a_scheduler_that_stopped_as_it_was_asked_to_is_not_missed(told: Told) -> None:
+def test_a_scheduler_that_stopped_as_it_was_asked_to_is_not_missed(told: EventFrame) -> None:
     told.connect()
     scheduler = SchedulerMachine(OWNER, SERVICE, told.stage.clock, told.told)
     for event in (
@@ -138,7 +138,7 @@ def test_a_scheduler_that_stopped_as_it_was_asked_to_is_not_missed(told: Told) -
     assert told.value("tickglass_sidecar_scheduler_connected") is None
 
 
-def test_a_scheduler_that_failed_to_start_is_missed(told: Told) -> None:
+def test_a_scheduler_that_failed_to_start_is_missed(told: EventFrame) -> None:
     told.connect()
     scheduler = SchedulerMachine(OWNER, SERVICE, told.stage.clock, told.told)
     scheduler.fire(SchedulerEvent.START_ASKED)
@@ -148,7 +148,7 @@ def test_a_scheduler_that_failed_to_start_is_missed(told: Told) -> None:
     assert told.value("tickglass_sidecar_scheduler_connected") == 0
 
 
-def test_ages_go_on_while_the_scheduler_says_nothing(told: Told) -> None:
+def test_ages_go_on_while_the_scheduler_says_nothing(told: EventFrame) -> None:
     told.connect()
     told.stage.hold(told.stage.lock("ledger"))
     told.tell()
@@ -156,7 +156,7 @@ def test_ages_go_on_while_the_scheduler_says_nothing(told: Told) -> None:
     assert told.value("distributed_lock_held_seconds", resource="ledger") == 90
 
 
-def test_a_new_sidecar_knows_what_is_in_hand_and_its_account_agrees(told: Told) -> None:
+def test_a_new_sidecar_knows_what_is_in_hand_and_its_account_agrees(told: EventFrame) -> None:
     told.stage.register("nightly")
     running, waiting = told.stage.occurrence("nightly"), told.stage.lock("nightly")
     told.stage.hold(told.stage.lock("nightly"))
@@ -173,7 +173,7 @@ def test_a_new_sidecar_knows_what_is_in_hand_and_its_account_agrees(told: Told) 
     assert told.account("nightly") == (1, 1, 0)
 
 
-def test_what_ended_unheard_has_an_outcome_that_nobody_knows(told: Told) -> None:
+def test_what_ended_unheard_has_an_outcome_that_nobody_knows(told: EventFrame) -> None:
     told.connect()
     told.stage.register("nightly")
     ended, stays = told.stage.occurrence("nightly"), told.stage.occurrence("nightly")
@@ -193,7 +193,7 @@ def test_what_ended_unheard_has_an_outcome_that_nobody_knows(told: Told) -> None
     assert told.value("tickglass_telemetry_dropped_total", signal="events", reason="queue_full") == 2
 
 
-def test_a_scheduler_that_comes_back_goes_on_where_it_was(told: Told) -> None:
+def test_a_scheduler_that_comes_back_goes_on_where_it_was(told: EventFrame) -> None:
     told.connect()
     told.stage.register("nightly")
     occurrence = told.stage.occurrence("nightly")
@@ -207,7 +207,7 @@ def test_a_scheduler_that_comes_back_goes_on_where_it_was(told: Told) -> None:
     assert told.value("tickglass_sidecar_scheduler_connected") == 1
 
 
-def test_another_process_of_that_name_begins_its_own_numbers(told: Told) -> None:
+def test_another_process_of_that_name_begins_its_own_numbers(told: EventFrame) -> None:
     told.connect()
     told.stage.register("nightly")
     told.stage.run(told.stage.occurrence("nightly"), Outcome.FAILURE)
@@ -215,7 +215,7 @@ def test_another_process_of_that_name_begins_its_own_numbers(told: Told) -> None
     told.tell()
     assert told.value("tickglass_job_consecutive_failures") == 1
     told.source.left(told.link)
-    told.link, told.number, told.standing = object(), 0, Standing()
+    told.link, told.number, told.standing = object(), 0, LiveState()
     told.stage.register("hourly")
     told.tell(lost=True)
     told.connect(began_ns=2)
@@ -229,7 +229,7 @@ def test_another_process_of_that_name_begins_its_own_numbers(told: Told) -> None
     assert told.value("tickglass_job_consecutive_failures", job_name="nightly") == 0
 
 
-def test_what_failed_before_a_scheduler_and_unheard_of_a_sidecar_counts(told: Told) -> None:
+def test_what_failed_before_a_scheduler_and_unheard_of_a_sidecar_counts(told: EventFrame) -> None:
     told.stage.register("nightly", streak=Streak(failures=2, since_ns=7 * SECOND, latest_ns=8 * SECOND))
     told.stage.run(told.stage.occurrence("nightly"), Outcome.FAILURE)
     told.tell(lost=True)
@@ -249,26 +249,26 @@ def test_what_failed_before_a_scheduler_and_unheard_of_a_sidecar_counts(told: To
     assert told.value("tickglass_job_last_success_timestamp_seconds") is not None
 
 
-def test_the_later_of_two_connections_speaks_for_a_scheduler(told: Told) -> None:
+def test_the_later_of_two_connections_speaks_for_a_scheduler(told: EventFrame) -> None:
     told.connect()
     early, told.link = told.link, object()
     told.connect(began_ns=2)
-    told.source.told(1, TimelineTurned(lag_ns=1, duration_ns=1, handed=0), early)
+    told.source.told(1, TimelineTicked(lag_ns=1, duration_ns=1, handed=0), early)
     assert told.source.events == 0
     told.source.left(early)
     assert told.source.connected
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_number_that_was_heard_is_malformed(told: Told, number: int) -> None:
+def test_a_number_that_was_heard_is_malformed(told: EventFrame, number: int) -> None:
     told.connect()
-    turned = TimelineTurned(lag_ns=1, duration_ns=1, handed=0)
+    turned = TimelineTicked(lag_ns=1, duration_ns=1, handed=0)
     told.source.told(1, turned, told.link)
     with pytest.raises(FrameRefused, match="malformed"):
         told.source.told(number, turned, told.link)
 
 
-def test_nobody_tells_of_another_scheduler(told: Told) -> None:
+def test_nobody_tells_of_another_scheduler(told: EventFrame) -> None:
     told.stage.hold(told.stage.lock("ledger", owner="host-2"))
     events: list[Event] = [*told.told.events]
     with pytest.raises(FrameRefused, match="another scheduler"):
@@ -299,12 +299,12 @@ def test_schedulers_that_are_gone_make_room_and_those_that_are_there_do_not() ->
         sources.named(SERVICE, "")
 
 
-def test_one_that_is_frozen_makes_the_sidecar_unready_and_one_that_is_gone_does_not(told: Told) -> None:
+def test_one_that_is_frozen_makes_the_sidecar_unready_and_one_that_is_gone_does_not(told: EventFrame) -> None:
     told.connect()
     machine = SchedulerMachine(OWNER, SERVICE, told.stage.clock, told.told)
     machine.fire(SchedulerEvent.START_ASKED)
     machine.fire(SchedulerEvent.STARTED)
-    told.told.record(TimelineTurned(lag_ns=0, duration_ns=0, handed=0))
+    told.told.record(TimelineTicked(lag_ns=0, duration_ns=0, handed=0))
     told.tell()
     told.stage.clock.advance(5 * SECOND)
     assert unready(told.sources, [], told.stage.clock) == []
@@ -314,7 +314,7 @@ def test_one_that_is_frozen_makes_the_sidecar_unready_and_one_that_is_gone_does_
     assert unready(told.sources, [], told.stage.clock) == []
 
 
-def test_one_that_is_not_ready_makes_the_sidecar_unready_for_as_long_as_it_runs(told: Told) -> None:
+def test_one_that_is_not_ready_makes_the_sidecar_unready_for_as_long_as_it_runs(told: EventFrame) -> None:
     def said(error: str) -> list[str]:
         told.told.record(ReadinessMoved(owner=OWNER, service=SERVICE, error=error, wall_ns=0))
         told.tell()
@@ -333,7 +333,7 @@ def test_one_that_is_not_ready_makes_the_sidecar_unready_for_as_long_as_it_runs(
     assert unready(told.sources, [], told.stage.clock) == []
 
 
-def test_pauses_of_the_garbage_collector_are_the_schedulers(told: Told) -> None:
+def test_pauses_of_the_garbage_collector_are_the_schedulers(told: EventFrame) -> None:
     told.connect()
     told.told.record(InterpreterPaused(generation="2", duration_ns=3_000_000))
     told.tell()

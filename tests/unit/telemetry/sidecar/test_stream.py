@@ -14,7 +14,7 @@ from kit.sidecar_events import CLOCK, Life, connected, listening, streaming
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import TelemetryDropped
-from tickglass.telemetry.sidecar.transport.frames import FrameReader, Introduction, Told
+from tickglass.telemetry.sidecar.transport.frames import EventFrame, FrameReader, Introduction
 from tickglass.telemetry.sidecar.transport.stream import StreamSink
 from tickglass.testing import ListSink
 
@@ -63,7 +63,7 @@ def accepted(listener: socket.socket) -> socket.socket:
 def read_until(link: socket.socket, reader: FrameReader, count: int) -> list[Frame]:
     """Read until an introduction and so many events have come."""
     frames: list[Frame] = []
-    while sum(isinstance(frame, Told) for frame in frames) < count or not frames:
+    while sum(isinstance(frame, EventFrame) for frame in frames) < count or not frames:
         data = link.recv(65_536)
         assert data, frames
         frames += reader.feed(data)
@@ -134,7 +134,7 @@ def test_a_frame_that_was_cut_by_the_readers_end_comes_again_whole(tmp_path: Pat
         taken = b""
         while len(taken) < 10_001:  # somewhere within a frame
             taken += first.recv(10_001 - len(taken))
-        heard = [frame.number for frame in FrameReader().feed(taken) if isinstance(frame, Told)]
+        heard = [frame.number for frame in FrameReader().feed(taken) if isinstance(frame, EventFrame)]
         first.close()
         second, reader = accepted(listener), FrameReader()
         frames: list[Frame] = []
@@ -146,7 +146,7 @@ def test_a_frame_that_was_cut_by_the_readers_end_comes_again_whole(tmp_path: Pat
     # What the kernel had taken went with its reader. All of the rest comes, under its own number.
     assert heard[-1] < opened.next_number < count
     assert opened.dropped == 0
-    expected = [Told(number, numbered(number - 1)) for number in range(opened.next_number, count + 1)]
+    expected = [EventFrame(number, numbered(number - 1)) for number in range(opened.next_number, count + 1)]
     assert told == expected
 
 

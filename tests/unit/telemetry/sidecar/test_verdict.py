@@ -7,8 +7,8 @@ import pytest
 from kit.view_samples import ill, job_of, well
 
 from tickglass.sched.durations import SECOND
+from tickglass.telemetry.sidecar.explain.problems import headline, mark_words, problems, scheduler_words
 from tickglass.telemetry.sidecar.explain.tones import Tone
-from tickglass.telemetry.sidecar.explain.problems import headline, mark_words, scheduler_words, troubles
 from tickglass.telemetry.sidecar.view import JobView, LockMark, LockView, SchedulerView, StoreView, View
 
 
@@ -17,16 +17,16 @@ def only(**parts: object) -> View:
 
 
 def said(**parts: object) -> list[tuple[Tone, str]]:
-    return [(trouble.tone, f"{trouble.what} {trouble.name} {trouble.words}") for trouble in troubles(only(**parts))]
+    return [(problem.tone, f"{problem.what} {problem.name} {problem.words}") for problem in problems(only(**parts))]
 
 
 def test_all_well() -> None:
-    assert headline(troubles(well())) == "All well"
+    assert headline(problems(well())) == "All well"
 
 
 def test_a_stuck_lock_is_named_before_all_else() -> None:
-    found = troubles(ill())
-    assert [trouble.what for trouble in found] == ["lock", "job", "job"]
+    found = problems(ill())
+    assert [problem.what for problem in found] == ["lock", "job", "job"]
     assert headline(found) == "Not well: lock ledger:eu, job close_books, job send_invoices"
     assert "has held it for 4m12s, 25s is allowed; 2 wait for it" in found[0].words
 
@@ -34,17 +34,17 @@ def test_a_stuck_lock_is_named_before_all_else() -> None:
 def test_the_headline_holds_no_ages() -> None:
     now_ns = ill().at_wall_ns
     later = ill(now_ns + 20 * SECOND)
-    assert headline(troubles(later)) == headline(troubles(ill(now_ns)))
+    assert headline(problems(later)) == headline(problems(ill(now_ns)))
 
 
 def test_the_headline_names_a_few_and_counts_the_rest() -> None:
     jobs = [job_of(name, "5s", [], overdue_ns=1) for name in "abcde"]
-    assert headline(troubles(only(jobs=jobs))) == "Not well: job a, job b, job c and 2 more"
+    assert headline(problems(only(jobs=jobs))) == "Not well: job a, job b, job c and 2 more"
 
 
 def test_what_is_not_known_is_said() -> None:
     assert said(unready=["no store was read"]) == [(Tone.WARN, "view  no store was read")]
-    assert headline(troubles(only(unready=["no store was read"]))) == "Not all is known"
+    assert headline(problems(only(unready=["no store was read"]))) == "Not all is known"
 
 
 def test_a_lease_that_ended_without_a_release() -> None:
@@ -116,7 +116,7 @@ def test_schedulers_that_are_gone_matter_while_nobody_else_is_at_work(
         SchedulerView(owner="i", service="s", state="gone", silent_ns=30 * 86_400 * SECOND),
     ]
     view = only(schedulers=[*lost, *(SchedulerView(**{**who, **other}) for other in others)])  # type: ignore[arg-type]
-    assert [trouble.name for trouble in troubles(view)] == named
+    assert [problem.name for problem in problems(view)] == named
     assert [scheduler_words(one, view)[0] for one in lost] == [
         Tone.BAD if f"s/{one.owner}" in named else Tone.QUIET for one in lost
     ]
@@ -127,7 +127,7 @@ def test_of_a_service_that_has_long_been_gone_the_last_one_is_named() -> None:
         SchedulerView(owner=owner, service="s", state="gone", silent_ns=days * 86_400 * SECOND)
         for owner, days in (("h", 2), ("i", 1))
     ]
-    assert [trouble.name for trouble in troubles(only(schedulers=gone))] == ["s/i"]
+    assert [problem.name for problem in problems(only(schedulers=gone))] == ["s/i"]
 
 
 @pytest.mark.parametrize(
@@ -147,10 +147,10 @@ def test_of_a_service_that_has_long_been_gone_the_last_one_is_named() -> None:
 )
 def test_a_job_in_trouble(change: dict[str, object], tone: Tone, words: str) -> None:
     job = msgspec.structs.replace(JobView(name="a/b", service="s", trigger="t", resource="a/b"), **change)
-    [trouble] = troubles(only(jobs=[job]))
-    assert trouble.tone is tone
-    assert words in trouble.words
-    assert trouble.href == "/jobs/a%2Fb?service=s"
+    [problem] = problems(only(jobs=[job]))
+    assert problem.tone is tone
+    assert words in problem.words
+    assert problem.href == "/jobs/a%2Fb?service=s"
 
 
 @pytest.mark.parametrize("ran_s", [3, 25, 26])

@@ -10,8 +10,8 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import FencingRejected, PoolMoved
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
-from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS
 from tickglass.telemetry.sidecar.merge.merge import TIMELINE_NS
+from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS
 from tickglass.telemetry.sidecar.view import View
 
 

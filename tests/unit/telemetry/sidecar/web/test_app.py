@@ -15,8 +15,8 @@ from kit.view_samples import ill, twins, well
 
 from tickglass.telemetry.sidecar.view import View
 from tickglass.telemetry.sidecar.web import sidecar_app
-from tickglass.telemetry.sidecar.web.app import FIELDS_MOST
-from tickglass.telemetry.sidecar.web.auth import Entry
+from tickglass.telemetry.sidecar.web.app import FIELDS_MAX
+from tickglass.telemetry.sidecar.web.auth import TokenAuth
 from tickglass.telemetry.sidecar.web.auth_middleware import HEADERS
 from tickglass.telemetry.sidecar.web.page import ASSETS
 
@@ -241,7 +241,7 @@ def test_a_form_that_breaks_off_is_no_failure(caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_form_with_too_many_fields_is_nobodys(guarded: httpx.Client) -> None:
-    answer = guarded.post("/sign-in", data={"token": "s3cret", **{str(number): "x" for number in range(FIELDS_MOST)}})
+    answer = guarded.post("/sign-in", data={"token": "s3cret", **{str(number): "x" for number in range(FIELDS_MAX)}})
     assert (answer.status_code, "That is not the token" in answer.text) == (401, True)
 
 
@@ -256,7 +256,7 @@ def test_a_form_leads_to_no_other_site(guarded: httpx.Client) -> None:
 
 def test_without_a_token_there_is_nothing_to_sign_in_to(web: httpx.Client) -> None:
     assert web.get("/sign-in").status_code == 404
-    assert not Entry("")
+    assert not TokenAuth("")
 
 
 def test_a_page_of_another_site_is_not_answered(scene: Any, web: httpx.Client) -> None:  # noqa: ANN401

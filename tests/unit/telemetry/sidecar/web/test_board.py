@@ -9,8 +9,8 @@ from kit.view_samples import NOW_NS, ill, job_of, runs_of, twins, well
 from tickglass.sched.durations import SECOND
 from tickglass.telemetry.sidecar.view import LockView, View
 from tickglass.telemetry.sidecar.web.board import (
-    LANES_MOST,
-    LOCKS_MOST,
+    LANES_MAX,
+    LOCKS_MAX,
     PAGE_JOBS,
     Subject,
     jobs_shown,
@@ -64,9 +64,9 @@ def test_jobs_are_found_by_part_of_their_or_their_locks_name() -> None:
 
 def test_stuck_locks_come_first_then_those_that_are_waited_for() -> None:
     assert [lock.resource for lock in locks_shown(ill())] == ["ledger:eu", "send_invoices"]
-    locks = [LockView(resource=f"r{n}", state="held", waiters=n % 2) for n in range(LOCKS_MOST + 7)]
+    locks = [LockView(resource=f"r{n}", state="held", waiters=n % 2) for n in range(LOCKS_MAX + 7)]
     shown = locks_shown(View(at_wall_ns=1, locks=locks))
-    assert len(shown) == LOCKS_MOST
+    assert len(shown) == LOCKS_MAX
     assert shown[0].waiters == 1
 
 
@@ -99,10 +99,10 @@ def test_a_job_that_did_nothing_has_no_lane() -> None:
 
 
 def test_lanes_are_bounded_and_the_worst_are_kept() -> None:
-    view = crowd(LANES_MOST + 5)
+    view = crowd(LANES_MAX + 5)
     bad = msgspec.structs.replace(
         view.jobs[-1], recent=runs_of("job-00034", SECOND, ran_ns=1, odd={0: {"outcome": "lost"}})
     )
     drawn, left_out = lanes(msgspec.structs.replace(view, jobs=[*view.jobs[:-1], bad]), Subject())
-    assert (len(drawn), left_out) == (LANES_MOST, 5)
+    assert (len(drawn), left_out) == (LANES_MAX, 5)
     assert bad.name in [one.job for one in drawn]

@@ -15,7 +15,7 @@ from tickglass.telemetry.sidecar.explain.tones import Tone, icon_of, tone_of, wo
 from tickglass.telemetry.sidecar.view import LockMark, OccurrenceView
 from tickglass.telemetry.sidecar.web.charts import (
     COLUMNS,
-    STRIP_MOST,
+    STRIP_MAX,
     WINDOW_NS,
     lane,
     marks,
@@ -59,7 +59,7 @@ def test_an_outcome_of_a_later_version_is_a_warning() -> None:
 def test_a_strip_has_one_path_per_tone_and_the_newest_at_the_right() -> None:
     drawn = strip([at(3), at(2), at(1, outcome="failure")])
     assert set(drawn) == {Tone.OK, Tone.BAD}
-    assert drawn[Tone.BAD] == f"M{(STRIP_MOST - 1) * 5 + 2} 19V1"
+    assert drawn[Tone.BAD] == f"M{(STRIP_MAX - 1) * 5 + 2} 19V1"
     assert drawn[Tone.OK].count("M") == 2
 
 
@@ -70,7 +70,7 @@ def test_bars_of_different_tones_differ_in_shape_too() -> None:
 
 
 def test_a_strip_shows_no_more_than_its_length() -> None:
-    assert strip(runs_of("j", SECOND, ran_ns=1, count=300))[Tone.OK].count("M") == STRIP_MOST
+    assert strip(runs_of("j", SECOND, ran_ns=1, count=300))[Tone.OK].count("M") == STRIP_MAX
 
 
 def test_words_count_every_due_instant() -> None:

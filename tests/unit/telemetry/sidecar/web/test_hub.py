@@ -15,7 +15,7 @@ from kit.view_samples import ill, well
 
 from tickglass.telemetry.sidecar.web import hub as hub_module
 from tickglass.telemetry.sidecar.web.board import Subject
-from tickglass.telemetry.sidecar.web.hub import CLIENTS_MOST, EventStream, Hub
+from tickglass.telemetry.sidecar.web.hub import CLIENTS_MAX, EventStream, Hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -103,7 +103,7 @@ def test_a_look_that_fails_is_told_and_the_next_one_is_shown(scene: Any, served:
 def test_pages_are_bounded(scene: Any, served: Callable[..., str]) -> None:  # noqa: ANN401
     url = served(every_s=3_600)
     with ExitStack() as open_pages:
-        for _ in range(CLIENTS_MOST):
+        for _ in range(CLIENTS_MAX):
             assert open_pages.enter_context(listening(f"{url}/events")).answer.status_code == 200
         full = httpx.get(f"{url}/events")
         assert (full.status_code, full.headers["retry-after"]) == (503, "10")
@@ -190,7 +190,7 @@ def test_nothing_is_drawn_when_the_last_one_has_left() -> None:
 
 
 def test_a_client_that_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "SEND_MOST_S", 0.01)
+    monkeypatch.setattr(hub_module, "SEND_MAX_S", 0.01)
 
     async def play() -> None:
         hub = Hub(drawing([]), 0.001)

@@ -100,14 +100,14 @@ def test_a_name_that_was_made_to_mean_this_machine_is_not_answered(scene: Any, s
 def test_who_does_not_send_a_whole_request_is_let_go(
     served: Callable[..., str], monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(server_module, "REQUEST_MOST_S", SHORT_S)
+    monkeypatch.setattr(server_module, "REQUEST_MAX_S", SHORT_S)
     with connected(served(token="s3cret")) as connection:
         connection.sendall(sent)
         assert ends(connection)
 
 
 def test_nor_who_does_so_after_another_request(served: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "REQUEST_MOST_S", SHORT_S)
+    monkeypatch.setattr(server_module, "REQUEST_MAX_S", SHORT_S)
     with connected(served()) as connection:
         ask_for_health(connection)
         connection.sendall(b"GET /healthz HT")
@@ -117,7 +117,7 @@ def test_nor_who_does_so_after_another_request(served: Callable[..., str], monke
 def test_an_answer_may_take_longer_than_its_request(
     served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "REQUEST_MOST_S", SHORT_S)
+    monkeypatch.setattr(server_module, "REQUEST_MAX_S", SHORT_S)
     with httpx.stream("GET", f"{served(every_s=SHORT_S / 4)}/events", timeout=PATIENCE_S) as answer:
         events = (line for line in answer.iter_lines() if line == "event: regions")
         assert all(next(events) for _ in range(12))
@@ -127,7 +127,7 @@ def test_an_answer_that_is_not_taken_is_given_up(
     scene: Any,  # noqa: ANN401
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server_module, "REQUEST_MOST_S", SHORT_S)
+    monkeypatch.setattr(server_module, "REQUEST_MAX_S", SHORT_S)
     monkeypatch.setattr(scene, "scrape", lambda _: ("text/plain", b"x" * 10_000_000))
     server = SidecarServer("127.0.0.1:0", scene.app())
     server.start()
@@ -164,7 +164,7 @@ def test_an_answer_over_a_connection_that_stays_open_waits_for_no_acknowledgemen
 def test_those_who_only_hold_connections_keep_nobody_from_an_answer(
     served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "CONNECTIONS_MOST", 8)
+    monkeypatch.setattr(server_module, "CONNECTIONS_MAX", 8)
     url = served(token="s3cret")
     with ExitStack() as held:
         idle = [held.enter_context(connected(url)) for _ in range(20)]
@@ -177,7 +177,7 @@ def test_those_who_only_hold_connections_keep_nobody_from_an_answer(
 def test_nor_do_those_who_hold_them_after_an_answer(
     served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "CONNECTIONS_MOST", 8)
+    monkeypatch.setattr(server_module, "CONNECTIONS_MAX", 8)
     url = served(token="s3cret")
     with ExitStack() as held:
         for _ in range(20):

@@ -1,0 +1,47 @@
+"""What the domain needs from outside, by subject, and the values that come back."""
+
+from tickglass.sched.ports.events import EventSink
+from tickglass.sched.ports.ledger import (
+    AlreadyClaimed,
+    ClaimAsk,
+    Claimed,
+    ClaimFeed,
+    JobRecord,
+    Ledger,
+    Orphan,
+    Settled,
+    Settlement,
+)
+from tickglass.sched.ports.locks import Gone, Granted, Holder, LeaseAsk, LockStore, Refused, Released, Renewed
+from tickglass.sched.ports.observers import LeaseRecord, RunRecord, Store, StoreObserver
+from tickglass.sched.ports.spool import Spool, SpooledOutcome
+from tickglass.sched.ports.tracing import RunTracer, TracedRun
+
+__all__ = [
+    "AlreadyClaimed",
+    "ClaimAsk",
+    "ClaimFeed",
+    "Claimed",
+    "EventSink",
+    "Gone",
+    "Granted",
+    "Holder",
+    "JobRecord",
+    "LeaseAsk",
+    "LeaseRecord",
+    "Ledger",
+    "LockStore",
+    "Orphan",
+    "Refused",
+    "Released",
+    "Renewed",
+    "RunRecord",
+    "RunTracer",
+    "Settled",
+    "Settlement",
+    "Spool",
+    "SpooledOutcome",
+    "Store",
+    "StoreObserver",
+    "TracedRun",
+]

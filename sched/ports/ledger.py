@@ -1,0 +1,196 @@
+"""Say what the domain needs of a ledger: who claimed which occurrence, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from tickglass.sched.lease import Lease  # noqa: TC001 - read at run time by the encoders of these values
+from tickglass.sched.ports.locks import LeaseAsk  # noqa: TC001 - read at run time by the encoders of these values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tickglass.sched.ahead import Ahead
+    from tickglass.sched.ports.locks import Refused
+    from tickglass.sched.registration import Registered
+
+__all__ = [
+    "AlreadyClaimed",
+    "ClaimAsk",
+    "ClaimFeed",
+    "Claimed",
+    "JobRecord",
+    "Ledger",
+    "Orphan",
+    "Settled",
+    "Settlement",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """What the store knows of a job, for observers and for restarts.
+
+    Args:
+        next_due_ns: the next due instant, as last written; None when there is none.
+        last_due_ns: the latest occurrence ever claimed by anybody; None if none was.
+        seen_wall_ns: the store's wall clock when this was last written, by a registration or a claim.
+    """
+
+    name: str
+    trigger: str
+    resource: str
+    owner: str
+    service: str
+    ttl_ns: int
+    grace_ns: int
+    timeout_ns: int | None
+    next_due_ns: int | None
+    last_due_ns: int | None = None
+    seen_wall_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAsk:
+    """A wish to run one occurrence under a lease on its job's resource.
+
+    Args:
+        lease: its `job` and `run_id` are filled in, and `run_id` is unique.
+        due_ns: with lease.job, the occurrence.
+        next_due_ns: the job's next due instant, noted in its record if this is the latest that was ever claimed.
+        rerun: whether an occurrence whose claimant died may be claimed again.
+        max_ahead_ns: how far `due_ns` may lie ahead of the store's clock; None: any distance. What was claimed further
+            ahead before is not taken for the latest.
+    """
+
+    lease: LeaseAsk
+    due_ns: int
+    next_due_ns: int | None = None
+    rerun: bool = True
+    max_ahead_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The occurrence and the lease are yours.
+
+    Args:
+        attempt: 1, or one more than the attempt whose claimant died.
+        previous_run_id: that attempt's run, "" for the first.
+    """
+
+    fence: int
+    attempt: int = 1
+    previous_run_id: str = ""
+    expired_owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyClaimed:
+    """Somebody has, or had, this occurrence. `outcome` is None while it is not settled."""
+
+    by: str
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a claimed occurrence ended.
+
+    Args:
+        run_id: the claim's; settles that attempt and no other.
+        outcome: a value of `Outcome`.
+        detail: for people: the exception, or the reason; cut at 2,000 characters.
+        started_wall_ns: by this instance's clock; None if the job's code never started.
+        lateness_ns: start minus due, None if it never started.
+        started_after_ns: monotonic, from the claim to the start; None if it never started, or ran without a claim.
+        ran_ns: monotonic, from the start to the end; None if it never started. See stores/run_times.py.
+    """
+
+    lease: Lease
+    job: str
+    due_ns: int
+    run_id: str
+    outcome: str
+    detail: str = ""
+    started_wall_ns: int | None = None
+    lateness_ns: int | None = None
+    started_after_ns: int | None = None
+    ran_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settlement did.
+
+    Args:
+        recorded: False when the claim had been given to somebody else, or was settled: then nothing was written.
+        released: False when the lease was no longer ours: nobody else's was touched.
+        earlier: this outcome of this run was recorded before, by a call whose answer may have been lost.
+    """
+
+    recorded: bool
+    released: bool
+    earlier: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A claim without an end whose lease has ended: its claimant died."""
+
+    job: str
+    due_ns: int
+    attempt: int
+    run_id: str
+    owner: str
+
+
+class Ledger(Protocol):
+    """Who claimed which occurrence, and how it ended; keyed by (job, due_ns)."""
+
+    def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
+        """Write these records, in one go; return what each has become, and what it was.
+
+        A job that is already known keeps its `last_due_ns`. Registering is idempotent and never touches claims. Each
+        record is read and replaced atomically: what one registration wrote, the next one finds.
+        """
+        ...
+
+    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+        """Claim the occurrence and take the lease, atomically, in one round trip.
+
+        Both or nothing. `AlreadyClaimed` takes precedence over `Ahead`, and that over `Refused`. An unsettled claim
+        whose lease has ended counts as free if `ask.rerun`: it is settled as "orphaned" and a next attempt begins. A
+        second call with the same run_id, while its lease lasts, answers as the first did.
+        """
+        ...
+
+    def settle(self, settlement: Settlement) -> Settled:
+        """Write the outcome and release the lease, in one round trip.
+
+        A second call changes nothing and answers `Settled(False, False, earlier=True)`.
+        """
+        ...
+
+    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+        """Find abandoned claims of these jobs, oldest first."""
+        ...
+
+    def abandon(self, orphan: Orphan) -> bool:
+        """Settle an abandoned claim as "orphaned"; False when somebody else was faster."""
+        ...
+
+
+@runtime_checkable
+class ClaimFeed(Protocol):
+    """A ledger that can tell of claims as they are won."""
+
+    def watch_claims(self, service: str, heard: Callable[[str, int, str], None]) -> Callable[[], None]:
+        """Call `heard(job, due_ns, owner)` for each claim that a service's instances win; return what ends it.
+
+        Some may be left out; what is told is true. Like `LockStore.watch`, it
+        waits for nobody, and `heard` may be called from any thread but not from
+        within this call; it returns at once and does not raise.
+        """
+        ...

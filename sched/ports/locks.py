@@ -1,0 +1,144 @@
+"""Say what the domain needs of a store of leases, and the answers that come back.
+
+Expected answers are values: losing a race is `Refused`, not an exception.
+Only an unreachable or broken store raises, and only `StoreUnavailable`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.lease import Lease
+
+__all__ = [
+    "Gone",
+    "Granted",
+    "Holder",
+    "LeaseAsk",
+    "LockStore",
+    "Refused",
+    "Released",
+    "Renewed",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAsk:
+    """A wish for a lease.
+
+    Args:
+        resource: what the lock protects; any non-empty text.
+        token: UUIDv4; only its bearer renews or releases. A second call with
+            the same token, while it holds, answers as the first did.
+        job: name of the job it is for, "" for a lock taken by hand.
+        run_id: the run it is for, "" for a lock taken by hand.
+    """
+
+    resource: str
+    owner: str
+    service: str
+    token: str
+    ttl_ns: int
+    job: str = ""
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a lock."""
+
+    owner: str
+    service: str
+    job: str
+    run_id: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The lease is yours.
+
+    Args:
+        fence: greater than every fence ever granted on that resource; numbers may be skipped.
+        expired_owner: whose lease on it ended without a release just before, or "".
+    """
+
+    fence: int
+    expired_owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Somebody else has it, or goes first; worth asking again after `retry_after_ns` at the latest."""
+
+    holder: Holder
+    retry_after_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The lease lasts its whole TTL again, counted from the store's clock now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The lease is no longer yours: it expired, or `owner` ("" if nobody) has it."""
+
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The lease was yours and is free."""
+
+
+class LockStore(Protocol):
+    """Where leases live. Adapters never retry a refusal, log, or judge time themselves.
+
+    Leases expire by the store's clock alone. Every method raises
+    `StoreUnavailable` when the store cannot be reached in time, or fails.
+    """
+
+    def acquire(self, ask: LeaseAsk) -> Granted | Refused:
+        """Grant the lease if the resource is free; atomically, raising its fence."""
+        ...
+
+    def renew(self, lease: Lease) -> Renewed | Gone:
+        """Extend the lease by its TTL from now, if its token still holds it.
+
+        An expired lease is `Gone` even if nobody took it since.
+        """
+        ...
+
+    def release(self, lease: Lease) -> Released | Gone:
+        """Free the resource if the token still holds it: compare and delete."""
+        ...
+
+    def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
+        """Call `freed` when the resource may have become free; return what ends the watch.
+
+        A hint that saves waiting, no promise: it may come from any thread, for nothing, or not at all (from other
+        processes, where the technology cannot tell), but never from within this call, which does not wait for the
+        store. Who waits also asks again by himself. `freed` returns at once and does not raise. Ending a watch waits
+        for nobody, so that a call already on its way may come after it; ending it twice does no harm.
+        """
+        ...
+
+    def allowance_ns(self, ttl_ns: int) -> int:
+        """Return how long before its end a lease must not be trusted any more.
+
+        Because the store's clock and ours may run at different rates: 1 % of the TTL plus 2 ms, or more.
+        """
+        ...
+
+    def time_ns(self) -> int:
+        """Return the store's wall clock, nanoseconds since the Unix epoch."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections and files. Leases in hand stay as they are."""
+        ...

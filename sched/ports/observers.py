@@ -1,0 +1,87 @@
+"""Say what observers may read of a store, and what a whole store is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from tickglass.sched.ports.ledger import Ledger
+from tickglass.sched.ports.locks import LockStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tickglass.sched.ports.ledger import JobRecord
+
+__all__ = [
+    "LeaseRecord",
+    "RunRecord",
+    "Store",
+    "StoreObserver",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """A lease as the store has it; ages and rests by the store's clock."""
+
+    resource: str
+    owner: str
+    service: str
+    job: str
+    run_id: str
+    fence: int
+    ttl_ns: int
+    acquired_wall_ns: int
+    held_ns: int
+    remaining_ns: int  # 0 or less: it has expired, that long ago or longer, and nobody has taken it since
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One attempt at one occurrence, as the ledger has it."""
+
+    job: str
+    due_ns: int
+    attempt: int
+    owner: str
+    service: str
+    run_id: str
+    resource: str
+    fence: int
+    claimed_wall_ns: int  # by the store's clock, like start and end
+    started_wall_ns: int | None
+    ended_wall_ns: int | None  # of an attempt that never started: when the store was told
+    outcome: str | None  # None while it runs, or when its claimant died
+    detail: str
+    lateness_ns: int | None
+
+
+class StoreObserver(Protocol):
+    """What anybody may look at, without changing anything."""
+
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
+        """Return all leases, or so many of them, by resource; expired ones that nobody took for a day at most.
+
+        Of more than `limit`, the same ones are returned again and again, as long as nothing changes.
+        """
+        ...
+
+    def jobs(self) -> Sequence[JobRecord]:
+        """Return all jobs ever registered, by name."""
+        ...
+
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+        """Return the latest attempts, newest due instant first; with `before_ns`, of what was due before then."""
+        ...
+
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        """Return claims without an end whose leases have ended, oldest first: as `Ledger.orphans`, of all jobs."""
+        ...
+
+
+class Store(LockStore, Ledger, StoreObserver, Protocol):
+    """All three: what a scheduler is given."""
+
+    name: str  # the technology, e.g. "sqlite"; a metric label
+    own_clock: bool  # whether `time_ns` is a clock of its own; False: it is that of the host of all who use the store

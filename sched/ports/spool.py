@@ -1,0 +1,61 @@
+"""Say where outcomes wait for a store that cannot be reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from tickglass.sched.ports.ledger import (
+    ClaimAsk,  # noqa: TC001 - read at run time by the encoders of these values
+    Settlement,  # noqa: TC001 - read at run time by the encoders of these values
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "Spool",
+    "SpooledOutcome",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledOutcome:
+    """An outcome that could not be written when it was known.
+
+    Args:
+        unclaimed: for a run that went ahead without a claim, the claim that it would have asked for.
+    """
+
+    settlement: Settlement
+    unclaimed: ClaimAsk | None = None
+
+
+class Spool(Protocol):
+    """Where outcomes wait for a store that cannot be reached, in the order in which they were known.
+
+    Methods raise `StoreUnavailable` when the spool itself fails.
+    """
+
+    def put(self, outcome: SpooledOutcome) -> bool:
+        """Keep an outcome, durably; False when the spool is full."""
+        ...
+
+    def oldest(self, limit: int, *, after: int = 0) -> Sequence[tuple[int, SpooledOutcome | None]]:
+        """Return the first outcomes behind a number, and their own numbers, which grow from 1.
+
+        None for one that cannot be read any more.
+        """
+        ...
+
+    def drop(self, number: int) -> None:
+        """Forget one that was written."""
+        ...
+
+    def depth(self) -> int:
+        """Return how many wait."""
+        ...
+
+    def close(self) -> None:
+        """Give back the file; what it holds stays."""
+        ...

@@ -1,0 +1,127 @@
+"""Declare the metrics of the scheduler itself: pool, timeline, clock, spool, telemetry, store."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tickglass.sched.events import SpoolMove
+from tickglass.sched.lifecycle import SchedulerState
+from tickglass.telemetry.catalogue.declare import (
+    BY_CALL,
+    BY_POOL,
+    CALLS_S,
+    PAUSES_S,
+    TICKS_S,
+    WAITS_S,
+    counter,
+    gauge,
+    histogram,
+)
+from tickglass.telemetry.label_values import ClockDirection, DropReason, Generation, Signal, StoreErrorKind
+from tickglass.telemetry.metric import Declared, Label
+
+__all__ = [
+    "BUILD_INFO",
+    "CLOCK_ERROR",
+    "CLOCK_OFFSET",
+    "CLOCK_STEPS",
+    "DROPPED",
+    "EVENT_LOOP_LAG",
+    "GC_PAUSE",
+    "LABEL_OVERFLOW",
+    "POOL_IN_USE",
+    "POOL_QUEUE",
+    "POOL_SLOTS",
+    "POOL_WAIT",
+    "SCHEDULER_INFO",
+    "SCHEDULER_READY",
+    "SCHEDULER_STATE",
+    "SINK_FAILURES",
+    "SPOOL_DEPTH",
+    "SPOOL_OUTCOMES",
+    "STORE_DURATION",
+    "STORE_ERRORS",
+    "TICK_DURATION",
+    "TICK_LAG",
+]
+
+STORE_DURATION: Final = histogram(
+    "distributed_lock_store_operation_duration_seconds", "How long the store took to answer.", CALLS_S, *BY_CALL
+)
+STORE_ERRORS: Final = counter(
+    "distributed_lock_store_errors_total",
+    "Calls that the store did not answer, or answered with a failure.",
+    *BY_CALL,
+    Label("kind", StoreErrorKind),
+)
+POOL_SLOTS: Final = gauge("tickglass_pool_slots", "Workers of the pool.", BY_POOL)
+POOL_IN_USE: Final = gauge("tickglass_pool_slots_in_use", "Workers of the pool that are busy.", BY_POOL)
+POOL_QUEUE: Final = gauge("tickglass_pool_queue_depth", "Work that waits for a worker of the pool.", BY_POOL)
+POOL_WAIT: Final = histogram(
+    "tickglass_pool_queue_wait_seconds", "How long work waited for a worker of the pool.", WAITS_S, BY_POOL
+)
+TICK_DURATION: Final = histogram(
+    "tickglass_scheduler_tick_duration_seconds",
+    "How long one turn of the timeline took; its count is a heartbeat.",
+    TICKS_S,
+)
+TICK_LAG: Final = histogram("tickglass_scheduler_tick_lag_seconds", "How late the timeline woke.", TICKS_S)
+SCHEDULER_STATE: Final = gauge(
+    "tickglass_scheduler_state",
+    "1 for the state that the scheduler is in, 0 for the others.",
+    Label("state", SchedulerState),
+)
+SCHEDULER_READY: Final = gauge(
+    "tickglass_scheduler_ready",
+    "1 while the scheduler can be counted on, 0 while it cannot: /readyz says why; absent before it starts.",
+)
+EVENT_LOOP_LAG: Final = gauge(
+    "tickglass_event_loop_lag_seconds",
+    "How long the event loop of the coroutine jobs has owed an answer; or, when it owes none, how long its last "
+    "one took. It is asked once a second. Absent before the first coroutine.",
+)
+SCHEDULER_INFO: Final = gauge(
+    "tickglass_scheduler_info",
+    "Always 1; its labels say who this scheduler is, for series that do not: "
+    "the service that is picked on a board, say.",
+    Label("owner", Declared.OWNER),
+    Label("service", Declared.SERVICE),
+)
+CLOCK_OFFSET: Final = gauge("tickglass_clock_offset_seconds", "Our wall clock minus the store's.")
+CLOCK_ERROR: Final = gauge(
+    "tickglass_clock_offset_error_seconds", "Bound of the error of that offset: half a round trip to the store."
+)
+CLOCK_STEPS: Final = counter(
+    "tickglass_clock_steps_total",
+    "Times the wall clock jumped against the monotonic one.",
+    Label("direction", ClockDirection),
+)
+SPOOL_DEPTH: Final = gauge("tickglass_spool_depth", "Outcomes that wait for the store to answer.")
+SPOOL_OUTCOMES: Final = counter(
+    "tickglass_spool_outcomes_total",
+    "Outcomes that the store could not be told at once: spooled, written later, overtaken by somebody else, dropped.",
+    Label("move", SpoolMove),
+)
+SINK_FAILURES: Final = counter(
+    "tickglass_telemetry_sink_failures_total", "Events that a sink failed to take.", Label("sink", Declared.SINK)
+)
+DROPPED: Final = counter(
+    "tickglass_telemetry_dropped_total",
+    "Telemetry that was made and could not be delivered.",
+    Label("signal", Signal),
+    Label("reason", DropReason),
+)
+LABEL_OVERFLOW: Final = counter(
+    "tickglass_label_overflow_total",
+    "Label values folded into __other__ because their label has as many as it may.",
+    Label("label", Declared),
+)
+GC_PAUSE: Final = histogram(
+    "tickglass_gc_pause_seconds",
+    "How long the garbage collector stopped the interpreter.",
+    PAUSES_S,
+    Label("generation", Generation),
+)
+BUILD_INFO: Final = gauge(
+    "tickglass_build_info", "Always 1; its labels say what runs here.", Label("version", Declared.VERSION)
+)

@@ -1,0 +1,144 @@
+"""Declare the metrics of jobs: tickglass_job_*."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tickglass.sched.occurrence import Outcome, SkipReason
+from tickglass.telemetry.catalogue.declare import BY_JOB, DURATIONS_S, LATENESS_S, PARTS_S, counter, gauge, histogram
+from tickglass.telemetry.label_values import LatenessPart
+from tickglass.telemetry.metric import Label
+
+__all__ = [
+    "JOB_DUE",
+    "JOB_DURATION",
+    "JOB_FAILING",
+    "JOB_GRACE",
+    "JOB_INTERVAL",
+    "JOB_LAST_COMPLETION",
+    "JOB_LAST_LATENESS",
+    "JOB_LAST_START",
+    "JOB_LAST_SUCCESS",
+    "JOB_LATENESS",
+    "JOB_LATENESS_PART",
+    "JOB_MAX_RUNTIME",
+    "JOB_NEXT",
+    "JOB_ORPHANS",
+    "JOB_OUTCOMES",
+    "JOB_OVERDUE_RUNS",
+    "JOB_PENDING",
+    "JOB_REGISTERED",
+    "JOB_REMEMBERED",
+    "JOB_RUNNING",
+    "JOB_RUNNING_SINCE",
+    "JOB_SKIPS",
+    "JOB_TRIGGER_FAILURES",
+    "JOB_UNCLAIMED",
+    "JOB_UNDERCOUNTS",
+    "JOB_UNSUCCESSFUL",
+    "JOB_UNSUCCESSFUL_LATEST",
+]
+
+JOB_DUE: Final = counter(
+    "tickglass_job_due_total",
+    "Due instants that came here; at every scrape exactly the sum of tickglass_job_outcomes_total "
+    "and tickglass_job_pending.",
+    BY_JOB,
+)
+JOB_OUTCOMES: Final = counter(
+    "tickglass_job_outcomes_total", "Occurrences that ended, by their one outcome.", BY_JOB, Label("outcome", Outcome)
+)
+JOB_PENDING: Final = gauge(
+    "tickglass_job_pending", "Occurrences that fell due and have not ended; counted, not computed.", BY_JOB
+)
+JOB_SKIPS: Final = counter(
+    "tickglass_job_skips_total", "Occurrences with outcome skipped, by reason.", BY_JOB, Label("reason", SkipReason)
+)
+JOB_DURATION: Final = histogram(
+    "tickglass_job_run_duration_seconds", "How long a run took, from start to end.", DURATIONS_S, BY_JOB, exemplar=True
+)
+JOB_LATENESS: Final = histogram(
+    "tickglass_job_start_lateness_seconds", "Start minus due.", LATENESS_S, BY_JOB, exemplar=True
+)
+JOB_LATENESS_PART: Final = histogram(
+    "tickglass_job_start_lateness_part_seconds",
+    "Start minus due, split by cause; the parts of a start sum to its lateness.",
+    PARTS_S,
+    BY_JOB,
+    Label("part", LatenessPart),
+)
+JOB_LAST_LATENESS: Final = gauge(
+    "tickglass_job_last_start_lateness_seconds", "Start minus due of the last start here.", BY_JOB
+)
+JOB_NEXT: Final = gauge(
+    "tickglass_job_next_run_timestamp_seconds", "The job's next due instant; absent when there is none.", BY_JOB
+)
+JOB_LAST_START: Final = gauge("tickglass_job_last_start_timestamp_seconds", "When a run last started here.", BY_JOB)
+JOB_LAST_SUCCESS: Final = gauge(
+    "tickglass_job_last_success_timestamp_seconds",
+    "When a run last succeeded here, or, before registration, anywhere, as far as the ledger's latest runs tell.",
+    BY_JOB,
+)
+JOB_LAST_COMPLETION: Final = gauge(
+    "tickglass_job_last_completion_timestamp_seconds", "When a run last ended here, in whatever way.", BY_JOB
+)
+JOB_RUNNING_SINCE: Final = gauge(
+    "tickglass_job_running_since_timestamp_seconds",
+    "When the oldest run in progress here started; absent when there is none.",
+    BY_JOB,
+)
+JOB_REGISTERED: Final = gauge("tickglass_job_registered_timestamp_seconds", "When the job was registered here.", BY_JOB)
+JOB_RUNNING: Final = gauge("tickglass_job_running", "Runs in progress here.", BY_JOB)
+JOB_OVERDUE_RUNS: Final = gauge(
+    "tickglass_job_overdue_runs",
+    "Runs in progress here that were asked to stop at their timeout and whose code has not returned.",
+    BY_JOB,
+)
+JOB_FAILING: Final = gauge(
+    "tickglass_job_consecutive_failures",
+    "Occurrences that ended as failure, timeout, lost or orphaned here since the last success; begins with those that "
+    "the ledger has at registration, wherever they ran.",
+    BY_JOB,
+)
+JOB_UNSUCCESSFUL: Final = gauge(
+    "tickglass_job_unsuccessful_since_timestamp_seconds",
+    "Due instant of the first occurrence since the last success here that was to run here and did not succeed; begins "
+    "with what the ledger has at registration; absent while there is none.",
+    BY_JOB,
+)
+JOB_UNSUCCESSFUL_LATEST: Final = gauge(
+    "tickglass_job_unsuccessful_latest_timestamp_seconds",
+    "Due instant of the latest such occurrence: the first one's while there is no other; absent while there is none.",
+    BY_JOB,
+)
+JOB_INTERVAL: Final = gauge(
+    "tickglass_job_interval_seconds",
+    "The shortest time between two due instants since registration: a pause over night is none; absent where it "
+    "fires once.",
+    BY_JOB,
+)
+JOB_MAX_RUNTIME: Final = gauge(
+    "tickglass_job_max_runtime_seconds", "The job's timeout; absent where it has none.", BY_JOB
+)
+JOB_GRACE: Final = gauge("tickglass_job_misfire_grace_seconds", "How late a run of the job may still start.", BY_JOB)
+JOB_TRIGGER_FAILURES: Final = counter(
+    "tickglass_job_trigger_failures_total", "Times the job's trigger raised instead of naming an instant.", BY_JOB
+)
+JOB_ORPHANS: Final = counter(
+    "tickglass_job_orphans_total", "Claims found here whose claimant died before it could settle them.", BY_JOB
+)
+JOB_UNDERCOUNTS: Final = counter(
+    "tickglass_job_missed_undercounts_total",
+    "Times so many instants were missed that counting stopped: due and missed then hold a lower bound.",
+    BY_JOB,
+)
+JOB_REMEMBERED: Final = counter(
+    "tickglass_job_claims_remembered_total",
+    "Occurrences known to be claimed elsewhere without asking the store: a round trip saved each.",
+    BY_JOB,
+)
+JOB_UNCLAIMED: Final = counter(
+    "tickglass_job_unclaimed_runs_total",
+    "Runs that went ahead without a claim because the store was out, perhaps in several instances at once.",
+    BY_JOB,
+)

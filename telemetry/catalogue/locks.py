@@ -1,0 +1,134 @@
+"""Declare the metrics of locks: distributed_lock_*."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tickglass.sched.lease import LockEvent, LockReason
+from tickglass.telemetry.catalogue.declare import (
+    BY_HOLDER,
+    BY_RESOURCE,
+    DURATIONS_S,
+    MARGINS_S,
+    WAITS_S,
+    counter,
+    gauge,
+    histogram,
+)
+from tickglass.telemetry.label_values import AttemptStatus, ReleaseReason, RenewalStatus
+from tickglass.telemetry.metric import Label
+
+__all__ = [
+    "FENCING_REJECTIONS",
+    "LOCK_ACQUIRED",
+    "LOCK_ATTEMPTS",
+    "LOCK_EXPIRATIONS",
+    "LOCK_EXPIRY",
+    "LOCK_FAILURES",
+    "LOCK_FENCE",
+    "LOCK_HELD",
+    "LOCK_HOLD",
+    "LOCK_MARGIN",
+    "LOCK_MAX_HOLD",
+    "LOCK_RELEASES",
+    "LOCK_RENEWALS",
+    "LOCK_RENEWED",
+    "LOCK_TRANSITIONS",
+    "LOCK_TTL",
+    "LOCK_UNRENEWED",
+    "LOCK_WAIT",
+    "LOCK_WAITERS",
+]
+
+LOCK_HELD: Final = gauge(
+    "distributed_lock_held_seconds",
+    "How long the lock has been held here, computed when scraped; absent while it is free.",
+    *BY_HOLDER,
+)
+LOCK_ACQUIRED: Final = gauge(
+    "distributed_lock_acquired_timestamp_seconds", "When the present hold began; absent while it is free.", *BY_HOLDER
+)
+LOCK_ATTEMPTS: Final = counter(
+    "distributed_lock_acquire_attempts_total",
+    "Attempts to take the lock, by how they ended; losing a race is contended, not failed.",
+    BY_RESOURCE,
+    Label("status", AttemptStatus),
+)
+LOCK_FAILURES: Final = counter(
+    "distributed_lock_acquire_failures_total",
+    "Attempts that failed, by reason; they sum to the attempts with status failed.",
+    BY_RESOURCE,
+    Label("reason", LockReason),
+)
+LOCK_TRANSITIONS: Final = counter(
+    "distributed_lock_transitions_total",
+    "Moves of the lock's state machine: one increment for every edge taken.",
+    BY_RESOURCE,
+    Label("event", LockEvent),
+)
+LOCK_WAIT: Final = histogram(
+    "distributed_lock_wait_seconds",
+    "How long a blocking attempt waited, however it ended; attempts that do not wait are left out.",
+    WAITS_S,
+    BY_RESOURCE,
+    exemplar=True,
+)
+LOCK_HOLD: Final = histogram(
+    "distributed_lock_hold_duration_seconds",
+    "How long a hold lasted, observed when it ended in whatever way.",
+    DURATIONS_S,
+    BY_RESOURCE,
+    exemplar=True,
+)
+LOCK_WAITERS: Final = gauge("distributed_lock_waiters", "Parties here that wait for the lock now.", BY_RESOURCE)
+LOCK_RELEASES: Final = counter(
+    "distributed_lock_releases_total", "Holds that ended, by how.", BY_RESOURCE, Label("reason", ReleaseReason)
+)
+LOCK_EXPIRATIONS: Final = counter(
+    "distributed_lock_lease_expirations_total",
+    "Leases of others seen, on taking the lock, to have ended without a release.",
+    BY_RESOURCE,
+)
+LOCK_EXPIRY: Final = gauge(
+    "distributed_lock_lease_expiry_timestamp_seconds",
+    "When the lease in hand ends at the latest unless it is renewed; absent while it is free.",
+    BY_RESOURCE,
+)
+LOCK_TTL: Final = gauge("distributed_lock_lease_ttl_seconds", "How long a lease lasts without a renewal.", BY_RESOURCE)
+LOCK_MAX_HOLD: Final = gauge(
+    "distributed_lock_max_hold_seconds",
+    "The longest that a job may hold the lock: its timeout, the longest where jobs share the resource; "
+    "absent where one of them has none, as for locks taken by hand.",
+    BY_RESOURCE,
+)
+LOCK_RENEWALS: Final = counter(
+    "distributed_lock_renewals_total",
+    "Renewals, by how they ended; late: confirmed with less than a third of the TTL left.",
+    BY_RESOURCE,
+    Label("status", RenewalStatus),
+)
+LOCK_RENEWED: Final = gauge(
+    "distributed_lock_last_renewal_timestamp_seconds",
+    "When the lease in hand was last granted or renewed; absent while it is free.",
+    BY_RESOURCE,
+)
+LOCK_UNRENEWED: Final = gauge(
+    "distributed_lock_unrenewed_seconds",
+    "How long ago the lease in hand was granted or last renewed, computed when scraped; "
+    "absent while it is free, and where it is not to be renewed.",
+    BY_RESOURCE,
+)
+LOCK_MARGIN: Final = histogram(
+    "distributed_lock_renewal_margin_seconds",
+    "What was left of the lease when its renewal was confirmed.",
+    MARGINS_S,
+    BY_RESOURCE,
+)
+LOCK_FENCE: Final = gauge(
+    "distributed_lock_fencing_token", "The fencing token granted last here; absent before the first.", BY_RESOURCE
+)
+FENCING_REJECTIONS: Final = counter(
+    "distributed_lock_fencing_rejections_total",
+    "Guarded writes refused because a newer fence had been seen, or the run had no claim: each did no harm.",
+    BY_RESOURCE,
+)

@@ -1,0 +1,83 @@
+"""Declare what a sidecar says itself: its schedulers, and what it sees in the stores."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tickglass.telemetry.catalogue.declare import (
+    BY_HOLDER,
+    BY_JOB,
+    BY_SOURCE,
+    BY_TELLER,
+    LOOKS_S,
+    counter,
+    gauge,
+    histogram,
+)
+from tickglass.telemetry.label_values import RefusedBecause, StoreErrorKind
+from tickglass.telemetry.metric import Label
+
+__all__ = [
+    "JOB_ABANDONED",
+    "LEASE_EXPIRED",
+    "SIDECAR_CONNECTED",
+    "SIDECAR_EVENTS",
+    "SIDECAR_GAPS",
+    "SIDECAR_LAST_EVENT",
+    "SIDECAR_LAST_LOOK",
+    "SIDECAR_LOOK",
+    "SIDECAR_LOOK_ERRORS",
+    "SIDECAR_MISSED",
+    "SIDECAR_OFFSET",
+    "SIDECAR_OFFSET_ERROR",
+    "SIDECAR_REFUSED",
+]
+
+SIDECAR_CONNECTED: Final = gauge(
+    "tickglass_sidecar_scheduler_connected",
+    "1 while the scheduler is connected, 0 once it is gone; absent once it has stopped as it was asked to.",
+    *BY_TELLER,
+)
+SIDECAR_EVENTS: Final = counter("tickglass_sidecar_events_total", "Events heard of the scheduler.", *BY_TELLER)
+SIDECAR_GAPS: Final = counter(
+    "tickglass_sidecar_event_gaps_total", "Times that events of the scheduler were missing.", *BY_TELLER
+)
+SIDECAR_MISSED: Final = counter(
+    "tickglass_sidecar_events_missed_total", "Events of the scheduler that were missing.", *BY_TELLER
+)
+SIDECAR_LAST_EVENT: Final = gauge(
+    "tickglass_sidecar_last_event_timestamp_seconds", "When the scheduler was last heard.", *BY_TELLER
+)
+SIDECAR_REFUSED: Final = counter(
+    "tickglass_sidecar_connections_refused_total",
+    "Connections that were ended because of what came, or did not come, over them.",
+    Label("reason", RefusedBecause),
+)
+SIDECAR_LAST_LOOK: Final = gauge(
+    "tickglass_sidecar_source_last_success_timestamp_seconds",
+    "When the store was last read; absent before the first time.",
+    BY_SOURCE,
+)
+SIDECAR_LOOK: Final = histogram(
+    "tickglass_sidecar_probe_duration_seconds", "How long it took to read the store.", LOOKS_S, BY_SOURCE
+)
+SIDECAR_LOOK_ERRORS: Final = counter(
+    "tickglass_sidecar_probe_errors_total",
+    "Times that the store could not be read.",
+    BY_SOURCE,
+    Label("kind", StoreErrorKind),
+)
+SIDECAR_OFFSET: Final = gauge(
+    "tickglass_sidecar_clock_offset_seconds", "The sidecar's wall clock minus the store's.", BY_SOURCE
+)
+SIDECAR_OFFSET_ERROR: Final = gauge(
+    "tickglass_sidecar_clock_offset_error_seconds", "Bound of the error of that offset.", BY_SOURCE
+)
+LEASE_EXPIRED: Final = gauge(
+    "distributed_lock_lease_expired_seconds",
+    "How long ago the lease ended without a release and without anybody taking the lock since; absent otherwise.",
+    *BY_HOLDER,
+)
+JOB_ABANDONED: Final = gauge(
+    "tickglass_job_abandoned_claims", "Claims in the store without an end whose lease has ended.", BY_JOB
+)
