@@ -178,6 +178,7 @@ def test_more_connections_than_there_is_room_for_are_refused(tmp_path: Path) -> 
         ("malformed", said(TURNED) + b"".join(opening(introduction(owner="host-2")))),
         ("version", encoded(introduction()).replace(b"0.1.0", b"9.9.9").replace(b"\x01\xa8", b"\x07\xa8", 1)),
     ],
+    ids=lambda value: "bytes" if isinstance(value, bytes) else None,  # they tell the time, and tests are known by name
 )
 def test_what_cannot_be_followed_ends_that_connection_and_no_other(tmp_path: Path, reason: str, data: bytes) -> None:
     path = tmp_path / "s.sock"
