@@ -51,8 +51,8 @@ def line_of(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def our_threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("tickglass")}
+def our_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("tickglass")}
 
 
 # --- without a scheduler
@@ -69,9 +69,9 @@ def test_threads_look_after_the_lease_only_while_there_is_one(url: str) -> None:
     before = our_threads()
     lock = Lock(url, "stock")
     assert lock.acquire() is not None
-    assert "tickglass-timers" in our_threads() - before
+    assert "tickglass-timers" in {thread.name for thread in our_threads() - before}
     lock.release()
-    assert our_threads() == before
+    assert our_threads() <= before
     lock.close()
 
 
@@ -168,7 +168,7 @@ def test_a_store_that_cannot_be_opened_leaves_nothing_behind(tmp_path: Path) -> 
     for _ in range(2):
         with pytest.raises((ConfigError, StoreUnavailable)), lock:
             pytest.fail("entered")
-    assert our_threads() == before
+    assert our_threads() <= before
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_lock_with_labels_counts_as_there_while_it_is_held(url: str) -> None:
     with Lock(url, "stock", prefer="region=a", labels={"region": "a"}):
         wait_until(lambda: shown() == {presence_resource("region=a")})
     assert shown() == set()
-    assert our_threads() == before
+    assert our_threads() <= before
 
 
 def test_what_users_import_is_there() -> None:

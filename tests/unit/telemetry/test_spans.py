@@ -328,7 +328,9 @@ def test_close_ends_what_is_open(stage: TracedStage) -> None:
 def test_waiting_for_work_that_hangs_is_bounded() -> None:
     hang = threading.Event()
     assert not within(0.01, hang.wait)
+    (waiting,) = (thread for thread in threading.enumerate() if thread.name == "tickglass-flush")
     hang.set()
+    waiting.join()  # the next test begins without it
 
 
 def test_without_a_provider_nothing_is_traced_and_the_users_own_traces_go_on() -> None:
