@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SERVED_TTL_NS: Final = 600 * MS  # soon over, and yet a lease is not while a busy machine stops for a moment
+
 
 @dataclass
 class StoreKit:
@@ -147,7 +149,9 @@ def _redis(request: pytest.FixtureRequest) -> StoreKit:
         _make_forgetful(store)
         store.orphans([])
 
-    return StoreKit("redis", lambda: open_store(server.url, SystemClock()), _really_wait, forget, 300 * MS, keeps=True)
+    return StoreKit(
+        "redis", lambda: open_store(server.url, SystemClock()), _really_wait, forget, SERVED_TTL_NS, keeps=True
+    )
 
 
 def _etcd(request: pytest.FixtureRequest) -> StoreKit:
@@ -188,7 +192,7 @@ def _redlock(count: int, request: pytest.FixtureRequest) -> StoreKit:
         lambda: open_store(url, SystemClock()),
         _really_wait,
         forget,
-        300 * MS,
+        SERVED_TTL_NS,
         keeps=True,
         grants_short=False,
     )
