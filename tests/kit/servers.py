@@ -6,6 +6,7 @@ A server that is not installed skips the test; with TICKGLASS_REQUIRE_SERVERS=1 
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 import queue
@@ -18,6 +19,7 @@ import threading
 import urllib.parse
 import urllib.request
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 PATIENCE_S: Final = 15.0
-_PORTS: Final = range(11_000, 22_000)
+_PORTS: Final = range(11_000, 21_000)
 
 
 def find_server(name: str, *places: str) -> str:
@@ -52,13 +54,21 @@ def find_server(name: str, *places: str) -> str:
     pytest.skip(f"{name} is not installed")
 
 
+@cache
+def _ports() -> Iterator[int]:
+    """Return the ports of this process in some order, over and over: no other worker of the session has them."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ours = _PORTS[worker :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+    return itertools.cycle(random.SystemRandom().sample(ours, len(ours)))
+
+
 def find_free_port() -> int:
-    """Return a free loopback port.
+    """Return a free loopback port, and not again for a long time: a server may be slow to take it.
 
     Below those that the kernel gives to clients, which could otherwise take it before
     the server does; and so is the port 10,000 above it, where a Redis Cluster gossips.
     """
-    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+    for port in itertools.islice(_ports(), len(_PORTS)):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
