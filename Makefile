@@ -18,6 +18,9 @@ SERVERS := chromium:chromium etcd:etcd-server pg_ctlcluster:postgresql prometheu
 export PYTHONSAFEPATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# What one process has compiled, all others read: tests start hundreds of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check lint types generated wheel fix generate bench chaos hostile mutants pictures servers clean
@@ -30,8 +33,8 @@ help: ## List these targets
 demo: $(RUNTIME) ## See a scheduler at work; needs nothing but Python
 	@$(BIN)/tickglass demo $(ARGS)
 
-test: $(DEV) servers ## Run the tests; ARGS go to pytest
-	$(BIN)/pytest $(ARGS)
+test: $(DEV) servers ## Run the tests side by side; ARGS go to pytest, -n0 runs one after the other
+	$(BIN)/pytest -n auto $(ARGS)
 
 check: lint types generated test ## Everything CI checks: format, lint, types, generated files, tests, wheel
 

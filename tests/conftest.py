@@ -1,11 +1,17 @@
-"""What all tests share: the real servers of servers.py, and examples that may take their time."""
+"""What all tests share: the real servers of servers.py, examples that may take their time, and workers."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -13,3 +19,28 @@ pytest_plugins = ["kit.servers", "kit.alerting"]
 
 settings.register_profile("tickglass", deadline=None)  # no test is about how fast a machine is
 settings.load_profile("tickglass")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many workers `pytest -n auto` starts: more than there are cores, because most tests mostly wait."""
+    return min(8, 2 * (os.cpu_count() or 1))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Spell out what no worker can send: a test may have logged half a surrogate pair."""
+    return _sendable((yield))
+
+
+def _sendable(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    match value:
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case dict():
+            return {key: _sendable(each) for key, each in value.items()}
+        case list():
+            return [_sendable(each) for each in value]
+        case tuple():
+            return tuple(_sendable(each) for each in value)
+        case _:
+            return value

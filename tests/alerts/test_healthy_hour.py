@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from kit.recording import Labels
 
+pytestmark = pytest.mark.xdist_group("healthy hour")
+
 HOUR_S: Final = 3600
 RESTART_S: Final = range(1800, 1830)  # one of them is not there
 # All are due when it is scraped.

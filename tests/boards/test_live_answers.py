@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+pytestmark = pytest.mark.xdist_group("boards")
+
 PICKED: Final[Mapping[str, Mapping[str, str]]] = {
     "everything": {},
     "one service": {"service": "billing"},

@@ -11,6 +11,8 @@ from chaos.environments import GROUNDS
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.xdist_group("busy")  # not beside each other: they need the processor, and in time
+
 SHORT: Final = {  # seed and seconds: with another seed, not every kind of fault may come in so short a time
     "sqlite": (7024, 10.0),
     "redis": (3754, 10.0),

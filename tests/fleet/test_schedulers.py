@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tickglass.sched.ports import RunRecord
 
+pytestmark = pytest.mark.xdist_group("busy")  # see tests/chaos/test_chaos.py
+
 PERIOD_NS: Final = 10 * MS  # as in the app
 JOBS: Final = ("tick", "tock")
 ENOUGH: Final = 250  # due instants of a job at each instance: two and a half seconds

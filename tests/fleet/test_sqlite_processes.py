@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from tickglass.sched.ports import Store
 
+pytestmark = pytest.mark.xdist_group("busy")  # see tests/chaos/test_chaos.py
+
 WORKER: Final = Path(__file__).with_name("sqlite_worker.py")
 OCCURRENCES: Final = 600  # as in the worker
 OWNERS: Final = ("n1", "n2", "n3", "n4")

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from kit.servers import RedisServer
     from live.conftest import LiveStage
 
+pytestmark = pytest.mark.xdist_group("busy")  # see tests/chaos/test_chaos.py
+
 SHORTER: Final = 60
 PATIENCE_S: Final = 45.0
 ALWAYS: Final = {"TickglassWatchdog", "TickglassSchedulerDown"}  # nothing is up until something is scraped

@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tickglass.sched.lease import LockMachine
+
+pytestmark = pytest.mark.xdist_group("postgres")
 
 
 def granted(stage: Stage) -> LockMachine:
@@ -41,29 +44,28 @@ def _find(program: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """Run a server of our own; it refuses to run as root, so then it runs as the user of its package."""
+    with tempfile.TemporaryDirectory(prefix="tickglass-postgres-") as home:  # pytest's are for one user only
+        user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        if os.geteuid() == 0:
+            if user not in {entry.pw_name for entry in pwd.getpwall()}:
+                pytest.skip("nobody to run postgres as")
+            shutil.chown(home, user)
+        yield from running_postgres(home, {"user": user} if os.geteuid() == 0 else {})
+
+
+def running_postgres(home: str, common: dict[str, Any]) -> Iterator[str]:
     initdb, server = _find("initdb"), _find("postgres")
-    base = tmp_path_factory.mktemp("postgres")
-    home = base / "data"
-    home.mkdir()
-    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    if os.geteuid() == 0:
-        if user not in {entry.pw_name for entry in pwd.getpwall()}:
-            pytest.skip("nobody to run postgres as")
-        shutil.chown(home, user)
-        for folder in (base, *list(base.parents)[:3]):
-            folder.chmod(folder.stat().st_mode | 0o011)
     port = find_free_port()
-    common: dict[str, Any] = {"user": user} if os.geteuid() == 0 else {}
     subprocess.run(
-        [initdb, "-D", str(home), "-U", "me", "-A", "trust", "--no-sync"],
+        [initdb, "-D", home, "-U", "me", "-A", "trust", "--no-sync"],
         check=True,
         capture_output=True,
         cwd="/",
         **common,
     )
-    command = [server, "-D", str(home), "-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"]
+    command = [server, "-D", home, "-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd="/", **common) as running:
         assert running.stderr is not None
         for line in running.stderr:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tickglass.telemetry.sidecar.view import View
 
+pytestmark = pytest.mark.xdist_group("browser")
+
 AXE: Final = files("axe_core_python").joinpath("axe.min.js").read_text()
 LIVE: Final = "document.getElementById('link').textContent === 'live'"
 LOST: Final = "document.getElementById('link').textContent === 'not heard any more; this is how it was'"

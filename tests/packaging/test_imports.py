@@ -16,6 +16,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+pytestmark = pytest.mark.xdist_group("source")  # which is read once
+
 # Which rooms each room may use beside itself. The face (src/tickglass) may use all.
 MAY_USE: Final[Mapping[str, frozenset[str]]] = {
     "domain": frozenset(),

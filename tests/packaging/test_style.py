@@ -5,8 +5,12 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = pytest.mark.xdist_group("source")  # which is read once
 
 FILE_LINES_MAX: Final = 500
 FUNCTION_LINES_MAX: Final = 60

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("wheel")
+
 SHIPPED = {".py", ".yml", ".json", ".lua", ".md", ".html", ".css", ".js", ".svg"}
 FOLDERS = ("sched", "telemetry", "dashboards", "alerts")
 
