@@ -17,8 +17,10 @@ from tickglass.sched.engine.leasing.holders import believed
 from tickglass.sched.engine.planning.misfires import COUNTED_MAX
 from tickglass.sched.errors import StoreUnavailable, failure_text
 from tickglass.sched.events import JobRegistered, Streak, TriggerFailed
-from tickglass.sched.job import GRACE_DEFAULT_MAX_NS
-from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome, SkipReason
+from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
+from tickglass.sched.policies import misfire
+from tickglass.sched.policies.admission import Situation, admit
+from tickglass.sched.policies.verdict import Admit, Decline, Defer, TooLate
 from tickglass.sched.ports import JobRecord
 from tickglass.sched.triggers import LATEST_NS, InstantCount
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.timing.clock_skew import SkewGuard
     from tickglass.sched.engine.timing.timeline import Timeline
     from tickglass.sched.job import Job
+    from tickglass.sched.policies.verdict import Verdict
     from tickglass.sched.registration import Registered
     from tickglass.sched.triggers import Trigger
 
@@ -161,12 +164,12 @@ class Planner:
 
     def _latest_in_grace(self, job: Job, after_ns: int, now_ns: int) -> int | None:
         """Return the latest instant after this one that has passed and may still be run."""
-        longest_ns = GRACE_DEFAULT_MAX_NS if job.grace_ns is None else job.grace_ns
-        after_ns = max(after_ns, now_ns - longest_ns - 1)
+        after_ns = max(after_ns, now_ns - misfire.grace_max_ns(job.grace_ns) - 1)
         passed_ns = job.trigger.count_between(after_ns, now_ns, COUNTED_MAX).latest_ns if after_ns < now_ns else None
-        if passed_ns is None or now_ns - passed_ns > job.grace_at(passed_ns, _asked(job.trigger, passed_ns)):
+        if passed_ns is None:
             return None
-        return passed_ns
+        grace_ns = job.grace_at(passed_ns, _asked(job.trigger, passed_ns))
+        return None if misfire.is_too_late(now_ns - passed_ns, grace_ns) else passed_ns
 
     def _owe(self, job: Job, due_ns: int, grace_ns: int) -> None:
         """Account for one instant beside the trigger's own: run it within its grace, or tell what became of it."""
@@ -174,23 +177,25 @@ class Planner:
         def visit(offset_ns: int) -> None:
             next_due_ns, _ = self._next_two(job, self.now_ns(job))
             occurrence = self._fallen_due(job, due_ns, next_due_ns)
-            self._judge(job, occurrence, grace_ns=grace_ns, next_due_ns=next_due_ns, offset_ns=offset_ns)
+            self._act(job, occurrence, grace_ns=grace_ns, next_due_ns=next_due_ns, offset_ns=offset_ns)
 
         self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
 
     def rerun_orphan(self, job: Job, due_ns: int) -> None:
-        """Execution an occurrence whose claimant died; one that is busy, on a wrong clock or to come is found again."""
+        """Run an occurrence again whose claimant died; one that cannot start now is found by the next sweep."""
         now_ns = self.now_ns(job)
         if due_ns > now_ns:
             return
 
         def visit(offset_ns: int) -> None:
-            if self._dispatcher.busy(job.name) or self._skew.refuses:
+            grace_ns = job.grace_at(due_ns, None)
+            due_at_ns, monotonic_ns = due_ns - offset_ns, self._context.clock.monotonic_ns()
+            if self._verdict(job, monotonic_ns - due_at_ns, grace_ns, rerun=True) != Admit():
                 return
             occurrence = self._fallen_due(job, due_ns, self._next_two(job, now_ns)[0])
-            until_ns = self._context.clock.monotonic_ns() + job.grace_at(due_ns, None)
+            until_ns = monotonic_ns + grace_ns
             self._dispatcher.dispatch(
-                job, occurrence, due_ns=due_ns - offset_ns, until_ns=until_ns, next_due_ns=None, rerun=True
+                job, occurrence, due_ns=due_at_ns, until_ns=until_ns, next_due_ns=None, rerun=True
             )
 
         self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
@@ -229,39 +234,73 @@ class Planner:
         self._timeline.at(wall_ns, lambda offset_ns: self._visit(plan, offset_ns), steady=plan.job.trigger.fixed_rate)
 
     def _visit(self, plan: _Plan, offset_ns: int) -> None:
-        """Admit the planned occurrence, or account for it, and plan the next."""
+        """Decide on the planned occurrence, and plan the next; one that is deferred stays the planned one."""
         job, due_ns = plan.job, plan.due_ns
         if due_ns is None:
             return
         now_ns = self._context.clock.monotonic_ns() + offset_ns
-        if now_ns < due_ns and self._dispatcher.busy(job.name):
-            self._visit_at(plan, due_ns)  # whether that overlaps is seen when it is due
+        if self._verdict(job, now_ns - due_ns, misfire.grace_max_ns(job.grace_ns)) == Defer():
+            self._visit_at(plan, due_ns)
             return
         due_ns = self._latest_passed(job, due_ns, now_ns if plan.until_ns is None else plan.until_ns)
         plan.after_ns = due_ns
         self._plan_next(plan)
         occurrence = self._fallen_due(job, due_ns, plan.due_ns)
         grace_ns = job.grace_at(due_ns, plan.due_ns)
-        followed = plan.until_ns is not None and plan.due_ns is not None and plan.due_ns <= now_ns
-        if followed:
-            self._dispatcher.misfires.too_late(occurrence, trigger=str(job.trigger))
-        else:
-            self._judge(job, occurrence, grace_ns=grace_ns, next_due_ns=plan.due_ns, offset_ns=offset_ns)
+        superseded = plan.until_ns is not None and plan.due_ns is not None and plan.due_ns <= now_ns
+        self._act(
+            job,
+            occurrence,
+            grace_ns=grace_ns,
+            next_due_ns=plan.due_ns,
+            offset_ns=offset_ns,
+            superseded=superseded,
+        )
 
-    def _judge(
-        self, job: Job, occurrence: OccurrenceMachine, *, grace_ns: int, next_due_ns: int | None, offset_ns: int
+    def _act(
+        self,
+        job: Job,
+        occurrence: OccurrenceMachine,
+        *,
+        grace_ns: int,
+        next_due_ns: int | None,
+        offset_ns: int,
+        superseded: bool = False,
     ) -> None:
-        """Admit an occurrence, skip it, or end it because it is past its grace."""
+        """Do with an occurrence that fell due as its job's policies say."""
         due_at_ns = occurrence.due_ns - offset_ns
-        if self._context.clock.monotonic_ns() - due_at_ns > grace_ns:
-            self._dispatcher.misfires.too_late(occurrence, trigger=str(job.trigger))
-        elif self._dispatcher.busy(job.name):
-            occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
-        elif self._skew.refuses:
-            occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.SKEW)
-        else:
-            until_ns = due_at_ns + grace_ns
-            self._dispatcher.dispatch(job, occurrence, due_ns=due_at_ns, until_ns=until_ns, next_due_ns=next_due_ns)
+        late_ns = self._context.clock.monotonic_ns() - due_at_ns
+        match self._verdict(job, late_ns, grace_ns, superseded=superseded):
+            case Admit():
+                self._dispatcher.dispatch(
+                    job, occurrence, due_ns=due_at_ns, until_ns=due_at_ns + grace_ns, next_due_ns=next_due_ns
+                )
+            case Defer():
+                self._timeline.at(
+                    occurrence.due_ns,
+                    lambda offset_ns: self._act(
+                        job, occurrence, grace_ns=grace_ns, next_due_ns=next_due_ns, offset_ns=offset_ns
+                    ),
+                    steady=job.trigger.fixed_rate,
+                )
+            case Decline(reason):
+                occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=reason)
+            case TooLate():
+                self._dispatcher.misfires.too_late(occurrence, trigger=str(job.trigger))
+
+    def _verdict(
+        self, job: Job, late_ns: int, grace_ns: int, *, superseded: bool = False, rerun: bool = False
+    ) -> Verdict:
+        return admit(
+            Situation(
+                late_ns=late_ns,
+                grace_ns=grace_ns,
+                busy=self._dispatcher.busy(job.name),
+                skewed=self._skew.refuses,
+                superseded=superseded,
+                rerun=rerun,
+            )
+        )
 
     def _latest_passed(self, job: Job, due_ns: int, now_ns: int) -> int:
         """Return the latest instant that has come; the ones before it are accounted for in misfires."""

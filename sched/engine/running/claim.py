@@ -18,6 +18,8 @@ from tickglass.sched.engine.leasing.unacknowledged import Unacknowledged
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import Lease, LockEvent, LockReason, LockState
 from tickglass.sched.occurrence import Outcome, SkipReason
+from tickglass.sched.policies import overlap
+from tickglass.sched.policies.verdict import Defer
 from tickglass.sched.ports import AlreadyClaimed, Claimed, Refused
 
 if TYPE_CHECKING:
@@ -166,10 +168,11 @@ class ClaimAttempt:
             if answer.holder.owner == self._ask.lease.owner and answer.holder.run_id != self._refused_by:
                 self._refused_by = answer.holder.run_id  # another thread may have taken it back just now
                 return RetryAt(now_ns)
-            if now_ns < self._due_ns:
+            verdict = overlap.while_running(now_ns - self._due_ns)
+            if isinstance(verdict, Defer):
                 return RetryAt(self._due_ns)
             self._lock.fire(LockEvent.REFUSED, other_owner=answer.holder.owner)
-            return NotClaimed(Outcome.SKIPPED, SkipReason.OVERLAP)
+            return NotClaimed(Outcome.SKIPPED, verdict.reason)
         if now_ns >= self._until_ns:
             self._lock.fire(LockEvent.FAILED, reason=LockReason.TIMEOUT, other_owner=answer.holder.owner)
             return NotClaimed(Outcome.SKIPPED, SkipReason.LOCK_HELD)

@@ -21,6 +21,7 @@ from tickglass.sched.engine.running.run_lease import ClaimedRun, Preparation, Ru
 from tickglass.sched.errors import failure_text
 from tickglass.sched.lease import LockEvent, LockMachine, LockReason, LockState
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceState, Outcome, SkipReason, Timings
+from tickglass.sched.policies import misfire
 from tickglass.sched.ports import ClaimAsk, LeaseAsk
 
 if TYPE_CHECKING:
@@ -211,7 +212,9 @@ class Execution:
             self._run_function(run_lease)
 
     def _too_late(self) -> bool:
-        return not self._rerun and self._context.clock.monotonic_ns() > self._until_ns
+        due_ns = self._timings.due_ns
+        late_ns = self._context.clock.monotonic_ns() - due_ns
+        return misfire.is_too_late(late_ns, self._until_ns - due_ns, rerun=self._rerun)
 
     def _hand_to_loop(self, run_lease: RunLease) -> None:
         """Have the event loop start it; one that is blocked must not keep the lease of what it does not start."""

@@ -62,6 +62,24 @@ def test_an_overlapping_occurrence_is_skipped_with_its_reason(rig: Rig) -> None:
     assert [end.outcome for end in rig.ended("long", 2)] == ["skipped", "success"]
 
 
+def test_an_occurrence_that_is_deferred_is_decided_on_at_its_due_instant(rig: Rig) -> None:
+    def long(run: Run) -> None:
+        run.wait("1500ms")
+
+    rig.add(long, every("1s"))
+    rig.advance(SECOND)
+    rig.started("long")
+    occurrence = rig.planner._fallen_due(rig.jobs["long"], rig.clock.wall_ns() + 500 * MS, None)
+    offset_ns = rig.timeline.offset_ns(steady=True)
+    rig.planner._act(rig.jobs["long"], occurrence, grace_ns=SECOND, next_due_ns=None, offset_ns=offset_ns)
+    assert len(rig.moves("long", "ended")) == 0
+    rig.advance(500 * MS)
+    (skipped,) = rig.ended("long")
+    assert (skipped.due_ns, skipped.outcome, skipped.reason) == (occurrence.due_ns, "skipped", "overlap")
+    rig.clock.advance(SECOND)
+    rig.ended("long", 2)
+
+
 def test_after_a_stall_the_latest_instant_runs_and_the_others_are_missed(rig: Rig) -> None:
     rig.add(nothing, every("100ms"), misfire_grace="1s")
     rig.advance(1_050 * MS)
