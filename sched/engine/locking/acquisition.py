@@ -20,11 +20,12 @@ from uuid import uuid4
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS
-from tickglass.sched.engine.leasing.renewer import BACK_OFF_NS
+from tickglass.sched.engine.leasing.persist import persist
 from tickglass.sched.engine.leasing.unacknowledged import Unacknowledged
 from tickglass.sched.engine.locking.held_lease import HeldLease
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import Lease, LockEvent, LockMachine, LockReason, LockState, check_ttl, trusted_until_ns
+from tickglass.sched.policies import backoff
 from tickglass.sched.ports import Gone, Granted, LeaseAsk, Released
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Acquisition", "NotAcquired"]
 
 _log: Final = logging.getLogger(__name__)
-_POLL_FIRST_NS: Final = 5 * MS
-_POLL_MAX_NS: Final = 250 * MS  # a release by another process is noticed within this
 _POLL_MIN_NS: Final = MS  # a store may say that a lease ends now, and mean soon
 
 
@@ -113,7 +112,7 @@ class Acquisition:
         self._until_ns = None if terms.wait_ns is None else self._began_ns + terms.wait_ns
         self._unacknowledged = Unacknowledged(context)
         self._failures = 0
-        self._poll_ns = _POLL_FIRST_NS
+        self._refusals = 0
         self._holder = ""
 
     # --- asking and waiting
@@ -208,15 +207,16 @@ class Acquisition:
         except StoreUnavailable:
             now_ns = self._context.clock.monotonic_ns()
             over = self._until_ns is not None and now_ns >= self._until_ns
-            if over or self._failures == len(BACK_OFF_NS):
-                raise  # nobody said that somebody has it
             self._failures += 1
-            return now_ns + BACK_OFF_NS[self._failures - 1]
+            if over or backoff.STORE.is_exhausted(self._failures):
+                raise  # the store has not said that the resource is held, so this is no refusal
+            return now_ns + backoff.STORE.after(self._failures)
         if isinstance(answer, HeldLease):
             return answer
         self._failures = 0
-        pause_ns = random.randint(self._poll_ns // 2, self._poll_ns)  # noqa: S311 - fairness, no secret
-        self._poll_ns = min(self._poll_ns * 2, _POLL_MAX_NS)
+        self._refusals += 1
+        pause_ns = backoff.POLL.after(self._refusals)
+        pause_ns = random.randint(pause_ns // 2, pause_ns)  # noqa: S311 - fairness, no secret
         return self._context.clock.monotonic_ns() + max(_POLL_MIN_NS, min(pause_ns, answer.retry_after_ns))
 
     def _answer(self) -> HeldLease | Refused:
@@ -314,18 +314,12 @@ class Acquisition:
 
     def _released(self, lease: Lease) -> object | None:
         """Return the store's answer, None if there was none."""
-        again = False
-        for pause_ns in (*BACK_OFF_NS, None):
-            try:
-                answer = self._context.store.release(lease)
-            except StoreUnavailable as error:
-                if pause_ns is None:
-                    _log.error("lock %s could not be given back, it runs out by itself: %s", lease.resource, error)
-                    return None
-                self._context.clock.wait(self._context.clock.monotonic_ns() + pause_ns, Wake())
-                again = True
-            else:
-                # Nobody else can have it yet: it was an earlier request that did it, and its answer was lost.
-                trusted = self._context.clock.monotonic_ns() < lease.trusted_until_ns
-                return Released() if again and trusted and answer == Gone() else answer
-        return None
+        clock = self._context.clock
+        try:
+            answer, again = persist(lambda: self._context.store.release(lease), backoff.STORE, clock)
+        except StoreUnavailable as error:
+            _log.error("lock %s could not be given back, it runs out by itself: %s", lease.resource, error)
+            return None
+        # While it was trusted, no other instance can have it: an earlier request released it, and its answer was lost.
+        trusted = clock.monotonic_ns() < lease.trusted_until_ns
+        return Released() if again and trusted and answer == Gone() else answer

@@ -24,10 +24,10 @@ from uuid import uuid4
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS
 from tickglass.sched.engine.leasing.holders import holder_of
-from tickglass.sched.engine.leasing.renewer import BACK_OFF_NS
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved
 from tickglass.sched.lease import Lease, LockEvent, LockMachine, LockReason, LockState, trusted_until_ns
+from tickglass.sched.policies import backoff
 from tickglass.sched.policies.preference import PRESENCE_TTL_NS, better_labels, head_start_ns, presence_resource
 from tickglass.sched.ports import Granted, LeaseAsk
 
@@ -235,9 +235,8 @@ class _PresenceLease:
     def _unanswered(self, error: StoreUnavailable) -> int:
         down = error.kind == "unavailable"
         self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE if down else LockReason.STORE_ERROR)
-        back_off_ns = BACK_OFF_NS[min(self._failures, len(BACK_OFF_NS) - 1)]
         self._failures += 1
-        self._again_ns = self._context.clock.monotonic_ns() + back_off_ns
+        self._again_ns = self._context.clock.monotonic_ns() + backoff.STORE.after(self._failures)
         return self._again_ns
 
     def _freed(self) -> None:

@@ -20,6 +20,7 @@ from tickglass.sched.events import JobRegistered, Streak, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
 from tickglass.sched.policies import misfire
 from tickglass.sched.policies.admission import Situation, admit
+from tickglass.sched.policies.backoff import Backoff
 from tickglass.sched.policies.verdict import Admit, Decline, Defer, TooLate
 from tickglass.sched.ports import JobRecord
 from tickglass.sched.triggers import LATEST_NS, InstantCount
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Planner"]
 
 _log: Final = logging.getLogger(__name__)
-_ASK_AGAIN_NS: Final = (SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND)
+_TRIGGER: Final = Backoff(SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND)
 
 
 class _Plan:
@@ -221,8 +222,8 @@ class Planner:
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             plan.due_ns = None
             self._trigger_failed(job, error)
-            pause_ns = _ASK_AGAIN_NS[min(plan.failures, len(_ASK_AGAIN_NS) - 1)]
             plan.failures += 1
+            pause_ns = _TRIGGER.after(plan.failures)
             again_ns = self._context.clock.monotonic_ns() + self._timeline.offset_ns(steady=True) + pause_ns
             self._timeline.at(again_ns, lambda _: self._plan_next(plan), steady=True)
             return

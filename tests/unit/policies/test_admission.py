@@ -44,9 +44,10 @@ def test_each_situation_has_its_verdict(situation: Situation, verdict: Verdict) 
     assert admit(situation) == verdict
 
 
+EITHER: Final = (False, True)
 ALL: Final = [
     Situation(late_ns=late_ns, grace_ns=1, busy=busy, skewed=skewed, superseded=superseded, rerun=rerun)
-    for late_ns, busy, skewed, superseded, rerun in product((-1, 0, 1, 2), *[(False, True)] * 4)
+    for late_ns, busy, skewed, superseded, rerun in product((-1, 0, 1, 2), EITHER, EITHER, EITHER, EITHER)
 ]
 
 
