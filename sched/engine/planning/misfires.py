@@ -8,15 +8,18 @@ others have registered the job with another trigger meanwhile, and keep to that,
 from __future__ import annotations
 
 import logging
-import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tickglass.sched.engine.loop import Loop
 from tickglass.sched.errors import failure_text
 from tickglass.sched.events import InstantsElsewhere, InstantsMissed, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
@@ -46,22 +49,16 @@ class Misfires:
 
     def __init__(self, context: EngineContext) -> None:
         self._context = context
-        self._asked = threading.Condition()
-        self._questions: list[_Question] = []
-        self._stopping = False
-        self._thread = threading.Thread(target=self._turn, name="tickglass-misfires", daemon=True)
+        self._questions: deque[_Question] = deque()
+        self._loop = Loop("misfires", context.clock, self._answer_all, last=self._answer_all, lazy=True)
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread, with the first occurrence or span that is given."""
+        self._loop.start()
 
     def stop(self) -> None:
         """End the thread when everything is told; a store that does not answer is waited for once."""
-        with self._asked:
-            self._stopping = True
-            self._asked.notify()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._loop.stop()
 
     def span_passed(self, job: Job, first_due_ns: int, before_ns: int, counted: InstantCount) -> None:
         """Account for the instants in [first_due_ns, before_ns), as they were counted."""
@@ -91,9 +88,8 @@ class Misfires:
         self._ask(_Question(occurrence.job, occurrence.due_ns + 1, tell))
 
     def _ask(self, question: _Question) -> None:
-        with self._asked:
-            self._questions.append(question)
-            self._asked.notify()
+        self._questions.append(question)
+        self._loop.wake()
 
     def _parted(
         self, job: Job, first_due_ns: int, before_ns: int, counted: InstantCount, claimed_ns: int | None
@@ -129,29 +125,25 @@ class Misfires:
             span(InstantsMissed, rest_ns, before_ns, rest),
         ]
 
-    def _turn(self) -> None:
-        while questions := self._next_questions():
-            answering = True  # who does not answer once is not asked for the others that wait
-            is_replaced = self._replaced()
-            for question in questions:
-                claimed_ns = None
-                try:
-                    claimed_ns = self._latest_claim_ns(question) if answering else None
-                except Exception as error:  # noqa: BLE001 - reported; the instants must be accounted for
-                    _log.warning("what passed unattended counts as missed: %s", error)
-                    answering = False
-                try:
-                    question.tell(claimed_ns, is_replaced if answering else _not_replaced)
-                except Exception:  # noqa: BLE001 - reported; so must the others
-                    _log.exception("instants of %s that passed unattended were not told", question.job)
+    def _answer_all(self) -> None:
+        while self._questions:
+            self._answer([self._questions.popleft() for _ in range(len(self._questions))])
 
-    def _next_questions(self) -> list[_Question]:
-        """Wait for some; none: it is over."""
-        with self._asked:
-            while not self._questions and not self._stopping:
-                self._asked.wait()
-            questions, self._questions = self._questions, []
-            return questions
+    def _answer(self, questions: Sequence[_Question]) -> None:
+        """Answer each question; once the store has not answered one, it is not asked for the rest of these."""
+        answering = True
+        is_replaced = self._replaced()
+        for question in questions:
+            claimed_ns = None
+            try:
+                claimed_ns = self._latest_claim_ns(question) if answering else None
+            except Exception as error:  # noqa: BLE001 - reported; the instants must be accounted for
+                _log.warning("what passed unattended counts as missed: %s", error)
+                answering = False
+            try:
+                question.tell(claimed_ns, is_replaced if answering else _not_replaced)
+            except Exception:  # noqa: BLE001 - reported; so must the others
+                _log.exception("instants of %s that passed unattended were not told", question.job)
 
     def _latest_claim_ns(self, question: _Question) -> int | None:
         runs = self._context.store.runs(question.job, 1, before_ns=question.before_ns)

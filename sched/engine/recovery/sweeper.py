@@ -9,12 +9,11 @@ done from time to time.
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.leasing.holders import holder_of
+from tickglass.sched.engine.loop import Loop
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ClaimOrphaned, SkewMeasured
 from tickglass.sched.lease import RENEWALS_PER_TTL
@@ -73,30 +72,26 @@ class Sweeper:
         self._dispatcher = dispatcher
         self._skew = skew
         self._jobs = jobs
-        self._wake = Wake()
-        self._stopping = False
         self._sweep_asked = False
-        self._thread = threading.Thread(target=self._turn, name="tickglass-sweeper", daemon=True)
+        self._sweep_at_ns = context.clock.monotonic_ns()
+        self._loop = Loop("sweeper", context.clock, self._step)
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End the thread; returns when a sweep in progress has ended."""
-        self._stopping = True
-        self._wake.ring()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._loop.stop()
 
     def cut_short(self) -> None:
         """Have the chores done now; from any thread."""
-        self._wake.ring()
+        self._loop.wake()
 
     def sweep_now(self) -> None:
         """Have the next sweep come now, because our clock was set, say; from any thread."""
         self._sweep_asked = True
-        self._wake.ring()
+        self._loop.wake()
 
     def sweep(self) -> None:
         """Look once; what fails does not keep the rest from being done."""
@@ -111,7 +106,7 @@ class Sweeper:
         self._attempt(self._measure_skew)
 
     def _attempt(self, task: Callable[[], object]) -> None:
-        if self._stopping:
+        if self._loop.stopping:
             return
         try:
             task()
@@ -125,7 +120,7 @@ class Sweeper:
             self._attempt(chore)
 
     def _flush_outbox(self) -> None:
-        self._dispatcher.outbox.flush(lambda: self._stopping)
+        self._dispatcher.outbox.flush(lambda: self._loop.stopping)
 
     def _look_for_orphans(self) -> None:
         jobs = self._jobs()
@@ -169,19 +164,13 @@ class Sweeper:
         self._skew.note(skew_ns, bound_ns, offset_ns=asked.offset_ns if own_clock else None)
         self._context.sink.record(SkewMeasured(skew_ns=skew_ns, bound_ns=bound_ns, wall_ns=asked.wall_ns))
 
-    def _turn(self) -> None:
-        while not self._stopping:
-            self.sweep()
-            self._pause(self._context.clock.monotonic_ns() + period_ns(self._jobs().values()))
-
-    def _pause(self, until_ns: int) -> None:
-        """Wait for the next sweep, and do what is pressing meanwhile."""
+    def _step(self) -> int:
+        """Sweep if it is time to, or was asked for; else do the chores. Return when to do so again."""
         clock = self._context.clock
-        while not self._stopping:
-            at_ns = min(until_ns, clock.monotonic_ns() + _PRESSING_NS) if self._pressing() else until_ns
-            rung = clock.wait(at_ns, self._wake)
-            if self._sweep_asked or (not rung and at_ns >= until_ns):
-                self._sweep_asked = False
-                return
-            if not self._stopping:
-                self._do_chores()
+        if self._sweep_asked or clock.monotonic_ns() >= self._sweep_at_ns:
+            self._sweep_asked = False
+            self.sweep()
+            self._sweep_at_ns = clock.monotonic_ns() + period_ns(self._jobs().values())
+        else:
+            self._do_chores()
+        return min(self._sweep_at_ns, clock.monotonic_ns() + _PRESSING_NS) if self._pressing() else self._sweep_at_ns

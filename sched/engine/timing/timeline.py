@@ -13,8 +13,8 @@ import threading
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.loop import Loop
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.events import ClockStepped, TimelineTicked
 
@@ -77,22 +77,17 @@ class Timeline:
         self._doubted_since_ns: int | None = None  # that a step forward will last
         self._order = count()
         self._mutex = threading.Lock()
-        self._wake = Wake()
         self._waiting_until_ns = 0
-        self._stopping = False
         self.turned_ns = clock.monotonic_ns()  # when the loop last did
-        self._thread = threading.Thread(target=self._turn_until_stopped, name="tickglass-timeline", daemon=True)
+        self._loop = Loop("timeline", clock, self.turn)
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End the thread; nothing is called back any more when this returns."""
-        self._stopping = True
-        self._wake.ring()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._loop.stop()
 
     def at(self, wall_ns: int, visit: Callable[[int], None], *, steady: bool) -> None:
         """Call `visit(offset_ns)` on the timeline's thread when the wall clock shows `wall_ns`.
@@ -105,7 +100,7 @@ class Timeline:
             heapq.heappush(base.heap, (wall_ns, next(self._order), visit))
             sooner = wall_ns - base.offset_ns < self._waiting_until_ns
         if sooner:
-            self._wake.ring()
+            self._loop.wake()
 
     def offset_ns(self, *, steady: bool) -> int:
         """Return wall minus monotonic, as the entries of that base see it."""
@@ -135,10 +130,6 @@ class Timeline:
             nexts = (self._true.next_ns(), self._steady.next_ns(), ended_ns + LONGEST_WAIT_NS)
             self._waiting_until_ns = min(at for at in nexts if at is not None)
         return self._waiting_until_ns
-
-    def _turn_until_stopped(self) -> None:
-        while not self._stopping:
-            self._clock.wait(self.turn(), self._wake)
 
     def _due(self, base: _Base, now_ns: int) -> list[Callable[[int], None]]:
         due = []
