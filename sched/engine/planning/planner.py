@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.foreign_errors import is_program_exit
-from tickglass.sched.engine.leasing.holders import believed
 from tickglass.sched.engine.planning.misfires import COUNTED_MAX
+from tickglass.sched.engine.planning.past_runs import without_claims_ahead
 from tickglass.sched.errors import StoreUnavailable, failure_text
 from tickglass.sched.events import JobRegistered, Streak, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
@@ -91,7 +91,7 @@ class Planner:
         """
         now_ns = self.now_ns(job)
         self._introduce(job, streak, now_ns)
-        registered = self._believed(registered, now_ns)
+        registered = self._without_claims_ahead(registered, now_ns)
         self._own_up(job, registered, now_ns)
         self._plan_next(_Plan(job, registered.owes_after_ns(now_ns)))
 
@@ -112,7 +112,7 @@ class Planner:
         """
         now_ns = self.now_ns(job)
         self._introduce(job, streak, now_ns)
-        registered = self._believed(registered, now_ns)
+        registered = self._without_claims_ahead(registered, now_ns)
         self._own_up(job, registered, until_ns)
         owed_ns = registered.owes_after_ns(until_ns)
         if owed_ns < until_ns:
@@ -122,8 +122,8 @@ class Planner:
         """Return the wall clock as this job's instants go by it."""
         return self._context.clock.monotonic_ns() + self._timeline.offset_ns(steady=job.trigger.fixed_rate)
 
-    def _believed(self, registered: Registered, now_ns: int) -> Registered:
-        return believed(registered, now_ns + self._skew.max_ahead_ns, self._context.store)
+    def _without_claims_ahead(self, registered: Registered, now_ns: int) -> Registered:
+        return without_claims_ahead(registered, now_ns + self._skew.max_ahead_ns, self._context.store)
 
     def _introduce(self, job: Job, streak: Streak, now_ns: int) -> None:
         self._dispatcher.presence.watch_labels(job.prefer)

@@ -12,7 +12,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.engine.leasing.holders import streaks_of
+from tickglass.sched.engine.planning.past_runs import streaks_of
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import Streak
 
@@ -66,7 +66,7 @@ class Registrar:
             _log.warning("%s; registered when it can be reached: %s", error, ", ".join(job.name for job in jobs))
             self._begin_without(jobs)
             return
-        streaks = streaks_of((registered.job for registered in answers), self._context)
+        streaks = streaks_of((registered.job for registered in answers), self._context.store)
         for job, registered in zip(jobs, answers, strict=True):
             self._planner.add(job, registered, streaks.get(job.name, Streak()))
 
@@ -102,7 +102,7 @@ class Registrar:
         except StoreUnavailable as error:
             self._failure = error
             raise
-        streaks = streaks_of((registered.job for registered in answers), self._context)
+        streaks = streaks_of((registered.job for registered in answers), self._context.store)
         for (job, planned_ns), registered in zip(waiting, answers, strict=True):
             self._planner.make_up(job, registered, streaks.get(job.name, Streak()), planned_ns)
         names = {job.name for job, _ in waiting}
