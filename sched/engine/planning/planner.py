@@ -27,6 +27,7 @@ from tickglass.sched.triggers import LATEST_NS, InstantCount
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.planning.misfires import Misfires
     from tickglass.sched.engine.running.dispatcher import Dispatcher
     from tickglass.sched.engine.timing.clock_skew import SkewGuard
     from tickglass.sched.engine.timing.timeline import Timeline
@@ -61,8 +62,16 @@ class _Plan:
 class Planner:
     """Puts jobs on the timeline and manual_locks their occurrences to the dispatcher."""
 
-    def __init__(self, context: EngineContext, timeline: Timeline, dispatcher: Dispatcher, skew: SkewGuard) -> None:
+    def __init__(
+        self,
+        context: EngineContext,
+        timeline: Timeline,
+        dispatcher: Dispatcher,
+        skew: SkewGuard,
+        misfires: Misfires,
+    ) -> None:
         self._skew = skew
+        self._misfires = misfires
         self._context = context
         self._timeline = timeline
         self._dispatcher = dispatcher
@@ -287,7 +296,7 @@ class Planner:
             case Decline(reason):
                 occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=reason)
             case TooLate():
-                self._dispatcher.misfires.too_late(occurrence, trigger=str(job.trigger))
+                self._misfires.too_late(occurrence, trigger=str(job.trigger))
 
     def _verdict(
         self, job: Job, late_ns: int, grace_ns: int, *, superseded: bool = False, rerun: bool = False
@@ -317,7 +326,7 @@ class Planner:
         if passed.latest_ns is None:
             return due_ns
         # InstantCount are the planned one and all but the latest.
-        self._dispatcher.misfires.span_passed(job, due_ns, passed.latest_ns, passed)
+        self._misfires.span_passed(job, due_ns, passed.latest_ns, passed)
         return passed.latest_ns
 
     def _fallen_due(self, job: Job, due_ns: int, next_due_ns: int | None) -> OccurrenceMachine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND, duration_text
-from tickglass.sched.engine.running.lead_time import LEAD_MAX_NS
+from tickglass.sched.engine.timing.lead_time import LEAD_MAX_NS
 
 if TYPE_CHECKING:
     from tickglass.sched.clock import Reading

@@ -177,7 +177,7 @@ def test_a_claim_that_was_granted_unheard_and_given_up_is_in_nobodys_way(rig: Ri
 
 
 def _in_doubt(rig: Rig) -> InDoubt:
-    return InDoubt(rig.context, rig.dispatcher.outbox)
+    return InDoubt(rig.context, rig.dispatcher.outbox.reclaim)
 
 
 def _skipped(ask: ClaimAsk) -> Settlement:

@@ -38,7 +38,7 @@ def nothing() -> None: ...
 def give_a_spool(rig: Rig, tmp_path: Path) -> None:
     rig.context = replace(rig.context, spool=SqliteSpool(tmp_path / "spool"))
     rig.dispatcher.outbox = Outbox(rig.context)
-    rig.dispatcher.in_doubt = InDoubt(rig.context, rig.dispatcher.outbox)
+    rig.dispatcher.in_doubt = InDoubt(rig.context, rig.dispatcher.outbox.reclaim)
 
 
 def fall_due_unheard(rig: Rig, operation: str = "claim") -> None:
@@ -186,7 +186,7 @@ def test_what_a_sweep_writes_just_then_is_asked_for_once_more(
         rig.dispatcher.outbox.flush()
         return in_doubt.reclaim(resource, holder)
 
-    in_doubt = InDoubt(rig.context, rig.dispatcher.outbox)
+    in_doubt = InDoubt(rig.context, rig.dispatcher.outbox.reclaim)
     monkeypatch.setattr(rig.dispatcher.in_doubt, "reclaim", too_late)
     rig.advance(10 * SECOND)
     assert [end.outcome for end in rig.ended("job", 2)] == ["success", "success"]
