@@ -23,6 +23,7 @@ from tickglass.sched.durations import MS
 from tickglass.sched.engine.leasing.persist import persist
 from tickglass.sched.engine.leasing.unacknowledged import Unacknowledged
 from tickglass.sched.engine.locking.held_lease import HeldLease
+from tickglass.sched.engine.locking.loss_signal import LossSignal
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import Lease, LockEvent, LockMachine, LockReason, LockState, check_ttl, trusted_until_ns
 from tickglass.sched.policies import backoff
@@ -107,7 +108,7 @@ class Acquisition:
         self._mutex = threading.Lock()  # one of give_back, abandon at a time
         self._leaving = False
         self._hold: KeptLease | None = None
-        self._lease: HeldLease | None = None
+        self._loss = LossSignal(terms.resource)
         self._began_ns = context.clock.monotonic_ns()
         self._until_ns = None if terms.wait_ns is None else self._began_ns + terms.wait_ns
         self._unacknowledged = Unacknowledged(context)
@@ -247,16 +248,9 @@ class Acquisition:
         self._lock.fire(
             LockEvent.GRANTED, fence=granted.fence, trusted_until_ns=trusted_ns, other_owner=granted.expired_owner
         )
-        held = HeldLease(self._lock, context.clock, self._find_out)
+        held = HeldLease(self._lock, context.clock, self._loss, self._find_out)
         with self._mutex:
-            self._lease = held
-            self._hold = self._renewer.keep(
-                self._lock,
-                lease,
-                asked_ns,
-                held._say_lost,  # noqa: SLF001 - the engine's side of a lease
-                renew=terms.renew,
-            )
+            self._hold = self._renewer.keep(self._lock, lease, asked_ns, self._loss.report, renew=terms.renew)
         return held
 
     def _trusted_ns(self, asked_ns: int) -> int:
@@ -296,14 +290,14 @@ class Acquisition:
         """End the waiting; or let the lease run out, and tell its holder, for nobody will renew it any more."""
         self.cancel()
         with self._mutex:
-            hold, lease = self._hold, self._lease
-            if self._leaving or hold is None or lease is None:
+            hold = self._hold
+            if self._leaving or hold is None:
                 return
             self._renewer.drop(hold)
             if self._lock.state is not LockState.HELD:
                 return
             self._lock.fire(LockEvent.EXPIRED, reason=LockReason.CANCELLED)
-        lease._say_lost()  # noqa: SLF001 - the engine's side of a lease
+        self._loss.report()
 
     def _find_out(self) -> None:
         """Have the renewer say at once what its timer would have said."""
