@@ -169,7 +169,7 @@ class Rig:
     def advance(self, by_ns: int) -> None:
         """Move time and turn the timeline once."""
         self.clock.advance(by_ns)
-        self.timeline.turn()
+        self.timeline.tick()
 
     def moves(self, job: str, event: str) -> list[OccurrenceMoved]:
         return [move for move in self.sink.of(OccurrenceMoved) if move.job == job and move.event == event]
@@ -208,7 +208,7 @@ class Rig:
 
     def ended_after_turning(self, job: str) -> OccurrenceMoved:
         """Turn the timeline once, and wait for the first occurrence of a job to end."""
-        self.timeline.turn()
+        self.timeline.tick()
         return self.ended(job)[0]
 
     def missed(self, job: str) -> InstantsMissed:

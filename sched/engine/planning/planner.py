@@ -1,7 +1,7 @@
-"""Decide what becomes of each due instant: admitted, skipped, or come too late.
+"""Put jobs on the timeline, and act on what admission says of each due instant.
 
-Next instants are computed from the trigger and the due instant, never from
-"now", so no error accumulates. Runs on the timeline's thread.
+Next instants are computed from the trigger and the due instant, never from "now", so no error accumulates.
+Visits run on the timeline's thread.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Plan:
     """A job's place on the timeline.
 
     Args:
-        until_ns: the last instant of this plan, where another one goes on; None: there is no end.
+        until_ns: the last instant of this plan, because another plan goes on from there; None: no end.
     """
 
     __slots__ = ("after_ns", "due_ns", "failures", "job", "until_ns")
@@ -60,7 +60,7 @@ class _Plan:
 
 
 class Planner:
-    """Puts jobs on the timeline and manual_locks their occurrences to the dispatcher."""
+    """Puts jobs on the timeline, and passes admitted occurrences to the dispatcher."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Planner:
         self._dispatcher = dispatcher
 
     def record_of(self, job: Job) -> JobRecord:
-        """Return what the store shall know of a job."""
+        """Return what a job is registered with."""
         now = self._context.clock.reading()
         next_due_ns, following_ns = self._next_two(job, now.monotonic_ns + self._skew.offset_ns(now))
         return JobRecord(
@@ -93,19 +93,19 @@ class Planner:
         )
 
     def add(self, job: Job, registered: Registered, streak: Streak) -> None:
-        """Report a job and put it on the timeline, from the first instant on that nobody was there for.
+        """Report a job and put it on the timeline, from the first due instant on that it owes.
 
         Args:
-            streak: how it has done lately, wherever it ran.
+            streak: how it has done lately, on any instance.
         """
         now_ns = self.now_ns(job)
         self._introduce(job, streak, now_ns)
         registered = self._without_claims_ahead(registered, now_ns)
-        self._own_up(job, registered, now_ns)
+        self._take_over(job, registered, now_ns)
         self._plan_next(_Plan(job, registered.owes_after_ns(now_ns)))
 
     def begin(self, job: Job, after_ns: int) -> None:
-        """Report a job and put it on the timeline, though it is not registered; `make_up` follows.
+        """Report a job and put it on the timeline before it is registered; `make_up` follows.
 
         Args:
             after_ns: it owes its due instants from here on.
@@ -114,7 +114,7 @@ class Planner:
         self._plan_next(_Plan(job, after_ns))
 
     def make_up(self, job: Job, registered: Registered, streak: Streak, until_ns: int) -> None:
-        """Account for what a job owed when it began, which only its registration told.
+        """Account for what a job owed before it began: that is known once it is registered.
 
         Args:
             until_ns: the instant after which it began.
@@ -122,13 +122,13 @@ class Planner:
         now_ns = self.now_ns(job)
         self._introduce(job, streak, now_ns)
         registered = self._without_claims_ahead(registered, now_ns)
-        self._own_up(job, registered, until_ns)
+        self._take_over(job, registered, until_ns)
         owed_ns = registered.owes_after_ns(until_ns)
         if owed_ns < until_ns:
             self._plan_next(_Plan(job, owed_ns, until_ns))
 
     def now_ns(self, job: Job) -> int:
-        """Return the wall clock as this job's instants go by it."""
+        """Return the wall clock by which this job's due instants are planned."""
         return self._context.clock.monotonic_ns() + self._timeline.offset_ns(steady=job.trigger.fixed_rate)
 
     def _without_claims_ahead(self, registered: Registered, now_ns: int) -> Registered:
@@ -154,11 +154,11 @@ class Planner:
             )
         )
 
-    def _own_up(self, job: Job, registered: Registered, now_ns: int) -> None:
-        """Take over what was announced before and has passed: under another trigger, or within its grace.
+    def _take_over(self, job: Job, registered: Registered, now_ns: int) -> None:
+        """Take over an announced instant that has passed: under another trigger, or within its grace.
 
-        The registration has announced the next instant instead; should this instance end before it has
-        claimed the one that it owes, the next instance shall find it.
+        The registration has announced the next instant instead. The owed instant is announced again, so that the
+        next instance finds it if this one ends before it has claimed it.
         """
         superseded_ns, before = registered.superseded_due_ns(now_ns), registered.before
         if superseded_ns is not None and before is not None:
@@ -168,7 +168,7 @@ class Planner:
             if owed_ns is not None:
                 self._context.store.register([replace(registered.job, next_due_ns=owed_ns)])
         except StoreUnavailable as error:
-            _log.warning("that %s is about to run late is known to nobody else: %s", job.name, error)
+            _log.warning("other instances do not know that %s is about to run late: %s", job.name, error)
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             self._trigger_failed(job, error)
 
@@ -182,11 +182,11 @@ class Planner:
         return None if misfire.is_too_late(now_ns - passed_ns, grace_ns) else passed_ns
 
     def _owe(self, job: Job, due_ns: int, grace_ns: int) -> None:
-        """Account for one instant beside the trigger's own: run it within its grace, or tell what became of it."""
+        """Account for one instant that the trigger does not name: run it within its grace, or report its end."""
 
         def visit(offset_ns: int) -> None:
             next_due_ns, _ = self._next_two(job, self.now_ns(job))
-            occurrence = self._fallen_due(job, due_ns, next_due_ns)
+            occurrence = self._fell_due(job, due_ns, next_due_ns)
             self._act(job, occurrence, grace_ns=grace_ns, next_due_ns=next_due_ns, offset_ns=offset_ns)
 
         self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
@@ -202,7 +202,7 @@ class Planner:
             due_at_ns, monotonic_ns = due_ns - offset_ns, self._context.clock.monotonic_ns()
             if self._verdict(job, monotonic_ns - due_at_ns, grace_ns, rerun=True) != Admit():
                 return
-            occurrence = self._fallen_due(job, due_ns, self._next_two(job, now_ns)[0])
+            occurrence = self._fell_due(job, due_ns, self._next_two(job, now_ns)[0])
             until_ns = monotonic_ns + grace_ns
             self._dispatcher.dispatch(
                 job, occurrence, due_ns=due_at_ns, until_ns=until_ns, next_due_ns=None, rerun=True
@@ -211,9 +211,9 @@ class Planner:
         self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
 
     def settle_orphan(self, job: Job, due_ns: int) -> None:
-        """Account for an occurrence whose claimant died and that is not run again."""
+        """Account for an occurrence whose claimant died and which is not run again."""
         next_due_ns, _ = self._next_two(job, self.now_ns(job))
-        self._fallen_due(job, due_ns, next_due_ns).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
+        self._fell_due(job, due_ns, next_due_ns).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
 
     def _next_two(self, job: Job, now_ns: int) -> tuple[int | None, int | None]:
         try:
@@ -255,7 +255,7 @@ class Planner:
         due_ns = self._latest_passed(job, due_ns, now_ns if plan.until_ns is None else plan.until_ns)
         plan.after_ns = due_ns
         self._plan_next(plan)
-        occurrence = self._fallen_due(job, due_ns, plan.due_ns)
+        occurrence = self._fell_due(job, due_ns, plan.due_ns)
         grace_ns = job.grace_at(due_ns, plan.due_ns)
         superseded = plan.until_ns is not None and plan.due_ns is not None and plan.due_ns <= now_ns
         self._act(
@@ -319,17 +319,17 @@ class Planner:
         try:
             passed = job.trigger.count_between(due_ns, now_ns, COUNTED_MAX)
             if not isinstance(passed, InstantCount):
-                raise TypeError(f"count_between is a InstantCount, not {passed!r}")  # noqa: TRY301
+                raise TypeError(f"count_between returns an InstantCount, not {passed!r}")  # noqa: TRY301
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             self._trigger_failed(job, error)
             return due_ns
         if passed.latest_ns is None:
             return due_ns
-        # InstantCount are the planned one and all but the latest.
+        # Counted are the planned one and all but the latest.
         self._misfires.span_passed(job, due_ns, passed.latest_ns, passed)
         return passed.latest_ns
 
-    def _fallen_due(self, job: Job, due_ns: int, next_due_ns: int | None) -> OccurrenceMachine:
+    def _fell_due(self, job: Job, due_ns: int, next_due_ns: int | None) -> OccurrenceMachine:
         occurrence = OccurrenceMachine(
             job.name,
             due_ns,
@@ -343,7 +343,7 @@ class Planner:
         return occurrence
 
     def _trigger_failed(self, job: Job, error: BaseException) -> None:
-        """Report it; what is meant for the whole program is raised again."""
+        """Report it; an exit that is meant for the whole program is raised again."""
         if is_program_exit(error):
             raise error
         now_ns = self._context.clock.wall_ns()

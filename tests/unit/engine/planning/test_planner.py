@@ -66,7 +66,7 @@ def test_an_occurrence_that_is_deferred_is_decided_on_at_its_due_instant(rig: Ri
     rig.add(long, every("1s"))
     rig.advance(SECOND)
     rig.started("long")
-    occurrence = rig.planner._fallen_due(rig.jobs["long"], rig.clock.wall_ns() + 500 * MS, None)
+    occurrence = rig.planner._fell_due(rig.jobs["long"], rig.clock.wall_ns() + 500 * MS, None)
     offset_ns = rig.timeline.offset_ns(steady=True)
     rig.planner._act(rig.jobs["long"], occurrence, grace_ns=SECOND, next_due_ns=None, offset_ns=offset_ns)
     assert len(rig.moves("long", "ended")) == 0
@@ -101,7 +101,7 @@ def test_after_a_restart_what_passed_meanwhile_is_accounted_for(rig: Rig) -> Non
     rig.clock.advance(10 * SECOND + 1)
     rig.start("a")
     rig.add(nothing, every("1s"), misfire_grace="1s")
-    rig.timeline.turn()
+    rig.timeline.tick()
     ends = rig.ended("nothing", 2)
     missed = rig.missed("nothing")
     assert (missed.count, ends[1].outcome, ends[1].due_ns - ends[0].due_ns) == (9, "success", 10 * SECOND)
@@ -123,7 +123,7 @@ def test_an_instant_that_was_announced_is_missed_after_its_grace_and_only_once_i
     for owner in ("a", "b", "a"):
         rig.start(owner)
         rig.add(nothing, cron("0 * * * *"), misfire_grace="5s")
-        rig.timeline.turn()
+        rig.timeline.tick()
     (end,) = rig.ended("nothing")
     assert (end.outcome, end.owner) == ("missed", "a")
 
@@ -208,7 +208,7 @@ def test_a_trigger_that_raises_is_reported_and_asked_again_and_hurts_nobody_else
     assert len(rig.ended("nothing", 3)) == 3
     trigger.fail = False
     rig.advance(2 * SECOND)  # it is asked again after 1 and then 2 s
-    rig.timeline.turn()
+    rig.timeline.tick()
     assert rig.ended("nothing", 4)[-1].outcome == "success"
     assert rig.missed("nothing").count == 2
 
@@ -318,4 +318,4 @@ def test_a_trigger_that_counts_no_instants_is_asked_for_the_next_one_all_the_sam
         rig.advance(SECOND)
         rig.ended("nothing", count)
         rig.free("nothing")
-    assert "count_between is a InstantCount, not 3" in rig.sink.of(TriggerFailed)[-1].error
+    assert "count_between returns an InstantCount, not 3" in rig.sink.of(TriggerFailed)[-1].error

@@ -40,10 +40,10 @@ def test_an_occurrence_whose_claimant_cannot_renew_is_taken_over_after_the_old_r
     )
     rig.planner.rerun_orphan(declare(holds, every("1h")), first.due_ns)
     rig.skew.note(60 * SECOND, 0)
-    rig.timeline.turn()
+    rig.timeline.tick()
     assert not rig.dispatcher.busy("holds"), "not while the clocks disagree"
     sweeper.sweep()  # which compares them anew
-    rig.timeline.turn()
+    rig.timeline.tick()
     rig.started("holds", 2)
     rig.clock.advance(SECOND)
     second = rig.ended("holds", 2)[1]

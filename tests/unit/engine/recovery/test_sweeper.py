@@ -76,7 +76,7 @@ def test_a_claim_whose_outcome_waits_in_the_spool_is_not_abandoned(rig: Rig, tmp
     rig.dispatcher.outbox.put(SpooledOutcome(settlement))
     rig.store.broken["settle"] = DOWN
     sweeper.sweep()
-    rig.timeline.turn()
+    rig.timeline.tick()
     assert rig.sink.of(OccurrenceMoved) == []
     rig.store.broken.clear()
     sweeper.sweep()
@@ -101,7 +101,7 @@ def test_a_run_that_ends_while_orphans_are_looked_for_is_not_run_again(
     monkeypatch.setattr(rig.dispatcher, "busy", lambda _: True)
     monkeypatch.setattr(rig.dispatcher.outbox, "run_ids", ended_then)
     sweeper.sweep()
-    rig.timeline.turn()
+    rig.timeline.tick()
     assert rig.sink.of(OccurrenceMoved) == []
 
 
@@ -130,7 +130,7 @@ def test_an_orphan_whose_resource_is_held_waits_without_an_outcome(rig: Rig) -> 
     sweeper = _sweeper(rig)
     for _ in range(3):
         sweeper.sweep()
-        rig.timeline.turn()
+        rig.timeline.tick()
     assert rig.sink.of(OccurrenceMoved) == []
     rig.store.release(Lease("job", "somebody", by_hand.token, granted.fence, 30 * SECOND, 0))
     sweeper.sweep()
