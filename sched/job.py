@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from tickglass.sched.durations import MS, SECOND, Duration, duration_ns, duration_text
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.policies.misfire import grace_for_ns
 from tickglass.sched.policies.preference import Preference, checked_preference
 from tickglass.sched.triggers import Trigger
 
@@ -34,7 +35,6 @@ __all__ = [
 
 TTL_DEFAULT: Final = "30s"
 TTL_MIN_NS: Final = 50 * MS  # below, a renewal does not fit between two scheduling hiccups
-GRACE_DEFAULT_MAX_NS: Final = 60 * SECOND
 GRACE_MAX_NS: Final = 12 * 3_600 * SECOND  # the ledger remembers a day; a claim must not outlive it
 UNRENEWED_SLACK_NS: Final = 5 * SECOND  # a lease nobody renews outlasts the longest run by this much
 NAME_MAX: Final = 200
@@ -112,11 +112,7 @@ class Job:
 
         Default: the interval to the next one, at most 60 s; 60 s if none comes.
         """
-        if self.grace_ns is not None:
-            return self.grace_ns
-        if due_ns is None or next_due_ns is None:
-            return GRACE_DEFAULT_MAX_NS
-        return min(next_due_ns - due_ns, GRACE_DEFAULT_MAX_NS)
+        return grace_for_ns(self.grace_ns, due_ns, next_due_ns)
 
 
 def declare(

@@ -10,6 +10,7 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.leasing.claim_cache import ClaimCachingStore
 from tickglass.sched.engine.locking.manual_lock import ManualLocks
 from tickglass.sched.engine.membership.heartbeat import Heartbeat
+from tickglass.sched.engine.planning.misfires import Misfires
 from tickglass.sched.engine.planning.planner import Planner
 from tickglass.sched.engine.planning.registrar import Registrar
 from tickglass.sched.engine.readiness import Readiness
@@ -59,11 +60,14 @@ class Engine:
         self._skew = SkewGuard() if skew is None else skew
         self._timeline = Timeline(clock=context.clock, sink=context.sink, skew=self._skew, stepped=self._compare_clocks)
         max_ahead_ns = self._skew.max_ahead_ns if context.store.own_clock else None
-        self._dispatcher = Dispatcher(self._context, workers=workers, labels=labels, max_ahead_ns=max_ahead_ns)
+        self._misfires = Misfires(self._context)
+        self._dispatcher = Dispatcher(
+            self._context, workers=workers, misfires=self._misfires, labels=labels, max_ahead_ns=max_ahead_ns
+        )
         self.manual_locks = ManualLocks(
             self._context, self._dispatcher.renewer, self._dispatcher.presence, self._dispatcher.in_doubt
         )
-        self._planner = Planner(self._context, self._timeline, self._dispatcher, self._skew)
+        self._planner = Planner(self._context, self._timeline, self._dispatcher, self._skew, self._misfires)
         self._registrar = Registrar(self._context, self._planner)
         self._store.before_claim = self._registrar.catch_up
         self._life = SchedulerMachine(context.owner, context.service, context.clock, context.sink)
@@ -124,12 +128,14 @@ class Engine:
                 raise ConfigError(f"this scheduler is {self.state}; make a new one")
             self._life.fire(SchedulerEvent.START_ASKED)
             self._dispatcher.start()
+            self._misfires.start()
             try:
                 self._sweeper.measure_skew()  # before anything is planned
                 self._timeline.follow()
                 self._registrar.add(list(self._jobs.values()))
             except BaseException:
                 self._dispatcher.stop(self._context.clock.monotonic_ns() + STOP_GRACE_NS)
+                self._misfires.stop()
                 self._life.fire(SchedulerEvent.START_FAILED)
                 raise
             self._store.start()
@@ -162,6 +168,7 @@ class Engine:
         left = self.executions()
         self.manual_locks.stop()
         self._dispatcher.stop(clock.monotonic_ns() + (0 if left else STOP_GRACE_NS))
+        self._misfires.stop()  # last: until then a worker may find that an occurrence came too late
         self._life.fire(SchedulerEvent.STOPPED)
         return left
 

@@ -93,10 +93,10 @@ class Readiness:
     def _reasons(self) -> dict[str, str]:
         """Return the sentences by what they are about: numbers in them change all the time, and are no news."""
         now_ns = self._context.clock.monotonic_ns()
-        silence_most_ns = _LATE_RENEWALS * max(period_ns(self._jobs().values()), LONGEST_WAIT_NS)
+        silence_max_ns = _LATE_RENEWALS * max(period_ns(self._jobs().values()), LONGEST_WAIT_NS)
         found: dict[str, str | None] = {
-            "timeline": _late("the timeline has not turned", now_ns - self._timeline.turned_ns, silence_most_ns),
-            "store": self._write_health.reason(now_ns, silence_most_ns),
+            "timeline": _late("the timeline has not turned", now_ns - self._timeline.ticked_ns, silence_max_ns),
+            "store": self._write_health.reason(now_ns, silence_max_ns),
             "jobs": self._registrar.reason(),
             "event loop": self._event_loop(now_ns),
             "clock": self._skew.reason(),
@@ -110,5 +110,5 @@ class Readiness:
         return _late("the event loop of the coroutine jobs has not turned", silent_ns, LOOP_SILENT_MAX_NS)
 
 
-def _late(what: str, silent_ns: int, most_ns: int) -> str | None:
-    return f"{what} for {silent_ns / SECOND:.1f} s" if silent_ns > most_ns else None
+def _late(what: str, silent_ns: int, max_ns: int) -> str | None:
+    return f"{what} for {silent_ns / SECOND:.1f} s" if silent_ns > max_ns else None

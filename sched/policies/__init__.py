@@ -1,1 +1,1 @@
-"""Whether and when: one pure module for each policy."""
+"""Whether and when an occurrence runs: one pure module for each policy."""

@@ -19,7 +19,6 @@ from tickglass.sched.engine.leasing.renewer import LeaseRenewer
 from tickglass.sched.engine.locking.acquisition import NotAcquired
 from tickglass.sched.engine.locking.manual_lock import ManualLock, ManualLocks
 from tickglass.sched.engine.membership.presence import Presence
-from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.engine.timing.timers import Timers
 from tickglass.sched.errors import ConfigError, LockInUse, LockNotAcquired
 from tickglass.sched.job import TTL_DEFAULT, checked_name
@@ -263,7 +262,7 @@ class _OwnBench:
         with self._mutex:
             if self._kept is None:
                 opened = self._opened()
-                self._kept = opened, InDoubt(opened, Outbox(opened))
+                self._kept = opened, InDoubt(opened)
             context, in_doubt = self._kept
             timers = Timers(self._clock)
             renewer = LeaseRenewer(context.store, clock=self._clock, timers=timers)

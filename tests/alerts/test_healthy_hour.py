@@ -54,7 +54,7 @@ class Replica:
 
     def turn(self, wall_ns: int) -> None:
         """Do what is due, to its end."""
-        self._timeline.turn()
+        self._timeline.tick()
         wait_until(lambda: not any(self._crew.busy(name) for name in JOBS))
         self._metrics.record(SkewMeasured(skew_ns=20_000_000, bound_ns=1_000_000, wall_ns=wall_ns))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.ahead import Ahead
 from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.leasing.holders import believed
+from tickglass.sched.engine.planning.past_runs import without_claims_ahead
 from tickglass.sched.ports import AlreadyClaimed, Claimed
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_a_job_that_is_registered_after_a_claim_far_ahead_owes_its_instants_from
     now_ns = poison(kit, store)
     (registered,) = store.register([kit.job_record(next_due_ns=now_ns)])
     assert registered.job.last_due_ns == now_ns + HOUR
-    assert believed(registered, now_ns + SECOND, store).owes_after_ns(now_ns) <= now_ns
+    assert without_claims_ahead(registered, now_ns + SECOND, store).owes_after_ns(now_ns) <= now_ns
 
 
 def test_a_job_that_ran_before_a_claim_far_ahead_owes_its_instants_from_that_run_on(
@@ -73,7 +73,7 @@ def test_a_job_that_ran_before_a_claim_far_ahead_owes_its_instants_from_that_run
     store.settle(kit.settlement(ask, store.claim(ask)))
     now_ns = poison(kit, store)
     (registered,) = store.register([kit.job_record(next_due_ns=now_ns)])
-    assert believed(registered, now_ns + SECOND, store).owes_after_ns(now_ns) == ran_ns
+    assert without_claims_ahead(registered, now_ns + SECOND, store).owes_after_ns(now_ns) == ran_ns
 
 
 def test_the_next_claim_in_time_names_the_next_due_instant_again(kit: StoreKit, store: Store) -> None:

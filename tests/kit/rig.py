@@ -9,6 +9,7 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.broadcast import Broadcast
 from tickglass.sched.engine.context import EngineContext, NoTracer
 from tickglass.sched.engine.leasing.instrumented_store import InstrumentedStore
+from tickglass.sched.engine.planning.misfires import Misfires
 from tickglass.sched.engine.planning.planner import Planner
 from tickglass.sched.engine.running.dispatcher import Dispatcher
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
@@ -131,7 +132,7 @@ class Rig:
         self.workers = workers
         self.labels = labels
         self._sinks = sinks or {}
-        self._dispatchers: list[Dispatcher] = []
+        self._instances: list[tuple[Dispatcher, Misfires]] = []
         self.jobs: dict[str, Job] = {}
         self.start()
 
@@ -145,11 +146,19 @@ class Rig:
         self.skew.note(0, 0)
         self.timeline = Timeline(clock=self.clock, sink=broadcast, skew=self.skew)
         max_ahead_ns = self.skew.max_ahead_ns if store.own_clock else None
-        self.dispatcher = Dispatcher(self.context, workers=self.workers, labels=self.labels, max_ahead_ns=max_ahead_ns)
+        self.misfires = Misfires(self.context)
+        self.dispatcher = Dispatcher(
+            self.context,
+            workers=self.workers,
+            misfires=self.misfires,
+            labels=self.labels,
+            max_ahead_ns=max_ahead_ns,
+        )
         self.dispatcher.start()
+        self.misfires.start()
         self.dispatcher.presence.start()
-        self._dispatchers.append(self.dispatcher)
-        self.planner = Planner(self.context, self.timeline, self.dispatcher, self.skew)
+        self._instances.append((self.dispatcher, self.misfires))
+        self.planner = Planner(self.context, self.timeline, self.dispatcher, self.skew, self.misfires)
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
         job = declare(function, trigger, **policies)
@@ -160,7 +169,7 @@ class Rig:
     def advance(self, by_ns: int) -> None:
         """Move time and turn the timeline once."""
         self.clock.advance(by_ns)
-        self.timeline.turn()
+        self.timeline.tick()
 
     def moves(self, job: str, event: str) -> list[OccurrenceMoved]:
         return [move for move in self.sink.of(OccurrenceMoved) if move.job == job and move.event == event]
@@ -200,7 +209,7 @@ class Rig:
 
     def ended_after_turning(self, job: str) -> OccurrenceMoved:
         """Turn the timeline once, and wait for the first occurrence of a job to end."""
-        self.timeline.turn()
+        self.timeline.tick()
         return self.ended(job)[0]
 
     def missed(self, job: str) -> InstantsMissed:
@@ -222,7 +231,7 @@ class Rig:
 
     def stop(self) -> None:
         """End the present instance: its runs in hand are asked to stop, and do."""
-        dispatcher = self.dispatcher
+        dispatcher, misfires = self.dispatcher, self.misfires
         for assignment in dispatcher.assignments():
             assignment.stop_claiming()
             assignment.ask_to_stop("shutdown")
@@ -235,11 +244,12 @@ class Rig:
 
         wait_until(emptied)
         dispatcher.stop(self.clock.monotonic_ns() + SECOND)
-        self._dispatchers.remove(dispatcher)
+        misfires.stop()
+        self._instances.remove((dispatcher, misfires))
 
     def close(self) -> None:
-        while self._dispatchers:
-            self.dispatcher = self._dispatchers[-1]
+        while self._instances:
+            self.dispatcher, self.misfires = self._instances[-1]
             self.stop()
 
 

@@ -19,8 +19,9 @@ from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.ports import Claimed, Released
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tickglass.sched.engine.context import EngineContext
-    from tickglass.sched.engine.running.outbox import Outbox
     from tickglass.sched.ports import ClaimAsk, Holder, LeaseAsk, Settlement
 
 __all__ = ["IN_DOUBT_MAX", "TRIES_MAX", "InDoubt"]
@@ -53,12 +54,13 @@ class InDoubt:
     """What this instance has asked for, and does not know whether it has.
 
     Args:
-        outbox: has the outcomes that wait for the store, and whose claims are therefore open.
+        write_outcome: writes the outcome of a run if it waits for the store, and its claim is therefore open;
+            returns whether it is written.
     """
 
-    def __init__(self, context: EngineContext, outbox: Outbox) -> None:
+    def __init__(self, context: EngineContext, write_outcome: Callable[[str], bool] = lambda _: False) -> None:
         self._context = context
-        self._outbox = outbox
+        self._write_outcome = write_outcome
         self._mutex = threading.Lock()
         self._ended: OrderedDict[str, _Ended] = OrderedDict()  # by run
         self._open: OrderedDict[str, ClaimAsk] = OrderedDict()  # by run
@@ -85,7 +87,7 @@ class InDoubt:
             _log.warning("the lease on %s, which nobody here acts under, was not taken back: %s", resource, error)
             return False
         ours = holder.owner == self._context.owner and holder.run_id != ""
-        return ours and self._outbox.reclaim(holder.run_id)
+        return ours and self._write_outcome(holder.run_id)
 
     def take_back_rerun(self, job: str, due_ns: int) -> bool:
         """Release the claim of an earlier attempt at an occurrence that is asked for once more; as `reclaim`."""

@@ -13,7 +13,6 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.durations import MS
 from tickglass.sched.engine.leasing.thread_cache import ThreadCache
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import (
@@ -23,6 +22,7 @@ from tickglass.sched.lease import (
     LockState,
     trusted_until_ns,
 )
+from tickglass.sched.policies import backoff
 from tickglass.sched.ports import Gone
 
 if TYPE_CHECKING:
@@ -33,10 +33,9 @@ if TYPE_CHECKING:
     from tickglass.sched.lease import Lease, LockMachine
     from tickglass.sched.ports import LockStore
 
-__all__ = ["BACK_OFF_NS", "KeptLease", "LeaseRenewer"]
+__all__ = ["KeptLease", "LeaseRenewer"]
 
 _log: Final = logging.getLogger(__name__)
-BACK_OFF_NS: Final = (100 * MS, 300 * MS, 800 * MS)  # and the last one again and again
 
 
 class KeptLease:
@@ -166,9 +165,8 @@ class LeaseRenewer:
             if not (hold.kept and hold.renewing):
                 return
             hold.lock.fire(LockEvent.RENEWAL_FAILED, reason=reason)
-            back_off_ns = BACK_OFF_NS[min(hold.failures, len(BACK_OFF_NS) - 1)]
             hold.failures += 1
-            again_ns = self._clock.monotonic_ns() + back_off_ns
+            again_ns = self._clock.monotonic_ns() + backoff.STORE.after(hold.failures)
             if again_ns < hold.lease.trusted_until_ns:
                 self._set_timer(hold, again_ns, lambda: self._begin_renewal(hold))
 

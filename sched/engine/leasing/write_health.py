@@ -88,7 +88,7 @@ class WriteHealth:
         """Return whether nothing was granted for a period: then only a write can tell."""
         return self.fails or self._proved_ns is None or now_ns - self._proved_ns >= period_ns
 
-    def reason(self, now_ns: int, silence_most_ns: int) -> str | None:
+    def reason(self, now_ns: int, silence_max_ns: int) -> str | None:
         """Return a sentence while writes fail, or none has been answered for too long; None while all is well."""
         with self._mutex:
             failures = list(self._failures.items())
@@ -101,6 +101,6 @@ class WriteHealth:
                 f"the {self._store} store has not taken our writes since {since}; last error, of {operation}: {detail}"
             )
         silent_ns = now_ns - self._answered_ns
-        if silent_ns > silence_most_ns:
+        if silent_ns > silence_max_ns:
             return f"the {self._store} store has not answered a write for {silent_ns / SECOND:.1f} s"
         return None

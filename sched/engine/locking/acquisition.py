@@ -20,11 +20,13 @@ from uuid import uuid4
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS
-from tickglass.sched.engine.leasing.renewer import BACK_OFF_NS
+from tickglass.sched.engine.leasing.persist import persist
 from tickglass.sched.engine.leasing.unacknowledged import Unacknowledged
 from tickglass.sched.engine.locking.held_lease import HeldLease
+from tickglass.sched.engine.locking.loss_signal import LossSignal
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import Lease, LockEvent, LockMachine, LockReason, LockState, check_ttl, trusted_until_ns
+from tickglass.sched.policies import backoff
 from tickglass.sched.ports import Gone, Granted, LeaseAsk, Released
 
 if TYPE_CHECKING:
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["Acquisition", "NotAcquired"]
 
 _log: Final = logging.getLogger(__name__)
-_POLL_FIRST_NS: Final = 5 * MS
-_POLL_MAX_NS: Final = 250 * MS  # a release by another process is noticed within this
 _POLL_MIN_NS: Final = MS  # a store may say that a lease ends now, and mean soon
 
 
@@ -111,12 +111,12 @@ class Acquisition:
         self._mutex = threading.Lock()  # one of give_back, abandon at a time
         self._leaving = False
         self._hold: KeptLease | None = None
-        self._lease: HeldLease | None = None
+        self._loss = LossSignal(terms.resource)
         self._began_ns = context.clock.monotonic_ns()
         self._until_ns = None if terms.wait_ns is None else self._began_ns + terms.wait_ns
         self._unacknowledged = Unacknowledged(context)
         self._failures = 0
-        self._poll_ns = _POLL_FIRST_NS
+        self._refusals = 0
         self._holder = ""
 
     # --- asking and waiting
@@ -211,15 +211,16 @@ class Acquisition:
         except StoreUnavailable:
             now_ns = self._context.clock.monotonic_ns()
             over = self._until_ns is not None and now_ns >= self._until_ns
-            if over or self._failures == len(BACK_OFF_NS):
-                raise  # nobody said that somebody has it
             self._failures += 1
-            return now_ns + BACK_OFF_NS[self._failures - 1]
+            if over or backoff.STORE.is_exhausted(self._failures):
+                raise  # the store has not said that the resource is held, so this is no refusal
+            return now_ns + backoff.STORE.after(self._failures)
         if isinstance(answer, HeldLease):
             return answer
         self._failures = 0
-        pause_ns = random.randint(self._poll_ns // 2, self._poll_ns)  # noqa: S311 - fairness, no secret
-        self._poll_ns = min(self._poll_ns * 2, _POLL_MAX_NS)
+        self._refusals += 1
+        pause_ns = backoff.POLL.after(self._refusals)
+        pause_ns = random.randint(pause_ns // 2, pause_ns)  # noqa: S311 - fairness, no secret
         return self._context.clock.monotonic_ns() + max(_POLL_MIN_NS, min(pause_ns, answer.retry_after_ns))
 
     def _answer(self) -> HeldLease | Refused:
@@ -249,16 +250,9 @@ class Acquisition:
         self._lock.fire(
             LockEvent.GRANTED, fence=granted.fence, trusted_until_ns=trusted_ns, other_owner=granted.expired_owner
         )
-        held = HeldLease(self._lock, context.clock, self._find_out)
+        held = HeldLease(self._lock, context.clock, self._loss, self._find_out)
         with self._mutex:
-            self._lease = held
-            self._hold = self._renewer.keep(
-                self._lock,
-                lease,
-                asked_ns,
-                held._say_lost,  # noqa: SLF001 - the engine's side of a lease
-                renew=terms.renew,
-            )
+            self._hold = self._renewer.keep(self._lock, lease, asked_ns, self._loss.report, renew=terms.renew)
         return held
 
     def _trusted_ns(self, asked_ns: int) -> int:
@@ -298,14 +292,14 @@ class Acquisition:
         """End the waiting; or let the lease run out, and tell its holder, for nobody will renew it any more."""
         self.cancel()
         with self._mutex:
-            hold, lease = self._hold, self._lease
-            if self._leaving or hold is None or lease is None:
+            hold = self._hold
+            if self._leaving or hold is None:
                 return
             self._renewer.drop(hold)
             if self._lock.state is not LockState.HELD:
                 return
             self._lock.fire(LockEvent.EXPIRED, reason=LockReason.CANCELLED)
-        lease._say_lost()  # noqa: SLF001 - the engine's side of a lease
+        self._loss.report()
 
     def _find_out(self) -> None:
         """Have the renewer say at once what its timer would have said."""
@@ -316,18 +310,12 @@ class Acquisition:
 
     def _released(self, lease: Lease) -> object | None:
         """Return the store's answer, None if there was none."""
-        again = False
-        for pause_ns in (*BACK_OFF_NS, None):
-            try:
-                answer = self._context.store.release(lease)
-            except StoreUnavailable as error:
-                if pause_ns is None:
-                    _log.error("lock %s could not be given back, it runs out by itself: %s", lease.resource, error)
-                    return None
-                self._context.clock.wait(self._context.clock.monotonic_ns() + pause_ns, Wake())
-                again = True
-            else:
-                # Nobody else can have it yet: it was an earlier request that did it, and its answer was lost.
-                trusted = self._context.clock.monotonic_ns() < lease.trusted_until_ns
-                return Released() if again and trusted and answer == Gone() else answer
-        return None
+        clock = self._context.clock
+        try:
+            answer, again = persist(lambda: self._context.store.release(lease), backoff.STORE, clock)
+        except StoreUnavailable as error:
+            _log.error("lock %s could not be given back, it runs out by itself: %s", lease.resource, error)
+            return None
+        # While it was trusted, no other instance can have it: an earlier request released it, and its answer was lost.
+        trusted = clock.monotonic_ns() < lease.trusted_until_ns
+        return Released() if again and trusted and answer == Gone() else answer

@@ -21,13 +21,13 @@ import threading
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS
 from tickglass.sched.engine.leasing.holders import holder_of
-from tickglass.sched.engine.leasing.renewer import BACK_OFF_NS
+from tickglass.sched.engine.loop import Loop
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved
 from tickglass.sched.lease import Lease, LockEvent, LockMachine, LockReason, LockState, trusted_until_ns
+from tickglass.sched.policies import backoff
 from tickglass.sched.policies.preference import PRESENCE_TTL_NS, better_labels, head_start_ns, presence_resource
 from tickglass.sched.ports import Granted, LeaseAsk
 
@@ -55,31 +55,23 @@ class Presence:
     def __init__(self, context: EngineContext, renewer: LeaseRenewer, ours: frozenset[str]) -> None:
         self._context = context
         self._ours = ours
-        self._wake = Wake()
-        self._own = [_PresenceLease(presence_resource(label), context, renewer, self._wake) for label in sorted(ours)]
+        self._loop = Loop("presence", context.clock, self._step, last=self._give_back, lazy=True)
+        self._own = [_PresenceLease(presence_resource(label), context, renewer, self._loop) for label in sorted(ours)]
         self._mutex = threading.Lock()
         self._better: frozenset[str] = frozenset()  # whom to look for
         self._absent: frozenset[str] = frozenset()  # who of them is away; who is not known to be counts as there
         self._watches: dict[str, Callable[[], None]] = {}  # what ends each
         self._changed: list[Callable[[], None]] = []
-        self._started = False
-        self._stopping = False
-        self._thread: threading.Thread | None = None
+        if self._own:
+            self._loop.wake()
 
     def start(self) -> None:
         """Begin, if there is anything to show or to look for; else with the first preference."""
-        with self._mutex:
-            self._started = True
-            self._begin()
+        self._loop.start()
 
     def stop(self) -> None:
         """Give back what shows our labels, and look no more: what is known stays as it is."""
-        with self._mutex:
-            self._stopping = True
-            thread = self._thread
-        self._wake.ring()
-        if thread is not None:
-            thread.join()
+        self._loop.stop()
 
     def watch_labels(self, preferred: Preference | None) -> None:
         """Look, from now on, for those who go before us in this preference."""
@@ -88,8 +80,7 @@ class Presence:
             return
         with self._mutex:
             self._better |= better
-            self._begin()
-        self._wake.ring()
+        self._loop.wake()
 
     def head_start_ns(self, preferred: Preference | None) -> int:
         """Return how long to hold back, as far as is known now."""
@@ -108,36 +99,24 @@ class Presence:
 
         return end
 
-    def _begin(self) -> None:
-        if self._started and not self._stopping and self._thread is None and (self._own or self._better):
-            self._thread = threading.Thread(target=self._turn, name="tickglass-presence", daemon=True)
-            self._thread.start()
-
     # --- on the thread
 
-    def _turn(self) -> None:
-        while not self._stopping:
-            again_ns: int | None = self._context.clock.monotonic_ns() + LOOK_EVERY_NS
-            try:
-                again_ns = self._step()
-            except Exception:  # noqa: BLE001 - reported; who holds back must hear when not to
-                _log.exception("looking for who is there raised")
-            self._context.clock.wait(again_ns, self._wake)
-        for unwatch in self._watches.values():
-            unwatch()
-        for lease in self._own:
-            lease.give_back()
-
     def _step(self) -> int | None:
-        """Show what is not shown, and look once; return when to do so again, None: when the wake rings."""
+        """Show what is not shown, and look once; return when to do so again, None: when the loop is woken."""
         instants = [again_ns for lease in self._own if (again_ns := lease.show()) is not None]
         better = self._better
         for label in better - self._watches.keys():
-            self._watches[label] = self._context.store.watch(presence_resource(label), self._wake.ring)
+            self._watches[label] = self._context.store.watch(presence_resource(label), self._loop.wake)
         if better:
             self._note(self._away(better))
             instants.append(self._context.clock.monotonic_ns() + LOOK_EVERY_NS)
         return min(instants, default=None)
+
+    def _give_back(self) -> None:
+        for unwatch in self._watches.values():
+            unwatch()
+        for lease in self._own:
+            lease.give_back()
 
     def _away(self, labels: frozenset[str]) -> frozenset[str]:
         """Return those whose lease nobody has; none as long as the store cannot be asked."""
@@ -162,11 +141,11 @@ class Presence:
 class _PresenceLease:
     """The lease that shows one label: all on the thread of its `Presence`."""
 
-    def __init__(self, resource: str, context: EngineContext, renewer: LeaseRenewer, wake: Wake) -> None:
+    def __init__(self, resource: str, context: EngineContext, renewer: LeaseRenewer, loop: Loop) -> None:
         self._resource = resource
         self._context = context
         self._renewer = renewer
-        self._wake = wake
+        self._loop = loop
         self._lock = LockMachine(
             resource,
             owner=context.owner,
@@ -185,7 +164,7 @@ class _PresenceLease:
         self._unwatch: Callable[[], None] | None = None
 
     def show(self) -> int | None:
-        """Ask for the lease, if it is time to; return when to do so again, None: when the wake rings."""
+        """Ask for the lease, if it is time to; return when to do so again, None: when the loop is woken."""
         if self._lock.state is LockState.LOST:
             self._hold = None  # with the same token, because a renewal without an answer may have prolonged the lease
             self._lock.fire(LockEvent.RELEASED)
@@ -230,20 +209,19 @@ class _PresenceLease:
         trusted_ns = trusted_until_ns(asked_ns, PRESENCE_TTL_NS, self._context.store.allowance_ns(PRESENCE_TTL_NS))
         lease = Lease(self._resource, self._context.owner, self._token, granted.fence, PRESENCE_TTL_NS, trusted_ns)
         self._lock.fire(LockEvent.GRANTED, fence=granted.fence, trusted_until_ns=trusted_ns)
-        self._hold = self._renewer.keep(self._lock, lease, asked_ns, self._wake.ring, renew=True)
+        self._hold = self._renewer.keep(self._lock, lease, asked_ns, self._loop.wake, renew=True)
 
     def _unanswered(self, error: StoreUnavailable) -> int:
         down = error.kind == "unavailable"
         self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE if down else LockReason.STORE_ERROR)
-        back_off_ns = BACK_OFF_NS[min(self._failures, len(BACK_OFF_NS) - 1)]
         self._failures += 1
-        self._again_ns = self._context.clock.monotonic_ns() + back_off_ns
+        self._again_ns = self._context.clock.monotonic_ns() + backoff.STORE.after(self._failures)
         return self._again_ns
 
     def _freed(self) -> None:
         """On any thread."""
         self._again_ns = 0
-        self._wake.ring()
+        self._loop.wake()
 
 
 class _Log:

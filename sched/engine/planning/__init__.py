@@ -1,1 +1,1 @@
-"""Decide what falls due, and what becomes of it."""
+"""Decide what falls due, and what becomes of it; and account for what passed."""

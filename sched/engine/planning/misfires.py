@@ -1,22 +1,25 @@
-"""Account for due instants that passed unattended: `elsewhere` if somebody else took them by then, else `missed`.
+"""Account for due instants that no execution here starts: `elsewhere` if another instance ran them, else `missed`.
 
-The ledger knows, and nobody waits for it: one thread asks, so that neither the timeline nor the workers do.
-What was due up to the latest claim before the instance was back is taken for the claimant's, as at a start. Where
-others have registered the job with another trigger meanwhile, and keep to that, all of it is: the job was not missed.
+The ledger knows. One thread asks it, so that neither the timeline nor a worker waits for the answer. Instants up to
+the latest claim count as run by that claimant, as they do at a start. If other instances have registered the job with
+another trigger meanwhile, and keep to that trigger, all of the instants are `elsewhere`: the job was not missed.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tickglass.sched.engine.loop import Loop
 from tickglass.sched.errors import failure_text
 from tickglass.sched.events import InstantsElsewhere, InstantsMissed, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
@@ -30,7 +33,7 @@ _log: Final = logging.getLogger(__name__)
 COUNTED_MAX: Final = 10_000  # instants counted one by one after a long absence
 
 
-_Replaced = Callable[[str, str], bool]  # whether others have registered a job with another trigger than this text
+_Replaced = Callable[[str, str], bool]  # (job, trigger): whether others have registered it with another trigger
 
 
 class _Question(NamedTuple):
@@ -38,76 +41,69 @@ class _Question(NamedTuple):
 
     job: str
     before_ns: int
-    tell: Callable[[int | None, _Replaced], None]  # None: there is none, or nobody knows
+    report: Callable[[int | None, _Replaced], None]  # None: there is none, or it is not known
 
 
 class Misfires:
-    """One thread that tells of each instant that it is given, once; as missed if the store does not answer."""
+    """One thread that reports each instant that it is given, once; as missed if the store does not answer."""
 
     def __init__(self, context: EngineContext) -> None:
         self._context = context
-        self._asked = threading.Condition()
-        self._questions: list[_Question] = []
-        self._stopping = False
-        self._thread = threading.Thread(target=self._turn, name="tickglass-misfires", daemon=True)
+        self._questions: deque[_Question] = deque()
+        self._loop = Loop("misfires", context.clock, self._answer_all, last=self._answer_all, lazy=True)
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread, with the first occurrence or span that is given."""
+        self._loop.start()
 
     def stop(self) -> None:
-        """End the thread when everything is told; a store that does not answer is waited for once."""
-        with self._asked:
-            self._stopping = True
-            self._asked.notify()
-        if self._thread.is_alive():
-            self._thread.join()
+        """End the thread when everything is reported; a store that does not answer is waited for once."""
+        self._loop.stop()
 
     def span_passed(self, job: Job, first_due_ns: int, before_ns: int, counted: InstantCount) -> None:
         """Account for the instants in [first_due_ns, before_ns), as they were counted."""
 
-        def tell(claimed_ns: int | None, is_replaced: _Replaced) -> None:
-            for event in self._parted(job, first_due_ns, before_ns, counted, claimed_ns):
+        def report(claimed_ns: int | None, is_replaced: _Replaced) -> None:
+            for event in self._split(job, first_due_ns, before_ns, counted, claimed_ns):
                 replaced = isinstance(event, InstantsMissed) and is_replaced(job.name, str(job.trigger))
                 self._context.sink.record(_as_elsewhere(event) if replaced else event)
 
-        self._ask(_Question(job.name, before_ns, tell))
+        self._ask(_Question(job.name, before_ns, report))
 
     def too_late(self, occurrence: OccurrenceMachine, *, reason: str = "", trigger: str = "") -> None:
         """End an occurrence that came too late to be run here.
 
         Args:
             reason: why, if it is missed; a bounded word.
-            trigger: under which it fell due, as text; "" if no other can have replaced it.
+            trigger: the trigger under which it fell due, as text; "" if no other can have replaced it.
         """
 
-        def tell(claimed_ns: int | None, is_replaced: _Replaced) -> None:
+        def report(claimed_ns: int | None, is_replaced: _Replaced) -> None:
             taken = claimed_ns == occurrence.due_ns or (trigger != "" and is_replaced(occurrence.job, trigger))
             if taken:
                 occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.ELSEWHERE)
             else:
                 occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.MISSED, reason=reason)
 
-        self._ask(_Question(occurrence.job, occurrence.due_ns + 1, tell))
+        self._ask(_Question(occurrence.job, occurrence.due_ns + 1, report))
 
     def _ask(self, question: _Question) -> None:
-        with self._asked:
-            self._questions.append(question)
-            self._asked.notify()
+        self._questions.append(question)
+        self._loop.wake()
 
-    def _parted(
+    def _split(
         self, job: Job, first_due_ns: int, before_ns: int, counted: InstantCount, claimed_ns: int | None
     ) -> list[InstantsElsewhere | InstantsMissed]:
-        """Return what to tell: the instants up to the latest claim are the claimant's, those after it were missed."""
+        """Return the events: instants up to the latest claim are the claimant's, those after it were missed."""
         wall_ns = self._context.clock.wall_ns()
 
         def span(
-            kind: type[InstantsElsewhere | InstantsMissed], begin_ns: int, end_ns: int, them: InstantCount
+            kind: type[InstantsElsewhere | InstantsMissed], begin_ns: int, end_ns: int, instants: InstantCount
         ) -> InstantsElsewhere | InstantsMissed:
             return kind(
                 job=job.name,
-                count=them.count,
-                exact=them.exact,
+                count=instants.count,
+                exact=instants.exact,
                 first_due_ns=begin_ns,
                 before_ns=end_ns,
                 wall_ns=wall_ns,
@@ -129,36 +125,32 @@ class Misfires:
             span(InstantsMissed, rest_ns, before_ns, rest),
         ]
 
-    def _turn(self) -> None:
-        while questions := self._next_questions():
-            answering = True  # who does not answer once is not asked for the others that wait
-            is_replaced = self._replaced()
-            for question in questions:
-                claimed_ns = None
-                try:
-                    claimed_ns = self._latest_claim_ns(question) if answering else None
-                except Exception as error:  # noqa: BLE001 - reported; the instants must be accounted for
-                    _log.warning("what passed unattended counts as missed: %s", error)
-                    answering = False
-                try:
-                    question.tell(claimed_ns, is_replaced if answering else _not_replaced)
-                except Exception:  # noqa: BLE001 - reported; so must the others
-                    _log.exception("instants of %s that passed unattended were not told", question.job)
+    def _answer_all(self) -> None:
+        while self._questions:
+            self._answer([self._questions.popleft() for _ in range(len(self._questions))])
 
-    def _next_questions(self) -> list[_Question]:
-        """Wait for some; none: it is over."""
-        with self._asked:
-            while not self._questions and not self._stopping:
-                self._asked.wait()
-            questions, self._questions = self._questions, []
-            return questions
+    def _answer(self, questions: Sequence[_Question]) -> None:
+        """Answer each question; once the store has not answered one, it is not asked for the rest of these."""
+        answering = True
+        is_replaced = self._replaced()
+        for question in questions:
+            claimed_ns = None
+            try:
+                claimed_ns = self._latest_claim_ns(question) if answering else None
+            except Exception as error:  # noqa: BLE001 - reported; the instants must be accounted for
+                _log.warning("due instants that passed count as missed: %s", error)
+                answering = False
+            try:
+                question.report(claimed_ns, is_replaced if answering else _not_replaced)
+            except Exception:  # noqa: BLE001 - reported; so must the others
+                _log.exception("due instants of %s that passed were not reported", question.job)
 
     def _latest_claim_ns(self, question: _Question) -> int | None:
         runs = self._context.store.runs(question.job, 1, before_ns=question.before_ns)
         return runs[0].due_ns if runs else None
 
     def _replaced(self) -> _Replaced:
-        """Return a look at the triggers that are registered now: the store is asked once, when it is first needed."""
+        """Return a test of the triggers that are registered now; it asks the store once, when it is first called."""
         records: dict[str, JobRecord] | None = None
 
         def is_replaced(job: str, trigger: str) -> bool:
@@ -167,12 +159,14 @@ class Misfires:
                 try:
                     records = {record.name: record for record in self._context.store.jobs()}
                 except Exception as error:  # noqa: BLE001 - as above
-                    _log.warning("whether triggers were changed meanwhile is not known: %s", error)
+                    _log.warning("whether other instances have changed triggers is not known: %s", error)
                     records = {}
             record = records.get(job)
             if record is None or record.trigger == trigger or record.next_due_ns is None:
                 return False
-            return self._context.clock.wall_ns() < record.next_due_ns + record.grace_ns  # else they have gone as well
+            return (
+                self._context.clock.wall_ns() < record.next_due_ns + record.grace_ns
+            )  # else those instances have gone as well
 
         return is_replaced
 

@@ -1,7 +1,7 @@
-"""Decide what becomes of each due instant: admitted, skipped, or come too late.
+"""Put jobs on the timeline, and act on what admission says of each due instant.
 
-Next instants are computed from the trigger and the due instant, never from
-"now", so no error accumulates. Runs on the timeline's thread.
+Next instants are computed from the trigger and the due instant, never from "now", so no error accumulates.
+Visits run on the timeline's thread.
 """
 
 from __future__ import annotations
@@ -13,35 +13,40 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.foreign_errors import is_program_exit
-from tickglass.sched.engine.leasing.holders import believed
 from tickglass.sched.engine.planning.misfires import COUNTED_MAX
+from tickglass.sched.engine.planning.past_runs import without_claims_ahead
 from tickglass.sched.errors import StoreUnavailable, failure_text
 from tickglass.sched.events import JobRegistered, Streak, TriggerFailed
-from tickglass.sched.job import GRACE_DEFAULT_MAX_NS
-from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome, SkipReason
+from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
+from tickglass.sched.policies import misfire
+from tickglass.sched.policies.admission import Situation, admit
+from tickglass.sched.policies.backoff import Backoff
+from tickglass.sched.policies.verdict import Admit, Decline, Defer, TooLate
 from tickglass.sched.ports import JobRecord
 from tickglass.sched.triggers import LATEST_NS, InstantCount
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.planning.misfires import Misfires
     from tickglass.sched.engine.running.dispatcher import Dispatcher
     from tickglass.sched.engine.timing.clock_skew import SkewGuard
     from tickglass.sched.engine.timing.timeline import Timeline
     from tickglass.sched.job import Job
+    from tickglass.sched.policies.verdict import Verdict
     from tickglass.sched.registration import Registered
     from tickglass.sched.triggers import Trigger
 
 __all__ = ["Planner"]
 
 _log: Final = logging.getLogger(__name__)
-_ASK_AGAIN_NS: Final = (SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND)
+_TRIGGER: Final = Backoff(SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND)
 
 
 class _Plan:
     """A job's place on the timeline.
 
     Args:
-        until_ns: the last instant of this plan, where another one goes on; None: there is no end.
+        until_ns: the last instant of this plan, because another plan goes on from there; None: no end.
     """
 
     __slots__ = ("after_ns", "due_ns", "failures", "job", "until_ns")
@@ -55,16 +60,24 @@ class _Plan:
 
 
 class Planner:
-    """Puts jobs on the timeline and manual_locks their occurrences to the dispatcher."""
+    """Puts jobs on the timeline, and passes admitted occurrences to the dispatcher."""
 
-    def __init__(self, context: EngineContext, timeline: Timeline, dispatcher: Dispatcher, skew: SkewGuard) -> None:
+    def __init__(
+        self,
+        context: EngineContext,
+        timeline: Timeline,
+        dispatcher: Dispatcher,
+        skew: SkewGuard,
+        misfires: Misfires,
+    ) -> None:
         self._skew = skew
+        self._misfires = misfires
         self._context = context
         self._timeline = timeline
         self._dispatcher = dispatcher
 
     def record_of(self, job: Job) -> JobRecord:
-        """Return what the store shall know of a job."""
+        """Return what a job is registered with."""
         now = self._context.clock.reading()
         next_due_ns, following_ns = self._next_two(job, now.monotonic_ns + self._skew.offset_ns(now))
         return JobRecord(
@@ -80,19 +93,19 @@ class Planner:
         )
 
     def add(self, job: Job, registered: Registered, streak: Streak) -> None:
-        """Report a job and put it on the timeline, from the first instant on that nobody was there for.
+        """Report a job and put it on the timeline, from the first due instant on that it owes.
 
         Args:
-            streak: how it has done lately, wherever it ran.
+            streak: how it has done lately, on any instance.
         """
         now_ns = self.now_ns(job)
         self._introduce(job, streak, now_ns)
-        registered = self._believed(registered, now_ns)
-        self._own_up(job, registered, now_ns)
+        registered = self._without_claims_ahead(registered, now_ns)
+        self._take_over(job, registered, now_ns)
         self._plan_next(_Plan(job, registered.owes_after_ns(now_ns)))
 
     def begin(self, job: Job, after_ns: int) -> None:
-        """Report a job and put it on the timeline, though it is not registered; `make_up` follows.
+        """Report a job and put it on the timeline before it is registered; `make_up` follows.
 
         Args:
             after_ns: it owes its due instants from here on.
@@ -101,25 +114,25 @@ class Planner:
         self._plan_next(_Plan(job, after_ns))
 
     def make_up(self, job: Job, registered: Registered, streak: Streak, until_ns: int) -> None:
-        """Account for what a job owed when it began, which only its registration told.
+        """Account for what a job owed before it began: that is known once it is registered.
 
         Args:
             until_ns: the instant after which it began.
         """
         now_ns = self.now_ns(job)
         self._introduce(job, streak, now_ns)
-        registered = self._believed(registered, now_ns)
-        self._own_up(job, registered, until_ns)
+        registered = self._without_claims_ahead(registered, now_ns)
+        self._take_over(job, registered, until_ns)
         owed_ns = registered.owes_after_ns(until_ns)
         if owed_ns < until_ns:
             self._plan_next(_Plan(job, owed_ns, until_ns))
 
     def now_ns(self, job: Job) -> int:
-        """Return the wall clock as this job's instants go by it."""
+        """Return the wall clock by which this job's due instants are planned."""
         return self._context.clock.monotonic_ns() + self._timeline.offset_ns(steady=job.trigger.fixed_rate)
 
-    def _believed(self, registered: Registered, now_ns: int) -> Registered:
-        return believed(registered, now_ns + self._skew.max_ahead_ns, self._context.store)
+    def _without_claims_ahead(self, registered: Registered, now_ns: int) -> Registered:
+        return without_claims_ahead(registered, now_ns + self._skew.max_ahead_ns, self._context.store)
 
     def _introduce(self, job: Job, streak: Streak, now_ns: int) -> None:
         self._dispatcher.presence.watch_labels(job.prefer)
@@ -141,11 +154,11 @@ class Planner:
             )
         )
 
-    def _own_up(self, job: Job, registered: Registered, now_ns: int) -> None:
-        """Take over what was announced before and has passed: under another trigger, or within its grace.
+    def _take_over(self, job: Job, registered: Registered, now_ns: int) -> None:
+        """Take over an announced instant that has passed: under another trigger, or within its grace.
 
-        The registration has announced the next instant instead; should this instance end before it has
-        claimed the one that it owes, the next instance shall find it.
+        The registration has announced the next instant instead. The owed instant is announced again, so that the
+        next instance finds it if this one ends before it has claimed it.
         """
         superseded_ns, before = registered.superseded_due_ns(now_ns), registered.before
         if superseded_ns is not None and before is not None:
@@ -155,50 +168,52 @@ class Planner:
             if owed_ns is not None:
                 self._context.store.register([replace(registered.job, next_due_ns=owed_ns)])
         except StoreUnavailable as error:
-            _log.warning("that %s is about to run late is known to nobody else: %s", job.name, error)
+            _log.warning("other instances do not know that %s is about to run late: %s", job.name, error)
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             self._trigger_failed(job, error)
 
     def _latest_in_grace(self, job: Job, after_ns: int, now_ns: int) -> int | None:
         """Return the latest instant after this one that has passed and may still be run."""
-        longest_ns = GRACE_DEFAULT_MAX_NS if job.grace_ns is None else job.grace_ns
-        after_ns = max(after_ns, now_ns - longest_ns - 1)
+        after_ns = max(after_ns, now_ns - misfire.grace_max_ns(job.grace_ns) - 1)
         passed_ns = job.trigger.count_between(after_ns, now_ns, COUNTED_MAX).latest_ns if after_ns < now_ns else None
-        if passed_ns is None or now_ns - passed_ns > job.grace_at(passed_ns, _asked(job.trigger, passed_ns)):
+        if passed_ns is None:
             return None
-        return passed_ns
+        grace_ns = job.grace_at(passed_ns, _asked(job.trigger, passed_ns))
+        return None if misfire.is_too_late(now_ns - passed_ns, grace_ns) else passed_ns
 
     def _owe(self, job: Job, due_ns: int, grace_ns: int) -> None:
-        """Account for one instant beside the trigger's own: run it within its grace, or tell what became of it."""
+        """Account for one instant that the trigger does not name: run it within its grace, or report its end."""
 
         def visit(offset_ns: int) -> None:
             next_due_ns, _ = self._next_two(job, self.now_ns(job))
-            occurrence = self._fallen_due(job, due_ns, next_due_ns)
-            self._judge(job, occurrence, grace_ns=grace_ns, next_due_ns=next_due_ns, offset_ns=offset_ns)
+            occurrence = self._fell_due(job, due_ns, next_due_ns)
+            self._act(job, occurrence, grace_ns=grace_ns, next_due_ns=next_due_ns, offset_ns=offset_ns)
 
         self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
 
     def rerun_orphan(self, job: Job, due_ns: int) -> None:
-        """Execution an occurrence whose claimant died; one that is busy, on a wrong clock or to come is found again."""
+        """Run an occurrence again whose claimant died; one that cannot start now is found by the next sweep."""
         now_ns = self.now_ns(job)
         if due_ns > now_ns:
             return
 
         def visit(offset_ns: int) -> None:
-            if self._dispatcher.busy(job.name) or self._skew.refuses:
+            grace_ns = job.grace_at(due_ns, None)
+            due_at_ns, monotonic_ns = due_ns - offset_ns, self._context.clock.monotonic_ns()
+            if self._verdict(job, monotonic_ns - due_at_ns, grace_ns, rerun=True) != Admit():
                 return
-            occurrence = self._fallen_due(job, due_ns, self._next_two(job, now_ns)[0])
-            until_ns = self._context.clock.monotonic_ns() + job.grace_at(due_ns, None)
+            occurrence = self._fell_due(job, due_ns, self._next_two(job, now_ns)[0])
+            until_ns = monotonic_ns + grace_ns
             self._dispatcher.dispatch(
-                job, occurrence, due_ns=due_ns - offset_ns, until_ns=until_ns, next_due_ns=None, rerun=True
+                job, occurrence, due_ns=due_at_ns, until_ns=until_ns, next_due_ns=None, rerun=True
             )
 
         self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
 
     def settle_orphan(self, job: Job, due_ns: int) -> None:
-        """Account for an occurrence whose claimant died and that is not run again."""
+        """Account for an occurrence whose claimant died and which is not run again."""
         next_due_ns, _ = self._next_two(job, self.now_ns(job))
-        self._fallen_due(job, due_ns, next_due_ns).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
+        self._fell_due(job, due_ns, next_due_ns).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
 
     def _next_two(self, job: Job, now_ns: int) -> tuple[int | None, int | None]:
         try:
@@ -216,8 +231,8 @@ class Planner:
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             plan.due_ns = None
             self._trigger_failed(job, error)
-            pause_ns = _ASK_AGAIN_NS[min(plan.failures, len(_ASK_AGAIN_NS) - 1)]
             plan.failures += 1
+            pause_ns = _TRIGGER.after(plan.failures)
             again_ns = self._context.clock.monotonic_ns() + self._timeline.offset_ns(steady=True) + pause_ns
             self._timeline.at(again_ns, lambda _: self._plan_next(plan), steady=True)
             return
@@ -229,39 +244,73 @@ class Planner:
         self._timeline.at(wall_ns, lambda offset_ns: self._visit(plan, offset_ns), steady=plan.job.trigger.fixed_rate)
 
     def _visit(self, plan: _Plan, offset_ns: int) -> None:
-        """Admit the planned occurrence, or account for it, and plan the next."""
+        """Decide on the planned occurrence, and plan the next; one that is deferred stays the planned one."""
         job, due_ns = plan.job, plan.due_ns
         if due_ns is None:
             return
         now_ns = self._context.clock.monotonic_ns() + offset_ns
-        if now_ns < due_ns and self._dispatcher.busy(job.name):
-            self._visit_at(plan, due_ns)  # whether that overlaps is seen when it is due
+        if self._verdict(job, now_ns - due_ns, misfire.grace_max_ns(job.grace_ns)) == Defer():
+            self._visit_at(plan, due_ns)
             return
         due_ns = self._latest_passed(job, due_ns, now_ns if plan.until_ns is None else plan.until_ns)
         plan.after_ns = due_ns
         self._plan_next(plan)
-        occurrence = self._fallen_due(job, due_ns, plan.due_ns)
+        occurrence = self._fell_due(job, due_ns, plan.due_ns)
         grace_ns = job.grace_at(due_ns, plan.due_ns)
-        followed = plan.until_ns is not None and plan.due_ns is not None and plan.due_ns <= now_ns
-        if followed:
-            self._dispatcher.misfires.too_late(occurrence, trigger=str(job.trigger))
-        else:
-            self._judge(job, occurrence, grace_ns=grace_ns, next_due_ns=plan.due_ns, offset_ns=offset_ns)
+        superseded = plan.until_ns is not None and plan.due_ns is not None and plan.due_ns <= now_ns
+        self._act(
+            job,
+            occurrence,
+            grace_ns=grace_ns,
+            next_due_ns=plan.due_ns,
+            offset_ns=offset_ns,
+            superseded=superseded,
+        )
 
-    def _judge(
-        self, job: Job, occurrence: OccurrenceMachine, *, grace_ns: int, next_due_ns: int | None, offset_ns: int
+    def _act(
+        self,
+        job: Job,
+        occurrence: OccurrenceMachine,
+        *,
+        grace_ns: int,
+        next_due_ns: int | None,
+        offset_ns: int,
+        superseded: bool = False,
     ) -> None:
-        """Admit an occurrence, skip it, or end it because it is past its grace."""
+        """Do with an occurrence that fell due as its job's policies say."""
         due_at_ns = occurrence.due_ns - offset_ns
-        if self._context.clock.monotonic_ns() - due_at_ns > grace_ns:
-            self._dispatcher.misfires.too_late(occurrence, trigger=str(job.trigger))
-        elif self._dispatcher.busy(job.name):
-            occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
-        elif self._skew.refuses:
-            occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.SKEW)
-        else:
-            until_ns = due_at_ns + grace_ns
-            self._dispatcher.dispatch(job, occurrence, due_ns=due_at_ns, until_ns=until_ns, next_due_ns=next_due_ns)
+        late_ns = self._context.clock.monotonic_ns() - due_at_ns
+        match self._verdict(job, late_ns, grace_ns, superseded=superseded):
+            case Admit():
+                self._dispatcher.dispatch(
+                    job, occurrence, due_ns=due_at_ns, until_ns=due_at_ns + grace_ns, next_due_ns=next_due_ns
+                )
+            case Defer():
+                self._timeline.at(
+                    occurrence.due_ns,
+                    lambda offset_ns: self._act(
+                        job, occurrence, grace_ns=grace_ns, next_due_ns=next_due_ns, offset_ns=offset_ns
+                    ),
+                    steady=job.trigger.fixed_rate,
+                )
+            case Decline(reason):
+                occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=reason)
+            case TooLate():
+                self._misfires.too_late(occurrence, trigger=str(job.trigger))
+
+    def _verdict(
+        self, job: Job, late_ns: int, grace_ns: int, *, superseded: bool = False, rerun: bool = False
+    ) -> Verdict:
+        return admit(
+            Situation(
+                late_ns=late_ns,
+                grace_ns=grace_ns,
+                busy=self._dispatcher.busy(job.name),
+                skewed=self._skew.refuses,
+                superseded=superseded,
+                rerun=rerun,
+            )
+        )
 
     def _latest_passed(self, job: Job, due_ns: int, now_ns: int) -> int:
         """Return the latest instant that has come; the ones before it are accounted for in misfires."""
@@ -270,17 +319,17 @@ class Planner:
         try:
             passed = job.trigger.count_between(due_ns, now_ns, COUNTED_MAX)
             if not isinstance(passed, InstantCount):
-                raise TypeError(f"count_between is a InstantCount, not {passed!r}")  # noqa: TRY301
+                raise TypeError(f"count_between returns an InstantCount, not {passed!r}")  # noqa: TRY301
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             self._trigger_failed(job, error)
             return due_ns
         if passed.latest_ns is None:
             return due_ns
-        # InstantCount are the planned one and all but the latest.
-        self._dispatcher.misfires.span_passed(job, due_ns, passed.latest_ns, passed)
+        # Counted are the planned one and all but the latest.
+        self._misfires.span_passed(job, due_ns, passed.latest_ns, passed)
         return passed.latest_ns
 
-    def _fallen_due(self, job: Job, due_ns: int, next_due_ns: int | None) -> OccurrenceMachine:
+    def _fell_due(self, job: Job, due_ns: int, next_due_ns: int | None) -> OccurrenceMachine:
         occurrence = OccurrenceMachine(
             job.name,
             due_ns,
@@ -294,7 +343,7 @@ class Planner:
         return occurrence
 
     def _trigger_failed(self, job: Job, error: BaseException) -> None:
-        """Report it; what is meant for the whole program is raised again."""
+        """Report it; an exit that is meant for the whole program is raised again."""
         if is_program_exit(error):
             raise error
         now_ns = self._context.clock.wall_ns()

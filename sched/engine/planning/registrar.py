@@ -1,9 +1,9 @@
-"""Make jobs known to the store: at once, or as soon as it can be reached.
+"""Register jobs with the store: at once, or as soon as it can be reached.
 
-A store that is away keeps nobody from starting. A job that it could not be told of is planned all the
-same: what falls due is treated as in any outage. Before the first claim of such a job, and once a second,
-its registration is tried again; so the store hears of no claim before it has said from when on due instants
-are owed, and what passed before the start is accounted for then, once.
+A store that cannot be reached does not keep a scheduler from starting. A job that could not be registered is planned
+without it: what falls due is treated as in any outage. Before the first claim of such a job, and once a second, the
+registration is tried again. So the store says from when on due instants are owed before it gets a claim, and what
+passed before the start is accounted for then, once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.engine.leasing.holders import streaks_of
+from tickglass.sched.engine.planning.past_runs import streaks_of
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import Streak
 
@@ -29,23 +29,25 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Registrar:
-    """Registers jobs and manual_locks them to the planner, each once."""
+    """Registers jobs and passes each to the planner, once."""
 
     def __init__(self, context: EngineContext, planner: Planner) -> None:
         self._context = context
         self._planner = planner
-        self._waiting: dict[str, tuple[Job, int]] = {}  # and the instant after which it has been planned; replaced
+        self._waiting: dict[
+            str, tuple[Job, int]
+        ] = {}  # with the instant after which it is planned; replaced, never changed
         self._mutex = threading.Lock()
         self._tries = 0
         self._failure: StoreUnavailable | None = None  # of the last try
 
     @property
     def waits(self) -> bool:
-        """Whether the store has not been told of some job."""
+        """Whether some job is not registered yet."""
         return bool(self._waiting)
 
     def reason(self) -> str | None:
-        """Return a sentence while it is so."""
+        """Return a sentence while some job is not registered."""
         count = len(self._waiting)
         if not count:
             return None
@@ -56,7 +58,7 @@ class Registrar:
         """Register these jobs and plan them; plan them alone if the store cannot be reached.
 
         Raises:
-            StoreUnavailable: the store refused, which waiting does not mend; nothing was planned.
+            StoreUnavailable: the store answered with an error, so waiting does not help; nothing was planned.
         """
         try:
             answers = self._context.store.register([self._planner.record_of(job) for job in jobs])
@@ -64,17 +66,17 @@ class Registrar:
             if error.kind != "unavailable":
                 raise
             _log.warning("%s; registered when it can be reached: %s", error, ", ".join(job.name for job in jobs))
-            self._begin_without(jobs)
+            self._plan_without(jobs)
             return
-        streaks = streaks_of((registered.job for registered in answers), self._context)
+        streaks = streaks_of((registered.job for registered in answers), self._context.store)
         for job, registered in zip(jobs, answers, strict=True):
             self._planner.add(job, registered, streaks.get(job.name, Streak()))
 
     def catch_up(self) -> None:
-        """Register what waits for that; whoever comes while another tries shares the answer.
+        """Register the jobs that wait for it; a caller that comes while another one tries gets the same answer.
 
         Raises:
-            StoreUnavailable: the store still cannot be reached, or refused.
+            StoreUnavailable: the store still cannot be reached, or answered with an error.
         """
         if not self._waiting:
             return
@@ -87,11 +89,11 @@ class Registrar:
             if waiting:
                 self._try(waiting)
 
-    def _begin_without(self, jobs: Sequence[Job]) -> None:
-        begun = {job.name: (job, self._planner.now_ns(job)) for job in jobs}
+    def _plan_without(self, jobs: Sequence[Job]) -> None:
+        planned = {job.name: (job, self._planner.now_ns(job)) for job in jobs}
         with self._mutex:
-            self._waiting = {**self._waiting, **begun}
-        for job, now_ns in begun.values():  # now that no claim can overtake its registration
+            self._waiting = {**self._waiting, **planned}
+        for job, now_ns in planned.values():  # from now on no claim can overtake its registration
             self._planner.begin(job, now_ns)
 
     def _try(self, waiting: Sequence[tuple[Job, int]]) -> None:
@@ -102,7 +104,7 @@ class Registrar:
         except StoreUnavailable as error:
             self._failure = error
             raise
-        streaks = streaks_of((registered.job for registered in answers), self._context)
+        streaks = streaks_of((registered.job for registered in answers), self._context.store)
         for (job, planned_ns), registered in zip(waiting, answers, strict=True):
             self._planner.make_up(job, registered, streaks.get(job.name, Streak()), planned_ns)
         names = {job.name for job, _ in waiting}

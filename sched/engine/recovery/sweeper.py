@@ -1,22 +1,20 @@
-"""Look after what was left behind: abandoned claims, unwritten outcomes, and the store's own clock.
+"""Look after what was left behind, from time to time: claims in doubt, unwritten outcomes, orphans; and the clocks.
 
-Every third of the shortest TTL (at most 10 s) it asks the store for its time,
-settles claims that may have been granted unheard, tells it what waits in the spool,
-asks for claims whose lease has ended without a settlement, and does what else must be
-done from time to time.
+Every third of the shortest TTL, at most every 10 s, it compares this instance's clock with the store's,
+settles claims that the store may have granted though no answer came, writes the outcomes of the spool, looks for
+orphans, and does the chores that it was given.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.leasing.holders import holder_of
+from tickglass.sched.engine.loop import Loop
+from tickglass.sched.engine.recovery.orphans import Orphans
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.events import ClaimOrphaned, SkewMeasured
+from tickglass.sched.events import SkewMeasured
 from tickglass.sched.lease import RENEWALS_PER_TTL
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.running.dispatcher import Dispatcher
     from tickglass.sched.engine.timing.clock_skew import SkewGuard
     from tickglass.sched.job import Job
-    from tickglass.sched.ports import Orphan
 
 __all__ = ["Sweeper", "period_ns"]
 
@@ -35,7 +32,6 @@ _log: Final = logging.getLogger(__name__)
 _MIN_NS: Final = 100 * MS
 _MAX_NS: Final = 10 * SECOND
 _PRESSING_NS: Final = SECOND
-ATTEMPTS_MAX: Final = 3  # a job that takes its process down with it must not do so for ever
 
 
 def period_ns(jobs: Iterable[Job]) -> int:
@@ -45,14 +41,14 @@ def period_ns(jobs: Iterable[Job]) -> int:
 
 
 class Sweeper:
-    """One thread, one look at the store a period.
+    """One thread, one sweep a period.
 
     Args:
-        dispatcher: its spool is replayed; what it has in hand is not abandoned.
-        skew: told every measurement.
+        dispatcher: has the claims in doubt and the outbox.
+        skew: is given every measurement.
         jobs: returns the jobs registered here, by name.
         chores: what else to do at each sweep, in this order.
-        pressing: returns whether the chores must be done once a second, and not wait for the next sweep.
+        pressing: returns whether the chores are to be done once a second meanwhile.
     """
 
     def __init__(
@@ -69,41 +65,37 @@ class Sweeper:
         self._chores = chores
         self._pressing = pressing
         self._context = context
-        self._planner = planner
+        self._orphans = Orphans(context, planner, dispatcher)
         self._dispatcher = dispatcher
         self._skew = skew
         self._jobs = jobs
-        self._wake = Wake()
-        self._stopping = False
         self._sweep_asked = False
-        self._thread = threading.Thread(target=self._turn, name="tickglass-sweeper", daemon=True)
+        self._sweep_at_ns = context.clock.monotonic_ns()
+        self._loop = Loop("sweeper", context.clock, self._step)
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End the thread; returns when a sweep in progress has ended."""
-        self._stopping = True
-        self._wake.ring()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._loop.stop()
 
     def cut_short(self) -> None:
         """Have the chores done now; from any thread."""
-        self._wake.ring()
+        self._loop.wake()
 
     def sweep_now(self) -> None:
-        """Have the next sweep come now, because our clock was set, say; from any thread."""
+        """Have the next sweep come now, for example because our clock was set; from any thread."""
         self._sweep_asked = True
-        self._wake.ring()
+        self._loop.wake()
 
     def sweep(self) -> None:
-        """Look once; what fails does not keep the rest from being done."""
+        """Do everything once; a part that fails does not keep the others from being done."""
         self.measure_skew()
         self._attempt(self._dispatcher.in_doubt.settle_all)
         self._attempt(self._flush_outbox)
-        self._attempt(self._look_for_orphans)
+        self._attempt(lambda: self._orphans.adopt(self._jobs()))
         self._do_chores()
 
     def measure_skew(self) -> None:
@@ -111,11 +103,11 @@ class Sweeper:
         self._attempt(self._measure_skew)
 
     def _attempt(self, task: Callable[[], object]) -> None:
-        if self._stopping:
+        if self._loop.stopping:
             return
         try:
             task()
-        except StoreUnavailable as error:  # it has reported itself, and is asked again
+        except StoreUnavailable as error:  # reported with the call, and asked again
             _log.warning("%s", error)
         except Exception:  # noqa: BLE001 - reported; the others and the next sweep must come
             _log.exception("a sweep raised")
@@ -125,40 +117,7 @@ class Sweeper:
             self._attempt(chore)
 
     def _flush_outbox(self) -> None:
-        self._dispatcher.outbox.flush(lambda: self._stopping)
-
-    def _look_for_orphans(self) -> None:
-        jobs = self._jobs()
-        orphans = self._context.store.orphans(list(jobs))
-        busy = {orphan.job for orphan in orphans if self._dispatcher.busy(orphan.job)}
-        spooled = (
-            self._dispatcher.outbox.run_ids() if orphans else set()
-        )  # read last: what is not busy any more is in it
-        for orphan in orphans:
-            job = jobs[orphan.job]
-            if orphan.run_id in spooled or self._dispatcher.in_doubt.settle(orphan.run_id):
-                continue  # it did not die: how it ended is known here, and will be, or is, written
-            if not job.rerun or orphan.attempt >= ATTEMPTS_MAX:
-                self._settle_orphan(job, orphan)
-            elif orphan.job in busy or holder_of(job.resource, self._context):
-                continue  # it would be due again, and skipped, at every sweep
-            else:
-                self._planner.rerun_orphan(job, orphan.due_ns)
-
-    def _settle_orphan(self, job: Job, orphan: Orphan) -> None:
-        if not self._context.store.abandon(orphan):
-            return
-        self._context.sink.record(
-            ClaimOrphaned(
-                job=orphan.job,
-                due_ns=orphan.due_ns,
-                attempt=orphan.attempt,
-                run_id=orphan.run_id,
-                claimant=orphan.owner,
-                wall_ns=self._context.clock.wall_ns(),
-            )
-        )
-        self._planner.settle_orphan(job, orphan.due_ns)
+        self._dispatcher.outbox.flush(lambda: self._loop.stopping)
 
     def _measure_skew(self) -> None:
         asked = self._context.clock.reading()
@@ -169,19 +128,13 @@ class Sweeper:
         self._skew.note(skew_ns, bound_ns, offset_ns=asked.offset_ns if own_clock else None)
         self._context.sink.record(SkewMeasured(skew_ns=skew_ns, bound_ns=bound_ns, wall_ns=asked.wall_ns))
 
-    def _turn(self) -> None:
-        while not self._stopping:
-            self.sweep()
-            self._pause(self._context.clock.monotonic_ns() + period_ns(self._jobs().values()))
-
-    def _pause(self, until_ns: int) -> None:
-        """Wait for the next sweep, and do what is pressing meanwhile."""
+    def _step(self) -> int:
+        """Sweep if it is time to, or was asked for; else do the chores. Return when to do so again."""
         clock = self._context.clock
-        while not self._stopping:
-            at_ns = min(until_ns, clock.monotonic_ns() + _PRESSING_NS) if self._pressing() else until_ns
-            rung = clock.wait(at_ns, self._wake)
-            if self._sweep_asked or (not rung and at_ns >= until_ns):
-                self._sweep_asked = False
-                return
-            if not self._stopping:
-                self._do_chores()
+        if self._sweep_asked or clock.monotonic_ns() >= self._sweep_at_ns:
+            self._sweep_asked = False
+            self.sweep()
+            self._sweep_at_ns = clock.monotonic_ns() + period_ns(self._jobs().values())
+        else:
+            self._do_chores()
+        return min(self._sweep_at_ns, clock.monotonic_ns() + _PRESSING_NS) if self._pressing() else self._sweep_at_ns

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tickglass.sched.policies.misfire import is_too_late
+
 if TYPE_CHECKING:
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
@@ -32,7 +34,7 @@ class Admitted:
 
     def too_late(self, now_ns: int) -> bool:
         """Return whether it must not start any more."""
-        return not self.rerun and now_ns > self.until_ns
+        return is_too_late(now_ns - self.due_ns, self.until_ns - self.due_ns, rerun=self.rerun)
 
     @property
     def hold_back_until_ns(self) -> int:

@@ -9,15 +9,15 @@ ask again. The lock reports every ending.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from tickglass.sched.ahead import Ahead
-from tickglass.sched.durations import MS
-from tickglass.sched.engine.leasing.renewer import BACK_OFF_NS
 from tickglass.sched.engine.leasing.unacknowledged import Unacknowledged
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import LockEvent, LockReason, LockState
 from tickglass.sched.occurrence import Outcome, SkipReason
+from tickglass.sched.policies import backoff, overlap
+from tickglass.sched.policies.verdict import Defer
 from tickglass.sched.ports import AlreadyClaimed, Claimed, Refused
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import ClaimAsk
 
 __all__ = ["ClaimAttempt", "ClaimWon", "NotClaimed", "RetryAt"]
-
-_POLL_FIRST_NS: Final = 5 * MS
-_POLL_MAX_NS: Final = 250 * MS  # a release by another process is noticed within this
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,7 @@ class ClaimAttempt:
         self._in_doubt = in_doubt
         self._context = context
         self._failures = 0
-        self._poll_ns = _POLL_FIRST_NS
+        self._refusals = 0
         self._unacknowledged = Unacknowledged(context)
         self._asked = 0  # how often
         self._put_off = False
@@ -163,22 +160,24 @@ class ClaimAttempt:
             if answer.holder.owner == self._ask.lease.owner and answer.holder.run_id != self._refused_by:
                 self._refused_by = answer.holder.run_id  # another thread may have taken it back just now
                 return RetryAt(now_ns)
-            if now_ns < self._due_ns:
+            verdict = overlap.while_running(now_ns - self._due_ns)
+            if isinstance(verdict, Defer):
                 return RetryAt(self._due_ns)
             self._lock.fire(LockEvent.REFUSED, other_owner=answer.holder.owner)
-            return NotClaimed(Outcome.SKIPPED, SkipReason.OVERLAP)
+            return NotClaimed(Outcome.SKIPPED, verdict.reason)
         if now_ns >= self._until_ns:
             self._lock.fire(LockEvent.FAILED, reason=LockReason.TIMEOUT, other_owner=answer.holder.owner)
             return NotClaimed(Outcome.SKIPPED, SkipReason.LOCK_HELD)
-        again_ns = min(self._until_ns, now_ns + min(answer.retry_after_ns, self._poll_ns))
-        self._poll_ns = min(self._poll_ns * 2, _POLL_MAX_NS)
-        return RetryAt(again_ns)
+        self._refusals += 1
+        pause_ns = min(answer.retry_after_ns, backoff.POLL.after(self._refusals))
+        return RetryAt(min(self._until_ns, now_ns + pause_ns))
 
     def _unanswered(self, error: StoreUnavailable) -> NotClaimed | RetryAt:
         now_ns = self._context.clock.monotonic_ns()
-        if self._failures < len(BACK_OFF_NS) and now_ns + BACK_OFF_NS[self._failures] <= self._until_ns:
-            self._failures += 1
-            return RetryAt(now_ns + BACK_OFF_NS[self._failures - 1])
+        self._failures += 1
+        again_ns = now_ns + backoff.STORE.after(self._failures)
+        if not backoff.STORE.is_exhausted(self._failures) and again_ns <= self._until_ns:
+            return RetryAt(again_ns)
         if error.kind == "unavailable":
             self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE)
             return NotClaimed(Outcome.SKIPPED, SkipReason.STORE_UNAVAILABLE)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.engine.leasing.in_doubt import InDoubt
 from tickglass.sched.engine.leasing.renewer import LeaseRenewer
 from tickglass.sched.engine.membership.presence import Presence
-from tickglass.sched.engine.planning.misfires import Misfires
 from tickglass.sched.engine.running.admitted import Admitted
 from tickglass.sched.engine.running.assignment import Assignment
-from tickglass.sched.engine.running.lead_time import LeadTime
 from tickglass.sched.engine.running.loop_lag import LoopLagMonitor
 from tickglass.sched.engine.running.outbox import Outbox
+from tickglass.sched.engine.timing.lead_time import LeadTime
 from tickglass.sched.engine.timing.timers import Timers
 from tickglass.sched.executors.event_loop import EventLoop, EventLoopExecutor
 from tickglass.sched.executors.threads import Pool, ThreadExecutor
@@ -26,7 +25,15 @@ if TYPE_CHECKING:
     from tickglass.sched.occurrence import OccurrenceMachine
     from tickglass.sched.ports import Executor
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "LateOccurrences"]
+
+
+class LateOccurrences(Protocol):
+    """Accounts for occurrences that cannot start within their grace."""
+
+    def too_late(self, occurrence: OccurrenceMachine, *, reason: str = "") -> None:
+        """End the occurrence: as missed, for this reason, unless another instance has claimed it."""
+        ...
 
 
 class Dispatcher:
@@ -34,6 +41,7 @@ class Dispatcher:
 
     Args:
         workers: size of the pool; None: CPU count x 1.5.
+        misfires: is given what came too late to be run here.
         labels: those of this instance, as preferences name them.
         max_ahead_ns: how far ahead of the store's clock a claim may be; None: any distance.
     """
@@ -43,6 +51,7 @@ class Dispatcher:
         context: EngineContext,
         *,
         workers: int | None,
+        misfires: LateOccurrences,
         labels: frozenset[str] = frozenset(),
         max_ahead_ns: int | None = None,
     ) -> None:
@@ -59,8 +68,8 @@ class Dispatcher:
         self.presence = Presence(context, self.renewer, labels)
         self.lead_time = LeadTime()
         self.outbox = Outbox(context)
-        self.in_doubt = InDoubt(context, self.outbox)
-        self.misfires = Misfires(context)
+        self.in_doubt = InDoubt(context, self.outbox.reclaim)
+        self._misfires = misfires
         self._assignments: dict[str, Assignment] = {}  # by job
         self._mutex = threading.Lock()
         self._emptied = Wake()
@@ -70,7 +79,6 @@ class Dispatcher:
         """Start all threads."""
         self.timers.start()
         self.loop.start()
-        self.misfires.start()
         self.pool.start()
 
     def busy(self, job_name: str) -> bool:
@@ -99,7 +107,7 @@ class Dispatcher:
             in_doubt=self.in_doubt,
             outbox=self.outbox,
             submit=self.pool.submit,
-            missed=lambda occurrence: self.misfires.too_late(occurrence, reason="pool"),
+            missed=lambda occurrence: self._misfires.too_late(occurrence, reason="pool"),
             ended=self._ended,
         )
         with self._mutex:
@@ -135,7 +143,6 @@ class Dispatcher:
     def stop(self, until_ns: int) -> None:
         """End all threads; a worker whose job does not return is left behind at `until_ns`."""
         self.pool.close(until_ns)
-        self.misfires.stop()
         self.presence.stop()
         self.renewer.stop()
         self.timers.stop()

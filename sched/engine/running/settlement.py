@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.clock import Wake
-from tickglass.sched.engine.leasing.renewer import BACK_OFF_NS
+from tickglass.sched.engine.leasing.persist import persist
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import LockEvent, LockState
+from tickglass.sched.policies import backoff
 from tickglass.sched.ports import Settled, SpooledOutcome
 
 if TYPE_CHECKING:
@@ -42,15 +42,10 @@ def settle(settlement: Settlement, lock: LockMachine, context: EngineContext, ou
 
 
 def _answer(settlement: Settlement, context: EngineContext) -> Settled | None:
-    for pause_ns in (*BACK_OFF_NS, None):
-        try:
-            answer = context.store.settle(settlement)
-        except StoreUnavailable as error:
-            if pause_ns is None:
-                _log.error("%s of %s could not be written: %s", settlement.outcome, settlement.job, error)
-                return None
-            context.clock.wait(context.clock.monotonic_ns() + pause_ns, Wake())
-        else:
-            # It was an earlier request that did it, and its answer was lost.
-            return Settled(recorded=True, released=True) if answer.earlier else answer
-    return None
+    try:
+        answer, _ = persist(lambda: context.store.settle(settlement), backoff.STORE, context.clock)
+    except StoreUnavailable as error:
+        _log.error("%s of %s could not be written: %s", settlement.outcome, settlement.job, error)
+        return None
+    # An earlier request did it, and its answer was lost.
+    return Settled(recorded=True, released=True) if answer.earlier else answer

@@ -1,1 +1,1 @@
-"""Wake up at the right instant: the timeline, one-shot timers, the clock against the store's."""
+"""Wake up at the right instant: the timeline, one-shot timers, the lead, and our clock against the store's."""

@@ -1,8 +1,8 @@
-"""Wait, without ticking, for the next entry's instant, and follow the wall clock's steps.
+"""Call back at wall-clock instants, and follow the wall clock when it is set.
 
-One heap of wall-clock instants per time base, one thread that sleeps on the
-monotonic clock exactly until the earliest. It also wakes once a second to
-see whether somebody set the wall clock, and to show that it is alive.
+Each time base has a heap of wall-clock instants. One thread sleeps on the monotonic
+clock exactly until the earliest of them. It also wakes once a second, to see whether
+the wall clock was set and to show that it is alive.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import threading
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.loop import Loop
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.events import ClockStepped, TimelineTicked
 
@@ -29,8 +29,8 @@ __all__ = ["LASTING_NS", "LONGEST_WAIT_NS", "Timeline"]
 _log: Final = logging.getLogger(__name__)
 
 LONGEST_WAIT_NS: Final = SECOND  # a step of the wall clock is noticed within this
-STEP_MIN_NS: Final = 5 * MS  # less is the uncertainty of reading two clocks
-LASTING_NS: Final = 10 * SECOND  # a rate follows a step that nobody can judge only if it is not taken back within this
+STEP_MIN_NS: Final = 5 * MS  # less than this is the uncertainty of reading two clocks
+LASTING_NS: Final = 10 * SECOND  # rates follow a step that no store can judge once it has lasted this long
 
 
 class _Base:
@@ -48,15 +48,15 @@ class _Base:
 class Timeline:
     """Calls back at wall-clock instants.
 
-    Two time bases. *True* follows every step of the wall clock: cron means what the wall says; but while that is
-    further ahead of the store's than is allowed, it goes by the store's, because what is due later may not be
-    claimed yet. *Steady* goes on when the clock is set back, and instants are never repeated: it goes by the
-    store's clock wherever ours is too far from it; where the store has none of its own, it ignores steps back and
-    follows a step forward once that has lasted.
+    There are two time bases. *True* follows every step of the wall clock, because cron means what the wall clock
+    shows. While the wall clock is further ahead of the store's clock than is allowed, it follows the store's clock,
+    because a later due instant cannot be claimed yet. *Steady* goes on when the clock is set back, so no instant
+    is repeated. It follows the store's clock while ours is too far from it; where the store has no clock of its
+    own, it ignores steps back and follows a step forward once that has lasted.
 
     Args:
         skew: judges our wall clock.
-        stepped: called when that was set, on the timeline's thread; returns at once.
+        stepped: called on the timeline's thread when the wall clock was set; returns at once.
     """
 
     def __init__(
@@ -74,71 +74,61 @@ class Timeline:
         self._wall_offset_ns = offset_ns = clock.reading().offset_ns
         self._true = _Base(offset_ns)
         self._steady = _Base(offset_ns)
-        self._doubted_since_ns: int | None = None  # that a step forward will last
+        self._unjudged_since_ns: int | None = None  # since when our clock is ahead without a judge
         self._order = count()
         self._mutex = threading.Lock()
-        self._wake = Wake()
         self._waiting_until_ns = 0
-        self._stopping = False
-        self.turned_ns = clock.monotonic_ns()  # when the loop last did
-        self._thread = threading.Thread(target=self._turn_until_stopped, name="tickglass-timeline", daemon=True)
+        self.ticked_ns = clock.monotonic_ns()  # when the loop last stepped
+        self._loop = Loop("timeline", clock, self.tick)
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
-        """End the thread; nothing is called back any more when this returns."""
-        self._stopping = True
-        self._wake.ring()
-        if self._thread.is_alive():
-            self._thread.join()
+        """End the thread; when this returns, no entry is visited any more."""
+        self._loop.stop()
 
     def at(self, wall_ns: int, visit: Callable[[int], None], *, steady: bool) -> None:
         """Call `visit(offset_ns)` on the timeline's thread when the wall clock shows `wall_ns`.
 
-        The offset turns the entry's own wall instants into monotonic ones:
-        monotonic = wall - offset.
+        The offset converts the entry's wall-clock instants: monotonic = wall - offset.
         """
         base = self._steady if steady else self._true
         with self._mutex:
             heapq.heappush(base.heap, (wall_ns, next(self._order), visit))
             sooner = wall_ns - base.offset_ns < self._waiting_until_ns
         if sooner:
-            self._wake.ring()
+            self._loop.wake()
 
     def offset_ns(self, *, steady: bool) -> int:
         """Return wall minus monotonic, as the entries of that base see it."""
         return (self._steady if steady else self._true).offset_ns
 
     def follow(self) -> None:
-        """Follow the clock before the thread does: for who plans by it before the start."""
+        """Follow the clock once, before the thread does: the engine plans by it before the start."""
         self._follow(self._clock.reading())
 
-    def turn(self) -> int:
-        """Follow the clock, call back everything that is due, return when to turn next."""
+    def tick(self) -> int:
+        """Follow the clock, visit every entry that is due, and return the instant of the next tick."""
         began = self._clock.reading()
-        self.turned_ns = began.monotonic_ns
+        self.ticked_ns = began.monotonic_ns
         self._follow(began)
-        handed = 0
+        visited = 0
         for base in (self._true, self._steady):
             for visit in self._due(base, began.monotonic_ns):
                 try:
                     visit(base.offset_ns)
                 except BaseException:  # noqa: BLE001 - reported; the other entries must be visited
                     _log.exception("an entry of the timeline raised")
-                handed += 1
+                visited += 1
         ended_ns = self._clock.monotonic_ns()
         lag_ns = max(0, began.monotonic_ns - self._waiting_until_ns) if self._waiting_until_ns else 0
-        self._sink.record(TimelineTicked(lag_ns=lag_ns, duration_ns=ended_ns - began.monotonic_ns, handed=handed))
+        self._sink.record(TimelineTicked(lag_ns=lag_ns, duration_ns=ended_ns - began.monotonic_ns, handed=visited))
         with self._mutex:
             nexts = (self._true.next_ns(), self._steady.next_ns(), ended_ns + LONGEST_WAIT_NS)
             self._waiting_until_ns = min(at for at in nexts if at is not None)
         return self._waiting_until_ns
-
-    def _turn_until_stopped(self) -> None:
-        while not self._stopping:
-            self._clock.wait(self.turn(), self._wake)
 
     def _due(self, base: _Base, now_ns: int) -> list[Callable[[int], None]]:
         due = []
@@ -161,15 +151,15 @@ class Timeline:
         """Return the offset by which rates go from now on."""
         steady_ns, store_ns = self._steady.offset_ns, self._skew.store_offset_ns
         if store_ns is not None:
-            # Each move is felt: what was visited is not visited again, and what is jumped over is missed. So it is
-            # made where it must be, or where our clock was slow and has been put right; never for one that is fast.
-            if abs(store_ns - steady_ns) > self._skew.most_ns:
+            # A move has a price: back, instants are not visited again; forward, instants are missed. So it is made
+            # where the base is too far from the store's clock, or where our clock was slow and was corrected.
+            if abs(store_ns - steady_ns) > self._skew.max_ns:
                 return store_ns
             return max(steady_ns, min(now.offset_ns, store_ns)) if judged_ns == now.offset_ns else steady_ns
         gap_ns = judged_ns - steady_ns
         if gap_ns < STEP_MIN_NS:
-            self._doubted_since_ns = None
+            self._unjudged_since_ns = None
             return max(steady_ns, judged_ns)
-        if self._doubted_since_ns is None:
-            self._doubted_since_ns = now.monotonic_ns
-        return judged_ns if now.monotonic_ns - self._doubted_since_ns >= LASTING_NS else steady_ns
+        if self._unjudged_since_ns is None:
+            self._unjudged_since_ns = now.monotonic_ns
+        return judged_ns if now.monotonic_ns - self._unjudged_since_ns >= LASTING_NS else steady_ns

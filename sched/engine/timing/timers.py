@@ -1,7 +1,7 @@
-"""Ring at monotonic instants: run timeouts, renewals, ends of trust, sweeps.
+"""Call at monotonic instants: timeouts of runs, renewals, ends of trust, the next try of a claim.
 
-One thread for all of them. What it calls must return at once; anything that
-waits for a store belongs on another thread.
+One thread for all of them. A call must return at once; a call that waits for a store
+belongs on another thread.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.clock import Wake
+from tickglass.sched.engine.loop import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["Timer", "Timers"]
 
 _log: Final = logging.getLogger(__name__)
-_TIDY_ABOVE: Final = 1_000  # cancelled timers stay in the heap until they are this many, and the most of it
+_TIDY_ABOVE: Final = 1_000  # cancelled timers stay in the heap until they are this many, and more than half of it
 
 
 class Timer:
-    """One call to come; `cancel` makes it not come."""
+    """One call in the future, unless it is cancelled."""
 
     __slots__ = ("_timers", "call")
 
@@ -42,28 +42,24 @@ class Timer:
 
 
 class Timers:
-    """A heap of calls and the thread that makes them."""
+    """A heap of future calls, and the thread that makes them."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._wake = Wake()
         self._mutex = threading.Lock()
         self._heap: list[tuple[int, int, Timer]] = []
         self._order = count()
         self._cancelled = 0
         self._waiting_until_ns: int | None = None
-        self._stopping = False
-        self._thread = threading.Thread(target=self._turn, name="tickglass-timers", daemon=True)
+        self._loop = Loop("timers", clock, self._fire)
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
-        """End the thread; timers that have not rung never will."""
-        self._stopping = True
-        self._wake.ring()
-        self._thread.join()
+        """End the thread; timers that have not fired never will."""
+        self._loop.stop()
 
     def at(self, instant_ns: int, call: Callable[[], None]) -> Timer:
         """Call at a monotonic instant, or at once when it has passed."""
@@ -72,11 +68,11 @@ class Timers:
             heapq.heappush(self._heap, (instant_ns, next(self._order), timer))
             sooner = self._waiting_until_ns is None or instant_ns < self._waiting_until_ns
         if sooner:
-            self._wake.ring()
+            self._loop.wake()
         return timer
 
     def note_cancelled(self) -> None:
-        """Count a cancelled timer, and sweep them out when they are the most."""
+        """Count a cancelled timer, and drop the cancelled ones when they are more than half."""
         with self._mutex:
             self._cancelled += 1
             if self._cancelled > _TIDY_ABOVE and self._cancelled * 2 > len(self._heap):
@@ -84,17 +80,16 @@ class Timers:
                 heapq.heapify(self._heap)
                 self._cancelled = 0
 
-    def _turn(self) -> None:
-        while not self._stopping:
-            for timer in self._due():
-                call, timer.call = timer.call, None
-                if call is None:
-                    continue
-                try:
-                    call()
-                except Exception:  # noqa: BLE001 - reported; the other timers must ring
-                    _log.exception("an timer's call raised")
-            self._clock.wait(self._waiting_until_ns, self._wake)
+    def _fire(self) -> int | None:
+        for timer in self._due():
+            call, timer.call = timer.call, None
+            if call is None:
+                continue
+            try:
+                call()
+            except Exception:  # noqa: BLE001 - reported; the other timers must fire
+                _log.exception("a timer's call raised")
+        return self._waiting_until_ns
 
     def _due(self) -> list[Timer]:
         now_ns = self._clock.monotonic_ns()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,22 +10,16 @@ import pytest
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.leasing.in_doubt import IN_DOUBT_MAX, InDoubt
 from tickglass.sched.engine.locking.acquisition import NotAcquired
-from tickglass.sched.engine.recovery.sweeper import Sweeper
-from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.events import LockMoved, OccurrenceMoved, SpoolMoved
-from tickglass.sched.job import declare
-from tickglass.sched.lease import Lease
-from tickglass.sched.ports import ClaimAsk, Claimed, Granted, Holder, LeaseAsk, Settlement, SpooledOutcome
-from tickglass.sched.stores.spool import SqliteSpool
+from tickglass.sched.events import LockMoved
+from tickglass.sched.ports import ClaimAsk, Claimed, Granted, Holder, LeaseAsk, Settlement
 from tickglass.sched.triggers import every
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kit.manual_locks import Desk
     from kit.rig import Rig
 
+    from tickglass.sched.lease import Lease
     from tickglass.sched.run import Run
 
 DOWN = StoreUnavailable("memory", "settle", "the answer was lost")
@@ -177,7 +169,7 @@ def test_a_claim_that_was_granted_unheard_and_given_up_is_in_nobodys_way(rig: Ri
 
 
 def _in_doubt(rig: Rig) -> InDoubt:
-    return InDoubt(rig.context, rig.dispatcher.outbox)
+    return InDoubt(rig.context, rig.dispatcher.outbox.reclaim)
 
 
 def _skipped(ask: ClaimAsk) -> Settlement:
@@ -188,7 +180,9 @@ def _skipped(ask: ClaimAsk) -> Settlement:
 
 def test_a_claim_in_doubt_that_cannot_be_taken_back_now_is_so_later(rig: Rig) -> None:
     in_doubt = _in_doubt(rig)
-    ask = _orphan(rig)
+    ask = ClaimAsk(LeaseAsk("job", "dead", "svc", "t", SECOND, "job", "0" * 32), 1)
+    assert isinstance(rig.store.claim(ask), Claimed)
+    rig.clock.advance(2 * SECOND)
     rig.store.broken["settle"] = DOWN
     holder = Holder("dead", "svc", "job", ask.lease.run_id, 1)
     in_doubt.note(_skipped(ask))
@@ -297,116 +291,3 @@ def test_a_renewal_that_raises_is_tried_again_and_told(rig: Rig, monkeypatch: py
     rig.clock.wait_for_sleepers(2)
     rig.clock.advance(100 * MS)
     rig.lock_event("renewed")
-
-
-# --- sweeps
-
-
-def _sweeper(rig: Rig, spool: SqliteSpool | None = None, *, rerun_orphaned: bool = True) -> Sweeper:
-    jobs = {"job": declare(lambda: None, every("60s"), name="job", ttl="10s", rerun_orphaned=rerun_orphaned)}
-    context = rig.context if spool is None else replace(rig.context, spool=spool, sink=rig.sink)
-    rig.dispatcher.outbox = Outbox(context)
-    return Sweeper(context, rig.planner, rig.dispatcher, rig.skew, lambda: jobs)
-
-
-def _orphan(rig: Rig, resource: str = "job") -> ClaimAsk:
-    ask = ClaimAsk(LeaseAsk(resource, "dead", "svc", "t", SECOND, "job", "0" * 32), 1)
-    assert isinstance(rig.store.claim(ask), Claimed)
-    rig.clock.advance(2 * SECOND)
-    return ask
-
-
-def _outcome(run_id: str) -> SpooledOutcome:
-    return SpooledOutcome(Settlement(Lease("r", "a", "t", 1, SECOND, 0), "other", 1, run_id, "success"))
-
-
-def test_a_spool_that_cannot_be_read_does_not_keep_orphans_from_being_found(rig: Rig, tmp_path: Path) -> None:
-    (tmp_path / "spool").write_text("this is no database, and long enough to be told from an empty one" * 20)
-    _orphan(rig)
-    _sweeper(rig, SqliteSpool(tmp_path / "spool")).sweep()
-    assert rig.ended_after_turning("job").outcome == "success"
-
-
-def test_an_outcome_that_cannot_be_read_is_dropped_and_counted_and_the_next_is_written(
-    rig: Rig, tmp_path: Path
-) -> None:
-    spool = SqliteSpool(tmp_path / "spool")
-    spool.put(_outcome("first"))
-    spool.put(_outcome("second"))
-    with sqlite3.connect(tmp_path / "spool") as connection:
-        connection.execute('UPDATE outcomes SET outcome = \'{"of": "another version"}\' WHERE number = 1')
-    connection.close()
-    _sweeper(rig, spool).sweep()
-    assert [(move.move, move.run_id, move.depth) for move in rig.sink.of(SpoolMoved)] == [
-        ("dropped", "", 1),
-        ("overtaken", "second", 0),
-    ]
-
-
-@pytest.mark.parametrize("rerun", [True, False])
-def test_a_claim_whose_outcome_waits_in_the_spool_is_not_abandoned(rig: Rig, tmp_path: Path, *, rerun: bool) -> None:
-    sweeper = _sweeper(rig, SqliteSpool(tmp_path / "spool"), rerun_orphaned=rerun)
-    ask = _orphan(rig)
-    settlement = Settlement(Lease("job", "dead", "t", 1, SECOND, 0), "job", 1, ask.lease.run_id, "success")
-    rig.dispatcher.outbox.put(SpooledOutcome(settlement))
-    rig.store.broken["settle"] = DOWN
-    sweeper.sweep()
-    rig.timeline.turn()
-    assert rig.sink.of(OccurrenceMoved) == []
-    rig.store.broken.clear()
-    sweeper.sweep()
-    assert [(run.attempt, run.outcome) for run in rig.store.runs("job")] == [(1, "success")]
-
-
-def test_a_run_that_ends_while_orphans_are_looked_for_is_not_run_again(
-    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its execution settles in vain, its lease has ended: the claim looks abandoned until the spool has the outcome."""
-    sweeper = _sweeper(rig, SqliteSpool(tmp_path / "spool"))
-    ask = _orphan(rig)
-    settlement = Settlement(Lease("job", "dead", "t", 1, SECOND, 0), "job", 1, ask.lease.run_id, "success")
-    run_ids = rig.dispatcher.outbox.run_ids
-
-    def ended_then() -> set[str]:
-        read = run_ids()
-        monkeypatch.setattr(rig.dispatcher, "busy", lambda _: False)
-        rig.dispatcher.outbox.put(SpooledOutcome(settlement))
-        return read
-
-    monkeypatch.setattr(rig.dispatcher, "busy", lambda _: True)
-    monkeypatch.setattr(rig.dispatcher.outbox, "run_ids", ended_then)
-    sweeper.sweep()
-    rig.timeline.turn()
-    assert rig.sink.of(OccurrenceMoved) == []
-
-
-def test_a_stop_does_not_wait_until_all_of_a_long_spool_is_written(
-    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spool = SqliteSpool(tmp_path / "spool")
-    for number in range(50):
-        spool.put(_outcome(str(number)))
-    sweeper, settle = _sweeper(rig, spool), rig.store.settle
-
-    def stopping(settlement: Settlement) -> object:
-        sweeper.stop()
-        return settle(settlement)
-
-    monkeypatch.setattr(rig.store, "settle", stopping)
-    sweeper.sweep()
-    assert spool.depth() == 49
-
-
-def test_an_orphan_whose_resource_is_held_waits_without_an_outcome(rig: Rig) -> None:
-    _orphan(rig, "shared")
-    by_hand = LeaseAsk("job", "somebody", "svc", "by hand", 30 * SECOND)
-    granted = rig.store.acquire(by_hand)
-    assert isinstance(granted, Granted)
-    sweeper = _sweeper(rig)
-    for _ in range(3):
-        sweeper.sweep()
-        rig.timeline.turn()
-    assert rig.sink.of(OccurrenceMoved) == []
-    rig.store.release(Lease("job", "somebody", by_hand.token, granted.fence, 30 * SECOND, 0))
-    sweeper.sweep()
-    assert rig.ended_after_turning("job").attempt == 2

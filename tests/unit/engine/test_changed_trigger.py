@@ -34,7 +34,7 @@ def deploy(rig: Rig, trigger: Trigger, owner: str = "a", **policies: Any) -> Non
     rig.stop()
     rig.start(owner)
     rig.add(job, trigger, **policies)
-    rig.timeline.turn()
+    rig.timeline.tick()
     rig.free("job")
 
 
@@ -247,7 +247,7 @@ def instants_of(event: object, trigger: Trigger) -> list[int]:
 def test_each_instant_is_told_once_and_none_that_no_trigger_had_announced(steps: list[tuple[str, int, int]]) -> None:
     rig = Rig()
     at_full_hour(rig)
-    rig.timeline.turn()
+    rig.timeline.tick()
     model, told_ns = Model(TRIGGERS[0]), []
     rig.add(job, model.trigger)
     for step, number, which in [*steps, ("deploy", 0, 0)]:
@@ -264,7 +264,7 @@ def test_each_instant_is_told_once_and_none_that_no_trigger_had_announced(steps:
         model.deploy(TRIGGERS[which], rig.clock.wall_ns())
         rig.start("next")
         rig.add(job, model.trigger)
-        rig.timeline.turn()
+        rig.timeline.tick()
         rig.free("job")
     rig.stop()
     told_ns += [due_ns for event in rig.sink.events for due_ns in instants_of(event, model.trigger)]

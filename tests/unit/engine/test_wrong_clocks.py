@@ -195,7 +195,7 @@ def test_after_a_host_stood_still_a_rate_goes_on_with_the_present_within_one_int
     story.step_after(3, HOUR)  # neither of its clocks ran; the wall clock was then put right
     assert isinstance(story.rig.store, FarStore)
     story.rig.store.host.offset_ns += HOUR
-    story.rig.timeline.turn()
+    story.rig.timeline.tick()
     story.compare()  # which the step brought about
     story.second()
     assert story.seconds_run[-1] == 3_600 + 4
@@ -273,7 +273,7 @@ def test_a_time_of_day_means_what_our_clock_says_while_that_is_behind(story: Sto
 
 def test_a_claim_by_a_clock_that_was_never_compared_is_skipped_and_taken_from_nobody(story: Story) -> None:
     story.rig.clock.step(HOUR)
-    story.rig.timeline.turn()
+    story.rig.timeline.tick()
     story.rig.advance(10 * SECOND)
     story.rig.add(nothing, every("1s"))
     story.second()
@@ -322,9 +322,9 @@ def test_an_orphan_that_is_still_to_come_is_left_until_it_is_due(any_story: Stor
     any_story.add(hour)
     for _ in range(3):
         rig.planner.rerun_orphan(declare(nothing, hour), due_ns)
-        rig.timeline.turn()
+        rig.timeline.tick()
     rig.clock.advance(due_ns - rig.clock.wall_ns())
-    rig.timeline.turn()
+    rig.timeline.tick()
     rig.free("nothing")
     assert [move.due_ns for move in rig.moves("nothing", "fell_due")] == [due_ns]
 
@@ -380,10 +380,10 @@ def test_a_step_of_our_clock_is_judged_when_it_is_read() -> None:
 def test_a_step_is_told_to_who_compares_clocks() -> None:
     clock, sink, steps = FakeClock(), ListSink(), list[int]()
     timeline = Timeline(clock=clock, sink=sink, stepped=lambda: steps.append(clock.wall_ns()))
-    timeline.turn()
+    timeline.tick()
     assert not steps
     clock.step(HOUR)
-    timeline.turn()
+    timeline.tick()
     assert steps == [clock.wall_ns()]
     assert len(sink.of(ClockStepped)) == 1
 

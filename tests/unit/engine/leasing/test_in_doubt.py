@@ -38,7 +38,7 @@ def nothing() -> None: ...
 def give_a_spool(rig: Rig, tmp_path: Path) -> None:
     rig.context = replace(rig.context, spool=SqliteSpool(tmp_path / "spool"))
     rig.dispatcher.outbox = Outbox(rig.context)
-    rig.dispatcher.in_doubt = InDoubt(rig.context, rig.dispatcher.outbox)
+    rig.dispatcher.in_doubt = InDoubt(rig.context, rig.dispatcher.outbox.reclaim)
 
 
 def fall_due_unheard(rig: Rig, operation: str = "claim") -> None:
@@ -106,7 +106,7 @@ def test_a_claim_in_doubt_whose_lease_has_ended_is_settled_as_its_run_ended_and_
     rig.store.unheard.clear()
     rig.clock.advance(6 * SECOND)
     sweeper(rig).sweep()
-    rig.timeline.turn()
+    rig.timeline.tick()
     assert ledger(rig) == [(1, "success", "")]
     assert rig.sink.of(ClaimOrphaned) == []
 
@@ -186,7 +186,7 @@ def test_what_a_sweep_writes_just_then_is_asked_for_once_more(
         rig.dispatcher.outbox.flush()
         return in_doubt.reclaim(resource, holder)
 
-    in_doubt = InDoubt(rig.context, rig.dispatcher.outbox)
+    in_doubt = InDoubt(rig.context, rig.dispatcher.outbox.reclaim)
     monkeypatch.setattr(rig.dispatcher.in_doubt, "reclaim", too_late)
     rig.advance(10 * SECOND)
     assert [end.outcome for end in rig.ended("job", 2)] == ["success", "success"]
@@ -219,7 +219,7 @@ def test_a_sweep_settles_a_claim_in_doubt_before_anybody_runs_it_again(rig: Rig,
     rig.store.unheard.clear()
     rig.clock.advance(6 * SECOND if ended else SECOND)
     sweeper(rig).sweep()
-    rig.timeline.turn()
+    rig.timeline.tick()
     assert ledger(rig) == [(1, "skipped", "store_unavailable")]
     assert outcomes(rig) == {"skipped": 1}
 
@@ -243,7 +243,7 @@ def test_a_sweep_asks_for_a_claim_that_never_arrived_some_times_and_what_arrives
     assert isinstance(rig.store.claim(ClaimAsk(lease, ask.due_ns)), Claimed), "late"
     rig.clock.advance(6 * SECOND)
     sweeping.sweep()
-    rig.timeline.turn()
+    rig.timeline.tick()
     assert ledger(rig) == [(1, "skipped", "store_unavailable")]
 
 
@@ -279,7 +279,7 @@ def orphaned(rig: Rig) -> int:
 def adopt_unheard(rig: Rig, due_ns: int) -> None:
     rig.store.unheard["claim"] = DOWN
     rig.planner.rerun_orphan(declare(nothing, EVERY, name="job"), due_ns)
-    rig.timeline.turn()
+    rig.timeline.tick()
     for count, pause_ns in enumerate(PAUSES, start=1):
         rig.asleep("claim", count)
         rig.clock.advance(pause_ns)
@@ -296,7 +296,7 @@ def test_a_rerun_in_doubt_holds_nobody_up_and_is_still_owed(rig: Rig) -> None:
     assert rig.ended("job", 2)[1].outcome == "success", "the next occurrence, under the same resource"
     rig.free("job")
     sweeper(rig).sweep()
-    rig.timeline.turn()
+    rig.timeline.tick()
     third = rig.ended("job", 3)[2]
     rig.free("job")
     assert (third.due_ns, third.attempt, third.outcome) == (due_ns, 3, "success")
@@ -307,7 +307,7 @@ def test_a_rerun_that_is_asked_for_again_is_not_called_somebody_elses_when_it_is
     due_ns = orphaned(rig)
     adopt_unheard(rig, due_ns)
     rig.planner.rerun_orphan(declare(nothing, EVERY, name="job"), due_ns)
-    rig.timeline.turn()
+    rig.timeline.tick()
     end = rig.ended("job", 2)[1]
     assert (end.outcome, end.attempt) == ("success", 3)
 

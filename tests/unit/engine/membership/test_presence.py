@@ -271,7 +271,7 @@ def test_what_goes_wrong_here_is_told_and_the_next_look_comes(
     monkeypatch.setattr(rig.store, "renew", boom)
     rig.dispatcher.presence.watch_labels(PREFERRED)
     rig.clock.wait_for_sleepers(2)
-    wait_until(lambda: "looking for who is there raised" in caplog.text)
+    wait_until(lambda: "a step of the presence loop raised" in caplog.text)
     monkeypatch.setattr(rig.store, "renew", renew)
     rig.clock.wait_for_sleepers(2)
     rig.clock.advance(LOOK_EVERY_NS)

@@ -142,7 +142,7 @@ def test_what_passed_under_a_trigger_that_others_have_replaced_is_not_missed_whi
 @pytest.mark.parametrize(("trigger", "outcome"), [(NEW, "elsewhere"), (OLD, "missed")])
 def test_an_occurrence_past_its_grace_is_not_missed_either_then(rig: Rig, trigger: str, outcome: str) -> None:
     rig.clock.step(T0 - rig.clock.wall_ns())
-    rig.timeline.turn()
+    rig.timeline.tick()
     rig.add(nothing, every("1s"), misfire_grace="100ms")
     registered(rig, trigger, due(60))
     rig.advance(1_500 * MS)
@@ -181,7 +181,7 @@ def test_a_trigger_that_raises_loses_no_instant(rig: Rig) -> None:
 
 def test_an_instance_that_was_frozen_does_not_call_missed_what_others_ran(rig: Rig) -> None:
     rig.clock.step(T0 - rig.clock.wall_ns())
-    rig.timeline.turn()
+    rig.timeline.tick()
     rig.add(nothing, every("1s"), misfire_grace="1s")
     take(rig, 1, 2, 3, 4, 5, 6, 7)
     rig.advance(9_500 * MS)

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.recovery.sweeper import Sweeper
-from tickglass.sched.events import ClaimOrphaned, ClockStepped, JobRegistered, TriggerFailed
-from tickglass.sched.job import declare
-from tickglass.sched.ports import ClaimAsk, LeaseAsk
+from tickglass.sched.events import ClockStepped, JobRegistered, TriggerFailed
 from tickglass.sched.triggers import LATEST_NS, InstantCount, Trigger, at, cron, every
 from tickglass.sched.triggers.base import to_ns
 
@@ -62,6 +59,24 @@ def test_an_overlapping_occurrence_is_skipped_with_its_reason(rig: Rig) -> None:
     assert [end.outcome for end in rig.ended("long", 2)] == ["skipped", "success"]
 
 
+def test_an_occurrence_that_is_deferred_is_decided_on_at_its_due_instant(rig: Rig) -> None:
+    def long(run: Run) -> None:
+        run.wait("1500ms")
+
+    rig.add(long, every("1s"))
+    rig.advance(SECOND)
+    rig.started("long")
+    occurrence = rig.planner._fell_due(rig.jobs["long"], rig.clock.wall_ns() + 500 * MS, None)
+    offset_ns = rig.timeline.offset_ns(steady=True)
+    rig.planner._act(rig.jobs["long"], occurrence, grace_ns=SECOND, next_due_ns=None, offset_ns=offset_ns)
+    assert len(rig.moves("long", "ended")) == 0
+    rig.advance(500 * MS)
+    (skipped,) = rig.ended("long")
+    assert (skipped.due_ns, skipped.outcome, skipped.reason) == (occurrence.due_ns, "skipped", "overlap")
+    rig.clock.advance(SECOND)
+    rig.ended("long", 2)
+
+
 def test_after_a_stall_the_latest_instant_runs_and_the_others_are_missed(rig: Rig) -> None:
     rig.add(nothing, every("100ms"), misfire_grace="1s")
     rig.advance(1_050 * MS)
@@ -86,7 +101,7 @@ def test_after_a_restart_what_passed_meanwhile_is_accounted_for(rig: Rig) -> Non
     rig.clock.advance(10 * SECOND + 1)
     rig.start("a")
     rig.add(nothing, every("1s"), misfire_grace="1s")
-    rig.timeline.turn()
+    rig.timeline.tick()
     ends = rig.ended("nothing", 2)
     missed = rig.missed("nothing")
     assert (missed.count, ends[1].outcome, ends[1].due_ns - ends[0].due_ns) == (9, "success", 10 * SECOND)
@@ -108,7 +123,7 @@ def test_an_instant_that_was_announced_is_missed_after_its_grace_and_only_once_i
     for owner in ("a", "b", "a"):
         rig.start(owner)
         rig.add(nothing, cron("0 * * * *"), misfire_grace="5s")
-        rig.timeline.turn()
+        rig.timeline.tick()
     (end,) = rig.ended("nothing")
     assert (end.outcome, end.owner) == ("missed", "a")
 
@@ -193,7 +208,7 @@ def test_a_trigger_that_raises_is_reported_and_asked_again_and_hurts_nobody_else
     assert len(rig.ended("nothing", 3)) == 3
     trigger.fail = False
     rig.advance(2 * SECOND)  # it is asked again after 1 and then 2 s
-    rig.timeline.turn()
+    rig.timeline.tick()
     assert rig.ended("nothing", 4)[-1].outcome == "success"
     assert rig.missed("nothing").count == 2
 
@@ -303,52 +318,4 @@ def test_a_trigger_that_counts_no_instants_is_asked_for_the_next_one_all_the_sam
         rig.advance(SECOND)
         rig.ended("nothing", count)
         rig.free("nothing")
-    assert "count_between is a InstantCount, not 3" in rig.sink.of(TriggerFailed)[-1].error
-
-
-def test_an_occurrence_whose_claimant_cannot_renew_is_taken_over_after_the_old_run_was_told(rig: Rig) -> None:
-    def holds(run: Run) -> None:
-        run.wait("40s" if run.attempt == 1 else "1s")
-
-    rig.add(holds, every("1h"))
-    rig.advance(3_600 * SECOND)
-    rig.started("holds")
-    rig.dispatcher.renewer.stop()  # as when the store cannot be reached any more
-    rig.clock.wait_for_sleepers(2)
-    rig.clock.advance(30 * SECOND)
-    (first,) = rig.ended("holds")
-    assert (first.outcome, first.attempt) == ("lost", 1)
-
-    rig.start("b")
-    rig.add(holds, every("1h"))
-    sweeper = Sweeper(
-        rig.context, rig.planner, rig.dispatcher, rig.skew, lambda: {"holds": declare(holds, every("1h"))}
-    )
-    rig.planner.rerun_orphan(declare(holds, every("1h")), first.due_ns)
-    rig.skew.note(60 * SECOND, 0)
-    rig.timeline.turn()
-    assert not rig.dispatcher.busy("holds"), "not while the clocks disagree"
-    sweeper.sweep()  # which compares them anew
-    rig.timeline.turn()
-    rig.started("holds", 2)
-    rig.clock.advance(SECOND)
-    second = rig.ended("holds", 2)[1]
-    assert (second.outcome, second.attempt, second.owner, second.due_ns) == ("success", 2, "b", first.due_ns)
-    assert second.fence > first.fence
-
-
-def test_an_orphan_of_a_job_that_is_not_to_be_rerun_is_settled_as_orphaned_once(rig: Rig) -> None:
-    job = declare(nothing, every("1h"), rerun_orphaned=False)
-    due_ns = rig.clock.wall_ns()
-    rig.store.register([rig.planner.record_of(job)])
-    lease = LeaseAsk("nothing", "dead", "svc", "token", 30 * SECOND, job="nothing", run_id="0" * 31 + "1")
-    rig.store.claim(ClaimAsk(lease, due_ns))
-    rig.clock.advance(31 * SECOND)
-    sweeper = Sweeper(rig.context, rig.planner, rig.dispatcher, rig.skew, lambda: {"nothing": job})
-    sweeper.sweep()
-    sweeper.sweep()
-    (end,) = rig.ended("nothing")
-    assert end.outcome == "orphaned"
-    assert rig.moves("nothing", "fell_due")[0].next_due_ns == due_ns + 3_600 * SECOND, "its next one is known"
-    (orphan,) = rig.sink.of(ClaimOrphaned)
-    assert orphan.claimant == "dead"
+    assert "count_between returns an InstantCount, not 3" in rig.sink.of(TriggerFailed)[-1].error

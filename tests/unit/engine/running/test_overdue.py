@@ -93,7 +93,7 @@ def test_instants_that_fall_due_beside_an_overdue_run_are_overlaps(rig: Rig, dea
     rig.advance(5 * SECOND)
     rig.started("deaf")
     renewed(rig, 5, every_ns=SECOND)
-    rig.timeline.turn()
+    rig.timeline.tick()
     (end,) = rig.ended("deaf")
     assert (end.outcome, end.reason) == ("skipped", "overlap")
 
@@ -269,7 +269,7 @@ def test_a_rerun_has_its_grace_from_when_it_was_found(full: tuple[Rig, Deaf]) ->
     due_ns = rig.clock.wall_ns() - SECOND
     rig.clock.advance(10 * SECOND)
     rig.planner.rerun_orphan(rig.jobs["job"], due_ns)
-    rig.timeline.turn()
+    rig.timeline.tick()
     rig.clock.advance(3 * SECOND)
     busy.let_go.set()
     (end,) = rig.ended("job")

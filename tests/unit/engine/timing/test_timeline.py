@@ -58,12 +58,12 @@ def test_an_idle_timeline_wakes_once_a_second(line: Line) -> None:
 def test_an_entry_is_visited_at_its_instant_and_not_before(line: Line) -> None:
     line.at(250 * MS)
     began_ns = line.clock.monotonic_ns()
-    assert line.timeline.turn() == began_ns + 250 * MS
+    assert line.timeline.tick() == began_ns + 250 * MS
     line.clock.advance(250 * MS - 1)
-    line.timeline.turn()
+    line.timeline.tick()
     assert line.visited == []
     line.clock.advance(1)
-    assert line.timeline.turn() == began_ns + 1_250 * MS
+    assert line.timeline.tick() == began_ns + 1_250 * MS
     assert line.visited == [("it", began_ns + 250 * MS)]
 
 
@@ -88,21 +88,21 @@ def test_an_entry_that_comes_sooner_wakes_it(line: Line) -> None:
 
 def test_a_wait_is_never_longer_than_a_second(line: Line) -> None:
     line.at(HOUR)
-    assert line.timeline.turn() == line.clock.monotonic_ns() + SECOND
+    assert line.timeline.tick() == line.clock.monotonic_ns() + SECOND
 
 
 def test_entries_are_visited_in_the_order_of_their_instants_then_of_their_entry(line: Line) -> None:
     for after_ms, name in ((2, "c"), (1, "a"), (2, "d"), (1, "b")):
         line.at(after_ms * MS, name)
     line.clock.advance(SECOND)
-    line.timeline.turn()
+    line.timeline.tick()
     assert line.names == ["a", "b", "c", "d"]
 
 
 def test_a_step_forward_brings_what_it_jumped_over(line: Line) -> None:
     line.at(HOUR)
     line.clock.step(HOUR)
-    line.timeline.turn()
+    line.timeline.tick()
     assert line.names == ["it"]
     (step,) = line.sink.of(ClockStepped)
     assert step.step_ns == HOUR
@@ -111,12 +111,12 @@ def test_a_step_forward_brings_what_it_jumped_over(line: Line) -> None:
 def test_a_rate_follows_a_step_forward_that_nobody_can_judge_once_it_has_lasted(line: Line) -> None:
     line.at(HOUR, steady=True)
     line.clock.step(HOUR)
-    line.timeline.turn()
+    line.timeline.tick()
     line.clock.advance(LASTING_NS - 1)
-    line.timeline.turn()
+    line.timeline.tick()
     assert line.names == []
     line.clock.advance(1)
-    line.timeline.turn()
+    line.timeline.tick()
     assert line.names == ["it"]
 
 
@@ -124,10 +124,10 @@ def test_a_rate_ignores_a_step_forward_that_is_taken_back_and_doubts_the_next_on
     line.at(HOUR, steady=True)
     for _ in range(3):
         line.clock.step(HOUR)
-        line.timeline.turn()
+        line.timeline.tick()
         line.clock.advance(LASTING_NS - 1)
         line.clock.step(-HOUR)
-        line.timeline.turn()
+        line.timeline.tick()
     assert line.names == []
 
 
@@ -136,28 +136,28 @@ def test_after_a_step_back_a_rate_goes_on_and_a_time_of_day_waits(line: Line) ->
     line.at(SECOND, "time of day", steady=False)
     line.clock.step(-HOUR)
     line.clock.advance(SECOND)
-    line.timeline.turn()
+    line.timeline.tick()
     assert line.names == ["rate"]
     assert line.sink.of(ClockStepped)[0].step_ns == -HOUR
     assert line.timeline.offset_ns(steady=True) - line.timeline.offset_ns(steady=False) == HOUR
     line.clock.advance(HOUR)
-    line.timeline.turn()
+    line.timeline.tick()
     assert line.names == ["rate", "time of day"]
 
 
 def test_a_step_back_and_forth_repeats_nothing_and_ends_where_it_began(line: Line) -> None:
     before = line.timeline.offset_ns(steady=True)
     line.clock.step(-HOUR)
-    line.timeline.turn()
+    line.timeline.tick()
     line.clock.step(HOUR)
-    line.timeline.turn()
+    line.timeline.tick()
     assert line.timeline.offset_ns(steady=True) == line.timeline.offset_ns(steady=False) == before
 
 
 def test_the_difference_of_two_readings_is_no_step(line: Line) -> None:
     for _ in range(10):
         line.clock.step(4 * MS)  # slewed, say: followed all the same
-        line.timeline.turn()
+        line.timeline.tick()
     assert line.sink.of(ClockStepped) == []
     assert line.timeline.offset_ns(steady=False) == line.clock.reading().offset_ns
 
@@ -167,14 +167,14 @@ def test_a_visit_gets_the_offset_that_turns_its_instants_into_monotonic_ones(lin
     due_ns = line.clock.wall_ns() + SECOND
     line.timeline.at(due_ns, got.append, steady=True)
     line.clock.advance(SECOND)
-    line.timeline.turn()
+    line.timeline.tick()
     assert due_ns - got[0] == line.clock.monotonic_ns()
 
 
 def test_how_late_it_woke_is_reported(line: Line) -> None:
-    line.timeline.turn()
+    line.timeline.tick()
     line.clock.advance(SECOND + 7 * MS)
-    line.timeline.turn()
+    line.timeline.tick()
     first, second = line.sink.of(TimelineTicked)
     assert (first.lag_ns, second.lag_ns, second.handed) == (0, 7 * MS, 0)
 
@@ -192,7 +192,7 @@ def test_a_visit_that_raises_is_logged_and_the_others_are_made(
 
     line.timeline.at(line.clock.wall_ns(), raises, steady=False)
     line.at(0, "other")
-    line.timeline.turn()
+    line.timeline.tick()
     assert line.names == ["other"]
     assert "an entry of the timeline raised" in caplog.text
 

@@ -70,7 +70,7 @@ def test_an_alarm_rings_at_its_instant_and_not_before(ringing: Ringing) -> None:
 def test_an_alarm_of_a_machine_that_was_suspended_rings_soon_after_it_wakes() -> None:
     clock = SuspendableClock()
     timers, rung = Timers(clock), threading.Event()
-    timers._wake = wake = TellingWake()
+    timers._loop._wake = wake = TellingWake()
     timers.at(clock.monotonic_ns() + 3_600 * SECOND, rung.set)
     timers.start()
     assert wake.waiting.wait(PATIENCE_S)
@@ -101,7 +101,7 @@ def test_a_call_that_raises_is_reported_and_the_others_ring(ringing: Ringing, ca
     ringing.timers.at(ringing.in_s(1), ringing.call("next"))
     ringing.clock.advance(SECOND)
     ringing.hear("next")
-    assert "an timer's call raised" in caplog.text
+    assert "a timer's call raised" in caplog.text
 
 
 def test_a_call_may_set_the_next_alarm(ringing: Ringing) -> None:

@@ -1,8 +1,8 @@
 """Decide how long before its due instant an occurrence is handed to a worker.
 
-The lead hides the hand-off and the round trip to the store. It follows what
-they took lately: a fixed one is too short when the cores are busy (measured:
-350 us loses its p90), and a long one claims for others what they could run.
+The lead hides the hand-over and the round trip to the store. It follows how long
+these took lately. A fixed lead is too short when the cores are busy (measured: with
+350 us, p90 is late), and with a long one an instance claims what another one could run sooner.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LeadTime:
         self.now_ns = _FIRST_NS
 
     def note(self, took_ns: int) -> None:
-        """Take note of one preparation: from the hand-over to the claim in hand."""
+        """Note how long one preparation took, from the hand-over to the claim."""
         self._took.append(took_ns)
         took = sorted(self._took)  # one copy: other workers append meanwhile
         p90 = took[len(took) * 9 // 10]

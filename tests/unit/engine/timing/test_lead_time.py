@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import MS, SECOND, US
-from tickglass.sched.engine.running.lead_time import LeadTime
+from tickglass.sched.engine.timing.lead_time import LeadTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
