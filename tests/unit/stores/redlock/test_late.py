@@ -28,6 +28,7 @@ from tickglass.sched.ports import (
 )
 from tickglass.sched.stores import open_store
 from tickglass.sched.stores.redis import scripts as lua
+from tickglass.sched.stores.redlock.scripts import CONFIRM, WITHDRAW
 from tickglass.sched.stores.redlock.store import RedlockStore
 from tickglass.sched.stores.redlock.votes import judge
 
@@ -126,7 +127,7 @@ def test_a_claim_that_is_taken_back_late_is_not_the_one_that_was_won_since(store
     for number, rival in enumerate(rivals):
         lease = rival.lease
         ballot = (lease.resource, lease.token, lease.job, lease.run_id, lua.due_text(1), 2**52)
-        store._quorum.ask("withdraw", lua.WITHDRAW, ballot, among=[number])
+        store._quorum.ask("withdraw", WITHDRAW, ballot, among=[number])
     claimed = store.claim(ask)
     assert isinstance(claimed, Claimed)
     late.arrive()
@@ -154,7 +155,7 @@ def test_a_fence_that_is_confirmed_late_does_not_replace_the_one_agreed_on_since
     confirm = ("ledger", "token", "", "", "", store._election.question(), 7, "", "")
     granted = store.acquire(ASK)
     assert isinstance(granted, Granted)
-    assert set(store._quorum.ask("acquire", lua.CONFIRM, confirm).values()) == {0}
+    assert set(store._quorum.ask("acquire", CONFIRM, confirm).values()) == {0}
     assert [server.say("HGET", "{tickglass}:lease:ledger", "fence") for server in servers] == [str(granted.fence)] * 3
 
 
