@@ -1,5 +1,12 @@
 """The technologies behind leases and ledger; each passes tests/contract."""
 
-from tickglass.sched.stores.urls import check_url, open_store, redacted_url
+from tickglass.sched.stores.registry import (
+    check_exists,
+    check_url,
+    is_shared,
+    open_store,
+    redacted_url,
+    scheme_of,
+)
 
-__all__ = ["check_url", "open_store", "redacted_url"]
+__all__ = ["check_exists", "check_url", "is_shared", "open_store", "redacted_url", "scheme_of"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.ahead import ahead_of
 from tickglass.sched.durations import SECOND
+from tickglass.sched.errors import ConfigError
 from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import (
     AlreadyClaimed,
@@ -30,7 +31,7 @@ from tickglass.sched.ports import (
     Settled,
 )
 from tickglass.sched.registration import Registered
-from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns, shown_detail
+from tickglass.sched.stores.retention import KEEP_MIN_NS, LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns, shown_detail
 from tickglass.sched.stores.run_times import run_times_ns
 from tickglass.sched.stores.watchers import Watchers
 from tickglass.sched.triggers import LATEST_NS
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import ClaimAsk, LeaseAsk, Settlement
+    from tickglass.sched.stores.url import StoreUrl
 
-__all__ = ["MEMORY_KEEP_NS", "MemoryStore"]
+__all__ = ["MEMORY_KEEP_NS", "MemoryStore", "check_memory_exists", "read_memory"]
 
 MEMORY_KEEP_NS: Final = 3_600 * SECOND  # a job every 100 ms fills 36,000 rows in it
 _due: Final = attrgetter("due_ns")
@@ -384,3 +386,25 @@ class MemoryStore:
             if len(rows) > LATEST_KEPT:
                 old = bisect_left(rows, min(oldest_ns, rows[-LATEST_KEPT].due_ns), key=_due)
                 rows[:old] = [it for it in rows[:old] if it.ended_wall_ns is None or it.ended_wall_ns >= oldest_ns]
+
+
+def read_memory(url: StoreUrl) -> Callable[[Clock], MemoryStore]:
+    """Read `memory://?keep=1h`; return what opens a store."""
+    if url.body:
+        problem = "memory:// has no path: nothing of it is kept"
+        raise url.refusal(problem, url.body, "memory://", f"sqlite:///{url.shown_body}")
+    keep_ns = url.duration_ns("keep", MEMORY_KEEP_NS, min_ns=KEEP_MIN_NS)
+    return lambda clock: MemoryStore(clock, keep_ns=keep_ns)
+
+
+def check_memory_exists(url: StoreUrl) -> None:
+    """Refuse it: each process that opens such a store has a new one.
+
+    Raises:
+        ConfigError: always.
+    """
+    raise ConfigError(
+        "a store in memory is inside its scheduler's process; no other process can look into it",
+        given=url.text,
+        instead=("sqlite:///jobs.db",),
+    )

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["STARS", "Starred"]
+__all__ = ["STARS", "RedactedText"]
 
 STARS: Final = "***"  # for any password
 _SCHEME: Final = re.compile(r"[^:]*://")
 
 
-class Starred:
+class RedactedText:
     """A URL for people to see.
 
     Args:

@@ -4,7 +4,7 @@ Pure. An instance's wall clock may be wrong, and its word may come late: an outc
 in the spool while the store is away. What it measured with its monotonic clock is right
 all the same. So the start is the instant of the claim, which the store wrote down, and the
 time from there to the start; the end is the start and the time that the run took.
-`redis_settle.lua` does the same for Redis and Redlock.
+`redis/settle.lua` does the same for Redis and Redlock.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from tickglass.sched.errors import ConfigError, StoreUnavailable
+from tickglass.sched.files.private import check_ours, make_private
 from tickglass.sched.ports import SpooledOutcome
-from tickglass.sched.private_files import check_ours, make_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

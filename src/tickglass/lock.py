@@ -24,7 +24,7 @@ from tickglass.sched.errors import ConfigError, LockInUse, LockNotAcquired
 from tickglass.sched.job import TTL_DEFAULT, checked_name
 from tickglass.sched.lock_terms import lock_terms
 from tickglass.sched.policies.preference import checked_labels
-from tickglass.sched.stores import check_url, open_store
+from tickglass.sched.stores import check_url, is_shared, open_store
 from tickglass.sinks import checked_sinks
 from tickglass.telemetry.logs import LogSink
 
@@ -199,7 +199,7 @@ class Lock(_Face):
         sinks: Mapping[str, EventSink] | None = None,
     ) -> None:
         check_url(store)
-        if store.startswith("memory:"):
+        if not is_shared(store):
             raise ConfigError(
                 "a lock in a memory of its own shuts nobody out",
                 given=store,

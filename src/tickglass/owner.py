@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.private_files import open_private, private_folder, why_unsafe
+from tickglass.sched.files.private import open_private, private_folder, why_unsafe
 
 __all__ = ["Slot", "spool_path"]
 

@@ -23,14 +23,16 @@ MAY_USE: Final[Mapping[str, frozenset[str]]] = {
     "domain": frozenset(),
     "engine": frozenset({"domain", "executors"}),
     "executors": frozenset({"domain"}),
-    "stores": frozenset({"domain"}),
-    "telemetry": frozenset({"domain"}),
+    "files": frozenset({"domain"}),
+    "stores": frozenset({"domain", "files"}),
+    "telemetry": frozenset({"domain", "files"}),
     "dashboards": frozenset({"telemetry", "domain"}),
     "alerts": frozenset({"telemetry", "domain"}),
 }
 ROOMS: Final = (  # the longest name that fits decides
     ("tickglass.sched.engine", "engine"),
     ("tickglass.sched.executors", "executors"),
+    ("tickglass.sched.files", "files"),
     ("tickglass.sched.stores", "stores"),
     ("tickglass.sched", "domain"),
     ("tickglass.telemetry", "telemetry"),
@@ -106,6 +108,7 @@ def test_every_import_points_inwards(trees: dict[str, ast.Module]) -> None:
     [
         ("sched/job.py", "from tickglass.sched.engine import pool"),
         ("sched/job.py", "from tickglass.sched import stores"),
+        ("sched/job.py", "from tickglass.sched.files.private import make_private"),
         ("sched/job.py", "import tickglass.telemetry"),
         ("sched/job.py", "from tickglass import Scheduler"),
         ("sched/job.py", "from . import engine"),

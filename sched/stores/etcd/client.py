@@ -22,7 +22,7 @@ from tickglass.sched.errors import StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tickglass.sched.stores.etcd.urls import Endpoint
+    from tickglass.sched.stores.etcd.settings import Endpoint
 
 __all__ = [
     "GRANT",

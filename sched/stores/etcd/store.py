@@ -24,7 +24,7 @@ from tickglass.sched.stores.etcd.locks import Locks
 from tickglass.sched.stores.etcd.observer import Observer, job_shown
 from tickglass.sched.stores.etcd.prune import Pruner
 from tickglass.sched.stores.etcd.server_time import ClusterClock, closest_ns, dated_ns
-from tickglass.sched.stores.etcd.urls import PREFIX, TIMEOUT_NS
+from tickglass.sched.stores.etcd.settings import PREFIX, TIMEOUT_NS
 from tickglass.sched.stores.etcd.watch import LeaseWatch
 from tickglass.sched.stores.retention import KEEP_NS, shown_detail
 from tickglass.sched.stores.run_times import run_times_ns
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     )
     from tickglass.sched.stores.etcd.claim_state import ClaimState
     from tickglass.sched.stores.etcd.client import Call
-    from tickglass.sched.stores.etcd.urls import Endpoint
+    from tickglass.sched.stores.etcd.settings import Endpoint
 
 __all__ = ["EtcdStore"]
 

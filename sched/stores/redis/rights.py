@@ -2,7 +2,7 @@
 
 Pure but for the name of the driver's errors. Redis takes nothing back that a script has
 written before a command in it is forbidden; so a store asks for all its rights before it
-writes at all (`redis_rights.lua`), and a right that is missing is an error at the start.
+writes at all (`rights.lua`), and a right that is missing is an error at the start.
 """
 
 from __future__ import annotations

@@ -39,22 +39,17 @@ __all__ = [
     "ABANDON",
     "ACQUIRE",
     "CLAIM",
-    "CONFIRM",
     "JOBS",
     "LEASES",
-    "LOOK",
-    "MEND",
     "ORPHANS",
     "PRUNE",
     "PRUNE_LEASES",
     "REGISTER",
     "RELEASE",
     "RENEW",
-    "REOPEN",
     "RIGHTS",
     "RUNS",
     "SETTLE",
-    "WITHDRAW",
     "Script",
     "abandon_args",
     "acquire_args",
@@ -67,6 +62,7 @@ __all__ = [
     "job_args",
     "job_record",
     "lease_record",
+    "load_script",
     "orphan",
     "registered",
     "release_args",
@@ -81,6 +77,7 @@ __all__ = [
 ]
 
 Argument = str | int
+_PACKAGE: Final = "tickglass.sched.stores.redis"
 _DUE_DIGITS: Final = 20
 _OUTCOME: Final = 9  # its place in an attempt's list
 _DUE_OFFSET: Final = 2**63  # so that texts of 20 digits sort like the instants, negative ones included
@@ -94,33 +91,26 @@ class Script(NamedTuple):
     writes: bool = True
 
 
-def load_script(name: str, *, writes: bool = True) -> Script:
-    """Return a script, "redis/claim" say, with what all scripts share in front."""
-    folder = files("tickglass.sched.stores")
-    text = (folder / "redis/common.lua").read_text("utf-8") + (folder / f"{name}.lua").read_text("utf-8")
+def load_script(name: str, *, package: str = _PACKAGE, writes: bool = True) -> Script:
+    """Return the script `name`.lua of a package, with common.lua in front of it."""
+    text = (files(_PACKAGE) / "common.lua").read_text("utf-8") + (files(package) / f"{name}.lua").read_text("utf-8")
     return Script(text, hashlib.sha1(text.encode()).hexdigest(), writes)  # noqa: S324 - Redis names scripts so
 
 
-ACQUIRE: Final = load_script("redis/acquire")
-RENEW: Final = load_script("redis/renew")
-RELEASE: Final = load_script("redis/release")
-CLAIM: Final = load_script("redis/claim")
-SETTLE: Final = load_script("redis/settle")
-REGISTER: Final = load_script("redis/register")
-ORPHANS: Final = load_script("redis_orphans", writes=False)
-ABANDON: Final = load_script("redis/abandon")
-PRUNE: Final = load_script("redis/prune")
-PRUNE_LEASES: Final = load_script("redis/prune_leases")
-LEASES: Final = load_script("redis_leases", writes=False)
-JOBS: Final = load_script("redis_jobs", writes=False)
-RUNS: Final = load_script("redis_runs", writes=False)
-RIGHTS: Final = load_script("redis_rights", writes=False)
-# What Redlock needs beside these, on each of its servers.
-CONFIRM: Final = load_script("redlock/confirm")
-WITHDRAW: Final = load_script("redlock/withdraw")
-MEND: Final = load_script("redlock/mend")
-LOOK: Final = load_script("redlock_look", writes=False)
-REOPEN: Final = load_script("redlock/reopen")
+ACQUIRE: Final = load_script("acquire")
+RENEW: Final = load_script("renew")
+RELEASE: Final = load_script("release")
+CLAIM: Final = load_script("claim")
+SETTLE: Final = load_script("settle")
+REGISTER: Final = load_script("register")
+ORPHANS: Final = load_script("orphans", writes=False)
+ABANDON: Final = load_script("abandon")
+PRUNE: Final = load_script("prune")
+PRUNE_LEASES: Final = load_script("prune_leases")
+LEASES: Final = load_script("leases", writes=False)
+JOBS: Final = load_script("jobs", writes=False)
+RUNS: Final = load_script("runs", writes=False)
+RIGHTS: Final = load_script("rights", writes=False)
 
 
 # --- what is asked

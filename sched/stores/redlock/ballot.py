@@ -16,7 +16,7 @@ from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, duration_text
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.ports import Refused
-from tickglass.sched.stores.redis import scripts as lua
+from tickglass.sched.stores.redlock.scripts import CONFIRM
 from tickglass.sched.stores.redlock.votes import expired_owner_of, judge
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Ballot:
         if any((int(it[1]), it[3:]) != (fence, latest[3:]) for it in ours.values()):
             place = f"{ballot[4]}/{attempt:06d}"
             args = (*ballot, fence, place, previous)
-            agreed = self._quorum.ask(operation, lua.CONFIRM, args, among=list(ours))
+            agreed = self._quorum.ask(operation, CONFIRM, args, among=list(ours))
             if sum(agreed.values()) < self._quorum.needed:
                 raise StoreUnavailable(_NAME, operation, "a majority voted, but did not confirm the fence")
         return Won(fence, expired_owner_of(ours.values(), self._quorum.needed), attempt, previous)

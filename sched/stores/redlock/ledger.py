@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.ports import Orphan, Settled
 from tickglass.sched.stores.redis import scripts as lua
+from tickglass.sched.stores.redlock.scripts import OCCURRENCE_STATE, READ_REPAIR, REOPEN, WITHDRAW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,13 +69,13 @@ class RedlockLedger:
         """
         unheard = set(numbers)
         with contextlib.suppress(StoreUnavailable):  # closed meanwhile
-            unheard -= self._quorum.ask("withdraw", lua.WITHDRAW, ballot, among=list(unheard)).keys()
+            unheard -= self._quorum.ask("withdraw", WITHDRAW, ballot, among=list(unheard)).keys()
         self.leave(ballot, unheard)
 
     def leave(self, ballot: tuple[Argument, ...], numbers: Iterable[int]) -> None:
         """Remember that these servers may vote for us yet, or go on to."""
         _, token, _, run_id, *_ = ballot
-        self._leftovers.note((str(token), str(run_id)), "withdraw", lua.WITHDRAW, ballot, numbers)
+        self._leftovers.note((str(token), str(run_id)), "withdraw", WITHDRAW, ballot, numbers)
 
     def abandon(self, orphan: Orphan, call: str) -> bool | None:
         """Abandon on all; None: the vote split, nothing was kept, and asking again may help."""
@@ -85,7 +86,7 @@ class RedlockLedger:
             return True
         if won:
             due = lua.due_text(orphan.due_ns)
-            self._quorum.ask("abandon", lua.REOPEN, (orphan.job, due, call), among=range(self._quorum.size))
+            self._quorum.ask("abandon", REOPEN, (orphan.job, due, call), among=range(self._quorum.size))
             return None
         return False
 
@@ -106,7 +107,7 @@ class RedlockLedger:
     def _is_abandoned(self, orphan: Orphan) -> bool:
         """Ask all servers about what only some hold for abandoned; mend those that missed its end."""
         due = lua.due_text(orphan.due_ns)
-        states: dict[int, Any] = self._quorum.ask("orphans", lua.LOOK, (orphan.job, due))
+        states: dict[int, Any] = self._quorum.ask("orphans", OCCURRENCE_STATE, (orphan.job, due))
         settled = [reply for reply in states.values() if reply[0] == "settled"]
         if settled:
             _, place, packed = max(settled, key=lambda reply: str(reply[1]))
@@ -119,4 +120,4 @@ class RedlockLedger:
         """Copy a settled attempt to these servers; return how many have it now."""
         if not numbers:
             return 0
-        return sum(self._quorum.ask("mend", lua.MEND, (job, due, place, packed), among=numbers).values())
+        return sum(self._quorum.ask("read_repair", READ_REPAIR, (job, due, place, packed), among=numbers).values())

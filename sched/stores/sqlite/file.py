@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND, US, duration_text
 from tickglass.sched.errors import ConfigError, StoreUnavailable
-from tickglass.sched.private_files import make_private
+from tickglass.sched.files.private import make_private
 from tickglass.sched.stores.sqlite import schema as sqlite_schema
 
 if TYPE_CHECKING:

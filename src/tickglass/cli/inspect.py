@@ -14,11 +14,11 @@ from rich.text import Text
 
 from tickglass.cli.envvars import checks_its_variable
 from tickglass.cli.numbers import IntRange
-from tickglass.cli.stores import check_there_is_one, looking_into
+from tickglass.cli.stores import looking_into
 from tickglass.cli.text import distance_text, instant_text, one_line, record_json, shown, span_text
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.occurrence import Outcome
-from tickglass.sched.stores import redacted_url
+from tickglass.sched.stores import check_exists, redacted_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -69,7 +69,7 @@ def _check_one_store(url: str) -> None:
     if len(several) > 1:
         problem = "one store can be looked into, not several with blanks between them; a path's own blank is %20"
         raise ConfigError(problem, given=" ".join(several), instead=tuple(filter(None, several)))
-    check_there_is_one(url)
+    check_exists(url)
 
 
 @click.command(short_help="Show the jobs: trigger, next due instant, owner.")

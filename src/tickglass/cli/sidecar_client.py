@@ -17,7 +17,7 @@ from tickglass.cli.envvars import checks_its_variable
 from tickglass.cli.lazy_group import EXIT_UNAVAILABLE
 from tickglass.cli.text import lines_shown
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.stores.redaction import Starred
+from tickglass.sched.stores.redaction import RedactedText
 from tickglass.telemetry.access import TOKEN_ENV, checked_token
 from tickglass.telemetry.sidecar.view import View
 
@@ -113,7 +113,7 @@ def checked_url(url: str) -> None:
         right = right and not parts.query
     except ValueError:  # a port that is no number, say
         right = False
-    seen = Starred(url, lambda _: ()).text
+    seen = RedactedText(url, lambda _: ()).text
     if "@" in url:
         problem = f"a sidecar's URL holds no user and no password; --token and {TOKEN_ENV} are for that"
         raise ConfigError(problem, given=seen, instead=(SIDECAR_URL,))

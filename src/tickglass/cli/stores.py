@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError, StoreUnavailable
-from tickglass.sched.stores import check_url, open_store, redacted_url
+from tickglass.sched.stores import check_exists, check_url, is_shared, open_store, scheme_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, Store
 
-__all__ = ["LazyStore", "check_there_is_one", "looking_into"]
+__all__ = ["LazyStore", "looking_into"]
 
 
 @contextmanager
@@ -28,7 +26,7 @@ def looking_into(url: str) -> Iterator[Store]:
         ConfigError: the URL is wrong, or there is no store at that place.
         StoreUnavailable: the store is there, but does not answer.
     """
-    check_there_is_one(url)
+    check_exists(url)
     store = open_store(url, SystemClock())
     try:
         yield store
@@ -45,8 +43,8 @@ class LazyStore:
 
     def __init__(self, url: str, clock: Clock) -> None:
         check_url(url)
-        if url.startswith("memory:"):
-            check_there_is_one(url)
+        if not is_shared(url):
+            check_exists(url)
         self._url = url
         self._clock = clock
         self._store: Store | None = None
@@ -84,31 +82,8 @@ class LazyStore:
         """
         if self._store is None:
             try:
-                check_there_is_one(self._url)
+                check_exists(self._url)
                 self._store = open_store(self._url, self._clock)
             except ConfigError as error:
-                raise StoreUnavailable(self._url.partition(":")[0], "open", error.problem) from error
+                raise StoreUnavailable(scheme_of(self._url), "open", error.problem) from error
         return self._store
-
-
-def check_there_is_one(url: str) -> None:
-    """Refuse a place that `open_store` would fill; what else may be wrong, it refuses itself.
-
-    Raises:
-        ConfigError: there is no store at that place.
-    """
-    scheme, _, rest = url.partition("://")
-    if scheme == "memory":
-        raise ConfigError(
-            "a store in memory is inside its scheduler's process; nobody else can look into it",
-            given=redacted_url(url),
-            instead=("sqlite:///jobs.db",),
-        )
-    path = unquote(rest.partition("?")[0].removeprefix("/"))
-    if scheme != "sqlite" or not path or path == ":memory:":
-        return
-    file = Path(path).absolute()
-    if not file.exists():
-        raise ConfigError(f"there is no file {file}; a scheduler makes it when it starts", given=redacted_url(url))
-    if file.is_file() and not file.stat().st_size:
-        raise ConfigError(f"the file {file} is empty; no scheduler has ever used it", given=redacted_url(url))

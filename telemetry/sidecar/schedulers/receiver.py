@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.private_files import open_private
+from tickglass.sched.files.private import open_private
 from tickglass.telemetry.label_values import RefusedBecause
 from tickglass.telemetry.sidecar.transport.frames import (
     STANDING_MAX,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.private_files import private_folder, why_unsafe
+from tickglass.sched.files.private import private_folder, why_unsafe
 
 __all__ = ["checked_path", "default_path", "path_of", "peer_uid", "url_of"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         (("--socket", f"/{'x' * 200}"), "at most 107 bytes"),
         (("--listen", "9464"), "host:port"),
         (("--store", "sqlight:///a.db"), "there is no store 'sqlight'"),
-        (("--store", "memory://"), "nobody else can look into it"),
+        (("--store", "memory://"), "no other process can look into it"),
         (("--probe-every", "1"), "--probe-every"),
         (("--probe-every", "1ms"), "--probe-every"),
     ],

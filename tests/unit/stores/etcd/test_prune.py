@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from tickglass.sched.durations import SECOND
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import Granted, LeaseAsk, Renewed
+from tickglass.sched.stores.etcd.settings import Endpoint
 from tickglass.sched.stores.etcd.store import EtcdStore
-from tickglass.sched.stores.etcd.urls import Endpoint
 from tickglass.sched.stores.retention import KEEP_NS, PRUNE_EVERY_NS
 from tickglass.testing import FakeClock
 

@@ -209,10 +209,12 @@ def test_a_right_that_is_taken_away_breaks_no_second_script_off(
 
 
 def test_every_command_of_the_scripts_is_asked_for() -> None:
-    """A new command, or an old one on a new key, must be in the list of redis_rights.lua too."""
-    folder = files("tickglass.sched.stores")
-    texts = {it.name: it.read_text("utf-8") for it in folder.iterdir() if it.name.endswith(".lua")}
-    rights = texts.pop("redis_rights.lua")
+    """A new command, or an old one on a new key, must be in the list of rights.lua too."""
+    folders = [files(f"tickglass.sched.stores.{technology}") for technology in ("redis", "redlock")]
+    scripts = [it for folder in folders for it in folder.iterdir() if it.name.endswith(".lua")]
+    texts = {it.name: it.read_text("utf-8") for it in scripts}
+    assert len(texts) == len(scripts)
+    rights = texts.pop("rights.lua")
     listed = {
         (command, family.removesuffix("NAME"))
         for family, commands in re.findall(r"\{'(:[\w:]+)', '([A-Z ]+)'\}", rights)

@@ -33,7 +33,6 @@ from tickglass.sched.stores import open_store
 from tickglass.sched.stores.redis import scripts as lua
 from tickglass.sched.stores.redis.topology import Credentials, Server
 from tickglass.sched.stores.redlock.store import RedlockStore
-from tickglass.sched.stores.redlock.votes import judge
 from tickglass.sched.stores.retention import PRUNE_EVERY_NS
 
 if TYPE_CHECKING:
@@ -432,26 +431,3 @@ def test_a_waiter_is_woken_though_a_server_is_away(servers: list[RedisServer], s
     store.release(lease_of(ASK, store.acquire(ASK)))
     assert heard.acquire(timeout=PATIENCE_S)
     unwatch()
-
-
-# --- judging, without servers
-
-
-def _refused(token: str, rest_us: int, ttl_ms: int = 30_000) -> list[str]:
-    return ["refused", f"owner-{token}", "s", "", "", "7", str(rest_us), str(ttl_ms * MS), token]
-
-
-def test_a_refusal_names_the_majority_and_when_enough_of_it_ends() -> None:
-    replies = [_refused("a", 100), _refused("a", 300), _refused("b", 200)]
-    verdict = judge(replies, 2, 3)
-    assert isinstance(verdict.answer, Refused)
-    assert (verdict.answer.holder.owner, verdict.answer.retry_after_ns, verdict.split) == ("owner-a", 200_000, False)
-
-
-def test_a_young_tie_is_a_split_and_an_old_one_is_not() -> None:
-    young = [_refused("a", 29_990_000), ["granted", "8", ""], _refused("b", 29_990_000)]
-    assert judge(young, 2, 3).split
-    old = [_refused("a", 100), ["granted", "8", ""], _refused("b", 200)]
-    verdict = judge(old, 2, 3)
-    assert isinstance(verdict.answer, Refused)
-    assert (verdict.split, verdict.answer.retry_after_ns) == (False, 100_000)

@@ -6,12 +6,12 @@ The store itself, and with it the client, is imported when one is opened.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.durations import MS
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.stores.etcd.settings import PORT, PREFIX, TIMEOUT_NS, Endpoint
 from tickglass.sched.stores.retention import KEEP_MIN_NS, KEEP_NS
 
 if TYPE_CHECKING:
@@ -19,27 +19,13 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import Store
-    from tickglass.sched.stores.urls import StoreUrl
+    from tickglass.sched.stores.url import StoreUrl
 
     Opener = Callable[[Clock], Store]
 
-__all__ = ["PORT", "PREFIX", "TIMEOUT_NS", "Endpoint", "read_etcd"]
+__all__ = ["read_etcd"]
 
-PREFIX: Final = "/tickglass"
-PORT: Final = 2379
-TIMEOUT_NS: Final = 2 * SECOND
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?")
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where one member of a cluster listens; an IPv6 address keeps its brackets."""
-
-    host: str
-    port: int = PORT
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 def read_etcd(url: StoreUrl) -> Opener:

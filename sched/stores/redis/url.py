@@ -1,6 +1,6 @@
-"""Read the URLs of the Redis family: one server, Sentinel, Cluster, Redlock.
+"""Read the URLs of Redis: one server, Sentinel, Cluster.
 
-The stores themselves are imported when one is opened.
+The store itself is imported when one is opened.
 """
 
 from __future__ import annotations
@@ -20,15 +20,26 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import Store
     from tickglass.sched.stores.redis.topology import ServerLocator
-    from tickglass.sched.stores.urls import StoreUrl
+    from tickglass.sched.stores.url import StoreUrl
 
     Opener = Callable[[Clock], Store]
 
-__all__ = ["read_cluster", "read_redis", "read_redlock", "read_sentinel", "read_unix"]
+__all__ = [
+    "REDIS_PORT",
+    "read_cluster",
+    "read_credentials",
+    "read_db",
+    "read_keep_ns",
+    "read_prefix",
+    "read_redis",
+    "read_sentinel",
+    "read_servers",
+    "read_unix",
+    "split_user",
+]
 
 PREFIX: Final = "tickglass"
 TIMEOUT_NS: Final = 2 * SECOND
-REDLOCK_TIMEOUT_NS: Final = 50 * MS
 REDIS_PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?")
@@ -36,7 +47,7 @@ _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?
 
 def read_redis(url: StoreUrl) -> Opener:
     """Read `redis://[user:password@]host:port/db`, or `rediss://` for TLS."""
-    user, rest = _split_user(url.body)
+    user, rest = split_user(url.body)
     place, slash, db = rest.partition("/")
     right = f"{url.scheme}://localhost:6379/0"
     if not place or "," in place:
@@ -45,71 +56,50 @@ def read_redis(url: StoreUrl) -> Opener:
     if not slash or not db:
         whole = f"{url.scheme}://{server.host}:{server.port}/0"
         raise url.refusal("the number of a database follows the server", rest, whole)
-    login = read_login(url, user, read_db(url, db), tls=url.scheme == "rediss")
-    return _opener(url, Direct(server), login)
+    credentials = read_credentials(url, user, read_db(url, db), tls=url.scheme == "rediss")
+    return _opener(url, Direct(server), credentials)
 
 
 def read_unix(url: StoreUrl) -> Opener:
     """Read `unix://[user:password@]/path/of.sock?db=0`."""
-    user, path = _split_user(url.body)
+    user, path = split_user(url.body)
     if not path.startswith("/") or path.endswith("/") or "\0" in unquote(path):
         right = f"unix:///{path}" if path.strip("/") and not path.endswith("/") else "unix:///run/redis/redis.sock"
         raise url.refusal("unix:// needs the absolute path of a socket", path, right)
-    login = read_login(url, user, read_db(url, url.options.get("db", "0")))
-    return _opener(url, Direct(Server(path=unquote(path))), login)
+    credentials = read_credentials(url, user, read_db(url, url.options.get("db", "0")))
+    return _opener(url, Direct(Server(path=unquote(path))), credentials)
 
 
 def read_sentinel(url: StoreUrl) -> Opener:
     """Read `redis+sentinel://[user:password@]h1:26379,h2:26379/mymaster/0`."""
-    user, rest = _split_user(url.body)
+    user, rest = split_user(url.body)
     places, *more = rest.split("/")
     sentinels = read_servers(url, places, SENTINEL_PORT)
     if len(more) != 2 or not more[0]:
         right = "redis+sentinel://h1:26379,h2:26379/mymaster/0"
         raise url.refusal("the name of a master and the number of a database follow the sentinels", rest, right)
-    login = read_login(url, user, read_db(url, more[1]))
-    return _opener(url, Sentinel(sentinels, unquote(more[0]), login), login)
+    credentials = read_credentials(url, user, read_db(url, more[1]))
+    return _opener(url, Sentinel(sentinels, unquote(more[0]), credentials), credentials)
 
 
 def read_cluster(url: StoreUrl) -> Opener:
     """Read `redis+cluster://[user:password@]h1:6379,h2:6379`."""
-    user, rest = _split_user(url.body)
+    user, rest = split_user(url.body)
     places, slash, db = rest.partition("/")
     if slash and db != "0":
         raise url.refusal("a cluster has no database but 0", f"/{db}", f"redis+cluster://{places}")
     nodes = read_servers(url, places, REDIS_PORT)
-    login = read_login(url, user, 0)
-    return _opener(url, Cluster(nodes, f"{{{read_prefix(url)}}}", login), login)
+    credentials = read_credentials(url, user, 0)
+    return _opener(url, Cluster(nodes, f"{{{read_prefix(url)}}}", credentials), credentials)
 
 
-def read_redlock(url: StoreUrl) -> Opener:
-    """Read `redlock://[user:password@]h1:6379,h2:6379,h3:6379/0`."""
-    user, rest = _split_user(url.body)
-    places, slash, db = rest.partition("/")
-    servers = read_servers(url, places, REDIS_PORT)
-    if len(servers) < 3 or len(servers) % 2 == 0:
-        raise url.refusal(
-            f"redlock needs an odd number of independent servers, three or more, not {len(servers)}: "
-            "an even one more can fail no more of them, and of two none",
-            places,
-            "redlock://h1:6379,h2:6379,h3:6379/0",
-        )
-    if not slash or not db:
-        raise url.refusal("the number of a database follows the servers", rest, f"redlock://{places}/0")
-    drift_ns = url.duration_ns("drift", 0, min_ns=MS)
-    timeout_ns = url.duration_ns("timeout", REDLOCK_TIMEOUT_NS, min_ns=MS)
-    login = read_login(url, user, read_db(url, db), timeout_ns=timeout_ns)
-    prefix, keep_ns, given = read_prefix(url), read_keep_ns(url), "timeout" in url.options
-
-    def opener(_: Clock) -> Store:
-        from tickglass.sched.stores.redlock.store import RedlockStore  # noqa: PLC0415 - reads the scripts
-
-        return RedlockStore(servers, login, prefix=prefix, keep_ns=keep_ns, drift_ns=drift_ns, timeout_given=given)
-
-    return opener
+# --- parts, for redlock/url.py too
 
 
-# --- parts
+def split_user(body: str) -> tuple[str, str]:
+    """Return what stands before the last @, "" if there is none, and the rest."""
+    user, at, rest = body.rpartition("@")
+    return (user, rest) if at else ("", body)
 
 
 def read_servers(url: StoreUrl, places: str, port: int) -> list[Server]:
@@ -150,7 +140,9 @@ def read_keep_ns(url: StoreUrl) -> int:
     return url.duration_ns("keep", KEEP_NS, min_ns=KEEP_MIN_NS)
 
 
-def read_login(url: StoreUrl, user: str, db: int, *, tls: bool = False, timeout_ns: int | None = None) -> Credentials:
+def read_credentials(
+    url: StoreUrl, user: str, db: int, *, tls: bool = False, timeout_ns: int | None = None
+) -> Credentials:
     """Return how to introduce oneself."""
     name, _, password = user.partition(":")
     return Credentials(
@@ -171,19 +163,14 @@ def _check_certificates(url: StoreUrl, path: str) -> None:
         raise url.refusal(problem, f"ca={url.options['ca']}") from error
 
 
-def _split_user(body: str) -> tuple[str, str]:
-    user, at, rest = body.rpartition("@")
-    return (user, rest) if at else ("", body)
-
-
-def _opener(url: StoreUrl, finder: ServerLocator, login: Credentials) -> Opener:
+def _opener(url: StoreUrl, locator: ServerLocator, credentials: Credentials) -> Opener:
     prefix, keep_ns = read_prefix(url), read_keep_ns(url)
 
     def opener(_: Clock) -> Store:
         from tickglass.sched.stores.redis.store import RedisStore  # noqa: PLC0415 - reads the scripts
 
-        if login.ca:
-            _check_certificates(url, login.ca)
-        return RedisStore(finder, login, prefix=prefix, keep_ns=keep_ns)
+        if credentials.ca:
+            _check_certificates(url, credentials.ca)
+        return RedisStore(locator, credentials, prefix=prefix, keep_ns=keep_ns)
 
     return opener

@@ -28,8 +28,8 @@ from tickglass.sched.ports import (
 )
 from tickglass.sched.stores import open_store
 from tickglass.sched.stores.redis import scripts as lua
+from tickglass.sched.stores.redlock.scripts import CONFIRM, WITHDRAW
 from tickglass.sched.stores.redlock.store import RedlockStore
-from tickglass.sched.stores.redlock.votes import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -126,7 +126,7 @@ def test_a_claim_that_is_taken_back_late_is_not_the_one_that_was_won_since(store
     for number, rival in enumerate(rivals):
         lease = rival.lease
         ballot = (lease.resource, lease.token, lease.job, lease.run_id, lua.due_text(1), 2**52)
-        store._quorum.ask("withdraw", lua.WITHDRAW, ballot, among=[number])
+        store._quorum.ask("withdraw", WITHDRAW, ballot, among=[number])
     claimed = store.claim(ask)
     assert isinstance(claimed, Claimed)
     late.arrive()
@@ -154,7 +154,7 @@ def test_a_fence_that_is_confirmed_late_does_not_replace_the_one_agreed_on_since
     confirm = ("ledger", "token", "", "", "", store._election.question(), 7, "", "")
     granted = store.acquire(ASK)
     assert isinstance(granted, Granted)
-    assert set(store._quorum.ask("acquire", lua.CONFIRM, confirm).values()) == {0}
+    assert set(store._quorum.ask("acquire", CONFIRM, confirm).values()) == {0}
     assert [server.say("HGET", "{tickglass}:lease:ledger", "fence") for server in servers] == [str(granted.fence)] * 3
 
 
@@ -219,14 +219,6 @@ def test_an_outcome_that_came_too_late_and_reached_one_server_is_in_nobodys_way(
     assert store.settle(Settlement(lease_of(third.lease, claimed), "nightly", 1, "run 3", "success")).recorded
     assert store.claim(claim_of("run 4")) == AlreadyClaimed("owner of run 3", "success")
     assert store.orphans(["nightly"]) == []
-
-
-def test_an_outcome_counts_until_a_majority_knows_of_a_later_attempt() -> None:
-    settled = ["already", "n1", "success", "run", "s", "7", "0", "9000", 1]
-    next_try, later_try = (["claimed", "8", "", attempt, "run"] for attempt in (2, 3))
-    assert judge([settled, next_try, next_try], 2, 3).answer == AlreadyClaimed("n1", "success")
-    assert judge([settled, next_try, later_try], 2, 3).answer == AlreadyClaimed("n1", "success")
-    assert judge([settled, later_try, later_try], 2, 3).answer is None
 
 
 # --- votes that are left behind

@@ -1,7 +1,7 @@
 """Decide which folders and files other users cannot meddle with, and make those that are this user's alone.
 
-The domain's one module beside the clock that asks the operating system: stores, telemetry and the face need one
-answer, and import no other room of each other's.
+A room of its own, because it asks the operating system, which the domain does not, and because stores, telemetry and
+the face, which must not import each other, all need the same answer.
 """
 
 from __future__ import annotations

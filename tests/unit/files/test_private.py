@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.private_files import (
+from tickglass.sched.files.private import (
     check_link,
     check_ours,
     make_private,

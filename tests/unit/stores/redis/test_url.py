@@ -1,4 +1,4 @@
-"""Every wrong URL of the Redis family is refused with a finger on the wrong part; a right one connects to nobody."""
+"""Every wrong URL of Redis is refused with a finger on the wrong part; a right one connects to nobody."""
 
 from __future__ import annotations
 
@@ -45,12 +45,6 @@ WRONG: Final = [
     ("redis://h1:\u0661/0", "h1:\u0661", "a host and a port", "localhost:6379"),
     ("redis://h1:1/0?keep=\u0662h", "keep=\u0662h", "keep is not a duration", "?keep=24h"),
     ("redis+cluster://h1:1/2", "/2", "no database but 0", "redis+cluster://h1:1"),
-    ("redlock://a:1,b:1/0", "a:1,b:1", "odd number of independent servers", "redlock://h1:6379,h2:6379,h3:6379/0"),
-    ("redlock://a:1/0", "a:1", "odd number of independent servers", "redlock://h1:6379,h2:6379,h3:6379/0"),
-    ("redlock://a:1,b:1,c:1,d:1/0", "a:1,b:1,c:1,d:1", "not 4", "redlock://h1:6379,h2:6379,h3:6379/0"),
-    ("redlock://a:1,b:1,a:1/0", "a:1", "named twice", None),
-    ("redlock://a:1,b:1,c:1", "a:1,b:1,c:1", "database follows the servers", "redlock://a:1,b:1,c:1/0"),
-    ("redlock://a:1,b:1,c:1/0?drift=1", "drift=1", "drift is not a duration", "?drift=24h"),
 ]
 
 
@@ -75,7 +69,6 @@ RIGHT: Final = [
     "unix://user:secret@/run/redis.sock",
     "redis+sentinel://h1,h2:26380,h3/mymaster/0",
     "redis+cluster://h1:7000,h2:7000",
-    "redlock://h1,h2,h3:6380/0?drift=200ms&timeout=50ms",
 ]
 
 

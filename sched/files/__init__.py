@@ -1,0 +1,1 @@
+"""Files of this user alone: what stores, telemetry and the face share, though it asks the operating system."""
