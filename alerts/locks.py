@@ -8,28 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickglass.alerts.promql import by, indented
 from tickglass.alerts.rule import Alert, Board, Group, Severity
 from tickglass.telemetry import catalogue, thresholds
+from tickglass.telemetry.queries.locks import held_too_long
+from tickglass.telemetry.queries.selector import aggregate, indented
 
 if TYPE_CHECKING:
-    from tickglass.alerts.promql import Scope
+    from tickglass.alerts.scope import RuleScope
 
 __all__ = ["locks"]
 
 
-def locks(scope: Scope) -> Group:
+def locks(scope: RuleScope) -> Group:
     """Return the rules about locks and their store."""
     return Group("tickglass.locks", (*_holds(scope), *_leases(scope), _contention(scope), _store(scope)))
 
 
-def _holds(scope: Scope) -> tuple[Alert, ...]:
-    too_long = (
-        f"{scope.most(catalogue.LOCK_HELD, 'resource')}\n"
-        f"> on (resource)\n"
-        f"{scope.most(catalogue.LOCK_MAX_HOLD, 'resource')}"
-    )
-    waiters = by("sum", ("resource",), scope.series(catalogue.LOCK_WAITERS))
+def _holds(scope: RuleScope) -> tuple[Alert, ...]:
+    too_long = held_too_long(scope)
+    waiters = scope.sum_by(catalogue.LOCK_WAITERS, "resource")
     return (
         Alert(
             name="DistributedLockStuck",
@@ -56,19 +53,19 @@ def _holds(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
-def _leases(scope: Scope) -> tuple[Alert, ...]:
-    expired = scope.grown(catalogue.LOCK_EXPIRATIONS, "resource", window="10m")
+def _leases(scope: RuleScope) -> tuple[Alert, ...]:
+    expired = scope.increase_by(catalogue.LOCK_EXPIRATIONS, "resource", window="10m")
     lately = f"{scope.series(catalogue.LEASE_EXPIRED)} < {thresholds.LEASE_ENDED_LATELY_S:g}"
-    lying = by("group", ("resource",), lately)  # a sidecar saw it before anybody took it
-    unrenewed = scope.most(catalogue.LOCK_UNRENEWED, "resource")
-    ttl = scope.most(catalogue.LOCK_TTL, "resource")
+    lying = aggregate("group", ("resource",), lately)  # a sidecar saw it before anybody took it
+    unrenewed = scope.max_by(catalogue.LOCK_UNRENEWED, "resource")
+    ttl = scope.max_by(catalogue.LOCK_TTL, "resource")
     stalled = f"{unrenewed}\n> on (resource)\n{thresholds.RENEWAL_AGE_OF_TTL:g} * {ttl}"
-    failed = scope.grown(catalogue.LOCK_RENEWALS, "resource", window="2m", status="error")
-    given_up = scope.grown(catalogue.LOCK_RELEASES, "resource", window="2m", reason="expired")
+    failed = scope.increase_by(catalogue.LOCK_RENEWALS, "resource", window="2m", status="error")
+    given_up = scope.increase_by(catalogue.LOCK_RELEASES, "resource", window="2m", reason="expired")
     run_out = (
         f"{ttl}\nand on (resource)\n{failed} > 0\nand on (resource)\n{given_up} > 0"  # too short to be seen stalled
     )
-    rejected = scope.grown(catalogue.FENCING_REJECTIONS, "resource", window="10m")
+    rejected = scope.increase_by(catalogue.FENCING_REJECTIONS, "resource", window="10m")
     return (
         Alert(
             name="DistributedLockLeaseExpired",
@@ -102,9 +99,9 @@ def _leases(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
-def _contention(scope: Scope) -> Alert:
-    waited = scope.rate(catalogue.LOCK_WAIT, "resource", "le", part="bucket", window="10m")
-    waits = scope.grown(catalogue.LOCK_WAIT, "resource", part="count", window="10m")
+def _contention(scope: RuleScope) -> Alert:
+    waited = scope.rate_by(catalogue.LOCK_WAIT, "resource", "le", part="bucket", window="10m")
+    waits = scope.increase_by(catalogue.LOCK_WAIT, "resource", part="count", window="10m")
     return Alert(
         name="DistributedLockContentionHigh",
         expr=(
@@ -121,10 +118,11 @@ def _contention(scope: Scope) -> Alert:
     )
 
 
-def _store(scope: Scope) -> Alert:
-    errors = scope.rate(catalogue.STORE_ERRORS, "backend", window="5m")
-    calls = scope.rate(catalogue.STORE_DURATION, "backend", part="count", window="5m")
-    lately = scope.rate(catalogue.STORE_ERRORS, "backend", window="2m")  # few calls: a few failures weigh for all of 5m
+def _store(scope: RuleScope) -> Alert:
+    errors = scope.rate_by(catalogue.STORE_ERRORS, "backend", window="5m")
+    calls = scope.rate_by(catalogue.STORE_DURATION, "backend", part="count", window="5m")
+    # Where calls are few, a few failures weigh for all of 5m.
+    lately = scope.rate_by(catalogue.STORE_ERRORS, "backend", window="2m")
     return Alert(
         name="DistributedLockStoreErrors",
         expr=(f"{errors}\n/ on (backend)\n{calls}\n> {thresholds.STORE_ERROR_SHARE:g}\nand on (backend)\n{lately} > 0"),

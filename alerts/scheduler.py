@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tickglass.alerts.promql import INSTANCE, by, literally
 from tickglass.alerts.rule import Alert, Board, Group, Severity
+from tickglass.alerts.scope import literally
 from tickglass.telemetry import catalogue, thresholds
+from tickglass.telemetry.queries.selector import INSTANCE, aggregate
 
 if TYPE_CHECKING:
-    from tickglass.alerts.promql import Scope
+    from tickglass.alerts.scope import RuleScope
 
 __all__ = ["scheduler"]
 
@@ -21,16 +22,16 @@ _ON: Final = f"on ({', '.join(INSTANCE)})"
 _WHO: Final = "{{ with $labels.owner }}{{ . }} at {{ end }}{{ $labels.instance }}"
 
 
-def scheduler(scope: Scope) -> Group:
+def scheduler(scope: RuleScope) -> Group:
     """Return the rules about schedulers."""
     return Group(
         "tickglass.scheduler", (*_life(scope), _pool(scope), *_clock(scope), *_spool(scope), *_telemetry(scope))
     )
 
 
-def _life(scope: Scope) -> tuple[Alert, ...]:
-    turns = scope.rate(catalogue.TICK_DURATION, *INSTANCE, part="count", window="2m")
-    running = scope.most(catalogue.SCHEDULER_STATE, *INSTANCE, state="running")
+def _life(scope: RuleScope) -> tuple[Alert, ...]:
+    turns = scope.rate_by(catalogue.TICK_DURATION, *INSTANCE, part="count", window="2m")
+    running = scope.max_by(catalogue.SCHEDULER_STATE, *INSTANCE, state="running")
     return (
         Alert(
             name="TickglassSchedulerDown",
@@ -67,15 +68,15 @@ def _life(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
-def _pool(scope: Scope) -> Alert:
+def _pool(scope: RuleScope) -> Alert:
     keys = (*INSTANCE, "pool")
     on = f"on ({', '.join(keys)})"
-    busy = by("max", keys, f"avg_over_time({scope.series(catalogue.POOL_IN_USE)}[10m])")
-    queue = by("max", keys, f"min_over_time({scope.series(catalogue.POOL_QUEUE)}[10m])")
+    busy = aggregate("max", keys, f"avg_over_time({scope.series(catalogue.POOL_IN_USE)}[10m])")
+    queue = aggregate("max", keys, f"min_over_time({scope.series(catalogue.POOL_QUEUE)}[10m])")
     return Alert(
         name="TickglassPoolSaturated",
         expr=(
-            f"{busy}\n/ {on}\n{scope.most(catalogue.POOL_SLOTS, *keys)}\n> {thresholds.POOL_BUSY_SHARE:g}\n"
+            f"{busy}\n/ {on}\n{scope.max_by(catalogue.POOL_SLOTS, *keys)}\n> {thresholds.POOL_BUSY_SHARE:g}\n"
             f"and {on}\n{queue} > 0"
         ),
         pending="5m",
@@ -89,8 +90,8 @@ def _pool(scope: Scope) -> Alert:
     )
 
 
-def _clock(scope: Scope) -> tuple[Alert, ...]:
-    steps = scope.grown(catalogue.CLOCK_STEPS, *INSTANCE, "direction", window="10m")
+def _clock(scope: RuleScope) -> tuple[Alert, ...]:
+    steps = scope.increase_by(catalogue.CLOCK_STEPS, *INSTANCE, "direction", window="10m")
     least = f"abs({scope.series(catalogue.CLOCK_OFFSET)}) - {scope.series(catalogue.CLOCK_ERROR)}"
     return (
         Alert(
@@ -107,7 +108,7 @@ def _clock(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="TickglassClockSkewed",
-            expr=f"{by('max', INSTANCE, least)} > {thresholds.CLOCK_OFFSET_S:g}",
+            expr=f"{aggregate('max', INSTANCE, least)} > {thresholds.CLOCK_OFFSET_S:g}",
             pending="1m",
             severity=Severity.WARNING,
             carries=INSTANCE,
@@ -118,13 +119,13 @@ def _clock(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
-def _spool(scope: Scope) -> tuple[Alert, ...]:
-    told = scope.grown(catalogue.SPOOL_OUTCOMES, *INSTANCE, window="10m", move="=~written|overtaken")
-    dropped = scope.grown(catalogue.SPOOL_OUTCOMES, *INSTANCE, window="10m", move="dropped")
+def _spool(scope: RuleScope) -> tuple[Alert, ...]:
+    told = scope.increase_by(catalogue.SPOOL_OUTCOMES, *INSTANCE, window="10m", move="=~written|overtaken")
+    dropped = scope.increase_by(catalogue.SPOOL_OUTCOMES, *INSTANCE, window="10m", move="dropped")
     return (
         Alert(
             name="TickglassSpoolNotDraining",
-            expr=f"{scope.most(catalogue.SPOOL_DEPTH, *INSTANCE)} > 0\nunless {_ON}\n{told} > 0",
+            expr=f"{scope.max_by(catalogue.SPOOL_DEPTH, *INSTANCE)} > 0\nunless {_ON}\n{told} > 0",
             pending="10m",
             severity=Severity.WARNING,
             carries=INSTANCE,
@@ -144,9 +145,9 @@ def _spool(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
-def _telemetry(scope: Scope) -> tuple[Alert, ...]:
-    dropped = scope.grown(catalogue.DROPPED, *INSTANCE, "signal", "reason", window="10m")
-    failed = scope.grown(catalogue.SINK_FAILURES, *INSTANCE, "sink", window="10m")
+def _telemetry(scope: RuleScope) -> tuple[Alert, ...]:
+    dropped = scope.increase_by(catalogue.DROPPED, *INSTANCE, "signal", "reason", window="10m")
+    failed = scope.increase_by(catalogue.SINK_FAILURES, *INSTANCE, "sink", window="10m")
     return (
         Alert(
             name="TickglassTelemetryDropping",

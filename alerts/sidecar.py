@@ -7,28 +7,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tickglass.alerts.promql import INSTANCE
 from tickglass.alerts.rule import Alert, Board, Group, Severity
 from tickglass.sched.durations import SECOND, duration_text
 from tickglass.telemetry import catalogue, thresholds
+from tickglass.telemetry.queries.selector import INSTANCE
 
 if TYPE_CHECKING:
-    from tickglass.alerts.promql import Scope
+    from tickglass.alerts.scope import RuleScope
 
 __all__ = ["sidecar"]
 
 _LOOK: Final = ("job", "instance", "source")
 
 
-def sidecar(scope: Scope) -> Group:
+def sidecar(scope: RuleScope) -> Group:
     """Return the rules about what sidecars say of themselves."""
     return Group("tickglass.sidecar", (_down(scope), _blind(scope), _missed(scope)))
 
 
-def _down(scope: Scope) -> Alert:
+def _down(scope: RuleScope) -> Alert:
     return Alert(
         name="TickglassServiceDown",
-        expr=f"{scope.most(catalogue.SIDECAR_CONNECTED, 'service')} == 0",
+        expr=f"{scope.max_by(catalogue.SIDECAR_CONNECTED, 'service')} == 0",
         pending="2m",
         severity=Severity.CRITICAL,
         carries=("service",),
@@ -38,10 +38,10 @@ def _down(scope: Scope) -> Alert:
     )
 
 
-def _blind(scope: Scope) -> Alert:
+def _blind(scope: RuleScope) -> Alert:
     on = f"on ({', '.join(_LOOK)})"
-    looked = scope.most(catalogue.SIDECAR_LAST_LOOK, *_LOOK)
-    failed = scope.grown(catalogue.SIDECAR_LOOK_ERRORS, *_LOOK, window="5m")
+    looked = scope.max_by(catalogue.SIDECAR_LAST_LOOK, *_LOOK)
+    failed = scope.increase_by(catalogue.SIDECAR_LOOK_ERRORS, *_LOOK, window="5m")
     return Alert(
         name="TickglassSidecarBlind",
         expr=(
@@ -60,9 +60,9 @@ def _blind(scope: Scope) -> Alert:
     )
 
 
-def _missed(scope: Scope) -> Alert:
+def _missed(scope: RuleScope) -> Alert:
     window = duration_text(round(thresholds.EVENTS_MISSED_S * SECOND))
-    missed = scope.grown(catalogue.SIDECAR_MISSED, *INSTANCE, window=window)
+    missed = scope.increase_by(catalogue.SIDECAR_MISSED, *INSTANCE, window=window)
     return Alert(
         name="TickglassSidecarMissedEvents",
         expr=f"{missed} > 0",

@@ -15,12 +15,13 @@ from grafanalib._gen import DashboardEncoder
 from tickglass.dashboards.fields import defaults, options, overrides, transformations
 from tickglass.dashboards.model import BOARD_WIDTH, Kind
 from tickglass.dashboards.scope import DATASOURCE
+from tickglass.telemetry.queries.selector import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tickglass.dashboards.model import Annotation, Board, Panel, Query
-    from tickglass.dashboards.scope import Scope, Variable
+    from tickglass.dashboards.scope import BoardScope, Variable
 
 __all__ = ["as_grafana"]
 
@@ -56,7 +57,7 @@ _VARIABLE: Final = frozenset({
 })  # fmt: skip
 
 
-def as_grafana(board: Board, scope: Scope, datasource: str = "") -> dict[str, Any]:
+def as_grafana(board: Board, scope: BoardScope, datasource: str = "") -> dict[str, Any]:
     """Return a board's JSON.
 
     Args:
@@ -147,7 +148,7 @@ class _Target(core.Target):  # type: ignore[misc]  # grafanalib has no types
 def _target(panel: Panel, query: Query, name: str) -> _Target:
     formats = {Kind.TABLE: "table", Kind.HEATMAP: "heatmap"}
     return _Target(
-        expr=query.expr,
+        expr=on_one_line(query.expr),
         legendFormat=query.legend,
         format=formats.get(panel.kind, "time_series"),
         instant=panel.kind in (Kind.TABLE, Kind.STAT),
@@ -167,7 +168,7 @@ def _annotation(annotation: Annotation) -> dict[str, Any]:
         "enable": True,
         "hide": False,
         "iconColor": annotation.colour,
-        "target": {"expr": annotation.expr, "refId": "Anno", "legendFormat": annotation.title},
+        "target": {"expr": on_one_line(annotation.expr), "refId": "Anno", "legendFormat": annotation.title},
         "titleFormat": annotation.title,
         "textFormat": "",
         "tagKeys": "",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.dashboards.boards import boards
 from tickglass.dashboards.model import GOOD
-from tickglass.dashboards.scope import Scope
+from tickglass.dashboards.scope import BoardScope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,7 @@ _PICTURES: Final = {
 def reference() -> str:
     """Return the page."""
     parts = [_HEAD]
-    for board in boards(Scope()):
+    for board in boards(BoardScope()):
         parts += _board(board)
     return "".join(parts)
 
