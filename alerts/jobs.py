@@ -144,7 +144,7 @@ def _burn(
     scope: RuleScope, pace: str, long: str, short: str, factor: float, *, pending: str, severity: Severity
 ) -> Alert:
     share = f"{factor * (1 - thresholds.ON_TIME_OBJECTIVE):.6g}"
-    due = due_here(scope, "increase", long)
+    due = due_here(scope, "increase", long, "job_name")
     return Alert(
         name=f"TickglassOnTimeBudgetBurn{pace}",
         expr=(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tickglass.alerts.rule import Alert, Board, Group, Severity
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.queries.locks import held_too_long
+from tickglass.telemetry.queries.locks import held_too_long, store_error_share
 from tickglass.telemetry.queries.selector import aggregate, indented
 
 if TYPE_CHECKING:
@@ -119,13 +119,11 @@ def _contention(scope: RuleScope) -> Alert:
 
 
 def _store(scope: RuleScope) -> Alert:
-    errors = scope.rate_by(catalogue.STORE_ERRORS, "backend", window="5m")
-    calls = scope.rate_by(catalogue.STORE_DURATION, "backend", part="count", window="5m")
     # Where calls are few, a few failures weigh for all of 5m.
     lately = scope.rate_by(catalogue.STORE_ERRORS, "backend", window="2m")
     return Alert(
         name="DistributedLockStoreErrors",
-        expr=(f"{errors}\n/ on (backend)\n{calls}\n> {thresholds.STORE_ERROR_SHARE:g}\nand on (backend)\n{lately} > 0"),
+        expr=(f"{store_error_share(scope, '5m')}\n> {thresholds.STORE_ERROR_SHARE:g}\nand on (backend)\n{lately} > 0"),
         pending="3m",
         severity=Severity.CRITICAL,
         carries=("backend",),

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.alerts.jobs import OWED_SINCE, late_share
 from tickglass.alerts.rule import Group, Record
-from tickglass.telemetry import catalogue
-from tickglass.telemetry.queries.jobs import due_here, owed_since
+from tickglass.telemetry.queries.jobs import on_time_share, owed_since
 from tickglass.telemetry.queries.selector import indented
 
 if TYPE_CHECKING:
@@ -30,6 +29,5 @@ def records(scope: RuleScope) -> Group:
 
 
 def _late(scope: RuleScope, window: str) -> Record:
-    within = scope.rate_by(catalogue.JOB_LATENESS, "job_name", part="bucket", window=window, le=scope.on_time_bound)
-    due = due_here(scope, "rate", window)
-    return Record(name=late_share(window), expr=f"1 - (\n  {within}\n  / on (job_name)\n{indented(due)}\n)")
+    share = on_time_share(scope, "rate", window, "job_name")
+    return Record(name=late_share(window), expr=f"1 - (\n{indented(share)}\n)")

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from tickglass.dashboards.model import Kind, Panel, Query, above, below
 from tickglass.dashboards.scope import RATE
-from tickglass.dashboards.shared_panels import TO_JOB, on_time_share, quantiles
+from tickglass.dashboards.shared_panels import TO_JOB, quantiles
 from tickglass.telemetry import catalogue, thresholds
+from tickglass.telemetry.queries.jobs import on_time_share
 
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import BoardScope
@@ -67,7 +68,7 @@ def _on_time_over_time(scope: BoardScope) -> Panel:
         "On time, by job",
         "Share of the occurrences that started in time. Below the line: the objective is not met.",
         "percentunit",
-        (Query(on_time_share(scope, RATE, "job_name"), "{{job_name}}"),),
+        (Query(on_time_share(scope, "increase", RATE, "job_name"), "{{job_name}}"),),
         no_value="nothing was due",
         steps=below(thresholds.ON_TIME_OBJECTIVE),
         highest=1,

@@ -9,6 +9,7 @@ from tickglass.dashboards.scope import RATE
 from tickglass.dashboards.shared_panels import TO_LOCK
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.label_values import RenewalStatus
+from tickglass.telemetry.queries.locks import store_error_share
 
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import BoardScope
@@ -120,15 +121,13 @@ def _store_time(scope: BoardScope) -> Panel:
 
 
 def _store_errors(scope: BoardScope) -> Panel:
-    errors = scope.rate_by(catalogue.STORE_ERRORS, "backend", window=RATE)
-    calls = scope.rate_by(catalogue.STORE_DURATION, "backend", part="count", window=RATE)
     return Panel(
         Kind.TIMESERIES,
         "Calls that fail",
         "Share of the calls that the store did not answer, or answered with a failure. Above the line: runs are "
         "skipped, and leases are in danger.",
         "percentunit",
-        (Query(f"{errors} / {calls}", "{{backend}}"),),
+        (Query(store_error_share(scope, RATE), "{{backend}}"),),
         no_value="not asked",
         steps=above(thresholds.STORE_ERROR_SHARE),
         highest=1,

@@ -14,14 +14,13 @@ from tickglass.dashboards.shared_panels import (
     failing_jobs,
     health_by_job,
     on_time,
-    on_time_share,
     scheduler_states,
     stuck_locks,
     waits,
 )
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.queries.jobs import failures_in_a_row, owed_for, owed_since
+from tickglass.telemetry.queries.jobs import failures_in_a_row, on_time_share, owed_for, owed_since
 from tickglass.telemetry.queries.locks import held_of_limit
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def _promises(scope: BoardScope) -> tuple[Panel, ...]:
         f"What is left of the {budget:.0%} of occurrences that may be late or not run, over the time that is shown. "
         "Red: it is spent; hold back changes until the cause is known.",
         "percentunit",
-        (Query(f"1 - (1 - {on_time_share(scope, SPAN)}) / {budget:g}", "left"),),
+        (Query(f"1 - (1 - {on_time_share(scope, 'increase', SPAN)}) / {budget:g}", "left"),),
         width=4,
         height=4,
         no_value="nothing was due",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from tickglass.dashboards.model import Kind, Link, Meaning, Panel, Query, above, below
 from tickglass.dashboards.scope import RATE
 from tickglass.sched.lifecycle import SchedulerState
-from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES, Outcome, SkipReason
+from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.queries.jobs import failures_in_a_row
+from tickglass.telemetry.queries.jobs import failures_in_a_row, on_time_share
 from tickglass.telemetry.queries.locks import held_of_limit
 from tickglass.telemetry.queries.selector import one_of
 
@@ -29,7 +29,6 @@ __all__ = [
     "failing_jobs",
     "health_by_job",
     "on_time",
-    "on_time_share",
     "quantiles",
     "scheduler_states",
     "stuck_locks",
@@ -47,18 +46,6 @@ _PLACES: Final = {state: place for place, state in enumerate(SchedulerState)}
 _COLOURS: Final = {SchedulerState.RUNNING: "green", SchedulerState.DRAINING: "orange", SchedulerState.STOPPED: "red"}
 
 
-def on_time_share(scope: BoardScope, window: str, *labels: str) -> str:
-    """Return the share of the occurrences to be started that started in time.
-
-    Those that others have do not count, nor those that fell due while the job was at work.
-    """
-    in_time = scope.increase_by(catalogue.JOB_LATENESS, *labels, part="bucket", window=window, le=scope.on_time_bound)
-    on = f"on ({', '.join(labels)}) " if labels else ""
-    due = scope.increase_by(catalogue.JOB_OUTCOMES, *labels, window=window, outcome=f"!={Outcome.ELSEWHERE}")
-    overlapped = scope.increase_by(catalogue.JOB_SKIPS, *labels, window=window, reason=SkipReason.OVERLAP)
-    return f"{in_time} / {on}({due} - {on}{overlapped})"
-
-
 def on_time(scope: BoardScope, window: str, width: int) -> Panel:
     """Return how punctual everything was."""
     return Panel(
@@ -69,7 +56,7 @@ def on_time(scope: BoardScope, window: str, width: int) -> Panel:
         "were skipped because the job was still at work. "
         "Red: the objective is not met; the board of the job says which part made it late.",
         "percentunit",
-        (Query(on_time_share(scope, window), "on time"),),
+        (Query(on_time_share(scope, "increase", window), "on time"),),
         width=width,
         height=4,
         no_value="nothing was due",

@@ -16,7 +16,7 @@ from tickglass.telemetry.queries.selector import aggregate, indented
 if TYPE_CHECKING:
     from tickglass.telemetry.queries.selector import Selector
 
-__all__ = ["due_here", "failures_in_a_row", "oldest_run", "owed_for", "owed_since"]
+__all__ = ["due_here", "failures_in_a_row", "oldest_run", "on_time_share", "owed_for", "owed_since"]
 
 _JOB: Final = ("job_name",)
 
@@ -62,8 +62,8 @@ def oldest_run(scope: Selector) -> str:
     return aggregate("max", _JOB, f"time() - {scope.series(catalogue.JOB_RUNNING_SINCE)}")
 
 
-def due_here(scope: Selector, function: str, window: str) -> str:
-    """Return how many due instants of each job an instance had to start, or how many a second.
+def due_here(scope: Selector, function: str, window: str, *labels: str) -> str:
+    """Return how many due instants an instance had to start, or how many a second.
 
     Instants that another instance claimed do not count, nor do those that fell due while the job was still running.
 
@@ -72,7 +72,15 @@ def due_here(scope: Selector, function: str, window: str) -> str:
     """
     ended = scope.series(catalogue.JOB_OUTCOMES, outcome=f"!={Outcome.ELSEWHERE}")
     overlapped = scope.series(catalogue.JOB_SKIPS, reason=SkipReason.OVERLAP)
-    return aggregate("sum", _JOB, f"{function}({ended}[{window}])\nor\n-{function}({overlapped}[{window}])")
+    return aggregate("sum", labels, f"{function}({ended}[{window}])\nor\n-{function}({overlapped}[{window}])")
+
+
+def on_time_share(scope: Selector, function: str, window: str, *labels: str) -> str:
+    """Return the share of the due instants that were started on time; of which ones, see `due_here`."""
+    started = scope.series(catalogue.JOB_LATENESS, "bucket", le=scope.on_time_bound)
+    on_time = aggregate("sum", labels, f"{function}({started}[{window}])")
+    matching = f" on ({', '.join(labels)})" if labels else ""
+    return f"{on_time}\n/{matching}\n{due_here(scope, function, window, *labels)}"
 
 
 def _failed_once(scope: Selector, since: str) -> str:

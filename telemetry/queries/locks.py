@@ -1,4 +1,4 @@
-"""Write what is asked of locks: which are held for too long. Pure."""
+"""Write what is asked of locks and of the store behind them: what is held for too long, and what fails. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tickglass.telemetry import catalogue
 if TYPE_CHECKING:
     from tickglass.telemetry.queries.selector import Selector
 
-__all__ = ["held_of_limit", "held_too_long"]
+__all__ = ["held_of_limit", "held_too_long", "store_error_share"]
 
 
 def held_of_limit(scope: Selector) -> str:
@@ -22,6 +22,13 @@ def held_too_long(scope: Selector) -> str:
     """Return for how many seconds each lock has been held that is held beyond its limit."""
     held, limit = _held_and_limit(scope)
     return f"{held}\n> on (resource)\n{limit}"
+
+
+def store_error_share(scope: Selector, window: str) -> str:
+    """Return the share of the calls to each store that failed."""
+    errors = scope.rate_by(catalogue.STORE_ERRORS, "backend", window=window)
+    calls = scope.rate_by(catalogue.STORE_DURATION, "backend", part="count", window=window)
+    return f"{errors}\n/ on (backend)\n{calls}"
 
 
 def _held_and_limit(scope: Selector) -> tuple[str, str]:

@@ -10,7 +10,14 @@ import pytest
 
 from tickglass.alerts import RuleScope
 from tickglass.dashboards import BoardScope
-from tickglass.telemetry.queries.jobs import due_here, failures_in_a_row, oldest_run, owed_for, owed_since
+from tickglass.telemetry.queries.jobs import (
+    due_here,
+    failures_in_a_row,
+    oldest_run,
+    on_time_share,
+    owed_for,
+    owed_since,
+)
 from tickglass.telemetry.queries.selector import on_one_line
 
 if TYPE_CHECKING:
@@ -19,9 +26,11 @@ if TYPE_CHECKING:
     from tickglass.telemetry.queries.selector import Selector
 
 QUERIES: dict[str, Callable[[Selector], str]] = {
-    "due_here": lambda scope: due_here(scope, "rate", "5m"),
+    "due_here": lambda scope: due_here(scope, "rate", "5m", "job_name"),
     "failures_in_a_row": failures_in_a_row,
     "oldest_run": oldest_run,
+    "on_time_share": lambda scope: on_time_share(scope, "rate", "5m", "job_name"),
+    "on_time_share of all jobs": lambda scope: on_time_share(scope, "increase", "5m"),
     "owed_for": lambda scope: owed_for(scope, owed_since(scope)),
     "owed_since": owed_since,
 }
