@@ -28,10 +28,10 @@ _LEFT_OUT: Final = (*DID_NOT_RUN, Outcome.ORPHANED)
 
 def jobs(scope: RuleScope) -> Group:
     """Return the rules about jobs."""
-    return Group("tickglass.jobs", (*_not_run(scope), *_not_well(scope), *_not_in_time(scope)))
+    return Group("tickglass.jobs", (*_missed(scope), *_failing(scope), *_late(scope)))
 
 
-def _not_run(scope: RuleScope) -> tuple[Alert, ...]:
+def _missed(scope: RuleScope) -> tuple[Alert, ...]:
     due = scope.max_last_hour(catalogue.JOB_NEXT, "job_name")
     grace = scope.max_last_hour(catalogue.JOB_GRACE, "job_name")
     started = scope.max_last_hour(catalogue.JOB_LAST_START, "job_name")
@@ -47,7 +47,7 @@ def _not_run(scope: RuleScope) -> tuple[Alert, ...]:
             ),
             pending="3m",  # a minute more than what tells once that nobody is there
             severity=Severity.CRITICAL,
-            carries=_JOB,
+            labels=_JOB,
             summary="A run is overdue, and no scheduler has dealt with it.",
             description="Job {{ $labels.job_name }} has been due for {{ $value | humanizeDuration }}.",
             board=Board.JOBS,
@@ -56,7 +56,7 @@ def _not_run(scope: RuleScope) -> tuple[Alert, ...]:
             name="TickglassJobLeftOut",
             expr=(f"{left_out} > 0\nunless on (job_name)\n{done} > 0\nunless on (job_name)\n{running} > 0"),
             severity=Severity.WARNING,
-            carries=_JOB,
+            labels=_JOB,
             summary="A job was due, and nobody ran it.",
             description=(
                 'Job {{ $labels.job_name }} was missed or skipped {{ $value | printf "%.0f" }} times in 10m,'
@@ -68,7 +68,7 @@ def _not_run(scope: RuleScope) -> tuple[Alert, ...]:
             name="TickglassJobTriggerFailing",
             expr=f"{scope.increase_by(catalogue.JOB_TRIGGER_FAILURES, 'job_name', window='10m')} > 0",
             severity=Severity.CRITICAL,
-            carries=_JOB,
+            labels=_JOB,
             summary="A job's trigger raises, so that the job is never due.",
             description='The trigger of {{ $labels.job_name }} raised {{ $value | printf "%.0f" }} times in 10m.',
             board=Board.JOBS,
@@ -76,7 +76,7 @@ def _not_run(scope: RuleScope) -> tuple[Alert, ...]:
     )
 
 
-def _not_well(scope: RuleScope) -> tuple[Alert, ...]:
+def _failing(scope: RuleScope) -> tuple[Alert, ...]:
     owed = scope.recorded(OWED_SINCE)
     nothing = f"or on (job_name) 0 * {owed}"  # where there is no interval, or no timeout
     interval = f"({scope.max_by(catalogue.JOB_INTERVAL, 'job_name')} {nothing})"
@@ -88,7 +88,7 @@ def _not_well(scope: RuleScope) -> tuple[Alert, ...]:
             expr=owed_for(scope, owed, longer_than=longest),
             pending="1m",
             severity=Severity.CRITICAL,
-            carries=_JOB,
+            labels=_JOB,
             summary="A job has not succeeded for two intervals, though it was due.",
             description="Job {{ $labels.job_name }} has owed a success for {{ $value | humanizeDuration }}.",
             board=Board.JOBS,
@@ -97,7 +97,7 @@ def _not_well(scope: RuleScope) -> tuple[Alert, ...]:
             name="TickglassJobFailing",
             expr=f"{failures_in_a_row(scope)}\n>= {thresholds.FAILURES_IN_A_ROW}",
             severity=Severity.WARNING,
-            carries=_JOB,
+            labels=_JOB,
             summary="A job fails again and again.",
             description='Job {{ $labels.job_name }} failed {{ $value | printf "%.0f" }} times in a row.',
             board=Board.JOBS,
@@ -107,7 +107,7 @@ def _not_well(scope: RuleScope) -> tuple[Alert, ...]:
             expr=f"{oldest_run(scope)}\n> on (job_name)\n{scope.max_by(catalogue.JOB_MAX_RUNTIME, 'job_name')}",
             pending="1m",
             severity=Severity.WARNING,
-            carries=_JOB,
+            labels=_JOB,
             summary="A run goes on past its timeout, though it was asked to stop.",
             description="A run of {{ $labels.job_name }} has gone on for {{ $value | humanizeDuration }}.",
             board=Board.JOBS,
@@ -115,7 +115,7 @@ def _not_well(scope: RuleScope) -> tuple[Alert, ...]:
     )
 
 
-def _not_in_time(scope: RuleScope) -> tuple[Alert, ...]:
+def _late(scope: RuleScope) -> tuple[Alert, ...]:
     late = scope.rate_by(catalogue.JOB_LATENESS, "job_name", part="sum", window="30m")
     starts = scope.rate_by(catalogue.JOB_LATENESS, "job_name", part="count", window="30m")
     counted = scope.increase_by(catalogue.JOB_LATENESS, "job_name", part="count", window="30m")
@@ -130,7 +130,7 @@ def _not_in_time(scope: RuleScope) -> tuple[Alert, ...]:
             ),
             pending="5m",
             severity=Severity.WARNING,
-            carries=_JOB,
+            labels=_JOB,
             summary="A job starts so late that it will soon not start at all.",
             description="Job {{ $labels.job_name }} starts {{ $value | humanizeDuration }} late on average.",
             board=Board.JOBS,
@@ -154,14 +154,14 @@ def _burn(
         ),
         pending=pending,
         severity=severity,
-        carries=_JOB,
+        labels=_JOB,
         summary=f"A job's budget for late starts is spent {factor:g} times too fast.",
         description=(
             "{{ $value | humanizePercentage }} of the due instants of {{ $labels.job_name }}"
             f" in {long} did not start within {scope.on_time_s * 1000:g} ms."
         ),
         board=Board.JOBS,
-        labels={"long": long, "short": short},
+        static_labels={"long": long, "short": short},
     )
 
 

@@ -33,7 +33,7 @@ def _holds(scope: RuleScope) -> tuple[Alert, ...]:
             expr=too_long,
             pending="1m",
             severity=Severity.WARNING,
-            carries=("resource",),
+            labels=("resource",),
             summary="A lock is held longer than the job that holds it may run.",
             description="Lock {{ $labels.resource }} has been held for {{ $value | humanizeDuration }}.",
             board=Board.LOCKS,
@@ -43,7 +43,7 @@ def _holds(scope: RuleScope) -> tuple[Alert, ...]:
             expr=f"(\n{indented(too_long)}\n)\nand on (resource)\n{waiters} > 0",
             pending="1m",
             severity=Severity.CRITICAL,
-            carries=("resource",),
+            labels=("resource",),
             summary="A stuck lock keeps others waiting.",
             description=(
                 "Lock {{ $labels.resource }} has been held for {{ $value | humanizeDuration }}, and others wait."
@@ -56,23 +56,23 @@ def _holds(scope: RuleScope) -> tuple[Alert, ...]:
 def _leases(scope: RuleScope) -> tuple[Alert, ...]:
     expired = scope.increase_by(catalogue.LOCK_EXPIRATIONS, "resource", window="10m")
     lately = f"{scope.series(catalogue.LEASE_EXPIRED)} < {thresholds.LEASE_ENDED_LATELY_S:g}"
-    lying = aggregate("group", ("resource",), lately)  # a sidecar saw it before anybody took it
+    ended_in_store = aggregate("group", ("resource",), lately)  # a sidecar saw it before the next holder did
     unrenewed = scope.max_by(catalogue.LOCK_UNRENEWED, "resource")
     ttl = scope.max_by(catalogue.LOCK_TTL, "resource")
     stalled = f"{unrenewed}\n> on (resource)\n{thresholds.RENEWAL_AGE_OF_TTL:g} * {ttl}"
     failed = scope.increase_by(catalogue.LOCK_RENEWALS, "resource", window="2m", status="error")
-    given_up = scope.increase_by(catalogue.LOCK_RELEASES, "resource", window="2m", reason="expired")
+    expired_here = scope.increase_by(catalogue.LOCK_RELEASES, "resource", window="2m", reason="expired")
     run_out = (
-        f"{ttl}\nand on (resource)\n{failed} > 0\nand on (resource)\n{given_up} > 0"  # too short to be seen stalled
+        f"{ttl}\nand on (resource)\n{failed} > 0\nand on (resource)\n{expired_here} > 0"  # too short to be seen stalled
     )
     rejected = scope.increase_by(catalogue.FENCING_REJECTIONS, "resource", window="10m")
     return (
         Alert(
             name="DistributedLockLeaseExpired",
-            expr=f"{expired} > 0\nor on (resource)\n{lying}",
-            lingers="15m",
+            expr=f"{expired} > 0\nor on (resource)\n{ended_in_store}",
+            keep_firing_for="15m",
             severity=Severity.WARNING,
-            carries=("resource",),
+            labels=("resource",),
             summary="A lease ended without having been released.",
             description='{{ $value | printf "%.0f" }} leases on {{ $labels.resource }} ended without a release.',
             board=Board.LOCKS,
@@ -82,7 +82,7 @@ def _leases(scope: RuleScope) -> tuple[Alert, ...]:
             expr=f"(\n{indented(stalled)}\n)\nor on (resource)\n(\n{indented(run_out)}\n)",
             pending="30s",
             severity=Severity.CRITICAL,
-            carries=("resource",),
+            labels=("resource",),
             summary="A lock is held, and its lease is not renewed, or was not until it ran out.",
             description="The lease on {{ $labels.resource }} was not renewed for {{ $value | humanizeDuration }}.",
             board=Board.LOCKS,
@@ -91,7 +91,7 @@ def _leases(scope: RuleScope) -> tuple[Alert, ...]:
             name="DistributedLockFencingRejected",
             expr=f"{rejected} > 0",
             severity=Severity.CRITICAL,
-            carries=("resource",),
+            labels=("resource",),
             summary="A stale holder tried to write, and was refused.",
             description='{{ $value | printf "%.0f" }} writes under an old fence of {{ $labels.resource }} in 10m.',
             board=Board.LOCKS,
@@ -111,7 +111,7 @@ def _contention(scope: RuleScope) -> Alert:
         ),
         pending="10m",
         severity=Severity.WARNING,
-        carries=("resource",),
+        labels=("resource",),
         summary="Those who need a lock wait long for it.",
         description="One in twenty waits for {{ $labels.resource }} takes longer than {{ $value | humanizeDuration }}.",
         board=Board.LOCKS,
@@ -126,7 +126,7 @@ def _store(scope: RuleScope) -> Alert:
         expr=(f"{store_error_share(scope, '5m')}\n> {thresholds.STORE_ERROR_SHARE:g}\nand on (backend)\n{lately} > 0"),
         pending="3m",
         severity=Severity.CRITICAL,
-        carries=("backend",),
+        labels=("backend",),
         summary="The store that keeps leases and ledger does not answer, or answers with failures.",
         description="{{ $value | humanizePercentage }} of the calls to {{ $labels.backend }} fail.",
         board=Board.LOCKS,

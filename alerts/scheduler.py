@@ -30,7 +30,7 @@ def scheduler(scope: RuleScope) -> Group:
 
 
 def _life(scope: RuleScope) -> tuple[Alert, ...]:
-    turns = scope.rate_by(catalogue.TICK_DURATION, *INSTANCE, part="count", window="2m")
+    ticks = scope.rate_by(catalogue.TICK_DURATION, *INSTANCE, part="count", window="2m")
     running = scope.max_by(catalogue.SCHEDULER_STATE, *INSTANCE, state="running")
     return (
         Alert(
@@ -50,17 +50,17 @@ def _life(scope: RuleScope) -> tuple[Alert, ...]:
             ),
             pending="2m",
             severity=Severity.CRITICAL,
-            carries=("job",),
+            labels=("job",),
             summary="A service cannot be scraped any more, beside one that can.",
             description="None of the targets of {{ $labels.job }} is up, or there are none left.",
             board=Board.OVERVIEW,
         ),
         Alert(
             name="TickglassSchedulerStalled",
-            expr=f"{turns} == 0\nand {_ON}\n{running} == 1",
+            expr=f"{ticks} == 0\nand {_ON}\n{running} == 1",
             pending="1m",
             severity=Severity.CRITICAL,
-            carries=INSTANCE,
+            labels=INSTANCE,
             summary="A scheduler that should run does not turn.",
             description=f"The timeline of {_WHO} has not turned for two minutes.",
             board=Board.SCHEDULER,
@@ -81,7 +81,7 @@ def _pool(scope: RuleScope) -> Alert:
         ),
         pending="5m",
         severity=Severity.WARNING,
-        carries=keys,
+        labels=keys,
         summary="A pool has been full for long, and work waits for it.",
         description=(
             f"Pool {{{{ $labels.pool }}}} of {_WHO} is {{{{ $value | humanizePercentage }}}} busy, with a queue."
@@ -92,13 +92,13 @@ def _pool(scope: RuleScope) -> Alert:
 
 def _clock(scope: RuleScope) -> tuple[Alert, ...]:
     steps = scope.increase_by(catalogue.CLOCK_STEPS, *INSTANCE, "direction", window="10m")
-    least = f"abs({scope.series(catalogue.CLOCK_OFFSET)}) - {scope.series(catalogue.CLOCK_ERROR)}"
+    offset = f"abs({scope.series(catalogue.CLOCK_OFFSET)}) - {scope.series(catalogue.CLOCK_ERROR)}"
     return (
         Alert(
             name="TickglassClockStepped",
             expr=f"{steps} > 0",
             severity=Severity.WARNING,
-            carries=(*INSTANCE, "direction"),
+            labels=(*INSTANCE, "direction"),
             summary="Somebody set the wall clock of a scheduler.",
             description=(
                 f"The clock of {_WHO} was set {{{{ $labels.direction }}}}"
@@ -108,10 +108,10 @@ def _clock(scope: RuleScope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="TickglassClockSkewed",
-            expr=f"{aggregate('max', INSTANCE, least)} > {thresholds.CLOCK_OFFSET_S:g}",
+            expr=f"{aggregate('max', INSTANCE, offset)} > {thresholds.CLOCK_OFFSET_S:g}",
             pending="1m",
             severity=Severity.WARNING,
-            carries=INSTANCE,
+            labels=INSTANCE,
             summary="A scheduler's clock and the store's disagree.",
             description=f"The clock of {_WHO} is at least {{{{ $value | humanizeDuration }}}} from the store's.",
             board=Board.SCHEDULER,
@@ -120,15 +120,15 @@ def _clock(scope: RuleScope) -> tuple[Alert, ...]:
 
 
 def _spool(scope: RuleScope) -> tuple[Alert, ...]:
-    told = scope.increase_by(catalogue.SPOOL_OUTCOMES, *INSTANCE, window="10m", move="=~written|overtaken")
+    drained = scope.increase_by(catalogue.SPOOL_OUTCOMES, *INSTANCE, window="10m", move="=~written|overtaken")
     dropped = scope.increase_by(catalogue.SPOOL_OUTCOMES, *INSTANCE, window="10m", move="dropped")
     return (
         Alert(
             name="TickglassSpoolNotDraining",
-            expr=f"{scope.max_by(catalogue.SPOOL_DEPTH, *INSTANCE)} > 0\nunless {_ON}\n{told} > 0",
+            expr=f"{scope.max_by(catalogue.SPOOL_DEPTH, *INSTANCE)} > 0\nunless {_ON}\n{drained} > 0",
             pending="10m",
             severity=Severity.WARNING,
-            carries=INSTANCE,
+            labels=INSTANCE,
             summary="Outcomes wait for the store, and none gets there.",
             description=f"{{{{ $value }}}} outcomes wait in the spool of {_WHO}.",
             board=Board.SCHEDULER,
@@ -137,7 +137,7 @@ def _spool(scope: RuleScope) -> tuple[Alert, ...]:
             name="TickglassOutcomesDropped",
             expr=f"{dropped} > 0",
             severity=Severity.CRITICAL,
-            carries=INSTANCE,
+            labels=INSTANCE,
             summary="Outcomes of runs were lost: the ledger will never have them.",
             description=f'{_WHO} dropped {{{{ $value | printf "%.0f" }}}} outcomes in 10m.',
             board=Board.SCHEDULER,
@@ -153,7 +153,7 @@ def _telemetry(scope: RuleScope) -> tuple[Alert, ...]:
             name="TickglassTelemetryDropping",
             expr=f"{dropped} > 0",
             severity=Severity.WARNING,
-            carries=(*INSTANCE, "signal", "reason"),
+            labels=(*INSTANCE, "signal", "reason"),
             summary="Telemetry is made and not delivered.",
             description=(
                 f'{_WHO} lost {{{{ $value | printf "%.0f" }}}} {{{{ $labels.signal }}}} in 10m:'
@@ -165,7 +165,7 @@ def _telemetry(scope: RuleScope) -> tuple[Alert, ...]:
             name="TickglassTelemetrySinkFailing",
             expr=f"{failed} > 0",
             severity=Severity.WARNING,
-            carries=(*INSTANCE, "sink"),
+            labels=(*INSTANCE, "sink"),
             summary="A telemetry sink raises, and misses events.",
             description=(
                 f'Sink {{{{ $labels.sink }}}} of {_WHO} failed {{{{ $value | printf "%.0f" }}}} times in 10m.'

@@ -48,7 +48,7 @@ class RuleScope(Selector):
                 instead=("billing-prod",),
             )
 
-    def _written(self, name: str, metric: Metric, own: list[str]) -> str:  # noqa: ARG002 - boards need the metric
+    def _with_matchers(self, name: str, metric: Metric, own: list[str]) -> str:  # noqa: ARG002 - boards need the metric
         matchers = own + matchers_of(self.selector)
         return name + (f"{{{','.join(matchers)}}}" if matchers else "")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sidecar"]
 
-_LOOK: Final = ("job", "instance", "source")
+_PROBE: Final = ("job", "instance", "source")
 
 
 def sidecar(scope: RuleScope) -> Group:
@@ -31,7 +31,7 @@ def _down(scope: RuleScope) -> Alert:
         expr=f"{scope.max_by(catalogue.SIDECAR_CONNECTED, 'service')} == 0",
         pending="2m",
         severity=Severity.CRITICAL,
-        carries=("service",),
+        labels=("service",),
         summary="Every scheduler of a service has gone.",
         description="{{ $value }} schedulers of {{ $labels.service }} are connected to their sidecars.",
         board=Board.OVERVIEW,
@@ -39,18 +39,18 @@ def _down(scope: RuleScope) -> Alert:
 
 
 def _blind(scope: RuleScope) -> Alert:
-    on = f"on ({', '.join(_LOOK)})"
-    looked = scope.max_by(catalogue.SIDECAR_LAST_LOOK, *_LOOK)
-    failed = scope.increase_by(catalogue.SIDECAR_LOOK_ERRORS, *_LOOK, window="5m")
+    on = f"on ({', '.join(_PROBE)})"
+    last_probe = scope.max_by(catalogue.SIDECAR_LAST_LOOK, *_PROBE)
+    failed = scope.increase_by(catalogue.SIDECAR_LOOK_ERRORS, *_PROBE, window="5m")
     return Alert(
         name="TickglassSidecarBlind",
         expr=(
-            f"time() - {looked} > {thresholds.PROBE_SILENT_S:g}\n"
-            f"or {on}\n0 * ({failed} > 0 unless {on} {looked})"  # 0: it has never looked
+            f"time() - {last_probe} > {thresholds.PROBE_SILENT_S:g}\n"
+            f"or {on}\n0 * ({failed} > 0 unless {on} {last_probe})"  # 0: the sidecar has never read the store
         ),
         pending="1m",
         severity=Severity.CRITICAL,
-        carries=_LOOK,
+        labels=_PROBE,
         summary="A sidecar cannot read a store that it watches.",
         description=(
             "The sidecar at {{ $labels.instance }} {{ if gt $value 0.0 }}last read {{ $labels.source }}"
@@ -67,7 +67,7 @@ def _missed(scope: RuleScope) -> Alert:
         name="TickglassSidecarMissedEvents",
         expr=f"{missed} > 0",
         severity=Severity.WARNING,
-        carries=INSTANCE,
+        labels=INSTANCE,
         summary="A sidecar did not hear all that a scheduler told: its counts are too low.",
         description=(
             'The sidecar at {{ $labels.instance }} missed {{ $value | printf "%.0f" }} events'

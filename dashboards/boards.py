@@ -22,11 +22,11 @@ __all__ = ["boards"]
 
 def boards(scope: BoardScope) -> tuple[Board, ...]:
     """Return all boards."""
-    marks = _marks(scope)
-    return tuple(replace(make(scope), annotations=marks) for make in (overview, locks, jobs, scheduler, health))
+    annotations = _annotations(scope)
+    return tuple(replace(make(scope), annotations=annotations) for make in (overview, locks, jobs, scheduler, health))
 
 
-def _marks(scope: BoardScope) -> tuple[Annotation, ...]:
+def _annotations(scope: BoardScope) -> tuple[Annotation, ...]:
     lost = scope.rises(catalogue.LOCK_RELEASES, "resource", "reason", reason="=~lost|expired")
     abandoned = scope.rises(catalogue.LOCK_EXPIRATIONS, "resource")
     steps = scope.rises(catalogue.CLOCK_STEPS, "instance", "direction")

@@ -130,7 +130,7 @@ def _outcomes(scope: BoardScope) -> Panel:
         width=12,
         no_value="nothing was due",
         stacked=True,
-        hues=_OUTCOMES,
+        colours=_OUTCOMES,
     )
 
 
@@ -247,7 +247,7 @@ def _abandoned(scope: BoardScope) -> Panel:
         width=12,
         no_value="none",
         steps=above(1),
-        stairs=True,
+        stepped=True,
         link=TO_JOB,
         sidecar=True,
     )

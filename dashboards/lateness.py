@@ -71,7 +71,7 @@ def _on_time_over_time(scope: BoardScope) -> Panel:
         (Query(on_time_share(scope, "increase", RATE, "job_name"), "{{job_name}}"),),
         no_value="nothing was due",
         steps=below(thresholds.ON_TIME_OBJECTIVE),
-        highest=1,
+        maximum=1,
         link=TO_JOB,
     )
 

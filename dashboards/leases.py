@@ -75,7 +75,7 @@ def _renewals(scope: BoardScope) -> Panel:
         (Query(scope.rate_by(catalogue.LOCK_RENEWALS, "status", window=RATE), "{{status}}"),),
         no_value="none",
         stacked=True,
-        hues=_RENEWALS,
+        colours=_RENEWALS,
     )
 
 
@@ -130,7 +130,7 @@ def _store_errors(scope: BoardScope) -> Panel:
         (Query(store_error_share(scope, RATE), "{{backend}}"),),
         no_value="not asked",
         steps=above(thresholds.STORE_ERROR_SHARE),
-        highest=1,
+        maximum=1,
     )
 
 

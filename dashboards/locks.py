@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tickglass.dashboards.leases import lease_panels, store_panels
-from tickglass.dashboards.model import GOOD, Board, Column, Kind, Meaning, Panel, Query, Row, Step, above
+from tickglass.dashboards.model import GOOD, Board, Column, Kind, Panel, Query, Row, Step, ValueMapping, above
 from tickglass.dashboards.scope import RATE, SPAN
 from tickglass.dashboards.shared_panels import TO_LOCK, quantiles, stuck_locks, waits
 from tickglass.telemetry import catalogue, thresholds
@@ -136,7 +136,7 @@ def _timeline(scope: BoardScope) -> Panel:
         width=12,
         no_value="all are free",
         steps=above(1 + thresholds.HELD_OF_LIMIT),
-        meanings=(Meaning(1, "held", "blue"), Meaning(2, "stuck", "red")),
+        mappings=(ValueMapping(1, "held", "blue"), ValueMapping(2, "stuck", "red")),
         link=TO_LOCK,
     )
 
@@ -198,7 +198,7 @@ def _attempts(scope: BoardScope) -> Panel:
         width=12,
         no_value="none",
         stacked=True,
-        hues=_ATTEMPTS,
+        colours=_ATTEMPTS,
     )
 
 
@@ -252,7 +252,7 @@ def _ends(scope: BoardScope) -> Panel:
         width=12,
         no_value="none",
         stacked=True,
-        hues=_ENDS,
+        colours=_ENDS,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickglass.dashboards.model import GOOD, Board, Column, Kind, Meaning, Panel, Query, Row, Step, above
+from tickglass.dashboards.model import GOOD, Board, Column, Kind, Panel, Query, Row, Step, ValueMapping, above
 from tickglass.dashboards.scope import RATE
 from tickglass.dashboards.shared_panels import TO_INSTANCE, scheduler_states
 from tickglass.telemetry import catalogue, thresholds
@@ -67,7 +67,7 @@ def _ready(scope: BoardScope) -> Panel:
         (Query(scope.sum_by(catalogue.SCHEDULER_READY, *_WHO), _NAME),),
         width=12,
         no_value="no scheduler",
-        meanings=(Meaning(0, "not ready", "red"), Meaning(1, "ready", GOOD)),
+        mappings=(ValueMapping(0, "not ready", "red"), ValueMapping(1, "ready", GOOD)),
         link=TO_INSTANCE,
     )
 
@@ -140,8 +140,8 @@ def _busy(scope: BoardScope) -> Panel:
         (Query(f"{used} / {slots}", f"{_NAME} {{{{pool}}}}"),),
         no_value="no pool",
         steps=above(thresholds.POOL_BUSY_SHARE),
-        stairs=True,
-        highest=1,
+        stepped=True,
+        maximum=1,
         link=TO_INSTANCE,
     )
 
@@ -155,7 +155,7 @@ def _queue(scope: BoardScope) -> Panel:
         (Query(scope.sum_by(catalogue.POOL_QUEUE, *_WHO, "pool"), f"{_NAME} {{{{pool}}}}"),),
         no_value="nobody",
         steps=above(1),
-        stairs=True,
+        stepped=True,
         link=TO_INSTANCE,
     )
 
@@ -219,7 +219,7 @@ def _spool(scope: BoardScope) -> Panel:
         width=6,
         no_value="none",
         steps=above(1),
-        stairs=True,
+        stepped=True,
         link=TO_INSTANCE,
     )
 

@@ -55,7 +55,7 @@ class Variable:
 class BoardScope(Selector):
     """Which series a board reads: those that the reader picked by its variables."""
 
-    def _written(self, name: str, metric: Metric, own: list[str]) -> str:
+    def _with_matchers(self, name: str, metric: Metric, own: list[str]) -> str:
         picked = [_BY_LABEL[label.name] for label in metric.labels if label.name in _BY_LABEL]
         return self.named(name, *picked, *own)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tickglass.dashboards.model import Kind, Link, Meaning, Panel, Query, above, below
+from tickglass.dashboards.model import Kind, Link, Panel, Query, ValueMapping, above, below
 from tickglass.dashboards.scope import RATE
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES
@@ -114,10 +114,10 @@ def health_by_job(scope: BoardScope, width: int) -> Panel:
         width=width,
         no_value="no job",
         steps=above(1, 2),
-        meanings=(
-            Meaning(0, "well", "green"),
-            Meaning(1, "missed or skipped", "orange"),
-            Meaning(2, "went wrong", "red"),
+        mappings=(
+            ValueMapping(0, "well", "green"),
+            ValueMapping(1, "missed or skipped", "orange"),
+            ValueMapping(2, "went wrong", "red"),
         ),
         link=TO_JOB,
     )
@@ -139,7 +139,9 @@ def scheduler_states(scope: BoardScope, width: int) -> Panel:
         (Query(" + ".join(states), "{{instance}} {{owner}}"),),
         width=width,
         no_value="no scheduler",
-        meanings=tuple(Meaning(place, state.value, _COLOURS.get(state, "blue")) for state, place in _PLACES.items()),
+        mappings=tuple(
+            ValueMapping(place, state.value, _COLOURS.get(state, "blue")) for state, place in _PLACES.items()
+        ),
         link=TO_INSTANCE,
     )
 
@@ -164,6 +166,6 @@ def waits(scope: BoardScope, width: int) -> Panel:
         (Query(scope.sum_by(catalogue.LOCK_WAITERS, "resource"), "{{resource}}"),),
         width=width,
         no_value="nobody",
-        stairs=True,
+        stepped=True,
         link=TO_LOCK,
     )

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickglass.dashboards.model import GOOD, Kind, Meaning, Panel, Query, Step, above
+from tickglass.dashboards.model import GOOD, Kind, Panel, Query, Step, ValueMapping, above
 from tickglass.dashboards.scope import RATE
 from tickglass.telemetry import catalogue, thresholds
 
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import BoardScope
 
-__all__ = ["sidecars_hear", "sidecars_read"]
+__all__ = ["sidecar_event_panels", "sidecar_probe_panels"]
 
 _WHO = ("owner", "service")
 
 
-def sidecars_hear(scope: BoardScope) -> tuple[Panel, ...]:
+def sidecar_event_panels(scope: BoardScope) -> tuple[Panel, ...]:
     """Return the panels about the schedulers that talk to sidecars."""
     return _connected(scope), _heard(scope), _events(scope), _missing(scope), _refused(scope)
 
 
-def sidecars_read(scope: BoardScope) -> tuple[Panel, ...]:
+def sidecar_probe_panels(scope: BoardScope) -> tuple[Panel, ...]:
     """Return the panels about the stores that sidecars read."""
-    return _last_look(scope), _look_time(scope), _look_errors(scope), _offset(scope)
+    return _last_probe(scope), _probe_time(scope), _probe_errors(scope), _offset(scope)
 
 
 def _panel(
@@ -52,7 +52,7 @@ def _connected(scope: BoardScope) -> Panel:
         (Query(scope.max_by(catalogue.SIDECAR_CONNECTED, *_WHO), "{{owner}} {{service}}"),),
         width=12,
         no_value="no sidecar",
-        meanings=(Meaning(0, "gone", "red"), Meaning(1, "connected", GOOD)),
+        mappings=(ValueMapping(0, "gone", "red"), ValueMapping(1, "connected", GOOD)),
         sidecar=True,
     )
 
@@ -103,7 +103,7 @@ def _refused(scope: BoardScope) -> Panel:
     )
 
 
-def _last_look(scope: BoardScope) -> Panel:
+def _last_probe(scope: BoardScope) -> Panel:
     return _panel(
         "Since the store was read",
         "Time since a sidecar last read each store. Above the line: the sidecar is blind, and what it shows of "
@@ -115,7 +115,7 @@ def _last_look(scope: BoardScope) -> Panel:
     )
 
 
-def _look_time(scope: BoardScope) -> Panel:
+def _probe_time(scope: BoardScope) -> Panel:
     return _panel(
         "How long reading takes",
         "p99 of reading each store. Climbing: the store is slow, or there is much in it.",
@@ -125,7 +125,7 @@ def _look_time(scope: BoardScope) -> Panel:
     )
 
 
-def _look_errors(scope: BoardScope) -> Panel:
+def _probe_errors(scope: BoardScope) -> Panel:
     return _panel(
         "Readings that fail",
         "Times that a store could not be read. Unavailable: it could not be reached in time. Error: it was reached "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tickglass.dashboards.model import Board, Kind, Panel, Query, Row, above, below
 from tickglass.dashboards.scope import RATE
 from tickglass.dashboards.shared_panels import TO_INSTANCE
-from tickglass.dashboards.sidecars import sidecars_hear, sidecars_read
+from tickglass.dashboards.sidecars import sidecar_event_panels, sidecar_probe_panels
 from tickglass.telemetry import catalogue
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def health(scope: BoardScope) -> Board:
         (
             Row("Prometheus and us", (_up(scope), _scrape_time(scope), _series(scope))),
             Row("What gets lost", (_dropped(scope), _sinks(scope), _overflow(scope))),
-            Row("Sidecars: what they hear", sidecars_hear(scope)),
-            Row("Sidecars: what they read", sidecars_read(scope)),
+            Row("Sidecars: what they hear", sidecar_event_panels(scope)),
+            Row("Sidecars: what they read", sidecar_probe_panels(scope)),
         ),
     )
 
@@ -41,7 +41,7 @@ def _up(scope: BoardScope) -> Panel:
         (Query(f"min by (instance) ({scope.named('up')})", "{{instance}}"),),
         no_value="no target",
         steps=below(1),
-        stairs=True,
+        stepped=True,
         link=TO_INSTANCE,
     )
 

@@ -97,10 +97,10 @@ class Selector(ABC):
             raise ValueError(f"{metric.name} is a {metric.kind}: it has no part {part!r}")
         known = {label.name: label.values for label in metric.labels}
         own = [_matcher(metric, known, name, word) for name, word in matchers.items()]
-        return self._written(f"{metric.name}{part and '_'}{part}", metric, own)
+        return self._with_matchers(f"{metric.name}{part and '_'}{part}", metric, own)
 
     @abstractmethod
-    def _written(self, name: str, metric: Metric, own: list[str]) -> str:
+    def _with_matchers(self, name: str, metric: Metric, own: list[str]) -> str:
         """Return the selector with the matchers that are given and those of every query."""
 
     @abstractmethod

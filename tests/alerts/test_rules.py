@@ -134,7 +134,7 @@ def test_everything_is_read_through_an_aggregation_so_that_a_sidecars_labels_do_
             for one in at
             for label in one["labels"]
         }
-        assert fired <= {*alert.carries, *alert.labels, "severity"}, name
+        assert fired <= {*alert.labels, *alert.static_labels, "severity"}, name
 
 
 def test_an_inhibition_compares_only_labels_that_both_sides_are_proved_to_carry() -> None:
