@@ -2,9 +2,9 @@
 
 from tickglass.alerts.alertmanager import INHIBITIONS, Inhibition
 from tickglass.alerts.export import files
-from tickglass.alerts.promql import Scope
 from tickglass.alerts.rule import Alert, Group, Links, Record, Severity
 from tickglass.alerts.rulebook import alerts, groups
+from tickglass.alerts.scope import RuleScope
 
 __all__ = [
     "INHIBITIONS",
@@ -13,7 +13,7 @@ __all__ = [
     "Inhibition",
     "Links",
     "Record",
-    "Scope",
+    "RuleScope",
     "Severity",
     "alerts",
     "files",

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from tickglass.alerts.alertmanager import alertmanager
-from tickglass.alerts.promql import DEFAULT_FLEET
 from tickglass.alerts.rulebook import groups
+from tickglass.alerts.scope import DEFAULT_FLEET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tickglass.alerts.promql import Scope
     from tickglass.alerts.rule import Links
+    from tickglass.alerts.scope import RuleScope
 
 __all__ = ["ALERTMANAGER", "OPERATOR", "RULES", "files", "runbooks"]
 
@@ -44,7 +44,7 @@ def _yaml(document: Mapping[str, Any]) -> str:
     return _HEAD + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=2**16, allow_unicode=True)
 
 
-def files(scope: Scope, links: Links) -> dict[str, str]:
+def files(scope: RuleScope, links: Links) -> dict[str, str]:
     """Return the text of every file, by name: the rules, the same for the operator, the example for Alertmanager."""
     rules = {"groups": [group.document(scope.fleet, links) for group in groups(scope)]}
     own = "" if scope.fleet == DEFAULT_FLEET else "-" + re.sub(r"[^a-z0-9-]", "-", scope.fleet.lower()).rstrip("-")

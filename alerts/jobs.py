@@ -10,32 +10,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tickglass.alerts.promql import by, indented
 from tickglass.alerts.rule import Alert, Board, Group, Severity
+from tickglass.sched.occurrence import DID_NOT_RUN, Outcome
 from tickglass.telemetry import catalogue, thresholds
+from tickglass.telemetry.queries.jobs import due_here, failures_in_a_row, oldest_run, owed_for
+from tickglass.telemetry.queries.selector import none_of, one_of
 
 if TYPE_CHECKING:
-    from tickglass.alerts.promql import Scope
+    from tickglass.alerts.scope import RuleScope
 
-__all__ = ["OWED_SINCE", "due_here", "jobs", "late_share", "owed_since"]
+__all__ = ["OWED_SINCE", "jobs", "late_share"]
 
 OWED_SINCE: Final = "job_name:tickglass_job_unsuccessful_since_timestamp_seconds:min"  # recorded
 _JOB: Final = ("job_name",)
-_NOT_RUN: Final = "missed|skipped|orphaned"
+_LEFT_OUT: Final = (*DID_NOT_RUN, Outcome.ORPHANED)
 
 
-def jobs(scope: Scope) -> Group:
+def jobs(scope: RuleScope) -> Group:
     """Return the rules about jobs."""
-    return Group("tickglass.jobs", (*_not_run(scope), *_not_well(scope), *_not_in_time(scope)))
+    return Group("tickglass.jobs", (*_missed(scope), *_failing(scope), *_late(scope)))
 
 
-def _not_run(scope: Scope) -> tuple[Alert, ...]:
-    due = scope.latest(catalogue.JOB_NEXT, "job_name")
-    grace = scope.latest(catalogue.JOB_GRACE, "job_name")
-    started = scope.latest(catalogue.JOB_LAST_START, "job_name")
-    left_out = scope.grown(catalogue.JOB_OUTCOMES, "job_name", window="10m", outcome=f"=~{_NOT_RUN}")
-    done = scope.grown(catalogue.JOB_OUTCOMES, "job_name", window="10m", outcome=f"!~{_NOT_RUN}")
-    running = scope.most(catalogue.JOB_RUNNING, "job_name")
+def _missed(scope: RuleScope) -> tuple[Alert, ...]:
+    due = scope.max_last_hour(catalogue.JOB_NEXT, "job_name")
+    grace = scope.max_last_hour(catalogue.JOB_GRACE, "job_name")
+    started = scope.max_last_hour(catalogue.JOB_LAST_START, "job_name")
+    left_out = scope.increase_by(catalogue.JOB_OUTCOMES, "job_name", window="10m", outcome=one_of(_LEFT_OUT))
+    done = scope.increase_by(catalogue.JOB_OUTCOMES, "job_name", window="10m", outcome=none_of(_LEFT_OUT))
+    running = scope.max_by(catalogue.JOB_RUNNING, "job_name")
     return (
         Alert(
             name="TickglassJobMissedRun",
@@ -45,7 +47,7 @@ def _not_run(scope: Scope) -> tuple[Alert, ...]:
             ),
             pending="3m",  # a minute more than what tells once that nobody is there
             severity=Severity.CRITICAL,
-            carries=_JOB,
+            labels=_JOB,
             summary="A run is overdue, and no scheduler has dealt with it.",
             description="Job {{ $labels.job_name }} has been due for {{ $value | humanizeDuration }}.",
             board=Board.JOBS,
@@ -54,7 +56,7 @@ def _not_run(scope: Scope) -> tuple[Alert, ...]:
             name="TickglassJobLeftOut",
             expr=(f"{left_out} > 0\nunless on (job_name)\n{done} > 0\nunless on (job_name)\n{running} > 0"),
             severity=Severity.WARNING,
-            carries=_JOB,
+            labels=_JOB,
             summary="A job was due, and nobody ran it.",
             description=(
                 'Job {{ $labels.job_name }} was missed or skipped {{ $value | printf "%.0f" }} times in 10m,'
@@ -64,9 +66,9 @@ def _not_run(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="TickglassJobTriggerFailing",
-            expr=f"{scope.grown(catalogue.JOB_TRIGGER_FAILURES, 'job_name', window='10m')} > 0",
+            expr=f"{scope.increase_by(catalogue.JOB_TRIGGER_FAILURES, 'job_name', window='10m')} > 0",
             severity=Severity.CRITICAL,
-            carries=_JOB,
+            labels=_JOB,
             summary="A job's trigger raises, so that the job is never due.",
             description='The trigger of {{ $labels.job_name }} raised {{ $value | printf "%.0f" }} times in 10m.',
             board=Board.JOBS,
@@ -74,56 +76,38 @@ def _not_run(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
-def _not_well(scope: Scope) -> tuple[Alert, ...]:
+def _failing(scope: RuleScope) -> tuple[Alert, ...]:
     owed = scope.recorded(OWED_SINCE)
     nothing = f"or on (job_name) 0 * {owed}"  # where there is no interval, or no timeout
-    interval = f"({scope.most(catalogue.JOB_INTERVAL, 'job_name')} {nothing})"
-    runtime = f"({scope.most(catalogue.JOB_MAX_RUNTIME, 'job_name')} {nothing})"
-    failing, latest = scope.series(catalogue.JOB_FAILING), scope.series(catalogue.JOB_UNSUCCESSFUL_LATEST)
-    failures = by("max", _JOB, f"{failing}\n{_unless_over(scope, latest)}")
-    running = by("max", _JOB, f"time() - {scope.series(catalogue.JOB_RUNNING_SINCE)}")
-    # One failure before a pause, however long: the next chance has not come.
-    one = (
-        f"{scope.most(catalogue.JOB_UNSUCCESSFUL_LATEST, 'job_name')}\n- on (job_name)\n{owed}\n"
-        f"< on (job_name)\n{scope.most(catalogue.JOB_INTERVAL, 'job_name')}"
-    )
-    # A run that takes longer than the interval, and is well so far: what fell due meanwhile was skipped.
-    limit = (
-        f"({scope.most(catalogue.JOB_MAX_RUNTIME, 'job_name')}"
-        f" or on (job_name) 0 * {running} + {thresholds.UNLIMITED_RUN_S})"
-    )
-    at_work = f"{running}\n<= on (job_name)\n{limit}\nunless on (job_name)\n{failures} > 0"
+    interval = f"({scope.max_by(catalogue.JOB_INTERVAL, 'job_name')} {nothing})"
+    runtime = f"({scope.max_by(catalogue.JOB_MAX_RUNTIME, 'job_name')} {nothing})"
+    longest = f"(\n  {thresholds.INTERVALS_WITHOUT_SUCCESS} * {interval}\n  + on (job_name)\n  {runtime}\n)"
     return (
         Alert(
             name="TickglassJobNotSucceeding",
-            expr=(
-                f"time() - {owed}\n> on (job_name)\n(\n"
-                f"  {thresholds.INTERVALS_WITHOUT_SUCCESS} * {interval}\n  + on (job_name)\n  {runtime}\n)\n"
-                f"unless on (job_name)\n(\n{indented(one)}\n)\n"
-                f"unless on (job_name)\n(\n{indented(at_work)}\n)"
-            ),
+            expr=owed_for(scope, owed, longer_than=longest),
             pending="1m",
             severity=Severity.CRITICAL,
-            carries=_JOB,
+            labels=_JOB,
             summary="A job has not succeeded for two intervals, though it was due.",
             description="Job {{ $labels.job_name }} has owed a success for {{ $value | humanizeDuration }}.",
             board=Board.JOBS,
         ),
         Alert(
             name="TickglassJobFailing",
-            expr=f"{failures}\n>= {thresholds.FAILURES_IN_A_ROW}",
+            expr=f"{failures_in_a_row(scope)}\n>= {thresholds.FAILURES_IN_A_ROW}",
             severity=Severity.WARNING,
-            carries=_JOB,
+            labels=_JOB,
             summary="A job fails again and again.",
             description='Job {{ $labels.job_name }} failed {{ $value | printf "%.0f" }} times in a row.',
             board=Board.JOBS,
         ),
         Alert(
             name="TickglassJobRunOverrun",
-            expr=f"{running}\n> on (job_name)\n{scope.most(catalogue.JOB_MAX_RUNTIME, 'job_name')}",
+            expr=f"{oldest_run(scope)}\n> on (job_name)\n{scope.max_by(catalogue.JOB_MAX_RUNTIME, 'job_name')}",
             pending="1m",
             severity=Severity.WARNING,
-            carries=_JOB,
+            labels=_JOB,
             summary="A run goes on past its timeout, though it was asked to stop.",
             description="A run of {{ $labels.job_name }} has gone on for {{ $value | humanizeDuration }}.",
             board=Board.JOBS,
@@ -131,11 +115,11 @@ def _not_well(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
-def _not_in_time(scope: Scope) -> tuple[Alert, ...]:
-    late = scope.rate(catalogue.JOB_LATENESS, "job_name", part="sum", window="30m")
-    starts = scope.rate(catalogue.JOB_LATENESS, "job_name", part="count", window="30m")
-    counted = scope.grown(catalogue.JOB_LATENESS, "job_name", part="count", window="30m")
-    grace = scope.most(catalogue.JOB_GRACE, "job_name")
+def _late(scope: RuleScope) -> tuple[Alert, ...]:
+    late = scope.rate_by(catalogue.JOB_LATENESS, "job_name", part="sum", window="30m")
+    starts = scope.rate_by(catalogue.JOB_LATENESS, "job_name", part="count", window="30m")
+    counted = scope.increase_by(catalogue.JOB_LATENESS, "job_name", part="count", window="30m")
+    grace = scope.max_by(catalogue.JOB_GRACE, "job_name")
     return (
         Alert(
             name="TickglassJobStartsLate",
@@ -146,7 +130,7 @@ def _not_in_time(scope: Scope) -> tuple[Alert, ...]:
             ),
             pending="5m",
             severity=Severity.WARNING,
-            carries=_JOB,
+            labels=_JOB,
             summary="A job starts so late that it will soon not start at all.",
             description="Job {{ $labels.job_name }} starts {{ $value | humanizeDuration }} late on average.",
             board=Board.JOBS,
@@ -156,9 +140,11 @@ def _not_in_time(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
-def _burn(scope: Scope, pace: str, long: str, short: str, factor: float, *, pending: str, severity: Severity) -> Alert:
+def _burn(
+    scope: RuleScope, pace: str, long: str, short: str, factor: float, *, pending: str, severity: Severity
+) -> Alert:
     share = f"{factor * (1 - thresholds.ON_TIME_OBJECTIVE):.6g}"
-    due = due_here(scope, "increase", long)
+    due = due_here(scope, "increase", long, "job_name")
     return Alert(
         name=f"TickglassOnTimeBudgetBurn{pace}",
         expr=(
@@ -168,47 +154,15 @@ def _burn(scope: Scope, pace: str, long: str, short: str, factor: float, *, pend
         ),
         pending=pending,
         severity=severity,
-        carries=_JOB,
+        labels=_JOB,
         summary=f"A job's budget for late starts is spent {factor:g} times too fast.",
         description=(
             "{{ $value | humanizePercentage }} of the due instants of {{ $labels.job_name }}"
             f" in {long} did not start within {scope.on_time_s * 1000:g} ms."
         ),
         board=Board.JOBS,
-        labels={"long": long, "short": short},
+        static_labels={"long": long, "short": short},
     )
-
-
-def due_here(scope: Scope, function: str, window: str) -> str:
-    """Return how many due instants each job had that somebody had to start, or how many a second.
-
-    Not those that another instance had, nor those that fell due while the job was at work.
-
-    Args:
-        function: `increase` or `rate`.
-    """
-    ended = scope.series(catalogue.JOB_OUTCOMES, outcome="!=elsewhere")
-    overlapped = scope.series(catalogue.JOB_SKIPS, reason="overlap")
-    return by("sum", _JOB, f"{function}({ended}[{window}])\nor\n-{function}({overlapped}[{window}])")
-
-
-def owed_since(scope: Scope) -> str:
-    """Return since when each job owes a success, by the instance that has waited longest.
-
-    Where another instance succeeded after an instance's first failure and before its latest one, that is since then.
-    """
-    first, latest = scope.series(catalogue.JOB_UNSUCCESSFUL), scope.series(catalogue.JOB_UNSUCCESSFUL_LATEST)
-    again = f"{_succeeded(scope)}\n< on (job_name) group_right ()\n{latest}"
-    return by("min", _JOB, f"(\n  {first}\n{indented(_unless_over(scope, first))}\n)\nor\n(\n{indented(again)}\n)")
-
-
-def _unless_over(scope: Scope, failed: str) -> str:
-    """Return what takes away those instances whose failure another instance's success came after."""
-    return f"unless (\n  {failed}\n  <= on (job_name) group_left ()\n  {_succeeded(scope)}\n)"
-
-
-def _succeeded(scope: Scope) -> str:
-    return scope.latest(catalogue.JOB_LAST_SUCCESS, "job_name")
 
 
 def late_share(window: str) -> str:

@@ -8,35 +8,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickglass.alerts.promql import by, indented
 from tickglass.alerts.rule import Alert, Board, Group, Severity
 from tickglass.telemetry import catalogue, thresholds
+from tickglass.telemetry.queries.locks import held_too_long, store_error_share
+from tickglass.telemetry.queries.selector import aggregate, indented
 
 if TYPE_CHECKING:
-    from tickglass.alerts.promql import Scope
+    from tickglass.alerts.scope import RuleScope
 
 __all__ = ["locks"]
 
 
-def locks(scope: Scope) -> Group:
+def locks(scope: RuleScope) -> Group:
     """Return the rules about locks and their store."""
     return Group("tickglass.locks", (*_holds(scope), *_leases(scope), _contention(scope), _store(scope)))
 
 
-def _holds(scope: Scope) -> tuple[Alert, ...]:
-    too_long = (
-        f"{scope.most(catalogue.LOCK_HELD, 'resource')}\n"
-        f"> on (resource)\n"
-        f"{scope.most(catalogue.LOCK_MAX_HOLD, 'resource')}"
-    )
-    waiters = by("sum", ("resource",), scope.series(catalogue.LOCK_WAITERS))
+def _holds(scope: RuleScope) -> tuple[Alert, ...]:
+    too_long = held_too_long(scope)
+    waiters = scope.sum_by(catalogue.LOCK_WAITERS, "resource")
     return (
         Alert(
             name="DistributedLockStuck",
             expr=too_long,
             pending="1m",
             severity=Severity.WARNING,
-            carries=("resource",),
+            labels=("resource",),
             summary="A lock is held longer than the job that holds it may run.",
             description="Lock {{ $labels.resource }} has been held for {{ $value | humanizeDuration }}.",
             board=Board.LOCKS,
@@ -46,7 +43,7 @@ def _holds(scope: Scope) -> tuple[Alert, ...]:
             expr=f"(\n{indented(too_long)}\n)\nand on (resource)\n{waiters} > 0",
             pending="1m",
             severity=Severity.CRITICAL,
-            carries=("resource",),
+            labels=("resource",),
             summary="A stuck lock keeps others waiting.",
             description=(
                 "Lock {{ $labels.resource }} has been held for {{ $value | humanizeDuration }}, and others wait."
@@ -56,26 +53,26 @@ def _holds(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
-def _leases(scope: Scope) -> tuple[Alert, ...]:
-    expired = scope.grown(catalogue.LOCK_EXPIRATIONS, "resource", window="10m")
+def _leases(scope: RuleScope) -> tuple[Alert, ...]:
+    expired = scope.increase_by(catalogue.LOCK_EXPIRATIONS, "resource", window="10m")
     lately = f"{scope.series(catalogue.LEASE_EXPIRED)} < {thresholds.LEASE_ENDED_LATELY_S:g}"
-    lying = by("group", ("resource",), lately)  # a sidecar saw it before anybody took it
-    unrenewed = scope.most(catalogue.LOCK_UNRENEWED, "resource")
-    ttl = scope.most(catalogue.LOCK_TTL, "resource")
+    ended_in_store = aggregate("group", ("resource",), lately)  # a sidecar saw it before the next holder did
+    unrenewed = scope.max_by(catalogue.LOCK_UNRENEWED, "resource")
+    ttl = scope.max_by(catalogue.LOCK_TTL, "resource")
     stalled = f"{unrenewed}\n> on (resource)\n{thresholds.RENEWAL_AGE_OF_TTL:g} * {ttl}"
-    failed = scope.grown(catalogue.LOCK_RENEWALS, "resource", window="2m", status="error")
-    given_up = scope.grown(catalogue.LOCK_RELEASES, "resource", window="2m", reason="expired")
+    failed = scope.increase_by(catalogue.LOCK_RENEWALS, "resource", window="2m", status="error")
+    expired_here = scope.increase_by(catalogue.LOCK_RELEASES, "resource", window="2m", reason="expired")
     run_out = (
-        f"{ttl}\nand on (resource)\n{failed} > 0\nand on (resource)\n{given_up} > 0"  # too short to be seen stalled
+        f"{ttl}\nand on (resource)\n{failed} > 0\nand on (resource)\n{expired_here} > 0"  # too short to be seen stalled
     )
-    rejected = scope.grown(catalogue.FENCING_REJECTIONS, "resource", window="10m")
+    rejected = scope.increase_by(catalogue.FENCING_REJECTIONS, "resource", window="10m")
     return (
         Alert(
             name="DistributedLockLeaseExpired",
-            expr=f"{expired} > 0\nor on (resource)\n{lying}",
-            lingers="15m",
+            expr=f"{expired} > 0\nor on (resource)\n{ended_in_store}",
+            keep_firing_for="15m",
             severity=Severity.WARNING,
-            carries=("resource",),
+            labels=("resource",),
             summary="A lease ended without having been released.",
             description='{{ $value | printf "%.0f" }} leases on {{ $labels.resource }} ended without a release.',
             board=Board.LOCKS,
@@ -85,7 +82,7 @@ def _leases(scope: Scope) -> tuple[Alert, ...]:
             expr=f"(\n{indented(stalled)}\n)\nor on (resource)\n(\n{indented(run_out)}\n)",
             pending="30s",
             severity=Severity.CRITICAL,
-            carries=("resource",),
+            labels=("resource",),
             summary="A lock is held, and its lease is not renewed, or was not until it ran out.",
             description="The lease on {{ $labels.resource }} was not renewed for {{ $value | humanizeDuration }}.",
             board=Board.LOCKS,
@@ -94,7 +91,7 @@ def _leases(scope: Scope) -> tuple[Alert, ...]:
             name="DistributedLockFencingRejected",
             expr=f"{rejected} > 0",
             severity=Severity.CRITICAL,
-            carries=("resource",),
+            labels=("resource",),
             summary="A stale holder tried to write, and was refused.",
             description='{{ $value | printf "%.0f" }} writes under an old fence of {{ $labels.resource }} in 10m.',
             board=Board.LOCKS,
@@ -102,9 +99,9 @@ def _leases(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
-def _contention(scope: Scope) -> Alert:
-    waited = scope.rate(catalogue.LOCK_WAIT, "resource", "le", part="bucket", window="10m")
-    waits = scope.grown(catalogue.LOCK_WAIT, "resource", part="count", window="10m")
+def _contention(scope: RuleScope) -> Alert:
+    waited = scope.rate_by(catalogue.LOCK_WAIT, "resource", "le", part="bucket", window="10m")
+    waits = scope.increase_by(catalogue.LOCK_WAIT, "resource", part="count", window="10m")
     return Alert(
         name="DistributedLockContentionHigh",
         expr=(
@@ -114,23 +111,22 @@ def _contention(scope: Scope) -> Alert:
         ),
         pending="10m",
         severity=Severity.WARNING,
-        carries=("resource",),
+        labels=("resource",),
         summary="Those who need a lock wait long for it.",
         description="One in twenty waits for {{ $labels.resource }} takes longer than {{ $value | humanizeDuration }}.",
         board=Board.LOCKS,
     )
 
 
-def _store(scope: Scope) -> Alert:
-    errors = scope.rate(catalogue.STORE_ERRORS, "backend", window="5m")
-    calls = scope.rate(catalogue.STORE_DURATION, "backend", part="count", window="5m")
-    lately = scope.rate(catalogue.STORE_ERRORS, "backend", window="2m")  # few calls: a few failures weigh for all of 5m
+def _store(scope: RuleScope) -> Alert:
+    # Where calls are few, a few failures weigh for all of 5m.
+    lately = scope.rate_by(catalogue.STORE_ERRORS, "backend", window="2m")
     return Alert(
         name="DistributedLockStoreErrors",
-        expr=(f"{errors}\n/ on (backend)\n{calls}\n> {thresholds.STORE_ERROR_SHARE:g}\nand on (backend)\n{lately} > 0"),
+        expr=(f"{store_error_share(scope, '5m')}\n> {thresholds.STORE_ERROR_SHARE:g}\nand on (backend)\n{lately} > 0"),
         pending="3m",
         severity=Severity.CRITICAL,
-        carries=("backend",),
+        labels=("backend",),
         summary="The store that keeps leases and ledger does not answer, or answers with failures.",
         description="{{ $value | humanizePercentage }} of the calls to {{ $labels.backend }} fail.",
         board=Board.LOCKS,

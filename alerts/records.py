@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tickglass.alerts.jobs import OWED_SINCE, due_here, late_share, owed_since
-from tickglass.alerts.promql import indented
+from tickglass.alerts.jobs import OWED_SINCE, late_share
 from tickglass.alerts.rule import Group, Record
-from tickglass.telemetry import catalogue
+from tickglass.telemetry.queries.jobs import on_time_share, owed_since
+from tickglass.telemetry.queries.selector import indented
 
 if TYPE_CHECKING:
-    from tickglass.alerts.promql import Scope
+    from tickglass.alerts.scope import RuleScope
 
 __all__ = ["records"]
 
 _WINDOWS: Final = ("5m", "30m", "1h", "6h")
 
 
-def records(scope: Scope) -> Group:
+def records(scope: RuleScope) -> Group:
     """Return the recording rules."""
     return Group(
         "tickglass.records",
@@ -28,8 +28,6 @@ def records(scope: Scope) -> Group:
     )
 
 
-def _late(scope: Scope, window: str) -> Record:
-    bound = repr(scope.on_time_s)  # as the exposition writes it
-    within = scope.rate(catalogue.JOB_LATENESS, "job_name", part="bucket", window=window, le=bound)
-    due = due_here(scope, "rate", window)
-    return Record(name=late_share(window), expr=f"1 - (\n  {within}\n  / on (job_name)\n{indented(due)}\n)")
+def _late(scope: RuleScope, window: str) -> Record:
+    share = on_time_share(scope, "rate", window, "job_name")
+    return Record(name=late_share(window), expr=f"1 - (\n{indented(share)}\n)")

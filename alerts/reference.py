@@ -104,11 +104,11 @@ def _row(alert: Alert) -> str:
 def _group(group: Group) -> Iterator[str]:
     yield f"\n### {group.name}\n"
     for rule in group.rules:
-        yield f"\n`{rule.name}`{_told(rule)}\n\n```promql\n{rule.expr}\n```\n"
+        yield f"\n`{rule.name}`{_timing(rule)}\n\n```promql\n{rule.expr}\n```\n"
 
 
-def _told(rule: Record | Alert) -> str:
+def _timing(rule: Record | Alert) -> str:
     if isinstance(rule, Record):
         return ", recorded:"
-    lingers = f", goes on for {rule.lingers} afterwards" if rule.lingers else ""
-    return f" ({rule.severity}, after {rule.pending}{lingers}):"
+    keeps = f", goes on for {rule.keep_firing_for} afterwards" if rule.keep_firing_for else ""
+    return f" ({rule.severity}, after {rule.pending}{keeps}):"

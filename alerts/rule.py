@@ -77,9 +77,9 @@ class Links:
         """Return the address of an alert's runbook page."""
         return f"{self.runbooks.rstrip('/')}/{name}.md"
 
-    def dashboard(self, board: Board, carries: tuple[str, ...]) -> str:
+    def dashboard(self, board: Board, labels: tuple[str, ...]) -> str:
         """Return the address of a board, narrowed to what the alert is about; a template of Prometheus's."""
-        narrowed = "&".join(f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in _VARIABLES if name in carries)
+        narrowed = "&".join(f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in _VARIABLES if name in labels)
         return f"{self.dashboards.rstrip('/')}/d/{board}{narrowed and '?'}{narrowed}"
 
 
@@ -102,10 +102,10 @@ class Alert:
     Args:
         summary: one sentence without values, the same for all of its alerts.
         description: with labels and the value, as a template of Prometheus's.
-        carries: labels of the expression that an alert of it may have.
+        labels: labels of the expression that an alert of it may have.
         pending: how long it must have been so: Prometheus's `for`.
-        lingers: how long it goes on firing afterwards: `keep_firing_for`.
-        labels: more labels of its own.
+        keep_firing_for: how long it goes on firing afterwards, as in Prometheus.
+        static_labels: more labels, the same for all of its alerts.
 
     Raises:
         ValueError: it says less than an alert must.
@@ -117,16 +117,18 @@ class Alert:
     summary: str
     description: str
     board: Board
-    carries: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     pending: str = "0s"
-    lingers: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    keep_firing_for: str = ""
+    static_labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rules = {
             "the summary is a sentence without values": self.summary.endswith(".") and "{{" not in self.summary,
             "the description is a sentence": self.description.endswith("."),
-            "its times are durations": all(_DURATION.fullmatch(text or "0s") for text in (self.pending, self.lingers)),
+            "its times are durations": all(
+                _DURATION.fullmatch(text or "0s") for text in (self.pending, self.keep_firing_for)
+            ),
         }
         broken = [rule for rule, kept in rules.items() if not kept]
         if broken:
@@ -134,17 +136,17 @@ class Alert:
 
     def document(self, fleet: str, links: Links) -> dict[str, Any]:
         """Return it as Prometheus reads it."""
-        times = {"for": self.pending if self.pending != "0s" else "", "keep_firing_for": self.lingers}
+        times = {"for": self.pending if self.pending != "0s" else "", "keep_firing_for": self.keep_firing_for}
         return {
             "alert": self.name,
             "expr": self.expr,
             **{key: text for key, text in times.items() if text},
-            "labels": {"severity": self.severity.value, "fleet": fleet, **self.labels},
+            "labels": {"severity": self.severity.value, "fleet": fleet, **self.static_labels},
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
                 "runbook_url": links.runbook(self.name),
-                "dashboard_url": links.dashboard(self.board, self.carries),
+                "dashboard_url": links.dashboard(self.board, self.labels),
             },
         }
 
@@ -158,7 +160,7 @@ class Group:
 
     def document(self, fleet: str, links: Links) -> dict[str, Any]:
         """Return it as Prometheus reads it."""
-        written = [
+        documents = [
             rule.document(fleet, links) if isinstance(rule, Alert) else rule.document(fleet) for rule in self.rules
         ]
-        return {"name": self.name, "rules": written}
+        return {"name": self.name, "rules": documents}

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 from tickglass.alerts.jobs import jobs
 from tickglass.alerts.locks import locks
-from tickglass.alerts.promql import Scope
 from tickglass.alerts.records import records
 from tickglass.alerts.rule import Alert, Group
 from tickglass.alerts.scheduler import scheduler
+from tickglass.alerts.scope import RuleScope
 from tickglass.alerts.sidecar import sidecar
 
 __all__ = ["alerts", "groups"]
 
 
-def groups(scope: Scope | None = None) -> tuple[Group, ...]:
+def groups(scope: RuleScope | None = None) -> tuple[Group, ...]:
     """Return the rules for a scope; by default for one fleet that has its Prometheus to itself."""
-    scope = scope or Scope()
+    scope = scope or RuleScope()
     return (records(scope), locks(scope), jobs(scope), scheduler(scope), sidecar(scope))
 
 
-def alerts(scope: Scope | None = None) -> tuple[Alert, ...]:
+def alerts(scope: RuleScope | None = None) -> tuple[Alert, ...]:
     """Return the alerting rules alone."""
     return tuple(rule for group in groups(scope) for rule in group.rules if isinstance(rule, Alert))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tickglass.alerts.promql import INSTANCE, by, literally
 from tickglass.alerts.rule import Alert, Board, Group, Severity
+from tickglass.alerts.scope import literally
 from tickglass.telemetry import catalogue, thresholds
+from tickglass.telemetry.queries.selector import INSTANCE, aggregate
 
 if TYPE_CHECKING:
-    from tickglass.alerts.promql import Scope
+    from tickglass.alerts.scope import RuleScope
 
 __all__ = ["scheduler"]
 
@@ -21,16 +22,16 @@ _ON: Final = f"on ({', '.join(INSTANCE)})"
 _WHO: Final = "{{ with $labels.owner }}{{ . }} at {{ end }}{{ $labels.instance }}"
 
 
-def scheduler(scope: Scope) -> Group:
+def scheduler(scope: RuleScope) -> Group:
     """Return the rules about schedulers."""
     return Group(
         "tickglass.scheduler", (*_life(scope), _pool(scope), *_clock(scope), *_spool(scope), *_telemetry(scope))
     )
 
 
-def _life(scope: Scope) -> tuple[Alert, ...]:
-    turns = scope.rate(catalogue.TICK_DURATION, *INSTANCE, part="count", window="2m")
-    running = scope.most(catalogue.SCHEDULER_STATE, *INSTANCE, state="running")
+def _life(scope: RuleScope) -> tuple[Alert, ...]:
+    ticks = scope.rate_by(catalogue.TICK_DURATION, *INSTANCE, part="count", window="2m")
+    running = scope.max_by(catalogue.SCHEDULER_STATE, *INSTANCE, state="running")
     return (
         Alert(
             name="TickglassSchedulerDown",
@@ -49,17 +50,17 @@ def _life(scope: Scope) -> tuple[Alert, ...]:
             ),
             pending="2m",
             severity=Severity.CRITICAL,
-            carries=("job",),
+            labels=("job",),
             summary="A service cannot be scraped any more, beside one that can.",
             description="None of the targets of {{ $labels.job }} is up, or there are none left.",
             board=Board.OVERVIEW,
         ),
         Alert(
             name="TickglassSchedulerStalled",
-            expr=f"{turns} == 0\nand {_ON}\n{running} == 1",
+            expr=f"{ticks} == 0\nand {_ON}\n{running} == 1",
             pending="1m",
             severity=Severity.CRITICAL,
-            carries=INSTANCE,
+            labels=INSTANCE,
             summary="A scheduler that should run does not turn.",
             description=f"The timeline of {_WHO} has not turned for two minutes.",
             board=Board.SCHEDULER,
@@ -67,20 +68,20 @@ def _life(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
-def _pool(scope: Scope) -> Alert:
+def _pool(scope: RuleScope) -> Alert:
     keys = (*INSTANCE, "pool")
     on = f"on ({', '.join(keys)})"
-    busy = by("max", keys, f"avg_over_time({scope.series(catalogue.POOL_IN_USE)}[10m])")
-    queue = by("max", keys, f"min_over_time({scope.series(catalogue.POOL_QUEUE)}[10m])")
+    busy = aggregate("max", keys, f"avg_over_time({scope.series(catalogue.POOL_IN_USE)}[10m])")
+    queue = aggregate("max", keys, f"min_over_time({scope.series(catalogue.POOL_QUEUE)}[10m])")
     return Alert(
         name="TickglassPoolSaturated",
         expr=(
-            f"{busy}\n/ {on}\n{scope.most(catalogue.POOL_SLOTS, *keys)}\n> {thresholds.POOL_BUSY_SHARE:g}\n"
+            f"{busy}\n/ {on}\n{scope.max_by(catalogue.POOL_SLOTS, *keys)}\n> {thresholds.POOL_BUSY_SHARE:g}\n"
             f"and {on}\n{queue} > 0"
         ),
         pending="5m",
         severity=Severity.WARNING,
-        carries=keys,
+        labels=keys,
         summary="A pool has been full for long, and work waits for it.",
         description=(
             f"Pool {{{{ $labels.pool }}}} of {_WHO} is {{{{ $value | humanizePercentage }}}} busy, with a queue."
@@ -89,15 +90,15 @@ def _pool(scope: Scope) -> Alert:
     )
 
 
-def _clock(scope: Scope) -> tuple[Alert, ...]:
-    steps = scope.grown(catalogue.CLOCK_STEPS, *INSTANCE, "direction", window="10m")
-    least = f"abs({scope.series(catalogue.CLOCK_OFFSET)}) - {scope.series(catalogue.CLOCK_ERROR)}"
+def _clock(scope: RuleScope) -> tuple[Alert, ...]:
+    steps = scope.increase_by(catalogue.CLOCK_STEPS, *INSTANCE, "direction", window="10m")
+    offset = f"abs({scope.series(catalogue.CLOCK_OFFSET)}) - {scope.series(catalogue.CLOCK_ERROR)}"
     return (
         Alert(
             name="TickglassClockStepped",
             expr=f"{steps} > 0",
             severity=Severity.WARNING,
-            carries=(*INSTANCE, "direction"),
+            labels=(*INSTANCE, "direction"),
             summary="Somebody set the wall clock of a scheduler.",
             description=(
                 f"The clock of {_WHO} was set {{{{ $labels.direction }}}}"
@@ -107,10 +108,10 @@ def _clock(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="TickglassClockSkewed",
-            expr=f"{by('max', INSTANCE, least)} > {thresholds.CLOCK_OFFSET_S:g}",
+            expr=f"{aggregate('max', INSTANCE, offset)} > {thresholds.CLOCK_OFFSET_S:g}",
             pending="1m",
             severity=Severity.WARNING,
-            carries=INSTANCE,
+            labels=INSTANCE,
             summary="A scheduler's clock and the store's disagree.",
             description=f"The clock of {_WHO} is at least {{{{ $value | humanizeDuration }}}} from the store's.",
             board=Board.SCHEDULER,
@@ -118,16 +119,16 @@ def _clock(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
-def _spool(scope: Scope) -> tuple[Alert, ...]:
-    told = scope.grown(catalogue.SPOOL_OUTCOMES, *INSTANCE, window="10m", move="=~written|overtaken")
-    dropped = scope.grown(catalogue.SPOOL_OUTCOMES, *INSTANCE, window="10m", move="dropped")
+def _spool(scope: RuleScope) -> tuple[Alert, ...]:
+    drained = scope.increase_by(catalogue.SPOOL_OUTCOMES, *INSTANCE, window="10m", move="=~written|overtaken")
+    dropped = scope.increase_by(catalogue.SPOOL_OUTCOMES, *INSTANCE, window="10m", move="dropped")
     return (
         Alert(
             name="TickglassSpoolNotDraining",
-            expr=f"{scope.most(catalogue.SPOOL_DEPTH, *INSTANCE)} > 0\nunless {_ON}\n{told} > 0",
+            expr=f"{scope.max_by(catalogue.SPOOL_DEPTH, *INSTANCE)} > 0\nunless {_ON}\n{drained} > 0",
             pending="10m",
             severity=Severity.WARNING,
-            carries=INSTANCE,
+            labels=INSTANCE,
             summary="Outcomes wait for the store, and none gets there.",
             description=f"{{{{ $value }}}} outcomes wait in the spool of {_WHO}.",
             board=Board.SCHEDULER,
@@ -136,7 +137,7 @@ def _spool(scope: Scope) -> tuple[Alert, ...]:
             name="TickglassOutcomesDropped",
             expr=f"{dropped} > 0",
             severity=Severity.CRITICAL,
-            carries=INSTANCE,
+            labels=INSTANCE,
             summary="Outcomes of runs were lost: the ledger will never have them.",
             description=f'{_WHO} dropped {{{{ $value | printf "%.0f" }}}} outcomes in 10m.',
             board=Board.SCHEDULER,
@@ -144,15 +145,15 @@ def _spool(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
-def _telemetry(scope: Scope) -> tuple[Alert, ...]:
-    dropped = scope.grown(catalogue.DROPPED, *INSTANCE, "signal", "reason", window="10m")
-    failed = scope.grown(catalogue.SINK_FAILURES, *INSTANCE, "sink", window="10m")
+def _telemetry(scope: RuleScope) -> tuple[Alert, ...]:
+    dropped = scope.increase_by(catalogue.DROPPED, *INSTANCE, "signal", "reason", window="10m")
+    failed = scope.increase_by(catalogue.SINK_FAILURES, *INSTANCE, "sink", window="10m")
     return (
         Alert(
             name="TickglassTelemetryDropping",
             expr=f"{dropped} > 0",
             severity=Severity.WARNING,
-            carries=(*INSTANCE, "signal", "reason"),
+            labels=(*INSTANCE, "signal", "reason"),
             summary="Telemetry is made and not delivered.",
             description=(
                 f'{_WHO} lost {{{{ $value | printf "%.0f" }}}} {{{{ $labels.signal }}}} in 10m:'
@@ -164,7 +165,7 @@ def _telemetry(scope: Scope) -> tuple[Alert, ...]:
             name="TickglassTelemetrySinkFailing",
             expr=f"{failed} > 0",
             severity=Severity.WARNING,
-            carries=(*INSTANCE, "sink"),
+            labels=(*INSTANCE, "sink"),
             summary="A telemetry sink raises, and misses events.",
             description=(
                 f'Sink {{{{ $labels.sink }}}} of {_WHO} failed {{{{ $value | printf "%.0f" }}}} times in 10m.'

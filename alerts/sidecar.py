@@ -7,50 +7,50 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tickglass.alerts.promql import INSTANCE
 from tickglass.alerts.rule import Alert, Board, Group, Severity
 from tickglass.sched.durations import SECOND, duration_text
 from tickglass.telemetry import catalogue, thresholds
+from tickglass.telemetry.queries.selector import INSTANCE
 
 if TYPE_CHECKING:
-    from tickglass.alerts.promql import Scope
+    from tickglass.alerts.scope import RuleScope
 
 __all__ = ["sidecar"]
 
-_LOOK: Final = ("job", "instance", "source")
+_PROBE: Final = ("job", "instance", "source")
 
 
-def sidecar(scope: Scope) -> Group:
+def sidecar(scope: RuleScope) -> Group:
     """Return the rules about what sidecars say of themselves."""
     return Group("tickglass.sidecar", (_down(scope), _blind(scope), _missed(scope)))
 
 
-def _down(scope: Scope) -> Alert:
+def _down(scope: RuleScope) -> Alert:
     return Alert(
         name="TickglassServiceDown",
-        expr=f"{scope.most(catalogue.SIDECAR_CONNECTED, 'service')} == 0",
+        expr=f"{scope.max_by(catalogue.SIDECAR_CONNECTED, 'service')} == 0",
         pending="2m",
         severity=Severity.CRITICAL,
-        carries=("service",),
+        labels=("service",),
         summary="Every scheduler of a service has gone.",
         description="{{ $value }} schedulers of {{ $labels.service }} are connected to their sidecars.",
         board=Board.OVERVIEW,
     )
 
 
-def _blind(scope: Scope) -> Alert:
-    on = f"on ({', '.join(_LOOK)})"
-    looked = scope.most(catalogue.SIDECAR_LAST_LOOK, *_LOOK)
-    failed = scope.grown(catalogue.SIDECAR_LOOK_ERRORS, *_LOOK, window="5m")
+def _blind(scope: RuleScope) -> Alert:
+    on = f"on ({', '.join(_PROBE)})"
+    last_probe = scope.max_by(catalogue.SIDECAR_LAST_LOOK, *_PROBE)
+    failed = scope.increase_by(catalogue.SIDECAR_LOOK_ERRORS, *_PROBE, window="5m")
     return Alert(
         name="TickglassSidecarBlind",
         expr=(
-            f"time() - {looked} > {thresholds.PROBE_SILENT_S:g}\n"
-            f"or {on}\n0 * ({failed} > 0 unless {on} {looked})"  # 0: it has never looked
+            f"time() - {last_probe} > {thresholds.PROBE_SILENT_S:g}\n"
+            f"or {on}\n0 * ({failed} > 0 unless {on} {last_probe})"  # 0: the sidecar has never read the store
         ),
         pending="1m",
         severity=Severity.CRITICAL,
-        carries=_LOOK,
+        labels=_PROBE,
         summary="A sidecar cannot read a store that it watches.",
         description=(
             "The sidecar at {{ $labels.instance }} {{ if gt $value 0.0 }}last read {{ $labels.source }}"
@@ -60,14 +60,14 @@ def _blind(scope: Scope) -> Alert:
     )
 
 
-def _missed(scope: Scope) -> Alert:
+def _missed(scope: RuleScope) -> Alert:
     window = duration_text(round(thresholds.EVENTS_MISSED_S * SECOND))
-    missed = scope.grown(catalogue.SIDECAR_MISSED, *INSTANCE, window=window)
+    missed = scope.increase_by(catalogue.SIDECAR_MISSED, *INSTANCE, window=window)
     return Alert(
         name="TickglassSidecarMissedEvents",
         expr=f"{missed} > 0",
         severity=Severity.WARNING,
-        carries=INSTANCE,
+        labels=INSTANCE,
         summary="A sidecar did not hear all that a scheduler told: its counts are too low.",
         description=(
             'The sidecar at {{ $labels.instance }} missed {{ $value | printf "%.0f" }} events'

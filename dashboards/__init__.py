@@ -1,6 +1,6 @@
 """Grafana boards for what Tickglass exports: described in Python, written as JSON, proved on a live Prometheus."""
 
 from tickglass.dashboards.boards import boards
-from tickglass.dashboards.scope import Scope
+from tickglass.dashboards.scope import BoardScope
 
-__all__ = ["Scope", "boards"]
+__all__ = ["BoardScope", "boards"]

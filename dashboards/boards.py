@@ -15,21 +15,21 @@ from tickglass.telemetry import catalogue
 
 if TYPE_CHECKING:
     from tickglass.dashboards.model import Board
-    from tickglass.dashboards.scope import Scope
+    from tickglass.dashboards.scope import BoardScope
 
 __all__ = ["boards"]
 
 
-def boards(scope: Scope) -> tuple[Board, ...]:
+def boards(scope: BoardScope) -> tuple[Board, ...]:
     """Return all boards."""
-    marks = _marks(scope)
-    return tuple(replace(make(scope), annotations=marks) for make in (overview, locks, jobs, scheduler, health))
+    annotations = _annotations(scope)
+    return tuple(replace(make(scope), annotations=annotations) for make in (overview, locks, jobs, scheduler, health))
 
 
-def _marks(scope: Scope) -> tuple[Annotation, ...]:
-    lost = scope.jumps(catalogue.LOCK_RELEASES, "resource, reason", 'reason=~"lost|expired"')
-    abandoned = scope.jumps(catalogue.LOCK_EXPIRATIONS, "resource")
-    steps = scope.jumps(catalogue.CLOCK_STEPS, "instance, direction")
+def _annotations(scope: BoardScope) -> tuple[Annotation, ...]:
+    lost = scope.rises(catalogue.LOCK_RELEASES, "resource", "reason", reason="=~lost|expired")
+    abandoned = scope.rises(catalogue.LOCK_EXPIRATIONS, "resource")
+    steps = scope.rises(catalogue.CLOCK_STEPS, "instance", "direction")
     return (
         Annotation("Leases lost", lost, "{{resource}}: lease {{reason}}", "red"),
         Annotation("Leases abandoned", abandoned, "{{resource}}: lease ended without a release", "orange"),

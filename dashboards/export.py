@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.dashboards.boards import boards
 from tickglass.dashboards.reference import reference
-from tickglass.dashboards.scope import Scope
+from tickglass.dashboards.scope import BoardScope
 from tickglass.sched.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ GENERATED: Final = "dashboards/generated"
 PAGE: Final = "docs/dashboards.md"
 
 
-def files(scope: Scope, datasource: str = "") -> Mapping[str, str]:
+def files(scope: BoardScope, datasource: str = "") -> Mapping[str, str]:
     """Return the JSON of every board, by file name.
 
     Raises:
@@ -45,7 +45,7 @@ def files(scope: Scope, datasource: str = "") -> Mapping[str, str]:
 def main(arguments: list[str]) -> None:
     """Write what is generated below the folder given, laid out as in the repository."""
     (root,) = map(Path, arguments)
-    texts = {f"{GENERATED}/{name}": text for name, text in files(Scope()).items()} | {PAGE: reference()}
+    texts = {f"{GENERATED}/{name}": text for name, text in files(BoardScope()).items()} | {PAGE: reference()}
     for name, text in texts.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")

@@ -45,8 +45,8 @@ def defaults(panel: Panel) -> dict[str, Any]:
         "color": {"mode": "palette-classic" if panel.kind is Kind.TIMESERIES else "thresholds"},
         "custom": _custom(panel),
     }
-    if panel.highest is not None:
-        fields["max"] = panel.highest
+    if panel.maximum is not None:
+        fields["max"] = panel.maximum
     if panel.kind is not Kind.HEATMAP:
         fields["mappings"] = _mappings(panel)
     if panel.link is not None and panel.kind is not Kind.TABLE:
@@ -55,11 +55,11 @@ def defaults(panel: Panel) -> dict[str, Any]:
 
 
 def _mappings(panel: Panel) -> list[dict[str, Any]]:
-    if not panel.meanings:
+    if not panel.mappings:
         return []
     texts = {
-        str(meaning.value): {"text": meaning.text, "color": meaning.colour, "index": place}
-        for place, meaning in enumerate(panel.meanings)
+        str(mapping.value): {"text": mapping.text, "color": mapping.colour, "index": place}
+        for place, mapping in enumerate(panel.mappings)
     }
     return [{"type": "value", "options": texts}]
 
@@ -91,7 +91,7 @@ def _drawing(panel: Panel) -> dict[str, Any]:
     lines = len(panel.steps) > 1 and not panel.stacked
     return {
         "drawStyle": "bars" if panel.stacked else "line",
-        "lineInterpolation": "stepAfter" if panel.stairs else "linear",
+        "lineInterpolation": "stepAfter" if panel.stepped else "linear",
         "lineWidth": 0 if panel.stacked else 1,
         "fillOpacity": 80 if panel.stacked else 0,
         "gradientMode": "none",
@@ -205,7 +205,7 @@ def overrides(panel: Panel) -> list[dict[str, Any]]:
     if panel.kind is not Kind.TABLE:
         return [
             _override(name, [{"id": "color", "value": {"mode": "fixed", "fixedColor": colour}}])
-            for name, colour in panel.hues
+            for name, colour in panel.colours
         ]
     found = [_override(column.title, _looks(column)) for _, column in _columns(panel)]
     keys = dict(panel.keys)

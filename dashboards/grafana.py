@@ -1,7 +1,8 @@
-"""Write boards as Grafana reads them: grafanalib builds the JSON, and what it writes for older Grafanas is mended here.
+"""Write boards as Grafana reads them: grafanalib builds the JSON, and this module migrates it to today's schema.
 
-grafanalib 0.7.1 knows Grafana as it was in 2023. Panels are its own classes; what they lack goes in as `extraJson`, and
-`_mended` takes out what Grafana has dropped since. The result is checked against Grafana's own schemas by the tests.
+grafanalib 0.7.1 knows Grafana as it was in 2023. Panels are its own classes; options that they lack go in as
+`extraJson`, and `_migrated` removes the options that Grafana has dropped since. The tests check the result against
+Grafana's own schemas.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from grafanalib._gen import DashboardEncoder
 from tickglass.dashboards.fields import defaults, options, overrides, transformations
 from tickglass.dashboards.model import BOARD_WIDTH, Kind
 from tickglass.dashboards.scope import DATASOURCE
+from tickglass.telemetry.queries.selector import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tickglass.dashboards.model import Annotation, Board, Panel, Query
-    from tickglass.dashboards.scope import Scope, Variable
+    from tickglass.dashboards.scope import BoardScope, Variable
 
 __all__ = ["as_grafana"]
 
@@ -56,7 +58,7 @@ _VARIABLE: Final = frozenset({
 })  # fmt: skip
 
 
-def as_grafana(board: Board, scope: Scope, datasource: str = "") -> dict[str, Any]:
+def as_grafana(board: Board, scope: BoardScope, datasource: str = "") -> dict[str, Any]:
     """Return a board's JSON.
 
     Args:
@@ -80,7 +82,7 @@ def as_grafana(board: Board, scope: Scope, datasource: str = "") -> dict[str, An
         panels=list(_laid_out(board)),
     ).auto_panel_ids()
     raw: dict[str, Any] = json.loads(json.dumps(built, cls=DashboardEncoder))
-    return _mended(raw)
+    return _migrated(raw)
 
 
 # --- panels -------------------------------------------------------------------
@@ -147,7 +149,7 @@ class _Target(core.Target):  # type: ignore[misc]  # grafanalib has no types
 def _target(panel: Panel, query: Query, name: str) -> _Target:
     formats = {Kind.TABLE: "table", Kind.HEATMAP: "heatmap"}
     return _Target(
-        expr=query.expr,
+        expr=on_one_line(query.expr),
         legendFormat=query.legend,
         format=formats.get(panel.kind, "time_series"),
         instant=panel.kind in (Kind.TABLE, Kind.STAT),
@@ -167,7 +169,7 @@ def _annotation(annotation: Annotation) -> dict[str, Any]:
         "enable": True,
         "hide": False,
         "iconColor": annotation.colour,
-        "target": {"expr": annotation.expr, "refId": "Anno", "legendFormat": annotation.title},
+        "target": {"expr": on_one_line(annotation.expr), "refId": "Anno", "legendFormat": annotation.title},
         "titleFormat": annotation.title,
         "textFormat": "",
         "tagKeys": "",
@@ -205,23 +207,23 @@ def _variable(variable: Variable) -> core.Template:
     )
 
 
-# --- mending ------------------------------------------------------------------
+# --- migration ----------------------------------------------------------------
 
 
-def _mended(board: dict[str, Any]) -> dict[str, Any]:
+def _migrated(board: dict[str, Any]) -> dict[str, Any]:
     """Return the board without what Grafana no longer knows, and without nulls that mean nothing."""
     for link in board["links"]:
         link["icon"] = link["icon"] or "external link"
     board["timepicker"].pop("time_options")
-    board["templating"]["list"] = [_mended_variable(variable) for variable in board["templating"]["list"]]
-    board["panels"] = [_mended_panel(panel) for panel in board["panels"]]
-    mended: dict[str, Any] = _without_nulls({key: board[key] for key in board.keys() & _BOARD})
-    return mended
+    board["templating"]["list"] = [_migrated_variable(variable) for variable in board["templating"]["list"]]
+    board["panels"] = [_migrated_panel(panel) for panel in board["panels"]]
+    migrated: dict[str, Any] = _without_nulls({key: board[key] for key in board.keys() & _BOARD})
+    return migrated
 
 
-def _mended_panel(panel: dict[str, Any]) -> dict[str, Any]:
+def _migrated_panel(panel: dict[str, Any]) -> dict[str, Any]:
     if panel["type"] == "row":
-        inner = [_mended_panel(inside) for inside in panel["panels"]]
+        inner = [_migrated_panel(inside) for inside in panel["panels"]]
         return {key: panel[key] for key in panel.keys() & _ROW} | {"panels": inner}
     if panel["type"] == Kind.STATUS_HISTORY:
         for key in ("alignValue", "mergeValues"):  # the state timeline's
@@ -231,7 +233,7 @@ def _mended_panel(panel: dict[str, Any]) -> dict[str, Any]:
     return {key: panel[key] for key in panel.keys() & _PANEL}
 
 
-def _mended_variable(variable: dict[str, Any]) -> dict[str, Any]:
+def _migrated_variable(variable: dict[str, Any]) -> dict[str, Any]:
     chosen = variable["current"]["value"]
     kept = {key: variable[key] for key in variable.keys() & _VARIABLE}
     if chosen == "$__all":

@@ -10,15 +10,15 @@ from tickglass.dashboards.scope import RATE, SPAN
 from tickglass.dashboards.shared_panels import (
     TO_JOB,
     failing_jobs,
-    failures,
     health_by_job,
     on_time,
 )
 from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry import catalogue, thresholds
+from tickglass.telemetry.queries.jobs import failures_in_a_row
 
 if TYPE_CHECKING:
-    from tickglass.dashboards.scope import Scope
+    from tickglass.dashboards.scope import BoardScope
     from tickglass.telemetry.metric import Metric
 
 __all__ = ["jobs"]
@@ -36,7 +36,7 @@ _OUTCOMES = (
 )
 
 
-def jobs(scope: Scope) -> Board:
+def jobs(scope: BoardScope) -> Board:
     """Return the board."""
     return Board(
         "tickglass-jobs",
@@ -52,24 +52,24 @@ def jobs(scope: Scope) -> Board:
     )
 
 
-def _counts(scope: Scope) -> tuple[Panel, ...]:
+def _counts(scope: BoardScope) -> tuple[Panel, ...]:
     def count(title: str, description: str, expr: str, bad: float | None) -> Panel:
         steps = () if bad is None else above(bad)
         return Panel(
             Kind.STAT, title, description, "short", (Query(expr, title),), width=4, height=4, no_value="0", steps=steps
         )
 
-    due = scope.of(catalogue.JOB_NEXT)
+    due = scope.series(catalogue.JOB_NEXT)
     late = f"0 - max by (job_name) ({due} - timestamp({due}))"  # as of the scrape: intervals may be shorter than that
-    grace = scope.highest(catalogue.JOB_GRACE, "job_name")
-    runs = scope.increase(catalogue.JOB_DURATION, "", part="count")
+    grace = scope.max_by(catalogue.JOB_GRACE, "job_name")
+    runs = scope.increase_by(catalogue.JOB_DURATION, window=SPAN, part="count")
     return (
-        count("Running", "Runs in progress; no number of them is bad.", scope.total(catalogue.JOB_RUNNING, ""), None),
+        count("Running", "Runs in progress; no number of them is bad.", scope.sum_by(catalogue.JOB_RUNNING), None),
         count(
             "Pending",
             "Occurrences that fell due and have not ended: they wait for a worker or a lock, or they run. Far more "
             "of them than runs: see the pool, and the locks.",
-            scope.total(catalogue.JOB_PENDING, ""),
+            scope.sum_by(catalogue.JOB_PENDING),
             None,
         ),
         count("Runs", "Runs that ended, over the time that is shown; no number of them is bad.", f"ceil({runs})", None),
@@ -85,9 +85,9 @@ def _counts(scope: Scope) -> tuple[Panel, ...]:
     )
 
 
-def _each_job(scope: Scope) -> Panel:
+def _each_job(scope: BoardScope) -> Panel:
     def highest(metric: Metric, factor: str = "") -> str:
-        return scope.highest(metric, "job_name") + factor
+        return scope.max_by(metric, "job_name") + factor
 
     return Panel(
         Kind.TABLE,
@@ -101,11 +101,11 @@ def _each_job(scope: Scope) -> Panel:
             Query(highest(catalogue.JOB_LAST_COMPLETION, " * 1000"), column=Column("Last end", "dateTimeFromNow")),
             Query(highest(catalogue.JOB_LAST_SUCCESS, " * 1000"), column=Column("Last success", "dateTimeFromNow")),
             Query(
-                failures(scope),
+                failures_in_a_row(scope),
                 column=Column("Failures in a row", steps=above(1, thresholds.FAILURES_IN_A_ROW)),
             ),
-            Query(scope.total(catalogue.JOB_RUNNING, "job_name"), column=Column("Running")),
-            Query(scope.total(catalogue.JOB_PENDING, "job_name"), column=Column("Pending")),
+            Query(scope.sum_by(catalogue.JOB_RUNNING, "job_name"), column=Column("Running")),
+            Query(scope.sum_by(catalogue.JOB_PENDING, "job_name"), column=Column("Pending")),
             Query(highest(catalogue.JOB_INTERVAL), column=Column("Interval", "s")),
             Query(highest(catalogue.JOB_MAX_RUNTIME), column=Column("Timeout", "s")),
         ),
@@ -119,38 +119,38 @@ def _each_job(scope: Scope) -> Panel:
     )
 
 
-def _outcomes(scope: Scope) -> Panel:
+def _outcomes(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Outcomes",
         "Occurrences that ended a second, by their one outcome. Elsewhere is as it should be in a fleet: another "
         "instance has it. Missed: nobody was there in time. Orphaned: the claimant died.",
         "ops",
-        (Query(scope.rate(catalogue.JOB_OUTCOMES, "outcome"), "{{outcome}}"),),
+        (Query(scope.rate_by(catalogue.JOB_OUTCOMES, "outcome", window=RATE), "{{outcome}}"),),
         width=12,
         no_value="nothing was due",
         stacked=True,
-        hues=_OUTCOMES,
+        colours=_OUTCOMES,
     )
 
 
-def _skips(scope: Scope) -> Panel:
+def _skips(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Skipped, by reason",
         "Overlap: the run before still goes on. Lock held: somebody else had the resource for all of the grace. The "
         "store's: no claim, no run. Skew: our clock cannot be trusted. Stopping: it was told to stop.",
         "ops",
-        (Query(scope.rate(catalogue.JOB_SKIPS, "reason"), "{{reason}}"),),
+        (Query(scope.rate_by(catalogue.JOB_SKIPS, "reason", window=RATE), "{{reason}}"),),
         width=12,
         no_value="none",
         stacked=True,
     )
 
 
-def _overrun(scope: Scope) -> Panel:
-    since = scope.of(catalogue.JOB_RUNNING_SINCE)
-    limit = scope.highest(catalogue.JOB_MAX_RUNTIME, "job_name")
+def _overrun(scope: BoardScope) -> Panel:
+    since = scope.series(catalogue.JOB_RUNNING_SINCE)
+    limit = scope.max_by(catalogue.JOB_MAX_RUNTIME, "job_name")
     return Panel(
         Kind.TIMESERIES,
         "Of the timeout",
@@ -165,7 +165,7 @@ def _overrun(scope: Scope) -> Panel:
     )
 
 
-def _duration_map(scope: Scope) -> Panel:
+def _duration_map(scope: BoardScope) -> Panel:
     return Panel(
         Kind.HEATMAP,
         "Durations",
@@ -178,7 +178,7 @@ def _duration_map(scope: Scope) -> Panel:
     )
 
 
-def _duration(scope: Scope) -> Panel:
+def _duration(scope: BoardScope) -> Panel:
     slow = Query(scope.quantile(0.99, catalogue.JOB_DURATION, "job_name"), "{{job_name}}", exemplar=True)
     return Panel(
         Kind.TIMESERIES,
@@ -192,10 +192,10 @@ def _duration(scope: Scope) -> Panel:
     )
 
 
-def _account(scope: Scope) -> Panel:
-    due = scope.total(catalogue.JOB_DUE, "job_name")
-    ended = scope.total(catalogue.JOB_OUTCOMES, "job_name")
-    pending = scope.total(catalogue.JOB_PENDING, "job_name")
+def _account(scope: BoardScope) -> Panel:
+    due = scope.sum_by(catalogue.JOB_DUE, "job_name")
+    ended = scope.sum_by(catalogue.JOB_OUTCOMES, "job_name")
+    pending = scope.sum_by(catalogue.JOB_PENDING, "job_name")
     return Panel(
         Kind.TIMESERIES,
         "Unaccounted for",
@@ -210,9 +210,9 @@ def _account(scope: Scope) -> Panel:
     )
 
 
-def _odd(scope: Scope) -> Panel:
+def _odd(scope: BoardScope) -> Panel:
     def often(metric: Metric, legend: str) -> Query:
-        return Query(scope.increase(metric, "job_name", over=RATE), f"{{{{job_name}}}} {legend}")
+        return Query(scope.increase_by(metric, "job_name", window=RATE), f"{{{{job_name}}}} {legend}")
 
     return Panel(
         Kind.TIMESERIES,
@@ -225,7 +225,7 @@ def _odd(scope: Scope) -> Panel:
         (
             often(catalogue.JOB_ORPHANS, "orphaned"),
             often(catalogue.JOB_UNCLAIMED, "unclaimed"),
-            Query(scope.total(catalogue.JOB_OVERDUE_RUNS, "job_name"), "{{job_name}} overdue"),
+            Query(scope.sum_by(catalogue.JOB_OVERDUE_RUNS, "job_name"), "{{job_name}} overdue"),
             often(catalogue.JOB_TRIGGER_FAILURES, "trigger failed"),
             often(catalogue.JOB_UNDERCOUNTS, "undercounted"),
         ),
@@ -236,31 +236,31 @@ def _odd(scope: Scope) -> Panel:
     )
 
 
-def _abandoned(scope: Scope) -> Panel:
+def _abandoned(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Claims that nobody settles",
         "What a sidecar finds in the store: claims without an end whose lease has ended. They go when the next "
         "scheduler sweeps. Staying: no scheduler of that job is there.",
         "short",
-        (Query(scope.highest(catalogue.JOB_ABANDONED, "job_name"), "{{job_name}}"),),
+        (Query(scope.max_by(catalogue.JOB_ABANDONED, "job_name"), "{{job_name}}"),),
         width=12,
         no_value="none",
         steps=above(1),
-        stairs=True,
+        stepped=True,
         link=TO_JOB,
         sidecar=True,
     )
 
 
-def _saved(scope: Scope) -> Panel:
+def _saved(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Claims known without asking",
         "Occurrences that an instance knew to be claimed elsewhere, so that it did not ask the store: a round trip "
         "saved each. None in a fleet: each instance asks for every occurrence.",
         "ops",
-        (Query(scope.rate(catalogue.JOB_REMEMBERED, "job_name"), "{{job_name}}"),),
+        (Query(scope.rate_by(catalogue.JOB_REMEMBERED, "job_name", window=RATE), "{{job_name}}"),),
         width=12,
         no_value="none",
         link=TO_JOB,

@@ -6,21 +6,22 @@ from typing import TYPE_CHECKING
 
 from tickglass.dashboards.model import Kind, Panel, Query, above, below
 from tickglass.dashboards.scope import RATE
-from tickglass.dashboards.shared_panels import TO_JOB, on_time_share, quantiles
+from tickglass.dashboards.shared_panels import TO_JOB, quantiles
 from tickglass.telemetry import catalogue, thresholds
+from tickglass.telemetry.queries.jobs import on_time_share
 
 if TYPE_CHECKING:
-    from tickglass.dashboards.scope import Scope
+    from tickglass.dashboards.scope import BoardScope
 
 __all__ = ["lateness_panels"]
 
 
-def lateness_panels(scope: Scope) -> tuple[Panel, ...]:
+def lateness_panels(scope: BoardScope) -> tuple[Panel, ...]:
     """Return the panels."""
     return _lateness_map(scope), _lateness(scope), _parts(scope), _on_time_over_time(scope), _grace(scope)
 
 
-def _lateness_map(scope: Scope) -> Panel:
+def _lateness_map(scope: BoardScope) -> Panel:
     return Panel(
         Kind.HEATMAP,
         "Lateness",
@@ -33,7 +34,7 @@ def _lateness_map(scope: Scope) -> Panel:
     )
 
 
-def _lateness(scope: Scope) -> Panel:
+def _lateness(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How late starts are",
@@ -46,9 +47,9 @@ def _lateness(scope: Scope) -> Panel:
     )
 
 
-def _parts(scope: Scope) -> Panel:
-    total = scope.rate(catalogue.JOB_LATENESS_PART, "part", part="sum")
-    count = scope.rate(catalogue.JOB_LATENESS_PART, "part", part="count")
+def _parts(scope: BoardScope) -> Panel:
+    total = scope.rate_by(catalogue.JOB_LATENESS_PART, "part", part="sum", window=RATE)
+    count = scope.rate_by(catalogue.JOB_LATENESS_PART, "part", part="count", window=RATE)
     return Panel(
         Kind.TIMESERIES,
         "What made starts late",
@@ -61,23 +62,23 @@ def _parts(scope: Scope) -> Panel:
     )
 
 
-def _on_time_over_time(scope: Scope) -> Panel:
+def _on_time_over_time(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "On time, by job",
         "Share of the occurrences that started in time. Below the line: the objective is not met.",
         "percentunit",
-        (Query(on_time_share(scope, RATE, "job_name"), "{{job_name}}"),),
+        (Query(on_time_share(scope, "increase", RATE, "job_name"), "{{job_name}}"),),
         no_value="nothing was due",
         steps=below(thresholds.ON_TIME_OBJECTIVE),
-        highest=1,
+        maximum=1,
         link=TO_JOB,
     )
 
 
-def _grace(scope: Scope) -> Panel:
-    late = scope.highest(catalogue.JOB_LAST_LATENESS, "job_name")
-    grace = scope.highest(catalogue.JOB_GRACE, "job_name")
+def _grace(scope: BoardScope) -> Panel:
+    late = scope.max_by(catalogue.JOB_LAST_LATENESS, "job_name")
+    grace = scope.max_by(catalogue.JOB_GRACE, "job_name")
     return Panel(
         Kind.TIMESERIES,
         "Of the misfire grace",

@@ -9,9 +9,10 @@ from tickglass.dashboards.scope import RATE
 from tickglass.dashboards.shared_panels import TO_LOCK
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.label_values import RenewalStatus
+from tickglass.telemetry.queries.locks import store_error_share
 
 if TYPE_CHECKING:
-    from tickglass.dashboards.scope import Scope
+    from tickglass.dashboards.scope import BoardScope
 
 __all__ = ["lease_panels", "store_panels"]
 
@@ -23,19 +24,19 @@ _RENEWALS = (
 )
 
 
-def lease_panels(scope: Scope) -> tuple[Panel, ...]:
+def lease_panels(scope: BoardScope) -> tuple[Panel, ...]:
     """Return the panels about leases and their renewals."""
     return _expiry(scope), _renewal_age(scope), _renewals(scope), _margins(scope), _harm(scope)
 
 
-def store_panels(scope: Scope) -> tuple[Panel, ...]:
+def store_panels(scope: BoardScope) -> tuple[Panel, ...]:
     """Return the panels about the store's answers."""
     return _store_time(scope), _store_errors(scope), _store_calls(scope)
 
 
-def _expiry(scope: Scope) -> Panel:
-    held = scope.highest(catalogue.LOCK_HELD, "resource")
-    left = f"({scope.highest(catalogue.LOCK_EXPIRY, 'resource')} - time()) and on (resource) {held}"
+def _expiry(scope: BoardScope) -> Panel:
+    held = scope.max_by(catalogue.LOCK_HELD, "resource")
+    left = f"({scope.max_by(catalogue.LOCK_EXPIRY, 'resource')} - time()) and on (resource) {held}"
     return Panel(
         Kind.TIMESERIES,
         "Left of the lease",
@@ -48,9 +49,9 @@ def _expiry(scope: Scope) -> Panel:
     )
 
 
-def _renewal_age(scope: Scope) -> Panel:
-    unrenewed = scope.highest(catalogue.LOCK_UNRENEWED, "resource")
-    ttl = scope.highest(catalogue.LOCK_TTL, "resource")
+def _renewal_age(scope: BoardScope) -> Panel:
+    unrenewed = scope.max_by(catalogue.LOCK_UNRENEWED, "resource")
+    ttl = scope.max_by(catalogue.LOCK_TTL, "resource")
     return Panel(
         Kind.TIMESERIES,
         "Since the last renewal",
@@ -64,21 +65,21 @@ def _renewal_age(scope: Scope) -> Panel:
     )
 
 
-def _renewals(scope: Scope) -> Panel:
+def _renewals(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Renewals",
         "By how they ended. Late: with less than a third of the TTL left. Error: the store did not answer, and it "
         "is tried again. Lost: too late.",
         "ops",
-        (Query(scope.rate(catalogue.LOCK_RENEWALS, "status"), "{{status}}"),),
+        (Query(scope.rate_by(catalogue.LOCK_RENEWALS, "status", window=RATE), "{{status}}"),),
         no_value="none",
         stacked=True,
-        hues=_RENEWALS,
+        colours=_RENEWALS,
     )
 
 
-def _margins(scope: Scope) -> Panel:
+def _margins(scope: BoardScope) -> Panel:
     return Panel(
         Kind.HEATMAP,
         "What was left at a renewal",
@@ -91,9 +92,9 @@ def _margins(scope: Scope) -> Panel:
     )
 
 
-def _harm(scope: Scope) -> Panel:
-    abandoned = scope.increase(catalogue.LOCK_EXPIRATIONS, "resource", over=RATE)
-    refused = scope.increase(catalogue.FENCING_REJECTIONS, "resource", over=RATE)
+def _harm(scope: BoardScope) -> Panel:
+    abandoned = scope.increase_by(catalogue.LOCK_EXPIRATIONS, "resource", window=RATE)
+    refused = scope.increase_by(catalogue.FENCING_REJECTIONS, "resource", window=RATE)
     return Panel(
         Kind.TIMESERIES,
         "Leases abandoned, stale writes refused",
@@ -108,40 +109,38 @@ def _harm(scope: Scope) -> Panel:
     )
 
 
-def _store_time(scope: Scope) -> Panel:
+def _store_time(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How long the store takes",
         "p99 of its answers, by operation. Climbing: everything waits for it, claims first.",
         "s",
-        (Query(scope.quantile(0.99, catalogue.STORE_DURATION, "backend, operation"), "{{backend}} {{operation}}"),),
+        (Query(scope.quantile(0.99, catalogue.STORE_DURATION, "backend", "operation"), "{{backend}} {{operation}}"),),
         no_value="not asked",
     )
 
 
-def _store_errors(scope: Scope) -> Panel:
-    errors = scope.rate(catalogue.STORE_ERRORS, "backend")
-    calls = scope.rate(catalogue.STORE_DURATION, "backend", part="count")
+def _store_errors(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Calls that fail",
         "Share of the calls that the store did not answer, or answered with a failure. Above the line: runs are "
         "skipped, and leases are in danger.",
         "percentunit",
-        (Query(f"{errors} / {calls}", "{{backend}}"),),
+        (Query(store_error_share(scope, RATE), "{{backend}}"),),
         no_value="not asked",
         steps=above(thresholds.STORE_ERROR_SHARE),
-        highest=1,
+        maximum=1,
     )
 
 
-def _store_calls(scope: Scope) -> Panel:
+def _store_calls(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Failures by kind",
         "Unavailable: it could not be reached in time. Error: it was reached and failed.",
         "ops",
-        (Query(scope.rate(catalogue.STORE_ERRORS, "operation, kind"), "{{operation}} {{kind}}"),),
+        (Query(scope.rate_by(catalogue.STORE_ERRORS, "operation", "kind", window=RATE), "{{operation}} {{kind}}"),),
         no_value="none",
         stacked=True,
     )

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tickglass.dashboards.leases import lease_panels, store_panels
-from tickglass.dashboards.model import GOOD, Board, Column, Kind, Meaning, Panel, Query, Row, Step, above
-from tickglass.dashboards.shared_panels import TO_LOCK, held_of_limit, quantiles, stuck_locks, waits
+from tickglass.dashboards.model import GOOD, Board, Column, Kind, Panel, Query, Row, Step, ValueMapping, above
+from tickglass.dashboards.scope import RATE, SPAN
+from tickglass.dashboards.shared_panels import TO_LOCK, quantiles, stuck_locks, waits
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.label_values import AttemptStatus, ReleaseReason
+from tickglass.telemetry.queries.locks import held_of_limit
 
 if TYPE_CHECKING:
-    from tickglass.dashboards.scope import Scope
+    from tickglass.dashboards.scope import BoardScope
 
 __all__ = ["locks"]
 
-_HOLDER = "resource, owner, service"
+_HOLDER = ("resource", "owner", "service")
 _ATTEMPTS = (
     (AttemptStatus.ACQUIRED, GOOD),
     (AttemptStatus.CONTENDED, "blue"),
@@ -26,7 +28,7 @@ _SOME_WAIT = (Step(None, GOOD), Step(1, "orange"))
 _HALF_LIMIT = thresholds.HELD_OF_LIMIT / 2
 
 
-def locks(scope: Scope) -> Board:
+def locks(scope: BoardScope) -> Board:
     """Return the board."""
     return Board(
         "tickglass-locks",
@@ -42,20 +44,20 @@ def locks(scope: Scope) -> Board:
     )
 
 
-def _counts(scope: Scope) -> tuple[Panel, ...]:
+def _counts(scope: BoardScope) -> tuple[Panel, ...]:
     def count(title: str, description: str, expr: str, steps: tuple[Step, ...] = above(1)) -> Panel:
         return Panel(
             Kind.STAT, title, description, "short", (Query(expr, title),), width=4, height=4, no_value="0", steps=steps
         )
 
-    held = scope.highest(catalogue.LOCK_HELD, "resource")
-    lost = scope.increase(catalogue.LOCK_RELEASES, "", 'reason=~"lost|expired"')
+    held = scope.max_by(catalogue.LOCK_HELD, "resource")
+    lost = scope.increase_by(catalogue.LOCK_RELEASES, window=SPAN, reason="=~lost|expired")
     return (
         count("Held", "Locks that somebody holds now; no number of them is bad.", f"count({held}) or vector(0)", ()),
         count(
             "Waiting",
             "Parties that wait for a lock now. Orange: somebody waits, which is bad only if it lasts.",
-            scope.total(catalogue.LOCK_WAITERS, ""),
+            scope.sum_by(catalogue.LOCK_WAITERS),
             _SOME_WAIT,
         ),
         stuck_locks(scope, 4),
@@ -69,23 +71,23 @@ def _counts(scope: Scope) -> tuple[Panel, ...]:
             "Leases abandoned",
             "Leases that the next holder found ended without a release, over the time that is shown. Red: a holder "
             "died or froze.",
-            f"ceil({scope.increase(catalogue.LOCK_EXPIRATIONS, '')})",
+            f"ceil({scope.increase_by(catalogue.LOCK_EXPIRATIONS, window=SPAN)})",
         ),
         count(
             "Stale writes refused",
             "Guarded writes under an old fence, over the time that is shown. Red: a holder went on after its lease "
             "had passed to another; fencing kept it from doing harm.",
-            f"ceil({scope.increase(catalogue.FENCING_REJECTIONS, '')})",
+            f"ceil({scope.increase_by(catalogue.FENCING_REJECTIONS, window=SPAN)})",
         ),
     )
 
 
-def _holders(scope: Scope) -> Panel:
-    held = scope.highest(catalogue.LOCK_HELD, _HOLDER)
-    since = scope.highest(catalogue.LOCK_ACQUIRED, _HOLDER)
-    waiters = scope.total(catalogue.LOCK_WAITERS, "resource")
-    left = f"{scope.highest(catalogue.LOCK_EXPIRY, 'resource')} - time()"
-    fence = scope.highest(catalogue.LOCK_FENCE, "resource")
+def _holders(scope: BoardScope) -> Panel:
+    held = scope.max_by(catalogue.LOCK_HELD, *_HOLDER)
+    since = scope.max_by(catalogue.LOCK_ACQUIRED, *_HOLDER)
+    waiters = scope.sum_by(catalogue.LOCK_WAITERS, "resource")
+    left = f"{scope.max_by(catalogue.LOCK_EXPIRY, 'resource')} - time()"
+    fence = scope.max_by(catalogue.LOCK_FENCE, "resource")
     any_holder = f"and on (resource) {held}"
     return Panel(
         Kind.TABLE,
@@ -115,9 +117,9 @@ def _holders(scope: Scope) -> Panel:
     )
 
 
-def _timeline(scope: Scope) -> Panel:
-    held = scope.highest(catalogue.LOCK_HELD, _HOLDER)
-    limit = scope.highest(catalogue.LOCK_MAX_HOLD, "resource")
+def _timeline(scope: BoardScope) -> Panel:
+    held = scope.max_by(catalogue.LOCK_HELD, *_HOLDER)
+    limit = scope.max_by(catalogue.LOCK_MAX_HOLD, "resource")
     return Panel(
         Kind.STATE_TIMELINE,
         "Holders over time",
@@ -134,19 +136,19 @@ def _timeline(scope: Scope) -> Panel:
         width=12,
         no_value="all are free",
         steps=above(1 + thresholds.HELD_OF_LIMIT),
-        meanings=(Meaning(1, "held", "blue"), Meaning(2, "stuck", "red")),
+        mappings=(ValueMapping(1, "held", "blue"), ValueMapping(2, "stuck", "red")),
         link=TO_LOCK,
     )
 
 
-def _untaken(scope: Scope) -> Panel:
+def _untaken(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TABLE,
         "Leases that ran out and that nobody took",
         "What a sidecar finds in the store: leases that ended without a release, by whose they were. Here for long: "
         "the holder died or froze, and nobody else wants the lock, or is there to want it.",
         "s",
-        (Query(scope.highest(catalogue.LEASE_EXPIRED, _HOLDER), column=Column("Ended", "s", above(1))),),
+        (Query(scope.max_by(catalogue.LEASE_EXPIRED, *_HOLDER), column=Column("Ended", "s", above(1))),),
         width=24,
         height=6,
         no_value="none",
@@ -158,7 +160,7 @@ def _untaken(scope: Scope) -> Panel:
     )
 
 
-def _wait_map(scope: Scope) -> Panel:
+def _wait_map(scope: BoardScope) -> Panel:
     return Panel(
         Kind.HEATMAP,
         "Waits",
@@ -171,7 +173,7 @@ def _wait_map(scope: Scope) -> Panel:
     )
 
 
-def _wait_quantiles(scope: Scope) -> Panel:
+def _wait_quantiles(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How long a wait takes",
@@ -185,36 +187,36 @@ def _wait_quantiles(scope: Scope) -> Panel:
     )
 
 
-def _attempts(scope: Scope) -> Panel:
+def _attempts(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Attempts",
         "Attempts to take a lock a second, by how they ended. Contended is no failure: in a fleet all but one lose "
         "each race. Failed: nobody could tell whether the lock is free.",
         "ops",
-        (Query(scope.rate(catalogue.LOCK_ATTEMPTS, "status"), "{{status}}"),),
+        (Query(scope.rate_by(catalogue.LOCK_ATTEMPTS, "status", window=RATE), "{{status}}"),),
         width=12,
         no_value="none",
         stacked=True,
-        hues=_ATTEMPTS,
+        colours=_ATTEMPTS,
     )
 
 
-def _failures(scope: Scope) -> Panel:
+def _failures(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Attempts that failed",
         "By reason. Timeout: the wait was given up. The store's: see its row below. Cancelled: whoever waited was "
         "told to stop.",
         "ops",
-        (Query(scope.rate(catalogue.LOCK_FAILURES, "reason"), "{{reason}}"),),
+        (Query(scope.rate_by(catalogue.LOCK_FAILURES, "reason", window=RATE), "{{reason}}"),),
         width=12,
         no_value="none",
         stacked=True,
     )
 
 
-def _hold_map(scope: Scope) -> Panel:
+def _hold_map(scope: BoardScope) -> Panel:
     return Panel(
         Kind.HEATMAP,
         "Holds",
@@ -227,7 +229,7 @@ def _hold_map(scope: Scope) -> Panel:
     )
 
 
-def _hold_quantiles(scope: Scope) -> Panel:
+def _hold_quantiles(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How long a hold takes",
@@ -239,29 +241,29 @@ def _hold_quantiles(scope: Scope) -> Panel:
     )
 
 
-def _ends(scope: Scope) -> Panel:
+def _ends(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How holds ended",
         "Released is as it should be. Expired: trust ran out before a renewal was confirmed. Lost: the store said "
         "that it had passed to another. Either of them stops the run.",
         "ops",
-        (Query(scope.rate(catalogue.LOCK_RELEASES, "reason"), "{{reason}}"),),
+        (Query(scope.rate_by(catalogue.LOCK_RELEASES, "reason", window=RATE), "{{reason}}"),),
         width=12,
         no_value="none",
         stacked=True,
-        hues=_ENDS,
+        colours=_ENDS,
     )
 
 
-def _edges(scope: Scope) -> Panel:
+def _edges(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Moves of the state machine",
         "Every edge that locks took. Requests that are followed by neither grants nor refusals: the store hangs. "
         "Grants without releases: holders die.",
         "ops",
-        (Query(scope.rate(catalogue.LOCK_TRANSITIONS, "event"), "{{event}}"),),
+        (Query(scope.rate_by(catalogue.LOCK_TRANSITIONS, "event", window=RATE), "{{event}}"),),
         width=12,
         no_value="none",
     )

@@ -21,11 +21,11 @@ __all__ = [
     "Column",
     "Kind",
     "Link",
-    "Meaning",
     "Panel",
     "Query",
     "Row",
     "Step",
+    "ValueMapping",
     "above",
     "below",
 ]
@@ -67,7 +67,7 @@ def below(good: float) -> tuple[Step, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class ValueMapping:
     """What a number stands for, as text and colour."""
 
     value: int
@@ -129,12 +129,12 @@ class Panel:
         unit: Grafana's name of it.
         no_value: what is shown when there is nothing: a word, never a gap.
         steps: thresholds, from telemetry/thresholds.py.
-        meanings: texts for numbers.
+        mappings: texts and colours for numbers.
         keys: in a table, the labels that name a row, and their titles.
         sort_by: in a table, the title of the column to begin with, largest first.
         stacked: draw series on top of each other, as bars.
-        stairs: draw a level that stays until it changes.
-        hues: colours of series, by what the legend calls them; the others get the next ones of Grafana's palette.
+        stepped: draw a level that stays until it changes.
+        colours: colours of series, by what the legend calls them; the others get the next ones of Grafana's palette.
         sidecar: empty where no sidecar runs.
     """
 
@@ -148,13 +148,13 @@ class Panel:
     no_value: str = "none"
     steps: tuple[Step, ...] = ()
     link: Link | None = None
-    meanings: tuple[Meaning, ...] = ()
+    mappings: tuple[ValueMapping, ...] = ()
     keys: tuple[tuple[str, str], ...] = ()
     sort_by: str = ""
     stacked: bool = False
-    stairs: bool = False
-    highest: float | None = None
-    hues: tuple[tuple[str, str], ...] = ()
+    stepped: bool = False
+    maximum: float | None = None
+    colours: tuple[tuple[str, str], ...] = ()
     sidecar: bool = False
 
     def __post_init__(self) -> None:
@@ -166,7 +166,7 @@ class Panel:
             "a table, and nothing else, has columns": all(
                 (query.column is not None) == (self.kind is Kind.TABLE) for query in self.queries
             ),
-            "what has series, and nothing else, has hues": not self.hues or self.kind is Kind.TIMESERIES,
+            "what has series, and nothing else, has colours": not self.colours or self.kind is Kind.TIMESERIES,
             "a table's rows have a name": bool(self.keys) == (self.kind is Kind.TABLE),
         }
         broken = [rule for rule, kept in rules.items() if not kept]

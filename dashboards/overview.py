@@ -12,29 +12,27 @@ from tickglass.dashboards.shared_panels import (
     TO_LOCK,
     TO_SCHEDULERS,
     failing_jobs,
-    failures,
     health_by_job,
-    held_of_limit,
     on_time,
-    on_time_share,
-    owed_for,
     scheduler_states,
     stuck_locks,
     waits,
 )
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.telemetry import catalogue, thresholds
+from tickglass.telemetry.queries.jobs import failures_in_a_row, on_time_share, owed_for, owed_since
+from tickglass.telemetry.queries.locks import held_of_limit
 
 if TYPE_CHECKING:
     from tickglass.dashboards.model import Link
-    from tickglass.dashboards.scope import Scope
+    from tickglass.dashboards.scope import BoardScope
 
 __all__ = ["overview"]
 
 _WORST = 10
 
 
-def overview(scope: Scope) -> Board:
+def overview(scope: BoardScope) -> Board:
     """Return the board."""
     return Board(
         "tickglass-overview",
@@ -65,8 +63,8 @@ def _firing() -> Panel:
     )
 
 
-def _running(scope: Scope) -> Panel:
-    running = scope.total(catalogue.SCHEDULER_STATE, "", f'state="{SchedulerState.RUNNING}"')
+def _running(scope: BoardScope) -> Panel:
+    running = scope.sum_by(catalogue.SCHEDULER_STATE, state=SchedulerState.RUNNING)
     return Panel(
         Kind.STAT,
         "Schedulers running",
@@ -81,7 +79,7 @@ def _running(scope: Scope) -> Panel:
     )
 
 
-def _promises(scope: Scope) -> tuple[Panel, ...]:
+def _promises(scope: BoardScope) -> tuple[Panel, ...]:
     budget = 1 - thresholds.ON_TIME_OBJECTIVE
     left = Panel(
         Kind.STAT,
@@ -89,7 +87,7 @@ def _promises(scope: Scope) -> tuple[Panel, ...]:
         f"What is left of the {budget:.0%} of occurrences that may be late or not run, over the time that is shown. "
         "Red: it is spent; hold back changes until the cause is known.",
         "percentunit",
-        (Query(f"1 - (1 - {on_time_share(scope, SPAN)}) / {budget:g}", "left"),),
+        (Query(f"1 - (1 - {on_time_share(scope, 'increase', SPAN)}) / {budget:g}", "left"),),
         width=4,
         height=4,
         no_value="nothing was due",
@@ -120,13 +118,13 @@ def _worst(expr: str, column: Column) -> Query:
     return Query(f"topk({_WORST}, {expr})", column=column)
 
 
-def _failing_most(scope: Scope) -> Panel:
+def _failing_most(scope: BoardScope) -> Panel:
     return _table(
         "Jobs that fail",
         "Occurrences in a row that went wrong, since the last success. Red: not a single mishap any more; the job's "
         "board has the outcomes and the traces.",
         _worst(
-            failures(scope),
+            failures_in_a_row(scope),
             Column("Failures in a row", steps=above(1, thresholds.FAILURES_IN_A_ROW)),
         ),
         ("job_name", "Job"),
@@ -134,9 +132,9 @@ def _failing_most(scope: Scope) -> Panel:
     )
 
 
-def _latest(scope: Scope) -> Panel:
-    late = scope.highest(catalogue.JOB_LAST_LATENESS, "job_name")
-    grace = scope.highest(catalogue.JOB_GRACE, "job_name")
+def _latest(scope: BoardScope) -> Panel:
+    late = scope.max_by(catalogue.JOB_LAST_LATENESS, "job_name")
+    grace = scope.max_by(catalogue.JOB_GRACE, "job_name")
     return _table(
         "Jobs that start late",
         "How much of its misfire grace the last start had used up. Red: a little more, and occurrences are missed; "
@@ -150,14 +148,14 @@ def _latest(scope: Scope) -> Panel:
     )
 
 
-def _longest_without(scope: Scope) -> Panel:
-    interval = scope.highest(catalogue.JOB_INTERVAL, "job_name")
+def _longest_without(scope: BoardScope) -> Panel:
+    interval = scope.max_by(catalogue.JOB_INTERVAL, "job_name")
     return _table(
         "Jobs that owe a success",
         "For how many of its intervals each job has not succeeded although it was due, more than once. Red: it is "
         "not doing its work, whether it fails, is skipped, or is not started at all.",
         _worst(
-            f"({owed_for(scope)}) / on (job_name) {interval}",
+            f"({owed_for(scope, owed_since(scope))}) / on (job_name) {interval}",
             Column("Intervals", "short", above(thresholds.INTERVALS_WITHOUT_SUCCESS), gauge=False),
         ),
         ("job_name", "Job"),
@@ -165,7 +163,7 @@ def _longest_without(scope: Scope) -> Panel:
     )
 
 
-def _nearest_limit(scope: Scope) -> Panel:
+def _nearest_limit(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TABLE,
         "Locks nearest to their limit",

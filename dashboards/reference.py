@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.dashboards.boards import boards
 from tickglass.dashboards.model import GOOD
-from tickglass.dashboards.scope import Scope
+from tickglass.dashboards.scope import BoardScope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,7 @@ _PICTURES: Final = {
 def reference() -> str:
     """Return the page."""
     parts = [_HEAD]
-    for board in boards(Scope()):
+    for board in boards(BoardScope()):
         parts += _board(board)
     return "".join(parts)
 
@@ -116,10 +116,10 @@ def _unit(panel: Panel) -> str:
 
 
 def _colours(panel: Panel) -> str:
-    if panel.meanings:
-        return ", ".join(f"{meaning.text}: {meaning.colour}" for meaning in panel.meanings)
-    if panel.hues:
-        return ", ".join(f"{name}: {colour}" for name, colour in panel.hues)
+    if panel.mappings:
+        return ", ".join(f"{mapping.text}: {mapping.colour}" for mapping in panel.mappings)
+    if panel.colours:
+        return ", ".join(f"{name}: {colour}" for name, colour in panel.colours)
     named = [f"{step.colour} from {step.value:g}" for step in panel.steps if step.value is not None]
     first = [step.colour for step in panel.steps if step.value is None and step.colour != GOOD]
     return ", ".join([*(f"{colour} below" for colour in first), *named])

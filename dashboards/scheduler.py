@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickglass.dashboards.model import GOOD, Board, Column, Kind, Meaning, Panel, Query, Row, Step, above
+from tickglass.dashboards.model import GOOD, Board, Column, Kind, Panel, Query, Row, Step, ValueMapping, above
 from tickglass.dashboards.scope import RATE
 from tickglass.dashboards.shared_panels import TO_INSTANCE, scheduler_states
 from tickglass.telemetry import catalogue, thresholds
 
 if TYPE_CHECKING:
-    from tickglass.dashboards.scope import Scope
+    from tickglass.dashboards.scope import BoardScope
 
 __all__ = ["scheduler"]
 
-_WHO = "instance, owner"  # a sidecar is one instance, and has many owners
+_WHO = ("instance", "owner")  # a sidecar is one instance, and has many owners
 _NAME = "{{instance}} {{owner}}"
 
 
-def scheduler(scope: Scope) -> Board:
+def scheduler(scope: BoardScope) -> Board:
     """Return the board."""
     return Board(
         "tickglass-scheduler",
@@ -35,7 +35,7 @@ def scheduler(scope: Scope) -> Board:
     )
 
 
-def _instances(scope: Scope) -> Panel:
+def _instances(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TABLE,
         "Instances",
@@ -43,10 +43,12 @@ def _instances(scope: Scope) -> Panel:
         "short",
         (
             Query(
-                scope.highest(catalogue.SCHEDULER_INFO, "instance, owner, service"),
+                scope.max_by(catalogue.SCHEDULER_INFO, "instance", "owner", "service"),
                 column=Column("Schedulers"),
             ),
-            Query(scope.highest(catalogue.BUILD_INFO, "instance, owner, service, version"), column=Column("Builds")),
+            Query(
+                scope.max_by(catalogue.BUILD_INFO, "instance", "owner", "service", "version"), column=Column("Builds")
+            ),
         ),
         width=12,
         no_value="-",
@@ -55,29 +57,29 @@ def _instances(scope: Scope) -> Panel:
     )
 
 
-def _ready(scope: Scope) -> Panel:
+def _ready(scope: BoardScope) -> Panel:
     return Panel(
         Kind.STATE_TIMELINE,
         "Ready",
         "Whether each scheduler can be counted on. Red: it runs and cannot claim, or something of it stands still; "
         "its /readyz and its log say what.",
         "short",
-        (Query(scope.total(catalogue.SCHEDULER_READY, _WHO), _NAME),),
+        (Query(scope.sum_by(catalogue.SCHEDULER_READY, *_WHO), _NAME),),
         width=12,
         no_value="no scheduler",
-        meanings=(Meaning(0, "not ready", "red"), Meaning(1, "ready", GOOD)),
+        mappings=(ValueMapping(0, "not ready", "red"), ValueMapping(1, "ready", GOOD)),
         link=TO_INSTANCE,
     )
 
 
-def _loop_lag(scope: Scope) -> Panel:
+def _loop_lag(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How late the event loop is",
         "How long the event loop of the coroutine jobs has owed an answer, or took for its last one. Seconds: a "
         "coroutine blocks it, and no other starts or ends.",
         "s",
-        (Query(scope.highest(catalogue.EVENT_LOOP_LAG, _WHO), _NAME),),
+        (Query(scope.max_by(catalogue.EVENT_LOOP_LAG, *_WHO), _NAME),),
         width=12,
         no_value="no coroutine yet",
         steps=above(scope.on_time_s),
@@ -85,50 +87,50 @@ def _loop_lag(scope: Scope) -> Panel:
     )
 
 
-def _lag(scope: Scope) -> Panel:
+def _lag(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How late the timeline wakes",
         "p99 of its lag, by instance. Climbing: the machine is overloaded, or a computing thread keeps the "
         "interpreter. The lead hides a little of it; what it does not hide makes starts late.",
         "s",
-        (Query(scope.quantile(0.99, catalogue.TICK_LAG, _WHO), _NAME),),
+        (Query(scope.quantile(0.99, catalogue.TICK_LAG, *_WHO), _NAME),),
         no_value="it stands still",
         steps=above(scope.on_time_s),
         link=TO_INSTANCE,
     )
 
 
-def _tick(scope: Scope) -> Panel:
+def _tick(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How long a turn takes",
         "p99 of one turn of the timeline. Climbing: many jobs fall due in one instant, or a trigger of your own is "
         "slow.",
         "s",
-        (Query(scope.quantile(0.99, catalogue.TICK_DURATION, _WHO), _NAME),),
+        (Query(scope.quantile(0.99, catalogue.TICK_DURATION, *_WHO), _NAME),),
         no_value="it stands still",
         steps=above(scope.on_time_s),
         link=TO_INSTANCE,
     )
 
 
-def _heartbeat(scope: Scope) -> Panel:
+def _heartbeat(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Heartbeat",
         "Turns of the timeline a second: one at least, however little there is to do. Zero: it stands still, and "
         "nothing is started.",
         "ops",
-        (Query(scope.rate(catalogue.TICK_DURATION, _WHO, part="count"), _NAME),),
+        (Query(scope.rate_by(catalogue.TICK_DURATION, *_WHO, part="count", window=RATE), _NAME),),
         no_value="it stands still",
         link=TO_INSTANCE,
     )
 
 
-def _busy(scope: Scope) -> Panel:
-    used = scope.total(catalogue.POOL_IN_USE, f"{_WHO}, pool")
-    slots = scope.total(catalogue.POOL_SLOTS, f"{_WHO}, pool")
+def _busy(scope: BoardScope) -> Panel:
+    used = scope.sum_by(catalogue.POOL_IN_USE, *_WHO, "pool")
+    slots = scope.sum_by(catalogue.POOL_SLOTS, *_WHO, "pool")
     return Panel(
         Kind.TIMESERIES,
         "Workers in use",
@@ -138,42 +140,42 @@ def _busy(scope: Scope) -> Panel:
         (Query(f"{used} / {slots}", f"{_NAME} {{{{pool}}}}"),),
         no_value="no pool",
         steps=above(thresholds.POOL_BUSY_SHARE),
-        stairs=True,
-        highest=1,
+        stepped=True,
+        maximum=1,
         link=TO_INSTANCE,
     )
 
 
-def _queue(scope: Scope) -> Panel:
+def _queue(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Waiting for a worker",
         "Occurrences that wait for a free worker. A level that does not fall to zero: there are too few.",
         "short",
-        (Query(scope.total(catalogue.POOL_QUEUE, f"{_WHO}, pool"), f"{_NAME} {{{{pool}}}}"),),
+        (Query(scope.sum_by(catalogue.POOL_QUEUE, *_WHO, "pool"), f"{_NAME} {{{{pool}}}}"),),
         no_value="nobody",
         steps=above(1),
-        stairs=True,
+        stepped=True,
         link=TO_INSTANCE,
     )
 
 
-def _queue_wait(scope: Scope) -> Panel:
+def _queue_wait(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How long the wait for a worker takes",
         "p99 of the wait. It is the pool's part of the lateness, as far as the lead does not hide it.",
         "s",
-        (Query(scope.quantile(0.99, catalogue.POOL_WAIT, _WHO), _NAME),),
+        (Query(scope.quantile(0.99, catalogue.POOL_WAIT, *_WHO), _NAME),),
         no_value="nobody waited",
         steps=above(scope.on_time_s),
         link=TO_INSTANCE,
     )
 
 
-def _offset(scope: Scope) -> Panel:
-    offset = scope.highest(catalogue.CLOCK_OFFSET, _WHO)
-    error = scope.highest(catalogue.CLOCK_ERROR, _WHO)
+def _offset(scope: BoardScope) -> Panel:
+    offset = scope.max_by(catalogue.CLOCK_OFFSET, *_WHO)
+    error = scope.max_by(catalogue.CLOCK_ERROR, *_WHO)
     return Panel(
         Kind.TIMESERIES,
         "Clock against the store's",
@@ -188,14 +190,18 @@ def _offset(scope: Scope) -> Panel:
     )
 
 
-def _steps(scope: Scope) -> Panel:
+def _steps(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Clock steps",
         "Times that the wall clock jumped. Forward: cron may have missed instants. Back: cron may repeat none, but "
         "logs do not sort.",
         "short",
-        (Query(scope.increase(catalogue.CLOCK_STEPS, f"{_WHO}, direction", over=RATE), f"{_NAME} {{{{direction}}}}"),),
+        (
+            Query(
+                scope.increase_by(catalogue.CLOCK_STEPS, *_WHO, "direction", window=RATE), f"{_NAME} {{{{direction}}}}"
+            ),
+        ),
         width=6,
         no_value="none",
         steps=above(1),
@@ -203,48 +209,48 @@ def _steps(scope: Scope) -> Panel:
     )
 
 
-def _spool(scope: Scope) -> Panel:
+def _spool(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Outcomes that wait for the store",
         "How many the spool holds. Above zero: the store is out. Not falling when it is back: its errors say why.",
         "short",
-        (Query(scope.total(catalogue.SPOOL_DEPTH, _WHO), _NAME),),
+        (Query(scope.sum_by(catalogue.SPOOL_DEPTH, *_WHO), _NAME),),
         width=6,
         no_value="none",
         steps=above(1),
-        stairs=True,
+        stepped=True,
         link=TO_INSTANCE,
     )
 
 
-def _spooled(scope: Scope) -> Panel:
+def _spooled(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "What became of them",
         "Moves of outcomes through the spool. Overtaken: another instance ran the occurrence again meanwhile. "
         "Dropped: the ledger will never know; the log does.",
         "short",
-        (Query(scope.increase(catalogue.SPOOL_OUTCOMES, "move", over=RATE), "{{move}}"),),
+        (Query(scope.increase_by(catalogue.SPOOL_OUTCOMES, "move", window=RATE), "{{move}}"),),
         width=6,
         no_value="none",
         stacked=True,
     )
 
 
-def _cpu(scope: Scope) -> Panel:
+def _cpu(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "CPU",
         "Cores that the process uses. Near one for long: Python has no more to give, and starts get late.",
         "short",
-        (Query(f"sum by (instance) (rate({scope.named('process_cpu_seconds_total')}{RATE}))", "{{instance}}"),),
+        (Query(f"sum by (instance) (rate({scope.named('process_cpu_seconds_total')}[{RATE}]))", "{{instance}}"),),
         no_value="unknown",
         link=TO_INSTANCE,
     )
 
 
-def _memory(scope: Scope) -> Panel:
+def _memory(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Memory",
@@ -256,7 +262,7 @@ def _memory(scope: Scope) -> Panel:
     )
 
 
-def _pauses(scope: Scope) -> Panel:
+def _pauses(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Garbage collection",
@@ -265,7 +271,7 @@ def _pauses(scope: Scope) -> Panel:
         "percentunit",
         (
             Query(
-                scope.rate(catalogue.GC_PAUSE, f"{_WHO}, generation", part="sum"),
+                scope.rate_by(catalogue.GC_PAUSE, *_WHO, "generation", part="sum", window=RATE),
                 f"{_NAME} generation {{{{generation}}}}",
             ),
         ),

@@ -15,19 +15,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.metric import Kind
-from tickglass.telemetry.selectors import checked_on_time_s, matchers_of
+from tickglass.telemetry import catalogue
+from tickglass.telemetry.queries.options import matchers_of
+from tickglass.telemetry.queries.selector import Selector
 
 if TYPE_CHECKING:
     from tickglass.telemetry.metric import Metric
 
-__all__ = ["DATASOURCE", "GAP", "RATE", "SPAN", "Scope", "Variable"]
+__all__ = ["DATASOURCE", "GAP", "RATE", "SPAN", "BoardScope", "Variable"]
 
 DATASOURCE: Final = "datasource"
-RATE: Final = "[$__rate_interval]"  # never shorter than four scrapes
-GAP: Final = "[10m]"  # as long as a process may have stood still for its counters to be compared
-SPAN: Final = "[$__range]"  # what the board shows
+RATE: Final = "$__rate_interval"  # never shorter than four scrapes
+GAP: Final = "10m"  # as long as a process may have stood still for its counters to be compared
+SPAN: Final = "$__range"  # what the board shows
 
 _PICKED: Final = 'instance=~"$instance"', 'service=~"$service|"'
 # A store knows no services: what was read there is listed while all are picked; no service is called like a source.
@@ -51,73 +51,37 @@ class Variable:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Writes selectors and the usual aggregations.
+@dataclass(frozen=True)
+class BoardScope(Selector):
+    """Which series a board reads: those that the reader picked by its variables."""
 
-    Args:
-        selector: matchers that every query gets beside its own: 'cluster="eu"'.
-        on_time_s: how late a start may be to count as on time: a bound of the lateness histogram.
-
-    Raises:
-        ConfigError: naming what is wrong.
-    """
-
-    selector: str = ""
-    on_time_s: float = thresholds.ON_TIME_S
-
-    def __post_init__(self) -> None:
-        matchers_of(self.selector)
-        checked_on_time_s(self.on_time_s)
-
-    def of(self, metric: Metric, *matchers: str, part: str = "") -> str:
-        """Return a selector of the series of a metric, as far as they are picked.
-
-        Args:
-            part: of a histogram, and only there: bucket, count or sum.
-        """
-        if (metric.kind is Kind.HISTOGRAM) != bool(part):
-            raise ValueError(f"{metric.name}: a histogram, and nothing else, has parts")
+    def _with_matchers(self, name: str, metric: Metric, own: list[str]) -> str:
         picked = [_BY_LABEL[label.name] for label in metric.labels if label.name in _BY_LABEL]
-        return self.named(f"{metric.name}_{part}" if part else metric.name, *picked, *matchers)
+        return self.named(name, *picked, *own)
 
     def named(self, name: str, *matchers: str) -> str:
         """Return a selector of series that the catalogue does not have: Prometheus's own, the process's."""
-        return f"{name}{{{', '.join([*self._extra, *_PICKED, *matchers])}}}"
+        return f"{name}{{{', '.join([*matchers_of(self.selector), *_PICKED, *matchers])}}}"
 
-    def rate(self, metric: Metric, by: str, *matchers: str, part: str = "", over: str = RATE) -> str:
-        """Return how often per second, summed."""
-        return f"sum by ({by}) (rate({self.of(metric, *matchers, part=part)}{over}))"
+    def last_known(self, metric: Metric, *labels: str) -> str:
+        """Return the greatest value of the instances that are there at the instant shown."""
+        return self.max_by(metric, *labels)
 
-    def increase(self, metric: Metric, by: str, *matchers: str, part: str = "", over: str = SPAN) -> str:
-        """Return how often in all, summed; over what the board shows unless said otherwise."""
-        counted = f"(increase({self.of(metric, *matchers, part=part)}{over}))"
-        return f"sum by ({by}) {counted}" if by else f"sum{counted}"
-
-    def jumps(self, metric: Metric, by: str, *matchers: str) -> str:
+    def rises(self, metric: Metric, *labels: str, **matchers: str) -> str:
         """Return when a counter went up, also across a gap: a process that stood still is not scraped either.
 
-        An increase would see nothing if all that it looks at lies after the gap.
+        An increase would see nothing if its whole window lies after the gap.
         """
-        latest = f"last_over_time({self.of(metric, *matchers)}{GAP}"
-        return f"sum by ({by}) ({latest}) - {latest} offset $__rate_interval)) > 0"
+        latest = f"last_over_time({self.series(metric, **matchers)}[{GAP}]"
+        return f"sum by ({', '.join(labels)}) ({latest}) - {latest} offset {RATE})) > 0"
 
-    def quantile(self, share: float, metric: Metric, by: str = "") -> str:
+    def quantile(self, share: float, metric: Metric, *labels: str) -> str:
         """Return a quantile of a histogram."""
-        labels = f"le, {by}" if by else "le"
-        return f"histogram_quantile({share}, {self.rate(metric, labels, part='bucket')})"
+        return f"histogram_quantile({share}, {self.rate_by(metric, 'le', *labels, part='bucket', window=RATE)})"
 
     def buckets(self, metric: Metric) -> str:
         """Return what a heatmap draws."""
-        return f"sum by (le) (increase({self.of(metric, part='bucket')}{RATE}))"
-
-    def highest(self, metric: Metric, by: str, *matchers: str) -> str:
-        """Return the highest value: of a gauge that several may report."""
-        return f"max by ({by}) ({self.of(metric, *matchers)})"
-
-    def total(self, metric: Metric, by: str, *matchers: str) -> str:
-        """Return the sum: of a gauge of which each instance reports its own part."""
-        return f"sum by ({by}) ({self.of(metric, *matchers)})" if by else f"sum({self.of(metric, *matchers)})"
+        return self.increase_by(metric, "le", part="bucket", window=RATE)
 
     def variables(self) -> tuple[Variable, ...]:
         """Return the variables of every board, so that links keep them; each may depend on those before it."""
@@ -138,9 +102,6 @@ class Scope:
             Variable("resource", "Lock", "resource", self._plain("", f'__name__=~"{locks}"', *_PICKED)),
         )
 
-    @property
-    def _extra(self) -> list[str]:
-        return matchers_of(self.selector)
-
     def _plain(self, name: str, *matchers: str) -> str:
-        return f"{name}{{{', '.join([*self._extra, *matchers])}}}" if self._extra or matchers else name
+        every = [*matchers_of(self.selector), *matchers]
+        return f"{name}{{{', '.join(every)}}}" if every else name

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from tickglass.dashboards.model import Board, Kind, Panel, Query, Row, above, below
 from tickglass.dashboards.scope import RATE
 from tickglass.dashboards.shared_panels import TO_INSTANCE
-from tickglass.dashboards.sidecars import sidecars_hear, sidecars_read
+from tickglass.dashboards.sidecars import sidecar_event_panels, sidecar_probe_panels
 from tickglass.telemetry import catalogue
 
 if TYPE_CHECKING:
-    from tickglass.dashboards.scope import Scope
+    from tickglass.dashboards.scope import BoardScope
 
 __all__ = ["health"]
 
 
-def health(scope: Scope) -> Board:
+def health(scope: BoardScope) -> Board:
     """Return the board."""
     return Board(
         "tickglass-telemetry",
@@ -25,13 +25,13 @@ def health(scope: Scope) -> Board:
         (
             Row("Prometheus and us", (_up(scope), _scrape_time(scope), _series(scope))),
             Row("What gets lost", (_dropped(scope), _sinks(scope), _overflow(scope))),
-            Row("Sidecars: what they hear", sidecars_hear(scope)),
-            Row("Sidecars: what they read", sidecars_read(scope)),
+            Row("Sidecars: what they hear", sidecar_event_panels(scope)),
+            Row("Sidecars: what they read", sidecar_probe_panels(scope)),
         ),
     )
 
 
-def _up(scope: Scope) -> Panel:
+def _up(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Scrapes that succeed",
@@ -41,12 +41,12 @@ def _up(scope: Scope) -> Panel:
         (Query(f"min by (instance) ({scope.named('up')})", "{{instance}}"),),
         no_value="no target",
         steps=below(1),
-        stairs=True,
+        stepped=True,
         link=TO_INSTANCE,
     )
 
 
-def _scrape_time(scope: Scope) -> Panel:
+def _scrape_time(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How long a scrape takes",
@@ -59,7 +59,7 @@ def _scrape_time(scope: Scope) -> Panel:
     )
 
 
-def _series(scope: Scope) -> Panel:
+def _series(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Series",
@@ -72,40 +72,40 @@ def _series(scope: Scope) -> Panel:
     )
 
 
-def _dropped(scope: Scope) -> Panel:
+def _dropped(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Dropped",
         "Telemetry that was made and could not be delivered. Queue full: more is made than leaves. Export failed: "
         "the collector does not take it. Traces, or what the sidecar shows, have holes.",
         "short",
-        (Query(scope.increase(catalogue.DROPPED, "signal, reason", over=RATE), "{{signal}} {{reason}}"),),
+        (Query(scope.increase_by(catalogue.DROPPED, "signal", "reason", window=RATE), "{{signal}} {{reason}}"),),
         no_value="none",
         steps=above(1),
     )
 
 
-def _sinks(scope: Scope) -> Panel:
+def _sinks(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Sinks that fail",
         "Events that a sink did not take; runs do not suffer, what that sink tells has holes. The log has the "
         "exception, once a minute.",
         "short",
-        (Query(scope.increase(catalogue.SINK_FAILURES, "sink", over=RATE), "{{sink}}"),),
+        (Query(scope.increase_by(catalogue.SINK_FAILURES, "sink", window=RATE), "{{sink}}"),),
         no_value="none",
         steps=above(1),
     )
 
 
-def _overflow(scope: Scope) -> Panel:
+def _overflow(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Names that share a series",
         "Values folded into __other__ because their label has as many as it may. Anything here: names without end, "
         "locks of single orders say, have crowded out others.",
         "short",
-        (Query(scope.increase(catalogue.LABEL_OVERFLOW, "label", over=RATE), "{{label}}"),),
+        (Query(scope.increase_by(catalogue.LABEL_OVERFLOW, "label", window=RATE), "{{label}}"),),
         no_value="none",
         steps=above(1),
     )

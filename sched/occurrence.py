@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import EventSink
 
 __all__ = [
+    "DID_NOT_RUN",
     "ENDINGS",
+    "FAILURES",
+    "NEUTRAL",
     "OCCURRENCE_TRANSITIONS",
     "OccurrenceEvent",
     "OccurrenceMachine",
@@ -59,7 +62,10 @@ class OccurrenceEvent(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How it ended. Each occurrence gets exactly one; the metrics carry these names."""
+    """How it ended. Each occurrence gets exactly one; the metrics carry these names.
+
+    An outcome other than success is a failure, or did not run, or is neutral: never two of these.
+    """
 
     SUCCESS = "success"
     FAILURE = "failure"  # the job raised
@@ -70,6 +76,32 @@ class Outcome(StrEnum):
     ELSEWHERE = "elsewhere"  # another instance has it
     MISSED = "missed"  # nobody was there, or could start it, within its misfire grace
     SKIPPED = "skipped"  # a policy said no: see SkipReason
+
+    @property
+    def ran(self) -> bool:
+        """Whether an instance claimed the occurrence and ended the run itself."""
+        return self in (Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMEOUT, Outcome.CANCELLED, Outcome.LOST)
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether a run was begun and did not do its work: it counts as a failure of the job."""
+        return self in (Outcome.FAILURE, Outcome.TIMEOUT, Outcome.LOST, Outcome.ORPHANED)
+
+    @property
+    def did_not_run(self) -> bool:
+        """Whether no run was begun although the occurrence was this instance's to start."""
+        return self in (Outcome.MISSED, Outcome.SKIPPED)
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether it says nothing about the job: an operator stopped the run, or another instance has it."""
+        return self in (Outcome.CANCELLED, Outcome.ELSEWHERE)
+
+
+# The same for plain text, which may also be the outcome of a later version; in the order of the enum.
+FAILURES: Final = tuple(outcome for outcome in Outcome if outcome.is_failure)
+DID_NOT_RUN: Final = tuple(outcome for outcome in Outcome if outcome.did_not_run)
+NEUTRAL: Final = tuple(outcome for outcome in Outcome if outcome.is_neutral)
 
 
 class SkipReason(StrEnum):
@@ -101,7 +133,7 @@ OCCURRENCE_TRANSITIONS: Final[Mapping[tuple[OccurrenceState, OccurrenceEvent], O
     (OccurrenceState.STOPPING, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
 }
 
-_RAN: Final = frozenset({Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMEOUT, Outcome.CANCELLED, Outcome.LOST})
+_RAN: Final = frozenset(outcome for outcome in Outcome if outcome.ran)
 ENDINGS: Final[Mapping[OccurrenceState, frozenset[Outcome]]] = {
     OccurrenceState.PENDING: frozenset({Outcome.MISSED, Outcome.SKIPPED, Outcome.ORPHANED, Outcome.ELSEWHERE}),
     OccurrenceState.ADMITTED: frozenset({Outcome.MISSED, Outcome.SKIPPED}),

@@ -8,20 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.events import Streak
-from tickglass.sched.occurrence import Outcome
+from tickglass.sched.occurrence import FAILURES, NEUTRAL, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tickglass.sched.ports import RunRecord
 
-__all__ = ["FAILURES", "NO_VERDICT", "RUNS_READ", "prolonged", "streak_of"]
+__all__ = ["RUNS_READ", "prolonged", "streak_of"]
 
-FAILURES: Final = frozenset(
-    outcome.value for outcome in (Outcome.FAILURE, Outcome.TIMEOUT, Outcome.LOST, Outcome.ORPHANED)
-)
-# Cancelled is the operator's doing, elsewhere is for somebody else to say.
-NO_VERDICT: Final = frozenset({Outcome.CANCELLED.value, Outcome.ELSEWHERE.value})
 RUNS_READ: Final = 32  # of a longer streak these are the latest: long enough for every alert
 
 
@@ -29,7 +24,7 @@ def prolonged(streak: Streak, outcome: str, due_ns: int, ended_wall_ns: int) -> 
     """Return the streak after one more occurrence has ended."""
     if outcome == Outcome.SUCCESS:
         return Streak(succeeded_wall_ns=ended_wall_ns)
-    if outcome in NO_VERDICT:
+    if outcome in NEUTRAL:
         return streak
     return Streak(
         failures=streak.failures + (outcome in FAILURES),

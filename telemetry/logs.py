@@ -53,9 +53,14 @@ _LOCK_LEVELS: Final = {
 }
 _OUTCOME_LEVELS: Final = {
     Outcome.SUCCESS.value: logging.INFO,
+    Outcome.FAILURE.value: logging.WARNING,
+    Outcome.TIMEOUT.value: logging.WARNING,
     Outcome.CANCELLED.value: logging.INFO,
-    Outcome.SKIPPED.value: logging.INFO,
+    Outcome.LOST.value: logging.WARNING,
+    Outcome.ORPHANED.value: logging.WARNING,
     Outcome.ELSEWHERE.value: logging.DEBUG,
+    Outcome.MISSED.value: logging.WARNING,
+    Outcome.SKIPPED.value: logging.INFO,
 }
 _RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
 _EDGE_LEVELS: Final = {

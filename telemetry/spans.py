@@ -20,7 +20,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from tickglass.sched.clock import instant_of
 from tickglass.sched.events import FencingRejected, LockMoved, OccurrenceMoved
 from tickglass.sched.lease import LockEvent, LockState
-from tickglass.sched.occurrence import OccurrenceEvent, Outcome
+from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES, OccurrenceEvent, Outcome
 from tickglass.telemetry.locks import renewed_late
 from tickglass.telemetry.tracing import RunIds, build_tracer_provider, root_of, within
 
@@ -44,8 +44,6 @@ LINGER_NS: Final = 5_000_000_000  # how long an ended run waits for the end of i
 _SCOPE: Final = "tickglass"
 _CRON: Final = re.compile(r'cron\("([^"]*)"')
 _EXCEPTION: Final = re.compile(r"[A-Za-z_][\w.]*(?=:|$)")
-_BAD: Final = frozenset({Outcome.FAILURE, Outcome.TIMEOUT, Outcome.LOST, Outcome.ORPHANED})
-_NEVER_RAN: Final = frozenset({Outcome.SKIPPED, Outcome.MISSED})
 
 _Attributes = dict[str, "AttributeValue"]
 
@@ -251,7 +249,7 @@ class SpanSink:
     def _never_ran(self, event: OccurrenceMoved) -> None:
         with self._lock:
             early = self._early.pop(event.run_id, ())
-        if event.outcome not in _NEVER_RAN:
+        if event.outcome not in DID_NOT_RUN:
             return
         with self._ids.of(event.run_id):
             span = self._tracer.start_span(
@@ -374,7 +372,7 @@ def _set_outcome(span: Span, event: OccurrenceMoved) -> None:
     if event.lateness is not None:
         attributes |= _lateness_attributes(event.lateness)
     span.set_attributes(attributes)
-    if outcome not in _BAD:
+    if outcome not in FAILURES:
         return
     exception = _EXCEPTION.match(event.error) if outcome == Outcome.FAILURE else None
     span.set_attribute("error.type", exception[0] if exception is not None else str(outcome))

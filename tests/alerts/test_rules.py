@@ -15,13 +15,13 @@ from kit.expressions import EXPRESSIONS, unknown
 from kit.servers import find_server
 from promql_parser import AggregateExpr
 
-from tickglass.alerts import INHIBITIONS, Links, Scope, Severity, alerts, files
+from tickglass.alerts import INHIBITIONS, Links, RuleScope, Severity, alerts, files
 from tickglass.alerts.__main__ import main
 from tickglass.alerts.export import ALERTMANAGER, OPERATOR, RULES
-from tickglass.alerts.promql import by
 from tickglass.sched.engine.timing.clock_skew import MAX_SKEW_NS
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import catalogue, thresholds
+from tickglass.telemetry.queries.selector import aggregate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ ALL = {alert.name: alert for alert in alerts()}
 @pytest.fixture
 def prepared(tmp_path: Path) -> Path:
     """All files, as the repository has them."""
-    for name, text in files(Scope(), Links()).items():
+    for name, text in files(RuleScope(), Links()).items():
         (tmp_path / name).write_text(text)
     return tmp_path
 
@@ -113,12 +113,12 @@ def test_a_selector_of_what_the_catalogue_does_not_have_is_impossible(
     word: str,
 ) -> None:
     with pytest.raises(ValueError, match=word):
-        Scope().series(metric, part, **matchers)
+        RuleScope().series(metric, part, **matchers)
 
 
 def test_an_aggregation_by_a_label_that_is_not_there_is_impossible() -> None:
     with pytest.raises(ValueError, match="no label pool"):
-        Scope().most(catalogue.JOB_RUNNING, "pool")
+        RuleScope().max_by(catalogue.JOB_RUNNING, "pool")
 
 
 def test_everything_is_read_through_an_aggregation_so_that_a_sidecars_labels_do_no_harm() -> None:
@@ -134,7 +134,7 @@ def test_everything_is_read_through_an_aggregation_so_that_a_sidecars_labels_do_
             for one in at
             for label in one["labels"]
         }
-        assert fired <= {*alert.carries, *alert.labels, "severity"}, name
+        assert fired <= {*alert.labels, *alert.static_labels, "severity"}, name
 
 
 def test_an_inhibition_compares_only_labels_that_both_sides_are_proved_to_carry() -> None:
@@ -177,15 +177,15 @@ def test_a_runbook_base_that_is_none_is_refused(url: str) -> None:
 
 def test_a_fleet_that_is_no_name_and_a_bound_that_is_none_are_refused() -> None:
     with pytest.raises(ConfigError, match="a fleet is named"):
-        Scope('x"}')
+        RuleScope(fleet='x"}')
     with pytest.raises(ConfigError, match=r"(?s)0\.1.*0\.25"):
-        Scope(on_time_s=0.2)
+        RuleScope(on_time_s=0.2)
 
 
 def test_a_long_aggregation_is_written_over_several_lines() -> None:
-    assert by("sum", ("a",), "x") == "sum by (a) (x)"
-    assert by("sum", ("a",), "x\ny") == "sum by (a) (\n  x\n  y\n)"
-    assert isinstance(promql_parser.parse(by("sum", ("a",), "x" * 200)), AggregateExpr)
+    assert aggregate("sum", ("a",), "x") == "sum by (a) (x)"
+    assert aggregate("sum", ("a",), "x\ny") == "sum by (a) (\n  x\n  y\n)"
+    assert isinstance(promql_parser.parse(aggregate("sum", ("a",), "x" * 200)), AggregateExpr)
 
 
 def test_using_tickglass_does_not_load_the_rules() -> None:

@@ -16,7 +16,7 @@ from kit import promtool
 from kit.expressions import selectors
 from kit.servers import find_server
 
-from tickglass.alerts import Links, Scope, files, groups
+from tickglass.alerts import Links, RuleScope, files, groups
 from tickglass.alerts.export import OPERATOR, RULES
 from tickglass.alerts.scheduler import scheduler
 from tickglass.sched.errors import ConfigError
@@ -100,7 +100,7 @@ OURS: Final = {label.name for metric in catalogue.metrics() for label in metric.
 
 
 def test_a_selector_reaches_every_series_and_a_fleet_every_alert(tmp_path: Path) -> None:
-    scope = Scope("prod-eu", 'namespace="prod", cluster=~"eu-.*"')
+    scope = RuleScope(fleet="prod-eu", selector='namespace="prod", cluster=~"eu-.*"')
     documents = [rule for group in groups(scope) for rule in group.document(scope.fleet, Links())["rules"]]
     for rule in documents:
         assert rule["labels"]["fleet"] == "prod-eu"
@@ -114,13 +114,13 @@ def test_a_selector_reaches_every_series_and_a_fleet_every_alert(tmp_path: Path)
 
 
 def test_what_is_accepted_is_accepted_by_prometheus(tmp_path: Path) -> None:
-    accepted: list[Scope] = []
+    accepted: list[RuleScope] = []
 
     @settings(max_examples=200, phases=[Phase.generate], database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(MATCHER, min_size=1, max_size=2).map(",".join))
     def collect(selector: str) -> None:
         with suppress(ConfigError):
-            accepted.append(Scope(selector=selector))
+            accepted.append(RuleScope(selector=selector))
 
     collect()
     assert len({scope.selector for scope in accepted}) > ENOUGH
@@ -133,7 +133,7 @@ def test_what_is_accepted_is_accepted_by_prometheus(tmp_path: Path) -> None:
 
 
 def test_what_looks_like_a_template_stays_as_it_is(tmp_path: Path) -> None:
-    scope = Scope(selector='a="{{ x }}",b=~"`\'\\"\\\\.é"')
+    scope = RuleScope(selector='a="{{ x }}",b=~"`\'\\"\\\\.é"')
     (rule,) = (one for one in promtool.rule_documents(scope).values() if one.get("alert") == "TickglassSchedulerDown")
     case = {
         "interval": "1m",
@@ -170,13 +170,13 @@ def test_what_looks_like_a_template_stays_as_it_is(tmp_path: Path) -> None:
     ],
 )
 def test_targets_are_known_by_their_scrape_job(selector: str, up: str) -> None:
-    assert Scope(selector=selector).up() == up
+    assert RuleScope(selector=selector).up() == up
 
 
 @pytest.mark.parametrize("label", sorted({"le", "__name__", *OURS}))
 def test_a_label_that_the_targets_do_not_have_is_refused(label: str) -> None:
     with pytest.raises(ConfigError, match="labels of targets") as refused:
-        Scope(selector=f'namespace="prod", {label}="x"')
+        RuleScope(selector=f'namespace="prod", {label}="x"')
     assert refused.value.span == (18, 18 + len(label))
 
 
@@ -185,7 +185,7 @@ def test_a_label_that_the_targets_do_not_have_is_refused(label: str) -> None:
 )
 def test_a_selector_that_is_none_is_refused(selector: str) -> None:
     with pytest.raises(ConfigError, match="list of label matchers"):
-        Scope(selector=selector)
+        RuleScope(selector=selector)
 
 
 @pytest.mark.parametrize(
@@ -210,12 +210,12 @@ def test_a_selector_that_is_none_is_refused(selector: str) -> None:
 )
 def test_a_value_that_prometheus_may_not_read_is_refused(value: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as refused:
-        Scope(selector=f'a=~"{value}"')
+        RuleScope(selector=f'a=~"{value}"')
     assert refused.value.span == (4, 4 + len(value))
 
 
 def test_what_is_no_regular_expression_need_not_be_one() -> None:
-    assert Scope(selector='a="[",b!="*"').up() == 'up{job=~"tickglass.*",a="[",b!="*"}'
+    assert RuleScope(selector='a="[",b!="*"').up() == 'up{job=~"tickglass.*",a="[",b!="*"}'
 
 
 def check_rules(*paths: Path) -> None:

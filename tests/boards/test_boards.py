@@ -14,7 +14,7 @@ import yaml
 from boards.reading import GENERATED, ROOT, UIDS, asked, generated, metrics_in, nodes, panels, parsed, selectors_outside
 from kit import promtool
 
-from tickglass.dashboards import Scope, boards
+from tickglass.dashboards import BoardScope, boards
 from tickglass.dashboards.export import main
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.metric import Kind
@@ -241,7 +241,9 @@ def test_every_metric_is_on_a_board_or_in_a_rule_or_excused() -> None:
 
 
 def test_a_board_turns_red_where_an_alert_fires() -> None:
-    steps = {panel.title: [step.value for step in panel.steps] for board in boards(Scope()) for panel in board.panels()}
+    steps = {
+        panel.title: [step.value for step in panel.steps] for board in boards(BoardScope()) for panel in board.panels()
+    }
     assert thresholds.WAIT_P95_S in steps["How long a wait takes"]
     assert thresholds.STORE_ERROR_SHARE in steps["Calls that fail"]
     assert thresholds.RENEWAL_AGE_OF_TTL in steps["Since the last renewal"]

@@ -21,10 +21,9 @@ from kit.processes import wait_until
 from kit.promql_needs import needs
 from kit.servers import Prometheus, RedisServer, running_prometheus
 
-from tickglass.alerts import Links, files
-from tickglass.alerts import Scope as Rules
+from tickglass.alerts import Links, RuleScope, files
 from tickglass.alerts.export import RULES, runbooks
-from tickglass.dashboards import Scope, boards
+from tickglass.dashboards import BoardScope, boards
 from tickglass.telemetry.metrics import SINK_METRICS
 from tickglass.telemetry.sidecar.collector import SIDECAR_METRICS
 
@@ -39,7 +38,7 @@ PICKED: Final[Mapping[str, Mapping[str, str]]] = {
     "one service": {"service": "billing"},
 }
 OF_SIDECARS: Final = {
-    (board.uid, panel.title) for board in boards(Scope()) for panel in board.panels() if panel.sidecar
+    (board.uid, panel.title) for board in boards(BoardScope()) for panel in board.panels() if panel.sidecar
 }
 QUERIES: Final = EXPRESSIONS | {
     f"{page}, {number}": query.strip()
@@ -71,7 +70,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Prom
         started = {}
         for how in SCRAPES:
             home = tmp_path_factory.mktemp("prometheus")
-            (home / RULES).write_text(files(Rules(), Links())[RULES])
+            (home / RULES).write_text(files(RuleScope(), Links())[RULES])
             started[how] = running.enter_context(running_prometheus(home, config(ports[how], home / RULES)))
         for how, server in started.items():  # they have seen zeros before anything is counted
             wait_until(partial(scraped, server, len(ports[how])), "not all are scraped")

@@ -13,13 +13,13 @@ from urllib.parse import quote_plus
 import yaml
 from kit.servers import find_server
 
-from tickglass.alerts import Links, Scope, alerts, groups
+from tickglass.alerts import Links, RuleScope, alerts, groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 CASES: Final = Path(__file__).parents[1] / "alerts" / "cases"
-SCOPE: Final = Scope()
+SCOPE: Final = RuleScope()
 LINKS: Final = Links("https://wiki.example.com/runbooks", "https://grafana.example.com")
 
 # Mutants that are the same rule in other words: of which alerts, which, and why.
@@ -156,7 +156,7 @@ def tests_of(alert: str) -> list[Document]:
     return [case.test(rule.summary, rule.board.value) for case in cases()[alert]]
 
 
-def rule_documents(scope: Scope = SCOPE) -> dict[str, Document]:
+def rule_documents(scope: RuleScope = SCOPE) -> dict[str, Document]:
     """Return every rule as Prometheus reads it, by name."""
     documents = [rule for group in groups(scope) for rule in group.document(scope.fleet, LINKS)["rules"]]
     return {rule.get("alert") or rule["record"]: rule for rule in documents}

@@ -19,7 +19,7 @@ from kit.servers import running_prometheus
 from live.test_sidecar import Sidecar, connected
 
 from tickglass import Scheduler, every
-from tickglass.alerts import Links, Scope, files
+from tickglass.alerts import Links, RuleScope, files
 from tickglass.alerts.alertmanager import alertmanager
 from tickglass.alerts.export import RULES
 from tickglass.sched.durations import SECOND
@@ -69,7 +69,7 @@ class Watch:
         self._targets = home / "targets.yml"
         self._addresses: list[str] = []
         self.scrape()
-        (home / "rules.yml").write_text(shortened(files(Scope(), Links())[RULES]))
+        (home / "rules.yml").write_text(shortened(files(RuleScope(), Links())[RULES]))
         config = alertmanager()
         quick = {"group_wait": "0s", "group_interval": "1s", "repeat_interval": "1h"}
         for route in (config["route"], *config["route"]["routes"]):

@@ -119,7 +119,7 @@ class Gathering:
         self._pick(boards[UIDS[0]])
         return {
             "boards": {uid: self._board(board) for uid, board in boards.items()},
-            "marks": list(self._marks(boards[UIDS[0]])),
+            "marks": list(self._annotations(boards[UIDS[0]])),
             "start": self._start,
             "end": self._end,
         }
@@ -173,7 +173,7 @@ class Gathering:
                 last = place, -value
                 yield {"time": time, "value": -value}
 
-    def _marks(self, board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _annotations(self, board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for annotation in board["annotations"]["list"]:
             for series in self._range(self._expr(annotation["target"]["expr"], self._scrape_s), self._scrape_s):
                 before = 0.0

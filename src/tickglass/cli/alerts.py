@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tickglass.alerts.export import ALERTMANAGER, OPERATOR, RULES, files, runbooks
-from tickglass.alerts.promql import DEFAULT_FLEET, Scope
 from tickglass.alerts.rule import DASHBOARDS, RUNBOOKS, Links
+from tickglass.alerts.scope import DEFAULT_FLEET, RuleScope
 from tickglass.cli.numbers import FloatRange
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import thresholds
@@ -74,7 +74,7 @@ def export(
     promtool check rules rules/tickglass-rules.yml
     """  # noqa: D301 - \b is for click: the lines after it stay as they are
     links = Links(RUNBOOKS if runbook_base_url is None else runbook_base_url, dashboard_base_url)
-    written = files(Scope(fleet, selector, on_time), links)
+    written = files(RuleScope(selector, on_time, fleet), links)
     wanted = {name: written[name] for name in (OPERATOR if operator else RULES, ALERTMANAGER)}
     if runbook_base_url is None:
         wanted |= {f"runbooks/{name}": text for name, text in runbooks().items()}

@@ -8,7 +8,7 @@ import click
 
 from tickglass.cli.numbers import FloatRange
 from tickglass.dashboards.export import files
-from tickglass.dashboards.scope import Scope
+from tickglass.dashboards.scope import BoardScope
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import thresholds
 
@@ -43,7 +43,7 @@ def export(folder: Path, selector: str, datasource: str, on_time: float) -> None
     tickglass dashboards export boards/ --selector 'namespace="prod", cluster=~"eu-.*"'
     tickglass dashboards export boards/ --datasource prometheus --on-time 0.1
     """  # noqa: D301 - \b is for click: the lines after it stay as they are
-    written = files(Scope(selector, on_time), datasource.strip())
+    written = files(BoardScope(selector, on_time), datasource.strip())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in written.items():

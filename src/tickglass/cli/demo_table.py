@@ -21,10 +21,10 @@ from tickglass.sched.events import (
 )
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.lifecycle import SchedulerState
-from tickglass.sched.occurrence import OccurrenceEvent, Outcome
+from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES, OccurrenceEvent, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from rich.console import Console
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 __all__ = ["OUTCOME_STYLES", "Board", "EventLines"]
 
-OUTCOME_STYLES: Final = {
+OUTCOME_STYLES: Final[Mapping[str, str]] = {
     Outcome.SUCCESS: "green",
     Outcome.ELSEWHERE: "dim",
-    Outcome.SKIPPED: "yellow",
-    Outcome.MISSED: "yellow",
+    Outcome.CANCELLED: "red",
+    **dict.fromkeys(FAILURES, "red"),
+    **dict.fromkeys(DID_NOT_RUN, "yellow"),
 }
-_BAD: Final = "red"
 _REMEMBERED: Final = 500  # starts of a job that the percentiles are taken over
 _WIDE: Final = 140  # characters that all columns take
 _ALWAYS: Final = ("job", "next due", "outcome", "late p50", "late p99", "holder", "held for")
@@ -132,7 +132,7 @@ class Board:
         row.counts[event.outcome] += 1
         row.last = event.outcome
         row.why = f" ({event.reason})" if event.outcome == Outcome.SKIPPED else ""
-        row.last_style = OUTCOME_STYLES.get(Outcome(event.outcome), _BAD)
+        row.last_style = OUTCOME_STYLES[event.outcome]
         if event.lateness is not None:
             row.lateness_ns.append(event.lateness.total_ns)
 

@@ -165,7 +165,7 @@ def outcome_text(run: OccurrenceView) -> Text:
 
 def _style(run: OccurrenceView) -> str:
     if run.outcome:
-        return OUTCOME_STYLES.get(Outcome(run.outcome), _BAD) if run.outcome in list(Outcome) else _BAD
+        return OUTCOME_STYLES.get(run.outcome, _BAD)
     return _WORSE if run.state in _BAD_STATES else "cyan"
 
 

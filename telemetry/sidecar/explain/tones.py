@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.occurrence import Outcome
+from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES, NEUTRAL, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,18 +37,16 @@ class Tone(StrEnum):
 _WEIGHTS: Final[Mapping[Tone, int]] = {tone: weight for weight, tone in enumerate(Tone)}
 _OUTCOMES: Final[Mapping[str, Tone]] = {
     Outcome.SUCCESS: Tone.OK,
-    Outcome.FAILURE: Tone.BAD,
-    Outcome.TIMEOUT: Tone.BAD,
-    Outcome.LOST: Tone.BAD,
-    Outcome.ORPHANED: Tone.BAD,
-    Outcome.SKIPPED: Tone.WARN,
-    Outcome.MISSED: Tone.WARN,
-    Outcome.CANCELLED: Tone.QUIET,
-    Outcome.ELSEWHERE: Tone.QUIET,
+    **dict.fromkeys(FAILURES, Tone.BAD),
+    **dict.fromkeys(DID_NOT_RUN, Tone.WARN),
+    **dict.fromkeys(NEUTRAL, Tone.QUIET),
 }
 _STATES: Final[Mapping[str, Tone]] = {"left": Tone.BAD, "abandoned": Tone.BAD, "overdue": Tone.BAD}
 _ICONS: Final[Mapping[str, str]] = {
     Outcome.SUCCESS: "check",
+    Outcome.FAILURE: "cross",
+    Outcome.LOST: "cross",
+    Outcome.ORPHANED: "cross",
     Outcome.TIMEOUT: "clock",
     "overdue": "clock",
     Outcome.SKIPPED: "slash",

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND, span_text
-from tickglass.sched.occurrence import OccurrenceState, Outcome
-from tickglass.sched.streak import FAILURES
+from tickglass.sched.occurrence import FAILURES, OccurrenceState, Outcome
 from tickglass.telemetry.sidecar.explain.why import Facts, why
 from tickglass.telemetry.sidecar.merge.occurrences import LEFT, merged, rows_of
 from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MAX

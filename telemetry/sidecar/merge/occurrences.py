@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tickglass.sched.occurrence import OccurrenceState, Outcome
+from tickglass.sched.occurrence import DID_NOT_RUN, OccurrenceState, Outcome
 from tickglass.telemetry.sidecar.explain.why import Facts, why
 from tickglass.telemetry.sidecar.view import OccurrenceView
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LEFT", "Row", "merged", "rows_of"]
 
 LEFT: Final = "left"
-_DID_NOT_RUN: Final = frozenset({Outcome.ELSEWHERE.value, Outcome.SKIPPED.value, Outcome.MISSED.value})
+_HAS_NO_CLAIM: Final = (*DID_NOT_RUN, Outcome.ELSEWHERE)  # of the instance that ended it so
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -68,7 +68,7 @@ def merged(told: Iterable[OccurrenceView], rows: Iterable[Row]) -> list[Occurren
 def _one_instant(told: list[OccurrenceView], rows: Sequence[Row]) -> list[OccurrenceView]:
     if len(told) == 1 and not rows:
         return told
-    ran = {view.run_id: view for view in told if view.outcome not in _DID_NOT_RUN}
+    ran = {view.run_id: view for view in told if view.outcome not in _HAS_NO_CLAIM}
     for row in rows:
         before = ran.get(row.run.run_id)
         if before is None:
@@ -76,7 +76,7 @@ def _one_instant(told: list[OccurrenceView], rows: Sequence[Row]) -> list[Occurr
         elif before.state == LEFT and (row.run.outcome or row.run.state == "abandoned"):
             ran[row.run.run_id] = _ended(before, row.run)
     ran = _certain(ran)
-    idle = sorted((view for view in told if view.outcome in _DID_NOT_RUN), key=_rank)
+    idle = sorted((view for view in told if view.outcome in _HAS_NO_CLAIM), key=_rank)
     if not ran:
         ran, idle = {idle[0].run_id: idle[0]}, idle[1:]
     shown = sorted(ran.values(), key=lambda view: view.attempt)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgspec.structs import replace
 
 from tickglass.sched.lease import LockEvent
-from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceState, Outcome, SkipReason
-from tickglass.sched.streak import FAILURES
+from tickglass.sched.occurrence import FAILURES, OccurrenceEvent, OccurrenceState, Outcome, SkipReason
 from tickglass.telemetry.sidecar.explain.why import Facts, why
 from tickglass.telemetry.sidecar.view import OccurrenceView
 

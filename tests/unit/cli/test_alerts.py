@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tickglass.alerts import Links, Scope, alerts, files
+from tickglass.alerts import Links, RuleScope, alerts, files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ def test_without_options_it_writes_what_ships_and_the_runbooks(tickglass: Tickgl
     folder = tmp_path / "new" / "rules"
     pages = {f"runbooks/{alert.name}.md" for alert in alerts()}
     assert written(folder) == {"tickglass-rules.yml", "alertmanager.yml", *pages}
-    assert (folder / "tickglass-rules.yml").read_text() == files(Scope(), Links())["tickglass-rules.yml"]
+    assert (folder / "tickglass-rules.yml").read_text() == files(RuleScope(), Links())["tickglass-rules.yml"]
     assert result.stdout.split() == [
         str(folder / name) for name in ("tickglass-rules.yml", "alertmanager.yml", "runbooks")
     ]

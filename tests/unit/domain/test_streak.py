@@ -11,7 +11,7 @@ from tickglass.sched.occurrence import Outcome
 from tickglass.sched.ports import RunRecord
 from tickglass.sched.streak import prolonged, streak_of
 
-RAN = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMEOUT, Outcome.CANCELLED, Outcome.LOST)
+RAN = [outcome for outcome in Outcome if outcome.ran]
 
 
 def run(due_ns: int, outcome: str | None, attempt: int = 1) -> RunRecord:
