@@ -11,7 +11,7 @@ from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS
 from tickglass.sched.events import JobRegistered, Lateness, TimelineTicked
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
-from tickglass.telemetry.exposition import encode
+from tickglass.telemetry.endpoint.exposition import encode
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.sidecar.collector import SidecarCollector, sidecar_registry
 from tickglass.telemetry.sidecar.schedulers.receiver import Intake

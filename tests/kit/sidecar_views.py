@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,9 @@ from tickglass.telemetry.sidecar.stores.probe import StoreSight, look_once
 from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:
-    from tickglass.sched.ports import EventSink
+    from collections.abc import Callable, Sequence
+
+    from tickglass.sched.ports import EventSink, LeaseRecord, RunRecord
     from tickglass.telemetry.sidecar.view import JobView, View
 
 TTL_NS = 30 * SECOND
@@ -190,3 +193,34 @@ class Lookout:
     def job(self, name: str = "nightly") -> JobView:
         (job,) = [job for job in self.view().jobs if job.name == name]
         return job
+
+
+class ScriptedStore:
+    """A store that does what the test says before it answers, and keeps a list of its calls."""
+
+    def __init__(self, store: MemoryStore, before: Callable[[], None] = lambda: None) -> None:
+        self.store = store
+        self.before = before
+        self.asked: list[str] = []
+        self.was_asked = threading.Event()
+
+    def _ask(self, what: str) -> MemoryStore:
+        self.asked.append(what)
+        self.was_asked.set()
+        self.before()
+        return self.store
+
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
+        return self._ask("leases").leases(limit)
+
+    def jobs(self) -> Sequence[JobRecord]:
+        return self._ask("jobs").jobs()
+
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+        return self._ask(f"runs {job}").runs(job, limit, before_ns=before_ns)
+
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        return self._ask("abandoned").abandoned(limit)
+
+    def time_ns(self) -> int:
+        return self._ask("time").time_ns()

@@ -16,9 +16,9 @@ from tickglass.sched.durations import SECOND, duration_ns
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.stores import redacted_url
 from tickglass.signals import StopSignals
-from tickglass.telemetry.access import is_loopback
-from tickglass.telemetry.exporter import DEFAULT_LISTEN, parse_listen
-from tickglass.telemetry.exposition import encode
+from tickglass.telemetry.endpoint.access import is_loopback
+from tickglass.telemetry.endpoint.exporter import DEFAULT_LISTEN, parse_listen
+from tickglass.telemetry.endpoint.exposition import encode
 from tickglass.telemetry.logs import configure_logging
 from tickglass.telemetry.sidecar.collector import SidecarCollector, sidecar_registry, unready
 from tickglass.telemetry.sidecar.merge.merge import view_of

@@ -18,7 +18,7 @@ from tickglass.cli.lazy_group import EXIT_UNAVAILABLE
 from tickglass.cli.text import lines_shown
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.stores.redaction import Starred
-from tickglass.telemetry.access import TOKEN_ENV, checked_token
+from tickglass.telemetry.endpoint.access import TOKEN_ENV, checked_token
 from tickglass.telemetry.sidecar.view import View
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.durations import SECOND, span_text
 from tickglass.sched.occurrence import OccurrenceState, Outcome
 from tickglass.sched.streak import FAILURES
+from tickglass.sched.triggers.text import trigger_of
 from tickglass.telemetry.sidecar.explain.why import Facts, why
 from tickglass.telemetry.sidecar.merge.occurrences import LEFT, merged, rows_of
 from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MAX
-from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS, interval_ns, trigger_of, waiting_due_ns
+from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS, interval_ns, waiting_due_ns
 from tickglass.telemetry.sidecar.view import JobView, LockView, OccurrenceView
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from kit.rig import wait_until
 from prometheus_client import CollectorRegistry, Gauge
 
 from tickglass.telemetry import MetricsServer
-from tickglass.telemetry import listener as listener_module
+from tickglass.telemetry.endpoint import listener as listener_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

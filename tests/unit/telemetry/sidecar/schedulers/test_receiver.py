@@ -265,8 +265,8 @@ def fresh_names(number: int, moved: LockMoved) -> list[Event]:
 def test_names_without_end_over_one_connection_take_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many of each kind are kept, and no more. TICKGLASS_HOSTILE_FRAMES=1000000 makes it long."""
     most = 100  # instead of a thousand: it is quicker, and nothing else
-    for bound in ("history.JOBS_MAX", "history.POOLS_MAX", "past_locks.WAITED_MAX"):
-        monkeypatch.setattr(f"tickglass.telemetry.sidecar.{bound}", most)
+    for bound in ("history.JOBS_MAX", "history.POOLS_MAX", "lock_history.WAITED_MAX"):
+        monkeypatch.setattr(f"tickglass.telemetry.sidecar.schedulers.{bound}", most)
     monkeypatch.setattr("tickglass.telemetry.locks._LIMITS_MAX", most)
     monkeypatch.setattr(
         "tickglass.telemetry.sidecar.schedulers.sources.MetricSink", partial(MetricSink, names_most=most)

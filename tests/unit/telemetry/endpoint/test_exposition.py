@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
-from tickglass.telemetry.exposition import encode
+from tickglass.telemetry.endpoint.exposition import encode
 
 if TYPE_CHECKING:
     from kit.metrics_stage import Stage

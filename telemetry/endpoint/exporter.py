@@ -17,10 +17,10 @@ from prometheus_client.exposition import gzip_accepted
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.escaping import shown
-from tickglass.telemetry.access import TOKEN_ENV, bears, checked_token, is_loopback, is_smuggled
-from tickglass.telemetry.exposition import encode
+from tickglass.telemetry.endpoint.access import TOKEN_ENV, bears, checked_token, is_loopback, is_smuggled
+from tickglass.telemetry.endpoint.exposition import encode
+from tickglass.telemetry.endpoint.listener import Answer, Desk, Listener, listening
 from tickglass.telemetry.internals import GcPauses
-from tickglass.telemetry.listener import Answer, Desk, Listener, listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from tickglass.sched.clock import Clock
-    from tickglass.telemetry.listener import Request
+    from tickglass.telemetry.endpoint.listener import Request
 
 __all__ = ["DEFAULT_LISTEN", "MetricsServer", "parse_listen"]
 
