@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tickglass import Scheduler
-from tickglass.cli.demo import demo_jobs
+from tickglass.cli.commands.demo import demo_jobs
 from tickglass.cli.demo_table import Board
 from tickglass.sched.clock import SystemClock, Wake
 

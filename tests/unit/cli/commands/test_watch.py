@@ -13,8 +13,8 @@ from kit.view_samples import ill, job_of, well
 from rich.cells import cell_len
 from rich.console import Console
 
+from tickglass.cli.commands.watch import Watching, keep_drawing
 from tickglass.cli.sidecar_client import Unanswered
-from tickglass.cli.watch import Watching, keep_drawing
 from tickglass.cli.watch_screen import picture_of
 from tickglass.sched.durations import SECOND
 from tickglass.sched.occurrence import Outcome
@@ -88,7 +88,7 @@ def crowded() -> View:
 def test_on_a_small_terminal_what_is_wrong_is_seen_and_the_rest_is_counted(
     width: int, serve: Serve, tickglass: Tickglass, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tickglass.cli.watch.keep_drawing", lambda _watching, _clock, _every, draw: draw())
+    monkeypatch.setattr("tickglass.cli.commands.watch.keep_drawing", lambda _watching, _clock, _every, draw: draw())
     terminal = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": str(width), "LINES": "24"}
     output = tickglass("watch", "--sidecar", serve(crowded), **terminal).stdout
     _, _, screen = output.rpartition("\x1b[H")  # what was drawn last
@@ -130,7 +130,10 @@ def test_where_there_is_room_nothing_is_left_out() -> None:
 
 def test_it_needs_no_web_server() -> None:
     nothing = "import sys; sys.modules.update(dict.fromkeys(['starlette', 'jinja2', 'uvicorn']))"
-    subprocess.run([sys.executable, "-c", f"{nothing}; import tickglass.cli.watch, tickglass.cli.why"], check=True)
+    subprocess.run(
+        [sys.executable, "-c", f"{nothing}; import tickglass.cli.commands.watch, tickglass.cli.commands.why"],
+        check=True,
+    )
 
 
 @pytest.mark.parametrize("view", [well(), ill()])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tickglass.cli.run import find_scheduler
+from tickglass.cli.commands.run import find_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -84,7 +84,7 @@ def test_a_run_without_an_outcome_is_running_or_abandoned(filled: Filled, tickgl
 
 
 def test_every_outcome_has_a_colour() -> None:
-    from tickglass.cli.inspect import _STYLES  # noqa: PLC0415
+    from tickglass.cli.commands.inspect import _STYLES  # noqa: PLC0415
 
     assert set(Outcome) <= set(_STYLES)
 
