@@ -40,8 +40,8 @@ def _down(scope: Scope) -> Alert:
 
 def _blind(scope: Scope) -> Alert:
     on = f"on ({', '.join(_LOOK)})"
-    looked = scope.most(catalogue.SIDECAR_LAST_LOOK, *_LOOK)
-    failed = scope.grown(catalogue.SIDECAR_LOOK_ERRORS, *_LOOK, window="5m")
+    looked = scope.most(catalogue.SIDECAR_LAST_PROBE, *_LOOK)
+    failed = scope.grown(catalogue.SIDECAR_PROBE_ERRORS, *_LOOK, window="5m")
     return Alert(
         name="TickglassSidecarBlind",
         expr=(

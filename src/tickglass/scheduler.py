@@ -358,7 +358,7 @@ class Scheduler:
         stream = None if self._sidecar is None else self._stream(self._sidecar, owner, store.name, [*sinks, "tracer"])
         if stream is not None:
             sinks["sidecar"] = stream
-        self._metrics.expect(stores=[store.name], sinks=[*sinks, "tracer"])
+        self._metrics.preregister(stores=[store.name], sinks=[*sinks, "tracer"])
         spool = SqliteSpool(self._spool_path or spool_path(owner))
         undo.callback(spool.close)
         broadcast = Broadcast(sinks, self._clock)

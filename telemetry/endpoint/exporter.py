@@ -19,7 +19,7 @@ from tickglass.sched.errors import ConfigError
 from tickglass.sched.escaping import shown
 from tickglass.telemetry.endpoint.access import TOKEN_ENV, bears, checked_token, is_loopback, is_smuggled
 from tickglass.telemetry.endpoint.exposition import encode
-from tickglass.telemetry.endpoint.listener import Answer, Desk, Listener, listening
+from tickglass.telemetry.endpoint.listener import Answer, Listener, SerialWorker, listening
 from tickglass.telemetry.internals import GcPauses
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ class MetricsServer:
         self._pauses = GcPauses(clock or SystemClock())
         self._token = checked_token(token, "token=") if token else ""
         self._listener: Listener | None = None
-        self._scrapes = Desk("tickglass-metrics-scrape", self._scrape)
-        self._checks = Desk("tickglass-metrics-ready", self._readiness)
+        self._scrapes = SerialWorker("tickglass-metrics-scrape", self._scrape)
+        self._checks = SerialWorker("tickglass-metrics-ready", self._readiness)
 
     def start(self) -> None:
         """Listen, and answer from now on.

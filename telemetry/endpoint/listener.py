@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["TEXT", "Answer", "Desk", "Listener", "Request", "listening"]
+__all__ = ["TEXT", "Answer", "Listener", "Request", "SerialWorker", "listening"]
 
 CONNECTIONS_MAX: Final = 256
 REQUEST_MAX_S: Final = 10.0  # from connecting until the answer was taken; Prometheus gives up after as long
@@ -67,7 +67,7 @@ class Request:
         self.gone = False  # whether nobody waits for the answer any more
 
 
-class Desk:
+class SerialWorker:
     """One daemon thread that does one piece of work after the other.
 
     A request waits here for its turn, so that clients cannot multiply threads. Work that never returns
@@ -211,14 +211,14 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # asyncio's own shape
         """See `asyncio.Protocol`."""
         self._transport = transport
-        self._patience = self._listener.loop.call_later(REQUEST_MAX_S, self.give_up)
+        self._deadline = self._listener.loop.call_later(REQUEST_MAX_S, self.give_up)
         self._listener.enter(self)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        looked = max(0, len(self._head) - 2)
+        searched_to = max(0, len(self._head) - 2)
         self._head += data
-        if any(self._head.find(end, looked) >= 0 for end in _ENDS):
+        if any(self._head.find(end, searched_to) >= 0 for end in _ENDS):
             self._transport.pause_reading()  # whatever else it sends may wait in the kernel
             self._ask()
         elif len(self._head) > HEAD_MAX:
@@ -230,7 +230,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's own shape
         """See `asyncio.Protocol`; a client that went away in the middle is no news."""
-        self._patience.cancel()
+        self._deadline.cancel()
         self._let_go()
 
     def give_up(self) -> None:

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, Store
 
-__all__ = ["LazyStore", "check_there_is_one", "looking_into"]
+__all__ = ["LazyStore", "check_exists", "existing_store"]
 
 
 @contextmanager
-def looking_into(url: str) -> Iterator[Store]:
+def existing_store(url: str) -> Iterator[Store]:
     """Open the store that a URL names, and close it afterwards.
 
     Raises:
         ConfigError: the URL is wrong, or there is no store at that place.
         StoreUnavailable: the store is there, but does not answer.
     """
-    check_there_is_one(url)
+    check_exists(url)
     store = open_store(url, SystemClock())
     try:
         yield store
@@ -46,7 +46,7 @@ class LazyStore:
     def __init__(self, url: str, clock: Clock) -> None:
         check_url(url)
         if url.startswith("memory:"):
-            check_there_is_one(url)
+            check_exists(url)
         self._url = url
         self._clock = clock
         self._store: Store | None = None
@@ -84,14 +84,14 @@ class LazyStore:
         """
         if self._store is None:
             try:
-                check_there_is_one(self._url)
+                check_exists(self._url)
                 self._store = open_store(self._url, self._clock)
             except ConfigError as error:
                 raise StoreUnavailable(self._url.partition(":")[0], "open", error.problem) from error
         return self._store
 
 
-def check_there_is_one(url: str) -> None:
+def check_exists(url: str) -> None:
     """Refuse a place that `open_store` would fill; what else may be wrong, it refuses itself.
 
     Raises:

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from tickglass.cli.demo_table import Board, EventLines
+from tickglass.cli.demo_table import DemoTable, EventLines
 from tickglass.cli.lazy_group import EXIT_LEFT
 from tickglass.cli.numbers import FloatRange, IntRange
 from tickglass.sched.clock import SystemClock
@@ -40,9 +40,9 @@ def demo(seconds: float | None, metrics_port: int) -> None:
     clock = SystemClock()
     with tempfile.TemporaryDirectory(prefix="tickglass-demo-") as folder:
         url = f"sqlite:///{Path(folder) / 'jobs.db'}"
-        board = Board(clock) if console.is_terminal else EventLines(console)
+        table = DemoTable(clock) if console.is_terminal else EventLines(console)
         scheduler = Scheduler(
-            url, service="demo", metrics=f"127.0.0.1:{metrics_port}", drain="5s", sinks={"board": board}
+            url, service="demo", metrics=f"127.0.0.1:{metrics_port}", drain="5s", sinks={"board": table}
         )
         demo_jobs(scheduler)
         port = metrics_port
@@ -52,11 +52,11 @@ def demo(seconds: float | None, metrics_port: int) -> None:
             port = scheduler.metrics_port or port  # the last picture is drawn after the end
             return f"tickglass demo · {url} · http://127.0.0.1:{port}/metrics"
 
-        board.title = title
+        table.title = title
         longest = None if seconds is None else f"{seconds:f}s"
         configure_logging("console", "critical")  # what the log would say is shown already
-        if isinstance(board, Board):
-            with Live(get_renderable=lambda: board.table(console.width), console=console, refresh_per_second=8):
+        if isinstance(table, DemoTable):
+            with Live(get_renderable=lambda: table.table(console.width), console=console, refresh_per_second=8):
                 left = scheduler.run(longest)
         else:
             left = scheduler.run(longest)

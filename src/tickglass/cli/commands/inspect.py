@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tickglass.cli.envvars import checks_its_variable
+from tickglass.cli.envvars import variable_checker
 from tickglass.cli.numbers import IntRange
-from tickglass.cli.stores import check_there_is_one, looking_into
+from tickglass.cli.stores import check_exists, existing_store
 from tickglass.cli.text import distance_text, instant_text, one_line, record_json, shown, span_text
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.occurrence import Outcome
@@ -49,14 +49,14 @@ _STYLES: Final[Mapping[str, str]] = {
 }
 
 
-def _looks(command: F) -> F:
+def _store_options(command: F) -> F:
     """Give a command what all three have in common."""
     for decorate in (
         click.option("--limit", metavar="N", type=IntRange(min=1), help="Show so many at most."),
         click.option("--job", metavar="NAME", help="Only this job."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON array."),
         click.argument(
-            "store_url", metavar="STORE_URL", envvar="TICKGLASS_STORE", callback=checks_its_variable(_check_one_store)
+            "store_url", metavar="STORE_URL", envvar="TICKGLASS_STORE", callback=variable_checker(_check_one_store)
         ),
     ):
         command = decorate(command)
@@ -69,18 +69,18 @@ def _check_one_store(url: str) -> None:
     if len(several) > 1:
         problem = "one store can be looked into, not several with blanks between them; a path's own blank is %20"
         raise ConfigError(problem, given=" ".join(several), instead=tuple(filter(None, several)))
-    check_there_is_one(url)
+    check_exists(url)
 
 
 @click.command(short_help="Show the jobs: trigger, next due instant, owner.")
-@_looks
+@_store_options
 def jobs(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -> None:
     """Show every job in the store: its trigger, when it is due, and who has it.
 
     STORE_URL is where schedulers keep their leases, e.g. sqlite:///jobs.db; by
     default $TICKGLASS_STORE. Distances in time go by the store's clock.
     """
-    with looking_into(store_url) as store:
+    with existing_store(store_url) as store:
         _check_job(store, job)
         found = [record for record in store.jobs() if job in (None, record.name)][:limit]
         now_ns = store.time_ns()
@@ -92,14 +92,14 @@ def jobs(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -
 
 
 @click.command(short_help="Show who holds which lock, and for how long.")
-@_looks
+@_store_options
 def locks(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -> None:
     """Show every lock in the store: who holds it, since when and for how long.
 
     A lease that has expired stays listed until somebody takes or frees it.
     STORE_URL is e.g. sqlite:///jobs.db; by default $TICKGLASS_STORE.
     """
-    with looking_into(store_url) as store:
+    with existing_store(store_url) as store:
         _check_job(store, job)
         found = [record for record in store.leases() if job in (None, record.job)][:limit]
     if as_json:
@@ -110,7 +110,7 @@ def locks(store_url: str, job: str | None, limit: int | None, *, as_json: bool) 
 
 
 @click.command(short_help="Show the latest runs: outcome, lateness, duration.")
-@_looks
+@_store_options
 def runs(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -> None:
     """Show the latest runs, newest first: outcome, lateness, duration, and who ran them.
 
@@ -118,7 +118,7 @@ def runs(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -
     "running", or "abandoned" if its lease has ended: then its scheduler died.
     STORE_URL is e.g. sqlite:///jobs.db; by default $TICKGLASS_STORE.
     """
-    with looking_into(store_url) as store:
+    with existing_store(store_url) as store:
         _check_job(store, job)
         found = store.runs(job, limit or RUNS_SHOWN)
         alive = {lease.run_id for lease in store.leases() if lease.remaining_ns > 0}

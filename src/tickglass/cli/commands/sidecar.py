@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from tickglass.cli.envvars import checks_its_variable
+from tickglass.cli.envvars import variable_checker
 from tickglass.cli.sidecar_client import token_option
 from tickglass.cli.stores import LazyStore
 from tickglass.sched.clock import SystemClock
@@ -22,7 +22,7 @@ from tickglass.telemetry.endpoint.exposition import encode
 from tickglass.telemetry.logs import configure_logging
 from tickglass.telemetry.sidecar.collector import SidecarCollector, sidecar_registry, unready
 from tickglass.telemetry.sidecar.merge.merge import view_of
-from tickglass.telemetry.sidecar.schedulers.receiver import Intake
+from tickglass.telemetry.sidecar.schedulers.receiver import Receiver
 from tickglass.telemetry.sidecar.schedulers.sources import Sources
 from tickglass.telemetry.sidecar.stores.probe import Probe
 from tickglass.telemetry.sidecar.transport.socket_path import default_path, path_of, url_of
@@ -49,7 +49,7 @@ _log: Final = logging.getLogger("tickglass.sidecar")
     metavar="URL",
     multiple=True,
     envvar="TICKGLASS_STORE",
-    callback=checks_its_variable(lambda urls: [LazyStore(url, SystemClock()) for url in urls]),
+    callback=variable_checker(lambda urls: [LazyStore(url, SystemClock()) for url in urls]),
     help="A store to look into; repeatable.",
 )
 @click.option(
@@ -122,21 +122,21 @@ def _started(
 
     sources = Sources(clock)
     probe = Probe(stores, clock=clock, every_ns=every_ns)
-    registry = sidecar_registry(SidecarCollector(sources, clock=clock, sights=probe.sights))
+    registry = sidecar_registry(SidecarCollector(sources, clock=clock, snapshots=probe.snapshots))
 
     def view() -> View:
-        return view_of(sources.all(), probe.sights(), clock.reading())
+        return view_of(sources.all(), probe.snapshots(), clock.reading())
 
     app = sidecar_app(
         view,
         lambda accept: encode(registry, accept),
-        lambda: unready(sources, probe.sights(), clock),
+        lambda: unready(sources, probe.snapshots(), clock),
         token=token,
     )
     server = SidecarServer(listen, app)
-    intake = Intake(path, sources, clock=clock)
-    intake.start()
-    undo.callback(intake.stop)
+    receiver = Receiver(path, sources, clock=clock)
+    receiver.start()
+    undo.callback(receiver.stop)
     probe.start()
     undo.callback(probe.stop)
     server.start()

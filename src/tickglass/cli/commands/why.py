@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 from tickglass.cli.lazy_group import EXIT_NO_ANSWER
-from tickglass.cli.sidecar_client import Unanswered, asks_a_sidecar, view_from
-from tickglass.cli.stores import looking_into
+from tickglass.cli.sidecar_client import Unreachable, fetch_view, sidecar_options
+from tickglass.cli.stores import existing_store
 from tickglass.cli.text import distance_text, lines_shown, shown, span_text
 from tickglass.cli.watch_screen import outcome_text
 from tickglass.sched.clock import SystemClock, instant_of, ns_of
@@ -25,7 +25,7 @@ from tickglass.telemetry.sidecar.merge.merge import view_of
 from tickglass.telemetry.sidecar.merge.occurrences import merged, rows_of
 from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MAX
 from tickglass.telemetry.sidecar.stores.ledger_cache import attempts_at
-from tickglass.telemetry.sidecar.stores.probe import look_once
+from tickglass.telemetry.sidecar.stores.probe import probe_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ _STORE: Final = "the store"
 @click.command(short_help="Say why an occurrence did not run, or ran late.")
 @click.argument("job")
 @click.argument("instant", required=False)
-@asks_a_sidecar
+@sidecar_options
 @click.option("--store", "store_url", metavar="STORE_URL", help="Ask a store instead of a sidecar: its ledger, once.")
 @click.option("--service", metavar="NAME", help="Whose job, where two services have one of that name.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -74,7 +74,7 @@ def why(
     occurrence.
     """  # noqa: D301 - \b is for click: the lines after it stay as they are
     asked_ns = None if instant is None else _instant_ns(instant)
-    view, older = (view_from(sidecar_url, token), []) if store_url is None else _of_store(store_url, job, asked_ns)
+    view, older = (fetch_view(sidecar_url, token), []) if store_url is None else _of_store(store_url, job, asked_ns)
     found = _job_named(view, job, service)
     known = _known(view, found, older)
     occurrences = _at(known, asked_ns)
@@ -94,14 +94,14 @@ def why(
 def _of_store(url: str, job: str, asked_ns: int | None) -> tuple[View, list[OccurrenceView]]:
     """Return the view of a store, and what became of the job's occurrence due at that instant, or last before."""
     clock = SystemClock()
-    with looking_into(url) as store:
-        sight = look_once(_STORE, store, clock)
-        if sight.error:
-            raise Unanswered(sight.error)
+    with existing_store(url) as store:
+        snapshot = probe_once(_STORE, store, clock)
+        if snapshot.error:
+            raise Unreachable(snapshot.error)
         attempts = [] if asked_ns is None else attempts_at(store, job, asked_ns)
-    service = next((it.service for it in sight.jobs if it.name == job), "")
-    rows = rows_of(replace(sight, runs={job: attempts}), service, job)
-    return view_of([], [sight], clock.reading()), merged([], rows)
+    service = next((it.service for it in snapshot.jobs if it.name == job), "")
+    rows = rows_of(replace(snapshot, runs={job: attempts}), service, job)
+    return view_of([], [snapshot], clock.reading()), merged([], rows)
 
 
 def _instant_ns(text: str) -> int:

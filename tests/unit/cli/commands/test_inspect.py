@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from unit.cli.conftest import Filled, Tickglass
 
-LOOKS = ["jobs", "locks", "runs"]
+COMMANDS = ["jobs", "locks", "runs"]
 
 
 def test_jobs_are_shown_with_their_trigger_and_next_due_instant(filled: Filled, tickglass: Tickglass) -> None:
@@ -93,34 +93,34 @@ def test_job_and_limit_narrow_what_is_shown(filled: Filled, tickglass: Tickglass
     for name in ("one", "two", "three"):
         filled.register(name)
         filled.claim(name, run_id=name)
-    for look in LOOKS:
-        (only,) = json.loads(tickglass(look, filled.url, "--json", "--job", "two").stdout)
+    for command in COMMANDS:
+        (only,) = json.loads(tickglass(command, filled.url, "--json", "--job", "two").stdout)
         assert only.get("job", only.get("name")) == "two"
-        assert len(json.loads(tickglass(look, filled.url, "--json", "--limit", "2").stdout)) == 2
+        assert len(json.loads(tickglass(command, filled.url, "--json", "--limit", "2").stdout)) == 2
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_a_misspelt_job_is_not_taken_for_a_quiet_one(look: str, filled: Filled, tickglass: Tickglass) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_misspelt_job_is_not_taken_for_a_quiet_one(command: str, filled: Filled, tickglass: Tickglass) -> None:
     filled.register("reconcile")
-    result = tickglass(look, filled.url, "--job", "reconcil")
+    result = tickglass(command, filled.url, "--job", "reconcil")
     assert result.exit_code == 2
     assert "write: reconcile" in result.stderr
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_nothing_to_show_is_told_apart_from_an_error(look: str, filled: Filled, tickglass: Tickglass) -> None:
-    result = tickglass(look, filled.url)
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"no {look}\n")
-    assert json.loads(tickglass(look, filled.url, "--json").stdout) == []
+@pytest.mark.parametrize("command", COMMANDS)
+def test_nothing_to_show_is_told_apart_from_an_error(command: str, filled: Filled, tickglass: Tickglass) -> None:
+    result = tickglass(command, filled.url)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"no {command}\n")
+    assert json.loads(tickglass(command, filled.url, "--json").stdout) == []
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_the_store_may_come_from_the_environment(look: str, filled: Filled, tickglass: Tickglass) -> None:
-    assert tickglass(look, TICKGLASS_STORE=filled.url).exit_code == 0
-    assert tickglass(look).exit_code == 2
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_store_may_come_from_the_environment(command: str, filled: Filled, tickglass: Tickglass) -> None:
+    assert tickglass(command, TICKGLASS_STORE=filled.url).exit_code == 0
+    assert tickglass(command).exit_code == 2
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
     ("value", "lines"),
     [
@@ -143,9 +143,9 @@ def test_the_store_may_come_from_the_environment(look: str, filled: Filled, tick
     ],
 )
 def test_a_wrong_store_of_the_environment_is_refused_by_its_name(
-    look: str, value: str, lines: list[str], tickglass: Tickglass
+    command: str, value: str, lines: list[str], tickglass: Tickglass
 ) -> None:
-    result = tickglass(look, TICKGLASS_STORE=value)
+    result = tickglass(command, TICKGLASS_STORE=value)
     assert result.exit_code == 2
     assert result.stderr.removeprefix("Error: ").splitlines()[-len(lines) :] == lines
 

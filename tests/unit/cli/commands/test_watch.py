@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from kit.sidecar_views import EVERY_NS, GRACE_NS, TTL_NS, Lookout
+from kit.sidecar_views import EVERY_NS, GRACE_NS, TTL_NS, SidecarRig
 from kit.view_samples import ill, job_of, well
 from rich.cells import cell_len
 from rich.console import Console
 
-from tickglass.cli.commands.watch import Watching, keep_drawing
-from tickglass.cli.sidecar_client import Unanswered
-from tickglass.cli.watch_screen import picture_of
+from tickglass.cli.commands.watch import ViewPoller, poll_and_draw
+from tickglass.cli.sidecar_client import Unreachable
+from tickglass.cli.watch_screen import screen_of
 from tickglass.sched.durations import SECOND
 from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry.sidecar.view import View
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
     from unit.cli.conftest import Serve, Tickglass
 
 
-def drawn(view: View, trouble: str = "") -> str:
+def drawn(view: View, problem: str = "") -> str:
     console = Console(file=io.StringIO(), width=300, highlight=False)
-    console.print(picture_of(view, of="here", trouble=trouble))
+    console.print(screen_of(view, of="here", problem=problem))
     file = console.file
     assert isinstance(file, io.StringIO)
     return file.getvalue()
 
 
 @pytest.fixture
-def lookout() -> Lookout:
-    return Lookout()
+def rig() -> SidecarRig:
+    return SidecarRig()
 
 
-def test_a_picture_shows_jobs_locks_schedulers_and_stores(lookout: Lookout) -> None:
-    teller = lookout.teller()
-    teller.start("nightly")
-    lookout.register()
+def test_a_picture_shows_jobs_locks_schedulers_and_stores(rig: SidecarRig) -> None:
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    rig.register()
     for outcome in (Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMEOUT):
-        occurrence = teller.occurrence("nightly", lookout.clock.wall_ns())
-        teller.begin(occurrence)
-        teller.run_on(occurrence, teller.lock("nightly", "nightly", occurrence.run_id), fence=1)
-        lookout.clock.advance(1)
-        teller.end(occurrence, outcome)
-    lookout.claim("nightly", owner="host-2")
-    lookout.clock.advance(SECOND)
-    lookout.look()
-    lines = drawn(lookout.view()).splitlines()
+        occurrence = scheduler.occurrence("nightly", rig.clock.wall_ns())
+        scheduler.begin(occurrence)
+        scheduler.run_on(occurrence, scheduler.lock("nightly", "nightly", occurrence.run_id), fence=1)
+        rig.clock.advance(1)
+        scheduler.end(occurrence, outcome)
+    rig.claim("nightly", owner="host-2")
+    rig.clock.advance(SECOND)
+    rig.probe()
+    lines = drawn(rig.view()).splitlines()
     assert lines[:2] == ["Not well: job nightly", "here"]
     assert lines[2] == "! job nightly has failed 2 times in a row"
     assert "scheduler host-1 (billing) running" in lines[3]
@@ -61,12 +61,12 @@ def test_a_picture_shows_jobs_locks_schedulers_and_stores(lookout: Lookout) -> N
     assert "held" in lock
 
 
-def test_what_is_not_well_is_said_in_words(lookout: Lookout) -> None:
-    lookout.register()
-    lookout.claim(owner="dead")
-    lookout.clock.advance(TTL_NS + EVERY_NS + GRACE_NS + SECOND)
-    lookout.look()
-    text = drawn(lookout.view(), "this is the last that was heard: gone")
+def test_what_is_not_well_is_said_in_words(rig: SidecarRig) -> None:
+    rig.register()
+    rig.claim(owner="dead")
+    rig.clock.advance(TTL_NS + EVERY_NS + GRACE_NS + SECOND)
+    rig.probe()
+    text = drawn(rig.view(), "this is the last that was heard: gone")
     assert "! this is the last that was heard: gone" in text
     assert "overdue 36.00 s" in text
     assert "expired, stuck" in text
@@ -88,7 +88,7 @@ def crowded() -> View:
 def test_on_a_small_terminal_what_is_wrong_is_seen_and_the_rest_is_counted(
     width: int, serve: Serve, tickglass: Tickglass, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tickglass.cli.commands.watch.keep_drawing", lambda _watching, _clock, _every, draw: draw())
+    monkeypatch.setattr("tickglass.cli.commands.watch.poll_and_draw", lambda _watching, _clock, _every, draw: draw())
     terminal = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": str(width), "LINES": "24"}
     output = tickglass("watch", "--sidecar", serve(crowded), **terminal).stdout
     _, _, screen = output.rpartition("\x1b[H")  # what was drawn last
@@ -114,7 +114,7 @@ def test_on_a_small_terminal_what_is_wrong_is_seen_and_the_rest_is_counted(
 def test_a_picture_is_never_larger_than_its_terminal(width: int, height: int) -> None:
     for view in (crowded(), well(), View(at_wall_ns=1)):
         console = Console(file=io.StringIO(), width=width, highlight=False)
-        console.print(picture_of(view, of="here", trouble="gone", width=width, height=height))
+        console.print(screen_of(view, of="here", problem="gone", width=width, height=height))
         assert isinstance(console.file, io.StringIO)
         lines = console.file.getvalue().splitlines()
         assert len(lines) <= max(height, 3)  # the first three are always there: that it is old, the verdict, of what
@@ -143,14 +143,14 @@ def test_every_view_can_be_drawn(view: View) -> None:
         assert job.name in text
 
 
-def test_a_name_is_not_markup(lookout: Lookout) -> None:
-    lookout.teller().start("[red]alert[/red]")
-    assert "[red]alert[/red]" in drawn(lookout.view())
+def test_a_name_is_not_markup(rig: SidecarRig) -> None:
+    rig.scheduler().start("[red]alert[/red]")
+    assert "[red]alert[/red]" in drawn(rig.view())
 
 
-def test_without_a_terminal_there_is_one_picture(lookout: Lookout, serve: Serve, tickglass: Tickglass) -> None:
-    lookout.teller().start("nightly")
-    result = tickglass("watch", "--sidecar", serve(lookout.view))
+def test_without_a_terminal_there_is_one_picture(rig: SidecarRig, serve: Serve, tickglass: Tickglass) -> None:
+    rig.scheduler().start("nightly")
+    result = tickglass("watch", "--sidecar", serve(rig.view))
     assert result.exit_code == 0
     assert "scheduler host-1 (billing) running" in result.stdout
 
@@ -161,24 +161,24 @@ def test_nobody_to_watch_and_a_wrong_pace_are_told(free_port: int, tickglass: Ti
     assert tickglass("watch", "--every", "1ms").exit_code == 2
 
 
-def test_a_sidecar_that_stops_answering_leaves_its_last_picture(lookout: Lookout) -> None:
-    lookout.teller().start("nightly")
-    answers = iter([lookout.view(), None, lookout.view()])
+def test_a_sidecar_that_stops_answering_leaves_its_last_picture(rig: SidecarRig) -> None:
+    rig.scheduler().start("nightly")
+    answers = iter([rig.view(), None, rig.view()])
 
     def ask() -> View:
         view = next(answers)
         if view is None:
-            raise Unanswered("gone")
+            raise Unreachable("gone")
         return view
 
-    watching = Watching(ask)
-    watching.again()
-    assert (watching.trouble, len(watching.view.jobs)) == ("this is the last that was heard: gone", 1)
-    watching.again()
-    assert watching.trouble == ""
+    watching = ViewPoller(ask)
+    watching.poll()
+    assert (watching.problem, len(watching.view.jobs)) == ("this is the last that was heard: gone", 1)
+    watching.poll()
+    assert watching.problem == ""
 
 
-def test_it_draws_until_interrupted(lookout: Lookout) -> None:
+def test_it_draws_until_interrupted(rig: SidecarRig) -> None:
     pictures: list[int] = []
 
     def draw() -> None:
@@ -186,11 +186,11 @@ def test_it_draws_until_interrupted(lookout: Lookout) -> None:
         if len(pictures) == 3:
             raise KeyboardInterrupt
 
-    class Hurried(type(lookout.clock)):  # type: ignore[misc] # a clock on which nobody waits
+    class Hurried(type(rig.clock)):  # type: ignore[misc] # a clock on which nobody waits
         def wait(self, until_ns: int | None, wake: object) -> bool:
             assert wake is not None
             self.advance((until_ns or 0) - self.monotonic_ns())
             return False
 
-    keep_drawing(Watching(lookout.view), Hurried(), SECOND, draw)
+    poll_and_draw(ViewPoller(rig.view), Hurried(), SECOND, draw)
     assert pictures == [0, 1, 2]

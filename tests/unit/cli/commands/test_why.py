@@ -5,9 +5,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from kit.sidecar_views import EVERY_NS, GRACE_NS, Lookout
+from kit.sidecar_views import EVERY_NS, GRACE_NS, SidecarRig
 
-from tickglass.cli.sidecar_client import Unanswered, view_from
+from tickglass.cli.sidecar_client import Unreachable, fetch_view
 from tickglass.sched.clock import SystemClock, instant_of
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def lookout() -> Lookout:
-    return Lookout()
+def rig() -> SidecarRig:
+    return SidecarRig()
 
 
 @pytest.fixture(autouse=True)
@@ -37,29 +37,29 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def skipped(lookout: Lookout) -> None:
+def skipped(rig: SidecarRig) -> None:
     """A run that goes on, and an instant that it overlaps."""
-    teller = lookout.teller()
-    teller.start("nightly", "hourly")
-    first = teller.occurrence("nightly")
-    teller.begin(first)
-    lookout.clock.advance(4 * MS)
-    teller.run_on(first, teller.lock("nightly", "nightly", first.run_id), fence=1)
-    lookout.clock.advance(EVERY_NS - 4 * MS)
-    occurrence = teller.occurrence("nightly")
+    scheduler = rig.scheduler()
+    scheduler.start("nightly", "hourly")
+    first = scheduler.occurrence("nightly")
+    scheduler.begin(first)
+    rig.clock.advance(4 * MS)
+    scheduler.run_on(first, scheduler.lock("nightly", "nightly", first.run_id), fence=1)
+    rig.clock.advance(EVERY_NS - 4 * MS)
+    occurrence = scheduler.occurrence("nightly")
     occurrence.fire(OccurrenceEvent.FELL_DUE, next_due_ns=occurrence.due_ns + EVERY_NS)
     occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
-    teller.turn()
+    scheduler.turn()
 
 
-def test_the_latest_occurrence_is_explained(lookout: Lookout, serve: Serve, tickglass: Tickglass) -> None:
-    skipped(lookout)
-    result = tickglass("why", "nightly", "--sidecar", serve(lookout.view))
+def test_the_latest_occurrence_is_explained(rig: SidecarRig, serve: Serve, tickglass: Tickglass) -> None:
+    skipped(rig)
+    result = tickglass("why", "nightly", "--sidecar", serve(rig.view))
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.splitlines() == [
         "nightly (billing) was due 2026-01-01 00:00:10.000+00:00, in 0.00 ms",
         "  skipped: its previous run, which started 00:00:00.004Z, was still going",
-        f"    by host-1 · run {lookout.job().recent[-1].run_id}",
+        f"    by host-1 · run {rig.job().recent[-1].run_id}",
         "  next due 2026-01-01 00:00:20.000+00:00, in 10.00 s",
     ]
 
@@ -68,10 +68,10 @@ def test_the_latest_occurrence_is_explained(lookout: Lookout, serve: Serve, tick
     "instant", ["2026-01-01T00:00:07", "2026-01-01T00:00:07Z", "2026-01-01T01:00:00+01:00", "2026-01-01 00:00:00"]
 )
 def test_an_instant_picks_the_occurrence_due_then_or_last_before(
-    instant: str, lookout: Lookout, serve: Serve, tickglass: Tickglass
+    instant: str, rig: SidecarRig, serve: Serve, tickglass: Tickglass
 ) -> None:
-    skipped(lookout)
-    result = tickglass("why", "nightly", instant, "--sidecar", serve(lookout.view), "--json")
+    skipped(rig)
+    result = tickglass("why", "nightly", instant, "--sidecar", serve(rig.view), "--json")
     told = json.loads(result.stdout)
     (run,) = told["occurrences"]
     assert (run["state"], run["due_at"], told["job"]) == ("running", "2026-01-01T00:00:00.000000+00:00", "nightly")
@@ -79,12 +79,12 @@ def test_an_instant_picks_the_occurrence_due_then_or_last_before(
 
 
 def test_an_instant_without_an_offset_is_this_machines(
-    lookout: Lookout, serve: Serve, tickglass: Tickglass, monkeypatch: pytest.MonkeyPatch
+    rig: SidecarRig, serve: Serve, tickglass: Tickglass, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import time  # noqa: PLC0415 - for the zone only
 
-    skipped(lookout)
-    url = serve(lookout.view)
+    skipped(rig)
+    url = serve(rig.view)
     monkeypatch.setenv("TZ", "Asia/Shanghai")
     time.tzset()
     result = tickglass("why", "nightly", "2026-01-01T08:00:07", "--sidecar", url)
@@ -92,9 +92,9 @@ def test_an_instant_without_an_offset_is_this_machines(
     assert "the latest that is known by then, 7.00 s before the instant asked for" in result.stdout
 
 
-def test_of_an_instant_too_long_ago_nothing_is_known(lookout: Lookout, serve: Serve, tickglass: Tickglass) -> None:
-    skipped(lookout)
-    url = serve(lookout.view)
+def test_of_an_instant_too_long_ago_nothing_is_known(rig: SidecarRig, serve: Serve, tickglass: Tickglass) -> None:
+    skipped(rig)
+    url = serve(rig.view)
     old = tickglass("why", "nightly", "2025-01-01T00:00", "--sidecar", url)
     assert (old.exit_code, old.stdout) == (1, "")
     assert old.stderr.startswith(
@@ -104,7 +104,7 @@ def test_of_an_instant_too_long_ago_nothing_is_known(lookout: Lookout, serve: Se
         "a sidecar knows the latest 40 of each job; its store may know older ones:",
         "    tickglass why nightly 2025-01-01T00:00 --store STORE_URL",
     ]
-    lookout.look()
+    rig.probe()
     assert tickglass("why", "nightly", "2025-01-01 00:00", "--sidecar", url).stderr.endswith(
         "    tickglass why nightly '2025-01-01 00:00' --store memory://\n"
     )
@@ -113,21 +113,21 @@ def test_of_an_instant_too_long_ago_nothing_is_known(lookout: Lookout, serve: Se
     assert "nothing is known of an occurrence of hourly yet; it is due 2026-01-01 00:00:10.000" in never.stderr
 
 
-def test_a_wrong_name_suggests_near_ones(lookout: Lookout, serve: Serve, tickglass: Tickglass) -> None:
-    skipped(lookout)
-    result = tickglass("why", "nightyl", "--sidecar", serve(lookout.view))
+def test_a_wrong_name_suggests_near_ones(rig: SidecarRig, serve: Serve, tickglass: Tickglass) -> None:
+    skipped(rig)
+    result = tickglass("why", "nightyl", "--sidecar", serve(rig.view))
     assert result.exit_code == 2
     assert result.stderr == "Error: nobody knows a job of this name\n    nightyl\n  write: nightly\n"
 
 
 def test_of_two_services_with_such_a_job_one_is_to_be_named(
-    lookout: Lookout, serve: Serve, tickglass: Tickglass
+    rig: SidecarRig, serve: Serve, tickglass: Tickglass
 ) -> None:
-    skipped(lookout)
-    other = lookout.teller("host-2")
+    skipped(rig)
+    other = rig.scheduler("host-2")
     other.service = "shipping"
     other.start("nightly")
-    url = serve(lookout.view)
+    url = serve(rig.view)
     result = tickglass("why", "nightly", "--sidecar", url)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
         2,
@@ -179,9 +179,9 @@ def test_a_sidecar_that_is_not_there_cannot_be_reached(free_port: int, tickglass
     assert result.stderr.startswith(f"Error: no sidecar answers at http://127.0.0.1:{free_port}: ")
 
 
-def test_a_token_is_sent_and_asked_for(lookout: Lookout, serve: Serve, tickglass: Tickglass) -> None:
-    skipped(lookout)
-    url = serve(lookout.view, "secret")
+def test_a_token_is_sent_and_asked_for(rig: SidecarRig, serve: Serve, tickglass: Tickglass) -> None:
+    skipped(rig)
+    url = serve(rig.view, "secret")
     without = tickglass("why", "nightly", "--sidecar", url)
     assert (without.exit_code, "wants a token" in without.stderr) == (2, True)
     wrong = tickglass("why", "nightly", "--sidecar", url, "--token", "guess")
@@ -191,10 +191,10 @@ def test_a_token_is_sent_and_asked_for(lookout: Lookout, serve: Serve, tickglass
 
 @pytest.mark.parametrize("token", ["secret\n", " secret\t"])
 def test_a_token_may_come_from_a_file_with_its_line_end(
-    lookout: Lookout, serve: Serve, tickglass: Tickglass, token: str
+    rig: SidecarRig, serve: Serve, tickglass: Tickglass, token: str
 ) -> None:
-    skipped(lookout)
-    url = serve(lookout.view, "secret")
+    skipped(rig)
+    url = serve(rig.view, "secret")
     assert tickglass("why", "nightly", "--sidecar", url, TICKGLASS_TOKEN=token).exit_code == 0
     assert tickglass("why", "nightly", "--sidecar", url, "--token", token).exit_code == 0
 
@@ -217,14 +217,14 @@ def test_a_token_of_blanks_is_none(command: tuple[str, ...], tickglass: Tickglas
     assert "the token in --token is empty" in tickglass(*command, "--token", "").stderr
 
 
-def test_an_answer_that_is_no_view_is_said_so(lookout: Lookout, serve: Serve) -> None:
+def test_an_answer_that_is_no_view_is_said_so(rig: SidecarRig, serve: Serve) -> None:
     def fails() -> View:
         raise RuntimeError("no view")
 
-    with pytest.raises(Unanswered, match="is no sidecar: 500"):
-        view_from(serve(fails))
-    with pytest.raises(Unanswered, match="is no sidecar: 404"):
-        view_from(serve(lookout.view) + "/elsewhere")
+    with pytest.raises(Unreachable, match="is no sidecar: 500"):
+        fetch_view(serve(fails))
+    with pytest.raises(Unreachable, match="is no sidecar: 404"):
+        fetch_view(serve(rig.view) + "/elsewhere")
 
 
 def test_a_store_alone_can_say_that_nobody_came(filled: Filled, tickglass: Tickglass) -> None:
@@ -268,9 +268,9 @@ def test_a_store_that_is_not_there_is_wrong(tickglass: Tickglass) -> None:
     assert tickglass("why", "nightly", "--store", "redis://127.0.0.1:1/0").exit_code == 3
 
 
-def test_a_note_says_what_is_not_known(lookout: Lookout, serve: Serve, tickglass: Tickglass) -> None:
-    skipped(lookout)
-    lookout.clock.advance(GRACE_NS + SECOND)
-    result = tickglass("why", "nightly", "--sidecar", serve(lookout.view))
+def test_a_note_says_what_is_not_known(rig: SidecarRig, serve: Serve, tickglass: Tickglass) -> None:
+    skipped(rig)
+    rig.clock.advance(GRACE_NS + SECOND)
+    result = tickglass("why", "nightly", "--sidecar", serve(rig.view))
     assert result.stderr == "note: the timeline of host-1 does not turn\n"
     assert os.environ["TZ"] == "UTC"

@@ -25,7 +25,7 @@ def test_the_bytes_are_those_of_prometheus_client(stage: Stage, accept: str) -> 
         stage.register(name)
         stage.run(stage.occurrence(name, sampled=True), ran_ns=SECOND // 3)
         stage.hold(stage.lock(name, run_id="ab" * 16, sampled=True), waited_ns=12_345_678_901_234)
-    stage.metrics.expect(stores=["redis"], pools=["default"], sinks=["spans"])
+    stage.metrics.preregister(stores=["redis"], pools=["default"], sinks=["spans"])
     registry = stage.metrics.registry
     Counter("app_paid", "Paid.", ["how"], registry=registry).labels("card").inc(3e9)
     Gauge("app_open", "Open: \\ and\nline.", registry=registry).set(float("nan"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from kit.sidecar_events import OWNER, SERVICE, Ears, Life, listening, streaming
+from kit.sidecar_events import OWNER, SERVICE, InProcessSidecar, Life, listening, streaming
 
 from tickglass.telemetry.sidecar.collector import SidecarCollector
 from tickglass.testing import ListSink
@@ -33,10 +33,10 @@ def series_of(families: Iterable[Family], extra: dict[str, str]) -> Series:
     }
 
 
-def both(life: Life, ears: Ears) -> tuple[Series, Series]:
-    sidecar = SidecarCollector(ears.sources, clock=life.stage.clock)
+def both(life: Life, sidecar: InProcessSidecar) -> tuple[Series, Series]:
+    collector = SidecarCollector(sidecar.sources, clock=life.stage.clock)
     who = {"owner": OWNER, "service": SERVICE}
-    return series_of(life.stage.metrics.collect(), who), series_of(sidecar.collect(), {})
+    return series_of(life.stage.metrics.collect(), who), series_of(collector.collect(), {})
 
 
 def live(series: Series) -> Series:
@@ -50,14 +50,14 @@ def live(series: Series) -> Series:
 @pytest.mark.parametrize("seed", range(8))
 def test_the_same_life_gives_the_same_series_either_way(seed: int, tmp_path: Path) -> None:
     life, path = Life(seed), tmp_path / "s.sock"
-    life.stage.metrics.expect(stores=["sqlite"], sinks=["spans", "mine"])
-    with listening(path, life.stage.clock) as ears, streaming(path) as stream:
+    life.stage.metrics.preregister(stores=["sqlite"], sinks=["spans", "mine"])
+    with listening(path, life.stage.clock) as sidecar, streaming(path) as stream:
         told = ListSink()
         life.begin(life.stage.metrics, stream, told)
         life.go_on(400)
-        ears.heard(len(told.events))
-        here, there = both(life, ears)
-        assert ears.source.missed == 0
+        sidecar.heard(len(told.events))
+        here, there = both(life, sidecar)
+        assert sidecar.source.missed == 0
         assert any(exemplar for _, exemplar in here.values())
         assert there == here
 
@@ -66,12 +66,12 @@ def test_the_same_life_gives_the_same_series_either_way(seed: int, tmp_path: Pat
 def test_a_sidecar_that_comes_late_shows_the_same_gauges_at_once(seed: int, tmp_path: Path) -> None:
     life, path = Life(seed), tmp_path / "s.sock"
     told = ListSink()
-    with streaming(path, most=0) as stream:  # nothing waits: all that happened before is known by what it led to
+    with streaming(path, capacity=0) as stream:  # nothing waits: all that happened before is known by what it led to
         life.begin(life.stage.metrics, stream, told)
         life.go_on(200)
-        with listening(path, life.stage.clock) as ears:
-            ears.connected()
-            here, there = both(life, ears)
+        with listening(path, life.stage.clock) as sidecar:
+            sidecar.connected()
+            here, there = both(life, sidecar)
     here, there = live(here), live(there)
     # A free lock that was taken by hand is remembered by who has seen it held.
     for key in here.keys() - there.keys():

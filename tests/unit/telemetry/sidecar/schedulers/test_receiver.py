@@ -36,9 +36,9 @@ from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.telemetry import MetricSink
 from tickglass.telemetry.sidecar.collector import SidecarCollector
-from tickglass.telemetry.sidecar.schedulers.receiver import CONNECTIONS_MAX, Intake
+from tickglass.telemetry.sidecar.schedulers.receiver import CONNECTIONS_MAX, Receiver
 from tickglass.telemetry.sidecar.schedulers.sources import Sources
-from tickglass.telemetry.sidecar.transport.frames import FRAME_MAX, EventFrame, encoded, opening
+from tickglass.telemetry.sidecar.transport.frames import FRAME_MAX, EventFrame, encoded, introduction_frames
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ HOSTILE = int(os.environ.get("TICKGLASS_HOSTILE_FRAMES", "20000"))
 HOLDER = """
 import sys
 from tickglass.sched.clock import SystemClock
-from tickglass.telemetry.sidecar.schedulers.receiver import Intake
+from tickglass.telemetry.sidecar.schedulers.receiver import Receiver
 from tickglass.telemetry.sidecar.schedulers.sources import Sources
 clock = SystemClock()
-intake = Intake(sys.argv[1], Sources(clock), clock=clock)
-intake.start()
+receiver = Receiver(sys.argv[1], Sources(clock), clock=clock)
+receiver.start()
 print("listening", flush=True)
 sys.stdin.read()
 """
@@ -83,13 +83,13 @@ def registered(job: str, resource: str = "", trigger: str = 'every("1s")') -> Jo
 def test_the_socket_is_for_its_user_alone_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        with listening(tmp_path / "s.sock") as ears:
-            assert stat.S_IMODE(os.lstat(ears.path).st_mode) == 0o600
-            assert stat.S_IMODE(os.lstat(f"{ears.path}.lock").st_mode) == 0o600
+        with listening(tmp_path / "s.sock") as sidecar:
+            assert stat.S_IMODE(os.lstat(sidecar.path).st_mode) == 0o600
+            assert stat.S_IMODE(os.lstat(f"{sidecar.path}.lock").st_mode) == 0o600
             assert os.umask(0) == 0
     finally:
         os.umask(before)
-    assert not os.path.lexists(ears.path)
+    assert not os.path.lexists(sidecar.path)
 
 
 def test_a_living_sidecar_is_not_replaced_and_a_dead_ones_socket_is(tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_a_living_sidecar_is_not_replaced_and_a_dead_ones_socket_is(tmp_path: Pa
             pass
         other.send_signal(signal.SIGKILL)
     assert stat.S_ISSOCK(os.lstat(path).st_mode)
-    with listening(path) as ears, streaming(path) as sink:
+    with listening(path) as sidecar, streaming(path) as sink:
         sink.record(TURNED)
-        ears.heard(1)
+        sidecar.heard(1)
 
 
 def test_what_is_no_stale_socket_stays_where_it_is(tmp_path: Path) -> None:
@@ -124,41 +124,41 @@ def test_what_is_no_stale_socket_stays_where_it_is(tmp_path: Path) -> None:
 
 
 def test_somebody_elses_process_is_refused(tmp_path: Path) -> None:
-    with listening(tmp_path / "s.sock", uid=os.geteuid() + 1) as ears:
-        with connected(ears.path) as link:
+    with listening(tmp_path / "s.sock", uid=os.geteuid() + 1) as sidecar:
+        with connected(sidecar.path) as link:
             assert link.recv(1) == b""
-        ears.refused("peer")
-        assert ears.sources.all() == []
+        sidecar.refused("peer")
+        assert sidecar.sources.all() == []
 
 
 def test_who_does_not_say_who_he_is_is_let_go(tmp_path: Path) -> None:
-    with listening(tmp_path / "s.sock", introduce_s=0.2) as ears:
-        with connected(ears.path) as silent:
+    with listening(tmp_path / "s.sock", introduce_s=0.2) as sidecar:
+        with connected(sidecar.path) as silent:
             assert silent.recv(1) == b""
-        with sent(ears.path, b"".join(opening(introduction()))[:20]) as slow:
+        with sent(sidecar.path, b"".join(introduction_frames(introduction()))[:20]) as slow:
             assert slow.recv(1) == b""
-        ears.refused("silent", 2)
+        sidecar.refused("silent", 2)
 
 
 def test_a_scheduler_that_has_nothing_to_say_for_long_stays(tmp_path: Path) -> None:
-    with listening(tmp_path / "s.sock", introduce_s=0.3) as ears, sent(ears.path, said()) as link:
-        ears.connected()
+    with listening(tmp_path / "s.sock", introduce_s=0.3) as sidecar, sent(sidecar.path, said()) as link:
+        sidecar.connected()
         link.settimeout(1.0)
         with pytest.raises(TimeoutError):
             link.recv(1)
         link.sendall(encoded(EventFrame(1, TURNED)))
-        ears.heard(1)
+        sidecar.heard(1)
 
 
 def test_more_connections_than_there_is_room_for_are_refused(tmp_path: Path) -> None:
-    with listening(tmp_path / "s.sock", introduce_s=60.0) as ears:
-        links = [connected(ears.path) for _ in range(CONNECTIONS_MAX + 1)]
-        ears.refused("full")
+    with listening(tmp_path / "s.sock", introduce_s=60.0) as sidecar:
+        links = [connected(sidecar.path) for _ in range(CONNECTIONS_MAX + 1)]
+        sidecar.refused("full")
         for link in links:
             link.close()
-        wait_until(lambda: not ears.intake._conversations, "they end")
-        with sent(ears.path, said(TURNED)):
-            ears.heard(1)
+        wait_until(lambda: not sidecar.receiver._connections, "they end")
+        with sent(sidecar.path, said(TURNED)):
+            sidecar.heard(1)
 
 
 @pytest.mark.parametrize(
@@ -170,38 +170,38 @@ def test_more_connections_than_there_is_room_for_are_refused(tmp_path: Path) -> 
         ("malformed", encoded(EventFrame(1, TURNED))),
         ("malformed", said(TURNED) + encoded(EventFrame(1, TURNED))),
         ("malformed", said(TelemetryDropped(signal="?", reason="?", count=1))),
-        ("malformed", b"".join(opening(introduction(owner="")))),
-        ("malformed", b"".join(opening(introduction(owner="x" * 1_001)))),
-        ("malformed", b"".join(opening(introduction([registered("nightly", "x" * 1_001)])))),
+        ("malformed", b"".join(introduction_frames(introduction(owner="")))),
+        ("malformed", b"".join(introduction_frames(introduction(owner="x" * 1_001)))),
+        ("malformed", b"".join(introduction_frames(introduction([registered("nightly", "x" * 1_001)])))),
         ("malformed", said(registered("x" * 400_000))),
         ("malformed", said(registered("nightly", "\N{SNOWMAN}" * 1_001))),
-        ("malformed", said(TURNED) + b"".join(opening(introduction(owner="host-2")))),
+        ("malformed", said(TURNED) + b"".join(introduction_frames(introduction(owner="host-2")))),
         ("version", encoded(introduction()).replace(b"0.1.0", b"9.9.9").replace(b"\x01\xa8", b"\x07\xa8", 1)),
     ],
 )
 def test_what_cannot_be_followed_ends_that_connection_and_no_other(tmp_path: Path, reason: str, data: bytes) -> None:
     path = tmp_path / "s.sock"
-    with listening(path) as ears, streaming(path) as sink:
+    with listening(path) as sidecar, streaming(path) as sink:
         sink.record(TURNED)
-        ears.heard(1)
-        own = ears.source
-        with sent(ears.path, data.replace(b"host-1", b"host-7")) as bad:
+        sidecar.heard(1)
+        own = sidecar.source
+        with sent(sidecar.path, data.replace(b"host-1", b"host-7")) as bad:
             assert bad.recv(1) == b""
-        ears.refused(reason)
+        sidecar.refused(reason)
         sink.record(TURNED)
         wait_until(lambda: own.events == 2, "the good one goes on")
         assert own.connected
-        assert not any(source.connected for source in ears.sources.all() if source is not own)
+        assert not any(source.connected for source in sidecar.sources.all() if source is not own)
 
 
 def test_a_kill_in_the_middle_of_a_frame_leaves_what_came_before(tmp_path: Path) -> None:
     whole = said(*[TURNED] * 50)
-    with listening(tmp_path / "s.sock") as ears:
-        with sent(ears.path, whole[:-7]):
-            ears.heard(49)
-        wait_until(lambda: not ears.source.connected, "it is gone")
-        assert ears.source.events == 49
-        assert not any(ears.sources.refusals().values())
+    with listening(tmp_path / "s.sock") as sidecar:
+        with sent(sidecar.path, whole[:-7]):
+            sidecar.heard(49)
+        wait_until(lambda: not sidecar.source.connected, "it is gone")
+        assert sidecar.source.events == 49
+        assert not any(sidecar.sources.refusals().values())
 
 
 def test_hostile_frames_end_their_connections_and_take_no_room(tmp_path: Path) -> None:
@@ -211,15 +211,15 @@ def test_hostile_frames_end_their_connections_and_take_no_room(tmp_path: Path) -
     life.begin(told)
     life.go_on(300)
     frames = [encoded(EventFrame(number, event)) for number, event in enumerate(told.events, 1)]
-    opened = b"".join(opening(introduction()))
-    with listening(tmp_path / "s.sock") as ears:
-        collector = SidecarCollector(ears.sources, clock=CLOCK)
+    opened = b"".join(introduction_frames(introduction()))
+    with listening(tmp_path / "s.sock") as sidecar:
+        collector = SidecarCollector(sidecar.sources, clock=CLOCK)
         frames_sent, links, grown = 0, 0, []
         while frames_sent < HOSTILE:
             data, count = hostile(rng, opened, frames)
             frames_sent += count
             links += 1
-            with connected(ears.path) as link:
+            with connected(sidecar.path) as link:
                 try:
                     link.sendall(data)
                     link.shutdown(socket.SHUT_WR)
@@ -229,13 +229,13 @@ def test_hostile_frames_end_their_connections_and_take_no_room(tmp_path: Path) -
                     pass
             if links % 200 == 0:
                 grown.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-        wait_until(lambda: not ears.intake._conversations, "all have ended")
-        assert sum(ears.sources.refusals().values()) > links / 4
+        wait_until(lambda: not sidecar.receiver._connections, "all have ended")
+        assert sum(sidecar.sources.refusals().values()) > links / 4
         list(collector.collect())
-        assert len(ears.sources.all()) <= 256
+        assert len(sidecar.sources.all()) <= 256
         assert grown[-1] - grown[len(grown) // 2] < 100_000, grown  # kB, in the second half
-        with sent(ears.path, stream_of([], told.events)):
-            mine = ears.sources.named("billing", "host-1")
+        with sent(sidecar.path, stream_of([], told.events)):
+            mine = sidecar.sources.named("billing", "host-1")
             wait_until(lambda: mine.connected, "a good one is heard as before")
 
 
@@ -264,16 +264,16 @@ def fresh_names(number: int, moved: LockMoved) -> list[Event]:
 
 def test_names_without_end_over_one_connection_take_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many of each kind are kept, and no more. TICKGLASS_HOSTILE_FRAMES=1000000 makes it long."""
-    most = 100  # instead of a thousand: it is quicker, and nothing else
+    capacity = 100  # instead of a thousand: it is quicker, and nothing else
     for bound in ("history.JOBS_MAX", "history.POOLS_MAX", "lock_history.WAITED_MAX"):
-        monkeypatch.setattr(f"tickglass.telemetry.sidecar.schedulers.{bound}", most)
-    monkeypatch.setattr("tickglass.telemetry.locks._LIMITS_MAX", most)
+        monkeypatch.setattr(f"tickglass.telemetry.sidecar.schedulers.{bound}", capacity)
+    monkeypatch.setattr("tickglass.telemetry.locks._LIMITS_MAX", capacity)
     monkeypatch.setattr(
-        "tickglass.telemetry.sidecar.schedulers.sources.MetricSink", partial(MetricSink, names_most=most)
+        "tickglass.telemetry.sidecar.schedulers.sources.MetricSink", partial(MetricSink, names_most=capacity)
     )
-    moved, enough = requested(), most + 20
+    moved, enough = requested(), capacity + 20
     rounds = max(HOSTILE // len(fresh_names(0, moved)), 2 * enough)
-    with listening(tmp_path / "s.sock") as ears, sent(ears.path, said(registered("nightly"))) as link:
+    with listening(tmp_path / "s.sock") as sidecar, sent(sidecar.path, said(registered("nightly"))) as link:
         heard = 1
 
         def tell(numbers: range) -> None:
@@ -283,7 +283,7 @@ def test_names_without_end_over_one_connection_take_no_room(tmp_path: Path, monk
                 told = [encoded(EventFrame(at, event)) for at, event in enumerate(events, heard + 1)]
                 link.sendall(b"".join(told))
                 heard += len(events)
-            ears.heard(heard)
+            sidecar.heard(heard)
 
         tell(range(enough))
         gc.collect()
@@ -294,11 +294,11 @@ def test_names_without_end_over_one_connection_take_no_room(tmp_path: Path, monk
             grown, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert not any(ears.sources.refusals().values())
-        sight = ears.source.history.sight()
-        assert (len(sight.jobs), len(sight.waiters), len(sight.pools)) == (most, most, most)
-        assert len(sight.limits) < most
-        assert sight.left_out > 0
+        assert not any(sidecar.sources.refusals().values())
+        snapshot = sidecar.source.history.snapshot()
+        assert (len(snapshot.jobs), len(snapshot.waiters), len(snapshot.pools)) == (capacity, capacity, capacity)
+        assert len(snapshot.limits) < capacity
+        assert snapshot.left_out > 0
         assert grown < 200 * (rounds - enough), "bytes; kept, a pool alone would have more"
 
 
@@ -316,9 +316,9 @@ def test_a_text_of_any_length_is_heard_and_cut(tmp_path: Path) -> None:
         occurrence.fire(event)
     occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.FAILURE, error="x" * 3_000)
     data = said(registered("nightly", trigger="y" * 9_000), *told.events)
-    with listening(tmp_path / "s.sock") as ears, sent(ears.path, data):
-        ears.heard(1 + len(told.events))
-        (job,) = ears.source.history.sight().jobs
+    with listening(tmp_path / "s.sock") as sidecar, sent(sidecar.path, data):
+        sidecar.heard(1 + len(told.events))
+        (job,) = sidecar.source.history.snapshot().jobs
         assert job.declared is not None
         assert (len(job.recent[0].error), len(job.declared.trigger)) == (2_000, 4_000)
 
@@ -341,20 +341,20 @@ def hostile(rng: random.Random, opened: bytes, frames: list[bytes]) -> tuple[byt
 
 
 def test_an_intake_that_is_not_started_stops_and_one_that_is_stops_twice(tmp_path: Path) -> None:
-    intake = Intake(str(tmp_path / "s.sock"), Sources(CLOCK), clock=CLOCK)
-    intake.stop()
-    intake.start()
-    intake.stop()
-    intake.stop()
+    receiver = Receiver(str(tmp_path / "s.sock"), Sources(CLOCK), clock=CLOCK)
+    receiver.stop()
+    receiver.start()
+    receiver.stop()
+    receiver.stop()
 
 
 def test_the_stop_ends_connections(tmp_path: Path) -> None:
-    with listening(tmp_path / "s.sock") as ears:
-        link = sent(ears.path, said(TURNED))
-        ears.heard(1)
+    with listening(tmp_path / "s.sock") as sidecar:
+        link = sent(sidecar.path, said(TURNED))
+        sidecar.heard(1)
     assert link.recv(1) == b""
     link.close()
-    assert not ears.source.connected
+    assert not sidecar.source.connected
 
 
 def test_a_lock_that_moved_in_no_way_we_know_is_malformed(tmp_path: Path) -> None:
@@ -363,6 +363,6 @@ def test_a_lock_that_moved_in_no_way_we_know_is_malformed(tmp_path: Path) -> Non
     life.go_on(50)
     moved = next(event for event in told.events if isinstance(event, LockMoved))
     data = said(moved).replace(b"requested", b"requesteq")
-    with listening(tmp_path / "s.sock") as ears, sent(ears.path, data) as link:
+    with listening(tmp_path / "s.sock") as sidecar, sent(sidecar.path, data) as link:
         assert link.recv(1) == b""
-        ears.refused("malformed")
+        sidecar.refused("malformed")

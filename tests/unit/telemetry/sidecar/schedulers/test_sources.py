@@ -35,7 +35,7 @@ class EventFrame:
 
     def __init__(self) -> None:
         self.stage = Stage()
-        self.standing = LiveState()
+        self.live_events = LiveState()
         self.told = ListSink()
         self.stage.sink = self.told
         self.sources = Sources(self.stage.clock)
@@ -49,15 +49,15 @@ class EventFrame:
 
     def connect(self, *, began_ns: int = 1, dropped: int = 0) -> None:
         spoken = introduction(next_number=self.number + 1, began_ns=began_ns, dropped=dropped)
-        self.source.introduced(spoken, self.standing.events(), self.link)
+        self.source.on_introduction(spoken, self.live_events.events(), self.link)
 
     def tell(self, *, lost: bool = False) -> None:
         """Send what happened since the last time, or lose it."""
         for event in self.told.events:
             self.number += 1
-            self.standing.record(event)
+            self.live_events.record(event)
             if not lost:
-                self.source.told(self.number, event, self.link)
+                self.source.on_event(self.number, event, self.link)
         self.told.events.clear()
 
     def value(self, name: str, **labels: str) -> float | None:
@@ -112,7 +112,7 @@ def test_what_is_live_goes_at_once_and_what_was_counted_stays(told: EventFrame) 
     shown = {name: told.value(name) for name, _ in live}
     assert shown["tickglass_job_pending"] == shown["tickglass_job_running"] == 1
     assert told.value("tickglass_sidecar_scheduler_connected") == 1
-    told.source.left(told.link)
+    told.source.on_disconnect(told.link)
     assert {name: told.value(name) for name, _ in live} == {name: None for name, _ in live}
     assert told.value("tickglass_scheduler_state", state="starting") is None
     assert told.value("tickglass_sidecar_scheduler_connected") == 0
@@ -134,7 +134,7 @@ def test_a_scheduler_that_stopped_as_it_was_asked_to_is_not_missed(told: EventFr
         scheduler.fire(event)
     told.tell()
     assert told.value("tickglass_sidecar_scheduler_connected") == 1
-    told.source.left(told.link)
+    told.source.on_disconnect(told.link)
     assert told.value("tickglass_sidecar_scheduler_connected") is None
 
 
@@ -144,7 +144,7 @@ def test_a_scheduler_that_failed_to_start_is_missed(told: EventFrame) -> None:
     scheduler.fire(SchedulerEvent.START_ASKED)
     scheduler.fire(SchedulerEvent.START_FAILED)
     told.tell()
-    told.source.left(told.link)
+    told.source.on_disconnect(told.link)
     assert told.value("tickglass_sidecar_scheduler_connected") == 0
 
 
@@ -199,7 +199,7 @@ def test_a_scheduler_that_comes_back_goes_on_where_it_was(told: EventFrame) -> N
     occurrence = told.stage.occurrence("nightly")
     told.stage.start(occurrence)
     told.tell()
-    told.source.left(told.link)
+    told.source.on_disconnect(told.link)
     told.link = object()
     told.connect()
     assert told.account("nightly") == (1, 0, 1)
@@ -214,8 +214,8 @@ def test_another_process_of_that_name_begins_its_own_numbers(told: EventFrame) -
     told.stage.start(told.stage.occurrence("nightly"))
     told.tell()
     assert told.value("tickglass_job_consecutive_failures") == 1
-    told.source.left(told.link)
-    told.link, told.number, told.standing = object(), 0, LiveState()
+    told.source.on_disconnect(told.link)
+    told.link, told.number, told.live_events = object(), 0, LiveState()
     told.stage.register("hourly")
     told.tell(lost=True)
     told.connect(began_ns=2)
@@ -236,7 +236,7 @@ def test_what_failed_before_a_scheduler_and_unheard_of_a_sidecar_counts(told: Ev
     told.connect()
     assert told.value("tickglass_job_consecutive_failures") == 3
     assert told.value("tickglass_job_unsuccessful_since_timestamp_seconds") == 7
-    assert [job.failures for job in told.source.history.sight().jobs] == [3]
+    assert [job.failures for job in told.source.history.snapshot().jobs] == [3]
     told.stage.run(told.stage.occurrence("nightly"), Outcome.FAILURE)
     told.tell()
     assert told.value("tickglass_job_consecutive_failures") == 4
@@ -245,7 +245,7 @@ def test_what_failed_before_a_scheduler_and_unheard_of_a_sidecar_counts(told: Ev
     told.connect(dropped=6)  # the same process: it says anew how things stand
     assert told.value("tickglass_job_consecutive_failures") == 0
     assert told.value("tickglass_job_unsuccessful_since_timestamp_seconds") is None
-    assert [job.failures for job in told.source.history.sight().jobs] == [0]
+    assert [job.failures for job in told.source.history.snapshot().jobs] == [0]
     assert told.value("tickglass_job_last_success_timestamp_seconds") is not None
 
 
@@ -253,9 +253,9 @@ def test_the_later_of_two_connections_speaks_for_a_scheduler(told: EventFrame) -
     told.connect()
     early, told.link = told.link, object()
     told.connect(began_ns=2)
-    told.source.told(1, TimelineTicked(lag_ns=1, duration_ns=1, handed=0), early)
+    told.source.on_event(1, TimelineTicked(lag_ns=1, duration_ns=1, handed=0), early)
     assert told.source.events == 0
-    told.source.left(early)
+    told.source.on_disconnect(early)
     assert told.source.connected
 
 
@@ -263,35 +263,35 @@ def test_the_later_of_two_connections_speaks_for_a_scheduler(told: EventFrame) -
 def test_a_number_that_was_heard_is_malformed(told: EventFrame, number: int) -> None:
     told.connect()
     turned = TimelineTicked(lag_ns=1, duration_ns=1, handed=0)
-    told.source.told(1, turned, told.link)
+    told.source.on_event(1, turned, told.link)
     with pytest.raises(FrameRefused, match="malformed"):
-        told.source.told(number, turned, told.link)
+        told.source.on_event(number, turned, told.link)
 
 
 def test_nobody_tells_of_another_scheduler(told: EventFrame) -> None:
     told.stage.hold(told.stage.lock("ledger", owner="host-2"))
     events: list[Event] = [*told.told.events]
     with pytest.raises(FrameRefused, match="another scheduler"):
-        told.source.introduced(introduction(), events, told.link)
+        told.source.on_introduction(introduction(), events, told.link)
     told.connect()
     with pytest.raises(FrameRefused, match="another scheduler"):
-        told.source.told(1, events[-1], told.link)
+        told.source.on_event(1, events[-1], told.link)
     with pytest.raises(FrameRefused, match="another name"):
-        told.source.introduced(introduction(owner="host-2"), [], told.link)
+        told.source.on_introduction(introduction(owner="host-2"), [], told.link)
 
 
 def test_schedulers_that_are_gone_make_room_and_those_that_are_there_do_not() -> None:
     stage = Stage()
-    sources = Sources(stage.clock, most=2)
+    sources = Sources(stage.clock, capacity=2)
     for number in range(5):
         stage.clock.advance(SECOND)
         source = sources.named(SERVICE, f"host-{number}")
-        source.introduced(introduction(owner=f"host-{number}"), [], source)
+        source.on_introduction(introduction(owner=f"host-{number}"), [], source)
         if number < 4:
-            source.left(source)
+            source.on_disconnect(source)
     assert [source.owner for source in sources.all()] == ["host-3", "host-4"]
     for one in sources.all():
-        one.introduced(introduction(owner=one.owner), [], one)
+        one.on_introduction(introduction(owner=one.owner), [], one)
     with pytest.raises(FrameRefused) as refused:
         sources.named(SERVICE, "host-9")
     assert refused.value.reason is RefusedBecause.FULL
@@ -310,7 +310,7 @@ def test_one_that_is_frozen_makes_the_sidecar_unready_and_one_that_is_gone_does_
     assert unready(told.sources, [], told.stage.clock) == []
     told.stage.clock.advance(2 * SECOND)
     assert unready(told.sources, [], told.stage.clock) == ["scheduler billing/host-1 is silent for 7 s"]
-    told.source.left(told.link)
+    told.source.on_disconnect(told.link)
     assert unready(told.sources, [], told.stage.clock) == []
 
 
@@ -348,7 +348,7 @@ def test_several_schedulers_are_told_apart_and_every_label_is_declared() -> None
         stage.sink = told
         stage.hold(stage.lock("ledger", owner=owner))
         source = sources.named(SERVICE, owner)
-        source.introduced(introduction(told.events, owner=owner), told.events, source)
+        source.on_introduction(introduction(told.events, owner=owner), told.events, source)
     sources.refused(RefusedBecause.PEER)
     declared = {metric.family: metric for metric in SIDECAR_METRICS}
     assert declared.keys() == {metric.family for metric in (*SINK_METRICS, catalogue.GC_PAUSE)} | {

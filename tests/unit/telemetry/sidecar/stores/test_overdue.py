@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from kit.sidecar_views import Lookout
+from kit.sidecar_views import SidecarRig
 
 from tickglass import at, cron, every
 from tickglass.sched.durations import SECOND
@@ -32,7 +32,7 @@ FRIDAY = datetime(2026, 1, 2, tzinfo=UTC)
     ],
 )
 def test_a_pause_is_no_interval(trigger: Trigger, hour: int, minute: int, interval_s: int | None) -> None:
-    job = Lookout().register(trigger=str(trigger))
+    job = SidecarRig().register(trigger=str(trigger))
     now_ns = to_ns(FRIDAY + timedelta(hours=hour, minutes=minute), what="now")
     assert interval_ns(job, now_ns) == (None if interval_s is None else interval_s * SECOND)
 
@@ -41,11 +41,11 @@ def test_a_pause_is_no_interval(trigger: Trigger, hour: int, minute: int, interv
 def test_what_an_instance_with_the_old_trigger_announced_is_not_waited_for_under_the_new_one(
     trigger: Trigger, waiting_s: int
 ) -> None:
-    lookout = Lookout()
-    start_ns = lookout.clock.wall_ns()
+    rig = SidecarRig()
+    start_ns = rig.clock.wall_ns()
     start_ns -= start_ns % (3_600 * 7 * SECOND)
     job = replace(
-        lookout.register(trigger=str(trigger)),
+        rig.register(trigger=str(trigger)),
         next_due_ns=start_ns + 31 * SECOND,  # of a claim of 30 s, under every("1s")
         seen_wall_ns=start_ns + 30 * SECOND,
     )

@@ -23,7 +23,7 @@ from tickglass.telemetry.sidecar.transport.frames import (
     Introduction,
     SnapshotPart,
     encoded,
-    opening,
+    introduction_frames,
 )
 from tickglass.testing import ListSink
 
@@ -126,12 +126,12 @@ def test_an_event_before_the_introduction_is_malformed() -> None:
 
 def test_a_long_introduction_goes_over_in_parts() -> None:
     told = (LIFE * 60)[:9_000]
-    (first, *rest) = read(*opening(introduction(told)))
+    (first, *rest) = read(*introduction_frames(introduction(told)))
     assert isinstance(first, Introduction)
     parts: list[Introduction | SnapshotPart] = [first, *(frame for frame in rest if isinstance(frame, SnapshotPart))]
-    assert [event for part in parts for event in part.standing] == told
+    assert [event for part in parts for event in part.live_events] == told
     assert [part.more for part in parts] == [True] * (len(parts) - 1) + [False]
-    assert all(len(frame) < FRAME_MAX for frame in opening(introduction(told)))
+    assert all(len(frame) < FRAME_MAX for frame in introduction_frames(introduction(told)))
 
 
 def test_the_text_of_a_huge_exception_is_cut_and_what_is_still_too_long_is_not_told() -> None:

@@ -27,10 +27,10 @@ def life_of(seed: int) -> list[Event]:
 
 
 def standing_of(events: list[Event]) -> list[Event]:
-    standing = LiveState()
+    live_events = LiveState()
     for event in events:
-        standing.record(event)
-    return standing.events()
+        live_events.record(event)
+    return live_events.events()
 
 
 def test_what_was_not_sent_waits_in_its_place_under_its_number() -> None:
@@ -80,13 +80,13 @@ def test_what_is_live_and_what_waits_are_the_whole_story_whatever_was_lost(seed:
         left = ring.take(1_000)
         ring.settle(0)
         assert (left.number, left.events) == (live.next_number, events[live.next_number - 1 : place])
-        standing = LiveState()
+        live_events = LiveState()
         # A registration has the next due instant by now; what is in hand fell due before.
-        for before in sorted(live.standing, key=lambda event: isinstance(event, JobRegistered)):
-            standing.record(before)
+        for before in sorted(live.live_events, key=lambda event: isinstance(event, JobRegistered)):
+            live_events.record(before)
         for after in left.events:
-            standing.record(after)
-        assert sorted(map(repr, standing.events())) == sorted(map(repr, standing_of(events[:place])))
+            live_events.record(after)
+        assert sorted(map(repr, live_events.events())) == sorted(map(repr, standing_of(events[:place])))
     assert all(events[number - 1] == event for number, event in heard)
     assert all(earlier < later for (earlier, _), (later, _) in pairwise(heard))
     assert len(heard) + ring.dropped + len(ring) == len(events)
@@ -118,11 +118,11 @@ def test_what_is_over_leaves_nothing_behind() -> None:
     life, told = Life(1), ListSink()
     life.begin(told)
     sizes = []
-    standing = LiveState()
+    live_events = LiveState()
     for _ in range(5):
         life.go_on(2_000)
         for event in told.events:
-            standing.record(event)
+            live_events.record(event)
         told.events.clear()
-        sizes.append(len(standing.events()))
+        sizes.append(len(live_events.events()))
     assert max(sizes) < 200, sizes

@@ -81,20 +81,20 @@ def test_events_wait_for_a_sidecar_that_is_absent_and_come_in_order(tmp_path: Pa
     with streaming(path) as sink:
         for number in range(500):
             sink.record(numbered(number))
-        with listening(path) as ears:
-            ears.heard(500)
-            assert (ears.source.missed, ears.source.gaps, ears.source.dropped) == (0, 0, 0)
+        with listening(path) as sidecar:
+            sidecar.heard(500)
+            assert (sidecar.source.missed, sidecar.source.gaps, sidecar.source.dropped) == (0, 0, 0)
 
 
 def test_what_did_not_fit_is_counted_here_and_there(tmp_path: Path) -> None:
     path, dropped = tmp_path / "s.sock", list[int]()
-    with streaming(path, most=100, dropped=dropped) as sink:
+    with streaming(path, capacity=100, dropped=dropped) as sink:
         for number in range(1_000):
             sink.record(numbered(number))
-        with listening(path) as ears:
-            ears.heard(100)
+        with listening(path) as sidecar:
+            sidecar.heard(100)
             wait_until(lambda: sum(dropped) == 900, "900 are dropped")
-            assert (ears.source.events, ears.source.dropped) == (100, 900)
+            assert (sidecar.source.events, sidecar.source.dropped) == (100, 900)
 
 
 def test_a_frozen_sidecar_costs_events_but_no_time_and_is_told_what_is_live_when_it_wakes(
@@ -105,7 +105,7 @@ def test_a_frozen_sidecar_costs_events_but_no_time_and_is_told_what_is_live_when
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as frozen:
         assert frozen.stdout is not None
         assert frozen.stdout.readline() == b"listening\n"
-        with streaming(path, most=50) as sink:
+        with streaming(path, capacity=50) as sink:
             life.begin(sink, told)
             assert frozen.stdout.readline() == b"read\n"
             frozen.send_signal(signal.SIGSTOP)
@@ -116,13 +116,13 @@ def test_a_frozen_sidecar_costs_events_but_no_time_and_is_told_what_is_live_when
             assert took_ns < 60 * SECOND  # 20,000 events; a send that blocked would never return
             frozen.kill()
             path.unlink()
-            with listening(path) as ears:
-                ears.connected()
+            with listening(path) as sidecar:
+                sidecar.connected()
                 life.go_on(30)
-                wait_until(lambda: ears.source.events >= 30, "the last events")
-                missing = len(told.events) - ears.source.events
+                wait_until(lambda: sidecar.source.events >= 30, "the last events")
+                missing = len(told.events) - sidecar.source.events
                 assert missing > 0
-                wait_until(lambda: ears.source.dropped == sink.dropped, "it says how many were dropped")
+                wait_until(lambda: sidecar.source.dropped == sink.dropped, "it says how many were dropped")
 
 
 def test_a_frame_that_was_cut_by_the_readers_end_comes_again_whole(tmp_path: Path, listener: socket.socket) -> None:
@@ -184,19 +184,19 @@ def test_a_sidecar_of_somebody_else_is_told_nothing(
 
 def test_something_unspeakable_is_left_out_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
-    with listening(path) as ears, streaming(path) as sink:
+    with listening(path) as sidecar, streaming(path) as sink:
         sink.record(TelemetryDropped(signal="spans", reason="queue_full", count=2**80))
         sink.record(numbered(1))
-        ears.heard(2)
-        assert (ears.source.events, ears.source.missed, sink.dropped) == (1, 1, 1)
+        sidecar.heard(2)
+        assert (sidecar.source.events, sidecar.source.missed, sink.dropped) == (1, 1, 1)
 
 
 def test_two_connections_at_once_are_not_made(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
-    with listening(path) as ears, streaming(path) as sink:
+    with listening(path) as sidecar, streaming(path) as sink:
         sink.record(numbered(1))
-        ears.heard(1)
+        sidecar.heard(1)
         with connected(str(path)):
             sink.record(numbered(2))
-            ears.heard(2)
-        assert len(ears.sources.all()) == 1
+            sidecar.heard(2)
+        assert len(sidecar.sources.all()) == 1

@@ -8,7 +8,7 @@ from kit.view_samples import NOW_NS, ill, job_of, runs_of, twins, well
 
 from tickglass.sched.durations import SECOND
 from tickglass.telemetry.sidecar.view import LockView, View
-from tickglass.telemetry.sidecar.web.board import (
+from tickglass.telemetry.sidecar.web.selection import (
     LANES_MAX,
     LOCKS_MAX,
     PAGE_JOBS,
