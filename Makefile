@@ -83,7 +83,7 @@ chaos: $(DEV) servers ## Make some thousand faults on every store, look for a br
 	PYTHONPATH=tests $(BIN)/python -m chaos.long $(ARGS)
 
 hostile: $(DEV) ## Send a sidecar a million frames that mean it harm, look for one that does some
-	TICKGLASS_HOSTILE_FRAMES=1000000 $(BIN)/pytest tests/unit/telemetry/sidecar/test_intake.py \
+	TICKGLASS_HOSTILE_FRAMES=1000000 $(BIN)/pytest tests/unit/telemetry/sidecar/schedulers/test_receiver.py \
 	    -k 'hostile or without_end' -o faulthandler_timeout=0 $(ARGS)
 
 mutants: $(DEV) servers ## Spoil every alerting rule in every small way, look for one that its cases do not notice

@@ -40,8 +40,8 @@ def _down(scope: RuleScope) -> Alert:
 
 def _blind(scope: RuleScope) -> Alert:
     on = f"on ({', '.join(_PROBE)})"
-    last_probe = scope.max_by(catalogue.SIDECAR_LAST_LOOK, *_PROBE)
-    failed = scope.increase_by(catalogue.SIDECAR_LOOK_ERRORS, *_PROBE, window="5m")
+    last_probe = scope.max_by(catalogue.SIDECAR_LAST_PROBE, *_PROBE)
+    failed = scope.increase_by(catalogue.SIDECAR_PROBE_ERRORS, *_PROBE, window="5m")
     return Alert(
         name="TickglassSidecarBlind",
         expr=(

@@ -13,7 +13,7 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.lease import Lease, LockEvent, LockMachine
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement
 from tickglass.sched.stores import open_store
-from tickglass.telemetry.exposition import encode
+from tickglass.telemetry.endpoint.exposition import encode
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.spans import SpanSink
 

@@ -11,10 +11,10 @@ from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS
 from tickglass.sched.events import JobRegistered, Lateness, TimelineTicked
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
-from tickglass.telemetry.exposition import encode
+from tickglass.telemetry.endpoint.exposition import encode
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.sidecar.collector import SidecarCollector, sidecar_registry
-from tickglass.telemetry.sidecar.schedulers.receiver import Intake
+from tickglass.telemetry.sidecar.schedulers.receiver import Receiver
 from tickglass.telemetry.sidecar.schedulers.sources import Sources
 from tickglass.telemetry.sidecar.transport.stream import StreamSink
 from tickglass.testing import ListSink
@@ -38,9 +38,11 @@ class Nothing:
         """See `EventSink`."""
 
 
-def stream(path: Path, most: int) -> StreamSink:
+def stream(path: Path, capacity: int) -> StreamSink:
     """Return a stream to a sidecar, not started."""
-    return StreamSink(str(path), owner=OWNER, service=SERVICE, clock=clock, on_drop=lambda *_: None, ring_most=most)
+    return StreamSink(
+        str(path), owner=OWNER, service=SERVICE, clock=clock, on_drop=lambda *_: None, ring_capacity=capacity
+    )
 
 
 def record_rows(home: Path) -> list[tuple[str, float]]:
@@ -54,14 +56,14 @@ def record_rows(home: Path) -> list[tuple[str, float]]:
         ("event, stream, ring full", best_us(lambda: full.record(TURNED))),
         ("lock cycle, stream, ring full", best_us(lambda: lock_cycle(full))),
     ]
-    intake = Intake(str(path), Sources(clock), clock=clock)
-    intake.start()
+    receiver = Receiver(str(path), Sources(clock), clock=clock)
+    receiver.start()
     told = stream(path, 10_000_000)
     told.start()
     rows.append(("event, stream, sidecar reading in the same process", best_us(lambda: told.record(TURNED))))
     rows.append(("lock cycle, stream, sidecar reading likewise", best_us(lambda: lock_cycle(told))))
     told.stop(30.0)
-    intake.stop()
+    receiver.stop()
     return rows
 
 
@@ -99,8 +101,8 @@ def scrape_rows(home: Path, size: int) -> list[tuple[str, float]]:
     for event in told.events:
         metrics.record(event)
     sources = Sources(clock)
-    intake = Intake(str(home / f"{size}.sock"), sources, clock=clock)
-    intake.start()
+    receiver = Receiver(str(home / f"{size}.sock"), sources, clock=clock)
+    receiver.start()
     sink = stream(home / f"{size}.sock", 10_000_000)
     for event in told.events:
         sink.record(event)
@@ -108,7 +110,7 @@ def scrape_rows(home: Path, size: int) -> list[tuple[str, float]]:
     sink.stop(60.0)
     while sum(source.events for source in sources.all()) < len(told.events):
         clock.wait(clock.monotonic_ns() + MS, Wake())
-    intake.stop()
+    receiver.stop()
     registry = sidecar_registry(SidecarCollector(sources, clock=clock))
     series = encode(registry, "")[1].count(b"\n")
     return [

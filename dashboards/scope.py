@@ -85,7 +85,7 @@ class BoardScope(Selector):
 
     def variables(self) -> tuple[Variable, ...]:
         """Return the variables of every board, so that links keep them; each may depend on those before it."""
-        info, sidecars = catalogue.SCHEDULER_INFO.name, catalogue.SIDECAR_LAST_LOOK.name
+        info, sidecars = catalogue.SCHEDULER_INFO.name, catalogue.SIDECAR_LAST_PROBE.name
         jobs = f"{catalogue.JOB_DUE.name}|{catalogue.JOB_NEXT.name}"
         known_by = (catalogue.LOCK_TRANSITIONS, catalogue.LOCK_HELD, catalogue.LEASE_EXPIRED)  # told, or seen
         locks = "|".join(metric.name for metric in known_by)

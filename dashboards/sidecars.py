@@ -109,7 +109,7 @@ def _last_probe(scope: BoardScope) -> Panel:
         "Time since a sidecar last read each store. Above the line: the sidecar is blind, and what it shows of "
         "holders that cannot speak is old.",
         "s",
-        Query(f"time() - {scope.max_by(catalogue.SIDECAR_LAST_LOOK, 'source')}", "{{source}}"),
+        Query(f"time() - {scope.max_by(catalogue.SIDECAR_LAST_PROBE, 'source')}", "{{source}}"),
         steps=above(thresholds.PROBE_SILENT_S),
         width=6,
     )
@@ -120,7 +120,7 @@ def _probe_time(scope: BoardScope) -> Panel:
         "How long reading takes",
         "p99 of reading each store. Climbing: the store is slow, or there is much in it.",
         "s",
-        Query(scope.quantile(0.99, catalogue.SIDECAR_LOOK, "source"), "{{source}}"),
+        Query(scope.quantile(0.99, catalogue.SIDECAR_PROBE_DURATION, "source"), "{{source}}"),
         width=6,
     )
 
@@ -131,7 +131,7 @@ def _probe_errors(scope: BoardScope) -> Panel:
         "Times that a store could not be read. Unavailable: it could not be reached in time. Error: it was reached "
         "and failed.",
         "short",
-        Query(scope.increase_by(catalogue.SIDECAR_LOOK_ERRORS, "source", "kind", window=RATE), "{{source}} {{kind}}"),
+        Query(scope.increase_by(catalogue.SIDECAR_PROBE_ERRORS, "source", "kind", window=RATE), "{{source}} {{kind}}"),
         steps=above(1),
         width=6,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from tickglass import Lock, StaleFence
-from tickglass.sched.fencing import SqlGuard
+from tickglass.fencing import SqlGuard
 
 guard = SqlGuard()
 database = sqlite3.connect("shop.db")

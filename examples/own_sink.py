@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tickglass import Scheduler, every
-from tickglass.sched.events import InstantsMissed, OccurrenceMoved
+from tickglass.events import InstantsMissed, OccurrenceMoved
 
 if TYPE_CHECKING:
     from tickglass import Run
-    from tickglass.sched.events import Event
+    from tickglass.events import Event
 
 
 class DidNotRun:

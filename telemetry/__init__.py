@@ -1,6 +1,6 @@
 """Turn the core's events into metrics, spans and logs, and serve them."""
 
-from tickglass.telemetry.exporter import DEFAULT_LISTEN, MetricsServer, parse_listen
+from tickglass.telemetry.endpoint.exporter import DEFAULT_LISTEN, MetricsServer, parse_listen
 from tickglass.telemetry.logs import LogSink, configure_logging
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.spans import SpanSink

@@ -90,7 +90,7 @@ class SchedulerGroup(SeriesGroup):
         if self._who is not None:
             yield catalogue.SCHEDULER_INFO, self._who, 1
 
-    def turned(self, event: TimelineTicked) -> None:
+    def ticked(self, event: TimelineTicked) -> None:
         """Count one turn of the timeline."""
         with self.lock:
             self._tick_duration.observe(event.duration_ns / _S)
@@ -207,7 +207,7 @@ class GcPauses:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._watch = GcMonitor(clock, self.paused)
+        self._monitor = GcMonitor(clock, self.paused)
         self._group = SeriesGroup()
         self._pauses = {
             generation: self._group.histogram(catalogue.GC_PAUSE, generation)
@@ -220,11 +220,11 @@ class GcPauses:
 
     def install(self) -> None:
         """Begin to watch; until `remove`."""
-        self._watch.install()
+        self._monitor.install()
 
     def remove(self) -> None:
         """Stop watching."""
-        self._watch.remove()
+        self._monitor.remove()
 
     def describe(self) -> Iterable[Family]:
         """Name the family, so that a second such collector in one registry is refused."""

@@ -85,7 +85,7 @@ class JobGroup(SeriesGroup):
             self._registered.value = event.wall_ns / _S
             self._grace.value = event.grace_ns / _S
             self._interval_tracker = IntervalTracker(event.next_due_ns, event.interval_ns)
-            self._keep_rhythm()
+            self._keep_interval()
             self._max_runtime.value = _seconds(event.timeout_ns)
             if event.job == self._name:
                 self._take_over(event.streak)
@@ -172,9 +172,9 @@ class JobGroup(SeriesGroup):
             self._outcomes[OVERFLOW].add()  # nobody will know how it ended
         if event.job == self._name:
             self._interval_tracker.fell_due(event.due_ns, event.next_due_ns)
-            self._keep_rhythm()
+            self._keep_interval()
 
-    def _keep_rhythm(self) -> None:
+    def _keep_interval(self) -> None:
         self._next.value = _seconds(self._interval_tracker.next_due_ns)
         self._interval.value = _seconds(self._interval_tracker.interval_ns)
 

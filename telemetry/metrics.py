@@ -99,7 +99,7 @@ class MetricSink:
             TriggerFailed: lambda event: self._jobs[event.job].trigger_failed(),
             PoolMoved: lambda event: self._pools[event.pool].moved(event),
             StoreCalled: lambda event: self._stores[event.store].called(event),
-            TimelineTicked: self._scheduler.turned,
+            TimelineTicked: self._scheduler.ticked,
             ClockStepped: self._scheduler.stepped,
             SkewMeasured: self._scheduler.measured,
             SpoolMoved: self._scheduler.spool_moved,
@@ -118,11 +118,11 @@ class MetricSink:
 
     def record(self, event: Event) -> None:
         """See `tickglass.sched.ports.EventSink`."""
-        take = self._handlers.get(type(event))
-        if take is not None:
-            take(event)
+        handle = self._handlers.get(type(event))
+        if handle is not None:
+            handle(event)
 
-    def expect(self, *, stores: Iterable[str] = (), pools: Iterable[str] = (), sinks: Iterable[str] = ()) -> None:
+    def preregister(self, *, stores: Iterable[str] = (), pools: Iterable[str] = (), sinks: Iterable[str] = ()) -> None:
         """Show these at zero from now on: a series born at 1 never fires `increase()`.
 
         Jobs and their resources need no such call: their registration does it.
@@ -130,6 +130,8 @@ class MetricSink:
         for names, groups in ((stores, self._stores), (pools, self._pools), (sinks, self._sinks)):
             for name in names:
                 groups[name]
+
+    expect = preregister  # the name that users may have written
 
     def dropped(self, signal: str, reason: str, count: int) -> None:
         """Count telemetry that could not be delivered; see `build_tracer_provider`."""
@@ -142,7 +144,7 @@ class MetricSink:
         for lock in list(self._locks.values()):
             lock.forget()
 
-    def restore(self, standing: Iterable[Event], *, version: str, owner: str, service: str) -> None:
+    def restore(self, live_events: Iterable[Event], *, version: str, owner: str, service: str) -> None:
         """Take over what is live, as told by a scheduler that had not been heard, or not all the time.
 
         Nothing is counted that was counted when it happened. What fell due
@@ -150,14 +152,14 @@ class MetricSink:
         that the account agrees again.
 
         Args:
-            standing: the events that led to it: see `LiveState`.
+            live_events: the events that led to it: see `LiveState`.
         """
         self.forget()
         self._scheduler.restored(version, owner, service)
         for group in (*self._locks.values(), *self._stores.values(), *self._pools.values()):
             group.gone = False
         moves: dict[JobGroup, list[OccurrenceMoved]] = {job: [] for job in self._jobs.values()}
-        for event in standing:
+        for event in live_events:
             if isinstance(event, OccurrenceMoved):
                 moves.setdefault(self._jobs[event.job], []).append(event)
             elif isinstance(event, LockMoved):
@@ -166,8 +168,8 @@ class MetricSink:
                 self._scheduler.spool_restored(event)
             else:
                 self.record(event)
-        for job, told in moves.items():
-            job.restored(told)
+        for job, job_moves in moves.items():
+            job.restored(job_moves)
 
     def describe(self) -> Iterable[Family]:
         """Name all families, so that a clash is found when registering."""

@@ -145,7 +145,7 @@ class SpanSink:
             if event.job:
                 self._run_lock_moved(event)
             else:
-                self._hand_lock_moved(event)
+                self._manual_lock_moved(event)
         elif isinstance(event, FencingRejected):
             span = self._span_of(event.run_id)
             span.add_event("fencing_rejected", _fencing_attributes(event), event.wall_ns)
@@ -181,7 +181,7 @@ class SpanSink:
             with self._lock:
                 self._close(event.run_id)
 
-    def _hand_lock_moved(self, event: LockMoved) -> None:
+    def _manual_lock_moved(self, event: LockMoved) -> None:
         span = self._span_of(event.run_id)
         if span.is_recording():
             _add_lock_event(span, event)
@@ -227,7 +227,7 @@ class SpanSink:
     # --- occurrences ---
 
     def _occurrence_moved(self, event: OccurrenceMoved) -> None:
-        if event.event not in _TOLD:
+        if event.event not in _SPAN_EVENTS:
             return
         run = self._runs.get(event.run_id)
         if run is None:
@@ -285,7 +285,7 @@ class SpanSink:
             run.span.end(run.last_wall_ns if run.ended_ns is not None else self._clock.wall_ns())
 
 
-_TOLD: Final = frozenset(
+_SPAN_EVENTS: Final = frozenset(
     event.value for event in (OccurrenceEvent.STARTED, OccurrenceEvent.STOP_ASKED, OccurrenceEvent.ENDED)
 )
 

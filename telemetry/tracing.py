@@ -144,7 +144,7 @@ class _Queue(SpanProcessor):
         self._waiting = 0
         self._on_drop = on_drop
         self._batches = BatchSpanProcessor(
-            _Told(exporter, self._exported), max_queue_size=QUEUE_MAX, max_export_batch_size=BATCH_MAX
+            _ReportingExporter(exporter, self._exported), max_queue_size=QUEUE_MAX, max_export_batch_size=BATCH_MAX
         )
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -178,7 +178,7 @@ class _Queue(SpanProcessor):
             self._on_drop("spans", "export_failed", count)
 
 
-class _Told(SpanExporter):
+class _ReportingExporter(SpanExporter):
     """Another exporter, and word of what became of each batch."""
 
     def __init__(self, exporter: SpanExporter, exported: Callable[..., None]) -> None:

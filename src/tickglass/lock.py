@@ -44,15 +44,15 @@ __all__ = ["Lock", "SchedulerLock", "SchedulerLockHost"]
 T = TypeVar("T")
 
 
-class _Face:
+class _ManualLockBase:
     """One lock as context manager, plain and asynchronous, and as a pair of calls.
 
     Not re-entrant, and good for one holder at a time: make one for each party.
     It may be used again after its release.
     """
 
-    def __init__(self, terms: LockTerms, bench: LockHost) -> None:
-        self._lock = ManualLock(terms, bench)
+    def __init__(self, terms: LockTerms, host: LockHost) -> None:
+        self._lock = ManualLock(terms, host)
 
     @property
     def resource(self) -> str:
@@ -128,7 +128,7 @@ def _on_a_thread(call: Callable[[], T]) -> asyncio.Future[T]:
         thread.shutdown(wait=False)
 
 
-class SchedulerLock(_Face):
+class SchedulerLock(_ManualLockBase):
     """A lock by hand under a scheduler's name, kept by its renewer; made by `Scheduler.lock`."""
 
 
@@ -157,7 +157,7 @@ class SchedulerLockHost:
         """See `LockHost`."""
 
 
-class Lock(_Face):
+class Lock(_ManualLockBase):
     """A lock by hand without a scheduler: for scripts, migrations, other people's loops.
 
     Nothing is opened before the first use. The store stays open until `close`,
@@ -206,7 +206,7 @@ class Lock(_Face):
                 instead=('"sqlite:///locks.db"', "scheduler.lock(...)"),
             )
         terms = lock_terms(resource, ttl=ttl, wait=wait, blocking=blocking, renew=renew, prefer=prefer)
-        self._own = _OwnBench(
+        self._own = _OwnLockHost(
             store,
             checked_name(service, "service"),
             None if owner is None else checked_name(owner, "owner"),
@@ -240,7 +240,7 @@ class Lock(_Face):
         self._own.close()
 
 
-class _OwnBench:
+class _OwnLockHost:
     """A store, and the threads that look after one lease; one `open` at a time."""
 
     def __init__(
@@ -302,7 +302,7 @@ class _OwnBench:
                 undo.callback(slot.close)
                 owner = slot.owner
             sink = Broadcast(self._sinks, self._clock)
-            watched = InstrumentedStore(store, clock=self._clock, sink=sink)
-            context = EngineContext(self._clock, watched, sink, NoTracer(), owner, self._service)
+            instrumented = InstrumentedStore(store, clock=self._clock, sink=sink)
+            context = EngineContext(self._clock, instrumented, sink, NoTracer(), owner, self._service)
             self._undo = undo.pop_all()
         return context

@@ -28,8 +28,8 @@ from tickglass.sched.stores.spool import SqliteSpool
 from tickglass.signals import StopSignals
 from tickglass.sinks import checked_sinks
 from tickglass.stopping import Inside, InsideSink, Stopping
-from tickglass.telemetry.access import checked_token, token_in_environment
-from tickglass.telemetry.exporter import MetricsServer, parse_listen
+from tickglass.telemetry.endpoint.access import checked_token, token_in_environment
+from tickglass.telemetry.endpoint.exporter import MetricsServer, parse_listen
 from tickglass.telemetry.internals import GcMonitor
 from tickglass.telemetry.logs import LogSink
 from tickglass.telemetry.metrics import MetricSink
@@ -358,7 +358,7 @@ class Scheduler:
         stream = None if self._sidecar is None else self._stream(self._sidecar, owner, store.name, [*sinks, "tracer"])
         if stream is not None:
             sinks["sidecar"] = stream
-        self._metrics.expect(stores=[store.name], sinks=[*sinks, "tracer"])
+        self._metrics.preregister(stores=[store.name], sinks=[*sinks, "tracer"])
         spool = SqliteSpool(self._spool_path or spool_path(owner))
         undo.callback(spool.close)
         broadcast = Broadcast(sinks, self._clock)

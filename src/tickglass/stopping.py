@@ -94,7 +94,7 @@ class Stopping:
         self._left: list[str] = []
         self._failure: BaseException | None = None
         self.ended = False
-        self._thread = threading.Thread(target=self._turn, name="tickglass-stop", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="tickglass-stop", daemon=True)
 
     def start(self) -> None:
         """Start the thread; it sleeps until somebody asks."""
@@ -130,7 +130,7 @@ class Stopping:
             raise self._failure
         return self._left
 
-    def _turn(self) -> None:
+    def _run(self) -> None:
         drain_ns = self._asks.get()
         try:
             if drain_ns is not None:

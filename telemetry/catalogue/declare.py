@@ -13,15 +13,15 @@ __all__ = [
     "BY_JOB",
     "BY_POOL",
     "BY_RESOURCE",
+    "BY_SCHEDULER",
     "BY_SOURCE",
-    "BY_TELLER",
     "CALLS_S",
     "DURATIONS_S",
     "LATENESS_S",
-    "LOOKS_S",
     "MARGINS_S",
     "PARTS_S",
     "PAUSES_S",
+    "PROBES_S",
     "TICKS_S",
     "WAITS_S",
     "counter",
@@ -34,7 +34,7 @@ BY_HOLDER: Final = (BY_RESOURCE, Label("owner", Declared.OWNER), Label("service"
 BY_JOB: Final = Label("job_name", Declared.JOB_NAME)
 BY_POOL: Final = Label("pool", Declared.POOL)
 BY_CALL: Final = (Label("backend", Declared.STORE), Label("operation", StoreOperation))
-BY_TELLER: Final = BY_HOLDER[1:]
+BY_SCHEDULER: Final = BY_HOLDER[1:]
 BY_SOURCE: Final = Label("source", Declared.SOURCE)
 # Bounds in seconds. 8 ms is the promise that a start is measured against; it must be one for the share to be exact.
 LATENESS_S: Final = (5e-5, 1e-4, 2.5e-4, 5e-4, 0.001, 0.0025, 0.005, 0.008, 0.01, 0.025,
@@ -46,7 +46,7 @@ WAITS_S: Final = (2.5e-4, 5e-4, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 MARGINS_S: Final = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
 CALLS_S: Final = (1e-4, 2.5e-4, 5e-4, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 TICKS_S: Final = (1e-5, 5e-5, 1e-4, 5e-4, 0.001, 0.005, 0.01, 0.05, 0.1, 1.0)
-LOOKS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+PROBES_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 PAUSES_S: Final = (5e-5, 1e-4, 5e-4, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5)
 
 

@@ -7,9 +7,9 @@ from typing import Final
 from tickglass.telemetry.catalogue.declare import (
     BY_HOLDER,
     BY_JOB,
+    BY_SCHEDULER,
     BY_SOURCE,
-    BY_TELLER,
-    LOOKS_S,
+    PROBES_S,
     counter,
     gauge,
     histogram,
@@ -24,44 +24,44 @@ __all__ = [
     "SIDECAR_EVENTS",
     "SIDECAR_GAPS",
     "SIDECAR_LAST_EVENT",
-    "SIDECAR_LAST_LOOK",
-    "SIDECAR_LOOK",
-    "SIDECAR_LOOK_ERRORS",
+    "SIDECAR_LAST_PROBE",
     "SIDECAR_MISSED",
     "SIDECAR_OFFSET",
     "SIDECAR_OFFSET_ERROR",
+    "SIDECAR_PROBE_DURATION",
+    "SIDECAR_PROBE_ERRORS",
     "SIDECAR_REFUSED",
 ]
 
 SIDECAR_CONNECTED: Final = gauge(
     "tickglass_sidecar_scheduler_connected",
     "1 while the scheduler is connected, 0 once it is gone; absent once it has stopped as it was asked to.",
-    *BY_TELLER,
+    *BY_SCHEDULER,
 )
-SIDECAR_EVENTS: Final = counter("tickglass_sidecar_events_total", "Events heard of the scheduler.", *BY_TELLER)
+SIDECAR_EVENTS: Final = counter("tickglass_sidecar_events_total", "Events heard of the scheduler.", *BY_SCHEDULER)
 SIDECAR_GAPS: Final = counter(
-    "tickglass_sidecar_event_gaps_total", "Times that events of the scheduler were missing.", *BY_TELLER
+    "tickglass_sidecar_event_gaps_total", "Times that events of the scheduler were missing.", *BY_SCHEDULER
 )
 SIDECAR_MISSED: Final = counter(
-    "tickglass_sidecar_events_missed_total", "Events of the scheduler that were missing.", *BY_TELLER
+    "tickglass_sidecar_events_missed_total", "Events of the scheduler that were missing.", *BY_SCHEDULER
 )
 SIDECAR_LAST_EVENT: Final = gauge(
-    "tickglass_sidecar_last_event_timestamp_seconds", "When the scheduler was last heard.", *BY_TELLER
+    "tickglass_sidecar_last_event_timestamp_seconds", "When the scheduler was last heard.", *BY_SCHEDULER
 )
 SIDECAR_REFUSED: Final = counter(
     "tickglass_sidecar_connections_refused_total",
     "Connections that were ended because of what came, or did not come, over them.",
     Label("reason", RefusedBecause),
 )
-SIDECAR_LAST_LOOK: Final = gauge(
+SIDECAR_LAST_PROBE: Final = gauge(
     "tickglass_sidecar_source_last_success_timestamp_seconds",
     "When the store was last read; absent before the first time.",
     BY_SOURCE,
 )
-SIDECAR_LOOK: Final = histogram(
-    "tickglass_sidecar_probe_duration_seconds", "How long it took to read the store.", LOOKS_S, BY_SOURCE
+SIDECAR_PROBE_DURATION: Final = histogram(
+    "tickglass_sidecar_probe_duration_seconds", "How long it took to read the store.", PROBES_S, BY_SOURCE
 )
-SIDECAR_LOOK_ERRORS: Final = counter(
+SIDECAR_PROBE_ERRORS: Final = counter(
     "tickglass_sidecar_probe_errors_total",
     "Times that the store could not be read.",
     BY_SOURCE,

@@ -17,9 +17,9 @@ from tickglass.sched.durations import SECOND
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.metrics import SINK_METRICS
 from tickglass.telemetry.series import family
-from tickglass.telemetry.sidecar.merge.scheduler_status import heard_of
+from tickglass.telemetry.sidecar.merge.scheduler_status import statuses_of
 from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS
-from tickglass.telemetry.sidecar.stores.store_metrics import SIGHT_METRICS, sight_families
+from tickglass.telemetry.sidecar.stores.store_metrics import STORE_METRICS, store_families
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import JobRecord
     from tickglass.telemetry.metric import Metric
     from tickglass.telemetry.sidecar.schedulers.sources import Source, Sources
-    from tickglass.telemetry.sidecar.stores.probe import StoreSight
+    from tickglass.telemetry.sidecar.stores.probe import StoreSnapshot
 
 __all__ = ["SIDECAR_METRICS", "SidecarCollector", "sidecar_registry", "unready"]
 
@@ -43,20 +43,22 @@ _OWN: Final = (
     catalogue.SIDECAR_REFUSED,
 )
 # All that a sidecar may show, each family once.
-SIDECAR_METRICS: Final = tuple(dict.fromkeys((*SINK_METRICS, catalogue.GC_PAUSE, *SIGHT_METRICS, *_OWN)))
+SIDECAR_METRICS: Final = tuple(dict.fromkeys((*SINK_METRICS, catalogue.GC_PAUSE, *STORE_METRICS, *_OWN)))
 
 
 class SidecarCollector:
     """What a registry asks when it is scraped.
 
     Args:
-        sights: what was last seen in the stores; asks nobody.
+        snapshots: what was last seen in the stores; asks nobody.
     """
 
-    def __init__(self, sources: Sources, *, clock: Clock, sights: Callable[[], Sequence[StoreSight]] = tuple) -> None:
+    def __init__(
+        self, sources: Sources, *, clock: Clock, snapshots: Callable[[], Sequence[StoreSnapshot]] = tuple
+    ) -> None:
         self._sources = sources
         self._clock = clock
-        self._sights = sights
+        self._snapshots = snapshots
 
     def describe(self) -> Iterable[Family]:
         """Name all families, so that a clash is found when registering."""
@@ -76,7 +78,7 @@ class SidecarCollector:
             metric = catalogue.SIDECAR_REFUSED
             page[metric.family].samples.append(Sample(metric.name, {"reason": reason.value}, count))
         dropped = partial(_was_dropped, sources)
-        for found in sight_families(self._sights(), self._clock.reading(), dropped):
+        for found in store_families(self._snapshots(), self._clock.reading(), dropped):
             page[found.name].samples += found.samples
         return page.values()
 
@@ -89,33 +91,33 @@ def sidecar_registry(collector: SidecarCollector) -> CollectorRegistry:
     return registry
 
 
-def unready(sources: Sources, sights: Iterable[StoreSight], clock: Clock) -> list[str]:
+def unready(sources: Sources, snapshots: Iterable[StoreSnapshot], clock: Clock) -> list[str]:
     """Return why not to count on what the sidecar shows, or on a scheduler that it hears, a sentence each.
 
     A scheduler that is gone is no reason: that is known, and told by its own metric.
     """
     now = clock.reading()
     reasons = []
-    for one in heard_of(sources.all(), now):
+    for one in statuses_of(sources.all(), now):
         name = f"{one.source.service}/{one.source.owner}"
         if one.stalled:
-            turned_ns = one.sight.turned_ns
-            silent_ns = one.silent_ns if turned_ns is None else now.monotonic_ns - turned_ns
+            ticked_ns = one.snapshot.ticked_ns
+            silent_ns = one.silent_ns if ticked_ns is None else now.monotonic_ns - ticked_ns
             reasons.append(f"scheduler {name} is silent for {(silent_ns or 0) // SECOND} s")
         reasons += [f"scheduler {name} is not ready: {reason}" for reason in one.unready]
-    for sight in sights:
-        age_ns = sight.age_ns(now)
+    for snapshot in snapshots:
+        age_ns = snapshot.age_ns(now)
         if age_ns is None:
-            reasons.append(f"store {sight.source} has not been read yet")
-        elif not sight.is_fresh(now):
-            reasons.append(f"store {sight.source} was last read {age_ns // SECOND} s ago")
+            reasons.append(f"store {snapshot.source} has not been read yet")
+        elif not snapshot.is_fresh(now):
+            reasons.append(f"store {snapshot.source} was last read {age_ns // SECOND} s ago")
     return reasons
 
 
 def _was_dropped(sources: Iterable[Source], job: JobRecord, overdue_ns: int) -> bool:
     """Return whether those at work have a job no more: as soon as the one that registered it last does without it."""
     connected = [one for one in sources if one.connected and one.service == job.service]
-    without = all(one.history.does_without(job.name) for one in connected)
+    without = all(one.history.lacks(job.name) for one in connected)
     return (
         bool(connected) and without and (overdue_ns > DROPPED_AFTER_NS or job.owner in {one.owner for one in connected})
     )

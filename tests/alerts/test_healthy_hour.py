@@ -18,7 +18,7 @@ from kit.rig import Rig, wait_until
 from tickglass import every
 from tickglass.sched.durations import SECOND
 from tickglass.sched.events import SchedulerMoved, SkewMeasured
-from tickglass.telemetry.exposition import encode
+from tickglass.telemetry.endpoint.exposition import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from tickglass.sched.engine.locking.manual_lock import ManualLock
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.job import TTL_DEFAULT
 from tickglass.sched.lock_terms import lock_terms
-from tickglass.telemetry.exposition import encode
+from tickglass.telemetry.endpoint.exposition import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

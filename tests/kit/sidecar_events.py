@@ -33,7 +33,7 @@ from tickglass.sched.events import (
 from tickglass.sched.lease import LOCK_TRANSITIONS, LockEvent, LockReason, LockState
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine
 from tickglass.sched.occurrence import ENDINGS, OCCURRENCE_TRANSITIONS, OccurrenceEvent, OccurrenceState, Outcome
-from tickglass.telemetry.sidecar.schedulers.receiver import Intake
+from tickglass.telemetry.sidecar.schedulers.receiver import Receiver
 from tickglass.telemetry.sidecar.schedulers.sources import Source, Sources
 from tickglass.telemetry.sidecar.transport.frames import (
     PROTOCOL,
@@ -41,7 +41,7 @@ from tickglass.telemetry.sidecar.transport.frames import (
     EventFrame,
     Introduction,
     encoded,
-    opening,
+    introduction_frames,
 )
 from tickglass.telemetry.sidecar.transport.stream import StreamSink
 
@@ -174,13 +174,13 @@ class Several:
             sink.record(event)
 
 
-class Ears:
+class InProcessSidecar:
     """A sidecar's side of the socket; `ages` is the clock that ages go by."""
 
     def __init__(self, path: Path, ages: Clock = CLOCK, *, uid: int | None = None, introduce_s: float = 5.0) -> None:
         self.path = str(path)
         self.sources = Sources(ages)
-        self.intake = Intake(self.path, self.sources, clock=CLOCK, uid=uid, introduce_s=introduce_s)
+        self.receiver = Receiver(self.path, self.sources, clock=CLOCK, uid=uid, introduce_s=introduce_s)
 
     @property
     def source(self) -> Source:
@@ -207,17 +207,19 @@ class Ears:
 
 
 @contextmanager
-def listening(path: Path, ages: Clock = CLOCK, *, uid: int | None = None, introduce_s: float = 5.0) -> Iterator[Ears]:
-    ears = Ears(path, ages, uid=uid, introduce_s=introduce_s)
-    ears.intake.start()
+def listening(
+    path: Path, ages: Clock = CLOCK, *, uid: int | None = None, introduce_s: float = 5.0
+) -> Iterator[InProcessSidecar]:
+    sidecar = InProcessSidecar(path, ages, uid=uid, introduce_s=introduce_s)
+    sidecar.receiver.start()
     try:
-        yield ears
+        yield sidecar
     finally:
-        ears.intake.stop()
+        sidecar.receiver.stop()
 
 
 @contextmanager
-def streaming(path: Path, *, most: int = 100_000, dropped: list[int] | None = None) -> Iterator[StreamSink]:
+def streaming(path: Path, *, capacity: int = 100_000, dropped: list[int] | None = None) -> Iterator[StreamSink]:
     """Return a started stream; what is left at the end is let go.
 
     No garbage is collected meanwhile: that would tell of itself, under a number of its own.
@@ -231,7 +233,7 @@ def streaming(path: Path, *, most: int = 100_000, dropped: list[int] | None = No
         stores=["sqlite"],
         sinks=["spans", "mine"],
         on_drop=lambda _signal, _reason, count: drops.append(count),
-        ring_most=most,
+        ring_capacity=capacity,
     )
     gc.disable()
     sink.start()
@@ -243,7 +245,7 @@ def streaming(path: Path, *, most: int = 100_000, dropped: list[int] | None = No
 
 
 def introduction(
-    standing: Sequence[Event] = (), *, owner: str = OWNER, next_number: int = 1, began_ns: int = 1, dropped: int = 0
+    live_events: Sequence[Event] = (), *, owner: str = OWNER, next_number: int = 1, began_ns: int = 1, dropped: int = 0
 ) -> Introduction:
     now = CLOCK.reading()
     return Introduction(
@@ -260,14 +262,14 @@ def introduction(
         dropped=dropped,
         stores=["sqlite"],
         sinks=["spans"],
-        standing=list(standing),
+        live_events=list(live_events),
     )
 
 
-def stream_of(standing: Sequence[Event], events: Sequence[Event]) -> bytes:
+def stream_of(live_events: Sequence[Event], events: Sequence[Event]) -> bytes:
     """Return what a scheduler would send."""
     told = [encoded(EventFrame(number, event)) for number, event in enumerate(events, 1)]
-    return b"".join([*opening(introduction(standing)), *told])
+    return b"".join([*introduction_frames(introduction(live_events)), *told])
 
 
 def connected(path: str) -> socket.socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,13 @@ from tickglass.sched.ports import ClaimAsk, Claimed, JobRecord, LeaseAsk, Settle
 from tickglass.sched.stores.memory import MemoryStore
 from tickglass.telemetry.sidecar.merge.merge import view_of
 from tickglass.telemetry.sidecar.schedulers.history import History
-from tickglass.telemetry.sidecar.stores.probe import StoreSight, look_once
+from tickglass.telemetry.sidecar.stores.probe import StoreSnapshot, probe_once
 from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:
-    from tickglass.sched.ports import EventSink
+    from collections.abc import Callable, Sequence
+
+    from tickglass.sched.ports import EventSink, LeaseRecord, RunRecord
     from tickglass.telemetry.sidecar.view import JobView, View
 
 TTL_NS = 30 * SECOND
@@ -29,7 +32,7 @@ TRIGGER = 'every("10s")'
 
 
 @dataclass
-class Teller:
+class FakeScheduler:
     """A scheduler that tells a sidecar its events, as `SchedulerSource` has it."""
 
     owner: str
@@ -141,20 +144,20 @@ class Teller:
         )
 
 
-class Lookout:
+class SidecarRig:
     """Schedulers, a store that they may share, and the view of both."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.store = MemoryStore(self.clock)
-        self.tellers: list[Teller] = []
-        self.sights: list[StoreSight] = []
+        self.schedulers: list[FakeScheduler] = []
+        self.snapshots: list[StoreSnapshot] = []
         self._count = itertools.count()
 
-    def teller(self, owner: str = "host-1") -> Teller:
-        teller = Teller(owner, self.clock, History(self.clock), connected_since_wall_ns=self.clock.wall_ns())
-        self.tellers.append(teller)
-        return teller
+    def scheduler(self, owner: str = "host-1") -> FakeScheduler:
+        scheduler = FakeScheduler(owner, self.clock, History(self.clock), connected_since_wall_ns=self.clock.wall_ns())
+        self.schedulers.append(scheduler)
+        return scheduler
 
     def register(self, job: str = "nightly", owner: str = "host-1", **changes: object) -> JobRecord:
         now_ns = self.clock.wall_ns()
@@ -180,13 +183,44 @@ class Lookout:
         told = Settlement(lease, ask.lease.job, ask.due_ns, ask.lease.run_id, outcome, detail, started_ns, late_ns)
         assert self.store.settle(told).recorded
 
-    def look(self) -> None:
+    def probe(self) -> None:
         """Look into the store."""
-        self.sights = [look_once("memory://", self.store, self.clock)]
+        self.snapshots = [probe_once("memory://", self.store, self.clock)]
 
     def view(self) -> View:
-        return view_of(self.tellers, self.sights, self.clock.reading())
+        return view_of(self.schedulers, self.snapshots, self.clock.reading())
 
     def job(self, name: str = "nightly") -> JobView:
         (job,) = [job for job in self.view().jobs if job.name == name]
         return job
+
+
+class ScriptedStore:
+    """A store that does what the test says before it answers, and keeps a list of its calls."""
+
+    def __init__(self, store: MemoryStore, before: Callable[[], None] = lambda: None) -> None:
+        self.store = store
+        self.before = before
+        self.asked: list[str] = []
+        self.was_asked = threading.Event()
+
+    def _ask(self, what: str) -> MemoryStore:
+        self.asked.append(what)
+        self.was_asked.set()
+        self.before()
+        return self.store
+
+    def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
+        return self._ask("leases").leases(limit)
+
+    def jobs(self) -> Sequence[JobRecord]:
+        return self._ask("jobs").jobs()
+
+    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+        return self._ask(f"runs {job}").runs(job, limit, before_ns=before_ns)
+
+    def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
+        return self._ask("abandoned").abandoned(limit)
+
+    def time_ns(self) -> int:
+        return self._ask("time").time_ns()

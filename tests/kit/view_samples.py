@@ -245,7 +245,7 @@ _MISSED: Final[dict[str, Any]] = {
 def ill(now_ns: int = NOW_NS) -> View:
     """Return a fleet with a stuck lock, with all that follows from it, and a bit more."""
     view = well(now_ns)
-    changes = _troubles({job.name: job for job in view.jobs}, now_ns)
+    changes = _with_problems({job.name: job for job in view.jobs}, now_ns)
     jobs = [_changed(job, changes.get(job.name, {})) for job in view.jobs]
     stuck = _lock(
         "ledger:eu", "close_books", HELD_NS, now_ns, run_id="c" * 32, fence=1_790_000_097_113_000,
@@ -277,7 +277,7 @@ def twins() -> View:
     return View(at_wall_ns=NOW_NS, jobs=jobs, locks=locks, marks=marks, runs=_last_minutes(jobs, NOW_NS))
 
 
-def _troubles(jobs: dict[str, JobView], now_ns: int) -> dict[str, dict[str, Any]]:
+def _with_problems(jobs: dict[str, JobView], now_ns: int) -> dict[str, dict[str, Any]]:
     """Return what is different in each job."""
     since_ns = now_ns - HELD_NS
     kept = {back: _HELD for back, run in enumerate(reversed(jobs["reconcile"].recent)) if run.due_ns > since_ns}

@@ -12,7 +12,7 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.ports import LeaseAsk
 from tickglass.sched.stores import open_store
 from tickglass.telemetry.sidecar.merge.merge import view_of
-from tickglass.telemetry.sidecar.stores.probe import LEASES_MAX, Probe, look_once
+from tickglass.telemetry.sidecar.stores.probe import LEASES_MAX, Probe, probe_once
 from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def store(kit: StoreKit) -> Iterator[Store]:
 
 def view(kit: StoreKit, store: Store) -> View:
     clock = clock_of(kit)
-    return view_of([], [look_once(kit.name, store, clock)], clock.reading())
+    return view_of([], [probe_once(kit.name, store, clock)], clock.reading())
 
 
 def clock_of(kit: StoreKit) -> FakeClock | SystemClock:
@@ -91,12 +91,12 @@ def test_clock_and_ledger_are_read(kit: StoreKit, store: Store) -> None:
     ask = kit.claim(due_ns=1)
     store.settle(kit.settlement(ask, store.claim(ask), "failure", "ValueError: no"))
     clock = clock_of(kit)
-    sight = look_once(kit.name, store, clock)
-    assert sight.error == ""
-    assert sight.skew_ns is not None
-    assert sight.skew_bound_ns is not None
-    assert abs(sight.skew_ns) <= sight.skew_bound_ns + 5 * MS, "one machine, one clock"
-    (run,) = view_of([], [sight], clock.reading()).jobs[0].recent
+    snapshot = probe_once(kit.name, store, clock)
+    assert snapshot.error == ""
+    assert snapshot.skew_ns is not None
+    assert snapshot.skew_bound_ns is not None
+    assert abs(snapshot.skew_ns) <= snapshot.skew_bound_ns + 5 * MS, "one machine, one clock"
+    (run,) = view_of([], [snapshot], clock.reading()).jobs[0].recent
     assert (run.outcome, run.error) == ("failure", "ValueError: no")
 
 
@@ -108,13 +108,13 @@ def test_a_server_that_dies_and_comes_back_is_told_of_and_holds_up_nobody(
     probe = Probe({"redis": store}, clock=clock, every_ns=20 * MS)
     probe.start()
     try:
-        wait_until(lambda: probe.sights()[0].taken is not None)
+        wait_until(lambda: probe.snapshots()[0].taken is not None)
         server.kill()
-        wait_until(lambda: probe.sights()[0].error_kind == "unavailable")
-        assert probe.sights()[0].taken is not None, "the last look is kept"
-        assert not view_of([], probe.sights(), clock.reading()).stores[0].ok
+        wait_until(lambda: probe.snapshots()[0].error_kind == "unavailable")
+        assert probe.snapshots()[0].taken is not None, "the last look is kept"
+        assert not view_of([], probe.snapshots(), clock.reading()).stores[0].ok
         server.start()
-        wait_until(lambda: probe.sights()[0].error == "")
+        wait_until(lambda: probe.snapshots()[0].error == "")
     finally:
         probe.stop()
         store.close()
@@ -138,16 +138,16 @@ def test_ten_thousand_leases_are_one_look(
     for number in range(LEASES_MAX):
         store.acquire(LeaseAsk(f"order:{number}", "host-1", "billing", str(number), 3_600 * SECOND))
     began_ns = clock.monotonic_ns()
-    sight = look_once(name, store, clock_of(kit))
+    snapshot = probe_once(name, store, clock_of(kit))
     took_ms = (clock.monotonic_ns() - began_ns) / MS
     began_ns = clock.monotonic_ns()
-    shown = view_of([], [sight], clock_of(kit).reading())
+    shown = view_of([], [snapshot], clock_of(kit).reading())
     view_ms = (clock.monotonic_ns() - began_ns) / MS
     store.close()
     record_property("look_ms", took_ms)
     record_property("view_ms", view_ms)
     print(f"{name}: {LEASES_MAX} leases: look {took_ms:.0f} ms, view {view_ms:.0f} ms")  # noqa: T201 - told, not asserted
-    assert (len(sight.leases), sight.truncated, shown.stores[0].leases) == (LEASES_MAX, False, LEASES_MAX)
+    assert (len(snapshot.leases), snapshot.truncated, shown.stores[0].leases) == (LEASES_MAX, False, LEASES_MAX)
 
 
 def test_of_more_than_ten_thousand_leases_a_look_reads_no_more(etcd: EtcdServer) -> None:

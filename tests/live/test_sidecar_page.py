@@ -26,7 +26,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 AXE: Final = files("axe_core_python").joinpath("axe.min.js").read_text()
 LIVE: Final = "document.getElementById('link').textContent === 'live'"
-LOST: Final = "document.getElementById('link').textContent === 'not heard any more; this is how it was'"
+LOST: Final = "document.getElementById('link').textContent === 'no answer from the sidecar; what you see is old'"
 OWNED: Final = "<script>document.title = window.owned = 'owned'</script><img src=x onerror=\"window.owned=1\">"
 FAST_S: Final = 0.05
 
@@ -66,10 +66,10 @@ def test_a_stuck_lock_turns_red_while_one_looks(browser: Browser) -> None:
     with serving(lambda: now[0]) as url, Tab(browser) as tab:
         tab.open(url)
         tab.until(LIVE)
-        assert text(tab, "#verdict .headline") == "All well"
+        assert text(tab, "#problems .headline") == "All well"
         now[0] = ill()
         tab.until("document.querySelector('#locks tr.bad')")
-        assert text(tab, "#verdict .headline") == "Not well: lock ledger:eu, job close_books, job send_invoices"
+        assert text(tab, "#problems .headline") == "Not well: lock ledger:eu, job close_books, job send_invoices"
         assert text(tab, "#locks tbody tr").startswith("ledger:eu stuck close_books on host-2/billing/0 fence")
         colour = tab.evaluate("getComputedStyle(document.querySelector('#locks tr.bad .strong')).color")
         assert colour == "rgb(172, 31, 42)"

@@ -50,7 +50,7 @@ def test_the_named_lock_metrics_answer_queries_and_the_account_agrees(
     live: LiveStage, prometheus: Callable[[int], Prometheus]
 ) -> None:
     live.register("nightly", resource="ledger")
-    live.metrics.expect(stores=["sqlite"], pools=["default"], sinks=["spans"])
+    live.metrics.preregister(stores=["sqlite"], pools=["default"], sinks=["spans"])
     server = prometheus(live.server.port)
     live.bell.wait_for_more(2)  # zeros are stored before anything is counted
     for _ in range(5):

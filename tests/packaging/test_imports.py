@@ -124,7 +124,7 @@ def test_every_import_points_inwards(trees: dict[str, ast.Module]) -> None:
         ("sched/stores/sqlite/store.py", "from opentelemetry.trace import Span"),
         ("telemetry/metrics.py", "from tickglass.sched.stores import open_store"),
         ("telemetry/metrics.py", "from tickglass.cli import main"),
-        ("src/tickglass/cli/next.py", "from prometheus_client import Counter"),
+        ("src/tickglass/cli/commands/next.py", "from prometheus_client import Counter"),
     ],
 )
 def test_a_wrong_arrow_is_seen(path: str, line: str) -> None:

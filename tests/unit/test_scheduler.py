@@ -140,7 +140,7 @@ def test_a_scheduler_tells_a_sidecar_everything_until_its_last_move(tmp_path: Pa
             gc.collect()
             ears.connected()
         wait_until(lambda: not ears.source.connected)
-        sight = ears.source.history.sight()
+        snapshot = ears.source.history.snapshot()
         (ended,) = (
             sample.value
             for family in ears.source.families()
@@ -153,7 +153,7 @@ def test_a_scheduler_tells_a_sidecar_everything_until_its_last_move(tmp_path: Pa
             for sample in family.samples
             if sample.name == "tickglass_gc_pause_seconds_count" and sample.labels["generation"] == "2"
         ]
-    assert sight.state == "stopped"
+    assert snapshot.state == "stopped"
     assert ended == sum(event.outcome == "success" for event in told.of(OccurrenceMoved))
     assert pauses[0] >= 1
     assert ears.source.missed == 0

@@ -15,17 +15,17 @@ from tickglass.cli.lazy_group import LazyGroup
 __all__ = ["main"]
 
 COMMANDS: Final = {
-    "demo": "tickglass.cli.demo:demo",
-    "run": "tickglass.cli.run:run",
-    "sidecar": "tickglass.cli.sidecar:sidecar",
-    "watch": "tickglass.cli.watch:watch",
-    "why": "tickglass.cli.why:why",
-    "next": "tickglass.cli.next:next_instants",
-    "jobs": "tickglass.cli.inspect:jobs",
-    "locks": "tickglass.cli.inspect:locks",
-    "runs": "tickglass.cli.inspect:runs",
-    "dashboards": "tickglass.cli.dashboards:dashboards",
-    "alerts": "tickglass.cli.alerts:alerts",
+    "demo": "tickglass.cli.commands.demo:demo",
+    "run": "tickglass.cli.commands.run:run",
+    "sidecar": "tickglass.cli.commands.sidecar:sidecar",
+    "watch": "tickglass.cli.commands.watch:watch",
+    "why": "tickglass.cli.commands.why:why",
+    "next": "tickglass.cli.commands.next:next_instants",
+    "jobs": "tickglass.cli.commands.inspect:jobs",
+    "locks": "tickglass.cli.commands.inspect:locks",
+    "runs": "tickglass.cli.commands.inspect:runs",
+    "dashboards": "tickglass.cli.commands.dashboards:dashboards",
+    "alerts": "tickglass.cli.commands.alerts:alerts",
 }
 
 

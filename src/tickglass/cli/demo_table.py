@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.events import Event
 
-__all__ = ["OUTCOME_STYLES", "Board", "EventLines"]
+__all__ = ["OUTCOME_STYLES", "DemoTable", "EventLines"]
 
 OUTCOME_STYLES: Final[Mapping[str, str]] = {
     Outcome.SUCCESS: "green",
@@ -69,7 +69,7 @@ class _Row:
         return span_text(sorted(self.lateness_ns)[(len(self.lateness_ns) - 1) * percent // 100])
 
 
-class Board:
+class DemoTable:
     """A sink that keeps what a table needs, and draws it."""
 
     def __init__(self, clock: Clock) -> None:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     import click
 
-__all__ = ["checks_its_variable"]
+__all__ = ["variable_checker"]
 
 
-def checks_its_variable(check: Callable[[Any], object]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+def variable_checker(check: Callable[[Any], object]) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """Return the callback of a parameter: what its variable gives is checked, and refused by the variable's name.
 
     What was typed is left to the command, whose errors show it as it was typed.

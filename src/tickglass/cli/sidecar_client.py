@@ -13,18 +13,18 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from tickglass.cli.envvars import checks_its_variable
+from tickglass.cli.envvars import variable_checker
 from tickglass.cli.lazy_group import EXIT_UNAVAILABLE
 from tickglass.cli.text import lines_shown
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.stores.redaction import RedactedText
-from tickglass.telemetry.access import TOKEN_ENV, checked_token
+from tickglass.telemetry.endpoint.access import TOKEN_ENV, checked_token
 from tickglass.telemetry.sidecar.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SIDECAR_URL", "Unanswered", "asks_a_sidecar", "token_option", "view_from"]
+__all__ = ["SIDECAR_URL", "Unreachable", "fetch_view", "sidecar_options", "token_option"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -34,7 +34,7 @@ _ANSWER_MAX: Final = 256 * 1024 * 1024  # bytes: a thousand jobs with all they m
 _decoder: Final = msgspec.json.Decoder(View)
 
 
-class Unanswered(click.ClickException):
+class Unreachable(click.ClickException):
     """Who was asked did not answer, or not so that it can be understood."""
 
     exit_code = EXIT_UNAVAILABLE
@@ -56,7 +56,7 @@ def _checked_token(context: click.Context, parameter: click.Parameter, given: st
     return checked_token(given, f"${TOKEN_ENV}" if source is ParameterSource.ENVIRONMENT else "--token")
 
 
-def asks_a_sidecar(command: F) -> F:
+def sidecar_options(command: F) -> F:
     """Give a command the options that say which sidecar to ask."""
     for decorate in (
         token_option("TOKEN", "What the sidecar asks for, if it was given a token. Default: $TICKGLASS_TOKEN."),
@@ -66,7 +66,7 @@ def asks_a_sidecar(command: F) -> F:
             metavar="URL",
             envvar="TICKGLASS_SIDECAR_URL",
             default=SIDECAR_URL,
-            callback=checks_its_variable(checked_url),
+            callback=variable_checker(checked_url),
             show_default=True,
             help="Where its page is. Default: $TICKGLASS_SIDECAR_URL, or this machine's.",
         ),
@@ -75,12 +75,12 @@ def asks_a_sidecar(command: F) -> F:
     return command
 
 
-def view_from(url: str, token: str = "") -> View:
+def fetch_view(url: str, token: str = "") -> View:
     """Return what a sidecar knows now.
 
     Raises:
         ConfigError: the URL is none of a sidecar, or the token is wrong.
-        Unanswered: nobody answered, or something else did.
+        Unreachable: nobody answered, or something else did.
     """
     checked_url(url)
     headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
@@ -95,10 +95,10 @@ def view_from(url: str, token: str = "") -> View:
     except urllib.error.HTTPError as error:
         raise _refusal(url, token, error) from error
     except (msgspec.DecodeError, EOFError) as error:
-        raise Unanswered(f"what answers at {url} is no sidecar of this version: {error}") from error
+        raise Unreachable(f"what answers at {url} is no sidecar of this version: {error}") from error
     except (OSError, http.client.HTTPException) as error:  # URLError is one
         reason = getattr(error, "reason", None) or error
-        raise Unanswered(f"no sidecar answers at {url}: {reason}; `tickglass sidecar` starts one") from error
+        raise Unreachable(f"no sidecar answers at {url}: {reason}; `tickglass sidecar` starts one") from error
 
 
 def checked_url(url: str) -> None:
@@ -126,4 +126,4 @@ def _refusal(url: str, token: str, error: urllib.error.HTTPError) -> Exception:
     if error.code in (401, 403):
         problem = "the sidecar does not take this token" if token else "the sidecar wants a token"
         return ConfigError(problem, given=url, instead=("--token TOKEN", "TICKGLASS_TOKEN=TOKEN"))
-    return Unanswered(f"what answers at {url} is no sidecar: {error.code} {error.reason} at /view.json")
+    return Unreachable(f"what answers at {url} is no sidecar: {error.code} {error.reason} at /view.json")

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, Store
 
-__all__ = ["LazyStore", "looking_into"]
+__all__ = ["LazyStore", "existing_store"]
 
 
 @contextmanager
-def looking_into(url: str) -> Iterator[Store]:
+def existing_store(url: str) -> Iterator[Store]:
     """Open the store that a URL names, and close it afterwards.
 
     Raises:

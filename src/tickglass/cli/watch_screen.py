@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tickglass.telemetry.sidecar.explain.problems import Problem
     from tickglass.telemetry.sidecar.view import JobView, LockView, OccurrenceView, SchedulerView, StoreView, View
 
-__all__ = ["outcome_text", "picture_of"]
+__all__ = ["outcome_text", "screen_of"]
 
 STRIP: Final = 20  # outcomes in a row
 _BAD: Final = "red"
@@ -81,12 +81,12 @@ class _Part(NamedTuple):
     """Rows of one kind, of which a small terminal gets the first.
 
     Args:
-        called: what is in them.
+        noun: what is in them.
         columns: their headings, and how wide a terminal must be to show each; empty if a row is a line by itself.
         rows: the cells of each.
     """
 
-    called: str
+    noun: str
     columns: Mapping[str, int]
     rows: list[list[Text]]
 
@@ -97,29 +97,29 @@ class _Part(NamedTuple):
         rows = self.rows if len(self.rows) <= most else self.rows[: most - 1]
         lines: list[RenderableType] = [_table(self.columns, rows, width)] if self.columns else [row[0] for row in rows]
         left = len(self.rows) - len(rows)
-        return [*lines, Text(f"and {left:,} more {self.called}", style="dim")] if left else lines
+        return [*lines, Text(f"and {left:,} more {self.noun}", style="dim")] if left else lines
 
 
-def picture_of(
-    view: View, *, of: str, trouble: str = "", width: int | None = None, height: int | None = None
+def screen_of(
+    view: View, *, of: str, problem: str = "", width: int | None = None, height: int | None = None
 ) -> RenderableType:
     """Return the verdict, what is wrong, and all the rest, with those in trouble first.
 
     Args:
         of: where the view is from.
-        trouble: why there is no newer one.
+        problem: why there is no newer one.
         width: columns of the terminal; a narrow one is shown what matters most. None: everything.
         height: lines of the terminal; for what does not fit in it is said how much there is. None: everything.
     """
     found, now_ns = problems(view), view.at_wall_ns
-    lines: list[RenderableType] = [Text(shown(f"! {trouble}"), style=_WORSE)] if trouble else []
+    lines: list[RenderableType] = [Text(shown(f"! {problem}"), style=_WORSE)] if problem else []
     lines += [_headline(found), Text(shown(of), style="dim")]
     machines = [(scheduler_words(it, view)[0], _scheduler_line(it)) for it in view.schedulers]
     machines += [(store_tone(it), _store_line(it)) for it in view.stores]
     locks = sorted(view.locks, key=lambda lock: not lock.stuck)
     jobs = sorted(view.jobs, key=lambda job: -job_tone(job, now_ns).weight)
     parts = [
-        _Part("problems", {}, [[_trouble_line(it)] for it in found]),
+        _Part("problems", {}, [[_problem_line(it)] for it in found]),
         _Part("schedulers and stores", {}, [[line] for _, line in sorted(machines, key=lambda it: -it[0].weight)]),
         _Part("locks", _LOCK_COLUMNS, [_lock(lock) for lock in locks]),
         _Part("jobs", _JOB_COLUMNS, [_job(job, now_ns) for job in jobs]),
@@ -142,9 +142,9 @@ def _shares(room: int, wants: Sequence[int]) -> list[int]:
     """Divide lines: nobody gets more than is wanted, and none is left while somebody wants more than others got."""
     given = [0] * len(wants)
     while room > 0 and given != list(wants):
-        for place, want in enumerate(wants):
-            if room > 0 and given[place] < want:
-                given[place] += 1
+        for index, want in enumerate(wants):
+            if room > 0 and given[index] < want:
+                given[index] += 1
                 room -= 1
     return given
 
@@ -153,7 +153,7 @@ def _headline(found: Sequence[Problem]) -> Text:
     return Text(shown(headline(found)), style=_TONES[found[0].tone] if found else "bold green")
 
 
-def _trouble_line(it: Problem) -> Text:
+def _problem_line(it: Problem) -> Text:
     return Text(shown(f"! {it.what} {it.name} {it.words}" if it.name else f"! {it.words}"), style=_TONES[it.tone])
 
 

@@ -58,13 +58,13 @@ class Problem:
 
 def problems(view: View) -> list[Problem]:
     """Return all that is not well, the worst first: locks, stores, schedulers, jobs; then what is not known."""
-    called = job_names(view.jobs)
+    job_label = job_names(view.jobs)
     found = [
-        *(_lock_trouble(lock) for lock in view.locks if lock.stuck),
-        *(problem for store in view.stores for problem in _store_troubles(store)),
-        *(problem for scheduler in view.schedulers for problem in _scheduler_troubles(scheduler, view)),
+        *(_lock_problem(lock) for lock in view.locks if lock.stuck),
+        *(problem for store in view.stores for problem in _store_problems(store)),
+        *(problem for scheduler in view.schedulers for problem in _scheduler_problems(scheduler, view)),
         *(
-            replace(problem, name=called(job.name, job.service))
+            replace(problem, name=job_label(job.name, job.service))
             for job in view.jobs
             for problem in job_problems(job, view.at_wall_ns)
         ),
@@ -99,10 +99,10 @@ def job_names(jobs: Iterable[JobView]) -> Callable[[str, str], str]:
     for job in jobs:
         services[job.name].add(job.service)
 
-    def called(name: str, service: str) -> str:
+    def job_label(name: str, service: str) -> str:
         return f"{service}/{name}" if service and len(services.get(name, ())) > 1 else name
 
-    return called
+    return job_label
 
 
 def over_timeout_ns(job: JobView, now_ns: int) -> int:
@@ -139,7 +139,7 @@ def job_tone(job: JobView, now_ns: int) -> Tone:
     return max((problem.tone for problem in job_problems(job, now_ns)), key=lambda tone: tone.weight, default=Tone.OK)
 
 
-def _lock_trouble(lock: LockView) -> Problem:
+def _lock_problem(lock: LockView) -> Problem:
     who = lock.owner or "its holder"
     if lock.state == "expired":
         ago = f" {span_text(-lock.remaining_ns)} ago" if lock.remaining_ns is not None else ""
@@ -154,10 +154,10 @@ def _lock_trouble(lock: LockView) -> Problem:
 
 def store_tone(store: StoreView) -> Tone:
     """Return how to take a store's state."""
-    return max((problem.tone for problem in _store_troubles(store)), key=lambda tone: tone.weight, default=Tone.OK)
+    return max((problem.tone for problem in _store_problems(store)), key=lambda tone: tone.weight, default=Tone.OK)
 
 
-def _store_troubles(store: StoreView) -> Iterator[Problem]:
+def _store_problems(store: StoreView) -> Iterator[Problem]:
     if not store.ok:
         age = f"; what is shown of it is {span_text(store.age_ns)} old" if store.age_ns is not None else ""
         words = f"cannot be read{f': {store.error}' if store.error else ''}{age}"
@@ -190,7 +190,7 @@ def _is_wanted(gone: SchedulerView, view: View) -> bool:
     return since_ns < GONE_NS or not any(one.state == "gone" and (one.silent_ns or 0) < since_ns for one in others)
 
 
-def _scheduler_troubles(scheduler: SchedulerView, view: View) -> Iterator[Problem]:
+def _scheduler_problems(scheduler: SchedulerView, view: View) -> Iterator[Problem]:
     name = f"{scheduler.service}/{scheduler.owner}" if scheduler.service else scheduler.owner
     silent = f" {span_text(scheduler.silent_ns)}" if scheduler.silent_ns is not None else ""
     if scheduler.state == "gone" and _is_wanted(scheduler, view):

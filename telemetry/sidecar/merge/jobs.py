@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND, span_text
 from tickglass.sched.occurrence import FAILURES, OccurrenceState, Outcome
+from tickglass.sched.triggers.text import trigger_of
 from tickglass.telemetry.sidecar.explain.why import Facts, why
 from tickglass.telemetry.sidecar.merge.occurrences import LEFT, merged, rows_of
 from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MAX
-from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS, interval_ns, trigger_of, waiting_due_ns
+from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS, interval_ns, waiting_due_ns
 from tickglass.telemetry.sidecar.view import JobView, LockView, OccurrenceView
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tickglass.telemetry.sidecar.merge.occurrences import Row
     from tickglass.telemetry.sidecar.merge.scheduler_status import SchedulerStatus
     from tickglass.telemetry.sidecar.schedulers.job_history import JobSnapshot
-    from tickglass.telemetry.sidecar.stores.probe import StoreSight
+    from tickglass.telemetry.sidecar.stores.probe import StoreSnapshot
 
 __all__ = ["jobs_of"]
 
@@ -40,13 +41,13 @@ Key = tuple[str, str]  # service, name
 class _Known:
     """All that is known of one job."""
 
-    told: list[tuple[SchedulerStatus, JobSnapshot]] = field(default_factory=list)
-    read: list[tuple[StoreSight, JobRecord]] = field(default_factory=list)
+    reported: list[tuple[SchedulerStatus, JobSnapshot]] = field(default_factory=list)
+    read: list[tuple[StoreSnapshot, JobRecord]] = field(default_factory=list)
 
     @property
     def declared(self) -> list[tuple[SchedulerStatus, JobRegistered]]:
         """Where it is declared; connected schedulers first."""
-        found = [(one, job.declared) for one, job in self.told if job.declared is not None]
+        found = [(one, job.declared) for one, job in self.reported if job.declared is not None]
         return sorted(found, key=lambda it: not it[0].connected)
 
 
@@ -63,38 +64,38 @@ class _Waiting:
 
 
 def jobs_of(
-    heard: Sequence[SchedulerStatus], sights: Sequence[StoreSight], locks: Sequence[LockView], now: Reading
+    statuses: Sequence[SchedulerStatus], snapshots: Sequence[StoreSnapshot], locks: Sequence[LockView], now: Reading
 ) -> tuple[list[JobView], list[OccurrenceView]]:
     """Return all jobs by name, and all their occurrences that are known, by due instant.
 
     Args:
-        sights: fresh ones.
+        snapshots: fresh ones.
     """
     known: dict[Key, _Known] = {}
-    for one in heard:
-        for job in one.sight.jobs:
-            known.setdefault((one.source.service, job.name), _Known()).told.append((one, job))
-    for sight in sights:
-        for record in sight.jobs:
-            known.setdefault((record.service, record.name), _Known()).read.append((sight, record))
-    runs = _runs_of(heard)
+    for one in statuses:
+        for job in one.snapshot.jobs:
+            known.setdefault((one.source.service, job.name), _Known()).reported.append((one, job))
+    for snapshot in snapshots:
+        for record in snapshot.jobs:
+            known.setdefault((record.service, record.name), _Known()).read.append((snapshot, record))
+    runs = _runs_of(statuses)
     held = {lock.resource: lock for lock in locks if lock.owner}
     claims = {lock.run_id: lock for lock in locks if lock.run_id}
     jobs, shown = [], []
     for key in sorted(known, key=lambda key: (key[1], key[0])):
         one_job = known[key]
         if one_job.declared or one_job.read:
-            view, occurrences = _Merging(key, one_job, held, claims, heard, now).view(runs.get(key, ()))
+            view, occurrences = _Merging(key, one_job, held, claims, statuses, now).view(runs.get(key, ()))
             jobs.append(view)
             shown += occurrences
     shown.sort(key=lambda view: view.due_ns)
     return jobs, shown
 
 
-def _runs_of(heard: Iterable[SchedulerStatus]) -> Mapping[Key, list[OccurrenceView]]:
+def _runs_of(statuses: Iterable[SchedulerStatus]) -> Mapping[Key, list[OccurrenceView]]:
     runs: dict[Key, list[OccurrenceView]] = {}
-    for one in heard:
-        for run in one.sight.runs:
+    for one in statuses:
+        for run in one.snapshot.runs:
             runs.setdefault((one.source.service, run.job), []).append(run)
     return runs
 
@@ -112,7 +113,7 @@ class _Merging:
         known: _Known,
         held: Mapping[str, LockView],
         claims: Mapping[str, LockView],
-        heard: Sequence[SchedulerStatus],
+        statuses: Sequence[SchedulerStatus],
         now: Reading,
     ) -> None:
         self._service, self._name = key
@@ -121,12 +122,12 @@ class _Merging:
         latest = max(known.read, key=lambda it: it[1].seen_wall_ns, default=None)
         self._record = None if latest is None else latest[1]
         self._skew_ns = 0 if latest is None else latest[0].skew_ns or 0  # what the record says is by its store's clock
-        self._heard = heard
+        self._statuses = statuses
         self._now = now
-        self._connected = {one.source.owner for one in heard if one.connected}
-        told = self._declared[0] if self._declared else None
-        if told is not None and (told[0].connected or self._record is None):
-            how: JobRegistered | JobRecord | None = told[1]
+        self._connected = {one.source.owner for one in statuses if one.connected}
+        reported = self._declared[0] if self._declared else None
+        if reported is not None and (reported[0].connected or self._record is None):
+            how: JobRegistered | JobRecord | None = reported[1]
         else:
             how = self._record
         if how is None:
@@ -138,19 +139,19 @@ class _Merging:
     def view(self, runs: Sequence[OccurrenceView]) -> tuple[JobView, list[OccurrenceView]]:
         """Return the job, and its occurrences by due instant."""
         how = self._how
-        rows = [row for sight, _ in self._known.read for row in rows_of(sight, self._service, self._name)]
-        all_of = merged(self._told(runs), rows)
+        rows = [row for snapshot, _ in self._known.read for row in rows_of(snapshot, self._service, self._name)]
+        all_of = merged(self._reported(runs), rows)
         waiting = self._waiting(rows, all_of)
         late = self._overdue(waiting)
         if late is not None:
             all_of.append(late)
         recent = all_of[-RECENT_MAX:]
-        in_hand = [view for view in all_of if not view.outcome]
-        running = [view for view in in_hand if view.state in _STARTED or self._is_claim(view)]
+        unfinished = [view for view in all_of if not view.outcome]
+        running = [view for view in unfinished if view.state in _STARTED or self._is_claim(view)]
         since = [view.started_wall_ns for view in running if view.started_wall_ns is not None]
         claims = [self._claims[view.run_id] for view in running if view.started_wall_ns is None]
         since += [lock.since_wall_ns for lock in claims if lock.since_wall_ns is not None]
-        dead = [view for view in in_hand if view.state == "abandoned"]
+        dead = [view for view in unfinished if view.state == "abandoned"]
         matter = late or (dead[-1] if dead else None)
         return JobView(
             name=self._name,
@@ -166,7 +167,7 @@ class _Merging:
             interval_ns=self._interval_ns(),
             grace_ns=how.grace_ns,
             failures=self._failures(recent),
-            pending=sum(len(job.hands) for one, job in self._known.told if one.connected),
+            pending=sum(len(job.open_occurrences) for one, job in self._known.reported if one.connected),
             recent=recent,
             lateness_ns=[view.lateness_ns for view in recent if view.lateness_ns is not None],
             owners=self._owners(),
@@ -175,14 +176,14 @@ class _Merging:
             abandoned=len(dead) if self._known.read else None,
         ), all_of
 
-    def _told(self, runs: Sequence[OccurrenceView]) -> list[OccurrenceView]:
+    def _reported(self, runs: Sequence[OccurrenceView]) -> list[OccurrenceView]:
         """Return what schedulers told, each thing once: the recent ones are among the last minutes' too."""
-        told = {id(view): view for view in runs}
-        for one, job in self._known.told:
-            told.update((id(view), view) for view in job.recent)
+        reported = {id(view): view for view in runs}
+        for one, job in self._known.reported:
+            reported.update((id(view), view) for view in job.recent)
             if one.connected:
-                told.update((id(view), view) for view in job.hands)
-        return list(told.values())
+                reported.update((id(view), view) for view in job.open_occurrences)
+        return list(reported.values())
 
     def _is_claim(self, view: OccurrenceView) -> bool:
         """Whether it is a claim that no scheduler tells of, and whose lease lives."""
@@ -193,20 +194,20 @@ class _Merging:
 
     def _waiting(self, rows: Sequence[Row], all_of: Sequence[OccurrenceView]) -> _Waiting:
         """Return the instant that nobody has taken up: as a scheduler at work says it, or as the ledger has it."""
-        told = [(one, job.next_due_ns) for one, job in self._known.told if job.declared is not None]
-        working = [self._coming_ns(due_ns) for one, due_ns in told if one.at_work]
+        reported = [(one, job.next_due_ns) for one, job in self._known.reported if job.declared is not None]
+        working = [self._coming_ns(due_ns) for one, due_ns in reported if one.at_work]
         if working:
             return _Waiting(min((due_ns for due_ns in working if due_ns is not None), default=None), 0)
-        standing = [due_ns for one, due_ns in told if one.stalled]
+        standing = [due_ns for one, due_ns in reported if one.stalled]
         if standing:
             soonest_ns = min((due_ns for due_ns in standing if due_ns is not None), default=None)
             return _Waiting(soonest_ns, self._now.wall_ns)
-        for sight, record in self._known.read:
-            if record is self._record and sight.taken is not None and not self._was_dropped(record):
-                attempts = sight.runs.get(self._name, [])
+        for snapshot, record in self._known.read:
+            if record is self._record and snapshot.taken is not None and not self._was_dropped(record):
+                attempts = snapshot.runs.get(self._name, [])
                 claims = {row.run.run_id for row in rows if row.run.state == _CLAIMED}
                 due_ns = waiting_due_ns(record, attempts, running=bool(claims))
-                return _Waiting(self._untold_ns(due_ns, all_of), sight.taken.wall_ns)
+                return _Waiting(self._unreported_ns(due_ns, all_of), snapshot.taken.wall_ns)
         return _Waiting(None, self._now.wall_ns)
 
     def _coming_ns(self, due_ns: int | None) -> int | None:
@@ -216,19 +217,19 @@ class _Merging:
         trigger = trigger_of(self._how.trigger, self._name)
         return None if trigger is None else trigger.next_after_ns(self._now.wall_ns)
 
-    def _untold_ns(self, due_ns: int | None, all_of: Sequence[OccurrenceView]) -> int | None:
+    def _unreported_ns(self, due_ns: int | None, all_of: Sequence[OccurrenceView]) -> int | None:
         """Return the first instant from this one of which nobody told: a ledger does not hear of what was skipped."""
-        told_ns = max(
+        reported_ns = max(
             (view.until_ns or view.due_ns for view in all_of if view.outcome or view.state == LEFT), default=0
         )
-        if due_ns is None or told_ns < due_ns:
+        if due_ns is None or reported_ns < due_ns:
             return due_ns
         trigger = trigger_of(self._how.trigger, self._name)
-        return None if trigger is None else trigger.next_after_ns(told_ns)
+        return None if trigger is None else trigger.next_after_ns(reported_ns)
 
     def _was_dropped(self, record: JobRecord) -> bool:
         """Whether those at work have it no more: at once if one of them registered it last, else after an hour."""
-        at_work = [one.source.owner for one in self._heard if one.at_work and one.source.service == record.service]
+        at_work = [one.source.owner for one in self._statuses if one.at_work and one.source.service == record.service]
         due_ns = self._now.wall_ns if record.next_due_ns is None else record.next_due_ns
         return record.owner in at_work or (bool(at_work) and self._now.wall_ns - due_ns > DROPPED_AFTER_NS)
 
@@ -258,12 +259,12 @@ class _Merging:
         """Return why nobody took up what was due."""
         for one, _ in self._declared:
             if one.stalled:
-                quiet_ns = self._now.monotonic_ns - (one.sight.turned_ns or self._now.monotonic_ns)
+                quiet_ns = self._now.monotonic_ns - (one.snapshot.ticked_ns or self._now.monotonic_ns)
                 since = f" for {span_text(quiet_ns)}" if quiet_ns else ""
                 return f"the timeline of {one.source.owner} has not turned{since}"
             if one.connected and not one.at_work:
-                return f"{one.source.owner}, which has it, is {one.sight.state or 'not running'}"
-        gone = [(one.sight.gone_wall_ns, one.source.owner) for one, _ in self._declared if one.sight.gone_wall_ns]
+                return f"{one.source.owner}, which has it, is {one.snapshot.state or 'not running'}"
+        gone = [(one.snapshot.gone_wall_ns, one.source.owner) for one, _ in self._declared if one.snapshot.gone_wall_ns]
         if gone:
             at_ns, owner = max(gone)
             return f"{owner}, which had it, went away {span_text(self._now.wall_ns - (at_ns or 0))} ago"
@@ -286,7 +287,7 @@ class _Merging:
             if view.outcome == Outcome.SUCCESS:
                 return count
             count += view.outcome in FAILURES
-        return max([count, *(job.failures for _, job in self._known.told)])
+        return max([count, *(job.failures for _, job in self._known.reported)])
 
     def _owners(self) -> list[str]:
         owners = [one.source.owner for one, _ in self._declared]
@@ -294,7 +295,7 @@ class _Merging:
         return list(dict.fromkeys(owners))
 
     def _latest(self, all_of: Iterable[OccurrenceView], name: str, *, successes: bool) -> int | None:
-        found = [getattr(job, name) for _, job in self._known.told]
+        found = [getattr(job, name) for _, job in self._known.reported]
         found += [
             view.ended_wall_ns
             for view in all_of

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import LeaseRecord
     from tickglass.telemetry.sidecar.merge.scheduler_status import SchedulerStatus
     from tickglass.telemetry.sidecar.schedulers.lock_history import Hold
-    from tickglass.telemetry.sidecar.stores.probe import StoreSight
+    from tickglass.telemetry.sidecar.stores.probe import StoreSnapshot
 
 __all__ = ["LOCKS_SHOWN", "locks_of"]
 
@@ -30,7 +30,7 @@ _LATELY_NS: Final = round(LEASE_ENDED_LATELY_S * SECOND)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _ReadLease:
     """A lease as one look showed it."""
 
     lease: LeaseRecord
@@ -38,26 +38,26 @@ class _Seen:
     taken: Reading
 
 
-def locks_of(heard: Sequence[SchedulerStatus], sights: Sequence[StoreSight], now: Reading) -> list[LockView]:
+def locks_of(statuses: Sequence[SchedulerStatus], snapshots: Sequence[StoreSnapshot], now: Reading) -> list[LockView]:
     """Return the locks that are held, expired or waited for, by resource.
 
     Of more than `LOCKS_SHOWN` those that are stuck, waited for, or held for long, before those that ended long ago.
 
     Args:
-        sights: fresh ones.
+        snapshots: fresh ones.
     """
     holds: dict[str, list[Hold]] = defaultdict(list)
     waiters: dict[str, int] = defaultdict(int)
-    for one in heard:
+    for one in statuses:
         if one.connected:
-            for hold in one.sight.holds:
+            for hold in one.snapshot.holds:
                 holds[hold.resource].append(hold)
-            for resource, count in one.sight.waiters.items():
+            for resource, count in one.snapshot.waiters.items():
                 waiters[resource] += count
-    seen: dict[str, list[_Seen]] = defaultdict(list)
-    for it in _seen(heard, sights):
+    seen: dict[str, list[_ReadLease]] = defaultdict(list)
+    for it in _seen(statuses, snapshots):
         seen[it.lease.resource].append(it)
-    limits = _limits(heard, sights)
+    limits = _limits(statuses, snapshots)
     locks = []
     for resource in holds.keys() | seen.keys() | waiters.keys():
         waiting, allowed_ns = waiters.get(resource, 0), limits.get(resource)
@@ -70,25 +70,27 @@ def locks_of(heard: Sequence[SchedulerStatus], sights: Sequence[StoreSight], now
     return sorted(locks[:LOCKS_SHOWN], key=lambda it: (it.resource, it.source))
 
 
-def _seen(heard: Sequence[SchedulerStatus], sights: Sequence[StoreSight]) -> list[_Seen]:
+def _seen(statuses: Sequence[SchedulerStatus], snapshots: Sequence[StoreSnapshot]) -> list[_ReadLease]:
     """Return the leases that were there, but for those whose holders have said since that they ended."""
-    ends = {(one.source.owner, *key): at_ns for one in heard for key, at_ns in one.sight.ends.items()}
+    ends = {(one.source.owner, *key): at_ns for one in statuses for key, at_ns in one.snapshot.ends.items()}
     return [
-        _Seen(lease, sight.source, sight.taken)
-        for sight in sights
-        if sight.taken is not None
-        for lease in sight.leases
-        if ends.get((lease.owner, lease.resource, lease.fence), 0) <= sight.taken.monotonic_ns
+        _ReadLease(lease, snapshot.source, snapshot.taken)
+        for snapshot in snapshots
+        if snapshot.taken is not None
+        for lease in snapshot.leases
+        if ends.get((lease.owner, lease.resource, lease.fence), 0) <= snapshot.taken.monotonic_ns
     ]
 
 
-def _pairs(holds: Sequence[Hold], seen: Sequence[_Seen], now: Reading) -> list[tuple[Hold | None, _Seen | None]]:
+def _pairs(
+    holds: Sequence[Hold], seen: Sequence[_ReadLease], now: Reading
+) -> list[tuple[Hold | None, _ReadLease | None]]:
     """Return what belongs together: one lock for each store that has the resource.
 
     Which store a scheduler uses is not known. Its hold is the lease with the same owner and fence. Without such a
     lease it came after the look, or its store is not looked into; or it does not know yet that its lease has ended.
     """
-    pairs: list[tuple[Hold | None, _Seen | None]] = []
+    pairs: list[tuple[Hold | None, _ReadLease | None]] = []
     alone = list(holds)
     for it in seen:
         hold = next((hold for hold in alone if (hold.owner, hold.fence) == (it.lease.owner, it.lease.fence)), None)
@@ -106,7 +108,7 @@ def _pairs(holds: Sequence[Hold], seen: Sequence[_Seen], now: Reading) -> list[t
     return pairs
 
 
-def _lock(hold: Hold | None, seen: _Seen | None, waiters: int, allowed_ns: int | None, now: Reading) -> LockView:
+def _lock(hold: Hold | None, seen: _ReadLease | None, waiters: int, allowed_ns: int | None, now: Reading) -> LockView:
     expired = seen is not None and seen.lease.remaining_ns <= 0
     held_ns, since_wall_ns = _age(hold, seen, now)
     remaining_ns = _remaining_ns(hold, seen, now, expired=expired)
@@ -133,7 +135,7 @@ def _lock(hold: Hold | None, seen: _Seen | None, waiters: int, allowed_ns: int |
     )
 
 
-def _age(hold: Hold | None, seen: _Seen | None, now: Reading) -> tuple[int, int]:
+def _age(hold: Hold | None, seen: _ReadLease | None, now: Reading) -> tuple[int, int]:
     """Return how long it has been held, and since when."""
     if hold is not None:
         return max(0, now.monotonic_ns - hold.since_ns), hold.since_wall_ns
@@ -143,7 +145,7 @@ def _age(hold: Hold | None, seen: _Seen | None, now: Reading) -> tuple[int, int]
     return held_ns, now.wall_ns - held_ns
 
 
-def _remaining_ns(hold: Hold | None, seen: _Seen | None, now: Reading, *, expired: bool) -> int | None:
+def _remaining_ns(hold: Hold | None, seen: _ReadLease | None, now: Reading, *, expired: bool) -> int | None:
     """Return what is left. A lease that would have ended since the look may have been renewed: then nobody knows."""
     left = [hold.renewed_ns + hold.ttl_ns - now.monotonic_ns] if hold is not None else []
     if seen is not None:
@@ -154,18 +156,18 @@ def _remaining_ns(hold: Hold | None, seen: _Seen | None, now: Reading, *, expire
     return longest_ns if longest_ns > 0 else None
 
 
-def _limits(heard: Sequence[SchedulerStatus], sights: Sequence[StoreSight]) -> Mapping[str, int | None]:
+def _limits(statuses: Sequence[SchedulerStatus], snapshots: Sequence[StoreSnapshot]) -> Mapping[str, int | None]:
     """Return the longest that jobs may hold a resource; schedulers know better than ledgers."""
     limits: dict[str, int | None] = {}
-    told: set[str] = set()
-    for one in heard:
-        for resource, limit_ns in one.sight.limits.items():
-            limits[resource] = limit_ns if resource not in told else _longest(limits[resource], limit_ns)
-            told.add(resource)
+    reported: set[str] = set()
+    for one in statuses:
+        for resource, limit_ns in one.snapshot.limits.items():
+            limits[resource] = limit_ns if resource not in reported else _longest(limits[resource], limit_ns)
+            reported.add(resource)
     read: set[str] = set()
-    for sight in sights:
-        for job in sight.jobs:
-            if job.resource not in told:
+    for snapshot in snapshots:
+        for job in snapshot.jobs:
+            if job.resource not in reported:
                 limits[job.resource] = (
                     job.timeout_ns if job.resource not in read else _longest(limits[job.resource], job.timeout_ns)
                 )

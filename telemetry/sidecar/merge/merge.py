@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.durations import SECOND, span_text
 from tickglass.telemetry.sidecar.merge.jobs import jobs_of
 from tickglass.telemetry.sidecar.merge.locks import locks_of
-from tickglass.telemetry.sidecar.merge.scheduler_status import SchedulerStatus, heard_of
+from tickglass.telemetry.sidecar.merge.scheduler_status import SchedulerStatus, statuses_of
 from tickglass.telemetry.sidecar.view import LockMark, OccurrenceView, SchedulerView, StoreView, View
 
 if TYPE_CHECKING:
@@ -19,34 +19,36 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Reading
     from tickglass.telemetry.sidecar.merge.scheduler_status import SchedulerSource
-    from tickglass.telemetry.sidecar.stores.probe import StoreSight
+    from tickglass.telemetry.sidecar.stores.probe import StoreSnapshot
 
 __all__ = ["TIMELINE_NS", "view_of"]
 
 TIMELINE_NS: Final = 300 * SECOND  # what the timeline shows
 
 
-def view_of(sources: Iterable[SchedulerSource], sights: Sequence[StoreSight], now: Reading) -> View:
+def view_of(sources: Iterable[SchedulerSource], snapshots: Sequence[StoreSnapshot], now: Reading) -> View:
     """Return all that is known at this instant.
 
     Args:
         sources: the schedulers that are connected, or were.
-        sights: what `Probe.sights` returns.
+        snapshots: what `Probe.snapshots` returns.
     """
-    heard = heard_of(sources, now)
-    fresh = [sight for sight in sights if sight.is_fresh(now)]
-    locks = locks_of(heard, fresh, now)
-    jobs, occurrences = jobs_of(heard, fresh, locks, now)
+    statuses = statuses_of(sources, now)
+    fresh = [snapshot for snapshot in snapshots if snapshot.is_fresh(now)]
+    locks = locks_of(statuses, fresh, now)
+    jobs, occurrences = jobs_of(statuses, fresh, locks, now)
     since_ns = now.wall_ns - TIMELINE_NS
     return View(
         at_wall_ns=now.wall_ns,
-        schedulers=[_scheduler(one, now) for one in sorted(heard, key=lambda it: (it.source.service, it.source.owner))],
-        stores=[_store(sight, now) for sight in sights],
+        schedulers=[
+            _scheduler(one, now) for one in sorted(statuses, key=lambda it: (it.source.service, it.source.owner))
+        ],
+        stores=[_store(snapshot, now) for snapshot in snapshots],
         jobs=jobs,
         locks=locks,
         runs=[run for run in occurrences if _is_late_enough(run, since_ns)],
-        marks=_marks(heard, since_ns),
-        unready=_unready(heard, sights, now),
+        marks=_marks(statuses, since_ns),
+        unready=_unready(statuses, snapshots, now),
     )
 
 
@@ -57,15 +59,15 @@ def _is_late_enough(run: OccurrenceView, since_ns: int) -> bool:
 
 
 def _scheduler(one: SchedulerStatus, now: Reading) -> SchedulerView:
-    source, sight = one.source, one.sight
-    hands = [view for job in sight.jobs for view in job.hands]
-    slots = [slots for slots, _ in sight.pools.values()]
-    in_use = [used for _, used in sight.pools.values()]
+    source, snapshot = one.source, one.snapshot
+    open_occurrences = [view for job in snapshot.jobs for view in job.open_occurrences]
+    slots = [slots for slots, _ in snapshot.pools.values()]
+    in_use = [used for _, used in snapshot.pools.values()]
     return SchedulerView(
         owner=source.owner,
         service=source.service,
         version=source.version,
-        state=sight.state,
+        state=snapshot.state,
         connected=one.connected,
         since_wall_ns=source.connected_since_wall_ns,
         silent_ns=one.silent_ns,
@@ -76,47 +78,49 @@ def _scheduler(one: SchedulerStatus, now: Reading) -> SchedulerView:
         gap_age_ns=None if source.last_gap_ns is None else max(0, now.monotonic_ns - source.last_gap_ns),
         pool_slots=sum(slots) if slots else None,
         pool_in_use=sum(in_use) if in_use else None,
-        running=sum(view.state in ("running", "stopping") for view in hands),
-        pending=len(hands),
+        running=sum(view.state in ("running", "stopping") for view in open_occurrences),
+        pending=len(open_occurrences),
     )
 
 
-def _store(sight: StoreSight, now: Reading) -> StoreView:
-    seen = sight.taken is not None
+def _store(snapshot: StoreSnapshot, now: Reading) -> StoreView:
+    seen = snapshot.taken is not None
     return StoreView(
-        source=sight.source,
-        ok=not sight.error and sight.is_fresh(now),
-        error=sight.error,
-        age_ns=sight.age_ns(now),
-        took_ns=sight.took_ns,
-        skew_ns=sight.skew_ns,
-        skew_bound_ns=sight.skew_bound_ns,
-        leases=len(sight.leases) if seen else None,
-        jobs=len(sight.jobs) if seen else None,
-        truncated=sight.truncated,
+        source=snapshot.source,
+        ok=not snapshot.error and snapshot.is_fresh(now),
+        error=snapshot.error,
+        age_ns=snapshot.age_ns(now),
+        took_ns=snapshot.took_ns,
+        skew_ns=snapshot.skew_ns,
+        skew_bound_ns=snapshot.skew_bound_ns,
+        leases=len(snapshot.leases) if seen else None,
+        jobs=len(snapshot.jobs) if seen else None,
+        truncated=snapshot.truncated,
     )
 
 
-def _marks(heard: Iterable[SchedulerStatus], since_ns: int) -> list[LockMark]:
-    marks = [mark for one in heard for mark in one.sight.marks if mark.at_wall_ns >= since_ns]
+def _marks(statuses: Iterable[SchedulerStatus], since_ns: int) -> list[LockMark]:
+    marks = [mark for one in statuses for mark in one.snapshot.marks if mark.at_wall_ns >= since_ns]
     return sorted(marks, key=lambda mark: mark.at_wall_ns)
 
 
-def _unready(heard: Sequence[SchedulerStatus], sights: Sequence[StoreSight], now: Reading) -> list[str]:
+def _unready(statuses: Sequence[SchedulerStatus], snapshots: Sequence[StoreSnapshot], now: Reading) -> list[str]:
     """Say why this may not be all of it."""
-    told = [] if heard or sights else ["no scheduler has connected yet, and no store is looked into"]
-    for sight in sights:
-        age_ns = sight.age_ns(now)
+    reasons = [] if statuses or snapshots else ["no scheduler has connected yet, and no store is looked into"]
+    for snapshot in snapshots:
+        age_ns = snapshot.age_ns(now)
         if age_ns is None:
-            told.append(f"{sight.source} has not been seen yet" + (f": {sight.error}" if sight.error else ""))
-        elif not sight.is_fresh(now):
-            cause = f": {sight.error}" if sight.error else ""
-            told.append(f"{sight.source} has not answered for {span_text(age_ns)}, and is left out{cause}")
-        if sight.truncated:
-            told.append(f"{sight.source} holds more than one look reads")
-    for one in heard:
+            reasons.append(
+                f"{snapshot.source} has not been seen yet" + (f": {snapshot.error}" if snapshot.error else "")
+            )
+        elif not snapshot.is_fresh(now):
+            cause = f": {snapshot.error}" if snapshot.error else ""
+            reasons.append(f"{snapshot.source} has not answered for {span_text(age_ns)}, and is left out{cause}")
+        if snapshot.truncated:
+            reasons.append(f"{snapshot.source} holds more than one look reads")
+    for one in statuses:
         if one.stalled:
-            told.append(f"the timeline of {one.source.owner} does not turn")
-        if one.sight.left_out:
-            told.append(f"{one.source.owner} has more jobs than are kept")
-    return told
+            reasons.append(f"the timeline of {one.source.owner} does not turn")
+        if one.snapshot.left_out:
+            reasons.append(f"{one.source.owner} has more jobs than are kept")
+    return reasons

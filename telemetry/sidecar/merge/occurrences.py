@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tickglass.sched.ports import RunRecord
-    from tickglass.telemetry.sidecar.stores.probe import StoreSight
+    from tickglass.telemetry.sidecar.stores.probe import StoreSnapshot
 
 __all__ = ["LEFT", "Row", "merged", "rows_of"]
 
@@ -35,15 +35,15 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     within_ns: int
 
 
-def rows_of(sight: StoreSight, service: str, job: str) -> list[Row]:
+def rows_of(snapshot: StoreSnapshot, service: str, job: str) -> list[Row]:
     """Return what a ledger has of a job's latest attempts, oldest first, abandoned ones included however old.
 
     A ledger has one job of a name; whoever registered it last says of which service it is.
     """
-    abandoned = {(run.due_ns, run.attempt): run for run in sight.abandoned if run.job == job}
-    runs = {(run.due_ns, run.attempt): run for run in sight.runs.get(job, ())}
+    abandoned = {(run.due_ns, run.attempt): run for run in snapshot.abandoned if run.job == job}
+    runs = {(run.due_ns, run.attempt): run for run in snapshot.runs.get(job, ())}
     runs.update(abandoned)
-    skew_ns, within_ns = sight.skew_ns or 0, sight.skew_bound_ns or 0
+    skew_ns, within_ns = snapshot.skew_ns or 0, snapshot.skew_bound_ns or 0
     rows = []
     for key in sorted(runs):
         view = _view_of(runs[key], service, abandoned=key in abandoned)
@@ -51,24 +51,24 @@ def rows_of(sight: StoreSight, service: str, job: str) -> list[Row]:
     return rows
 
 
-def merged(told: Iterable[OccurrenceView], rows: Iterable[Row]) -> list[OccurrenceView]:
+def merged(reported: Iterable[OccurrenceView], rows: Iterable[Row]) -> list[OccurrenceView]:
     """Return the occurrences of one job, by due instant and attempt: each once."""
-    told_of: dict[int, list[OccurrenceView]] = defaultdict(list)
+    reported_at: dict[int, list[OccurrenceView]] = defaultdict(list)
     rows_at: dict[int, list[Row]] = defaultdict(list)
-    for view in told:
-        told_of[view.due_ns].append(view)
+    for view in reported:
+        reported_at[view.due_ns].append(view)
     for row in rows:
         rows_at[row.run.due_ns].append(row)
     found = []
-    for due_ns in sorted(told_of.keys() | rows_at.keys()):
-        found += _one_instant(told_of.get(due_ns, []), rows_at.get(due_ns, []))
+    for due_ns in sorted(reported_at.keys() | rows_at.keys()):
+        found += _one_instant(reported_at.get(due_ns, []), rows_at.get(due_ns, []))
     return found
 
 
-def _one_instant(told: list[OccurrenceView], rows: Sequence[Row]) -> list[OccurrenceView]:
-    if len(told) == 1 and not rows:
-        return told
-    ran = {view.run_id: view for view in told if view.outcome not in _HAS_NO_CLAIM}
+def _one_instant(reported: list[OccurrenceView], rows: Sequence[Row]) -> list[OccurrenceView]:
+    if len(reported) == 1 and not rows:
+        return reported
+    ran = {view.run_id: view for view in reported if view.outcome not in _HAS_NO_CLAIM}
     for row in rows:
         before = ran.get(row.run.run_id)
         if before is None:
@@ -76,7 +76,7 @@ def _one_instant(told: list[OccurrenceView], rows: Sequence[Row]) -> list[Occurr
         elif before.state == LEFT and (row.run.outcome or row.run.state == "abandoned"):
             ran[row.run.run_id] = _ended(before, row.run)
     ran = _certain(ran)
-    idle = sorted((view for view in told if view.outcome in _HAS_NO_CLAIM), key=_rank)
+    idle = sorted((view for view in reported if view.outcome in _HAS_NO_CLAIM), key=_rank)
     if not ran:
         ran, idle = {idle[0].run_id: idle[0]}, idle[1:]
     shown = sorted(ran.values(), key=lambda view: view.attempt)

@@ -1,4 +1,4 @@
-"""Join who a scheduler is with what it has told: the one side of a view; the other is `StoreSight`.
+"""Join who a scheduler is with what it has told: the one side of a view; the other is `StoreSnapshot`.
 
 Pure.
 """
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tickglass.sched.clock import Reading
-    from tickglass.telemetry.sidecar.schedulers.history import History, SchedulerSight
+    from tickglass.telemetry.sidecar.schedulers.history import History, SchedulerSnapshot
 
-__all__ = ["STALLED_NS", "SchedulerSource", "SchedulerStatus", "heard_of"]
+__all__ = ["STALLED_NS", "SchedulerSource", "SchedulerStatus", "statuses_of"]
 
 STALLED_NS: Final = 5 * SECOND  # the timeline turns once a second at least
 _AT_WORK: Final = frozenset({SchedulerState.STARTING.value, SchedulerState.RUNNING.value})
@@ -88,7 +88,7 @@ class SchedulerStatus:
     """
 
     source: SchedulerSource
-    sight: SchedulerSight
+    snapshot: SchedulerSnapshot
     connected: bool
     stalled: bool
     at_work: bool
@@ -96,16 +96,18 @@ class SchedulerStatus:
     unready: tuple[str, ...] = ()
 
 
-def heard_of(sources: Iterable[SchedulerSource], now: Reading) -> list[SchedulerStatus]:
+def statuses_of(sources: Iterable[SchedulerSource], now: Reading) -> list[SchedulerStatus]:
     """Return all schedulers as they are now."""
-    return [_heard(source, now) for source in sources]
+    return [_status_of(source, now) for source in sources]
 
 
-def _heard(source: SchedulerSource, now: Reading) -> SchedulerStatus:
-    sight, connected = source.history.sight(), source.connected
+def _status_of(source: SchedulerSource, now: Reading) -> SchedulerStatus:
+    snapshot, connected = source.history.snapshot(), source.connected
     silent_ns = None if source.last_heard_ns is None else max(0, now.monotonic_ns - source.last_heard_ns)
-    quiet_ns = silent_ns if sight.turned_ns is None else max(0, now.monotonic_ns - sight.turned_ns)
-    running = connected and sight.state == SchedulerState.RUNNING
+    quiet_ns = silent_ns if snapshot.ticked_ns is None else max(0, now.monotonic_ns - snapshot.ticked_ns)
+    running = connected and snapshot.state == SchedulerState.RUNNING
     stalled = running and quiet_ns is not None and quiet_ns > STALLED_NS
-    at_work = connected and sight.state in _AT_WORK and not stalled
-    return SchedulerStatus(source, sight, connected, stalled, at_work, silent_ns, sight.unready if running else ())
+    at_work = connected and snapshot.state in _AT_WORK and not stalled
+    return SchedulerStatus(
+        source, snapshot, connected, stalled, at_work, silent_ns, snapshot.unready if running else ()
+    )

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tickglass.telemetry.sidecar.schedulers.lock_history import Hold
     from tickglass.telemetry.sidecar.view import LockMark, OccurrenceView
 
-__all__ = ["GONE", "JOBS_MAX", "RUNS_MAX", "History", "SchedulerSight"]
+__all__ = ["GONE", "JOBS_MAX", "RUNS_MAX", "History", "SchedulerSnapshot"]
 
 JOBS_MAX: Final = 1_000
 POOLS_MAX: Final = 1_000
@@ -47,13 +47,13 @@ GONE: Final = "gone"
 
 
 @dataclass(frozen=True, slots=True)
-class SchedulerSight:
+class SchedulerSnapshot:
     """What is known of one scheduler at one instant.
 
     Args:
         state: a value of `SchedulerState`, `GONE`, or "" before it said anything.
         unready: why it said it is not to be counted on, a sentence each.
-        turned_ns: monotonic, when its timeline was last heard to turn; None if it never was.
+        ticked_ns: monotonic, when its timeline was last heard to turn; None if it never was.
         pools: slots and slots in use, by name.
         jobs: the jobs that it has, or had within memory.
         ends: when the hold of a (resource, fence) ended, monotonic; the latest ones.
@@ -66,7 +66,7 @@ class SchedulerSight:
     state: str
     gone_wall_ns: int | None
     unready: tuple[str, ...]
-    turned_ns: int | None
+    ticked_ns: int | None
     skew_ns: int | None
     pools: dict[str, tuple[int, int]]
     jobs: list[JobSnapshot]
@@ -86,7 +86,7 @@ class _Live:
     state: str = ""
     drained: bool = False
     unready: tuple[str, ...] = ()
-    turned_ns: int | None = None
+    ticked_ns: int | None = None
     pools: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -119,19 +119,19 @@ class History:
             SchedulerMoved: self._scheduler_moved,
             ReadinessMoved: self._readiness_moved,
             PoolMoved: self._pool_moved,
-            TimelineTicked: self._turned,
+            TimelineTicked: self._ticked,
             StoreCalled: self._store_called,
             SkewMeasured: self._skew_measured,
         }
 
     def record(self, event: Event) -> None:
         """See `tickglass.sched.ports.EventSink`."""
-        take = self._handlers.get(type(event))
-        if take is not None:
+        handle = self._handlers.get(type(event))
+        if handle is not None:
             with self._mutex:
-                take(event)
+                handle(event)
 
-    def restored(self, standing: Iterable[Event]) -> None:
+    def restored(self, live_events: Iterable[Event]) -> None:
         """Take what is live from an introduction's events, instead of what was before; the past stays.
 
         The next due instant of a job is the one of its JobRegistered: runs in flight were due before.
@@ -144,18 +144,18 @@ class History:
                 job.undeclare()
             self._restoring = True
             try:
-                for event in standing:
-                    take = self._handlers.get(type(event))
-                    if take is not None:
-                        take(event)
+                for event in live_events:
+                    handle = self._handlers.get(type(event))
+                    if handle is not None:
+                        handle(event)
             finally:
                 self._restoring = False
-            found = {run_id for job in self._jobs.values() for run_id in job.found_again()}
+            found = {run_id for job in self._jobs.values() for run_id in job.resumed_runs()}
             if found:
                 kept = [run for run in self._runs if run.outcome or run.run_id not in found]
                 self._runs = deque(kept, maxlen=RUNS_MAX)
 
-    def does_without(self, job: str) -> bool:
+    def lacks(self, job: str) -> bool:
         """Return whether the scheduler runs and does not have that job."""
         with self._mutex:
             known = self._jobs.get(job)
@@ -174,23 +174,23 @@ class History:
             wall_ns = self._clock.wall_ns()
             state, drained = self._live.state, self._live.drained
             for job in self._jobs.values():
-                self._runs.extend(job.leave(wall_ns))
+                self._runs.extend(job.mark_left(wall_ns))
             self._forget_live()
             self._live.state, self._live.drained = state if state == SchedulerState.STOPPED else GONE, drained
             self._gone_wall_ns = wall_ns
 
-    def sight(self) -> SchedulerSight:
+    def snapshot(self) -> SchedulerSnapshot:
         """Return what is known now; nothing in it changes afterwards."""
         with self._mutex:
             live = self._live
-            return SchedulerSight(
+            return SchedulerSnapshot(
                 state=live.state,
                 gone_wall_ns=self._gone_wall_ns,
                 unready=live.unready,
-                turned_ns=live.turned_ns,
+                ticked_ns=live.ticked_ns,
                 skew_ns=self._skew_ns,
                 pools=dict(live.pools),
-                jobs=[job.sight(self._locks) for job in self._jobs.values()],
+                jobs=[job.snapshot(self._locks) for job in self._jobs.values()],
                 holds=self._locks.present(),
                 ends=dict(self._locks.ends),
                 limits=self._locks.limits(),
@@ -206,7 +206,7 @@ class History:
         self._live = _Live()
         self._locks.forget()
         for job in self._jobs.values():
-            job.hands.clear()
+            job.open_occurrences.clear()
 
     def _job(self, name: str) -> JobHistory | None:
         job = self._jobs.get(name)
@@ -262,8 +262,8 @@ class History:
         if event.pool in pools or len(pools) < POOLS_MAX:
             pools[event.pool] = event.slots, event.in_use
 
-    def _turned(self, _: TimelineTicked) -> None:
-        self._live.turned_ns = self._clock.monotonic_ns()
+    def _ticked(self, _: TimelineTicked) -> None:
+        self._live.ticked_ns = self._clock.monotonic_ns()
 
     def _store_called(self, event: StoreCalled) -> None:
         if event.error:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from tickglass.sched.events import ClaimOrphaned, InstantsMissed, JobRegistered, LockMoved, OccurrenceMoved
     from tickglass.telemetry.sidecar.schedulers.lock_history import Hold, LockHistory
 
-__all__ = ["ERROR_MAX", "HANDS_MAX", "RECENT_MAX", "JobHistory", "JobSnapshot", "StoreFailure"]
+__all__ = ["ERROR_MAX", "OPEN_MAX", "RECENT_MAX", "JobHistory", "JobSnapshot", "StoreFailure"]
 
 RECENT_MAX: Final = 40
-HANDS_MAX: Final = 1_000  # of one job; more than a handful are there only if events got lost
+OPEN_MAX: Final = 1_000  # of one job; more than a handful are there only if events got lost
 LATENESS_MAX: Final = 120
 ERROR_MAX: Final = 2_000  # characters, as a ledger keeps them
 _TRIGGER_MAX: Final = 4_000  # characters
@@ -62,7 +62,7 @@ class JobSnapshot:
     Args:
         declared: its registration; None if the scheduler, as it is now, does not have it.
         recent: what ended last, oldest first.
-        hands: what has not ended.
+        open_occurrences: what has not ended.
     """
 
     name: str
@@ -73,7 +73,7 @@ class JobSnapshot:
     last_end_wall_ns: int | None
     recent: list[OccurrenceView]
     lateness_ns: list[int]
-    hands: list[OccurrenceView]
+    open_occurrences: list[OccurrenceView]
 
 
 class StoreFailure(NamedTuple):
@@ -89,7 +89,7 @@ class JobHistory:
     def __init__(self, name: str) -> None:
         self.name = name
         self.next_due_ns: int | None = None
-        self.hands: OrderedDict[_Key, OpenOccurrence] = OrderedDict()
+        self.open_occurrences: OrderedDict[_Key, OpenOccurrence] = OrderedDict()
         self._declared: JobRegistered | None = None
         self._recent: deque[OccurrenceView] = deque(maxlen=RECENT_MAX)
         self._lateness_ns: deque[int] = deque(maxlen=LATENESS_MAX)
@@ -119,28 +119,35 @@ class JobHistory:
     def moved(self, event: OccurrenceMoved) -> None:
         """Take a move of an occurrence that goes on."""
         key = event.due_ns, event.run_id
-        hand = self.hands.get(key)
-        if hand is None:
-            hand = self.hands[key] = OpenOccurrence(event.due_ns, event.run_id, event.owner, event.service)
-            while len(self.hands) > HANDS_MAX:
-                self.hands.popitem(last=False)
-        hand.state = event.after
-        hand.attempt, hand.sampled, hand.fence = event.attempt, event.sampled, event.fence
-        hand.reason = event.reason or hand.reason
+        occurrence = self.open_occurrences.get(key)
+        if occurrence is None:
+            occurrence = self.open_occurrences[key] = OpenOccurrence(
+                event.due_ns, event.run_id, event.owner, event.service
+            )
+            while len(self.open_occurrences) > OPEN_MAX:
+                self.open_occurrences.popitem(last=False)
+        occurrence.state = event.after
+        occurrence.attempt, occurrence.sampled, occurrence.fence = event.attempt, event.sampled, event.fence
+        occurrence.reason = event.reason or occurrence.reason
         if event.event == OccurrenceEvent.STARTED:
-            hand.started_wall_ns = event.wall_ns
+            occurrence.started_wall_ns = event.wall_ns
 
     def lock_moved(self, event: LockMoved, before: Hold | None) -> None:
         """Note who was in the way of a run's lock; `before` held it here just before that."""
         granted = event.event == LockEvent.GRANTED
         if not granted and not event.other_owner:
             return
-        hand = next((it for it in self.hands.values() if it.run_id == event.run_id), None)
-        if hand is None:
+        occurrence = next((it for it in self.open_occurrences.values() if it.run_id == event.run_id), None)
+        if occurrence is None:
             return
-        hand.by, hand.by_job, hand.since_wall_ns = "" if granted else event.other_owner, "", None
-        if hand.by and before is not None and before.owner == hand.by and before.run_id != hand.run_id:
-            hand.by_job, hand.since_wall_ns = before.job, before.since_wall_ns
+        occurrence.by, occurrence.by_job, occurrence.since_wall_ns = "" if granted else event.other_owner, "", None
+        if (
+            occurrence.by
+            and before is not None
+            and before.owner == occurrence.by
+            and before.run_id != occurrence.run_id
+        ):
+            occurrence.by_job, occurrence.since_wall_ns = before.job, before.since_wall_ns
 
     def orphan_found(self, event: ClaimOrphaned) -> None:
         """Remember whose claim it was: the occurrence's next attempt, or its end, comes after this."""
@@ -150,10 +157,12 @@ class JobHistory:
 
     def ended(self, event: OccurrenceMoved, failure: StoreFailure, skew_ns: int | None) -> OccurrenceView:
         """Take the end of an occurrence; `failure` is the store's latest."""
-        hand = self.hands.pop((event.due_ns, event.run_id), None)
-        hand = hand or OpenOccurrence(event.due_ns, event.run_id, event.owner, event.service, state=event.before)
+        occurrence = self.open_occurrences.pop((event.due_ns, event.run_id), None)
+        occurrence = occurrence or OpenOccurrence(
+            event.due_ns, event.run_id, event.owner, event.service, state=event.before
+        )
         outcome = event.outcome or ""
-        facts = self._facts_of(event, hand, failure, skew_ns)
+        facts = self._facts_of(event, occurrence, failure, skew_ns)
         ran = event.ran_ns is not None
         view = OccurrenceView(
             job=self.name,
@@ -168,7 +177,7 @@ class JobHistory:
             run_id=event.run_id,
             sampled=event.sampled,
             fence=event.fence or None,
-            started_wall_ns=hand.started_wall_ns,
+            started_wall_ns=occurrence.started_wall_ns,
             ended_wall_ns=event.wall_ns,
             lateness_ns=None if event.lateness is None else event.lateness.total_ns,
             ran_ns=event.ran_ns,
@@ -210,26 +219,26 @@ class JobHistory:
         self._recent.append(view)
         return view
 
-    def leave(self, wall_ns: int) -> list[OccurrenceView]:
+    def mark_left(self, wall_ns: int) -> list[OccurrenceView]:
         """Let go of what is in hand: the scheduler went away; return what it left."""
-        left = [self._in_hand(hand, "left", None, wall_ns) for hand in self.hands.values()]
-        self.hands.clear()
+        left = [self._open_view(occurrence, "left", None, wall_ns) for occurrence in self.open_occurrences.values()]
+        self.open_occurrences.clear()
         self._recent.extend(left)
         return left
 
-    def found_again(self) -> set[str]:
+    def resumed_runs(self) -> set[str]:
         """Return the runs in hand that had been left: they are not past any more."""
-        runs = {hand.run_id for hand in self.hands.values()}
+        runs = {occurrence.run_id for occurrence in self.open_occurrences.values()}
         found = {view.run_id for view in self._recent if not view.outcome and view.run_id in runs}
         if found:
             kept = [view for view in self._recent if view.outcome or view.run_id not in found]
             self._recent = deque(kept, maxlen=RECENT_MAX)
         return found
 
-    def sight(self, locks: LockHistory) -> JobSnapshot:
+    def snapshot(self, locks: LockHistory) -> JobSnapshot:
         """Return what is known now."""
         declared = self._declared
-        holder = None if declared is None or not self.hands else locks.holder_of(declared.resource)
+        holder = None if declared is None or not self.open_occurrences else locks.holder_of(declared.resource)
         return JobSnapshot(
             name=self.name,
             declared=declared,
@@ -239,51 +248,56 @@ class JobHistory:
             last_end_wall_ns=self._last_end_wall_ns,
             recent=list(self._recent),
             lateness_ns=list(self._lateness_ns),
-            hands=[self._in_hand(hand, hand.state, holder, None) for hand in self.hands.values()],
+            open_occurrences=[
+                self._open_view(occurrence, occurrence.state, holder, None)
+                for occurrence in self.open_occurrences.values()
+            ],
         )
 
     def _previous(self) -> OpenOccurrence | None:
         """Return what is in hand that runs, or else what fell due last."""
-        return max(self.hands.values(), key=lambda it: (it.started_wall_ns is not None, it.due_ns), default=None)
+        return max(
+            self.open_occurrences.values(), key=lambda it: (it.started_wall_ns is not None, it.due_ns), default=None
+        )
 
-    def _in_hand(
-        self, hand: OpenOccurrence, state: str, holder: Hold | None, left_wall_ns: int | None
+    def _open_view(
+        self, occurrence: OpenOccurrence, state: str, holder: Hold | None, left_wall_ns: int | None
     ) -> OccurrenceView:
-        waits = holder is not None and holder.run_id != hand.run_id and state == OccurrenceState.CLAIMING
+        waits = holder is not None and holder.run_id != occurrence.run_id and state == OccurrenceState.CLAIMING
         declared = self._declared
         facts = Facts(
             state=state,
-            due_ns=hand.due_ns,
-            reason=hand.reason,
+            due_ns=occurrence.due_ns,
+            reason=occurrence.reason,
             resource="" if declared is None else declared.resource,
-            owner=hand.owner,
-            by=self._orphans.get(hand.due_ns, "") if holder is None or not waits else holder.owner,
+            owner=occurrence.owner,
+            by=self._orphans.get(occurrence.due_ns, "") if holder is None or not waits else holder.owner,
             by_job=holder.job if holder is not None and waits else "",
             since_wall_ns=holder.since_wall_ns if holder is not None and waits else None,
             seen_wall_ns=left_wall_ns,
             timeout_ns=None if declared is None else declared.timeout_ns,
-            attempt=hand.attempt,
+            attempt=occurrence.attempt,
         )
         return OccurrenceView(
             job=self.name,
-            service=hand.service,
-            due_ns=hand.due_ns,
-            attempt=hand.attempt,
+            service=occurrence.service,
+            due_ns=occurrence.due_ns,
+            attempt=occurrence.attempt,
             state=state,
-            reason=hand.reason,
+            reason=occurrence.reason,
             why=why(facts),
-            owner=hand.owner,
+            owner=occurrence.owner,
             by=facts.by,
-            run_id=hand.run_id,
-            sampled=hand.sampled,
-            fence=hand.fence or None,
-            started_wall_ns=hand.started_wall_ns,
+            run_id=occurrence.run_id,
+            sampled=occurrence.sampled,
+            fence=occurrence.fence or None,
+            started_wall_ns=occurrence.started_wall_ns,
         )
 
     def _facts_of(
-        self, event: OccurrenceMoved, hand: OpenOccurrence, failure: StoreFailure, skew_ns: int | None
+        self, event: OccurrenceMoved, occurrence: OpenOccurrence, failure: StoreFailure, skew_ns: int | None
     ) -> Facts:
-        declared, by, since_wall_ns, store = self._declared, hand.by, hand.since_wall_ns, failure.words
+        declared, by, since_wall_ns, store = self._declared, occurrence.by, occurrence.since_wall_ns, failure.words
         previous = self._previous() if event.reason == SkipReason.OVERLAP and not by else None
         if previous is not None:
             since_wall_ns = previous.started_wall_ns
@@ -298,7 +312,7 @@ class JobHistory:
             resource="" if declared is None else declared.resource,
             owner=event.owner,
             by=by,
-            by_job=hand.by_job,
+            by_job=occurrence.by_job,
             since_wall_ns=since_wall_ns,
             before_ns=None if previous is None else previous.due_ns,
             before_state="" if previous is None else previous.state,

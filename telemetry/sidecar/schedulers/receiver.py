@@ -22,7 +22,7 @@ from tickglass.sched.errors import ConfigError
 from tickglass.sched.files.private import open_private
 from tickglass.telemetry.label_values import RefusedBecause
 from tickglass.telemetry.sidecar.transport.frames import (
-    STANDING_MAX,
+    LIVE_EVENTS_MAX,
     EventFrame,
     FrameReader,
     FrameRefused,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tickglass.telemetry.sidecar.schedulers.sources import Source, Sources
     from tickglass.telemetry.sidecar.transport.frames import Frame
 
-__all__ = ["CONNECTIONS_MAX", "INTRODUCE_S", "Intake"]
+__all__ = ["CONNECTIONS_MAX", "INTRODUCE_S", "Receiver"]
 
 CONNECTIONS_MAX: Final = 128
 INTRODUCE_S: Final = 5.0  # who connects says within this who he is
@@ -48,7 +48,7 @@ _BACKLOG: Final = 64
 _log: Final = logging.getLogger(__name__)
 
 
-class Intake:
+class Receiver:
     """The socket that schedulers connect to.
 
     Args:
@@ -68,7 +68,7 @@ class Intake:
         self._uid = os.geteuid() if uid is None else uid
         self._introduce_s = introduce_s
         self._mutex = threading.Lock()
-        self._conversations: set[_Connection] = set()
+        self._connections: set[_Connection] = set()
         self._stopping = False
         self._undo = ExitStack()
         self._listener: socket.socket | None = None
@@ -102,11 +102,11 @@ class Intake:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the accept
         self._thread.join()
         with self._mutex:
-            conversations = list(self._conversations)
-        for conversation in conversations:
-            conversation.end()
-        for conversation in conversations:
-            conversation.thread.join()
+            connections = list(self._connections)
+        for connection in connections:
+            connection.end()
+        for connection in connections:
+            connection.thread.join()
         self._undo.close()
         self._thread = None
 
@@ -119,33 +119,33 @@ class Intake:
                     _log.error("cannot take a connection: %s", error)
                     self._clock.wait(self._clock.monotonic_ns() + SECOND // 10, Wake())
                 continue
-            self._welcome(link)
+            self._admit(link)
 
-    def _welcome(self, link: socket.socket) -> None:
+    def _admit(self, link: socket.socket) -> None:
         uid = peer_uid(link)
         if uid not in (None, self._uid):
             self._refuse(link, RefusedBecause.PEER, f"a process of user {uid} connected; this is user {self._uid}'s")
             return
-        conversation = _Connection(link, self._sources, self._clock, self._introduce_s, self._ended)
+        connection = _Connection(link, self._sources, self._clock, self._introduce_s, self._ended)
         with self._mutex:
-            full = len(self._conversations) >= CONNECTIONS_MAX
+            full = len(self._connections) >= CONNECTIONS_MAX
             if not full:
-                self._conversations.add(conversation)
+                self._connections.add(connection)
         if full:
             self._refuse(link, RefusedBecause.FULL, f"there are {CONNECTIONS_MAX} connections")
         else:
-            conversation.thread.start()
+            connection.thread.start()
 
     def _refuse(self, link: socket.socket, reason: RefusedBecause, detail: str) -> None:
         link.close()
         self._sources.refused(reason)
         _log.warning("refused a connection, %s: %s", reason, detail)
 
-    def _ended(self, conversation: _Connection, refusal: FrameRefused | None) -> None:
+    def _ended(self, connection: _Connection, refusal: FrameRefused | None) -> None:
         with self._mutex:
-            self._conversations.discard(conversation)
+            self._connections.discard(connection)
         if refusal is not None:
-            self._refuse(conversation.link, refusal.reason, refusal.detail)
+            self._refuse(connection.link, refusal.reason, refusal.detail)
 
 
 class _Connection:
@@ -167,7 +167,7 @@ class _Connection:
         self._ended = ended
         self._source: Source | None = None
         self._introduction: Introduction | None = None  # while it goes on
-        self._standing: list[Event] = []
+        self._live_events: list[Event] = []
 
     def end(self) -> None:
         """Make the thread end, from any other."""
@@ -189,7 +189,7 @@ class _Connection:
             refusal = FrameRefused(RefusedBecause.MALFORMED, f"{type(error).__name__}: {error}")
         finally:
             if self._source is not None:
-                self._source.left(self)
+                self._source.on_disconnect(self)
                 _log.info("%s of %s is gone", self._source.owner, self._source.service)
             self.link.close()
             self._ended(self, refusal)
@@ -213,15 +213,15 @@ class _Connection:
         if isinstance(frame, EventFrame):
             if self._source is None or self._introduction is not None:
                 raise FrameRefused(RefusedBecause.MALFORMED, "an event before the introduction")
-            self._source.told(frame.number, frame.event, self)
+            self._source.on_event(frame.number, frame.event, self)
             return
         if isinstance(frame, Introduction) == (self._introduction is not None):
             raise FrameRefused(RefusedBecause.MALFORMED, "an introduction that does not go on")
         if isinstance(frame, Introduction):
-            self._introduction, self._standing = frame, []
-        self._standing += frame.standing
-        if len(self._standing) > STANDING_MAX:
-            raise FrameRefused(RefusedBecause.OVERSIZED, f"an introduction of {len(self._standing)} events")
+            self._introduction, self._live_events = frame, []
+        self._live_events += frame.live_events
+        if len(self._live_events) > LIVE_EVENTS_MAX:
+            raise FrameRefused(RefusedBecause.OVERSIZED, f"an introduction of {len(self._live_events)} events")
         if not frame.more:
             self._introduced()
 
@@ -229,12 +229,12 @@ class _Connection:
         introduction, self._introduction = self._introduction, None
         if introduction is None:
             return
-        standing, self._standing = self._standing, []
+        live_events, self._live_events = self._live_events, []
         if self._source is None:
             self._source = self._sources.named(introduction.service, introduction.owner)
             self.link.settimeout(None)
             _log.info("%s of %s is connected", introduction.owner, introduction.service)
-        self._source.introduced(introduction, standing, self)
+        self._source.on_introduction(introduction, live_events, self)
 
 
 def _locked(path: str) -> int:

@@ -61,7 +61,7 @@ class Source:
         self._process: tuple[int, int] | None = None
         self._next = 0
 
-    def introduced(self, introduction: Introduction, standing: Sequence[Event], link: object) -> None:
+    def on_introduction(self, introduction: Introduction, live_events: Sequence[Event], link: object) -> None:
         """Begin to listen to this connection, or take note of what it says anew of itself.
 
         Raises:
@@ -71,7 +71,7 @@ class Source:
             raise FrameRefused(RefusedBecause.MALFORMED, "it gave another name before")
         if max(len(introduction.stores), len(introduction.sinks)) > NAMES_MAX:
             raise FrameRefused(RefusedBecause.MALFORMED, "too many names")
-        for event in standing:
+        for event in live_events:
             self._check_own(event)
         process = introduction.pid, introduction.began_ns
         with self._mutex, self._whole:
@@ -82,21 +82,21 @@ class Source:
                 _log.warning("the monotonic clock of %s is not that of this machine: its ages are wrong", self.owner)
             if not self.connected or self._link is not link:
                 self.connected, self.connected_since_wall_ns = True, now.wall_ns
-            anew = process != self._process
-            if not anew:
+            restarted = process != self._process
+            if not restarted:
                 self._reach(introduction.next_number)
-            lost = introduction.dropped - (0 if anew else self.dropped)
+            lost = introduction.dropped - (0 if restarted else self.dropped)
             self._link, self._process, self._next = link, process, introduction.next_number
             self.version, self.dropped = introduction.version, introduction.dropped
             self.last_heard_ns, self.last_heard_wall_ns = now
             who = {"version": self.version, "owner": self.owner, "service": self.service}
-            self.metrics.restore(standing, **who)
-            self.metrics.expect(stores=introduction.stores, sinks=introduction.sinks)
+            self.metrics.restore(live_events, **who)
+            self.metrics.preregister(stores=introduction.stores, sinks=introduction.sinks)
             if lost > 0:
                 self.metrics.dropped(Signal.EVENTS, DropReason.QUEUE_FULL, lost)
-            self.history.restored(standing)
+            self.history.restored(live_events)
 
-    def told(self, number: int, event: Event, link: object) -> None:
+    def on_event(self, number: int, event: Event, link: object) -> None:
         """Take one event; one of a connection that does not speak for the scheduler any more is left out.
 
         Raises:
@@ -116,7 +116,7 @@ class Source:
             self.metrics.record(event)
             self.history.record(event)
 
-    def left(self, link: object) -> None:
+    def on_disconnect(self, link: object) -> None:
         """Note that the connection ended: at once, what is live is not known any more."""
         with self._mutex, self._whole:
             if link is self._link:
@@ -161,9 +161,9 @@ class Source:
 class Sources:
     """All schedulers that ever connected, the latest `SOURCES_MAX`."""
 
-    def __init__(self, clock: Clock, *, most: int = SOURCES_MAX) -> None:
+    def __init__(self, clock: Clock, *, capacity: int = SOURCES_MAX) -> None:
         self._clock = clock
-        self._most = most
+        self._capacity = capacity
         self._mutex = threading.Lock()
         self._sources: dict[tuple[str, str], Source] = {}
         self._refused = dict.fromkeys(RefusedBecause, 0)
@@ -201,10 +201,10 @@ class Sources:
 
     def _make_room(self) -> None:
         """Forget the scheduler that has been gone for longest, if there is one too many."""
-        if len(self._sources) < self._most:
+        if len(self._sources) < self._capacity:
             return
         gone = [source for source in self._sources.values() if not source.connected]
         if not gone:
-            raise FrameRefused(RefusedBecause.FULL, f"{self._most} schedulers are connected")
+            raise FrameRefused(RefusedBecause.FULL, f"{self._capacity} schedulers are connected")
         longest = min(gone, key=lambda source: source.last_heard_ns or 0)
         del self._sources[longest.service, longest.owner]

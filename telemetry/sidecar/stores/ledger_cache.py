@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.ports import JobRecord, RunRecord, StoreObserver
 
-__all__ = ["ATTEMPTS_MAX", "Attempts", "attempts_at"]
+__all__ = ["ATTEMPTS_MAX", "LedgerCache", "attempts_at"]
 
 ATTEMPTS_MAX: Final = 40  # of one job
 _LATEST: Final = 500  # of all jobs together
@@ -23,13 +23,13 @@ _FURTHER: Final = 8  # each time that a page did not reach back to the oldest, t
 _Key = tuple[int, int]  # due instant, attempt
 
 
-class Attempts:
+class LedgerCache:
     """The latest attempts by job, as far as they were read."""
 
     def __init__(self) -> None:
         self._of: dict[str, dict[_Key, RunRecord]] = {}
         self._read: dict[str, int] = {}  # in which look a job was last asked about by itself
-        self._look = 0
+        self._round = 0
 
     def read(self, store: StoreObserver, jobs: Sequence[JobRecord]) -> None:
         """Catch up with the ledger.
@@ -37,7 +37,7 @@ class Attempts:
         Raises:
             StoreUnavailable: as the store does; what was read before stays.
         """
-        self._look += 1
+        self._round += 1
         known = {job.name for job in jobs}
         for gone in self._of.keys() - known:
             del self._of[gone]
@@ -49,7 +49,7 @@ class Attempts:
         for name in sorted(behind, key=lambda name: self._read.get(name, 0))[:_ASKED_MAX]:
             rows = store.runs(name, ATTEMPTS_MAX)
             self._of[name] = {(run.due_ns, run.attempt): run for run in rows}
-            self._read[name] = self._look
+            self._read[name] = self._round
         for name, rows_of in self._of.items():
             if len(rows_of) > ATTEMPTS_MAX:
                 self._of[name] = {key: rows_of[key] for key in sorted(rows_of)[-ATTEMPTS_MAX:]}

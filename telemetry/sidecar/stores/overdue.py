@@ -7,40 +7,20 @@ one of the old version. Pure.
 
 from __future__ import annotations
 
-import ast
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.triggers import at, cron, every
+from tickglass.sched.triggers.text import trigger_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from tickglass.sched.ports import JobRecord, RunRecord
-    from tickglass.sched.triggers import Trigger
 
-__all__ = ["DROPPED_AFTER_NS", "interval_ns", "trigger_of", "waiting_due_ns"]
+__all__ = ["DROPPED_AFTER_NS", "interval_ns", "waiting_due_ns"]
 
 # What the dead knew counts for an hour, in rules as well: then those that are at work without a job have dropped it.
 DROPPED_AFTER_NS: Final = 3_600 * SECOND
-
-_MAKERS: Final[Mapping[str, Callable[..., Trigger]]] = {"at": at, "cron": cron, "every": every}
-
-
-@lru_cache(maxsize=2_000)
-def trigger_of(text: str, job: str) -> Trigger | None:
-    """Return the trigger that shows itself as this text, as the job has it; None if it is none of ours."""
-    try:
-        call = ast.parse(text, mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-            return None
-        words: list[Any] = [ast.literal_eval(word) for word in call.args]
-        named = {word.arg or "": ast.literal_eval(word.value) for word in call.keywords}
-        trigger = _MAKERS[call.func.id](*words, **named).bind(job)
-    except (SyntaxError, ValueError, TypeError, KeyError, RecursionError, MemoryError):  # ConfigError is a ValueError
-        return None
-    return trigger if str(trigger) == text else None
 
 
 def waiting_due_ns(job: JobRecord, attempts: Sequence[RunRecord], *, running: bool) -> int | None:

@@ -18,21 +18,21 @@ from tickglass.sched.policies.preference import is_presence
 from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, StoreObserver
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.series import Histogram
-from tickglass.telemetry.sidecar.stores.ledger_cache import Attempts
+from tickglass.telemetry.sidecar.stores.ledger_cache import LedgerCache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tickglass.sched.clock import Clock
 
-__all__ = ["EVERY_NS", "LEASES_MAX", "Observed", "Probe", "StoreSight", "look_once"]
+__all__ = ["EVERY_NS", "LEASES_MAX", "Observed", "Probe", "StoreSnapshot", "probe_once"]
 
 EVERY_NS: Final = 5 * SECOND
 LEASES_MAX: Final = 10_000
 JOBS_MAX: Final = 1_000
 ABANDONED_MAX: Final = 1_000
-_LOOKS_LASTING: Final = 3  # a look is believed for so many periods
-_LASTS_MIN_NS: Final = 15 * SECOND
+_FRESH_FOR_PROBES: Final = 3  # a look is believed for so many periods
+_FRESH_FOR_MIN_NS: Final = 15 * SECOND
 _STOP_S: Final = 2.0  # a store that hangs is not waited for
 
 _log: Final = logging.getLogger(__name__)
@@ -47,12 +47,12 @@ class Observed(StoreObserver, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class StoreSight:
+class StoreSnapshot:
     """What was seen of one store, at its latest look that succeeded.
 
     Args:
         source: its URL without password.
-        lasts_ns: for how long after `taken` a look is believed.
+        fresh_for_ns: for how long after `taken` a look is believed.
         taken: when the leases were asked for; None before the first success.
         runs: of each job the latest attempts, oldest first, as far as they were read by now.
         abandoned: claims without an end whose leases have ended, oldest first.
@@ -65,7 +65,7 @@ class StoreSight:
     """
 
     source: str
-    lasts_ns: int = _LASTS_MIN_NS
+    fresh_for_ns: int = _FRESH_FOR_MIN_NS
     taken: Reading | None = None
     leases: tuple[LeaseRecord, ...] = ()
     jobs: tuple[JobRecord, ...] = ()
@@ -87,10 +87,10 @@ class StoreSight:
     def is_fresh(self, now: Reading) -> bool:
         """Return whether the look is recent enough to be believed."""
         age_ns = self.age_ns(now)
-        return age_ns is not None and age_ns <= self.lasts_ns
+        return age_ns is not None and age_ns <= self.fresh_for_ns
 
 
-class _Watch:
+class _StoreProbe:
     """One store, and what was seen of it."""
 
     def __init__(self, source: str, store: Observed, clock: Clock, every_ns: int) -> None:
@@ -98,29 +98,29 @@ class _Watch:
         self._store = store
         self._clock = clock
         self._every_ns = every_ns
-        self._attempts = Attempts()
-        self._durations = Histogram(catalogue.SIDECAR_LOOK.buckets)
+        self._ledger = LedgerCache()
+        self._durations = Histogram(catalogue.SIDECAR_PROBE_DURATION.buckets)
         self._errors: dict[str, int] = {}
-        self.sight = StoreSight(source, lasts_ns=max(_LASTS_MIN_NS, _LOOKS_LASTING * every_ns))
+        self.snapshot = StoreSnapshot(source, fresh_for_ns=max(_FRESH_FOR_MIN_NS, _FRESH_FOR_PROBES * every_ns))
 
-    def look(self) -> None:
+    def probe(self) -> None:
         """Look once; whatever goes wrong is told by the sight."""
         began_ns = self._clock.monotonic_ns()
         error, kind = "", ""
-        sight = self.sight
+        snapshot = self.snapshot
         try:
-            sight = self._seen()
+            snapshot = self._read()
         except StoreUnavailable as failure:
             error, kind = str(failure), failure.kind
         except Exception as failure:  # noqa: BLE001 - reported; the next look must come
-            _log.exception("looking into %s", self.sight.source)
+            _log.exception("looking into %s", self.snapshot.source)
             error, kind = f"{type(failure).__name__}: {failure}", "error"
         took_ns = self._clock.monotonic_ns() - began_ns
         self._durations.observe(took_ns / 1e9)
         if kind:
             self._errors[kind] = self._errors.get(kind, 0) + 1
-        self.sight = replace(  # one assignment: readers see the old look or the new one
-            sight,
+        self.snapshot = replace(  # one assignment: readers see the old look or the new one
+            snapshot,
             took_ns=took_ns,
             error=error,
             error_kind=kind,
@@ -128,21 +128,21 @@ class _Watch:
             durations=self._durations.copy(),
         )
 
-    def _seen(self) -> StoreSight:
+    def _read(self) -> StoreSnapshot:
         asked = self._clock.reading()
         store_ns = self._store.time_ns()
         bound_ns = (self._clock.monotonic_ns() - asked.monotonic_ns) // 2
         jobs = self._store.jobs()
         abandoned = self._store.abandoned(ABANDONED_MAX + 1)
-        self._attempts.read(self._store, jobs[:JOBS_MAX])
+        self._ledger.read(self._store, jobs[:JOBS_MAX])
         taken = self._clock.reading()
         leases = self._store.leases(LEASES_MAX + 1)
         return replace(
-            self.sight,
+            self.snapshot,
             taken=taken,
             leases=tuple(lease for lease in leases[:LEASES_MAX] if not is_presence(lease.resource)),
             jobs=tuple(jobs[:JOBS_MAX]),
-            runs=self._attempts.by_job(),
+            runs=self._ledger.by_job(),
             abandoned=tuple(abandoned[:ABANDONED_MAX]),
             skew_ns=asked.wall_ns + bound_ns - store_ns,
             skew_bound_ns=bound_ns,
@@ -162,10 +162,10 @@ class Probe:
         self._clock = clock
         self._every_ns = every_ns
         self._stopping = False
-        self._watches = [_Watch(source, store, clock, every_ns) for source, store in observers.items()]
+        self._probes = [_StoreProbe(source, store, clock, every_ns) for source, store in observers.items()]
         self._threads = [
-            threading.Thread(target=self._turn, args=(watch,), name=f"tickglass-probe-{number}", daemon=True)
-            for number, watch in enumerate(self._watches)
+            threading.Thread(target=self._run, args=(one,), name=f"tickglass-probe-{number}", daemon=True)
+            for number, one in enumerate(self._probes)
         ]
 
     def start(self) -> None:
@@ -176,24 +176,24 @@ class Probe:
     def stop(self) -> None:
         """End the threads; one that waits for its store is left to end by itself."""
         self._stopping = True
-        for watch in self._watches:
-            watch.wake.ring()
+        for one in self._probes:
+            one.wake.ring()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(_STOP_S)
 
-    def sights(self) -> list[StoreSight]:
+    def snapshots(self) -> list[StoreSnapshot]:
         """Return what was seen last, of every store; asks nobody."""
-        return [watch.sight for watch in self._watches]
+        return [one.snapshot for one in self._probes]
 
-    def _turn(self, watch: _Watch) -> None:
+    def _run(self, one: _StoreProbe) -> None:
         while not self._stopping:
-            watch.look()
-            self._clock.wait(self._clock.monotonic_ns() + self._every_ns, watch.wake)
+            one.probe()
+            self._clock.wait(self._clock.monotonic_ns() + self._every_ns, one.wake)
 
 
-def look_once(source: str, store: Observed, clock: Clock) -> StoreSight:
-    """Return one look at a store, which may have failed: see `StoreSight.error`."""
-    watch = _Watch(source, store, clock, EVERY_NS)
-    watch.look()
-    return watch.sight
+def probe_once(source: str, store: Observed, clock: Clock) -> StoreSnapshot:
+    """Return one look at a store, which may have failed: see `StoreSnapshot.error`."""
+    one = _StoreProbe(source, store, clock, EVERY_NS)
+    one.probe()
+    return one.snapshot

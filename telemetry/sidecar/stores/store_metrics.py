@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Reading
     from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord
     from tickglass.telemetry.metric import Metric
-    from tickglass.telemetry.sidecar.stores.probe import StoreSight
+    from tickglass.telemetry.sidecar.stores.probe import StoreSnapshot
 
-__all__ = ["SHOWN_MAX", "SIGHT_METRICS", "sight_families"]
+__all__ = ["SHOWN_MAX", "STORE_METRICS", "store_families"]
 
 SHOWN_MAX: Final = 1_000  # resources of a store, as of a scheduler: see `MetricSink`
-SIGHT_METRICS: Final = (
+STORE_METRICS: Final = (
     catalogue.LOCK_HELD,
     catalogue.LOCK_ACQUIRED,
     catalogue.LOCK_EXPIRY,
@@ -43,9 +43,9 @@ SIGHT_METRICS: Final = (
     catalogue.JOB_INTERVAL,
     catalogue.JOB_GRACE,
     catalogue.JOB_ABANDONED,
-    catalogue.SIDECAR_LAST_LOOK,
-    catalogue.SIDECAR_LOOK,
-    catalogue.SIDECAR_LOOK_ERRORS,
+    catalogue.SIDECAR_LAST_PROBE,
+    catalogue.SIDECAR_PROBE_DURATION,
+    catalogue.SIDECAR_PROBE_ERRORS,
     catalogue.SIDECAR_OFFSET,
     catalogue.SIDECAR_OFFSET_ERROR,
 )
@@ -54,69 +54,69 @@ _S: Final = 1e9
 _Value = tuple["Metric", tuple[str, ...], float]
 
 
-def sight_families(
-    sights: Iterable[StoreSight], now: Reading, dropped: Callable[[JobRecord, int], bool] = lambda *_: False
+def store_families(
+    snapshots: Iterable[StoreSnapshot], now: Reading, dropped: Callable[[JobRecord, int], bool] = lambda *_: False
 ) -> list[Family]:
-    """Return the families of `SIGHT_METRICS` with what the stores showed; each once, some without samples.
+    """Return the families of `STORE_METRICS` with what the stores showed; each once, some without samples.
 
     Labels are the metric's own and `source`. Locks and jobs are there only for looks that are fresh.
 
     Args:
-        sights: what `Probe.sights` returns.
+        snapshots: what `Probe.snapshots` returns.
         now: of the scrape.
         dropped: whether a job of a store that has been overdue for so many nanoseconds is in no code any more: then
             it is not due.
     """
-    page = {metric.name: family(metric) for metric in SIGHT_METRICS}
-    for sight in sights:
-        source = {"source": sight.source}
-        for metric, values, value in _values(sight, now, dropped):
+    page = {metric.name: family(metric) for metric in STORE_METRICS}
+    for snapshot in snapshots:
+        source = {"source": snapshot.source}
+        for metric, values, value in _values(snapshot, now, dropped):
             labels = {label.name: text for label, text in zip(metric.labels, values, strict=False)}
             page[metric.name].samples.append(Sample(metric.name, {**labels, **source}, value))
-        if sight.durations is not None:
-            metric = catalogue.SIDECAR_LOOK
-            page[metric.name].samples.extend(sight.durations.samples(metric, source))
+        if snapshot.durations is not None:
+            metric = catalogue.SIDECAR_PROBE_DURATION
+            page[metric.name].samples.extend(snapshot.durations.samples(metric, source))
     return list(page.values())
 
 
-def _values(sight: StoreSight, now: Reading, dropped: Callable[[JobRecord, int], bool]) -> Iterator[_Value]:
+def _values(snapshot: StoreSnapshot, now: Reading, dropped: Callable[[JobRecord, int], bool]) -> Iterator[_Value]:
     """Yield metric, the values of its labels but for `source`, and the value."""
-    if sight.taken is not None:
-        yield catalogue.SIDECAR_LAST_LOOK, (sight.source,), sight.taken.wall_ns / _S
+    if snapshot.taken is not None:
+        yield catalogue.SIDECAR_LAST_PROBE, (snapshot.source,), snapshot.taken.wall_ns / _S
     for kind in StoreErrorKind:
-        yield catalogue.SIDECAR_LOOK_ERRORS, (sight.source, kind), sight.errors.get(kind, 0)
-    if sight.taken is None or not sight.is_fresh(now):
+        yield catalogue.SIDECAR_PROBE_ERRORS, (snapshot.source, kind), snapshot.errors.get(kind, 0)
+    if snapshot.taken is None or not snapshot.is_fresh(now):
         return
-    if sight.skew_ns is not None and sight.skew_bound_ns is not None:
-        yield catalogue.SIDECAR_OFFSET, (sight.source,), sight.skew_ns / _S
-        yield catalogue.SIDECAR_OFFSET_ERROR, (sight.source,), sight.skew_bound_ns / _S
-    passed_ns = now.monotonic_ns - sight.taken.monotonic_ns
-    for lease in _shown(sight):
+    if snapshot.skew_ns is not None and snapshot.skew_bound_ns is not None:
+        yield catalogue.SIDECAR_OFFSET, (snapshot.source,), snapshot.skew_ns / _S
+        yield catalogue.SIDECAR_OFFSET_ERROR, (snapshot.source,), snapshot.skew_bound_ns / _S
+    passed_ns = now.monotonic_ns - snapshot.taken.monotonic_ns
+    for lease in _shown(snapshot):
         yield from _of_lease(lease, passed_ns, now)
-    yield from _limits(sight.jobs)
+    yield from _limits(snapshot.jobs)
     abandoned: dict[str, int] = {}
-    for run in sight.abandoned:
+    for run in snapshot.abandoned:
         abandoned[run.job] = abandoned.get(run.job, 0) + 1
-    dead = {run.run_id for run in sight.abandoned}
-    for job in sight.jobs:
+    dead = {run.run_id for run in snapshot.abandoned}
+    for job in snapshot.jobs:
         yield catalogue.JOB_ABANDONED, (job.name,), abandoned.get(job.name, 0)
-        yield from _of_job(job, sight.runs.get(job.name, ()), dead, now, dropped)
+        yield from _of_job(job, snapshot.runs.get(job.name, ()), dead, now, dropped)
 
 
-def _shown(sight: StoreSight) -> Sequence[LeaseRecord]:
+def _shown(snapshot: StoreSnapshot) -> Sequence[LeaseRecord]:
     """Return the leases that get series: live ones first, of these those on jobs' resources, then the longest held.
 
     Of those that have ended, those that ended last.
     """
-    if len(sight.leases) <= SHOWN_MAX:
-        return sight.leases
-    declared = {job.resource for job in sight.jobs}
+    if len(snapshot.leases) <= SHOWN_MAX:
+        return snapshot.leases
+    declared = {job.resource for job in snapshot.jobs}
 
     def rank(lease: LeaseRecord) -> tuple[bool, bool, int]:
         ended = lease.remaining_ns <= 0
         return ended, lease.resource not in declared, -lease.remaining_ns if ended else -lease.held_ns
 
-    return sorted(sight.leases, key=rank)[:SHOWN_MAX]
+    return sorted(snapshot.leases, key=rank)[:SHOWN_MAX]
 
 
 def _of_lease(lease: LeaseRecord, passed_ns: int, now: Reading) -> Iterator[_Value]:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FRAME_MAX",
+    "LIVE_EVENTS_MAX",
     "NAME_MAX",
     "PROTOCOL",
-    "STANDING_MAX",
     "VOCABULARY",
     "EventFrame",
     "Frame",
@@ -32,12 +32,12 @@ __all__ = [
     "Introduction",
     "SnapshotPart",
     "encoded",
-    "opening",
+    "introduction_frames",
 ]
 
 PROTOCOL: Final = 1
 FRAME_MAX: Final = 1 << 20  # bytes; an event has 500, an exception's text is cut
-STANDING_MAX: Final = 500_000  # events of an introduction
+LIVE_EVENTS_MAX: Final = 500_000  # events of an introduction
 NAME_MAX: Final = 1_000  # characters; a job, a resource, a service or an owner has 200 at the most
 _PART: Final = 200  # events of an introduction in one frame
 _LENGTH: Final = 4  # bytes, big-endian
@@ -84,7 +84,7 @@ class Introduction(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_li
         next_number: of the first event that follows.
         dropped: events that did not fit into the ring so far.
         stores, sinks: what is to be shown at zero from the start.
-        standing: the events that led to what is live; replayed, they restore it.
+        live_events: the events that led to what is live; replayed, they restore it.
         more: whether the rest of them follow in `SnapshotPart`.
     """
 
@@ -101,14 +101,14 @@ class Introduction(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_li
     dropped: int
     stores: list[str]
     sinks: list[str]
-    standing: list[AnyEvent]
+    live_events: list[AnyEvent]
     more: bool = False
 
 
 class SnapshotPart(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """The introduction goes on."""
 
-    standing: list[AnyEvent]
+    live_events: list[AnyEvent]
     more: bool
 
 
@@ -122,7 +122,7 @@ class EventFrame(msgspec.Struct, frozen=True, tag=True, array_like=True):
 Frame = Introduction | SnapshotPart | EventFrame
 
 
-class _Opening(msgspec.Struct, frozen=True, tag="Introduction", array_like=True):
+class _VersionHeader(msgspec.Struct, frozen=True, tag="Introduction", array_like=True):
     """What any version can read of any other's introduction."""
 
     protocol: int
@@ -141,7 +141,7 @@ class FrameRefused(TickglassError):  # noqa: N818 - says what happened
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _frames: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(Frame)
-_opening: Final = msgspec.msgpack.Decoder(_Opening)
+_version_header: Final = msgspec.msgpack.Decoder(_VersionHeader)
 
 
 def encoded(frame: Frame) -> bytes:
@@ -159,11 +159,11 @@ def encoded(frame: Frame) -> bytes:
     return len(payload).to_bytes(_LENGTH, "big") + payload
 
 
-def opening(introduction: Introduction) -> Iterable[bytes]:
+def introduction_frames(introduction: Introduction) -> Iterable[bytes]:
     """Return the frames of an introduction, however much it has to say."""
-    standing = introduction.standing
-    parts = [standing[at : at + _PART] for at in range(0, len(standing), _PART)] or [[]]
-    yield encoded(msgspec.structs.replace(introduction, standing=parts[0], more=len(parts) > 1))
+    live_events = introduction.live_events
+    parts = [live_events[at : at + _PART] for at in range(0, len(live_events), _PART)] or [[]]
+    yield encoded(msgspec.structs.replace(introduction, live_events=parts[0], more=len(parts) > 1))
     for number, part in enumerate(parts[1:], 2):
         yield encoded(SnapshotPart(part, number < len(parts)))
 
@@ -173,7 +173,7 @@ class FrameReader:
 
     def __init__(self) -> None:
         self._held = bytearray()
-        self._opened = False
+        self._introduced = False
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Yield the frames that are complete now; to be used up.
@@ -197,9 +197,9 @@ class FrameReader:
 
     def _decoded(self, payload: bytes) -> Frame:
         try:
-            if not self._opened:
-                _check_opening(_opening.decode(payload))
-                self._opened = True
+            if not self._introduced:
+                _check_version(_version_header.decode(payload))
+                self._introduced = True
             frame: Frame = _frames.decode(payload)
             if len(payload) > NAME_MAX:  # few are: a shorter one holds no longer name
                 _check_names(frame)
@@ -210,8 +210,8 @@ class FrameReader:
 
 def _check_names(frame: Frame) -> None:
     """Refuse a name that no scheduler of ours would have: it would be kept, and be on every series of its group."""
-    told = [frame.event] if isinstance(frame, EventFrame) else frame.standing
-    names = [getattr(event, name) or "" for event in told for name in _NAMES[type(event)]]
+    carried = [frame.event] if isinstance(frame, EventFrame) else frame.live_events
+    names = [getattr(event, name) or "" for event in carried for name in _NAMES[type(event)]]
     if isinstance(frame, Introduction):
         names += [frame.owner, frame.service, frame.version, *frame.stores, *frame.sinks]
     longest = max(map(len, names), default=0)
@@ -219,10 +219,10 @@ def _check_names(frame: Frame) -> None:
         raise FrameRefused(RefusedBecause.MALFORMED, f"a name of {longest} characters; {NAME_MAX} at most")
 
 
-def _check_opening(opened: _Opening) -> None:
-    if opened.protocol != PROTOCOL or opened.vocabulary != VOCABULARY:
+def _check_version(header: _VersionHeader) -> None:
+    if header.protocol != PROTOCOL or header.vocabulary != VOCABULARY:
         raise FrameRefused(
             RefusedBecause.VERSION,
-            f"the scheduler runs tickglass {opened.version[:40]} (protocol {opened.protocol}, events "
-            f"{opened.vocabulary[:8]}), this is protocol {PROTOCOL}, events {VOCABULARY}: run one version on both",
+            f"the scheduler runs tickglass {header.version[:40]} (protocol {header.protocol}, events "
+            f"{header.vocabulary[:8]}), this is protocol {PROTOCOL}, events {VOCABULARY}: run one version on both",
         )

@@ -45,7 +45,7 @@ class LiveState:
         self._interval_trackers: dict[str, IntervalTracker] = {}
         self._streaks: dict[str, Streak] = {}
         self._pools: dict[str, PoolMoved] = {}
-        self._hands: dict[tuple[str, int, str], list[OccurrenceMoved]] = {}
+        self._open_occurrences: dict[tuple[str, int, str], list[OccurrenceMoved]] = {}
         self._waiting: dict[tuple[str, str], list[LockMoved]] = {}
         self._holds: dict[tuple[str, int], list[LockMoved]] = {}  # granted, and then the latest renewal
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
@@ -63,23 +63,23 @@ class LiveState:
 
     def record(self, event: Event) -> None:
         """See `tickglass.sched.ports.EventSink`."""
-        take = self._handlers.get(type(event))
-        if take is not None:
-            take(event)
+        handle = self._handlers.get(type(event))
+        if handle is not None:
+            handle(event)
 
     def events(self) -> list[Event]:
         """Return what leads to the present: the state, jobs, pools, then occurrences, then locks."""
         found: list[Event] = list(self._latest.values())
         for name, job in self._jobs.items():
-            rhythm = self._interval_trackers[name]
+            tracker = self._interval_trackers[name]
             latest = {
-                "next_due_ns": rhythm.next_due_ns,
-                "interval_ns": rhythm.interval_ns,
+                "next_due_ns": tracker.next_due_ns,
+                "interval_ns": tracker.interval_ns,
                 "streak": self._streaks[name],
             }
             found.append(msgspec.structs.replace(job, **latest))
         found += [msgspec.structs.replace(pool, waited_ns=None) for pool in self._pools.values()]
-        for moves in self._hands.values():
+        for moves in self._open_occurrences.values():
             found += moves
         for granted, *renewed in self._holds.values():
             found += [msgspec.structs.replace(granted, other_owner=""), *renewed]  # from whom is past
@@ -110,12 +110,12 @@ class LiveState:
     def _occurrence_moved(self, event: OccurrenceMoved) -> None:
         key = event.job, event.due_ns, event.run_id
         if event.event == OccurrenceEvent.ENDED:
-            self._hands.pop(key, None)
+            self._open_occurrences.pop(key, None)
             if event.job in self._streaks:
                 streak = self._streaks[event.job]
                 self._streaks[event.job] = prolonged(streak, event.outcome or "", event.due_ns, event.wall_ns)
             return
-        self._hands.setdefault(key, []).append(event)
+        self._open_occurrences.setdefault(key, []).append(event)
         if event.event == OccurrenceEvent.FELL_DUE:
             self._interval_trackers.setdefault(event.job, IntervalTracker()).fell_due(event.due_ns, event.next_due_ns)
 

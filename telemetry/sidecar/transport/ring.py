@@ -33,21 +33,21 @@ class Snapshot(NamedTuple):
 
     next_number: int
     dropped: int
-    standing: list[Event]
+    live_events: list[Event]
 
 
 class Ring:
     """The events that wait. Any thread puts, one takes.
 
     Args:
-        most: how many; when one more comes, the oldest is dropped.
+        capacity: how many; when one more comes, the oldest is dropped.
     """
 
-    def __init__(self, most: int = RING_MAX) -> None:
-        self._most = most
+    def __init__(self, capacity: int = RING_MAX) -> None:
+        self._capacity = capacity
         self._waiting: deque[Event] = deque()
         self._mutex = threading.Lock()
-        self._standing = LiveState()
+        self._live_state = LiveState()
         self._next = 1  # the number of the oldest that waits
         self._flight: list[Event] = []
         self._flight_folded = 0  # how many of them were folded before it was known whether they got there
@@ -59,7 +59,7 @@ class Ring:
     def put(self, event: Event) -> None:
         """Add an event, and drop the oldest if there are too many."""
         self._waiting.append(event)
-        if len(self._waiting) > self._most and self._mutex.acquire(blocking=False):
+        if len(self._waiting) > self._capacity and self._mutex.acquire(blocking=False):
             try:
                 self._trim()
             finally:
@@ -86,23 +86,23 @@ class Ring:
                 self.dropped += len(flight) - sent
                 return
             for event in flight[:sent]:
-                self._standing.record(event)
+                self._live_state.record(event)
             self._waiting.extendleft(reversed(flight[sent:]))
             self._next -= len(flight) - sent
 
     def snapshot(self) -> Snapshot:
         """Return what to introduce oneself with; nothing may be on its way."""
         with self._mutex:
-            return Snapshot(self._next, self.dropped, self._standing.events())
+            return Snapshot(self._next, self.dropped, self._live_state.events())
 
     def _trim(self) -> None:
         """Drop what is too much, oldest first; what is on its way comes before it."""
-        if len(self._waiting) <= self._most:
+        if len(self._waiting) <= self._capacity:
             return
         for event in self._flight[self._flight_folded :]:
-            self._standing.record(event)
+            self._live_state.record(event)
         self._flight_folded = len(self._flight)
-        while len(self._waiting) > self._most:
-            self._standing.record(self._waiting.popleft())
+        while len(self._waiting) > self._capacity:
+            self._live_state.record(self._waiting.popleft())
             self._next += 1
             self.dropped += 1

@@ -25,7 +25,7 @@ from tickglass.telemetry.sidecar.transport.frames import (
     EventFrame,
     Introduction,
     encoded,
-    opening,
+    introduction_frames,
 )
 from tickglass.telemetry.sidecar.transport.ring import RING_MAX, Ring
 from tickglass.telemetry.sidecar.transport.socket_path import peer_uid
@@ -41,7 +41,7 @@ __all__ = ["StreamSink"]
 
 RETRY_NS: Final = SECOND // 2  # between two looks for a sidecar
 GATHER_NS: Final = 20 * MS  # an event may wait so long for others: one wake-up of the thread serves them all
-AGAIN_NS: Final = SECOND  # after a loss, what is live is told anew, at most so often
+REINTRODUCE_NS: Final = SECOND  # after a loss, what is live is told anew, at most so often
 BATCH: Final = 64  # events: what a kill in the middle of a frame can cost once the ring is full
 
 _log: Final = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class StreamSink:
         path: of the sidecar's socket; nobody need be there.
         stores, sinks: names that the sidecar is to show at zero.
         on_drop: told how many events did not fit; see `MetricSink.dropped`.
-        ring_most: how many events may wait.
+        ring_capacity: how many events may wait.
     """
 
     def __init__(
@@ -67,21 +67,21 @@ class StreamSink:
         stores: Sequence[str] = (),
         sinks: Sequence[str] = (),
         on_drop: Callable[[str, str, int], None],
-        ring_most: int = RING_MAX,
+        ring_capacity: int = RING_MAX,
     ) -> None:
         self._path = path
         self._owner, self._service = owner, service
         self._stores, self._sinks = list(stores), list(sinks)
         self._clock = clock
         self._on_drop = on_drop
-        self._ring = Ring(ring_most)
-        self._bell = _Bell()
+        self._ring = Ring(ring_capacity)
+        self._poll_wake = _PollWake()
         self._idle = False
         self._wake = Wake()
         self._until_ns: int | None = None  # set when stopping: when to give up
         self._began_ns = 0
-        self._dropped_told = self._dropped_introduced = self._unsendable = 0
-        self._absent_told = False
+        self._dropped_reported = self._dropped_at_introduction = self._unsendable = 0
+        self._absence_logged = False
         self._thread = threading.Thread(target=self._run, name="tickglass-stream", daemon=True)
 
     def record(self, event: Event) -> None:
@@ -89,12 +89,12 @@ class StreamSink:
         self._ring.put(event)
         if self._idle:
             self._idle = False
-            self._bell.ring()
+            self._poll_wake.ring()
 
     def start(self) -> None:
         """Look for the sidecar from now on, and tell it everything."""
         self._began_ns = self._clock.monotonic_ns()
-        self._bell.open()
+        self._poll_wake.open()
         self._thread.start()
 
     def stop(self, deadline_s: float) -> bool:
@@ -107,10 +107,10 @@ class StreamSink:
             return not len(self._ring)
         self._until_ns = self._clock.monotonic_ns() + int(deadline_s * SECOND)
         self._wake.ring()
-        self._bell.ring()
+        self._poll_wake.ring()
         self._thread.join()
         self._idle = False
-        self._bell.close()
+        self._poll_wake.close()
         left = len(self._ring)
         if left:
             self._on_drop(Signal.EVENTS, DropReason.EXPORT_FAILED, left)
@@ -129,7 +129,7 @@ class StreamSink:
             if link is not None:
                 with link:
                     try:
-                        self._talk(link)
+                        self._stream(link)
                     except OSError as error:
                         _log.warning("the sidecar at %s went away (%s); events wait for it", self._path, error)
             self._report()
@@ -148,36 +148,39 @@ class StreamSink:
                 raise PermissionError(f"it belongs to user {uid}")
         except OSError as error:
             link.close()
-            if not self._absent_told:
+            if not self._absence_logged:
                 _log.warning("no sidecar at %s yet (%s); events wait for it", self._path, error)
-            self._absent_told = True
+            self._absence_logged = True
             return None
-        self._absent_told = False
+        self._absence_logged = False
         _log.info("telling the sidecar at %s", self._path)
         return link
 
-    def _talk(self, link: socket.socket) -> None:
+    def _stream(self, link: socket.socket) -> None:
         """Tell everything, until the stop; raises OSError when the link is gone."""
         introduced_ns = self._introduce(link)
         while introduced_ns:
-            if self.dropped != self._dropped_introduced and self._clock.monotonic_ns() - introduced_ns >= AGAIN_NS:
+            if (
+                self.dropped != self._dropped_at_introduction
+                and self._clock.monotonic_ns() - introduced_ns >= REINTRODUCE_NS
+            ):
                 introduced_ns = self._introduce(link)
             batch = self._ring.take(BATCH)
             if batch.events:
-                if not self._send(link, batch) or self._late():
+                if not self._send(link, batch) or self._is_past_deadline():
                     return
                 continue
             self._ring.settle(0)
             self._report()
             if self._until_ns is not None:
                 return
-            self._rest(link)
+            self._wait_for_events(link)
 
     def _introduce(self, link: socket.socket) -> int:
         """Say who we are and what is live; return when, 0 if the time was up before it was said."""
         live = self._ring.snapshot()
         now = self._clock.reading()
-        self._dropped_introduced = self.dropped
+        self._dropped_at_introduction = self.dropped
         introduction = Introduction(
             protocol=PROTOCOL,
             vocabulary=VOCABULARY,
@@ -189,12 +192,12 @@ class StreamSink:
             wall_ns=now.wall_ns,
             boottime_ns=now.monotonic_ns,
             next_number=live.next_number,
-            dropped=self._dropped_introduced,
+            dropped=self._dropped_at_introduction,
             stores=self._stores,
             sinks=self._sinks,
-            standing=live.standing,
+            live_events=live.live_events,
         )
-        for frame in opening(introduction):
+        for frame in introduction_frames(introduction):
             sent, error = self._push(link, frame)
             if error is not None:
                 raise error
@@ -215,13 +218,13 @@ class StreamSink:
             raise error
         return whole == len(frames)
 
-    def _frame(self, told: EventFrame) -> bytes:
+    def _frame(self, frame: EventFrame) -> bytes:
         """Return a frame, empty if this cannot be told: then its number is missing, which is counted over there."""
         try:
-            return encoded(told)
+            return encoded(frame)
         except (TypeError, ValueError, OverflowError) as error:
             self._unsendable += 1
-            _log.error("%s cannot be told to the sidecar: %s", type(told.event).__name__, error)
+            _log.error("%s cannot be told to the sidecar: %s", type(frame.event).__name__, error)
             return b""
 
     def _push(self, link: socket.socket, data: bytes) -> tuple[int, OSError | None]:
@@ -241,7 +244,7 @@ class StreamSink:
         """Wait until the link takes more; False: the time is up."""
         poll = select.poll()
         poll.register(link, select.POLLOUT)
-        poll.register(self._bell, select.POLLIN)  # rung by the stop
+        poll.register(self._poll_wake, select.POLLIN)  # rung by the stop
         while True:
             left_ms = None
             if self._until_ns is not None:
@@ -251,9 +254,9 @@ class StreamSink:
                 return True
             if left_ms is not None and not left_ms:
                 return False
-            self._bell.clear()
+            self._poll_wake.clear()
 
-    def _rest(self, link: socket.socket) -> None:
+    def _wait_for_events(self, link: socket.socket) -> None:
         """Wait for events, and then a little for more; raises when the sidecar is gone meanwhile."""
         self._idle = True
         if len(self._ring) or self._until_ns is not None:
@@ -261,28 +264,28 @@ class StreamSink:
             return
         poll = select.poll()
         poll.register(link, select.POLLIN)  # it says nothing: readable means gone
-        poll.register(self._bell, select.POLLIN)
+        poll.register(self._poll_wake, select.POLLIN)
         ready = dict(poll.poll())
         self._idle = False
         if link.fileno() in ready:
             raise ConnectionResetError("it ended the connection")
-        self._bell.clear()
+        self._poll_wake.clear()
         if self._until_ns is None:
             self._clock.wait(self._clock.monotonic_ns() + GATHER_NS, self._wake)
 
-    def _late(self) -> bool:
+    def _is_past_deadline(self) -> bool:
         """Return whether the stop's deadline has passed."""
         return self._until_ns is not None and self._clock.monotonic_ns() >= self._until_ns
 
     def _report(self) -> None:
         """Have counted what was dropped since the last time."""
         dropped = self.dropped
-        if dropped > self._dropped_told:
-            self._on_drop(Signal.EVENTS, DropReason.QUEUE_FULL, dropped - self._dropped_told)
-            self._dropped_told = dropped
+        if dropped > self._dropped_reported:
+            self._on_drop(Signal.EVENTS, DropReason.QUEUE_FULL, dropped - self._dropped_reported)
+            self._dropped_reported = dropped
 
 
-class _Bell:
+class _PollWake:
     """A byte in a socket wakes the thread out of its poll; ringing waits for nobody, nor does it mind the end."""
 
     def __init__(self) -> None:

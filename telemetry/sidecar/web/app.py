@@ -23,9 +23,9 @@ from starlette.routing import Route
 from tickglass.sched.escaping import shown
 from tickglass.telemetry.sidecar.web.auth import TokenAuth, path_back
 from tickglass.telemetry.sidecar.web.auth_middleware import SIGN_IN, AuthMiddleware
-from tickglass.telemetry.sidecar.web.board import Subject
 from tickglass.telemetry.sidecar.web.hub import EventStream, Hub
 from tickglass.telemetry.sidecar.web.page import ASSETS, Pages
+from tickglass.telemetry.sidecar.web.selection import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -60,14 +60,14 @@ def sidecar_app(
         token: asked of everybody, but for /healthz; "" to ask for none.
         every_s: how often open pages are drawn again.
     """
-    entry, pages = TokenAuth(token), Pages()
-    desk = _Handlers(view, scrape, unready, entry, pages, every_s)
+    auth, pages = TokenAuth(token), Pages()
+    handlers = _Handlers(view, scrape, unready, auth, pages, every_s)
     app = Starlette(
-        routes=desk.routes(),
-        middleware=[Middleware(AuthMiddleware, entry=entry, pages=pages)],
-        exception_handlers={HTTPException: desk.not_so},
+        routes=handlers.routes(),
+        middleware=[Middleware(AuthMiddleware, auth=auth, pages=pages)],
+        exception_handlers={HTTPException: handlers.http_error},
     )
-    app.state.hub = desk.hub
+    app.state.hub = handlers.hub
     return app
 
 
@@ -79,21 +79,21 @@ class _Handlers:
         view: Callable[[], View],
         scrape: Callable[[str], tuple[str, bytes]],
         unready: Callable[[], Sequence[str]],
-        entry: TokenAuth,
+        auth: TokenAuth,
         pages: Pages,
         every_s: float,
     ) -> None:
         self._view = view
         self._scrape = scrape
         self._unready = unready
-        self._entry = entry
+        self._auth = auth
         self._pages = pages
         self.hub = Hub(self._draw, every_s)
 
     def routes(self) -> list[Route]:
         """Return all there is."""
         found = [
-            Route("/", self.board),
+            Route("/", self.overview),
             Route("/jobs/{name:path}", self.job),
             Route("/events", self.events),
             Route("/view.json", self.view_json),
@@ -102,11 +102,11 @@ class _Handlers:
             Route("/readyz", self.readyz),
             Route("/static/{name}", self.asset),
         ]
-        if self._entry:
+        if self._auth:
             found.append(Route(SIGN_IN, self.sign_in, methods=["GET", "POST"]))
         return found
 
-    async def board(self, request: Request) -> Response:
+    async def overview(self, request: Request) -> Response:
         """Show everything."""
         subject = _subject(request, None)
         return await run_in_threadpool(lambda: _packed(request, _HTML, self._pages.whole(self._view(), subject)))
@@ -164,20 +164,20 @@ class _Handlers:
             return HTMLResponse(self._pages.sign_in("/", wrong=False))
         form = await _form(request)
         back = path_back(form.get("back", "/"))
-        if not self._entry.is_token(form.get("token", "").strip()):
+        if not self._auth.is_token(form.get("token", "").strip()):
             return HTMLResponse(self._pages.sign_in(back, wrong=True), HTTPStatus.UNAUTHORIZED)
         answer = RedirectResponse(back, HTTPStatus.SEE_OTHER)
         # Lax, not Strict: links to this page come from alerts and chats, and nothing here can be changed by a request.
         answer.set_cookie(
-            self._entry.cookie,
-            self._entry.cookie_value,
+            self._auth.cookie,
+            self._auth.cookie_value,
             httponly=True,
             samesite="lax",
             secure=request.scope["scheme"] == "https",  # not `request.url`: it cannot be read under each Host header
         )
         return answer
 
-    async def not_so(self, request: Request, error: Exception) -> Response:
+    async def http_error(self, request: Request, error: Exception) -> Response:
         """Say that there is no such page, or that it is not to be had in this way."""
         if not isinstance(error, HTTPException):
             raise error

@@ -10,7 +10,7 @@ import hmac
 import re
 from typing import TYPE_CHECKING, Final
 
-from tickglass.telemetry.access import bears, is_smuggled, is_token
+from tickglass.telemetry.endpoint.access import bears, is_smuggled, is_token
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection

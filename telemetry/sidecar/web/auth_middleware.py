@@ -44,9 +44,9 @@ _log: Final = logging.getLogger(__name__)
 class AuthMiddleware:
     """ASGI middleware: see the module."""
 
-    def __init__(self, app: ASGIApp, entry: TokenAuth, pages: Pages) -> None:
+    def __init__(self, app: ASGIApp, auth: TokenAuth, pages: Pages) -> None:
         self._app = app
-        self._entry = entry
+        self._auth = auth
         self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,13 +76,13 @@ class AuthMiddleware:
             await PlainTextResponse(NO_SUCH_ANSWER, HTTPStatus.INTERNAL_SERVER_ERROR)(scope, receive, send_guarded)
 
     def _refused(self, request: Request) -> ASGIApp | None:
-        if self._entry.is_smuggled(request):
+        if self._auth.is_smuggled(request):
             return PlainTextResponse(
                 "not for other sites' pages; ask by localhost or an address, or give the sidecar a token\n",
                 HTTPStatus.MISDIRECTED_REQUEST,
             )
         path = request.scope["path"]  # not `request.url`: that one is made from the Host header, which anybody writes
-        if path in _OPEN or path.startswith(_OPEN_FOLDER) or self._entry.admits(request):
+        if path in _OPEN or path.startswith(_OPEN_FOLDER) or self._auth.admits(request):
             return None
         return refusal(request, self._pages)
 

@@ -49,9 +49,9 @@ def strip(occurrences: Sequence[OccurrenceView]) -> dict[Tone, str]:
     shown = occurrences[-STRIP_MAX:]
     first = STRIP_MAX - len(shown)
     paths: dict[Tone, list[str]] = {}
-    for place, occurrence in enumerate(shown, start=first):
+    for column, occurrence in enumerate(shown, start=first):
         tone = tone_of(occurrence)
-        x = place * STEP + 2
+        x = column * STEP + 2
         paths.setdefault(tone, []).extend(f"M{x} {low}V{high}" for low, high in _BARS[tone])
     return {tone: "".join(parts) for tone, parts in sorted(paths.items())}
 
@@ -90,7 +90,7 @@ def spark(lateness_ns: Sequence[int]) -> Spark | None:
         return None
     shown = lateness_ns[-STRIP_MAX:]
     step = SPARK_WIDTH / STRIP_MAX
-    points = [(SPARK_WIDTH - (len(shown) - 1 - place) * step - 2, _height(ns)) for place, ns in enumerate(shown)]
+    points = [(SPARK_WIDTH - (len(shown) - 1 - column) * step - 2, _height(ns)) for column, ns in enumerate(shown)]
     line = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     ranked = sorted(shown)
     return Spark(line, *points[-1], ranked[(len(ranked) - 1) // 2], ranked[-1], len(shown))
@@ -116,10 +116,10 @@ def lane(occurrences: Iterable[OccurrenceView], now_ns: int) -> dict[Tone, str]:
         first, last = _span(occurrence, now_ns)
         if tone.weight > Tone.RUN.weight:
             first, last = first - 1, last + 1
-        for place in range(max(0, first - end + COLUMNS), min(COLUMNS - 1, last - end + COLUMNS) + 1):
-            before = cells[place]
+        for column in range(max(0, first - end + COLUMNS), min(COLUMNS - 1, last - end + COLUMNS) + 1):
+            before = cells[column]
             if before is None or before.weight < tone.weight:
-                cells[place] = tone
+                cells[column] = tone
     return _bars(cells)
 
 
@@ -137,12 +137,12 @@ def _span(occurrence: OccurrenceView, now_ns: int) -> tuple[int, int]:
 def _bars(cells: Sequence[Tone | None]) -> dict[Tone, str]:
     paths: dict[Tone, list[str]] = {}
     begin = 0
-    for place in range(1, len(cells) + 1):
-        if place < len(cells) and cells[place] == cells[begin]:
+    for column in range(1, len(cells) + 1):
+        if column < len(cells) and cells[column] == cells[begin]:
             continue
         if (tone := cells[begin]) is not None:
-            paths.setdefault(tone, []).append(f"M{begin} 10h{place - begin}")
-        begin = place
+            paths.setdefault(tone, []).append(f"M{begin} 10h{column - begin}")
+        begin = column
     return {tone: "".join(parts) for tone, parts in sorted(paths.items())}
 
 

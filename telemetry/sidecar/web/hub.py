@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from tickglass.telemetry.sidecar.web.board import Subject
+    from tickglass.telemetry.sidecar.web.selection import Subject
 
 __all__ = ["CLIENTS_MAX", "EventStream", "Hub"]
 
@@ -38,31 +38,31 @@ class _Feed:
     """What those who look at one page are sent: the latest of each region, and since which version."""
 
     def __init__(self) -> None:
-        self.watchers = 0
+        self.listeners = 0
         self.version = 0
-        self.blind = False
+        self.stale = False
         self.changed = asyncio.Event()
         self._parts: dict[str, tuple[int, str]] = {}
 
     def publish(self, parts: Mapping[str, str]) -> None:
         """Take a new drawing; those who wait are woken."""
         self.version += 1
-        self.blind = False
+        self.stale = False
         for name, text in parts.items():
             if self._parts.get(name, (0, ""))[1] != text:
                 self._parts[name] = (self.version, text)
         self._wake()
 
-    def publish_blindness(self) -> None:
+    def publish_failure(self) -> None:
         """There is no new drawing, for looking failed."""
         self.version += 1
-        self.blind = True
+        self.stale = True
         self._wake()
 
     def since(self, version: int) -> bytes:
         """Return what has changed since a version as an event."""
-        if self.blind:
-            return b"event: blind\ndata: -\n\n"
+        if self.stale:
+            return b"event: stale\ndata: -\n\n"
         parts = {name: text for name, (changed, text) in self._parts.items() if changed > version}
         return b"event: regions\ndata: %b\n\n" % msgspec.json.encode(parts)
 
@@ -90,18 +90,18 @@ class Hub:
 
     def join(self, subject: Subject) -> _Feed | None:
         """Begin to look at a page; None if too many look already. Who has joined must leave."""
-        if sum(feed.watchers for feed in self._feeds.values()) >= CLIENTS_MAX:
+        if sum(feed.listeners for feed in self._feeds.values()) >= CLIENTS_MAX:
             return None
         feed = self._feeds.setdefault(subject, _Feed())
-        feed.watchers += 1
+        feed.listeners += 1
         if self._ticking is None:
             self._ticking = asyncio.create_task(self._tick(), name="tickglass-page")
         return feed
 
     def leave(self, subject: Subject, feed: _Feed) -> None:
         """Look no more; nothing is drawn when the last one has left."""
-        feed.watchers -= 1
-        if not feed.watchers:
+        feed.listeners -= 1
+        if not feed.listeners:
             del self._feeds[subject]
         if not self._feeds and self._ticking is not None:
             self._ticking.cancel()
@@ -134,7 +134,7 @@ class Hub:
                     _log.exception("the page cannot be drawn")
                 failing = True
                 for feed in self._feeds.values():
-                    feed.publish_blindness()
+                    feed.publish_failure()
             else:
                 failing = False
                 for subject, parts in drawn.items():

@@ -17,19 +17,19 @@ from tickglass.sched.durations import SECOND, duration_text, span_text
 from tickglass.telemetry.sidecar.explain import problems, tones
 from tickglass.telemetry.sidecar.explain.why import clock_text
 from tickglass.telemetry.sidecar.view import View
-from tickglass.telemetry.sidecar.web import board, charts
+from tickglass.telemetry.sidecar.web import charts, selection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tickglass.telemetry.sidecar.view import JobView
-    from tickglass.telemetry.sidecar.web.board import Subject
+    from tickglass.telemetry.sidecar.web.selection import Subject
 
 __all__ = ["ASSETS", "Asset", "Pages", "brief", "link"]
 
 _HERE: Final = Path(__file__).parent
-_BOARD: Final = ("state", "verdict", "jobs", "timeline", "locks", "schedulers", "stores")
-_JOB: Final = ("state", "verdict", "job", "occurrences")
+_OVERVIEW: Final = ("state", "problems", "jobs", "timeline", "locks", "schedulers", "stores")
+_JOB: Final = ("state", "problems", "job", "occurrences")
 
 
 class Asset:
@@ -73,14 +73,14 @@ class Pages:
 
     def regions(self, view: View, subject: Subject) -> dict[str, str]:
         """Return the parts of a page by the ids of their elements."""
-        told = self._told(view, subject)
-        return {name: self._render(f"{name}.html", told) for name in (_BOARD if subject.job is None else _JOB)}
+        context = self._context(view, subject)
+        return {name: self._render(f"{name}.html", context) for name in (_OVERVIEW if subject.job is None else _JOB)}
 
     def whole(self, view: View, subject: Subject) -> str:
         """Return a page."""
         parts = self.regions(view, subject)
-        page = "board.html" if subject.job is None else "job_page.html"
-        return self._render(page, {**self._told(view, subject), "parts": parts, "events": link(subject, "/events")})
+        page = "overview.html" if subject.job is None else "job_page.html"
+        return self._render(page, {**self._context(view, subject), "parts": parts, "events": link(subject, "/events")})
 
     def sign_in(self, back: str, *, wrong: bool) -> str:
         """Return the form that asks for the token.
@@ -95,22 +95,22 @@ class Pages:
         """Return a page that only says something."""
         return self._render("message.html", {"title": title, "text": text})
 
-    def _render(self, name: str, told: Mapping[str, Any]) -> str:
-        return self._env.get_template(name).render(told)
+    def _render(self, name: str, context: Mapping[str, Any]) -> str:
+        return self._env.get_template(name).render(context)
 
-    def _told(self, view: View, subject: Subject) -> dict[str, Any]:
-        told: dict[str, Any] = {"view": view, "now": view.at_wall_ns, "subject": subject}
-        told["called"] = problems.job_names(view.jobs)
+    def _context(self, view: View, subject: Subject) -> dict[str, Any]:
+        context: dict[str, Any] = {"view": view, "now": view.at_wall_ns, "subject": subject}
+        context["job_label"] = problems.job_names(view.jobs)
         if subject.job is not None:
-            told["mine"] = mine = [job for job in view.jobs if subject.has(job)]
+            context["mine"] = mine = [job for job in view.jobs if subject.has(job)]
             resources = {job.resource for job in mine}
             locks = [lock for lock in view.locks if lock.resource in resources]
             view = View(at_wall_ns=view.at_wall_ns, jobs=mine, locks=locks)
         found = problems.problems(view)
-        return {**told, "found": found, "headline": problems.headline(found)}
+        return {**context, "found": found, "headline": problems.headline(found)}
 
 
-_MODULES: Final = (board, charts, tones, problems)
+_MODULES: Final = (selection, charts, tones, problems)
 
 
 def link(subject: Subject, base: str = "") -> str:

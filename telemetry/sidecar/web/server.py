@@ -13,8 +13,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tickglass.sched.errors import ConfigError
-from tickglass.telemetry.exporter import parse_listen
-from tickglass.telemetry.listener import listening
+from tickglass.telemetry.endpoint.exporter import parse_listen
+from tickglass.telemetry.endpoint.listener import listening
 
 if TYPE_CHECKING:
     import asyncio

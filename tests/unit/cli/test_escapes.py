@@ -11,8 +11,8 @@ from kit.metrics_stage import Stage
 from kit.view_samples import ill
 from rich.console import Console
 
-from tickglass.cli.demo_table import Board, EventLines
-from tickglass.cli.watch_screen import picture_of
+from tickglass.cli.demo_table import DemoTable, EventLines
+from tickglass.cli.watch_screen import screen_of
 from tickglass.sched.events import InstantsMissed
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
@@ -47,7 +47,7 @@ def bad_view() -> View:
 
 def test_in_a_picture(bad_view: View) -> None:
     console = Console(file=io.StringIO(), width=300, highlight=False)
-    console.print(picture_of(bad_view, of="here", trouble=EVIL))
+    console.print(screen_of(bad_view, of="here", problem=EVIL))
     assert isinstance(console.file, io.StringIO)
     assert_harmless(console.file.getvalue())
 
@@ -80,7 +80,7 @@ def test_in_what_a_store_holds(command: str, filled: Filled, tickglass: Tickglas
 def test_in_the_demos_table_and_lines() -> None:
     stage = Stage()
     console = Console(file=io.StringIO(), width=300, highlight=False)
-    for sink in (Board(stage.clock), EventLines(console)):
+    for sink in (DemoTable(stage.clock), EventLines(console)):
         stage.sink = sink
         stage.register(f"nightly{EVIL}", resource=f"ledger{EVIL}")
         occurrence = stage.occurrence(f"nightly{EVIL}")
@@ -93,7 +93,7 @@ def test_in_the_demos_table_and_lines() -> None:
         occurrence.fire(OccurrenceEvent.STARTED)
         occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.FAILURE, error=f"ValueError: {EVIL}")
         sink.record(InstantsMissed(job=f"nightly{EVIL}", count=2, exact=True, first_due_ns=1, before_ns=9, wall_ns=1))
-        if isinstance(sink, Board):
+        if isinstance(sink, DemoTable):
             console.print(sink.table(200))
     assert isinstance(console.file, io.StringIO)
     assert_harmless(console.file.getvalue())

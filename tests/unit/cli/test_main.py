@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def test_help_names_every_command_in_the_order_of_the_list(tickglass: Tickglass) -> None:
-    lines = tickglass("--help").output.partition("LazyGroup:")[2].splitlines()
+    lines = tickglass("--help").output.partition("Commands:")[2].splitlines()
     assert [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "] == list(COMMANDS)
 
 

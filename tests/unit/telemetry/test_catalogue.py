@@ -94,7 +94,7 @@ def test_every_label_of_every_series_is_declared_and_within_its_domain(stage: St
     stage.register("nightly")
     stage.hold(stage.lock("nightly"))
     stage.run(stage.occurrence("nightly"))
-    stage.metrics.expect(stores=["sqlite"], pools=["default"], sinks=["metrics"])
+    stage.metrics.preregister(stores=["sqlite"], pools=["default"], sinks=["metrics"])
     declared = {metric.family: metric for metric in catalogue.metrics()}
     for family in stage.metrics.collect():
         labels = {label.name: label for label in declared[family.name].labels}
@@ -116,7 +116,7 @@ def test_promtool_finds_nothing_to_complain_about(stage: Stage) -> None:
     stage.register("nightly")
     stage.hold(stage.lock("nightly"))
     stage.start(stage.occurrence("nightly"))
-    stage.metrics.expect(stores=["sqlite"], pools=["default"], sinks=["metrics"])
+    stage.metrics.preregister(stores=["sqlite"], pools=["default"], sinks=["metrics"])
     checked = subprocess.run(
         [promtool, "check", "metrics"], input=stage.text(), text=True, capture_output=True, check=False, timeout=30
     )

@@ -35,22 +35,22 @@
     if (!typing) copyAttributes(from, to);
     const known = new Map();
     for (const child of to.children) if (child.id) known.set(child.id, child);
-    let place = to.firstChild;
+    let next = to.firstChild;
     for (const wanted of from.childNodes) {
-      let had = wanted.id ? known.get(wanted.id) : place;
+      let had = wanted.id ? known.get(wanted.id) : next;
       if (had && !wanted.id && (had.id || had.nodeName !== wanted.nodeName)) had = null;
       if (!had) {
-        to.insertBefore(document.importNode(wanted, true), place);
+        to.insertBefore(document.importNode(wanted, true), next);
         continue;
       }
-      if (had === place) place = place.nextSibling;
-      else to.insertBefore(had, place);
+      if (had === next) next = next.nextSibling;
+      else to.insertBefore(had, next);
       morph(wanted, had);
     }
-    while (place) {
-      const next = place.nextSibling;
-      place.remove();
-      place = next;
+    while (next) {
+      const gone = next;
+      next = next.nextSibling;
+      gone.remove();
     }
   };
 
@@ -67,7 +67,7 @@
     say("live", "live");
   };
 
-  const lose = () => say("lost", "not heard any more; this is how it was");
+  const lose = () => say("lost", "no answer from the sidecar; what you see is old");
 
   // Each event puts the end of our patience off: of a sidecar that is frozen, or behind a network that is cut, no error comes.
   const hear = () => {
@@ -92,9 +92,9 @@
       hear();
       swap(event);
     });
-    source.addEventListener("blind", () => {
+    source.addEventListener("stale", () => {
       hear();
-      say("lost", "the sidecar cannot look; this is how it was");
+      say("lost", "the sidecar cannot make the page; what you see is old");
     });
     source.addEventListener("error", lose);
   };

@@ -16,7 +16,7 @@ from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement, SpooledOutcome
 from tickglass.sched.stores.spool import SqliteSpool
 from tickglass.sched.triggers import every
-from tickglass.telemetry.exposition import encode
+from tickglass.telemetry.endpoint.exposition import encode
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -32,9 +32,9 @@ class Scene:
         self.looks = 0
 
     def app(self, **options: Any) -> Starlette:  # noqa: ANN401 - any option
-        return sidecar_app(self.look, self.scrape, lambda: self.reasons, **options)
+        return sidecar_app(self.probe, self.scrape, lambda: self.reasons, **options)
 
-    def look(self) -> View:
+    def probe(self) -> View:
         assert threading.current_thread() is not threading.main_thread()
         with self._looked:
             self.looks += 1

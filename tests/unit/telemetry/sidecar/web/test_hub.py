@@ -14,8 +14,8 @@ import msgspec
 from kit.view_samples import ill, well
 
 from tickglass.telemetry.sidecar.web import hub as hub_module
-from tickglass.telemetry.sidecar.web.board import Subject
 from tickglass.telemetry.sidecar.web.hub import CLIENTS_MAX, EventStream, Hub
+from tickglass.telemetry.sidecar.web.selection import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,7 +63,7 @@ def test_the_first_event_holds_all_and_the_next_only_what_changed(scene: Any, se
     with listening(f"{url}/events") as page:
         assert page.answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert page.answer.headers["cache-control"] == "no-store"
-        assert set(page.next()) == {"state", "verdict", "jobs", "timeline", "locks", "schedulers", "stores"}
+        assert set(page.next()) == {"state", "problems", "jobs", "timeline", "locks", "schedulers", "stores"}
         view = well()
         scene.view = msgspec.structs.replace(view, stores=[msgspec.structs.replace(view.stores[0], leases=12)])
         assert set(page.wait_for("stores", "12 leases")) == {"stores"}
@@ -72,11 +72,11 @@ def test_the_first_event_holds_all_and_the_next_only_what_changed(scene: Any, se
 def test_a_stuck_lock_is_told_to_everybody_who_looks(scene: Any, served: Callable[..., str]) -> None:  # noqa: ANN401
     url = served(every_s=FAST_S)
     with listening(f"{url}/events") as board, listening(f"{url}/events?job=reconcile") as job:
-        assert "All well" in board.next()["verdict"]
-        assert "All well" in job.next()["verdict"]
+        assert "All well" in board.next()["problems"]
+        assert "All well" in job.next()["problems"]
         scene.view = ill()
         for page in (board, job):
-            page.wait_for("verdict", "Not well: lock ledger:eu")
+            page.wait_for("problems", "Not well: lock ledger:eu")
 
 
 def test_pages_share_one_look_and_nobody_looking_means_none(scene: Any, served: Callable[..., str]) -> None:  # noqa: ANN401
@@ -95,9 +95,9 @@ def test_a_look_that_fails_is_told_and_the_next_one_is_shown(scene: Any, served:
     with listening(f"{url}/events") as page:
         page.next()
         scene.view = RuntimeError("no sight")
-        page.next("blind")
+        page.next("stale")
         scene.view = ill()
-        page.wait_for("verdict", "Not well")
+        page.wait_for("problems", "Not well")
 
 
 def test_pages_are_bounded(scene: Any, served: Callable[..., str]) -> None:  # noqa: ANN401
@@ -120,7 +120,7 @@ def test_a_client_that_reads_nothing_holds_up_nobody(scene: Any, served: Callabl
         with listening(f"{url}/events") as page:
             for number in range(40):  # some 25 kB each: far more than the buffers between us and the stuck one
                 scene.view, words = (well(), "All well") if number % 2 else (ill(), "Not well")
-                page.wait_for("verdict", words)
+                page.wait_for("problems", words)
 
 
 def test_stopping_ends_open_pages_at_once(scene: Any) -> None:  # noqa: ANN401

@@ -22,8 +22,8 @@ from tickglass.telemetry.sidecar.view import (
     StoreView,
     View,
 )
-from tickglass.telemetry.sidecar.web.board import Subject
 from tickglass.telemetry.sidecar.web.page import ASSETS, Pages, brief, link
+from tickglass.telemetry.sidecar.web.selection import Subject
 
 PAGES: Final = Pages()
 VOID: Final = {"meta", "link", "input", "br", "hr", "img"}
@@ -197,20 +197,20 @@ def test_jobs_of_two_services_with_one_name_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "tables", "failures", "verdict"),
+    ("service", "tables", "failures", "headline"),
     [("billing", 1, 0, "All well"), ("shipping", 1, 2, "Not well: job cleanup"), (None, 2, 2, "job shipping/cleanup")],
 )
 def test_a_jobs_page_is_about_one_service_or_says_which(
-    service: str | None, tables: int, failures: int, verdict: str
+    service: str | None, tables: int, failures: int, headline: str
 ) -> None:
     page = PAGES.whole(twins(), Subject("cleanup", service=service))
-    assert verdict in page
+    assert headline in page
     assert page.count("<table") == tables
     assert page.count("</svg>failure<") == failures
     assert ("<h3>shipping/cleanup</h3>" in page) == (service is None)
 
 
-def test_a_person_in_a_hurry_reads_the_verdict_first() -> None:
+def test_a_person_in_a_hurry_reads_first_what_is_wrong() -> None:
     text = " ".join("".join(Reader(PAGES.whole(ill(), Subject())).text).split())
     assert text.index("Not well: lock ledger:eu") < text.index("Jobs") < text.index("Locks")
     assert "All well" in PAGES.whole(well(), Subject())

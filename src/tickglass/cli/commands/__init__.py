@@ -1,0 +1,1 @@
+"""The commands of `tickglass`, a module for each; `tickglass.cli` lists them."""

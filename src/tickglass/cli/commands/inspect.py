@@ -1,0 +1,218 @@
+"""Look into a store: `tickglass jobs`, `locks` and `runs`. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tickglass.cli.envvars import variable_checker
+from tickglass.cli.numbers import IntRange
+from tickglass.cli.stores import existing_store
+from tickglass.cli.text import distance_text, instant_text, one_line, record_json, shown, span_text
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.occurrence import Outcome
+from tickglass.sched.stores import check_exists, redacted_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, StoreObserver
+
+__all__ = ["jobs", "locks", "runs"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+RUNS_SHOWN: Final = 50
+_PIPED_WIDTH: Final = 1_000  # nothing is folded for a program that reads lines
+_NARROWEST: Final = 112  # below, the terminal folds the lines: better than columns of no width
+_NONE: Final = "-"
+_WHOLE: Final = frozenset({"due", "next due", "last due", "outcome"})  # never folded, nor is a number
+_STYLES: Final[Mapping[str, str]] = {
+    Outcome.SUCCESS: "green",
+    Outcome.FAILURE: "bold red",
+    Outcome.TIMEOUT: "red",
+    Outcome.CANCELLED: "yellow",
+    Outcome.LOST: "bold magenta",
+    Outcome.ORPHANED: "magenta",
+    Outcome.ELSEWHERE: "dim",
+    Outcome.MISSED: "yellow",
+    Outcome.SKIPPED: "yellow",
+    "running": "cyan",
+    "abandoned": "bold magenta",  # unsettled, and its lease has ended: the claimant died
+}
+
+
+def _store_options(command: F) -> F:
+    """Give a command what all three have in common."""
+    for decorate in (
+        click.option("--limit", metavar="N", type=IntRange(min=1), help="Show so many at most."),
+        click.option("--job", metavar="NAME", help="Only this job."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON array."),
+        click.argument(
+            "store_url", metavar="STORE_URL", envvar="TICKGLASS_STORE", callback=variable_checker(_check_one_store)
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def _check_one_store(url: str) -> None:
+    """Refuse what is not one store that is there: for a sidecar, the variable may name several."""
+    several = [redacted_url(one) for one in url.split(" ")]
+    if len(several) > 1:
+        problem = "one store can be looked into, not several with blanks between them; a path's own blank is %20"
+        raise ConfigError(problem, given=" ".join(several), instead=tuple(filter(None, several)))
+    check_exists(url)
+
+
+@click.command(short_help="Show the jobs: trigger, next due instant, owner.")
+@_store_options
+def jobs(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -> None:
+    """Show every job in the store: its trigger, when it is due, and who has it.
+
+    STORE_URL is where schedulers keep their leases, e.g. sqlite:///jobs.db; by
+    default $TICKGLASS_STORE. Distances in time go by the store's clock.
+    """
+    with existing_store(store_url) as store:
+        _check_job(store, job)
+        found = [record for record in store.jobs() if job in (None, record.name)][:limit]
+        now_ns = store.time_ns()
+    if as_json:
+        _print_json(found)
+    else:
+        headings = ("job", "trigger", "resource", "next due", "", "owner", "last due")
+        _print_table("jobs", headings, [_job_row(record, now_ns) for record in found])
+
+
+@click.command(short_help="Show who holds which lock, and for how long.")
+@_store_options
+def locks(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -> None:
+    """Show every lock in the store: who holds it, since when and for how long.
+
+    A lease that has expired stays listed until somebody takes or frees it.
+    STORE_URL is e.g. sqlite:///jobs.db; by default $TICKGLASS_STORE.
+    """
+    with existing_store(store_url) as store:
+        _check_job(store, job)
+        found = [record for record in store.leases() if job in (None, record.job)][:limit]
+    if as_json:
+        _print_json(found)
+    else:
+        headings = ("resource", "owner", "service", "job", "held for", "lease left", "ttl", "fence", "run id")
+        _print_table("locks", headings, [_lock_row(record) for record in found], numbers={4, 5, 6, 7})
+
+
+@click.command(short_help="Show the latest runs: outcome, lateness, duration.")
+@_store_options
+def runs(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -> None:
+    """Show the latest runs, newest first: outcome, lateness, duration, and who ran them.
+
+    50 of them, unless --limit says otherwise. A run without an outcome is
+    "running", or "abandoned" if its lease has ended: then its scheduler died.
+    STORE_URL is e.g. sqlite:///jobs.db; by default $TICKGLASS_STORE.
+    """
+    with existing_store(store_url) as store:
+        _check_job(store, job)
+        found = store.runs(job, limit or RUNS_SHOWN)
+        alive = {lease.run_id for lease in store.leases() if lease.remaining_ns > 0}
+    if as_json:
+        _print_json(found)
+    else:
+        headings = ("job", "due", "attempt", "outcome", "lateness", "duration", "owner", "fence", "run id", "detail")
+        _print_table("runs", headings, [_run_row(record, alive) for record in found], numbers={2, 4, 5, 7})
+
+
+def _check_job(store: StoreObserver, job: str | None) -> None:
+    """Refuse a name that the store has never heard of, before it looks like "nothing ran".
+
+    Raises:
+        ConfigError: with the names that are nearest.
+    """
+    if job is None:
+        return
+    names = [record.name for record in store.jobs()]
+    if job not in names:
+        near = get_close_matches(job, names, n=3)
+        raise ConfigError("the store knows no job of this name", given=job, instead=tuple(near))
+
+
+def _job_row(record: JobRecord, now_ns: int) -> list[str]:
+    due = record.next_due_ns
+    last = record.last_due_ns
+    return [
+        record.name,
+        record.trigger,
+        record.resource,
+        _NONE if due is None else instant_text(due),
+        "" if due is None else distance_text(due, now_ns),
+        record.owner,
+        _NONE if last is None else instant_text(last),
+    ]
+
+
+def _lock_row(record: LeaseRecord) -> list[str | Text]:
+    left_ns = record.remaining_ns
+    left: str | Text = span_text(left_ns)
+    if left_ns <= 0:
+        left = Text(f"expired {span_text(-left_ns)} ago", "bold red")
+    return [
+        record.resource,
+        record.owner,
+        record.service,
+        record.job or _NONE,
+        span_text(record.held_ns),
+        left,
+        span_text(record.ttl_ns),
+        str(record.fence),
+        record.run_id or _NONE,
+    ]
+
+
+def _run_row(record: RunRecord, alive: Collection[str]) -> list[str | Text]:
+    outcome = record.outcome or ("running" if record.run_id in alive else "abandoned")
+    started, ended = record.started_wall_ns, record.ended_wall_ns
+    # An older version has written the start by its instance's clock and the end by the store's.
+    ran_ns = None if started is None or ended is None or ended < started else ended - started
+    return [
+        record.job,
+        instant_text(record.due_ns),
+        str(record.attempt),
+        Text(shown(outcome), _STYLES.get(outcome, "")),
+        _NONE if record.lateness_ns is None else span_text(record.lateness_ns),
+        _NONE if ran_ns is None else span_text(ran_ns),
+        record.owner,
+        str(record.fence),
+        record.run_id,
+        one_line(record.detail),
+    ]
+
+
+def _print_json(records: Sequence[JobRecord | LeaseRecord | RunRecord]) -> None:
+    click.echo(json.dumps([record_json(record) for record in records], indent=2))
+
+
+def _print_table(
+    what: str, headings: Sequence[str], rows: Sequence[Sequence[str | Text]], *, numbers: Collection[int] = ()
+) -> None:
+    if not rows:
+        click.echo(f"no {what}", err=True)
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for position, heading in enumerate(headings):
+        number = position in numbers
+        whole = number or heading in _WHOLE
+        justify: Literal["left", "right"] = "right" if number else "left"
+        table.add_column(heading, overflow="fold", no_wrap=whole, min_width=None if whole else 8, justify=justify)
+    for row in rows:
+        # As Text, for a job may be called "[red]" and that is not markup.
+        table.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell)) for cell in row))
+    console = Console(highlight=False)
+    console.width = max(console.width, _NARROWEST) if console.is_terminal else _PIPED_WIDTH
+    console.print(table)

@@ -1,0 +1,144 @@
+"""`tickglass sidecar`: listen to schedulers, look into stores, and show what comes of it."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from tickglass.cli.envvars import variable_checker
+from tickglass.cli.sidecar_client import token_option
+from tickglass.cli.stores import LazyStore
+from tickglass.sched.clock import SystemClock
+from tickglass.sched.durations import SECOND, duration_ns
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.stores import redacted_url
+from tickglass.signals import StopSignals
+from tickglass.telemetry.endpoint.access import is_loopback
+from tickglass.telemetry.endpoint.exporter import DEFAULT_LISTEN, parse_listen
+from tickglass.telemetry.endpoint.exposition import encode
+from tickglass.telemetry.logs import configure_logging
+from tickglass.telemetry.sidecar.collector import SidecarCollector, sidecar_registry, unready
+from tickglass.telemetry.sidecar.merge.merge import view_of
+from tickglass.telemetry.sidecar.schedulers.receiver import Receiver
+from tickglass.telemetry.sidecar.schedulers.sources import Sources
+from tickglass.telemetry.sidecar.stores.probe import Probe
+from tickglass.telemetry.sidecar.transport.socket_path import default_path, path_of, url_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tickglass.sched.clock import Clock
+    from tickglass.telemetry.sidecar.view import View
+    from tickglass.telemetry.sidecar.web import SidecarServer
+
+__all__ = ["sidecar"]
+
+_LEVELS: Final = ("debug", "info", "warning", "error")
+_EXTRA: Final = frozenset({"jinja2", "starlette", "uvicorn"})
+_log: Final = logging.getLogger("tickglass.sidecar")
+
+
+@click.command(short_help="Watch schedulers from beside them: metrics, readiness, a page.")
+@click.option("--socket", "place", metavar="PATH", help="Where schedulers connect. By default as below.")
+@click.option(
+    "--store",
+    "urls",
+    metavar="URL",
+    multiple=True,
+    envvar="TICKGLASS_STORE",
+    callback=variable_checker(lambda urls: [LazyStore(url, SystemClock()) for url in urls]),
+    help="A store to look into; repeatable.",
+)
+@click.option(
+    "--listen", metavar="ADDRESS", default=DEFAULT_LISTEN, show_default=True, help="Where to answer, as host:port."
+)
+@token_option("TEXT", "What to ask of who looks.")
+@click.option("--probe-every", metavar="TIME", default="5s", show_default=True, help="How often to look into stores.")
+@click.option("--log-format", type=click.Choice(["console", "json"]), default="console", show_default=True)
+@click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True)
+def sidecar(
+    place: str | None, urls: tuple[str, ...], listen: str, token: str, probe_every: str, log_format: str, log_level: str
+) -> None:
+    """Watch schedulers from a process beside them, until SIGTERM or Ctrl-C.
+
+    Schedulers of this user on this host tell it what happens, over a socket:
+
+    \b
+        TICKGLASS_SIDECAR=unix:///run/tickglass.sock tickglass run app:scheduler
+
+    Prometheus scrapes it at /metrics instead of them: a scrape does not hold
+    them up, and one that is frozen or dead is still told of. A page for people
+    is at /, /readyz says whether to count on what is shown.
+
+    With --store (or $TICKGLASS_STORE) it also reads the leases and the ledger
+    themselves, for locks whose holder cannot speak any more. Looking changes
+    nothing, and a store need not be there yet.
+
+    PATH is $XDG_RUNTIME_DIR/tickglass.sock by default, or /run/tickglass.sock
+    where that can be written; its file is for this user alone. ADDRESS is on
+    this machine only by default; ":9464" listens on all interfaces. With a
+    token (better in $TICKGLASS_TOKEN than here, where others can read it), who
+    looks must bring it: Authorization: Bearer TOKEN.
+    """  # noqa: D301 - \b is for click: the lines after it stay as they are
+    configure_logging(log_format, log_level)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # that it starts and stops, we say ourselves
+    clock = SystemClock()
+    path = default_path() if place is None else path_of(place if "://" in place else url_of(place))
+    every_ns = duration_ns(probe_every, what="--probe-every", min_ns=SECOND // 10)
+    host, _ = parse_listen(listen)
+    stores = {redacted_url(url): LazyStore(url, clock) for url in urls}
+    with ExitStack() as undo, StopSignals() as signals:
+        for store in stores.values():
+            undo.callback(store.close)
+        server = _started(path, stores, listen, token, every_ns, clock, undo)
+        at = f"[{host}]" if ":" in host else host or "localhost"
+        click.echo(f"http://{at}:{server.port}/ shows it, /metrics is for Prometheus")
+        click.echo(f"schedulers connect with TICKGLASS_SIDECAR={url_of(path)}")
+        if not is_loopback(host) and not token:
+            _log.warning("whoever reaches %s sees jobs, owners and errors; --token asks for one", listen)
+        signals.wait()
+
+
+def _started(
+    path: str,
+    stores: Mapping[str, LazyStore],
+    listen: str,
+    token: str,
+    every_ns: int,
+    clock: Clock,
+    undo: ExitStack,
+) -> SidecarServer:
+    """Start everything, and note in `undo` how to stop it."""
+    try:
+        from tickglass.telemetry.sidecar.web import SidecarServer, sidecar_app  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        needed = (error.name or "").partition(".")[0]
+        if needed not in _EXTRA:
+            raise
+        raise ConfigError(f"the sidecar needs {needed}", instead=("pip install 'tickglass[sidecar]'",)) from error
+
+    sources = Sources(clock)
+    probe = Probe(stores, clock=clock, every_ns=every_ns)
+    registry = sidecar_registry(SidecarCollector(sources, clock=clock, snapshots=probe.snapshots))
+
+    def view() -> View:
+        return view_of(sources.all(), probe.snapshots(), clock.reading())
+
+    app = sidecar_app(
+        view,
+        lambda accept: encode(registry, accept),
+        lambda: unready(sources, probe.snapshots(), clock),
+        token=token,
+    )
+    server = SidecarServer(listen, app)
+    receiver = Receiver(path, sources, clock=clock)
+    receiver.start()
+    undo.callback(receiver.stop)
+    probe.start()
+    undo.callback(probe.stop)
+    server.start()
+    undo.callback(server.stop)
+    return server

@@ -1,0 +1,189 @@
+"""Serve /metrics, /healthz and /readyz over HTTP, on three threads, whatever clients do.
+
+One listens, one writes scrapes, one asks whether the process is ready: a scrape that takes long holds up no probe.
+Forbidden: to start anything before `start`, to leave anything behind after `stop`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client.exposition import gzip_accepted
+
+from tickglass.sched.clock import SystemClock
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.escaping import shown
+from tickglass.telemetry.endpoint.access import TOKEN_ENV, bears, checked_token, is_loopback, is_smuggled
+from tickglass.telemetry.endpoint.exposition import encode
+from tickglass.telemetry.endpoint.listener import Answer, Listener, SerialWorker, listening
+from tickglass.telemetry.internals import GcPauses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from prometheus_client import CollectorRegistry
+
+    from tickglass.sched.clock import Clock
+    from tickglass.telemetry.endpoint.listener import Request
+
+__all__ = ["DEFAULT_LISTEN", "MetricsServer", "parse_listen"]
+
+DEFAULT_LISTEN: Final = "127.0.0.1:9464"  # the port that OpenTelemetry registered for Prometheus exporters
+GZIP_FROM: Final = 1_400  # bytes; below, an answer fits into one packet anyway
+PORT_MAX: Final = 65_535
+
+_log: Final = logging.getLogger(__name__)
+_LISTEN: Final = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,9})")
+_RIGHT: Final = ('":9464"', '"127.0.0.1:9464"', '"[::1]:9464"')
+_INDEX: Final = b"""<!DOCTYPE html><title>Tickglass</title><h1>Tickglass</h1>
+<ul><li><a href="/metrics">metrics</a><li><a href="/healthz">health</a><li><a href="/readyz">readiness</a></ul>
+"""
+
+
+def parse_listen(listen: str) -> tuple[str, int]:
+    """Read an address to listen on.
+
+    Args:
+        listen: "host:port"; without a host, all interfaces; port 0: any that is free.
+
+    Returns:
+        Host ("" for all interfaces) and port.
+
+    Raises:
+        ConfigError: it is not written so.
+    """
+    match = _LISTEN.fullmatch(listen) if isinstance(listen, str) else None
+    if match is None:
+        raise ConfigError("an address to listen on is host:port", given=str(listen), instead=_RIGHT)
+    port = int(match["port"])
+    if port > PORT_MAX:
+        raise ConfigError(f"a port is at most {PORT_MAX}", given=listen, span=match.span("port"), instead=_RIGHT)
+    return match["six"] or match["host"] or "", port
+
+
+class MetricsServer:
+    """An HTTP server for what Prometheus and the platform ask.
+
+    Args:
+        listen: see `parse_listen`.
+        registry: what /metrics shows.
+        health: asked by /readyz: why not to count on this process; empty when ready.
+        clock: for the pauses of the garbage collector, watched while serving.
+        token: asked of everybody, but for /healthz; "" to ask for none.
+
+    Raises:
+        ConfigError: the address or the token is not written well.
+    """
+
+    def __init__(
+        self,
+        listen: str,
+        registry: CollectorRegistry,
+        health: Callable[[], Sequence[str]],
+        *,
+        clock: Clock | None = None,
+        token: str = "",
+    ) -> None:
+        self._listen = listen
+        self._host, self._port = parse_listen(listen)
+        self._registry = registry
+        self._health = health
+        self._pauses = GcPauses(clock or SystemClock())
+        self._token = checked_token(token, "token=") if token else ""
+        self._listener: Listener | None = None
+        self._scrapes = SerialWorker("tickglass-metrics-scrape", self._scrape)
+        self._checks = SerialWorker("tickglass-metrics-ready", self._readiness)
+
+    def start(self) -> None:
+        """Listen, and answer from now on.
+
+        Raises:
+            ConfigError: the address cannot be listened on; names it.
+        """
+        try:
+            at = listening(self._host, self._port)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on this address: {error.strerror or error}", given=self._listen, instead=_RIGHT
+            ) from error
+        try:
+            self._registry.register(self._pauses)
+        except ValueError:  # the registry is served already
+            at.close()
+            raise
+        self._pauses.install()
+        self._scrapes.start()
+        self._checks.start()
+        self._listener = Listener(at, self._take)
+        self._listener.start()
+        if not is_loopback(self._host) and not self._token:
+            _log.warning(
+                "everybody who reaches %s reads the names of jobs, locks and owners: %s sets a token to ask for",
+                self._listen,
+                TOKEN_ENV,
+            )
+
+    def stop(self) -> None:
+        """Stop listening; a second call does nothing."""
+        if self._listener is None:
+            return
+        self._listener.stop()
+        self._listener = None
+        self._scrapes.stop()
+        self._checks.stop()
+        self._pauses.remove()
+        self._registry.unregister(self._pauses)
+
+    @property
+    def port(self) -> int:
+        """The port in use, also where 0 was asked for; 0 while not started."""
+        return 0 if self._listener is None else self._listener.port
+
+    def _take(self, request: Request) -> None:
+        """Answer at once what is at hand; what may take its time is for the threads aside."""
+        refusal = self._refusal(request)
+        if refusal is not None:
+            request.answer(refusal)
+            return
+        match request.path:
+            case "/metrics":
+                self._scrapes.put(request)
+            case "/readyz":
+                self._checks.put(request)
+            case "/healthz":
+                request.answer(Answer(HTTPStatus.OK, b"ok\n"))
+            case "/":
+                request.answer(Answer(HTTPStatus.OK, _INDEX, "text/html; charset=utf-8"))
+            case _:
+                words = b"not found; there are /metrics, /healthz and /readyz\n"
+                request.answer(Answer(HTTPStatus.NOT_FOUND, words))
+
+    def _refusal(self, request: Request) -> Answer | None:
+        if is_smuggled(request.headers, request.local, has_token=bool(self._token)):
+            words = b"not for other sites' pages; ask by localhost or an address, or set a token\n"
+            return Answer(HTTPStatus.MISDIRECTED_REQUEST, words)
+        if request.method not in ("GET", "HEAD"):
+            allow = {"Allow": "GET, HEAD"}
+            return Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n", headers=allow)
+        if self._token and request.path != "/healthz" and not bears(request.headers, self._token):
+            challenge = {"WWW-Authenticate": 'Bearer realm="tickglass"'}
+            words = b"this scheduler asks for its token: Authorization: Bearer ...\n"
+            return Answer(HTTPStatus.UNAUTHORIZED, words, headers=challenge)
+        return None
+
+    def _scrape(self, request: Request) -> Answer:
+        content_type, body = encode(self._registry, request.headers.get("accept", ""))
+        if len(body) <= GZIP_FROM or not gzip_accepted(request.headers.get("accept-encoding", "")):
+            return Answer(HTTPStatus.OK, body, content_type)
+        packed = gzip.compress(body, compresslevel=1)
+        return Answer(HTTPStatus.OK, packed, content_type, {"Content-Encoding": "gzip"})
+
+    def _readiness(self, request: Request) -> Answer:  # noqa: ARG002 - what a desk's work is given
+        reasons = self._health()
+        if not reasons:
+            return Answer(HTTPStatus.OK, b"ready\n")
+        return Answer(HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{shown(why)}\n" for why in reasons).encode())

@@ -1,0 +1,436 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from kit.sidecar_views import EVERY_NS, GRACE_NS, TTL_NS, SidecarRig
+
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.events import FencingRejected, PoolMoved
+from tickglass.sched.lease import LockEvent
+from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
+from tickglass.telemetry.sidecar.merge.merge import TIMELINE_NS
+from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS
+from tickglass.telemetry.sidecar.view import View
+
+
+@pytest.fixture
+def rig() -> SidecarRig:
+    return SidecarRig()
+
+
+# --- jobs
+
+
+def test_nothing_is_known_at_first(rig: SidecarRig) -> None:
+    view = rig.view()
+    assert (view.jobs, view.locks, view.schedulers, view.stores) == ([], [], [], [])
+    assert view.unready == ["no scheduler has connected yet, and no store is looked into"]
+
+
+def test_a_job_is_told_by_its_scheduler_alone(rig: SidecarRig) -> None:
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    occurrence = scheduler.occurrence("nightly")
+    scheduler.begin(occurrence)
+    scheduler.run_on(occurrence, scheduler.lock("nightly", "nightly", occurrence.run_id), fence=1)
+    job = rig.job()
+    assert (job.running, job.pending, job.running_since_wall_ns) == (1, 1, rig.clock.wall_ns())
+    assert (job.next_due_ns, job.overdue_ns, job.owners, job.abandoned) == (
+        occurrence.due_ns + EVERY_NS,
+        0,
+        ["host-1"],
+        None,
+    )
+    assert (job.interval_ns, job.grace_ns, job.timeout_ns) == (EVERY_NS, GRACE_NS, 25 * SECOND)
+    rig.clock.advance(SECOND)
+    scheduler.end(occurrence, late_ns=3 * MS)
+    job = rig.job()
+    assert (job.running, job.pending, job.lateness_ns) == (0, 0, [3 * MS])
+    assert [view.outcome for view in job.recent] == ["success"]
+
+
+def test_a_job_is_known_from_the_store_alone(rig: SidecarRig) -> None:
+    rig.register()
+    first, second = rig.claim(), rig.claim("other", resource="elsewhere")
+    rig.clock.advance(SECOND)
+    rig.settle(first, "failure", detail="ValueError: no")
+    rig.register("other")
+    rig.probe()
+    job, other = rig.job(), rig.job("other")
+    assert (job.next_due_ns, job.failures, job.abandoned, job.owners) == (first.due_ns + EVERY_NS, 1, 0, ["host-1"])
+    assert (job.interval_ns, job.last_success_wall_ns, job.last_end_wall_ns) == (
+        EVERY_NS,
+        None,
+        rig.clock.wall_ns(),
+    )
+    assert [(view.outcome, view.why) for view in job.recent] == [("failure", "failed after 999 ms: ValueError: no")]
+    assert (other.running, other.running_since_wall_ns, other.next_due_ns) == (1, second.due_ns, None)
+
+
+def test_an_occurrence_that_nobody_claims_is_overdue_though_every_scheduler_is_dead(rig: SidecarRig) -> None:
+    record = rig.register()
+    assert record.next_due_ns is not None
+    rig.clock.advance(EVERY_NS + GRACE_NS)
+    rig.probe()
+    assert rig.job().overdue_ns == 0, "its grace has not passed"
+    rig.clock.advance(SECOND)
+    assert rig.job().overdue_ns == 0, "who knows what happened since the look"
+    rig.probe()
+    rig.clock.advance(2 * SECOND)
+    job = rig.job()
+    assert (job.next_due_ns, job.overdue_ns) == (record.next_due_ns, GRACE_NS + 3 * SECOND)
+    assert job.why == (
+        "nobody claimed it: it was due 8.00 s ago, its grace of 5s has passed, "
+        "and the last that was heard of it is from host-1, 18.00 s ago"
+    )
+    assert [(view.state, view.due_ns) for view in job.recent] == [("overdue", record.next_due_ns)]
+
+
+def test_how_long_ago_a_store_says_something_does_not_depend_on_its_clock(rig: SidecarRig) -> None:
+    rig.register()
+    rig.clock.advance(EVERY_NS + GRACE_NS + SECOND)
+    rig.probe()
+    (snapshot,) = rig.snapshots
+    (record,) = snapshot.jobs
+    ahead = replace(record, seen_wall_ns=record.seen_wall_ns + 7 * SECOND)
+    rig.snapshots = [replace(snapshot, jobs=(ahead,), skew_ns=-7 * SECOND)]
+    assert "the last that was heard of it is from host-1, 16.00 s ago" in rig.job().why
+
+
+def test_an_overdue_job_says_that_its_scheduler_went_away(rig: SidecarRig) -> None:
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    rig.register()
+    scheduler.leave()
+    rig.clock.advance(EVERY_NS + GRACE_NS + SECOND)
+    rig.probe()
+    assert rig.job().why.endswith("and host-1, which had it, went away 16.00 s ago")
+
+
+def test_without_a_store_nobody_knows_what_a_gone_scheduler_would_have_done(rig: SidecarRig) -> None:
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    scheduler.leave()
+    rig.clock.advance(EVERY_NS * 10)
+    job = rig.job()
+    assert (job.next_due_ns, job.overdue_ns, job.abandoned) == (None, 0, None)
+
+
+def test_others_that_are_at_work_without_a_job_are_believed_an_hour_after_it_was_due(rig: SidecarRig) -> None:
+    rig.register()
+    scheduler = rig.scheduler("host-2")
+    for passed_ns, overdue in ((DROPPED_AFTER_NS, True), (EVERY_NS + SECOND, False)):
+        rig.clock.advance(passed_ns)
+        scheduler.start("another")
+        rig.probe()
+        assert bool(rig.job().overdue_ns) is overdue
+
+
+def test_instants_during_a_long_run_were_skipped_and_are_not_overdue(rig: SidecarRig) -> None:
+    rig.register(ttl_ns=1000 * SECOND)
+    ask = rig.claim()
+    rig.clock.advance(TTL_NS - SECOND)
+    rig.probe()
+    assert (rig.job().overdue_ns, rig.job().next_due_ns) == (0, None)
+    rig.settle(ask)
+    rig.clock.advance(2 * SECOND)
+    rig.probe()
+    job = rig.job()
+    assert job.overdue_ns == 0
+    assert job.next_due_ns == ask.due_ns + TTL_NS, "the first that is due after its end"
+
+
+def test_after_a_long_run_of_a_foreign_trigger_nobody_knows_what_is_next(rig: SidecarRig) -> None:
+    rig.register(trigger="Tides()")
+    ask = rig.claim()
+    rig.clock.advance(TTL_NS - SECOND)
+    rig.settle(ask)
+    rig.clock.advance(10 * EVERY_NS)
+    rig.probe()
+    assert (rig.job().next_due_ns, rig.job().overdue_ns, rig.job().interval_ns) == (None, 0, None)
+
+
+def test_a_job_that_its_scheduler_does_not_have_any_more_is_not_overdue(rig: SidecarRig) -> None:
+    rig.register()
+    rig.scheduler().start("another")
+    rig.clock.advance(EVERY_NS * 10)
+    rig.schedulers[0].turn()
+    rig.probe()
+    assert (rig.job().next_due_ns, rig.job().overdue_ns) == (None, 0)
+
+
+def test_a_job_whose_resource_is_held_says_by_whom(rig: SidecarRig) -> None:
+    rig.register("labels", resource="printer")
+    rig.register("invoices", resource="printer")
+    rig.clock.advance(EVERY_NS)
+    rig.claim("labels", resource="printer", owner="host-2")
+    rig.clock.advance(GRACE_NS + SECOND)
+    rig.probe()
+    assert rig.job("invoices").why.endswith("and printer is held by host-2 (job labels) since 00:00:10.000Z")
+
+
+def test_what_a_scheduler_skipped_before_it_went_away_is_not_overdue(rig: SidecarRig) -> None:
+    rig.register()
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    rig.claim()
+    rig.clock.advance(EVERY_NS)
+    occurrence = scheduler.occurrence("nightly")
+    occurrence.fire(OccurrenceEvent.FELL_DUE, next_due_ns=occurrence.due_ns + EVERY_NS)
+    occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
+    scheduler.leave()
+    rig.clock.advance(TTL_NS)
+    rig.probe()
+    assert rig.job().next_due_ns == occurrence.due_ns + EVERY_NS
+    assert rig.job().recent[-1].due_ns == occurrence.due_ns + EVERY_NS
+
+
+def test_a_live_scheduler_beats_an_older_look(rig: SidecarRig) -> None:
+    rig.register()
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    rig.clock.advance(EVERY_NS + GRACE_NS + SECOND)
+    rig.probe()
+    due_ns = rig.clock.wall_ns() - GRACE_NS - SECOND
+    occurrence = scheduler.occurrence("nightly", due_ns)
+    scheduler.begin(occurrence)
+    scheduler.turn()
+    job = rig.job()
+    assert (job.overdue_ns, job.next_due_ns, job.pending) == (0, due_ns + EVERY_NS, 1)
+
+
+def test_a_scheduler_whose_timeline_stands_still_is_stalled_and_its_jobs_overdue(rig: SidecarRig) -> None:
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    rig.clock.advance(EVERY_NS + GRACE_NS + 3 * SECOND)
+    view = rig.view()
+    assert view.schedulers[0].stalled
+    assert view.unready == ["the timeline of host-1 does not turn"]
+    assert view.jobs[0].overdue_ns == GRACE_NS + 3 * SECOND
+    assert view.jobs[0].why.endswith("and the timeline of host-1 has not turned for 18.00 s")
+    scheduler.turn()
+    assert not rig.view().schedulers[0].stalled
+
+
+def test_a_scheduler_at_work_leaves_nothing_undone_though_its_word_was_lost(rig: SidecarRig) -> None:
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    rig.clock.advance(EVERY_NS + GRACE_NS + 4 * SECOND)
+    scheduler.turn()
+    assert (rig.job().overdue_ns, rig.job().why) == (0, "")
+    assert rig.job().next_due_ns == rig.clock.wall_ns() + SECOND
+
+
+def test_an_abandoned_claim_is_seen(rig: SidecarRig) -> None:
+    rig.register()
+    ask = rig.claim(owner="host-9")
+    rig.clock.advance(TTL_NS + SECOND)
+    rig.probe()
+    job = rig.job()
+    assert (job.abandoned, job.running) == (1, 0)
+    assert [(view.state, view.due_ns) for view in job.recent] == [
+        ("abandoned", ask.due_ns),
+        ("overdue", ask.due_ns + EVERY_NS),
+    ]
+    assert job.recent[0].why == (
+        "abandoned: host-9 claimed it at 00:00:00.000Z, and its lease ended without a word of how the run ended"
+    )
+
+
+def test_a_run_that_was_left_ends_as_the_ledger_says(rig: SidecarRig) -> None:
+    rig.register()
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    ask = rig.claim()
+    occurrence = scheduler.occurrence("nightly", ask.due_ns, ask.lease.run_id)
+    scheduler.begin(occurrence)
+    scheduler.run_on(occurrence, scheduler.lock("nightly", "nightly", ask.lease.run_id), fence=1)
+    scheduler.leave()
+    assert [view.state for view in rig.job().recent] == ["left"]
+    rig.probe()
+    assert [view.state for view in rig.job().recent] == ["left"]
+    rig.clock.advance(SECOND)
+    rig.settle(ask)
+    rig.probe()
+    assert [(view.outcome, view.state) for view in rig.job().recent] == [("success", "")]
+
+
+def test_a_run_that_was_left_and_whose_lease_ended_is_abandoned(rig: SidecarRig) -> None:
+    rig.register()
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    ask = rig.claim()
+    scheduler.begin(occurrence := scheduler.occurrence("nightly", ask.due_ns, ask.lease.run_id))
+    scheduler.run_on(occurrence, scheduler.lock("nightly", "nightly", ask.lease.run_id), fence=1)
+    scheduler.leave()
+    rig.clock.advance(TTL_NS + SECOND)
+    rig.probe()
+    abandoned = rig.job().recent[0]
+    assert (abandoned.state, abandoned.run_id) == ("abandoned", ask.lease.run_id)
+    assert abandoned.started_wall_ns == ask.due_ns, "which the ledger does not know"
+
+
+def test_of_several_schedulers_the_one_that_ran_it_is_the_truth(rig: SidecarRig) -> None:
+    rig.register()
+    one, two = rig.scheduler("host-1"), rig.scheduler("host-2")
+    one.start("nightly")
+    two.start("nightly")
+    ask = rig.claim(owner="host-2")
+    ran = two.occurrence("nightly", ask.due_ns, ask.lease.run_id)
+    two.begin(ran)
+    beaten = one.occurrence("nightly", ask.due_ns)
+    one.begin(beaten)
+    assert rig.job().pending == 2
+    assert [view.state for view in rig.job().recent] == ["claiming"]
+    two.run_on(ran, two.lock("nightly", "nightly", ran.run_id), fence=1)
+    assert [view.state for view in rig.job().recent] == ["running"]
+    rig.clock.advance(400_000)
+    lock = one.lock("nightly", "nightly", beaten.run_id)
+    lock.fire(LockEvent.REQUESTED)
+    lock.fire(LockEvent.REFUSED, other_owner="host-2")
+    beaten.fire(OccurrenceEvent.ENDED, outcome=Outcome.ELSEWHERE)
+    rig.clock.advance(SECOND)
+    two.end(ran)
+    rig.settle(ask)
+    rig.probe()
+    (view,) = rig.job().recent
+    assert (view.outcome, view.owner, view.run_id) == ("success", "host-2", ran.run_id)
+    assert view.others == ("host-1: elsewhere: claimed by host-2 0.40 ms earlier, where it ended as success",)
+    assert rig.job().owners == ["host-1", "host-2"]
+
+
+def test_an_occurrence_that_all_skipped_is_one(rig: SidecarRig) -> None:
+    for owner in ("host-1", "host-2"):
+        scheduler = rig.scheduler(owner)
+        scheduler.start("nightly")
+        occurrence = scheduler.occurrence("nightly")
+        occurrence.fire(OccurrenceEvent.FELL_DUE)
+        occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.SKEW)
+    (view,) = rig.job().recent
+    assert (view.outcome, view.owner, len(view.others)) == ("skipped", "host-1", 1)
+
+
+def test_two_attempts_are_both_shown(rig: SidecarRig) -> None:
+    rig.register()
+    died = rig.claim(owner="host-1")
+    rig.clock.advance(TTL_NS + SECOND)
+    again = rig.claim(due_ns=died.due_ns, owner="host-2")
+    rig.settle(again)
+    rig.probe()
+    assert [(view.attempt, view.outcome, view.owner) for view in rig.job().recent[:2]] == [
+        (1, "orphaned", "host-1"),
+        (2, "success", "host-2"),
+    ]
+
+
+def test_jobs_of_two_services_with_one_name_are_two(rig: SidecarRig) -> None:
+    one, two = rig.scheduler("host-1"), rig.scheduler("host-2")
+    two.service = "shipping"
+    one.start("nightly")
+    two.start("nightly")
+    assert [(job.name, job.service) for job in rig.view().jobs] == [("nightly", "billing"), ("nightly", "shipping")]
+
+
+def test_of_two_services_each_has_its_own_runs_and_marks(rig: SidecarRig) -> None:
+    schedulers = {"billing": rig.scheduler("host-1"), "shipping": rig.scheduler("host-2")}
+    for service, scheduler in schedulers.items():
+        scheduler.service = service
+        scheduler.start("nightly")
+        ended, going = (scheduler.occurrence("nightly", rig.clock.wall_ns() + ns) for ns in (0, 1))
+        lock = scheduler.lock("nightly", "nightly", ended.run_id)
+        scheduler.begin(ended)
+        scheduler.run_on(ended, lock, fence=1)
+        lock.fire(LockEvent.EXPIRED)
+        scheduler.end(ended, Outcome.LOST)
+        scheduler.begin(going)
+    rig.register(owner="host-3", service="sales", name="nightly")
+    rig.claim(owner="host-3")
+    rig.probe()
+    view = rig.view()
+    assert {(run.service, run.owner) for run in view.runs} == {
+        ("billing", "host-1"),
+        ("shipping", "host-2"),
+        ("sales", "host-3"),
+    }
+    assert [(job.service, {run.service for run in job.recent}, len(job.recent)) for job in view.jobs] == [
+        ("billing", {"billing"}, 2),
+        ("sales", {"sales"}, 1),
+        ("shipping", {"shipping"}, 2),
+    ]
+    assert [(mark.service, mark.owner) for mark in view.marks] == [("billing", "host-1"), ("shipping", "host-2")]
+
+
+def test_failures_are_those_since_the_last_success_anywhere(rig: SidecarRig) -> None:
+    rig.register()
+    for number, outcome in enumerate(("failure", "success", "failure", "timeout", "cancelled")):
+        ask = rig.claim(due_ns=rig.clock.wall_ns() + number)
+        rig.settle(ask, outcome)
+    rig.probe()
+    assert rig.job().failures == 2
+
+
+# --- the rest
+
+
+def test_a_look_that_is_too_old_is_left_out_and_the_view_says_so(rig: SidecarRig) -> None:
+    rig.register()
+    rig.claim()
+    rig.probe()
+    rig.clock.advance(60 * SECOND)
+    view = rig.view()
+    assert (view.jobs, view.locks) == ([], [])
+    assert view.unready == ["memory:// has not answered for 1m00s, and is left out"]
+    assert (view.stores[0].ok, view.stores[0].age_ns, view.stores[0].leases) == (False, 60 * SECOND, 1)
+
+
+def test_the_timeline_shows_the_last_minutes_and_what_is_in_hand(rig: SidecarRig) -> None:
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    running, ended = scheduler.occurrence("nightly"), scheduler.occurrence("nightly", due_ns=rig.clock.wall_ns() + 1)
+    scheduler.begin(running)
+    scheduler.run_on(running, scheduler.lock("nightly"), fence=1)
+    scheduler.begin(ended, next_due_ns=rig.clock.wall_ns() + 3600 * SECOND)
+    scheduler.run_on(ended, scheduler.lock("nightly"), fence=2)
+    scheduler.end(ended)
+    scheduler.history.record(
+        FencingRejected(
+            resource="nightly",
+            owner="host-1",
+            service="billing",
+            job="nightly",
+            run_id="",
+            fence=1,
+            newest=2,
+            wall_ns=rig.clock.wall_ns(),
+        )
+    )
+    assert [run.outcome for run in rig.view().runs] == ["", "success"]
+    assert [mark.what for mark in rig.view().marks] == ["rejected"]
+    rig.clock.advance(TIMELINE_NS + SECOND)
+    assert [run.outcome for run in rig.view().runs] == [""]
+    assert rig.view().marks == []
+
+
+def test_a_scheduler_is_described(rig: SidecarRig) -> None:
+    scheduler = rig.scheduler()
+    scheduler.gaps, scheduler.missed, scheduler.last_gap_ns = 1, 3, rig.clock.monotonic_ns()
+    scheduler.start("nightly")
+    scheduler.history.record(PoolMoved(pool="default", slots=8, in_use=2, waiting=0, waited_ns=None))
+    rig.clock.advance(SECOND)
+    (shown,) = rig.view().schedulers
+    assert (shown.state, shown.connected, shown.silent_ns) == ("running", True, SECOND)
+    assert (shown.pool_slots, shown.pool_in_use) == (8, 2)
+    assert (shown.gaps, shown.missed, shown.gap_age_ns) == (1, 3, SECOND)
+    scheduler.leave()
+    (shown,) = rig.view().schedulers
+    assert (shown.state, shown.connected, shown.pool_slots) == ("gone", False, None)
+
+
+def test_a_view_survives_its_json(rig: SidecarRig) -> None:
+    rig.register()
+    rig.settle(rig.claim())
+    rig.probe()
+    view = rig.view()
+    assert msgspec.json.decode(msgspec.json.encode(view), type=View) == view
