@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 NOT_SHIPPED = ("tests/", "bench/", "examples/")
+SEARCHED = ("src", "tests", "bench")  # folders whose modules are imported without the folder's name
 
 
 class Import(NamedTuple):
@@ -36,7 +37,7 @@ def shipped(trees: Mapping[str, ast.Module]) -> dict[str, ast.Module]:
 def module_of(path: str) -> str:
     """Return the import name of a file, given its path from the root."""
     parts = list(PurePosixPath(path).with_suffix("").parts)
-    parts = parts[1:] if parts[0] == "src" else ["tickglass", *parts]
+    parts = parts[1:] if parts[0] in SEARCHED else ["tickglass", *parts]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
