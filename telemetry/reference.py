@@ -24,9 +24,9 @@ __all__ = ["reference"]
 _HEAD: Final = """\
 # Metrics
 
-<!-- Generated from telemetry/catalogue.py by `python -m tickglass.telemetry.reference docs/metrics.md`. -->
+<!-- Generated from telemetry/catalogue/ by `python -m tickglass.telemetry.reference docs/metrics.md`. -->
 
-Every metric that Tickglass exports, as declared in `telemetry/catalogue.py`. All times are in seconds; timestamps are
+Every metric that Tickglass exports, as declared in `telemetry/catalogue/`. All times are in seconds; timestamps are
 seconds since the Unix epoch. Every counter starts at 0 when its job, lock, pool or store is first known, so
 `increase()` sees its first count. A gauge that is absent is absent on purpose: its entry says when.
 

@@ -1,4 +1,4 @@
-"""Imports point inwards: the walls of the house, read off the import graph."""
+"""Imports point inwards: the outer walls of the house, read off the import graph. test_walls.py has the inner ones."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import re
 import sys
 import tomllib
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from kit.import_graph import Import, imports_in, shipped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 pytestmark = pytest.mark.xdist_group("source")  # which is read once
 
 # Which rooms each room may use beside itself. The face (src/tickglass) may use all.
 MAY_USE: Final[Mapping[str, frozenset[str]]] = {
     "domain": frozenset(),
-    "engine": frozenset({"domain", "executors"}),
+    "engine": frozenset({"domain"}),
     "executors": frozenset({"domain"}),
     "files": frozenset({"domain"}),
     "stores": frozenset({"domain", "files"}),
@@ -40,51 +41,32 @@ ROOMS: Final = (  # the longest name that fits decides
     ("tickglass.alerts", "alerts"),
     ("tickglass", "face"),
 )
+# Wrong arrows that are known and shall go.
+NOT_YET_INWARDS: Final[frozenset[str]] = frozenset(
+    {
+        "sched/engine/running/dispatcher.py imports tickglass.sched.executors.event_loop.EventLoop",
+        "sched/engine/running/dispatcher.py imports tickglass.sched.executors.threads.Pool",
+        "sched/engine/running/loop_lag.py imports tickglass.sched.executors.event_loop.EventLoop",
+    }
+)
 TELEMETRY_ONLY: Final = ("prometheus_client", "opentelemetry")
 NOT_PURE: Final = ("asyncio", "logging", "multiprocessing", "redis", "socket", "sqlite3", "subprocess")
-
-
-def module_of(path: str) -> str:
-    """Return the import name of a file, given its path from the root."""
-    parts = list(PurePosixPath(path).with_suffix("").parts)
-    parts = parts[1:] if parts[0] == "src" else ["tickglass", *parts]
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def room_of(module: str) -> str | None:
     return next((room for prefix, room in ROOMS if f"{module}.".startswith(f"{prefix}.")), None)
 
 
-def imports_of(module: str, tree: ast.Module, *, package: bool) -> Iterator[tuple[int, str]]:
-    """Yield line and full name of everything imported, wherever in the file.
-
-    `from a import b` counts as a.b: b may be a module of its own.
-    """
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.name
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                above = module.split(".")[: None if package and node.level == 1 else -(node.level - package)]
-                base = ".".join([*above, *([base] if base else [])])
-            for alias in node.names:
-                yield node.lineno, f"{base}.{alias.name}"
+def wrong_arrows(trees: Mapping[str, ast.Module]) -> list[Import]:
+    """Return every import that points outwards."""
+    return [found for found in imports_in(trees) if _is_wrong(found)]
 
 
-def wrong_arrows(trees: Mapping[str, ast.Module]) -> list[str]:
-    """Return every import that points outwards, as "path:line imports name"."""
-    wrong = []
-    for path, tree in trees.items():
-        module = module_of(path)
-        room = room_of(module)
-        for line, name in imports_of(module, tree, package=path.endswith("__init__.py")):
-            outwards = room is not None and room in MAY_USE and not _allowed(room, name)
-            smuggled = room != "telemetry" and name.startswith(TELEMETRY_ONLY)
-            if outwards or smuggled:
-                wrong.append(f"{path}:{line} imports {name}")
-    return wrong
+def _is_wrong(found: Import) -> bool:
+    room = room_of(found.importer)
+    outwards = room is not None and room in MAY_USE and not _allowed(room, found.name)
+    smuggled = room != "telemetry" and found.name.startswith(TELEMETRY_ONLY)
+    return outwards or smuggled
 
 
 def _allowed(room: str, name: str) -> bool:
@@ -95,12 +77,10 @@ def _allowed(room: str, name: str) -> bool:
     return (room == "telemetry" or top not in TELEMETRY_ONLY) and (room != "domain" or top not in NOT_PURE)
 
 
-def shipped(trees: Mapping[str, ast.Module]) -> dict[str, ast.Module]:
-    return {path: tree for path, tree in trees.items() if not path.startswith(("tests/", "bench/", "examples/"))}
-
-
 def test_every_import_points_inwards(trees: dict[str, ast.Module]) -> None:
-    assert wrong_arrows(shipped(trees)) == []
+    found = wrong_arrows(shipped(trees))
+    assert [str(wrong) for wrong in found if wrong.row not in NOT_YET_INWARDS] == []
+    assert sorted(NOT_YET_INWARDS - {wrong.row for wrong in found}) == [], "right by now: take it off the table"
 
 
 @pytest.mark.parametrize(
@@ -120,6 +100,9 @@ def test_every_import_points_inwards(trees: dict[str, ast.Module]) -> None:
         ("sched/engine/running/dispatcher.py", "from tickglass.sched.stores.memory import MemoryStore"),
         ("sched/engine/running/dispatcher.py", "from tickglass.telemetry import metrics"),
         ("sched/engine/running/dispatcher.py", "import prometheus_client"),
+        ("sched/engine/running/dispatcher.py", "from tickglass.sched.executors.threads import Pool"),
+        ("sched/executors/threads.py", "from tickglass.sched.engine.context import EngineContext"),
+        ("sched/executors/threads.py", "if TYPE_CHECKING:\n    from tickglass.sched.stores.memory import MemoryStore"),
         ("sched/stores/sqlite/store.py", "from tickglass.sched.executors.threads import Pool"),
         ("sched/stores/sqlite/store.py", "from opentelemetry.trace import Span"),
         ("telemetry/metrics.py", "from tickglass.sched.stores import open_store"),
@@ -154,11 +137,11 @@ def test_everything_imported_is_declared_as_a_dependency(trees: dict[str, ast.Mo
     extras = project["optional-dependencies"].values()
     declared = {_distribution(line) for line in [*project["dependencies"], *chain.from_iterable(extras)]}
     distributions = importlib.metadata.packages_distributions()
-    for path, tree in shipped(trees).items():
-        for line, name in imports_of(module_of(path), tree, package=path.endswith("__init__.py")):
-            if name.split(".")[0] not in sys.stdlib_module_names | {"tickglass"}:
-                providers = {_distribution(found) for found in distributions.get(name.split(".")[0], [])}
-                assert providers & declared, f"{path}:{line} imports {name}, which pyproject.toml does not name"
+    for found in imports_in(shipped(trees)):
+        top = found.name.split(".")[0]
+        if top not in sys.stdlib_module_names | {"tickglass"}:
+            providers = {_distribution(provider) for provider in distributions.get(top, [])}
+            assert providers & declared, f"{found}, which pyproject.toml does not name"
 
 
 def _project(root: Path) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tickglass.cli import demo_table, inspect, watch_screen
+from tickglass.cli import demo_table, watch_screen
+from tickglass.cli.commands import inspect
 from tickglass.dashboards import jobs
 from tickglass.sched.occurrence import DID_NOT_RUN, ENDINGS, FAILURES, NEUTRAL, OccurrenceState, Outcome
 from tickglass.telemetry import logs
