@@ -1,4 +1,4 @@
-"""Write docs/dashboards.md: every board and panel, what it shows, and what a bad picture means. Pure.
+"""Write docs/dashboards.md: every board and panel, with what it shows and what a bad picture means. Pure.
 
 The same boards give the same bytes.
 """
@@ -23,15 +23,14 @@ _HEAD: Final = """\
 
 <!-- Generated from dashboards/ by `make generate`. -->
 
-Five boards for Grafana 11 to 13, in `dashboards/generated/`. They are described in Python, one module a board, and
-written with [grafanalib](https://github.com/weaveworks/grafanalib). Each query is tried on a real Prometheus that
+Five boards for Grafana 11 to 13, in `dashboards/generated/`. They are described in Python, one module per board, and
+written with [grafanalib](https://github.com/weaveworks/grafanalib). Tests run each query on a real Prometheus that
 scrapes a real fleet.
 
-The pictures below show five minutes of the fleet of those tests, in which everything that can go wrong is made to; of
-the boards of the locks and the jobs they show the first two rows.
-`make pictures` draws them again, from Prometheus's answers and with Grafana's own components; only what Grafana does
-not publish as a package, the heatmap, the state timeline and the status history, is drawn plainly there, from the same
-answers and in the same colours.
+The pictures below show five minutes of the fleet of those tests, with every fault that the tests can cause. Of the
+boards of locks and jobs they show the first two rows. `make pictures` draws them again, from Prometheus's answers and
+with Grafana's own components. Grafana does not publish the heatmap, the state timeline and the status history as
+packages: these are drawn in a simpler way, from the same answers and in the same colours.
 
 ## Getting them into Grafana
 
@@ -40,8 +39,8 @@ $ pip install 'tickglass[dashboards]'
 $ tickglass dashboards export /var/lib/grafana/dashboards/tickglass
 ```
 
-writes the boards. They can be imported one by one, or Grafana reads that folder: `dashboards/provisioning/` has what
-tells it to.
+This writes the boards. Import them one by one, or let Grafana read the folder: `dashboards/provisioning/` has the
+configuration for that.
 
 | Option | Means |
 |---|---|
