@@ -37,7 +37,7 @@ def overview(scope: BoardScope) -> Board:
     return Board(
         "tickglass-overview",
         "Tickglass / Overview",
-        "Is anything wrong, since when, and where to look next?",
+        "Is anything wrong, since when, and which board shows more?",
         (
             Row("Is anything wrong?", (_firing(), _running(scope), *_promises(scope))),
             Row("Since when?", (health_by_job(scope, 12), scheduler_states(scope, 12))),

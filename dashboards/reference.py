@@ -59,7 +59,7 @@ make every exemplar a link to the trace of its run; for that, Prometheus needs `
 
 1. The alert links to a board that is filtered by the lock or the job. Otherwise begin at the overview: its numbers and
    the lines of its tables are links to such a board.
-2. *Who holds what*, on the board of the locks, says who holds the lock, since when, and how many wait.
+2. *Holders*, on the board of locks, says which owner holds the lock, since when, and how many wait.
 3. The dots in *Waits*, *Holds*, *Lateness* and *Durations* are runs: a click on one opens its trace.
 
 ## What can be picked
@@ -70,16 +70,16 @@ Every board has the same variables, and links keep them.
 |---|---|
 | Data source | the Prometheus data sources |
 | Service | the services of all schedulers |
-| Instance | what Prometheus scrapes for the picked services: schedulers, or sidecars and all that they know |
+| Instance | what Prometheus scrapes for the picked services: schedulers, or sidecars with all series that they have |
 | Job, Lock | those of the picked instances |
 
-It does not matter whether Prometheus scrapes schedulers or sidecars; but a scheduler must not be reported by both, or
-its counters are added up twice. A store knows jobs without their services: a job that a sidecar only read of there, for
-no scheduler of it has been seen in the time that is shown, is listed while all services are picked.
+Prometheus may scrape schedulers or sidecars. It must not get the same scheduler from both, because its counters would
+then be added up twice. A store does not know the services of jobs. So a job that a sidecar has only from the store,
+because no scheduler of it was connected in the time that is shown, is listed only while all services are picked.
 
 Red lines show leases that were lost, orange ones leases that ended without a release, purple ones clock steps.
 
-Colours change at the numbers in `telemetry/thresholds.py`, by which the [alerts](alerts.md) fire as well.
+Colours change at the numbers in `telemetry/thresholds.py`. The [alerts](alerts.md) fire at the same numbers.
 """
 _PICTURES: Final = {
     "tickglass-overview": "Six numbers, what each job and each scheduler did over time, the worst jobs, the locks",
