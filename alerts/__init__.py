@@ -1,4 +1,4 @@
-"""Say when somebody is to be told, how loudly, and what to do then: rules for Prometheus, with their runbooks."""
+"""Alerting rules for Prometheus, with their severities and runbooks, and an example for Alertmanager."""
 
 from tickglass.alerts.alertmanager import INHIBITIONS, Inhibition
 from tickglass.alerts.export import files

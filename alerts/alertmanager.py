@@ -1,8 +1,8 @@
-"""Decide which alert makes which other one needless, and show how Alertmanager is told.
+"""Decide which alert inhibits which others, and give an example of Alertmanager's configuration.
 
 Pure. An inhibition compares labels, and labels that both alerts lack compare as
-equal: a rule that names one too many labels silences strangers. So only labels
-that both sides carry are named, and a test holds us to it.
+equal: a rule that names one label too many silences unrelated alerts. So only
+labels that both sides have are named, and a test checks that.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any, Final
 
 __all__ = ["INHIBITIONS", "Inhibition", "alertmanager"]
 
-_ALWAYS: Final = "fleet"  # every alert carries it
+_ALWAYS: Final = "fleet"  # a label of every alert
 
 
 @dataclass(frozen=True, slots=True)
 class Inhibition:
-    """While `source` fires, `targets` with the same labels tell nobody.
+    """While `source` fires, Alertmanager sends no notification of `targets` with the same labels.
 
     Args:
         same: the labels that must be equal, beside the fleet.
@@ -38,13 +38,16 @@ class Inhibition:
 _LATE: Final = ("TickglassOnTimeBudgetBurnFast", "TickglassOnTimeBudgetBurnSlow")
 INHIBITIONS: Final = (
     Inhibition(
-        "DistributedLockStuckBlocking", ("DistributedLockStuck",), ("resource",), "It says the same, and who suffers."
+        "DistributedLockStuckBlocking",
+        ("DistributedLockStuck",),
+        ("resource",),
+        "It is about the same lock, and runs wait for it.",
     ),
     Inhibition(
         "DistributedLockRenewalsStalled",
         ("DistributedLockStuck",),
         ("resource",),
-        "A holder that stands still also holds too long.",
+        "A holder that stands still also holds the lock too long.",
     ),
     Inhibition(
         "DistributedLockStoreErrors",
@@ -56,7 +59,7 @@ INHIBITIONS: Final = (
         "TickglassSchedulerDown",
         ("TickglassJobMissedRun", "TickglassJobNotSucceeding", "TickglassJobLeftOut", *_LATE),
         (),
-        "Where nobody runs, nothing runs: one page, not one per job.",
+        "Without a scheduler no job runs: one page is enough, not one per job.",
     ),
     Inhibition(
         "TickglassJobTriggerFailing",
@@ -68,25 +71,25 @@ INHIBITIONS: Final = (
         "TickglassJobMissedRun",
         ("TickglassJobNotSucceeding", "TickglassJobLeftOut", *_LATE),
         ("job_name",),
-        "What does not run can be neither well nor in time.",
+        "A job that does not run can neither succeed nor start on time.",
     ),
     Inhibition(
         "TickglassJobNotSucceeding",
         ("TickglassJobFailing", "TickglassJobLeftOut"),
         ("job_name",),
-        "It is the same trouble, and it has lasted.",
+        "It is about the same failures, and they have lasted.",
     ),
     Inhibition(
         "TickglassOnTimeBudgetBurnFast",
         ("TickglassOnTimeBudgetBurnSlow", "TickglassJobStartsLate"),
         ("job_name",),
-        "The fast burn is the graver of the two.",
+        "The fast burn is the more urgent of the two.",
     ),
 )
 
 
 def alertmanager() -> dict[str, Any]:
-    """Return an example of Alertmanager's configuration; the receivers are yours to fill in."""
+    """Return an example of Alertmanager's configuration. Its receivers are placeholders."""
     return {
         "route": {
             "receiver": "office",

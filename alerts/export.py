@@ -1,4 +1,4 @@
-"""Write the rules as files; the same rules give the same bytes."""
+"""Write the rules as files. The same rules give the same bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HEAD: Final = "# Generated from Tickglass's catalogue of metrics: edit the sour
 
 
 class _Dumper(yaml.SafeDumper):
-    """Block style throughout, expressions as they were written, nothing shared."""
+    """Writes block style, keeps the line breaks of expressions, and uses no YAML aliases."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
         return True

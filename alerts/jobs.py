@@ -1,9 +1,8 @@
-"""Decide when somebody is told about a job: that it does not run, not in time, not to the end.
+"""Decide when an operator is alerted about a job: it does not run, starts late, or does not end well.
 
 Pure. A job's interval, grace and timeout are exported by job, so that no rule
-here names one. In a fleet every instance reports every job: the instance that
-did it last knows best, and what an instance failed at is over only if another
-one succeeded after the latest of it.
+here names a job. How a fleet's instances are summed up is decided in
+telemetry/queries/jobs.py.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ __all__ = ["OWED_SINCE", "jobs", "late_share"]
 
 OWED_SINCE: Final = "job_name:tickglass_job_unsuccessful_since_timestamp_seconds:min"  # recorded
 _JOB: Final = ("job_name",)
-_LEFT_OUT: Final = (*DID_NOT_RUN, Outcome.ORPHANED)
+_LEFT_OUT: Final = (*DID_NOT_RUN, Outcome.ORPHANED)  # no instance did the work
 
 
 def jobs(scope: RuleScope) -> Group:
@@ -45,10 +44,10 @@ def _missed(scope: RuleScope) -> tuple[Alert, ...]:
                 f"(\n  time() - {due}\n  > on (job_name)\n  {grace}\n)\n"
                 f"unless on (job_name)\n(\n  {started}\n  >= on (job_name)\n  {due}\n)"
             ),
-            pending="3m",  # a minute more than what tells once that nobody is there
+            pending="3m",  # a minute more than TickglassSchedulerDown, which alerts once instead of once a job
             severity=Severity.CRITICAL,
             labels=_JOB,
-            summary="A run is overdue, and no scheduler has dealt with it.",
+            summary="A run is overdue, and no scheduler has started or skipped it.",
             description="Job {{ $labels.job_name }} has been due for {{ $value | humanizeDuration }}.",
             board=Board.JOBS,
         ),
@@ -57,7 +56,7 @@ def _missed(scope: RuleScope) -> tuple[Alert, ...]:
             expr=(f"{left_out} > 0\nunless on (job_name)\n{done} > 0\nunless on (job_name)\n{running} > 0"),
             severity=Severity.WARNING,
             labels=_JOB,
-            summary="A job was due, and nobody ran it.",
+            summary="A job was due, and no instance ran it.",
             description=(
                 'Job {{ $labels.job_name }} was missed or skipped {{ $value | printf "%.0f" }} times in 10m,'
                 " and not run once."
@@ -69,7 +68,7 @@ def _missed(scope: RuleScope) -> tuple[Alert, ...]:
             expr=f"{scope.increase_by(catalogue.JOB_TRIGGER_FAILURES, 'job_name', window='10m')} > 0",
             severity=Severity.CRITICAL,
             labels=_JOB,
-            summary="A job's trigger raises, so that the job is never due.",
+            summary="A job's trigger raises, so the job is never due.",
             description='The trigger of {{ $labels.job_name }} raised {{ $value | printf "%.0f" }} times in 10m.',
             board=Board.JOBS,
         ),
@@ -78,7 +77,7 @@ def _missed(scope: RuleScope) -> tuple[Alert, ...]:
 
 def _failing(scope: RuleScope) -> tuple[Alert, ...]:
     owed = scope.recorded(OWED_SINCE)
-    nothing = f"or on (job_name) 0 * {owed}"  # where there is no interval, or no timeout
+    nothing = f"or on (job_name) 0 * {owed}"  # 0 for a job without an interval, or without a timeout
     interval = f"({scope.max_by(catalogue.JOB_INTERVAL, 'job_name')} {nothing})"
     runtime = f"({scope.max_by(catalogue.JOB_MAX_RUNTIME, 'job_name')} {nothing})"
     longest = f"(\n  {thresholds.INTERVALS_WITHOUT_SUCCESS} * {interval}\n  + on (job_name)\n  {runtime}\n)"
@@ -98,7 +97,7 @@ def _failing(scope: RuleScope) -> tuple[Alert, ...]:
             expr=f"{failures_in_a_row(scope)}\n>= {thresholds.FAILURES_IN_A_ROW}",
             severity=Severity.WARNING,
             labels=_JOB,
-            summary="A job fails again and again.",
+            summary="A job failed twice in a row or more.",
             description='Job {{ $labels.job_name }} failed {{ $value | printf "%.0f" }} times in a row.',
             board=Board.JOBS,
         ),
@@ -108,7 +107,7 @@ def _failing(scope: RuleScope) -> tuple[Alert, ...]:
             pending="1m",
             severity=Severity.WARNING,
             labels=_JOB,
-            summary="A run goes on past its timeout, though it was asked to stop.",
+            summary="A run has passed its timeout, was asked to stop, and has not stopped.",
             description="A run of {{ $labels.job_name }} has gone on for {{ $value | humanizeDuration }}.",
             board=Board.JOBS,
         ),
@@ -131,7 +130,7 @@ def _late(scope: RuleScope) -> tuple[Alert, ...]:
             pending="5m",
             severity=Severity.WARNING,
             labels=_JOB,
-            summary="A job starts so late that it will soon not start at all.",
+            summary="A job starts so late that its runs will soon be missed.",
             description="Job {{ $labels.job_name }} starts {{ $value | humanizeDuration }} late on average.",
             board=Board.JOBS,
         ),
@@ -155,7 +154,7 @@ def _burn(
         pending=pending,
         severity=severity,
         labels=_JOB,
-        summary=f"A job's budget for late starts is spent {factor:g} times too fast.",
+        summary=f"A job spends its budget of late starts {factor:g} times too fast.",
         description=(
             "{{ $value | humanizePercentage }} of the due instants of {{ $labels.job_name }}"
             f" in {long} did not start within {scope.on_time_s * 1000:g} ms."

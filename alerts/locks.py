@@ -1,7 +1,7 @@
-"""Decide when somebody is told about a lock, or about the store that keeps the leases.
+"""Decide when an operator is alerted about a lock, or about the store that keeps the leases.
 
-Pure. What a lock may be held for and how long its leases last are exported by
-lock, so that no rule here names one.
+Pure. A lock's longest hold and its TTL are exported by lock, so that no rule
+here names a lock.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _holds(scope: RuleScope) -> tuple[Alert, ...]:
             pending="1m",
             severity=Severity.WARNING,
             labels=("resource",),
-            summary="A lock is held longer than the job that holds it may run.",
+            summary="A lock is held for longer than the timeout of its job.",
             description="Lock {{ $labels.resource }} has been held for {{ $value | humanizeDuration }}.",
             board=Board.LOCKS,
         ),
@@ -44,7 +44,7 @@ def _holds(scope: RuleScope) -> tuple[Alert, ...]:
             pending="1m",
             severity=Severity.CRITICAL,
             labels=("resource",),
-            summary="A stuck lock keeps others waiting.",
+            summary="A stuck lock keeps other runs waiting.",
             description=(
                 "Lock {{ $labels.resource }} has been held for {{ $value | humanizeDuration }}, and others wait."
             ),
@@ -62,9 +62,8 @@ def _leases(scope: RuleScope) -> tuple[Alert, ...]:
     stalled = f"{unrenewed}\n> on (resource)\n{thresholds.RENEWAL_AGE_OF_TTL:g} * {ttl}"
     failed = scope.increase_by(catalogue.LOCK_RENEWALS, "resource", window="2m", status="error")
     expired_here = scope.increase_by(catalogue.LOCK_RELEASES, "resource", window="2m", reason="expired")
-    run_out = (
-        f"{ttl}\nand on (resource)\n{failed} > 0\nand on (resource)\n{expired_here} > 0"  # too short to be seen stalled
-    )
+    # A lease with a short TTL is given up before it is seen stalled.
+    run_out = f"{ttl}\nand on (resource)\n{failed} > 0\nand on (resource)\n{expired_here} > 0"
     rejected = scope.increase_by(catalogue.FENCING_REJECTIONS, "resource", window="10m")
     return (
         Alert(
@@ -83,7 +82,7 @@ def _leases(scope: RuleScope) -> tuple[Alert, ...]:
             pending="30s",
             severity=Severity.CRITICAL,
             labels=("resource",),
-            summary="A lock is held, and its lease is not renewed, or was not until it ran out.",
+            summary="A held lock's lease is not being renewed, or ran out unrenewed.",
             description="The lease on {{ $labels.resource }} was not renewed for {{ $value | humanizeDuration }}.",
             board=Board.LOCKS,
         ),
@@ -92,7 +91,7 @@ def _leases(scope: RuleScope) -> tuple[Alert, ...]:
             expr=f"{rejected} > 0",
             severity=Severity.CRITICAL,
             labels=("resource",),
-            summary="A stale holder tried to write, and was refused.",
+            summary="A write by a stale holder was refused.",
             description='{{ $value | printf "%.0f" }} writes under an old fence of {{ $labels.resource }} in 10m.',
             board=Board.LOCKS,
         ),
@@ -112,7 +111,7 @@ def _contention(scope: RuleScope) -> Alert:
         pending="10m",
         severity=Severity.WARNING,
         labels=("resource",),
-        summary="Those who need a lock wait long for it.",
+        summary="Waits for a lock take long.",
         description="One in twenty waits for {{ $labels.resource }} takes longer than {{ $value | humanizeDuration }}.",
         board=Board.LOCKS,
     )
@@ -127,7 +126,7 @@ def _store(scope: RuleScope) -> Alert:
         pending="3m",
         severity=Severity.CRITICAL,
         labels=("backend",),
-        summary="The store that keeps leases and ledger does not answer, or answers with failures.",
+        summary="Calls to the store of leases and ledger fail.",
         description="{{ $value | humanizePercentage }} of the calls to {{ $labels.backend }} fail.",
         board=Board.LOCKS,
     )

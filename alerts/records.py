@@ -1,4 +1,4 @@
-"""Decide what is recorded: what several rules and boards read, and what is dear to compute.
+"""Decide which series are recorded: those that several rules read, or that are expensive to compute.
 
 Pure. Names follow Prometheus's level:metric:operations.
 """

@@ -40,39 +40,41 @@ $ tickglass alerts export rules/ --runbook-base-url https://wiki.example.com --d
 | `--runbook-base-url URL` | where you keep the runbooks; without it they are written to `DIR/runbooks` |
 | `--dashboard-base-url URL` | your Grafana, with the boards of [dashboards.md](dashboards.md) |
 
-Targets are known by the name of their scrape job, `tickglass` or anything that begins so, unless the selector says
-`job="..."` or `job=~"..."`. Two fleets in one Prometheus: export twice, with a selector and a fleet each.
+Targets are found by the name of their scrape job: `tickglass`, or a name that begins with it, unless the selector says
+`job="..."` or `job=~"..."`. For two fleets in one Prometheus, export twice, each time with another selector and fleet.
 
 A selector is for labels that a target's series all have, `up` too: those of service discovery and of
 `relabel_configs`, such as `cluster`, `namespace`, `job` or `instance`. One of the metrics' own labels, such as
-`service` or `job_name`, is refused: `up` does not have it, nor do most series, and the rules would take them for gone.
-So is a regular expression that Prometheus (RE2) may not read: `|`, `.*`, `[a-z]`, `\\\\d`, counts and groups are read.
+`service` or `job_name`, is refused: `up` and most series do not have it, so the rules would take these series for gone.
+A regular expression that Prometheus (RE2) may not read is refused too; `|`, `.*`, `[a-z]`, `\\\\d`, counts and groups
+are accepted.
 
 ## No rule has to be edited for a job
 
 A job's interval, timeout and grace, and a lock's TTL and longest hold, are exported as metrics, and the rules compare
-with those: a new job is covered when it is first scraped. The rest are shares and counts that hold for all of them, in
-`telemetry/thresholds.py`, by which the boards colour, too:
+with these. So a new job is covered as soon as it is scraped. The other limits are shares and counts that hold for all
+jobs and locks. They are in `telemetry/thresholds.py`, and the boards change colour at the same numbers:
 
 {thresholds}
 
-The same rules read schedulers that are scraped themselves and those that a sidecar reports on. A sidecar's series say
-themselves which `service` they are about, and so do the targets of a `ServiceMonitor`: scrape sidecars with
-`honor_labels: true` (`honorLabels: true` for the operator), or ours becomes `exported_service`, and one living service
-hides that another has gone.
+The same rules read schedulers that Prometheus scrapes and schedulers that a sidecar reports on. A sidecar's series have
+their own label `service`, and a `ServiceMonitor` adds a label of the same name to its targets. Scrape sidecars with
+`honor_labels: true` (`honorLabels: true` for the operator). Otherwise Prometheus renames the sidecar's label to
+`exported_service`, and a service that is gone stays hidden as long as another one runs.
 
 ## All of them
 
 | Alert | Severity | After | Says |
 |---|---|---|---|
 {table}
-"critical" is somebody, now; "warning" somebody, in working hours; "none" proves that alerts arrive: have its absence
-watched from outside.
+"critical": a person must act now. "warning": a person must act in working hours. "none" proves that alerts arrive: have
+something outside complain when it stops.
 
 ## What silences what
 
-While the first fires, the others with the same labels tell nobody (`inhibit_rules` in the example). Labels that both
-alerts lack compare as equal to Alertmanager, so only labels that both carry are named.
+While the first alert fires, Alertmanager sends no notification of the others that have the same labels
+(`inhibit_rules` in the example). Alertmanager takes labels that both alerts lack for equal, so only labels that both
+alerts have are named.
 
 | While this fires | these are silent | with the same | because |
 |---|---|---|---|

@@ -1,4 +1,4 @@
-"""Decide what a rule is, and what every alert carries besides: labels, a runbook, a dashboard.
+"""Decide what a rule consists of: an expression, labels, and for an alert a runbook and a dashboard.
 
 Pure.
 """
@@ -22,15 +22,15 @@ DASHBOARDS: Final = "http://localhost:3000"
 RUNBOOKS: Final = "runbooks"
 
 _DURATION: Final = re.compile(r"\d+[smh]")
-_VARIABLES: Final = ("resource", "job_name")  # what the boards can be narrowed to
+_VARIABLES: Final = ("resource", "job_name")  # variables of the boards that a link sets
 
 
 class Severity(StrEnum):
-    """Who is to be told."""
+    """How soon a person must act."""
 
-    CRITICAL = "critical"  # somebody, now: harm is being done
-    WARNING = "warning"  # somebody, in working hours
-    NONE = "none"  # nobody: proves that alerts arrive
+    CRITICAL = "critical"  # now: harm is being done
+    WARNING = "warning"  # in working hours
+    NONE = "none"  # never: it proves that alerts arrive
 
 
 class Board(StrEnum):
@@ -48,11 +48,11 @@ class Links:
     """Where runbooks and dashboards are.
 
     Args:
-        runbooks: the folder of the runbook pages; without a host, one beside the rules.
-        dashboards: the Grafana that has the boards.
+        runbooks: the folder of the runbook pages; a path without a host is beside the rules.
+        dashboards: the address of the Grafana that has the boards.
 
     Raises:
-        ConfigError: it is no such address.
+        ConfigError: pages cannot be put below this address.
     """
 
     runbooks: str = RUNBOOKS
@@ -97,18 +97,18 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """A rule that tells somebody.
+    """A rule that alerts an operator.
 
     Args:
-        summary: one sentence without values, the same for all of its alerts.
+        summary: one sentence without values, the same for all alerts of this rule.
         description: with labels and the value, as a template of Prometheus's.
-        labels: labels of the expression that an alert of it may have.
-        pending: how long it must have been so: Prometheus's `for`.
-        keep_firing_for: how long it goes on firing afterwards, as in Prometheus.
+        labels: labels of the expression that its alerts may have.
+        pending: how long the expression must be true before the alert fires: Prometheus's `for`.
+        keep_firing_for: how long it goes on firing after the expression was last true, as in Prometheus.
         static_labels: more labels, the same for all of its alerts.
 
     Raises:
-        ValueError: it says less than an alert must.
+        ValueError: a text is not a sentence, or a time is not a duration.
     """
 
     name: str

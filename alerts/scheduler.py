@@ -1,4 +1,4 @@
-"""Decide when somebody is told about a scheduler, its clock, its pool, its spool, or its telemetry.
+"""Decide when an operator is alerted about a scheduler, its clock, its pool, its spool, or its telemetry.
 
 Pure.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["scheduler"]
 
 _ON: Final = f"on ({', '.join(INSTANCE)})"
-# A scheduler that a sidecar reports on has a name; one that is scraped itself has its address.
+# A sidecar's series name the scheduler. Of a scheduler that is scraped itself, only the address is known.
 _WHO: Final = "{{ with $labels.owner }}{{ . }} at {{ end }}{{ $labels.instance }}"
 
 
@@ -38,7 +38,7 @@ def _life(scope: RuleScope) -> tuple[Alert, ...]:
             expr=f"absent({scope.up()} == 1)",
             pending="2m",
             severity=Severity.CRITICAL,
-            summary="No scheduler can be scraped.",
+            summary="Prometheus can scrape no scheduler.",
             description=f"None of the targets {literally(scope.up())} is up.",
             board=Board.OVERVIEW,
         ),
@@ -51,7 +51,7 @@ def _life(scope: RuleScope) -> tuple[Alert, ...]:
             pending="2m",
             severity=Severity.CRITICAL,
             labels=("job",),
-            summary="A service cannot be scraped any more, beside one that can.",
+            summary="Prometheus can no longer scrape a service, but it can scrape another.",
             description="None of the targets of {{ $labels.job }} is up, or there are none left.",
             board=Board.OVERVIEW,
         ),
@@ -61,8 +61,8 @@ def _life(scope: RuleScope) -> tuple[Alert, ...]:
             pending="1m",
             severity=Severity.CRITICAL,
             labels=INSTANCE,
-            summary="A scheduler that should run does not turn.",
-            description=f"The timeline of {_WHO} has not turned for two minutes.",
+            summary="A running scheduler's timeline has stopped.",
+            description=f"The timeline of {_WHO} has not ticked for two minutes.",
             board=Board.SCHEDULER,
         ),
     )
@@ -82,7 +82,7 @@ def _pool(scope: RuleScope) -> Alert:
         pending="5m",
         severity=Severity.WARNING,
         labels=keys,
-        summary="A pool has been full for long, and work waits for it.",
+        summary="A pool has been full for ten minutes, and occurrences wait for a worker.",
         description=(
             f"Pool {{{{ $labels.pool }}}} of {_WHO} is {{{{ $value | humanizePercentage }}}} busy, with a queue."
         ),
@@ -99,7 +99,7 @@ def _clock(scope: RuleScope) -> tuple[Alert, ...]:
             expr=f"{steps} > 0",
             severity=Severity.WARNING,
             labels=(*INSTANCE, "direction"),
-            summary="Somebody set the wall clock of a scheduler.",
+            summary="The wall clock of a scheduler was set.",
             description=(
                 f"The clock of {_WHO} was set {{{{ $labels.direction }}}}"
                 ' {{ $value | printf "%.0f" }} times in 10m.'
@@ -112,7 +112,7 @@ def _clock(scope: RuleScope) -> tuple[Alert, ...]:
             pending="1m",
             severity=Severity.WARNING,
             labels=INSTANCE,
-            summary="A scheduler's clock and the store's disagree.",
+            summary="A scheduler's clock differs from the store's.",
             description=f"The clock of {_WHO} is at least {{{{ $value | humanizeDuration }}}} from the store's.",
             board=Board.SCHEDULER,
         ),
@@ -129,7 +129,7 @@ def _spool(scope: RuleScope) -> tuple[Alert, ...]:
             pending="10m",
             severity=Severity.WARNING,
             labels=INSTANCE,
-            summary="Outcomes wait for the store, and none gets there.",
+            summary="Outcomes wait in the spool, and none reaches the store.",
             description=f"{{{{ $value }}}} outcomes wait in the spool of {_WHO}.",
             board=Board.SCHEDULER,
         ),
@@ -138,7 +138,7 @@ def _spool(scope: RuleScope) -> tuple[Alert, ...]:
             expr=f"{dropped} > 0",
             severity=Severity.CRITICAL,
             labels=INSTANCE,
-            summary="Outcomes of runs were lost: the ledger will never have them.",
+            summary="Outcomes of runs were lost, and the ledger will never have them.",
             description=f'{_WHO} dropped {{{{ $value | printf "%.0f" }}}} outcomes in 10m.',
             board=Board.SCHEDULER,
         ),
@@ -154,7 +154,7 @@ def _telemetry(scope: RuleScope) -> tuple[Alert, ...]:
             expr=f"{dropped} > 0",
             severity=Severity.WARNING,
             labels=(*INSTANCE, "signal", "reason"),
-            summary="Telemetry is made and not delivered.",
+            summary="Telemetry was recorded and could not be delivered.",
             description=(
                 f'{_WHO} lost {{{{ $value | printf "%.0f" }}}} {{{{ $labels.signal }}}} in 10m:'
                 " {{ $labels.reason }}."
@@ -166,7 +166,7 @@ def _telemetry(scope: RuleScope) -> tuple[Alert, ...]:
             expr=f"{failed} > 0",
             severity=Severity.WARNING,
             labels=(*INSTANCE, "sink"),
-            summary="A telemetry sink raises, and misses events.",
+            summary="A telemetry sink raises and misses events.",
             description=(
                 f'Sink {{{{ $labels.sink }}}} of {_WHO} failed {{{{ $value | printf "%.0f" }}}} times in 10m.'
             ),
@@ -176,8 +176,8 @@ def _telemetry(scope: RuleScope) -> tuple[Alert, ...]:
             name="TickglassWatchdog",
             expr="vector(1)",
             severity=Severity.NONE,
-            summary="Always firing: it proves that alerts arrive.",
-            description="This alert fires as long as Prometheus evaluates these rules; its absence is the alarm.",
+            summary="It always fires, which proves that alerts arrive.",
+            description="It fires as long as Prometheus evaluates these rules. If it stops, alerting is broken.",
             board=Board.OVERVIEW,
         ),
     )

@@ -1,4 +1,4 @@
-"""Decide which series the rules read, and which label tells their alerts from another fleet's. Pure."""
+"""Decide which series the rules read, and which label distinguishes their alerts from those of another fleet. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FLEET: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
 
 
 def literally(text: str) -> str:
-    """Return a template of Prometheus's that says just this, even if it looks like one."""
+    """Return a template for Prometheus that yields exactly this text, even if the text looks like a template."""
     return f"{{{{ {json.dumps(text, ensure_ascii=False)} }}}}"
 
 

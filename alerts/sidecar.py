@@ -1,4 +1,4 @@
-"""Decide when somebody is told about what only a sidecar sees: who is gone, and what it cannot see.
+"""Decide when an operator is alerted about schedulers that left a sidecar, and about what a sidecar cannot see.
 
 Pure. Without a sidecar none of these series exist, and none of these alerts fires.
 """
@@ -32,7 +32,7 @@ def _down(scope: RuleScope) -> Alert:
         pending="2m",
         severity=Severity.CRITICAL,
         labels=("service",),
-        summary="Every scheduler of a service has gone.",
+        summary="No scheduler of a service is connected to its sidecar any more.",
         description="{{ $value }} schedulers of {{ $labels.service }} are connected to their sidecars.",
         board=Board.OVERVIEW,
     )
@@ -68,7 +68,7 @@ def _missed(scope: RuleScope) -> Alert:
         expr=f"{missed} > 0",
         severity=Severity.WARNING,
         labels=INSTANCE,
-        summary="A sidecar did not hear all that a scheduler told: its counts are too low.",
+        summary="A sidecar missed events of a scheduler, so its counts are too low.",
         description=(
             'The sidecar at {{ $labels.instance }} missed {{ $value | printf "%.0f" }} events'
             f" of {{{{ $labels.owner }}}} in {window}."

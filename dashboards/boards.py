@@ -1,4 +1,4 @@
-"""Name the boards, in the order in which they are read, and the marks that all of them carry. Pure."""
+"""Name the boards, in the order in which they are read, and the annotations that all of them have. Pure."""
 
 from __future__ import annotations
 

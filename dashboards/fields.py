@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["defaults", "options", "overrides", "transformations", "url"]
 
-_KEPT: Final = (DATASOURCE, "service", "instance", "job_name", "resource")  # what a link takes along
+_KEPT: Final = (DATASOURCE, "service", "instance", "job_name", "resource")  # variables that a link keeps
 _LEGEND: Final = {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": True}
 _TABLE_LEGEND: Final = _LEGEND | {"calcs": ["lastNotNull", "max"], "displayMode": "table", "placement": "right"}
 _STACK_LEGEND: Final = _TABLE_LEGEND | {"calcs": ["max"]}  # rates are wide words; the last is seen
@@ -21,7 +21,7 @@ _MANY: Final = 12  # from this width on there is room for a legend beside the pi
 
 
 def url(link: Link, value: str) -> str:
-    """Return the address of a board that is filtered by a value, everything else as it is here."""
+    """Return the address of a board that is filtered by a value; all other variables stay as they are."""
     kept = [f"${{{name}:queryparam}}" for name in _KEPT if name != link.variable]
     picked = [f"var-{link.variable}={value}"] if link.variable else []
     return f"/d/{link.board}/{link.board}?{'&'.join([*kept, *picked])}&${{__url_time_range}}"
@@ -178,7 +178,7 @@ def _heatmap(panel: Panel) -> dict[str, Any]:
 
 
 def _field(panel: Panel, place: int) -> str:
-    """Return how Grafana calls the values of a table's n-th query."""
+    """Return Grafana's name of the values of a table's n-th query."""
     return "Value" if len(panel.queries) == 1 else f"Value #{'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[place]}"
 
 
@@ -189,7 +189,7 @@ def _columns(panel: Panel) -> list[tuple[str, Column]]:
 
 
 def transformations(panel: Panel) -> list[dict[str, Any]]:
-    """Return what makes one table of several answers: lines that share their labels become one."""
+    """Return the transformations that merge several answers into one table: rows with the same labels become one."""
     if panel.kind is not Kind.TABLE:
         return []
     columns = _columns(panel)

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["as_grafana"]
 
 SCHEMA_VERSION: Final = 42
-PLUGIN_VERSION: Final = "13.2.0"  # what the options are written for; without one they are taken for very old ones
+PLUGIN_VERSION: Final = "13.2.0"  # the options are of this version; without one Grafana takes them to be very old
 TAG: Final = "tickglass"
 ROW_HEIGHT: Final = 1
 CROSSHAIR: Final = 1  # one line through all panels
-ON_TIME_CHANGE: Final = 2  # variables are asked for again when the time range changes
+ON_TIME_CHANGE: Final = 2  # variables are refreshed when the time range changes
 SORTED: Final = 1
 
 _SOURCE: Final = {"type": "prometheus", "uid": f"${{{DATASOURCE}}}"}
@@ -41,7 +41,7 @@ _CLASSES: Final = {
     Kind.TABLE: core.Table,
     Kind.HEATMAP: core.Heatmap,
     Kind.STATE_TIMELINE: core.StateTimeline,
-    Kind.STATUS_HISTORY: core.StateTimeline,  # its next of kin; grafanalib has none
+    Kind.STATUS_HISTORY: core.StateTimeline,  # grafanalib has no class for it, and this one is closest
 }
 _PANEL: Final = frozenset({
     "datasource", "description", "fieldConfig", "gridPos", "id", "interval", "maxDataPoints", "options",

@@ -64,19 +64,19 @@ def _counts(scope: BoardScope) -> tuple[Panel, ...]:
     grace = scope.max_by(catalogue.JOB_GRACE, "job_name")
     runs = scope.increase_by(catalogue.JOB_DURATION, window=SPAN, part="count")
     return (
-        count("Running", "Runs in progress; no number of them is bad.", scope.sum_by(catalogue.JOB_RUNNING), None),
+        count("Running", "Runs in progress. No number of them is bad.", scope.sum_by(catalogue.JOB_RUNNING), None),
         count(
             "Pending",
             "Occurrences that fell due and have not ended: they wait for a worker or a lock, or they run. Far more "
-            "of them than runs: see the pool, and the locks.",
+            "of them than of runs: see the pool and the locks.",
             scope.sum_by(catalogue.JOB_PENDING),
             None,
         ),
-        count("Runs", "Runs that ended, over the time that is shown; no number of them is bad.", f"ceil({runs})", None),
+        count("Runs", "Runs that ended, over the time that is shown. No number of them is bad.", f"ceil({runs})", None),
         count(
             "Overdue",
             "Jobs whose next due instant has passed by more than their misfire grace. Red: the scheduler that "
-            "should have started them is stuck, or gone.",
+            "should have started them is stuck or gone.",
             f"count(({late}) > on (job_name) {grace}) or vector(0)",
             1,
         ),
@@ -92,8 +92,8 @@ def _each_job(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TABLE,
         "Every job",
-        "One line for each job. A next instant in the past: nobody is there to start it. A last end that is long "
-        "after the last success: it runs, and fails.",
+        "One line for each job. A next instant in the past: no scheduler is there to start it. A last end that is "
+        "long after the last success: the job runs and fails.",
         "short",
         (
             Query(highest(catalogue.JOB_NEXT, " * 1000"), column=Column("Next", "dateTimeFromNow")),
@@ -123,8 +123,8 @@ def _outcomes(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Outcomes",
-        "Occurrences that ended a second, by their one outcome. Elsewhere is as it should be in a fleet: another "
-        "instance has it. Missed: nobody was there in time. Orphaned: the claimant died.",
+        "Occurrences that ended per second, by outcome. Elsewhere is normal in a fleet: another instance claimed the "
+        "occurrence. Missed: no instance could start it in time. Orphaned: the claimant died.",
         "ops",
         (Query(scope.rate_by(catalogue.JOB_OUTCOMES, "outcome", window=RATE), "{{outcome}}"),),
         width=12,
@@ -138,8 +138,9 @@ def _skips(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Skipped, by reason",
-        "Overlap: the run before still goes on. Lock held: somebody else had the resource for all of the grace. The "
-        "store's: no claim, no run. Skew: our clock cannot be trusted. Stopping: it was told to stop.",
+        "Overlap: the previous run had not ended. Lock held: another holder had the resource for all of the grace. "
+        "Store unavailable, store error: the claim failed, so the job was not run. Skew: the instance's clock "
+        "cannot be trusted. Stopping: the scheduler was stopping.",
         "ops",
         (Query(scope.rate_by(catalogue.JOB_SKIPS, "reason", window=RATE), "{{reason}}"),),
         width=12,
@@ -154,8 +155,8 @@ def _overrun(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Of the timeout",
-        "For how much of its timeout the oldest run of each job has been going on. Above the line: it was asked to "
-        "stop, and did not.",
+        "The age of the oldest run of each job, as a share of the job's timeout. Above the line: the run was asked to "
+        "stop, and has not stopped.",
         "percentunit",
         (Query(f"max by (job_name) (time() - {since}) / on (job_name) {limit}", "{{job_name}}"),),
         width=12,
@@ -169,8 +170,8 @@ def _duration_map(scope: BoardScope) -> Panel:
     return Panel(
         Kind.HEATMAP,
         "Durations",
-        "How long runs took. A band that climbs: the work grows, or what it calls gets slow. The dots are "
-        "exemplars: each leads to the trace of the slow run.",
+        "How long runs took. A band that climbs: the work grows, or a service that it calls becomes slow. The dots "
+        "are exemplars: each leads to the trace of the slow run.",
         "s",
         (Query(scope.buckets(catalogue.JOB_DURATION), "{{le}}", exemplar=True),),
         width=12,
@@ -183,7 +184,7 @@ def _duration(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How long a run takes, by job",
-        "p99 of the runs of each job. Coming near its interval: occurrences will be skipped for overlap.",
+        "p99 of the runs of each job. Close to the job's interval: occurrences will be skipped for overlap.",
         "s",
         (slow,),
         width=12,
@@ -199,8 +200,8 @@ def _account(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Unaccounted for",
-        "Occurrences that fell due, less those that ended, less those that are pending: zero, always. Anything else "
-        "is a defect of Tickglass, or several exporters that report the same scheduler.",
+        "Occurrences that fell due, minus those that ended, minus those that are pending. It is always zero. Anything "
+        "else is a defect of Tickglass, or several exporters report the same scheduler.",
         "short",
         (Query(f"{due} - {ended} - {pending}", "{{job_name}}"),),
         width=12,
@@ -217,10 +218,10 @@ def _odd(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "What should not happen",
-        "Orphans: claims whose claimant died. Unclaimed: runs that went ahead while the store was out, perhaps in "
-        "several instances at once. Overdue: runs that were asked to stop at their timeout and go on. Trigger "
-        "failures: the trigger raised instead of naming an instant. Undercounts: so many instants were missed that "
-        "counting stopped.",
+        "Orphans: claims whose claimant died. Unclaimed: runs that were started during an outage of the store, "
+        "perhaps on several instances at once. Overdue: runs that were asked to stop at their timeout and have not "
+        "stopped. Trigger failures: the trigger raised instead of returning an instant. Undercounts: so many instants "
+        "were missed that counting stopped.",
         "short",
         (
             often(catalogue.JOB_ORPHANS, "orphaned"),
@@ -239,9 +240,9 @@ def _odd(scope: BoardScope) -> Panel:
 def _abandoned(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
-        "Claims that nobody settles",
-        "What a sidecar finds in the store: claims without an end whose lease has ended. They go when the next "
-        "scheduler sweeps. Staying: no scheduler of that job is there.",
+        "Abandoned claims",
+        "Claims without an outcome whose lease has ended, as a sidecar finds them in the store. The next sweep of a "
+        "scheduler settles them. If they stay, no scheduler of that job is running.",
         "short",
         (Query(scope.max_by(catalogue.JOB_ABANDONED, "job_name"), "{{job_name}}"),),
         width=12,
@@ -256,9 +257,9 @@ def _abandoned(scope: BoardScope) -> Panel:
 def _saved(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
-        "Claims known without asking",
-        "Occurrences that an instance knew to be claimed elsewhere, so that it did not ask the store: a round trip "
-        "saved each. None in a fleet: each instance asks for every occurrence.",
+        "Claims known without a request",
+        "Occurrences that an instance knew to be claimed elsewhere, so it did not ask the store. Each saves a round "
+        "trip. None in a fleet: each instance asks the store for every occurrence.",
         "ops",
         (Query(scope.rate_by(catalogue.JOB_REMEMBERED, "job_name", window=RATE), "{{job_name}}"),),
         width=12,

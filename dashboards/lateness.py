@@ -1,4 +1,4 @@
-"""Decide what is shown of lateness: how late starts are, for whom, and what made them so. Pure."""
+"""Decide what is shown of lateness: how late starts are, of which jobs, and what made them late. Pure."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _lateness_map(scope: BoardScope) -> Panel:
     return Panel(
         Kind.HEATMAP,
         "Lateness",
-        "Start minus due. A second band above the first: some starts wait for something, a lock or a worker. The "
-        "dots are exemplars: each leads to the trace of the late run.",
+        "Start minus due. A second band above the first: some starts wait for a lock or a worker. The dots are "
+        "exemplars: each leads to the trace of the late run.",
         "s",
         (Query(scope.buckets(catalogue.JOB_LATENESS), "{{le}}", exemplar=True),),
         width=12,
@@ -38,7 +38,7 @@ def _lateness(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How late starts are",
-        "Quantiles of start minus due. Above the line: later than what counts as on time.",
+        "Quantiles of start minus due. Above the line: too late to count as on time.",
         "s",
         quantiles(scope, catalogue.JOB_LATENESS, exemplar=True),
         width=12,
@@ -53,8 +53,9 @@ def _parts(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "What made starts late",
-        "Mean lateness, split by cause. Timer: the machine gives us too little time. Pool: all workers are busy. "
-        "Lock: claims are slow, or somebody else has the resource. Start: telemetry, or the interpreter.",
+        "Mean lateness, split by cause. Timer: the timeline woke late, because the process gets too little CPU. Pool: "
+        "all workers are busy. Lock: claims are slow, or another holder has the resource. Start: telemetry, or the "
+        "interpreter.",
         "s",
         (Query(f"{total} / {count}", "{{part}}"),),
         no_value="nothing started",
@@ -82,8 +83,8 @@ def _grace(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Of the misfire grace",
-        "How much of its grace the last start of each job had used up. Above the line: a little more, and it is "
-        "missed.",
+        "How much of its grace the last start of each job had used up. Above the line: if starts get much later, they "
+        "will be missed.",
         "percentunit",
         (Query(f"{late} / on (job_name) {grace}", "{{job_name}}"),),
         no_value="nothing started",

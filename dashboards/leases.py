@@ -1,4 +1,4 @@
-"""Decide what is shown of leases and of the store behind them: are they renewed in time, and does it answer? Pure."""
+"""Decide what is shown of leases and their store: are leases renewed in time, and does the store answer? Pure."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def _expiry(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Left of the lease",
-        "Time until the lease in hand ends unless it is renewed: saw-teeth above zero. Falling to zero: nobody "
-        "renews it.",
+        "Time until each held lease ends unless it is renewed. Normal: saw-teeth above zero. Falling to zero: the "
+        "lease is not renewed.",
         "s",
         (Query(left, "{{resource}}"),),
         no_value="all are free",
@@ -55,8 +55,8 @@ def _renewal_age(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Since the last renewal",
-        "As a share of the TTL; renewals are due at a third. Above the line: at least one has failed, and the lease "
-        "is about to be lost.",
+        "As a share of the TTL. Renewals are due at a third. Above the line: at least one renewal has failed, and the "
+        "lease will end soon.",
         "percentunit",
         (Query(f"{unrenewed} / on (resource) {ttl}", "{{resource}}"),),
         no_value="all are free",
@@ -69,8 +69,8 @@ def _renewals(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Renewals",
-        "By how they ended. Late: with less than a third of the TTL left. Error: the store did not answer, and it "
-        "is tried again. Lost: too late.",
+        "By how they ended. Late: less than a third of the TTL was left. Error: the store did not answer, and the "
+        "holder tries again. Lost: the lease had ended.",
         "ops",
         (Query(scope.rate_by(catalogue.LOCK_RENEWALS, "status", window=RATE), "{{status}}"),),
         no_value="none",
@@ -84,7 +84,7 @@ def _margins(scope: BoardScope) -> Panel:
         Kind.HEATMAP,
         "What was left at a renewal",
         "How much of the lease was left when its renewal was confirmed. A band that sinks towards zero: renewals "
-        "come ever later; the store is slow, or the process gets too little time.",
+        "become later and later, because the store is slow or the process gets too little CPU.",
         "s",
         (Query(scope.buckets(catalogue.LOCK_MARGIN), "{{le}}"),),
         width=12,
@@ -98,8 +98,8 @@ def _harm(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Leases abandoned, stale writes refused",
-        "Leases found to have ended without a release, and guarded writes refused because a newer fence had been "
-        "seen. Anything here: a holder died, froze, or went on when it should not have.",
+        "Leases that ended without a release, and guarded writes that were refused because a newer fence had been "
+        "seen. Anything here: a holder died or froze, or went on after its lease had ended.",
         "short",
         (Query(abandoned, "{{resource}} abandoned"), Query(refused, "{{resource}} stale write")),
         width=12,
@@ -113,7 +113,7 @@ def _store_time(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How long the store takes",
-        "p99 of its answers, by operation. Climbing: everything waits for it, claims first.",
+        "p99 of its answers, by operation. Climbing: claims become late, then renewals and settlements.",
         "s",
         (Query(scope.quantile(0.99, catalogue.STORE_DURATION, "backend", "operation"), "{{backend}} {{operation}}"),),
         no_value="not asked",
@@ -124,8 +124,8 @@ def _store_errors(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Calls that fail",
-        "Share of the calls that the store did not answer, or answered with a failure. Above the line: runs are "
-        "skipped, and leases are in danger.",
+        "Share of the calls that the store did not answer, or answered with an error. Above the line: runs are "
+        "skipped, and leases may be lost.",
         "percentunit",
         (Query(store_error_share(scope, RATE), "{{backend}}"),),
         no_value="not asked",
@@ -138,7 +138,7 @@ def _store_calls(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Failures by kind",
-        "Unavailable: it could not be reached in time. Error: it was reached and failed.",
+        "Unavailable: the store could not be reached in time. Error: it was reached, and the call failed.",
         "ops",
         (Query(scope.rate_by(catalogue.STORE_ERRORS, "operation", "kind", window=RATE), "{{operation}} {{kind}}"),),
         no_value="none",

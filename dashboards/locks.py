@@ -1,4 +1,4 @@
-"""The board of the locks: who holds what, since when, who waits, and which run was slow. Pure."""
+"""The board of the locks: who holds which lock, since when, who waits, and which run was slow. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def locks(scope: BoardScope) -> Board:
     return Board(
         "tickglass-locks",
         "Tickglass / Locks",
-        "Who holds what, since when, who waits, and which run was slow?",
+        "Who holds which lock, since when, who waits, and which run was slow?",
         (
             Row("Now", (*_counts(scope), _holders(scope), _timeline(scope), waits(scope, 12))),
             Row("Waiting", (_wait_map(scope), _wait_quantiles(scope), _attempts(scope), _failures(scope))),
@@ -53,30 +53,30 @@ def _counts(scope: BoardScope) -> tuple[Panel, ...]:
     held = scope.max_by(catalogue.LOCK_HELD, "resource")
     lost = scope.increase_by(catalogue.LOCK_RELEASES, window=SPAN, reason="=~lost|expired")
     return (
-        count("Held", "Locks that somebody holds now; no number of them is bad.", f"count({held}) or vector(0)", ()),
+        count("Held", "Locks that are held now. No number of them is bad.", f"count({held}) or vector(0)", ()),
         count(
             "Waiting",
-            "Parties that wait for a lock now. Orange: somebody waits, which is bad only if it lasts.",
+            "How many wait for a lock now. Orange: some wait, which is bad only if it lasts.",
             scope.sum_by(catalogue.LOCK_WAITERS),
             _SOME_WAIT,
         ),
         stuck_locks(scope, 4),
         count(
             "Leases lost",
-            "Holds that ended against the holder's will, over the time that is shown. Red: runs were stopped "
-            "half-way because renewals failed, or because the process stood still for longer than the TTL.",
+            "Holds whose lease was lost before the holder released it, over the time that is shown. Red: runs were "
+            "stopped half-way because renewals failed, or because the process stood still for longer than the TTL.",
             f"ceil({lost})",
         ),
         count(
             "Leases abandoned",
-            "Leases that the next holder found ended without a release, over the time that is shown. Red: a holder "
-            "died or froze.",
+            "Leases that had ended without a release when the next holder took the lock, over the time that is "
+            "shown. Red: a holder died or froze.",
             f"ceil({scope.increase_by(catalogue.LOCK_EXPIRATIONS, window=SPAN)})",
         ),
         count(
             "Stale writes refused",
-            "Guarded writes under an old fence, over the time that is shown. Red: a holder went on after its lease "
-            "had passed to another; fencing kept it from doing harm.",
+            "Guarded writes under an old fence, over the time that is shown. Red: a holder went on writing after "
+            "another one had got the lock. The guard refused the write, so it did no harm.",
             f"ceil({scope.increase_by(catalogue.FENCING_REJECTIONS, window=SPAN)})",
         ),
     )
@@ -91,10 +91,10 @@ def _holders(scope: BoardScope) -> Panel:
     any_holder = f"and on (resource) {held}"
     return Panel(
         Kind.TABLE,
-        "Who holds what",
+        "Holders",
         "One line for each lock and holder. Two holders of one lock: one of them stood still while its lease ran "
-        "out and does not know yet; its fence is stale. A bar at its end: the lock is stuck. Less than nothing left "
-        "of the lease: nobody renews it, and the next who asks gets it.",
+        "out, and has not noticed yet; its fence is stale. A full bar: the lock is stuck. A negative time left of the "
+        "lease: it is not renewed, and the next instance that asks gets the lock.",
         "short",
         (
             Query(held, column=Column("Held for", "s")),
@@ -123,8 +123,9 @@ def _timeline(scope: BoardScope) -> Panel:
     return Panel(
         Kind.STATE_TIMELINE,
         "Holders over time",
-        "Who held which lock when. Two lines of one lock at the same time: see above. Red: it was held for longer "
-        "than its limit. Holds that fell between two scrapes are not seen; the counters further down have them all.",
+        "Which owner held which lock, and when. Two lines of one lock at the same time: see above. Red: the lock was "
+        "held for longer than its limit. A hold between two scrapes does not appear here; the counters further down "
+        "include it.",
         "short",
         (
             Query(
@@ -144,9 +145,9 @@ def _timeline(scope: BoardScope) -> Panel:
 def _untaken(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TABLE,
-        "Leases that ran out and that nobody took",
-        "What a sidecar finds in the store: leases that ended without a release, by whose they were. Here for long: "
-        "the holder died or froze, and nobody else wants the lock, or is there to want it.",
+        "Ended leases whose lock is still free",
+        "Leases that ended without a release, by their last owner, as a sidecar finds them in the store. Here for "
+        "long: the holder died or froze, and no other instance has asked for the lock since.",
         "s",
         (Query(scope.max_by(catalogue.LEASE_EXPIRED, *_HOLDER), column=Column("Ended", "s", above(1))),),
         width=24,
@@ -164,12 +165,12 @@ def _wait_map(scope: BoardScope) -> Panel:
     return Panel(
         Kind.HEATMAP,
         "Waits",
-        "How long attempts that wait did so, however they ended. A band that climbs: the lock is becoming a "
+        "How long attempts waited, whether or not they got the lock. A band that climbs: the lock is becoming a "
         "bottleneck. The dots are exemplars: each leads to the trace of the run that waited.",
         "s",
         (Query(scope.buckets(catalogue.LOCK_WAIT), "{{le}}", exemplar=True),),
         width=12,
-        no_value="nobody waited",
+        no_value="no waits",
     )
 
 
@@ -177,12 +178,12 @@ def _wait_quantiles(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How long a wait takes",
-        "Quantiles of the waits. Above the line: waits are long enough to be felt; see who holds the lock, and for "
-        "how long.",
+        "Quantiles of the waits. Above the line: waits delay the work noticeably. See which run holds the lock, and "
+        "for how long.",
         "s",
         quantiles(scope, catalogue.LOCK_WAIT, exemplar=True),
         width=12,
-        no_value="nobody waited",
+        no_value="no waits",
         steps=above(thresholds.WAIT_P95_S),
     )
 
@@ -191,8 +192,8 @@ def _attempts(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Attempts",
-        "Attempts to take a lock a second, by how they ended. Contended is no failure: in a fleet all but one lose "
-        "each race. Failed: nobody could tell whether the lock is free.",
+        "Attempts to take a lock per second, by how they ended. Contended is no failure: in a fleet only one instance "
+        "gets each lock. Failed: the store did not say whether the lock is free, or the wait was given up.",
         "ops",
         (Query(scope.rate_by(catalogue.LOCK_ATTEMPTS, "status", window=RATE), "{{status}}"),),
         width=12,
@@ -206,8 +207,8 @@ def _failures(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Attempts that failed",
-        "By reason. Timeout: the wait was given up. The store's: see its row below. Cancelled: whoever waited was "
-        "told to stop.",
+        "By reason. Timeout: the wait was given up. Store reasons: see the row of the store below. Cancelled: the "
+        "waiter was asked to stop.",
         "ops",
         (Query(scope.rate_by(catalogue.LOCK_FAILURES, "reason", window=RATE), "{{reason}}"),),
         width=12,
@@ -220,8 +221,8 @@ def _hold_map(scope: BoardScope) -> Panel:
     return Panel(
         Kind.HEATMAP,
         "Holds",
-        "How long locks were held, counted when the hold ended. A hold that never ends is not here but in the table "
-        "above. The dots are exemplars: each leads to the trace of the run that held it.",
+        "How long locks were held, counted when the hold ended. A hold that has not ended is only in the table "
+        "above. The dots are exemplars: each leads to the trace of the run that held the lock.",
         "s",
         (Query(scope.buckets(catalogue.LOCK_HOLD), "{{le}}", exemplar=True),),
         width=12,
@@ -245,8 +246,8 @@ def _ends(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How holds ended",
-        "Released is as it should be. Expired: trust ran out before a renewal was confirmed. Lost: the store said "
-        "that it had passed to another. Either of them stops the run.",
+        "Released is normal. Expired: the holder's trust in its lease ended before a renewal was confirmed. Lost: the "
+        "store said that the lease is no longer the holder's. Both stop the run.",
         "ops",
         (Query(scope.rate_by(catalogue.LOCK_RELEASES, "reason", window=RATE), "{{reason}}"),),
         width=12,
@@ -259,9 +260,9 @@ def _ends(scope: BoardScope) -> Panel:
 def _edges(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
-        "Moves of the state machine",
-        "Every edge that locks took. Requests that are followed by neither grants nor refusals: the store hangs. "
-        "Grants without releases: holders die.",
+        "Transitions of the state machine",
+        "Every transition of every lock. Requests without as many grants and refusals: the store hangs. Grants "
+        "without releases: holders die.",
         "ops",
         (Query(scope.rate_by(catalogue.LOCK_TRANSITIONS, "event", window=RATE), "{{event}}"),),
         width=12,

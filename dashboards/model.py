@@ -1,4 +1,4 @@
-"""Decide what a board is made of: rows of panels with queries, a unit, and what a bad picture means.
+"""Decide what a board consists of: rows of panels, each with queries, a unit, and the meaning of a bad picture.
 
 Pure data, without grafanalib: boards can be read, checked and documented as they are. grafana.py makes JSON of them.
 """
@@ -36,7 +36,7 @@ _LABEL: Final = re.compile(r"{{(\w+)}}")
 
 
 class Kind(StrEnum):
-    """How a panel draws; the names are Grafana's."""
+    """How a panel draws its values. The names are Grafana's."""
 
     TIMESERIES = "timeseries"
     STAT = "stat"
@@ -48,21 +48,21 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """From this value on, this colour; None: from the bottom."""
+    """A colour from this value on. None: from the lowest value on."""
 
     value: float | None
     colour: str
 
 
 def above(warn: float, bad: float | None = None) -> tuple[Step, ...]:
-    """Return steps for what should stay low; with one value, reaching it is bad."""
+    """Return steps for a value that should stay low. With one argument, reaching it is bad."""
     if bad is None:
         return (Step(None, GOOD), Step(warn, "red"))
     return (Step(None, GOOD), Step(warn, "orange"), Step(bad, "red"))
 
 
 def below(good: float) -> tuple[Step, ...]:
-    """Return steps for what should be at least so much."""
+    """Return steps for a value that should be at least this high."""
     return (Step(None, "red"), Step(good, GOOD))
 
 
@@ -112,7 +112,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """From a series, or from a table's row, to a board filtered by one of its labels."""
+    """A link from a series, or from a row of a table, to a board filtered by one of its labels."""
 
     board: str
     variable: str
@@ -122,20 +122,20 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One picture.
+    """One panel.
 
     Args:
-        description: what it shows, and what a bad picture means.
-        unit: Grafana's name of it.
-        no_value: what is shown when there is nothing: a word, never a gap.
+        description: what the panel shows, and what a bad picture means.
+        unit: Grafana's name of the unit.
+        no_value: the word that is shown if a query has no answer; never a gap.
         steps: thresholds, from telemetry/thresholds.py.
         mappings: texts and colours for numbers.
-        keys: in a table, the labels that name a row, and their titles.
+        keys: in a table, the labels that identify a row, and their titles.
         sort_by: in a table, the title of the column to begin with, largest first.
         stacked: draw series on top of each other, as bars.
-        stepped: draw a level that stays until it changes.
-        colours: colours of series, by what the legend calls them; the others get the next ones of Grafana's palette.
-        sidecar: empty where no sidecar runs.
+        stepped: keep the level of a value until the next one, instead of a sloping line.
+        colours: colours of series by their name in the legend; the others take colours of Grafana's palette.
+        sidecar: the panel is empty where no sidecar runs.
     """
 
     kind: Kind
@@ -189,7 +189,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """Timings on every panel, at the instants at which the expression has a value."""
+    """A line on every panel, at each instant at which the expression has a value."""
 
     name: str
     expr: str
@@ -202,7 +202,7 @@ class Board:
     """One board.
 
     Args:
-        question: what it answers, for the description and the reference page.
+        question: the question that the board answers, for its description and the reference page.
     """
 
     uid: str

@@ -1,4 +1,4 @@
-"""The board to begin with: is anything wrong, since when, and where to look next. Pure."""
+"""The board to begin with: is anything wrong, since when, and which board shows more? Pure."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def overview(scope: BoardScope) -> Board:
     return Board(
         "tickglass-overview",
         "Tickglass / Overview",
-        "Is anything wrong, since when, and where to look next?",
+        "Is anything wrong, since when, and which board shows more?",
         (
-            Row("Is it well?", (_firing(), _running(scope), *_promises(scope))),
+            Row("Is anything wrong?", (_firing(), _running(scope), *_promises(scope))),
             Row("Since when?", (health_by_job(scope, 12), scheduler_states(scope, 12))),
             Row("Worst first", (_failing_most(scope), _latest(scope), _longest_without(scope))),
             Row("Locks", (_nearest_limit(scope), waits(scope, 12))),
@@ -52,8 +52,8 @@ def _firing() -> Panel:
     return Panel(
         Kind.STAT,
         "Alerts",
-        "Alerts of Tickglass that fire now, without the watchdog, which always does. Red: somebody has been told, or "
-        "is about to be; Prometheus and Alertmanager list them, each with its runbook.",
+        "Alerts of Tickglass that fire now, without the watchdog, which always fires. Red: Prometheus and Alertmanager "
+        "list the alerts, each with its runbook.",
         "short",
         (Query(f"count(ALERTS{{{ours}}}) or vector(0)", "firing"),),
         width=4,
@@ -68,7 +68,7 @@ def _running(scope: BoardScope) -> Panel:
     return Panel(
         Kind.STAT,
         "Schedulers running",
-        "Schedulers that say they run. Red: none does, and nothing will be started.",
+        "Schedulers whose state is running. Red: there is none, and nothing will be started.",
         "short",
         (Query(running, "running"),),
         width=4,
@@ -84,8 +84,8 @@ def _promises(scope: BoardScope) -> tuple[Panel, ...]:
     left = Panel(
         Kind.STAT,
         "Budget left",
-        f"What is left of the {budget:.0%} of occurrences that may be late or not run, over the time that is shown. "
-        "Red: it is spent; hold back changes until the cause is known.",
+        f"How much is left of the {budget:.0%} of occurrences that may start late or not run, over the time that is "
+        "shown. Red: the budget is spent. Make no changes until the cause is known.",
         "percentunit",
         (Query(f"1 - (1 - {on_time_share(scope, 'increase', SPAN)}) / {budget:g}", "left"),),
         width=4,
@@ -121,8 +121,8 @@ def _worst(expr: str, column: Column) -> Query:
 def _failing_most(scope: BoardScope) -> Panel:
     return _table(
         "Jobs that fail",
-        "Occurrences in a row that went wrong, since the last success. Red: not a single mishap any more; the job's "
-        "board has the outcomes and the traces.",
+        "Failures in a row since the last success. Red: the job has failed repeatedly. The job's board has the "
+        "outcomes and the traces.",
         _worst(
             failures_in_a_row(scope),
             Column("Failures in a row", steps=above(1, thresholds.FAILURES_IN_A_ROW)),
@@ -137,8 +137,8 @@ def _latest(scope: BoardScope) -> Panel:
     grace = scope.max_by(catalogue.JOB_GRACE, "job_name")
     return _table(
         "Jobs that start late",
-        "How much of its misfire grace the last start had used up. Red: a little more, and occurrences are missed; "
-        "the job's board says whether the timer, the pool, the lock or the start itself took the time.",
+        "How much of its misfire grace the last start had used up. Red: if starts get much later, occurrences will be "
+        "missed. The job's board says whether the timer, the pool, the lock or the start itself took the time.",
         _worst(
             f"{late} / on (job_name) {grace}",
             Column("Of the grace", "percentunit", above(thresholds.LATENESS_OF_GRACE, 1), gauge=True),
@@ -152,8 +152,8 @@ def _longest_without(scope: BoardScope) -> Panel:
     interval = scope.max_by(catalogue.JOB_INTERVAL, "job_name")
     return _table(
         "Jobs that owe a success",
-        "For how many of its intervals each job has not succeeded although it was due, more than once. Red: it is "
-        "not doing its work, whether it fails, is skipped, or is not started at all.",
+        "For how many of its intervals each job has not succeeded, although it was due more than once. Red: the job "
+        "is not doing its work: it fails, is skipped, or is not started at all.",
         _worst(
             f"({owed_for(scope, owed_since(scope))}) / on (job_name) {interval}",
             Column("Intervals", "short", above(thresholds.INTERVALS_WITHOUT_SUCCESS), gauge=False),
@@ -167,8 +167,8 @@ def _nearest_limit(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TABLE,
         "Locks nearest to their limit",
-        "For how much of the longest timeout of its jobs each lock has been held. Red: it is stuck; the board of "
-        "the lock says who holds it and who waits.",
+        "How long each lock has been held, as a share of the longest timeout of its jobs. Red: the lock is stuck. The "
+        "board of the lock says which instance holds it and how many wait.",
         "percentunit",
         (
             _worst(

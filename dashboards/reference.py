@@ -1,4 +1,4 @@
-"""Write docs/dashboards.md: every board and panel, what it shows, and what a bad picture means. Pure.
+"""Write docs/dashboards.md: every board and panel, with what it shows and what a bad picture means. Pure.
 
 The same boards give the same bytes.
 """
@@ -23,15 +23,14 @@ _HEAD: Final = """\
 
 <!-- Generated from dashboards/ by `make generate`. -->
 
-Five boards for Grafana 11 to 13, in `dashboards/generated/`. They are described in Python, one module a board, and
-written with [grafanalib](https://github.com/weaveworks/grafanalib). Each query is tried on a real Prometheus that
+Five boards for Grafana 11 to 13, in `dashboards/generated/`. They are described in Python, one module per board, and
+written with [grafanalib](https://github.com/weaveworks/grafanalib). Tests run each query on a real Prometheus that
 scrapes a real fleet.
 
-The pictures below show five minutes of the fleet of those tests, in which everything that can go wrong is made to; of
-the boards of the locks and the jobs they show the first two rows.
-`make pictures` draws them again, from Prometheus's answers and with Grafana's own components; only what Grafana does
-not publish as a package, the heatmap, the state timeline and the status history, is drawn plainly there, from the same
-answers and in the same colours.
+The pictures below show five minutes of the fleet of those tests, with every fault that the tests can cause. Of the
+boards of locks and jobs they show the first two rows. `make pictures` draws them again, from Prometheus's answers and
+with Grafana's own components. Grafana does not publish the heatmap, the state timeline and the status history as
+packages: these are drawn in a simpler way, from the same answers and in the same colours.
 
 ## Getting them into Grafana
 
@@ -40,8 +39,8 @@ $ pip install 'tickglass[dashboards]'
 $ tickglass dashboards export /var/lib/grafana/dashboards/tickglass
 ```
 
-writes the boards. They can be imported one by one, or Grafana reads that folder: `dashboards/provisioning/` has what
-tells it to.
+This writes the boards. Import them one by one, or let Grafana read the folder: `dashboards/provisioning/` has the
+configuration for that.
 
 | Option | Means |
 |---|---|
@@ -60,7 +59,7 @@ make every exemplar a link to the trace of its run; for that, Prometheus needs `
 
 1. The alert links to a board that is filtered by the lock or the job. Otherwise begin at the overview: its numbers and
    the lines of its tables are links to such a board.
-2. *Who holds what*, on the board of the locks, says who holds the lock, since when, and how many wait.
+2. *Holders*, on the board of locks, says which owner holds the lock, since when, and how many wait.
 3. The dots in *Waits*, *Holds*, *Lateness* and *Durations* are runs: a click on one opens its trace.
 
 ## What can be picked
@@ -71,16 +70,16 @@ Every board has the same variables, and links keep them.
 |---|---|
 | Data source | the Prometheus data sources |
 | Service | the services of all schedulers |
-| Instance | what Prometheus scrapes for the picked services: schedulers, or sidecars and all that they know |
+| Instance | what Prometheus scrapes for the picked services: schedulers, or sidecars with all series that they have |
 | Job, Lock | those of the picked instances |
 
-It does not matter whether Prometheus scrapes schedulers or sidecars; but a scheduler must not be reported by both, or
-its counters are added up twice. A store knows jobs without their services: a job that a sidecar only read of there, for
-no scheduler of it has been seen in the time that is shown, is listed while all services are picked.
+Prometheus may scrape schedulers or sidecars. It must not get the same scheduler from both, because its counters would
+then be added up twice. A store does not know the services of jobs. So a job that a sidecar has only from the store,
+because no scheduler of it was connected in the time that is shown, is listed only while all services are picked.
 
 Red lines show leases that were lost, orange ones leases that ended without a release, purple ones clock steps.
 
-Colours change at the numbers in `telemetry/thresholds.py`, by which the [alerts](alerts.md) fire as well.
+Colours change at the numbers in `telemetry/thresholds.py`. The [alerts](alerts.md) fire at the same numbers.
 """
 _PICTURES: Final = {
     "tickglass-overview": "Six numbers, what each job and each scheduler did over time, the worst jobs, the locks",

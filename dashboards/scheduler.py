@@ -1,4 +1,4 @@
-"""The board of the schedulers and their pools: does the timeline turn, are there workers, is the clock right? Pure."""
+"""The board of the schedulers and their pools: does the timeline tick, are workers free, is the clock right? Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["scheduler"]
 
-_WHO = ("instance", "owner")  # a sidecar is one instance, and has many owners
+_WHO = ("instance", "owner")  # a sidecar is one instance with the series of many owners
 _NAME = "{{instance}} {{owner}}"
 
 
@@ -23,7 +23,7 @@ def scheduler(scope: BoardScope) -> Board:
     return Board(
         "tickglass-scheduler",
         "Tickglass / Scheduler & pools",
-        "Does the timeline turn, are there workers, is the clock right, and does the process get its time?",
+        "Does the timeline tick, are workers free, is the clock right, and does the process get enough CPU?",
         (
             Row("Now", (_instances(scope), scheduler_states(scope, 12))),
             Row("Readiness", (_ready(scope), _loop_lag(scope))),
@@ -39,7 +39,7 @@ def _instances(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TABLE,
         "Instances",
-        "Who runs where, and what. Several versions for long: a roll-out is stuck.",
+        "Which schedulers run, where, and in which version. Several versions for long: a roll-out is stuck.",
         "short",
         (
             Query(
@@ -61,8 +61,8 @@ def _ready(scope: BoardScope) -> Panel:
     return Panel(
         Kind.STATE_TIMELINE,
         "Ready",
-        "Whether each scheduler can be counted on. Red: it runs and cannot claim, or something of it stands still; "
-        "its /readyz and its log say what.",
+        "Whether each scheduler can start runs on time. Red: it runs and cannot claim, or one of its threads stands "
+        "still; its /readyz and its log say which.",
         "short",
         (Query(scope.sum_by(catalogue.SCHEDULER_READY, *_WHO), _NAME),),
         width=12,
@@ -76,8 +76,8 @@ def _loop_lag(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How late the event loop is",
-        "How long the event loop of the coroutine jobs has owed an answer, or took for its last one. Seconds: a "
-        "coroutine blocks it, and no other starts or ends.",
+        "How long the event loop of the coroutine jobs took for its last answer, or has not answered. Seconds: a "
+        "coroutine blocks the loop, and no other coroutine can start or end.",
         "s",
         (Query(scope.max_by(catalogue.EVENT_LOOP_LAG, *_WHO), _NAME),),
         width=12,
@@ -92,7 +92,7 @@ def _lag(scope: BoardScope) -> Panel:
         Kind.TIMESERIES,
         "How late the timeline wakes",
         "p99 of its lag, by instance. Climbing: the machine is overloaded, or a computing thread keeps the "
-        "interpreter. The lead hides a little of it; what it does not hide makes starts late.",
+        "interpreter. The lead time hides a small lag; a larger one makes starts late.",
         "s",
         (Query(scope.quantile(0.99, catalogue.TICK_LAG, *_WHO), _NAME),),
         no_value="it stands still",
@@ -104,8 +104,8 @@ def _lag(scope: BoardScope) -> Panel:
 def _tick(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
-        "How long a turn takes",
-        "p99 of one turn of the timeline. Climbing: many jobs fall due in one instant, or a trigger of your own is "
+        "How long a tick takes",
+        "p99 of one tick of the timeline. Climbing: many jobs fall due at one instant, or a trigger of your own is "
         "slow.",
         "s",
         (Query(scope.quantile(0.99, catalogue.TICK_DURATION, *_WHO), _NAME),),
@@ -119,7 +119,7 @@ def _heartbeat(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Heartbeat",
-        "Turns of the timeline a second: one at least, however little there is to do. Zero: it stands still, and "
+        "Ticks of the timeline per second: at least one, even if nothing is due. Zero: the timeline stands still, and "
         "nothing is started.",
         "ops",
         (Query(scope.rate_by(catalogue.TICK_DURATION, *_WHO, part="count", window=RATE), _NAME),),
@@ -134,8 +134,8 @@ def _busy(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Workers in use",
-        "Share of the workers that are busy. Above the line, with work waiting: the pool is too small, or runs have "
-        "become slow.",
+        "Share of the workers that are busy. Above the line while occurrences wait: the pool is too small, or runs "
+        "have become slow.",
         "percentunit",
         (Query(f"{used} / {slots}", f"{_NAME} {{{{pool}}}}"),),
         no_value="no pool",
@@ -150,10 +150,10 @@ def _queue(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Waiting for a worker",
-        "Occurrences that wait for a free worker. A level that does not fall to zero: there are too few.",
+        "Occurrences that wait for a free worker. A level that does not fall to zero: the pool has too few workers.",
         "short",
         (Query(scope.sum_by(catalogue.POOL_QUEUE, *_WHO, "pool"), f"{_NAME} {{{{pool}}}}"),),
-        no_value="nobody",
+        no_value="none",
         steps=above(1),
         stepped=True,
         link=TO_INSTANCE,
@@ -164,10 +164,10 @@ def _queue_wait(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How long the wait for a worker takes",
-        "p99 of the wait. It is the pool's part of the lateness, as far as the lead does not hide it.",
+        "p99 of the wait. The part that the lead time does not hide is the pool's part of the lateness.",
         "s",
         (Query(scope.quantile(0.99, catalogue.POOL_WAIT, *_WHO), _NAME),),
-        no_value="nobody waited",
+        no_value="no waits",
         steps=above(scope.on_time_s),
         link=TO_INSTANCE,
     )
@@ -179,8 +179,8 @@ def _offset(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Clock against the store's",
-        "Our wall clock minus the store's, and the error of that measurement. Beyond the line: instances disagree "
-        "about what is due; look at the machine's time synchronization.",
+        "The instance's wall clock minus the store's, and the error of that measurement. Beyond the line: instances "
+        "disagree about what is due. Check the host's time synchronization.",
         "s",
         (Query(offset, _NAME), Query(error, f"{_NAME} error")),
         width=6,
@@ -194,8 +194,8 @@ def _steps(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Clock steps",
-        "Times that the wall clock jumped. Forward: cron may have missed instants. Back: cron may repeat none, but "
-        "logs do not sort.",
+        "How often the wall clock jumped. Forward: cron jobs may have missed instants. Back: cron jobs repeat none, "
+        "but the times in logs are out of order.",
         "short",
         (
             Query(
@@ -213,7 +213,8 @@ def _spool(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Outcomes that wait for the store",
-        "How many the spool holds. Above zero: the store is out. Not falling when it is back: its errors say why.",
+        "How many outcomes the spool holds. Above zero: the store did not take them. Not falling when the store is "
+        "back: its errors say why.",
         "short",
         (Query(scope.sum_by(catalogue.SPOOL_DEPTH, *_WHO), _NAME),),
         width=6,
@@ -227,9 +228,9 @@ def _spool(scope: BoardScope) -> Panel:
 def _spooled(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
-        "What became of them",
-        "Moves of outcomes through the spool. Overtaken: another instance ran the occurrence again meanwhile. "
-        "Dropped: the ledger will never know; the log does.",
+        "What became of spooled outcomes",
+        "Outcomes by what happened to them in the spool. Overtaken: another instance has run the occurrence again. "
+        "Dropped: the ledger will never have the outcome; the log has it.",
         "short",
         (Query(scope.increase_by(catalogue.SPOOL_OUTCOMES, "move", window=RATE), "{{move}}"),),
         width=6,
@@ -242,7 +243,7 @@ def _cpu(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "CPU",
-        "Cores that the process uses. Near one for long: Python has no more to give, and starts get late.",
+        "Cores that the process uses. Near one for long: the interpreter is saturated, and starts become late.",
         "short",
         (Query(f"sum by (instance) (rate({scope.named('process_cpu_seconds_total')}[{RATE}]))", "{{instance}}"),),
         no_value="unknown",
@@ -254,7 +255,7 @@ def _memory(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Memory",
-        "Resident memory of the process. Climbing without end: something leaks, most often a job.",
+        "Resident memory of the process. Climbing without end: a leak, most often in a job.",
         "bytes",
         (Query(f"max by (instance) ({scope.named('process_resident_memory_bytes')})", "{{instance}}"),),
         no_value="unknown",
@@ -266,8 +267,8 @@ def _pauses(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Garbage collection",
-        "Share of the time for which the collector stopped the interpreter, by generation. Generation 2 above a "
-        "percent: there are too many objects; its pauses make starts late.",
+        "Share of the time for which the collector stopped the interpreter, by generation. Generation 2 above one "
+        "percent: the process has too many objects, and the pauses make starts late.",
         "percentunit",
         (
             Query(

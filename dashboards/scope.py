@@ -1,13 +1,13 @@
 """Decide how a board asks for series: which variables there are, and the matchers that every query carries.
 
-Pure. Where the series come from must not matter. A scheduler that is scraped itself names neither itself nor its
-service on most of its series; a sidecar adds `owner` and `service` to all of them, and `source` to what it read in a
-store. So:
+Pure. Boards must work the same for both origins of series. Most series of a scheduler that Prometheus scrapes have
+neither an `owner` nor a `service`. A sidecar adds both to all series, and `source` to those that it read in a store.
+So:
 
-- Everything is aggregated, by labels that both have.
-- A service is picked by way of the instances that have it: `tickglass_scheduler_info` says who an instance is. Beside
-  `instance` every query has a matcher for `service` that lets series without one through: within a picked instance they
-  belong to the picked service, or are about a job or a lock that is picked by its name.
+- Every query aggregates, by labels that both origins have.
+- A service is picked by its instances: `tickglass_scheduler_info` says which instances it has. Every query also has a
+  matcher for `service` that accepts series without this label. Within a picked instance such a series belongs to the
+  picked service, or it is about a job or a lock that is picked by its name.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ __all__ = ["DATASOURCE", "GAP", "RATE", "SPAN", "BoardScope", "Variable"]
 DATASOURCE: Final = "datasource"
 RATE: Final = "$__rate_interval"  # never shorter than four scrapes
 GAP: Final = "10m"  # as long as a process may have stood still for its counters to be compared
-SPAN: Final = "$__range"  # what the board shows
+SPAN: Final = "$__range"  # the time range that the board shows
 
 _PICKED: Final = 'instance=~"$instance"', 'service=~"$service|"'
-# A store knows no services: what was read there is listed while all are picked; no service is called like a source.
+# Series that were read in a store have no service: they are listed while all services are picked, because the pattern
+# for all also matches a source. No service has the name of a source.
 _ALL_OR_TOLD: Final = 'source=~"$service|"'
 _BY_LABEL: Final = {"job_name": 'job_name=~"$job_name"', "resource": 'resource=~"$resource"'}
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """What a reader picks: the values of a label.
+    """A variable of a board: the reader picks values of a label.
 
     Args:
         all_value: what "All" stands for; "": every value that is listed.
@@ -87,7 +88,8 @@ class BoardScope(Selector):
         """Return the variables of every board, so that links keep them; each may depend on those before it."""
         info, sidecars = catalogue.SCHEDULER_INFO.name, catalogue.SIDECAR_LAST_PROBE.name
         jobs = f"{catalogue.JOB_DUE.name}|{catalogue.JOB_NEXT.name}"
-        known_by = (catalogue.LOCK_TRANSITIONS, catalogue.LOCK_HELD, catalogue.LEASE_EXPIRED)  # told, or seen
+        # From events of schedulers, or from what a sidecar saw in a store.
+        known_by = (catalogue.LOCK_TRANSITIONS, catalogue.LOCK_HELD, catalogue.LEASE_EXPIRED)
         locks = "|".join(metric.name for metric in known_by)
         return (
             Variable("service", "Service", "service", self._plain(info), all_value=".*"),
@@ -96,7 +98,7 @@ class BoardScope(Selector):
                 "Instance",
                 "instance",
                 self._plain("", f'__name__=~"{info}|{sidecars}"', 'service=~"$service|"'),
-                description="What Prometheus scrapes: a scheduler, or a sidecar and all that it knows.",
+                description="What Prometheus scrapes: a scheduler, or a sidecar with all series that it has.",
             ),
             Variable("job_name", "Job", "job_name", self._plain("", f'__name__=~"{jobs}"', *_PICKED, _ALL_OR_TOLD)),
             Variable("resource", "Lock", "resource", self._plain("", f'__name__=~"{locks}"', *_PICKED)),

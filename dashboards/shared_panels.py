@@ -1,4 +1,4 @@
-"""Decide the expressions that several boards share: what is stuck, what is on time, who is in which state.
+"""Build the panels that several boards share: what is stuck, what is on time, in which state schedulers are.
 
 Pure.
 """
@@ -47,14 +47,14 @@ _COLOURS: Final = {SchedulerState.RUNNING: "green", SchedulerState.DRAINING: "or
 
 
 def on_time(scope: BoardScope, window: str, width: int) -> Panel:
-    """Return how punctual everything was."""
+    """Return a panel of the share of starts that were on time."""
     return Panel(
         Kind.STAT,
         "On time",
-        f"Share of the occurrences that started within {scope.on_time_s * 1000:g} ms of their due instant; those "
-        "that were missed or skipped count against it; those that another instance has do not count, nor those that "
-        "were skipped because the job was still at work. "
-        "Red: the objective is not met; the board of the job says which part made it late.",
+        f"Share of the occurrences that started within {scope.on_time_s * 1000:g} ms of their due instant. Missed and "
+        "skipped occurrences count against it. Occurrences that another instance claimed do not count, nor those that "
+        "were skipped because the job was still running. "
+        "Red: the objective is not met. The board of jobs shows what made them late.",
         "percentunit",
         (Query(on_time_share(scope, "increase", window), "on time"),),
         width=width,
@@ -66,12 +66,12 @@ def on_time(scope: BoardScope, window: str, width: int) -> Panel:
 
 
 def stuck_locks(scope: BoardScope, width: int) -> Panel:
-    """Return how many locks are held for too long."""
+    """Return a panel of how many locks are held for too long."""
     return Panel(
         Kind.STAT,
         "Stuck locks",
         "Locks that have been held for longer than the longest timeout of their jobs. Red: a run ignores its "
-        "timeout, or its holder stands still; who it is stands in the table of holders.",
+        "timeout, or the holder's process stands still. The table of holders names it.",
         "short",
         (Query(f"count({held_of_limit(scope)} > {thresholds.HELD_OF_LIMIT:g}) or vector(0)", "stuck"),),
         width=width,
@@ -83,12 +83,12 @@ def stuck_locks(scope: BoardScope, width: int) -> Panel:
 
 
 def failing_jobs(scope: BoardScope, width: int) -> Panel:
-    """Return how many jobs fail again and again."""
+    """Return a panel of how many jobs failed several times in a row."""
     return Panel(
         Kind.STAT,
         "Failing jobs",
-        f"Jobs whose last {thresholds.FAILURES_IN_A_ROW} or more occurrences went wrong: failure, timeout, lost or "
-        "orphaned. Red: the job itself is broken, or what it needs.",
+        f"Jobs whose last {thresholds.FAILURES_IN_A_ROW} or more occurrences ended as failure, timeout, lost or "
+        "orphaned. Red: the job is broken, or something that it needs is.",
         "short",
         (Query(f"count({failures_in_a_row(scope)} >= {thresholds.FAILURES_IN_A_ROW}) or vector(0)", "failing"),),
         width=width,
@@ -100,31 +100,31 @@ def failing_jobs(scope: BoardScope, width: int) -> Panel:
 
 
 def health_by_job(scope: BoardScope, width: int) -> Panel:
-    """Return how each job did over time."""
+    """Return a panel of the worst outcome of each job over time."""
     wrong = scope.increase_by(catalogue.JOB_OUTCOMES, "job_name", outcome=one_of(FAILURES), window=RATE)
     away = scope.increase_by(catalogue.JOB_OUTCOMES, "job_name", outcome=one_of(DID_NOT_RUN), window=RATE)
     return Panel(
         Kind.STATUS_HISTORY,
-        "How each job did",
-        "The worst that happened in each stretch of time. Orange: an occurrence was missed or skipped, so work was "
-        "not done and nothing failed. Red: a run failed, ran over its timeout, lost its lease or lost its claimant. "
-        "A hole: nobody told anything.",
+        "Worst outcome by job",
+        "The worst outcome in each interval. Orange: an occurrence was missed or skipped, so work was not done, but "
+        "nothing failed. Red: a run failed, ran over its timeout, lost its lease, or its claimant died. A gap: no "
+        "data.",
         "short",
         (Query(f"clamp_max(2 * ceil({wrong}) + (ceil({away}) > bool 0), 2)", "{{job_name}}"),),
         width=width,
         no_value="no job",
         steps=above(1, 2),
         mappings=(
-            ValueMapping(0, "well", "green"),
+            ValueMapping(0, "ok", "green"),
             ValueMapping(1, "missed or skipped", "orange"),
-            ValueMapping(2, "went wrong", "red"),
+            ValueMapping(2, "failed", "red"),
         ),
         link=TO_JOB,
     )
 
 
 def scheduler_states(scope: BoardScope, width: int) -> Panel:
-    """Return what each scheduler did over time."""
+    """Return a panel of the state of each scheduler over time."""
 
     def here(state: SchedulerState) -> str:
         return scope.sum_by(catalogue.SCHEDULER_STATE, "instance", "owner", state=state)
@@ -133,8 +133,9 @@ def scheduler_states(scope: BoardScope, width: int) -> Panel:
     return Panel(
         Kind.STATE_TIMELINE,
         "Schedulers",
-        "The state of each scheduler. A gap: it cannot be scraped, or its sidecar has lost it; others take over "
-        "what it held when its leases run out. Orange for long: a run does not end, and the drain waits for it.",
+        "The state of each scheduler. A gap: it cannot be scraped, or its sidecar has no connection to it. Other "
+        "instances take over its jobs when its leases have ended. Orange for long: a run does not end, and the drain "
+        "waits for it.",
         "short",
         (Query(" + ".join(states), "{{instance}} {{owner}}"),),
         width=width,
@@ -156,16 +157,16 @@ def quantiles(scope: BoardScope, metric: Metric, *, exemplar: bool) -> tuple[Que
 
 
 def waits(scope: BoardScope, width: int) -> Panel:
-    """Return who waits for what."""
+    """Return a panel of how many wait for each lock."""
     return Panel(
         Kind.TIMESERIES,
-        "Who waits",
-        "Parties that wait for each lock, over all instances. A level that does not fall: the lock is held for "
-        "longer than the work behind it takes to come in; the table of holders says by whom.",
+        "Waiters by lock",
+        "How many wait for each lock, over all instances. A level that does not fall: new waiters arrive faster than "
+        "the lock becomes free. The table of holders says which instance holds it.",
         "short",
         (Query(scope.sum_by(catalogue.LOCK_WAITERS, "resource"), "{{resource}}"),),
         width=width,
-        no_value="nobody",
+        no_value="no waiters",
         stepped=True,
         link=TO_LOCK,
     )

@@ -1,4 +1,4 @@
-"""Decide what is shown of sidecars: whom they hear, what they missed, and whether they still see the store. Pure."""
+"""Decide what is shown of sidecars: which schedulers are connected, what was missed, is the store read? Pure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _WHO = ("owner", "service")
 
 
 def sidecar_event_panels(scope: BoardScope) -> tuple[Panel, ...]:
-    """Return the panels about the schedulers that talk to sidecars."""
-    return _connected(scope), _heard(scope), _events(scope), _missing(scope), _refused(scope)
+    """Return the panels about the schedulers that send events to sidecars."""
+    return _connected(scope), _since_event(scope), _events(scope), _missing(scope), _refused(scope)
 
 
 def sidecar_probe_panels(scope: BoardScope) -> tuple[Panel, ...]:
@@ -46,8 +46,8 @@ def _connected(scope: BoardScope) -> Panel:
     return Panel(
         Kind.STATE_TIMELINE,
         "Connected",
-        "Whether each scheduler talks to its sidecar. Gone: the process has ended, was killed, or cannot reach the "
-        "socket; what is live of it is not shown any more, what the store knows of it still is.",
+        "Whether each scheduler is connected to its sidecar. Gone: the process has ended, was killed, or cannot reach "
+        "the socket. Its live state is no longer shown; what the store has of it still is.",
         "short",
         (Query(scope.max_by(catalogue.SIDECAR_CONNECTED, *_WHO), "{{owner}} {{service}}"),),
         width=12,
@@ -57,11 +57,11 @@ def _connected(scope: BoardScope) -> Panel:
     )
 
 
-def _heard(scope: BoardScope) -> Panel:
+def _since_event(scope: BoardScope) -> Panel:
     return _panel(
-        "Last heard",
-        "Time since the last event of each scheduler. Climbing beyond a few seconds although it is connected: it "
-        "stands still, for its timeline turns once a second at least.",
+        "Since the last event",
+        "Time since the last event of each scheduler. More than a few seconds although it is connected: it stands "
+        "still, because its timeline ticks at least once a second.",
         "s",
         Query(f"time() - {scope.max_by(catalogue.SIDECAR_LAST_EVENT, *_WHO)}", "{{owner}} {{service}}"),
         width=12,
@@ -70,8 +70,8 @@ def _heard(scope: BoardScope) -> Panel:
 
 def _events(scope: BoardScope) -> Panel:
     return _panel(
-        "Events heard",
-        "Events a second of each scheduler. None: nothing happens there, or nothing arrives.",
+        "Events received",
+        "Events per second of each scheduler. None: nothing happens there, or no event arrives.",
         "ops",
         Query(scope.rate_by(catalogue.SIDECAR_EVENTS, *_WHO, window=RATE), "{{owner}} {{service}}"),
     )
@@ -83,8 +83,8 @@ def _missing(scope: BoardScope) -> Panel:
     )
     return _panel(
         "Events missed",
-        "Events that a scheduler made and that its sidecar never got, and how often that happened. Anything here: the "
-        "counters of that scheduler are too low by what is missing.",
+        "Events of a scheduler that its sidecar never received, and how often there was such a gap. Anything here: "
+        "the sidecar's counters of that scheduler are too low.",
         "short",
         Query(gaps, "{{owner}} {{service}} gaps"),
         Query(missed, "{{owner}} {{service}} events"),
@@ -96,7 +96,7 @@ def _refused(scope: BoardScope) -> Panel:
     return _panel(
         "Connections refused",
         "Connections that sidecars ended, by reason. Version: scheduler and sidecar are of different releases. "
-        "Anything else: somebody who is not a scheduler talks to the socket.",
+        "Anything else: a program that is not a scheduler connects to the socket.",
         "short",
         Query(scope.increase_by(catalogue.SIDECAR_REFUSED, "reason", window=RATE), "{{reason}}"),
         steps=above(1),
@@ -106,8 +106,8 @@ def _refused(scope: BoardScope) -> Panel:
 def _last_probe(scope: BoardScope) -> Panel:
     return _panel(
         "Since the store was read",
-        "Time since a sidecar last read each store. Above the line: the sidecar is blind, and what it shows of "
-        "holders that cannot speak is old.",
+        "Time since a sidecar last read each store. Above the line: the sidecar cannot read it, and shows old data of "
+        "the holders that are not connected.",
         "s",
         Query(f"time() - {scope.max_by(catalogue.SIDECAR_LAST_PROBE, 'source')}", "{{source}}"),
         steps=above(thresholds.PROBE_SILENT_S),
@@ -117,8 +117,8 @@ def _last_probe(scope: BoardScope) -> Panel:
 
 def _probe_time(scope: BoardScope) -> Panel:
     return _panel(
-        "How long reading takes",
-        "p99 of reading each store. Climbing: the store is slow, or there is much in it.",
+        "How long a reading takes",
+        "p99 of reading each store. Climbing: the store is slow, or it holds much data.",
         "s",
         Query(scope.quantile(0.99, catalogue.SIDECAR_PROBE_DURATION, "source"), "{{source}}"),
         width=6,
@@ -128,8 +128,8 @@ def _probe_time(scope: BoardScope) -> Panel:
 def _probe_errors(scope: BoardScope) -> Panel:
     return _panel(
         "Readings that fail",
-        "Times that a store could not be read. Unavailable: it could not be reached in time. Error: it was reached "
-        "and failed.",
+        "How often a store could not be read. Unavailable: it could not be reached in time. Error: it was reached, "
+        "and the call failed.",
         "short",
         Query(scope.increase_by(catalogue.SIDECAR_PROBE_ERRORS, "source", "kind", window=RATE), "{{source}} {{kind}}"),
         steps=above(1),
@@ -142,7 +142,7 @@ def _offset(scope: BoardScope) -> Panel:
     return _panel(
         "Sidecar's clock against the store's",
         "The sidecar's wall clock minus the store's, and the error of that measurement. Beyond the line: the ages "
-        "that the sidecar shows are off by as much.",
+        "that the sidecar shows are wrong by this offset.",
         "s",
         Query(scope.max_by(catalogue.SIDECAR_OFFSET, "source"), "{{source}}"),
         Query(scope.max_by(catalogue.SIDECAR_OFFSET_ERROR, "source"), "{{source}} error"),

@@ -1,4 +1,4 @@
-"""The board of telemetry itself: does what the other boards show arrive, all of it, and in time? Pure."""
+"""The board of telemetry itself: does the data of the other boards arrive, completely and in time? Pure."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def health(scope: BoardScope) -> Board:
     return Board(
         "tickglass-telemetry",
         "Tickglass / Telemetry health",
-        "Does what the other boards show arrive, all of it, and in time?",
+        "Does the data of the other boards arrive, completely and in time?",
         (
-            Row("Prometheus and us", (_up(scope), _scrape_time(scope), _series(scope))),
-            Row("What gets lost", (_dropped(scope), _sinks(scope), _overflow(scope))),
-            Row("Sidecars: what they hear", sidecar_event_panels(scope)),
-            Row("Sidecars: what they read", sidecar_probe_panels(scope)),
+            Row("Scrapes", (_up(scope), _scrape_time(scope), _series(scope))),
+            Row("Losses", (_dropped(scope), _sinks(scope), _overflow(scope))),
+            Row("Sidecars: events", sidecar_event_panels(scope)),
+            Row("Sidecars: stores", sidecar_probe_panels(scope)),
         ),
     )
 
@@ -35,8 +35,8 @@ def _up(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Scrapes that succeed",
-        "1 while Prometheus reaches the instance. 0: the process is gone, frozen, or too slow to answer; what the "
-        "boards show of it is old.",
+        "1 while Prometheus reaches the instance. 0: the process is gone, frozen, or too slow to answer, and the "
+        "boards show old data of it.",
         "short",
         (Query(f"min by (instance) ({scope.named('up')})", "{{instance}}"),),
         no_value="no target",
@@ -50,8 +50,8 @@ def _scrape_time(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How long a scrape takes",
-        "Climbing with the number of series, as it should. Near Prometheus's timeout: scrapes are about to fail; "
-        "and inside a scheduler a long one makes starts late, which is what the sidecar is for.",
+        "It grows with the number of series, which is normal. Near Prometheus's timeout: scrapes will soon fail. "
+        "Inside a scheduler a long scrape makes starts late; a sidecar avoids that.",
         "s",
         (Query(f"max by (instance) ({scope.named('scrape_duration_seconds')})", "{{instance}}"),),
         no_value="no target",
@@ -63,8 +63,8 @@ def _series(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Series",
-        "Samples of each scrape. Climbing without new jobs: locks on names without end are taken by hand; see the "
-        "overflow.",
+        "Samples of each scrape. Climbing without new jobs: locks outside jobs are taken on an unbounded number of "
+        "names; see the panel of names that share a series.",
         "short",
         (Query(f"max by (instance) ({scope.named('scrape_samples_scraped')})", "{{instance}}"),),
         no_value="no target",
@@ -76,8 +76,8 @@ def _dropped(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Dropped",
-        "Telemetry that was made and could not be delivered. Queue full: more is made than leaves. Export failed: "
-        "the collector does not take it. Traces, or what the sidecar shows, have holes.",
+        "Telemetry that was recorded and could not be delivered. Queue full: it is recorded faster than it is sent. "
+        "Export failed: the collector does not take it. Traces, or the data of the sidecar, have gaps.",
         "short",
         (Query(scope.increase_by(catalogue.DROPPED, "signal", "reason", window=RATE), "{{signal}} {{reason}}"),),
         no_value="none",
@@ -89,8 +89,8 @@ def _sinks(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Sinks that fail",
-        "Events that a sink did not take; runs do not suffer, what that sink tells has holes. The log has the "
-        "exception, once a minute.",
+        "Events that a sink did not take, because it raised. Runs are not affected, but the data of that sink has "
+        "gaps. The log has the exception, once a minute.",
         "short",
         (Query(scope.increase_by(catalogue.SINK_FAILURES, "sink", window=RATE), "{{sink}}"),),
         no_value="none",
@@ -102,8 +102,8 @@ def _overflow(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "Names that share a series",
-        "Values folded into __other__ because their label has as many as it may. Anything here: names without end, "
-        "locks of single orders say, have crowded out others.",
+        "Values counted under __other__ because their label has reached its maximum number of values. Anything here: "
+        "an unbounded number of names is in use, for example one lock per order.",
         "short",
         (Query(scope.increase_by(catalogue.LABEL_OVERFLOW, "label", window=RATE), "{{label}}"),),
         no_value="none",

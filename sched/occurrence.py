@@ -1,4 +1,4 @@
-"""Decide which way an occurrence can go, and that it ends exactly once.
+"""Decide which transitions an occurrence can make, and that it ends exactly once.
 
 Pure: no I/O, no logging. Time comes from the injected clock.
 """
@@ -38,11 +38,11 @@ class OccurrenceState(StrEnum):
     """How far one due instant of one job has come."""
 
     NEW = "new"
-    PENDING = "pending"  # on the timeline's desk
+    PENDING = "pending"  # fell due, and is not admitted yet
     ADMITTED = "admitted"  # waits for a worker
-    CLAIMING = "claiming"  # a worker asks the store
-    CLAIMED = "claimed"  # ours; waits out the rest of the lead
-    UNCLAIMED = "unclaimed"  # the store is out, and the job runs all the same
+    CLAIMING = "claiming"  # a worker asks the store for the claim
+    CLAIMED = "claimed"  # this instance has it, and waits for the due instant
+    UNCLAIMED = "unclaimed"  # the store is unavailable, and the job runs without a claim
     RUNNING = "running"
     STOPPING = "stopping"  # asked to stop, still running
     ENDED = "ended"
@@ -70,12 +70,12 @@ class Outcome(StrEnum):
     SUCCESS = "success"
     FAILURE = "failure"  # the job raised
     TIMEOUT = "timeout"  # it ran over its timeout and was asked to stop
-    CANCELLED = "cancelled"  # it was stopped because the scheduler stops
+    CANCELLED = "cancelled"  # it was stopped because the scheduler was stopping
     LOST = "lost"  # its lease could no longer be trusted
     ORPHANED = "orphaned"  # its claimant died, and the job does not want it re-run
-    ELSEWHERE = "elsewhere"  # another instance has it
-    MISSED = "missed"  # nobody was there, or could start it, within its misfire grace
-    SKIPPED = "skipped"  # a policy said no: see SkipReason
+    ELSEWHERE = "elsewhere"  # another instance claimed it
+    MISSED = "missed"  # no instance was there, or could start it, within its misfire grace
+    SKIPPED = "skipped"  # a policy refused it: see SkipReason
 
     @property
     def ran(self) -> bool:
@@ -105,14 +105,14 @@ NEUTRAL: Final = tuple(outcome for outcome in Outcome if outcome.is_neutral)
 
 
 class SkipReason(StrEnum):
-    """Why a policy said no."""
+    """Why a policy refused an occurrence."""
 
     OVERLAP = "overlap"  # the job's previous occurrence is still running
-    LOCK_HELD = "lock_held"  # somebody else held the resource for all of the grace
+    LOCK_HELD = "lock_held"  # another holder had the resource for all of the grace
     STORE_UNAVAILABLE = "store_unavailable"  # no claim, no run
     STORE_ERROR = "store_error"
-    SKEW = "skew"  # our clock and the store's are too far apart to say what is due, or it is too early by the store's
-    STOPPING = "stopping"  # the scheduler is draining
+    SKEW = "skew"  # this clock and the store's differ too much to say what is due, or the store's says "too early"
+    STOPPING = "stopping"  # the scheduler was draining
 
 
 OCCURRENCE_TRANSITIONS: Final[Mapping[tuple[OccurrenceState, OccurrenceEvent], OccurrenceState]] = {
@@ -184,15 +184,15 @@ class OccurrenceMachine(StateMachine[OccurrenceState, OccurrenceEvent]):
             reason: with ENDED and STOP_ASKED, why, as a bounded word.
             lateness: with ENDED, if the job's code started.
             ran_ns: likewise, how long the job's code took.
-            error: with ENDED, the job's exception as text; for people only.
+            error: with ENDED, the job's exception as text, for people only.
             next_due_ns: with FELL_DUE, the job's next due instant, if any.
 
         Raises:
-            IllegalTransition: the table has no such move, or that state does
-                not end that way; nothing changed.
+            IllegalTransition: the table has no such move, or an occurrence in
+                this state cannot end with this outcome; nothing changed.
         """
 
-        def tell(move: Move[OccurrenceState, OccurrenceEvent]) -> OccurrenceMoved:
+        def report(move: Move[OccurrenceState, OccurrenceEvent]) -> OccurrenceMoved:
             return OccurrenceMoved(
                 job=self.job,
                 due_ns=self.due_ns,
@@ -220,20 +220,20 @@ class OccurrenceMachine(StateMachine[OccurrenceState, OccurrenceEvent]):
             raise IllegalTransition(self._name, self._state, f"{event} with outcome {outcome}")
         if outcome is not None and outcome not in ENDINGS.get(self._state, ()):
             raise IllegalTransition(self._name, self._state, f"{event} as {outcome}")
-        return self._fire(event, tell)
+        return self._fire(event, report)
 
 
 @dataclass(slots=True)
 class Timings:
-    """When one occurrence passed each point of its way, in monotonic nanoseconds.
+    """When one occurrence passed each step, in monotonic nanoseconds.
 
     Args:
         due_ns: when it was due.
-        handed_ns: when the timeline handed it over, usually before.
+        handed_ns: when the timeline submitted it, usually before it was due.
         taken_ns: when a worker took it.
-        claimed_ns: when the claim was in hand.
-        woke_ns: when the worker had waited out the lead; claimed_ns if none was left.
-        started_ns: just before the job's own code; 0 if it never came to that.
+        claimed_ns: when the claim was granted.
+        woke_ns: when the worker had waited out the lead time; claimed_ns if there was none left.
+        started_ns: just before the job's own code; 0 if that was not reached.
     """
 
     due_ns: int
@@ -246,8 +246,8 @@ class Timings:
     def lateness(self) -> Lateness:
         """Attribute the start's lateness to its causes; the parts sum to the whole.
 
-        What happens before the due instant costs nothing; the oversleep of the
-        last wait is the timer's.
+        Time before the due instant does not count. If the last wait ended too
+        late, the difference is the timer's part.
         """
         due = self.due_ns
         handed, taken, claimed = max(due, self.handed_ns), max(due, self.taken_ns), max(due, self.claimed_ns)

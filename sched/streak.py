@@ -1,4 +1,4 @@
-"""Decide how a job has done lately: since when, and how often, it did not succeed.
+"""Decide since when, and how often, a job has not succeeded.
 
 Pure: no I/O, no clock reads, no logging.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RUNS_READ", "prolonged", "streak_of"]
 
-RUNS_READ: Final = 32  # of a longer streak these are the latest: long enough for every alert
+RUNS_READ: Final = 32  # the latest runs of a longer streak: enough for every alert
 
 
 def prolonged(streak: Streak, outcome: str, due_ns: int, ended_wall_ns: int) -> Streak:
@@ -35,7 +35,7 @@ def prolonged(streak: Streak, outcome: str, due_ns: int, ended_wall_ns: int) -> 
 
 
 def streak_of(runs: Sequence[RunRecord]) -> Streak:
-    """Return the streak of a job's latest attempts, newest first; those without an end say nothing yet."""
+    """Return the streak of a job's latest attempts, newest first. Attempts without an end do not count yet."""
     streak = Streak()
     for run in reversed(runs):
         if run.outcome is not None:

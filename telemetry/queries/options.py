@@ -1,4 +1,4 @@
-"""Read what an operator chooses when boards and rules are written: which series, and what counts as on time.
+"""Check the options with which an operator exports boards and rules: which series, and what counts as on time.
 
 Pure.
 """
@@ -16,11 +16,11 @@ __all__ = ["checked_on_time_s", "matchers_of"]
 
 _MATCHER: Final = re.compile(r'\s*([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*"((?:[^"\\\n]|\\.)*)"\s*', re.ASCII)
 _ESCAPED: Final = re.compile(r'\\([\\"])')
-_RESERVED: Final = re.compile(r"__\w*|le|quantile")  # no series of a target has them from its target
+_RESERVED: Final = re.compile(r"__\w*|le|quantile")  # a target's series do not have these from their target
 _OUR_LABELS: Final = frozenset(label.name for metric in metrics() for label in metric.labels)
 
-# Prometheus reads RE2, Python something else. What both read, and read alike, is little and enough: the pieces are
-# listed here, and that they fit together (brackets, ranges, what is repeated) is left to Python.
+# Prometheus reads RE2, Python another dialect. Only the pieces that both read in the same way are accepted; they are
+# listed here. Python's own parser then checks how they fit together (brackets, ranges, repetitions).
 _ESCAPE: Final = r"\\(?:[dDsSwW]|[ -/:-@\[-`{-~])"
 _IN_CLASS: Final = rf"(?:[^\\\[\]&|~-]|{_ESCAPE})"
 _CLASS: Final = rf"\[\^?(?:{_IN_CLASS}(?:-{_IN_CLASS})?)+-?\]"
@@ -28,21 +28,21 @@ _TIMES: Final = r"(?:(?:[*+?]|\{\d{1,3}(?:,\d{0,3})?\})\??)?"
 _REGEX: Final = re.compile(
     rf"(?:\(\?i\))?(?:\((?:\?i?:)?|\||(?:[^\\()\[\]{{}}*+?|]|\)|{_ESCAPE}|{_CLASS}){_TIMES})*", re.ASCII
 )
-_MOST_REPEATS: Final = 1000  # of RE2, where one repetition stands in another
+_REPEATS_MAX: Final = 1000  # of RE2, where one repetition stands in another
 
 
 def matchers_of(selector: str) -> list[str]:
     """Return a selector's label matchers, one by one, as Prometheus writes them.
 
-    They are for labels that every series of a target has, its `up` too: what tells clusters, namespaces or scrape
-    jobs apart. Of regular expressions only what RE2 surely reads is taken.
+    They are for labels that every series of a target has, its `up` too: labels that distinguish clusters, namespaces
+    or scrape jobs. Only regular expressions that RE2 surely reads are accepted.
 
     Args:
         selector: 'namespace="prod", cluster=~"eu-.*"'; "" for none.
 
     Raises:
-        ConfigError: it is not written so, it is about a label that not every series has, or Prometheus may not
-            read a value.
+        ConfigError: the selector is not written like this, names a label that not every series has, or has a value
+            that Prometheus may not read.
     """
     found, at = [], 0
     while selector.strip() and at < len(selector):
@@ -85,9 +85,9 @@ def _check_value(match: re.Match[str]) -> None:
 
 
 def _is_regex(text: str) -> bool:
-    """Return whether RE2 surely reads it; it may read more."""
+    """Return whether RE2 surely reads it. RE2 may also read some that are refused here."""
     repeats = math.prod(int(most) or 1 for most in re.findall(r"(\d+),?\}", text))
-    if not _REGEX.fullmatch(text) or repeats > _MOST_REPEATS:
+    if not _REGEX.fullmatch(text) or repeats > _REPEATS_MAX:
         return False
     try:
         re.compile(text)
@@ -97,10 +97,10 @@ def _is_regex(text: str) -> bool:
 
 
 def checked_on_time_s(on_time_s: float) -> float:
-    """Return how late a start may be to count as on time: one of the bounds that starts are counted at.
+    """Return how late a start may be to count as on time, which must be a bound of the lateness histogram.
 
     Raises:
-        ConfigError: it is none of them; names the nearest.
+        ConfigError: it is not such a bound; the error names the nearest.
     """
     bounds = JOB_LATENESS.buckets
     if on_time_s not in bounds:

@@ -1,8 +1,8 @@
 """Write PromQL from the catalogue: a name, a label or a label value that it does not have is an error.
 
-Pure. Series may come from the schedulers themselves or from sidecars, which add
-`owner` and `service`, and `source` to what they read in a store: so everything
-is read through an aggregation.
+Pure. Series come from the schedulers themselves or from sidecars. Sidecars add
+`owner` and `service`, and `source` to the series that they read in a store. So
+every query aggregates, by labels that both origins have.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Selector(ABC):
 
     @abstractmethod
     def last_known(self, metric: Metric, *labels: str) -> str:
-        """Return the greatest of a gauge's values by these labels, as far back as the reader looks."""
+        """Return the greatest of a gauge's values by these labels: now, or also in the last hour."""
 
     def max_by(self, metric: Metric, *labels: str, **matchers: str) -> str:
         """Return the greatest of a gauge's values by these labels: several instances may report the same thing."""

@@ -1,6 +1,6 @@
 """The store stops answering renewals, recorded from a real engine: a lease of the usual TTL, scraped as usual.
 
-It is given up before it can have been seen stalled for half a minute; somebody must be told all the same.
+It is given up before it can have been seen stalled for half a minute; the alert must fire all the same.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def test_every_rule_names_only_what_is_exported(name: str) -> None:
     assert unknown(EXPRESSIONS[name]) == []
 
 
-def test_what_nobody_exports_is_seen() -> None:
+def test_a_series_that_is_not_exported_is_found() -> None:
     for expr in (
         "rate(tickglass_job_due[5m])",
         'up + tickglass_job_running{pool="a"}',
@@ -148,7 +148,7 @@ def test_an_inhibition_compares_only_labels_that_both_sides_are_proved_to_carry(
         assert inhibition.source not in inhibition.targets
 
 
-def test_that_nobody_is_there_is_told_a_scrape_before_the_runs_that_are_missed() -> None:
+def test_a_fleet_that_is_down_alerts_before_the_runs_that_it_misses() -> None:
     minutes = {
         name: int(ALL[name].pending.removesuffix("m")) for name in ("TickglassSchedulerDown", "TickglassJobMissedRun")
     }

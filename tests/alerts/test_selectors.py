@@ -25,7 +25,7 @@ from tickglass.telemetry import catalogue
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Pieces of values and of regular expressions, innocent and not, as somebody would type them within quotes.
+# Pieces of values and of regular expressions, valid and not, as an operator would type them within quotes.
 PIECES: Final = [
     *(
         "a",

@@ -1,4 +1,4 @@
-"""What the schedulers of the boards' fleet run: `tickglass run app:scheduler`, told by FLEET_* what it shall be.
+"""What the schedulers of the boards' fleet run: `tickglass run app:scheduler`, configured by FLEET_*.
 
 Everything that a board can show happens here, again and again: contention, waits that are given up, failures, timeouts,
 stale writes, clock steps. Losses and outages are done to it from outside.
@@ -42,7 +42,7 @@ def post(run: Run) -> None:
 
 
 def audit(run: Run) -> None:
-    """Hold the ledger for a while, and tell of a clock that somebody set."""
+    """Hold the ledger for a while, and report a step of the clock."""
     run.wait("120ms")
     gc.collect()
     assert scheduler._live is not None
@@ -55,7 +55,7 @@ def fail() -> None:
 
 
 def overrun(run: Run) -> None:
-    """Run until it is told to stop."""
+    """Run until it is asked to stop."""
     while not run.wait("1h"):
         pass
 

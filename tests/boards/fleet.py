@@ -38,7 +38,7 @@ class Member:
             "FLEET_METRICS": f"127.0.0.1:{self.port}",
             "FLEET_SPOOL": str(home / f"{owner}.spool"),
             "TICKGLASS_SIDECAR": f"unix://{home}/sidecar.sock",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",  # nobody: spans are sampled, and dropped
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",  # no collector: spans are sampled, and dropped
             "PYTHONSAFEPATH": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
@@ -120,14 +120,14 @@ class Fleet:
         return member
 
     def _holder(self) -> Member:
-        """Wait until somebody keeps the lock; return who."""
+        """Wait until a member keeps the lock; return the member."""
         found: list[Member] = []
 
         def kept() -> bool:
             found[:] = [member for member in self.members[:2] if _holds(member)]
             return len(found) == 1
 
-        wait_until(kept, "nobody keeps the lock")
+        wait_until(kept, "no member keeps the lock")
         return found[0]
 
     def _lose_a_lease(self) -> None:
@@ -135,14 +135,14 @@ class Fleet:
         holder = self._holder()
         (heir,) = (member for member in self.members[:2] if member is not holder)
         holder.signal(signal.SIGSTOP)
-        wait_until(lambda: _holds(heir), "nobody takes over")
+        wait_until(lambda: _holds(heir), "no member takes over")
         holder.signal(signal.SIGCONT)
         wait_until(lambda: _lost(holder) > 0, "it does not notice")
 
     def _outage(self) -> None:
         """Stop the store until it has been missed, and start it again."""
         self._redis.kill(signal.SIGSTOP)
-        wait_until(lambda: _errors(self.members[0]) > 0, "nobody misses the store")
+        wait_until(lambda: _errors(self.members[0]) > 0, "no member sees the outage")
         self._redis.kill(signal.SIGCONT)
         self._holder()
 

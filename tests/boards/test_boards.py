@@ -264,7 +264,7 @@ def test_exemplars_are_asked_for_where_the_catalogue_has_them(board: dict[str, A
                 assert target["exemplar"] == (read <= have), panel["title"]
 
 
-def test_only_what_somebody_is_told_counts_as_an_alert(tmp_path: Path) -> None:
+def test_only_alerts_that_notify_a_person_are_counted(tmp_path: Path) -> None:
     (query,) = (query for query in asked(generated("tickglass-overview")) if "ALERTS" in query.expr)
     rules = [promtool.rule_documents()[name] for name in ("TickglassWatchdog", "TickglassSchedulerDown")]
     test = {

@@ -1,4 +1,4 @@
-"""A real Alertmanager, and whoever it tells."""
+"""A real Alertmanager, and a webhook that it notifies."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Webhook:
             self._arrived.notify_all()
 
     def wait_for(self, alert: str, *, patience_s: float, **labels: str) -> dict[str, Any]:
-        """Block until such an alert was told to be firing; return it."""
+        """Block until a notification says that such an alert fires; return it."""
         wanted = {"alertname": alert, **labels}.items()
 
         def found() -> list[dict[str, Any]]:
@@ -73,8 +73,8 @@ class Webhook:
 
         with self._arrived:
             in_time = self._arrived.wait_for(lambda: bool(found()), patience_s)
-            told = sorted({one["labels"]["alertname"] for one in self.alerts})
-            assert in_time, f"{alert}: was told only of {told}"
+            received = sorted({one["labels"]["alertname"] for one in self.alerts})
+            assert in_time, f"{alert}: received only {received}"
             return found()[0]
 
 

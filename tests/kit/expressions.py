@@ -1,4 +1,4 @@
-"""What an expression of PromQL names, and whether anybody exports that."""
+"""Which series and labels an expression of PromQL names, and whether they are exported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROMETHEUS_OWN: Final = {"up", "ALERTS"}
 
 
 def selectors(node: Any) -> Iterator[VectorSelector]:  # noqa: ANN401 - the parser's nodes have no common type
-    """Execution a parsed expression."""
+    """Yield the selectors of a parsed expression."""
     if isinstance(node, VectorSelector):
         yield node
     for name in ("expr", "lhs", "rhs", "vector_selector", "args", "param"):
@@ -41,7 +41,7 @@ def exposed() -> dict[str, set[str]]:
 
 
 def unknown(expr: str) -> list[str]:
-    """Return what of an expression nobody exports."""
+    """Return the selectors of an expression that name a series or a label that is not exported."""
     known, wrong = exposed(), []
     for selector in selectors(promql_parser.parse(expr)):
         if selector.name in _PROMETHEUS_OWN | _RECORDED:

@@ -1,4 +1,4 @@
-"""Spoil a rule in every small way that a slip of the hand could: what a test of the rule must notice."""
+"""Change a rule in every small way that a typing error could: its tests must notice each."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _OTHER_WORDS: Final = {
 
 
 def mutants(rule: Document) -> Iterator[tuple[str, Document]]:
-    """Yield every mutant with a word on what is wrong with it."""
+    """Yield every mutant with a description of the change."""
     for what, expr in _expressions(rule["expr"]):
         yield what, {**rule, "expr": expr}
     if "alert" in rule:

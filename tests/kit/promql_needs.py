@@ -1,4 +1,4 @@
-"""What an expression of PromQL needs an answer to, whatever the numbers are: its comparisons do not filter here."""
+"""The parts of a PromQL expression that must have an answer, whatever the numbers: comparisons do not filter here."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ _COMPARISONS: Final = {"==", "!=", ">", "<", ">=", "<="}
 
 
 def needs(expr: str) -> list[str]:
-    """Return the expressions that must have an answer where an expression is to be more than silent by accident.
+    """Return the expressions that must have an answer, or else this one may be empty for a wrong reason.
 
-    All of it, with comparisons that say 0 or 1; and, for each `and` and `unless`, what its two sides have in common:
-    labels that never match would make the one always empty and the other do nothing. Of `or` each side.
+    These are: the whole expression, with comparisons that return 0 or 1; for each `and` and `unless`, the series that
+    its two sides have in common, because with labels that never match, `and` is always empty and `unless` has no
+    effect; and each side of every `or`.
     """
     node = promql_parser.parse(expr)
-    return [_blunt(node), *_joins(node)]
+    return [_unfiltered(node), *_joins(node)]
 
 
 def _joins(node: Any) -> Iterator[str]:  # noqa: ANN401 - the parser's nodes have no common type
     if isinstance(node, BinaryExpr):
-        op, left, right = str(node.op), _blunt(node.lhs), _blunt(node.rhs)
+        op, left, right = str(node.op), _unfiltered(node.lhs), _unfiltered(node.rhs)
         if op in ("and", "unless"):
             yield f"({left}) and {node.modifier or ''} ({right})"
         elif op == "or":
@@ -37,18 +38,18 @@ def _joins(node: Any) -> Iterator[str]:  # noqa: ANN401 - the parser's nodes hav
                 yield from _joins(one)
 
 
-def _blunt(node: Any) -> str:  # noqa: ANN401 - as above
+def _unfiltered(node: Any) -> str:  # noqa: ANN401 - as above
     if isinstance(node, BinaryExpr):
-        op, left, right = str(node.op), _blunt(node.lhs), _blunt(node.rhs)
+        op, left, right = str(node.op), _unfiltered(node.lhs), _unfiltered(node.rhs)
         if op in ("and", "unless"):
             return left
         return f"({left}) {op}{' bool' if op in _COMPARISONS else ''} {node.modifier or ''} ({right})"
     if isinstance(node, AggregateExpr):
         parameter = "" if node.param is None else f"{node.param}, "
-        return f"{node.op} {node.modifier or ''} ({parameter}{_blunt(node.expr)})"
+        return f"{node.op} {node.modifier or ''} ({parameter}{_unfiltered(node.expr)})"
     if isinstance(node, Call):
-        inner = ", ".join(_blunt(one) for one in node.args)
+        inner = ", ".join(_unfiltered(one) for one in node.args)
         return inner if node.func.name == "absent" else f"{node.func.name}({inner})"
     if isinstance(node, ParenExpr | UnaryExpr):
-        return f"{'-' if isinstance(node, UnaryExpr) else ''}({_blunt(node.expr)})"
+        return f"{'-' if isinstance(node, UnaryExpr) else ''}({_unfiltered(node.expr)})"
     return str(node)

@@ -85,7 +85,7 @@ Document = dict[str, Any]  # a rule, a file of rules, a file of tests: as YAML h
 
 @dataclass(frozen=True)
 class Case:
-    """What one alert says to given series."""
+    """Series, and when one alert fires on them."""
 
     alert: str
     claim: str
