@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         (("--socket", f"/{'x' * 200}"), "at most 107 bytes"),
         (("--listen", "9464"), "host:port"),
         (("--store", "sqlight:///a.db"), "there is no store 'sqlight'"),
-        (("--store", "memory://"), "nobody else can look into it"),
+        (("--store", "memory://"), "no other process can read it"),
         (("--probe-every", "1"), "--probe-every"),
         (("--probe-every", "1ms"), "--probe-every"),
     ],
@@ -72,7 +72,7 @@ def test_the_socket_is_where_this_users_things_are(tmp_path: Path, monkeypatch: 
     assert path.parent.stat().st_mode & 0o777 == 0o700
     path.parent.rmdir()
     path.parent.symlink_to(tmp_path)
-    with pytest.raises(ConfigError, match="no place for a socket"):
+    with pytest.raises(ConfigError, match="no folder is usable for a socket"):
         default_path()
 
 
