@@ -109,9 +109,7 @@ class _ManualLockBase:
 
     async def _withdraw(self, entering: asyncio.Future[HeldLease]) -> None:
         """End the wait, or release what was granted meanwhile."""
-        entering.add_done_callback(
-            lambda done: done.cancelled() or done.exception()
-        )  # no other code retrieves it
+        entering.add_done_callback(lambda done: done.cancelled() or done.exception())  # no other code retrieves it
         if self._lock.cancel():
             await asyncio.wait([entering])
         else:

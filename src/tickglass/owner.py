@@ -1,6 +1,6 @@
 """Give this process a name that stays the same after a restart: host, service and slot, never a pid.
 
-A slot is the lowest number whose lock file nobody on this host holds, so the
+A slot is the lowest number whose lock file no process on this host holds, so the
 same instances get the same names after a restart, and two never share one.
 """
 

@@ -71,7 +71,7 @@ class Stopping:
     """The one stop of one start.
 
     Args:
-        carry_out: stops, given how long runs in hand may go on; returns the names of jobs whose runs did not end.
+        carry_out: stops, given how long runs may go on; returns the names of jobs whose runs did not end.
         executions: returns the names of jobs whose runs have not ended yet.
         ended: called last, also if the stop failed.
     """
@@ -89,9 +89,7 @@ class Stopping:
         self._carry_out = carry_out
         self._tell_ended = ended
         self._asks: SimpleQueue[int | None] = SimpleQueue()  # its `put` may be interrupted by another `put`
-        self._waiting: list[
-            Wake
-        ] = []  # one per waiter: with one for all, a handler could deadlock
+        self._waiting: list[Wake] = []  # one per waiter: with one for all, a handler could deadlock
         self._drain_ns: int | None = None
         self._left: list[str] = []
         self._failure: BaseException | None = None
@@ -137,7 +135,7 @@ class Stopping:
         try:
             if drain_ns is not None:
                 self._left = self._carry_out(drain_ns)
-        except BaseException as error:  # noqa: BLE001 - reported, and raised where somebody waits
+        except BaseException as error:  # noqa: BLE001 - reported, and raised in `wait`
             _log.exception("the stop broke off")
             self._failure = error
         self.ended = True  # later calls of `wait` return at once

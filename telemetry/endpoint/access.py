@@ -67,14 +67,14 @@ def bears(headers: Mapping[str, str], token: str) -> bool:
 def is_smuggled(headers: Mapping[str, str], local: str, *, has_token: bool) -> bool:
     """Return whether a page of another site made a browser send this request.
 
-    Without a token the loopback address is what keeps others out, and a browser on
-    this machine must not carry them in: neither by a name that somebody made to mean this
-    machine (DNS rebinding), nor as part of another site's page.
+    Without a token, only the loopback address protects the endpoint, so a browser on this
+    machine must not pass requests of other sites on: neither under a name that resolves to
+    this machine (DNS rebinding), nor as part of another site's page.
 
     Args:
         headers: of the request, names in lower case.
-        local: the address of ours that was connected to.
-        has_token: whether a token is asked for.
+        local: our address of the connection.
+        has_token: whether a token is required.
     """
     site = headers.get("sec-fetch-site", "none")
     if site not in ("none", "same-origin") and headers.get("sec-fetch-mode") != "navigate":

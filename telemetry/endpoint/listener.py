@@ -107,7 +107,7 @@ class SerialWorker:
     def _answer(self, request: Request) -> Answer:
         try:
             return self._work(request)
-        except Exception:  # noqa: BLE001 - a collector or a health check of somebody else's
+        except Exception:  # noqa: BLE001 - from a collector or a health check of the user
             _log.exception("%s could not be answered", request.path)
             return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"internal error; see the log\n")
 

@@ -202,7 +202,7 @@ def _stopping(facts: Facts) -> str:
     return f"its scheduler{_owner(facts)} was stopping"
 
 
-# --- what is in hand
+# --- what has not ended
 
 
 def _waiting(facts: Facts) -> str:

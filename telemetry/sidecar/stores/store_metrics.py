@@ -124,7 +124,7 @@ def _of_lease(lease: LeaseRecord, passed_ns: int, now: Reading) -> Iterator[_Val
     yield catalogue.LOCK_TTL, resource, lease.ttl_ns / _S
     yield catalogue.LOCK_FENCE, resource, lease.fence
     left_ns = lease.remaining_ns - passed_ns
-    if lease.remaining_ns <= 0:  # then nobody holds the lock
+    if lease.remaining_ns <= 0:  # then the lock is free
         yield catalogue.LEASE_EXPIRED, holder, -left_ns / _S
         return
     held_ns = max(0, lease.held_ns + passed_ns)

@@ -31,7 +31,7 @@ def run(where: str, log_format: str, log_level: str) -> None:
     MODULE is importable from here, SCHEDULER is the name of a Scheduler in it:
     `tickglass run app:scheduler` runs what app.py calls `scheduler`.
 
-    The first signal drains: nothing new is claimed, runs in hand go on until
+    The first signal drains: nothing new is claimed, and runs go on until
     the scheduler's drain deadline, then they are asked to stop. A second
     signal asks them at once. Exit code 4 says that some did not end; their
     leases expire by themselves.

@@ -98,7 +98,7 @@ def sidecar(
         click.echo(f"http://{at}:{server.port}/ shows it, /metrics is for Prometheus")
         click.echo(f"schedulers connect with TICKGLASS_SIDECAR={url_of(path)}")
         if not is_loopback(host) and not token:
-            _log.warning("whoever reaches %s sees jobs, owners and errors; --token asks for one", listen)
+            _log.warning("every client that reaches %s sees jobs, owners and errors; --token restricts that", listen)
         signals.wait()
 
 
