@@ -1,4 +1,4 @@
-"""Project what belongs to no job: pools, the timeline, the clock, telemetry itself.
+"""Turn the events that belong to no job into series: pools, timeline, clock, telemetry itself.
 
 No I/O, no clock reads, but for the pauses of the garbage collector.
 """
@@ -48,7 +48,7 @@ class PoolGroup(SeriesGroup):
         self._wait = self.histogram(catalogue.POOL_WAIT, pool)
 
     def moved(self, event: PoolMoved) -> None:
-        """Take over how full it is."""
+        """Take its present load."""
         with self.lock:
             self._slots.value = event.slots
             self._in_use.value = event.in_use
@@ -58,7 +58,7 @@ class PoolGroup(SeriesGroup):
 
 
 class SchedulerGroup(SeriesGroup):
-    """The scheduler's own loop, its clock, and what became of its telemetry."""
+    """The scheduler's timeline, its clock, and its telemetry."""
 
     def __init__(self, version: str) -> None:
         super().__init__()
@@ -76,12 +76,12 @@ class SchedulerGroup(SeriesGroup):
         }
         self.overflows = self.counters(catalogue.LABEL_OVERFLOW)
         self.version = version
-        self._who: tuple[str, str] | None = None  # owner and service, once it has told
-        self._loop_asked_ns: int | None = None  # monotonic; None while it owes no answer
+        self._who: tuple[str, str] | None = None  # owner and service, once known
+        self._loop_asked_ns: int | None = None  # monotonic; None unless an answer is pending
         self._loop_lag_ns: int | None = None  # of its last answer
 
     def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:
-        """Say who it is, and how late its event loop is."""
+        """Return the identity series, and how late the event loop is."""
         asked_ns = self._loop_asked_ns
         lag_ns = self._loop_lag_ns if asked_ns is None else max(0, now.monotonic_ns - asked_ns)
         if lag_ns is not None:
@@ -91,7 +91,7 @@ class SchedulerGroup(SeriesGroup):
             yield catalogue.SCHEDULER_INFO, self._who, 1
 
     def ticked(self, event: TimelineTicked) -> None:
-        """Count one turn of the timeline."""
+        """Count one tick of the timeline."""
         with self.lock:
             self._tick_duration.observe(event.duration_ns / _S)
             self._tick_lag.observe(event.lag_ns / _S)
@@ -102,7 +102,7 @@ class SchedulerGroup(SeriesGroup):
             self._steps["forward" if event.step_ns > 0 else "back"].add()
 
     def measured(self, event: SkewMeasured) -> None:
-        """Take over how far our clock is from the store's."""
+        """Take the offset of our clock from the store's."""
         with self.lock:
             self._offset.value = event.skew_ns / _S
             self._offset_error.value = event.bound_ns / _S
@@ -117,22 +117,22 @@ class SchedulerGroup(SeriesGroup):
                 self._ready.value = 0
 
     def readiness_moved(self, event: ReadinessMoved) -> None:
-        """Take over whether it can be counted on."""
+        """Take its readiness."""
         with self.lock:
             self._ready.value = int(not event.error)
 
     def loop_asked(self, event: EventLoopAsked) -> None:
-        """Begin to wait for the event loop's answer."""
+        """Note that the event loop was asked to answer."""
         with self.lock:
             self._loop_asked_ns = event.at_ns
 
     def loop_turned(self, event: EventLoopTurned) -> None:
-        """Take over how long the answer took."""
+        """Take how long the answer took."""
         with self.lock:
             self._loop_asked_ns, self._loop_lag_ns = None, event.lag_ns
 
     def restored(self, version: str, owner: str, service: str) -> None:
-        """Begin again, as if nothing were known but who it is."""
+        """Reset everything except the identity."""
         with self.lock:
             self.gone = False
             self.version, self._who = version, (owner, service)
@@ -143,7 +143,7 @@ class SchedulerGroup(SeriesGroup):
             self._loop_asked_ns = self._loop_lag_ns = None
 
     def spool_restored(self, event: SpoolMoved) -> None:
-        """Take over how much waits, without counting the move."""
+        """Take the spool's depth, without counting the move."""
         with self.lock:
             self._spool.value = event.depth
 
@@ -170,7 +170,7 @@ class SchedulerGroup(SeriesGroup):
 
 
 class GcMonitor:
-    """Tells how long the garbage collector stopped this interpreter, whenever it does.
+    """Reports how long the garbage collector stopped this interpreter, at each collection.
 
     Args:
         paused: called with the generation and nanoseconds. It takes no lock: a
@@ -183,11 +183,11 @@ class GcMonitor:
         self._began_ns: int | None = None
 
     def install(self) -> None:
-        """Begin to watch; until `remove`."""
+        """Start monitoring, until `remove`."""
         gc.callbacks.append(self._called)
 
     def remove(self) -> None:
-        """Stop watching."""
+        """Stop monitoring."""
         gc.callbacks.remove(self._called)
 
     def _called(self, phase: str, info: dict[str, int]) -> None:
@@ -219,11 +219,11 @@ class GcPauses:
         self._pauses[generation].observe(duration_ns / _S)
 
     def install(self) -> None:
-        """Begin to watch; until `remove`."""
+        """Start monitoring, until `remove`."""
         self._monitor.install()
 
     def remove(self) -> None:
-        """Stop watching."""
+        """Stop monitoring."""
         self._monitor.remove()
 
     def describe(self) -> Iterable[Family]:

@@ -11,10 +11,10 @@ __all__ = ["IntervalTracker"]
 class IntervalTracker:
     """When a job is due next, and its interval: the shortest gap between two due instants so far.
 
-    The shortest, because a pause is no interval: `*/5 9-17 * * 1-5` is due every five minutes on a Friday evening, too.
+    The shortest, because a pause is not an interval: `*/5 9-17 * * 1-5` has five minutes on a Friday evening, too.
 
     Args:
-        next_due_ns: as registered; None: there is none, or nobody knows.
+        next_due_ns: as registered; None: there is none, or it is not known.
         interval_ns: as registered: the gap after the next due instant.
     """
 
@@ -25,7 +25,7 @@ class IntervalTracker:
         self.interval_ns = interval_ns
 
     def fell_due(self, due_ns: int, next_due_ns: int | None) -> None:
-        """Take a due instant; one that is adopted from the dead comes out of turn, and measures nothing."""
+        """Take a due instant; one that was taken over from a dead instance is out of order, and is not measured."""
         in_turn = self.next_due_ns is None or due_ns >= self.next_due_ns
         if in_turn and next_due_ns is not None:
             gap_ns = next_due_ns - due_ns

@@ -1,4 +1,4 @@
-"""Project one job's occurrences onto its series, and keep its account.
+"""Turn one job's occurrences into its series, and keep its account.
 
 The account: due = the sum of outcomes + pending, exactly, at every scrape.
 Three counts kept apart: pending is the number of occurrences that fell due and
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JobGroup"]
 
-_OPEN_MAX: Final = 10_000  # occurrences of one job, or of all beyond the cap together: more only if events got lost
+_OPEN_MAX: Final = 10_000  # occurrences of one job, or of all jobs beyond the cap: more only if events were lost
 _S: Final = 1e9
 _Key = tuple[str, int, str]  # job, due instant, run: `OVERFLOW` holds several jobs
 
@@ -79,7 +79,7 @@ class JobGroup(SeriesGroup):
         }
 
     def declared(self, event: JobRegistered) -> None:
-        """Take note of how the job was declared."""
+        """Take the job's registration."""
         with self.lock:
             self.gone = False
             self._registered.value = event.wall_ns / _S
@@ -91,14 +91,14 @@ class JobGroup(SeriesGroup):
                 self._take_over(event.streak)
 
     def moved(self, event: OccurrenceMoved) -> None:
-        """Take one move of an occurrence; most need nothing."""
+        """Take one move of an occurrence."""
         move = self._moves.get(event.event)
         if move is not None:
             with self.lock:
                 move(event, (event.job, event.due_ns, event.run_id))
 
     def passed(self, event: InstantsMissed | InstantsElsewhere, outcome: Outcome) -> None:
-        """Account for instants that passed unattended: due and ended at once."""
+        """Count instants that passed while no instance was running: due and ended at once."""
         with self.lock:
             self._due.add(event.count)
             self._outcomes[outcome.value].add(event.count)
@@ -106,10 +106,10 @@ class JobGroup(SeriesGroup):
                 self._undercounts.add()
 
     def restored(self, moves: Iterable[OccurrenceMoved]) -> None:
-        """Take over what is in hand, as told by a scheduler that had not been heard for a while.
+        """Take over the open occurrences of a scheduler whose events were missing for a while.
 
-        What fell due meanwhile is due here, too. What ended meanwhile has an
-        outcome that nobody heard: it counts as `OVERFLOW`.
+        Occurrences that fell due meanwhile count as due. Those that ended meanwhile have an
+        unknown outcome, which counts as `OVERFLOW`.
 
         Args:
             moves: of the job's occurrences that have not ended, in order.
@@ -147,7 +147,7 @@ class JobGroup(SeriesGroup):
             self._orphans.add()
 
     def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:  # noqa: ARG002 - no ages here
-        """Say what is open and what is running."""
+        """Return the numbers of open and of running occurrences."""
         values = (self._name,)
         yield catalogue.JOB_PENDING, values, len(self._open)
         yield catalogue.JOB_RUNNING, values, len(self._running)
@@ -156,7 +156,7 @@ class JobGroup(SeriesGroup):
             yield catalogue.JOB_RUNNING_SINCE, values, min(self._running.values()) / _S
 
     def _take_over(self, streak: Streak) -> None:
-        """Go on from how the job has done, be it in another process: a failure does not end with who saw it."""
+        """Take over the job's streak from the ledger: failures of an earlier process still count."""
         self._streak = streak
         self._failing.value = streak.failures
         self._unsuccessful.value = _seconds(streak.since_ns)
@@ -169,7 +169,7 @@ class JobGroup(SeriesGroup):
         if len(self._open) < _OPEN_MAX:
             self._open.add(key)
         else:
-            self._outcomes[OVERFLOW].add()  # nobody will know how it ended
+            self._outcomes[OVERFLOW].add()  # its outcome will never be known
         if event.job == self._name:
             self._interval_tracker.fell_due(event.due_ns, event.next_due_ns)
             self._keep_interval()

@@ -1,4 +1,4 @@
-"""Name the values of every label that has a fixed set of them, beside those that the core names itself.
+"""Define the values of labels with a fixed set of values, except those that the core defines.
 
 Pure data. The catalogue declares which metric has which label.
 """
@@ -108,7 +108,7 @@ class RefusedBecause(StrEnum):
     MALFORMED = "malformed"
     OVERSIZED = "oversized"
     VERSION = "version"  # another protocol, or another vocabulary of events
-    PEER = "peer"  # somebody else's process
+    PEER = "peer"  # a process of another user
     SILENT = "silent"  # connected, and did not introduce itself
     FULL = "full"
 

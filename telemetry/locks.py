@@ -1,4 +1,4 @@
-"""Project the moves of one resource's locks, and the calls to one store, onto their series.
+"""Turn the moves of one resource's locks, and the calls to one store, into their series.
 
 No I/O, no clock reads: ages are computed from the reading that a scrape brings.
 """
@@ -25,7 +25,7 @@ __all__ = ["RENEWED_LATE_FRACTION", "LockGroup", "StoreGroup", "renewed_late"]
 
 RENEWED_LATE_FRACTION: Final = 3  # with less than a third of the TTL left, one more failure loses the lease
 
-_HOLDS_MAX: Final = 10_000  # of one resource, or of all beyond the cap together: more only if events got lost
+_HOLDS_MAX: Final = 10_000  # of one resource, or of all resources beyond the cap: more only if events were lost
 _LIMITS_MAX: Final = 1_000  # jobs that share a resource; of more, the first count
 
 _S: Final = 1e9
@@ -38,7 +38,7 @@ def renewed_late(event: LockMoved) -> bool:
 
 @dataclass(slots=True)
 class Hold:
-    """A lock in hand; owner and service are label values, folded if need be."""
+    """A lock that is held; owner and service are label values, folded beyond the cap."""
 
     owner: str
     service: str
@@ -51,7 +51,7 @@ class Hold:
 
 
 class LockGroup(SeriesGroup):
-    """One resource: several parties here may have to do with it at once, and one holds it.
+    """One resource: several runs and callers of this instance may wait for it, and one holds it.
 
     Args:
         owners, services: fold a name into a bounded label value.
@@ -92,7 +92,7 @@ class LockGroup(SeriesGroup):
         }
 
     def declared(self, event: JobRegistered) -> None:
-        """Take note of a job whose lock this is."""
+        """Take the registration of a job that uses this lock."""
         with self.lock:
             self._ttl.value = event.ttl_ns / _S
             if event.job in self._limits or len(self._limits) < _LIMITS_MAX:
@@ -107,7 +107,7 @@ class LockGroup(SeriesGroup):
             self._moves[event.event](event)
 
     def forget(self) -> None:
-        """Forget who holds it, who waits, and which jobs share it."""
+        """Forget the holder, the waiters, and the jobs that share the lock."""
         with self.lock:
             self._holds.clear()
             self._limits.clear()
@@ -115,7 +115,7 @@ class LockGroup(SeriesGroup):
             self._max_hold.value = None
 
     def restored(self, event: LockMoved) -> None:
-        """Take over what is in hand without counting it: it was counted when it happened."""
+        """Take over the live state without counting, because it was counted when it happened."""
         with self.lock:
             if event.event == LockEvent.REQUESTED:
                 self._waiters.add()
@@ -130,7 +130,7 @@ class LockGroup(SeriesGroup):
             self._rejections.add()
 
     def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:
-        """Say who holds it, for how long, and until when; nothing while it is free."""
+        """Return holder, age and expiry; nothing while the lock is free."""
         holders: dict[tuple[str, str], Hold] = {}
         for hold in self._holds.values():
             oldest = holders.setdefault((hold.owner, hold.service), hold)
@@ -203,16 +203,16 @@ class LockGroup(SeriesGroup):
 
     def _ended(self, event: LockMoved) -> None:
         if event.before == "lost":
-            return  # the hold ended when it was lost
+            return  # the hold ended when the lease was lost
         if event.event == "lost":
             self._renewals["lost"].add()
-        self._releases[event.event].add()  # named alike on purpose
+        self._releases[event.event].add()  # events and reasons have the same names
         self._hold.observe(event.stayed_ns / _S, event.run_id if event.sampled else "", event.wall_ns)
         self._holds.pop((event.resource, event.fence), None)
 
 
 class StoreGroup(SeriesGroup):
-    """One store's calls, by operation; an operation that no port has folds into `OVERFLOW`."""
+    """One store's calls, by operation; unknown operations fold into `OVERFLOW`."""
 
     def __init__(self, store: str) -> None:
         super().__init__()

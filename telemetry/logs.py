@@ -1,4 +1,4 @@
-"""Project the core's events onto log lines, and name the run in every line that is written inside one.
+"""Turn the core's events into log lines, and add the run to every line that is written inside one.
 
 Identity is allowed here: run id, owner, fence, error text.
 """
@@ -70,7 +70,7 @@ _EDGE_LEVELS: Final = {
 
 
 class LogSink:
-    """An event sink for people: starts and ends at INFO, trouble at WARNING, the rest at DEBUG.
+    """An event sink for people: starts and ends at INFO, problems at WARNING, the rest at DEBUG.
 
     Args:
         logger: where to; default: `tickglass.events`.
@@ -219,12 +219,12 @@ class RunFilter(logging.Filter):
         if context.is_valid:
             found |= {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
         for name, value in found.items():
-            record.__dict__.setdefault(name, value)  # what the line itself says comes first
+            record.__dict__.setdefault(name, value)  # fields of the line itself win
         return True
 
 
 def _root(run_id: str) -> dict[str, object]:
-    """Return how a trace backend finds the run, whether or not its spans are exported; nothing for other ids."""
+    """Return the ids by which a trace backend finds the run, exported or not; nothing for other ids."""
     if not _RUN_ID.fullmatch(run_id):
         return {}
     root = root_of(run_id)
@@ -235,12 +235,12 @@ _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "
 
 
 def _facts(record: logging.LogRecord) -> dict[str, object]:
-    """Return what was said beside the message, in the form in which JSON can say it."""
+    """Return the extra fields of a record, as JSON values."""
     return {name: _plain(value) for name, value in record.__dict__.items() if name not in _STANDARD}
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return the message; one whose arguments do not fit it is shown with them beside, not lost."""
+    """Return the message; if its arguments do not fit, they are shown beside it."""
     try:
         return record.getMessage()
     except (TypeError, ValueError, KeyError):
@@ -261,7 +261,7 @@ def _instant(record: logging.LogRecord) -> str:
 
 
 class ConsoleFormatter(logging.Formatter):
-    """For people: time, level, logger, message, and the run's names at the end.
+    """For people: time, level, logger, message, and the run's fields at the end.
 
     A record is one line, whatever a name or an error holds. The lines of a traceback are set in, so that none of them
     can be taken for a record: the text of an exception may look like one.
@@ -277,7 +277,7 @@ class ConsoleFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """For machines: one object on one line, valid whatever the message contains."""
+    """For programs: one JSON object per line, valid whatever the message contains."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter`."""
@@ -305,7 +305,7 @@ def _trouble(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 class _OurHandler(logging.StreamHandler[Any]):
-    """Told apart from handlers of others, so that configuring twice does not double the lines."""
+    """A type of its own, so that a second configuration replaces it and lines are not doubled."""
 
 
 def configure_logging(format: str = "console", level: str = "INFO") -> None:  # noqa: A002 - its name on the command line

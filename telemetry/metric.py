@@ -1,6 +1,6 @@
 """Decide what a metric may look like: its name, its unit, and that its labels are bounded.
 
-Pure. The metrics themselves are declared in catalogue.py.
+Pure. The metrics themselves are declared in telemetry/catalogue/.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["OVERFLOW", "Declared", "Domain", "Kind", "Label", "Metric"]
 
 OVERFLOW: Final = "__other__"  # what a label value becomes when its domain is full
 _NAME: Final = re.compile(r"(distributed_lock|tickglass)(_[a-z]+)+")
-_RESERVED: Final = frozenset({"job", "instance", "le", "quantile"})  # Prometheus renames or means something by them
+_RESERVED: Final = frozenset({"job", "instance", "le", "quantile"})  # Prometheus uses or renames them
 
 
 class Kind(StrEnum):
@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 
 class Declared(StrEnum):
-    """Label values that people declare; past a cap they fold into `OVERFLOW`, and that is counted."""
+    """Label values that users declare; beyond a cap they fold into `OVERFLOW`, which is counted."""
 
     JOB_NAME = "job_name"
     RESOURCE = "resource"
@@ -65,7 +65,7 @@ class Label:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """All values of an enumeration; () where they are declared by people."""
+        """All values of an enumeration; () if users declare them."""
         return () if isinstance(self.domain, Declared) else tuple(member.value for member in self.domain)
 
 

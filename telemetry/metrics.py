@@ -1,4 +1,4 @@
-"""Project the core's events onto the metrics of the catalogue, for Prometheus to read.
+"""Turn the core's events into the metrics of the catalogue, for Prometheus to scrape.
 
 Takes bounded fields only. On the hot path: no look-up by label, no text, a few
 additions under the lock of one job or resource. Measured: docs/telemetry.md.
@@ -123,9 +123,9 @@ class MetricSink:
             handle(event)
 
     def preregister(self, *, stores: Iterable[str] = (), pools: Iterable[str] = (), sinks: Iterable[str] = ()) -> None:
-        """Show these at zero from now on: a series born at 1 never fires `increase()`.
+        """Show these at zero from now on, because `increase()` does not see the first count of a new series.
 
-        Jobs and their resources need no such call: their registration does it.
+        Jobs and their resources do not need this call: their registration does it.
         """
         for names, groups in ((stores, self._stores), (pools, self._pools), (sinks, self._sinks)):
             for name in names:
@@ -138,21 +138,21 @@ class MetricSink:
         self._scheduler.dropped(signal, reason, count)
 
     def forget(self) -> None:
-        """Show only what has been: whose events these are went away, and what is now is not known."""
+        """Show only the past, because the scheduler of these events has gone and its present state is unknown."""
         for group in self._groups():
             group.gone = True
         for lock in list(self._locks.values()):
             lock.forget()
 
     def restore(self, live_events: Iterable[Event], *, version: str, owner: str, service: str) -> None:
-        """Take over what is live, as told by a scheduler that had not been heard, or not all the time.
+        """Take over the live state of a scheduler whose events were missing, all or some of them.
 
-        Nothing is counted that was counted when it happened. What fell due
-        unheard counts as due, what ended unheard as outcome `OVERFLOW`, so
+        Nothing is counted twice. Occurrences that fell due
+        meanwhile count as due, those that ended meanwhile as outcome `OVERFLOW`, so
         that the account agrees again.
 
         Args:
-            live_events: the events that led to it: see `LiveState`.
+            live_events: the events that lead to it: see `LiveState`.
         """
         self.forget()
         self._scheduler.restored(version, owner, service)

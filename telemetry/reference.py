@@ -28,14 +28,14 @@ _HEAD: Final = """\
 
 Every metric that Tickglass exports, as declared in `telemetry/catalogue/`. All times are in seconds; timestamps are
 seconds since the Unix epoch. Every counter starts at 0 when its job, lock, pool or store is first known, so
-`increase()` sees its first count. A gauge that is absent is absent on purpose: its entry says when.
+`increase()` sees its first count. A gauge may be absent; its entry says when.
 
-Labels whose values people declare (`job_name`, `resource`, `owner`, `service`, `pool`, `backend`, `sink`) show 1,000
+Labels whose values users declare (`job_name`, `resource`, `owner`, `service`, `pool`, `backend`, `sink`) show 1,000
 values each; those after them share `__other__`, and `tickglass_label_overflow_total` counts how often. The values of
 all other labels are listed here.
 
-A [sidecar](sidecar.md) shows the same series, each with the `owner` and the `service` of the scheduler that told it,
-also where the entry does not name them. What it reads in a store has the label `source` beside its own: the store's URL
+A [sidecar](sidecar.md) shows the same series, each with the `owner` and the `service` of the scheduler that reported
+it, also if the entry does not name them. What it reads in a store has an additional label `source`: the store's URL
 without password.
 
 Beside these, the process's own `process_cpu_seconds_total`, `process_resident_memory_bytes` and so on are exported

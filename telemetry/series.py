@@ -40,7 +40,7 @@ def family(metric: Metric) -> Family:
 
 
 class TraceExemplar(NamedTuple):
-    """An exemplar: the trace of the run that was observed."""
+    """An exemplar: the trace of the observed run."""
 
     trace_id: str
     value: float
@@ -48,10 +48,10 @@ class TraceExemplar(NamedTuple):
 
 
 class Instrument(Protocol):
-    """A value, or several: copied in an instant, written out later from the copy."""
+    """One value or several, copied under the lock and written out later from the copy."""
 
     def copy(self) -> Self:
-        """Return the same at this instant; called under the group's lock."""
+        """Return a copy; called under the group's lock."""
         ...
 
     def samples(self, metric: Metric, labels: dict[str, str]) -> Iterable[Sample]:
@@ -161,7 +161,7 @@ class SeriesGroup:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.gone = False  # what it is about is not there any more: only what has been is shown
+        self.gone = False  # its subject has gone: only the past is shown
         self._rows: list[tuple[Metric, dict[str, str], Instrument]] = []
 
     def counter(self, metric: Metric, *values: str) -> Value:
@@ -201,7 +201,7 @@ class SeriesGroup:
 
 
 def _stays(metric: Metric) -> bool:
-    """Return whether it tells of the past: counts do, and when something last was."""
+    """Return whether a metric describes the past: counts do, and timestamps of a last event."""
     return metric.kind is not Kind.GAUGE or "_last_" in metric.name
 
 
@@ -210,7 +210,7 @@ def _labelled(metric: Metric, values: tuple[str, ...]) -> dict[str, str]:
 
 
 class ByName(dict[str, G], Generic[G]):
-    """What is kept per declared name: made on first sight, folded into `OVERFLOW` past the cap.
+    """Entries by declared name: created at the first look-up, folded into `OVERFLOW` beyond the cap.
 
     Args:
         make: builds the entry of a name.

@@ -1,4 +1,4 @@
-"""Project the core's events onto spans: one trace per run, one span event per edge of its lock.
+"""Turn the core's events into spans: one trace per run, one span event per edge of its lock.
 
 Identity is allowed here: owner, run id, fence. Runs that are not sampled cost a
 look-up per event.
@@ -188,7 +188,7 @@ class SpanSink:
             self._add_lock_span(span, event)
 
     def _span_of(self, run_id: str) -> Span:
-        """Return the span that is current where this is told; else, on a thread of the keeper's, the run's."""
+        """Return the current span; or, on the renewer's thread, the span of the run."""
         span = trace.get_current_span()
         run = self._runs.get(run_id)
         return span if run is None or span.is_recording() else run.span
@@ -205,7 +205,7 @@ class SpanSink:
             early.append(event)
 
     def _add_lock_span(self, parent: Span, event: LockMoved) -> None:
-        """Make a span where one tells more than an event: what took time, what went wrong."""
+        """Add a span where an event is not enough: for a duration, or a failure."""
         attributes = _lock_attributes(event)
         if event.event == LockEvent.GRANTED:
             name, start_ns = f"lock acquire {event.resource}", event.wall_ns - event.stayed_ns
@@ -299,7 +299,7 @@ def _ids_of(tracer: trace.Tracer, provider: TracerProvider) -> RunIds:
 
 
 def _begun(run: TracedRun) -> _Attributes:
-    """Return what a sampler may decide by: it sees only what a span begins with."""
+    """Return the attributes for the sampler, which sees only those that a span starts with."""
     due = instant_of(run.due_ns).isoformat()
     attributes: _Attributes = {
         "faas.trigger": "timer",
@@ -350,7 +350,7 @@ def _fencing_attributes(event: FencingRejected) -> _Attributes:
 
 def _add_lock_event(span: Span, event: LockMoved) -> None:
     lost = event.event in (LockEvent.EXPIRED, LockEvent.LOST)
-    # A run's span says itself which lock it has; attributes are most of an event's cost.
+    # A run's span already names its lock, and attributes are most of an event's cost.
     attributes = _lock_facts(event) if event.job else _lock_attributes(event)
     if lost:
         attributes["tickglass.lock.event"] = str(event.event)

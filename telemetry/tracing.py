@@ -35,10 +35,10 @@ EXPORT_TIMEOUT_S: Final = 2.0  # OpenTelemetry's own 10 s made the exit wait 8 s
 
 
 class OnDrop(Protocol):
-    """Told how much telemetry was lost, and why; see `MetricSink.dropped`."""
+    """Called with how much telemetry was lost, and why; see `MetricSink.dropped`."""
 
     def __call__(self, signal: str, reason: str, count: int, /) -> None:
-        """Take note of it."""
+        """Count it."""
         ...
 
 
@@ -55,7 +55,7 @@ class RunIds(IdGenerator):
 
     @contextmanager
     def of(self, run_id: str) -> Iterator[None]:
-        """The root span that this thread starts meanwhile is that of this run."""
+        """Give the ids of this run to the root span that this thread starts inside the `with`."""
         self._beginning.run_id = run_id
         try:
             yield
@@ -133,9 +133,9 @@ def build_tracer_provider(
 
 
 class _Queue(SpanProcessor):
-    """OpenTelemetry's batches, and the number of the spans that they lose.
+    """OpenTelemetry's batch processor, and a count of the spans that it loses.
 
-    The SDK drops the oldest span of a full queue and says so in its log only.
+    The SDK drops the oldest span of a full queue and only logs it.
     Here a span that finds the queue full is dropped and counted.
     """
 
@@ -179,7 +179,7 @@ class _Queue(SpanProcessor):
 
 
 class _ReportingExporter(SpanExporter):
-    """Another exporter, and word of what became of each batch."""
+    """Another exporter, and a report of the result of each batch."""
 
     def __init__(self, exporter: SpanExporter, exported: Callable[..., None]) -> None:
         self._exporter = exporter
@@ -200,9 +200,9 @@ class _ReportingExporter(SpanExporter):
 
 
 def within(deadline_s: float, work: Callable[[], object]) -> bool:
-    """Do it on a thread of its own and wait no longer than that; return whether it was done in time.
+    """Do the work on a thread of its own, with a deadline; return whether it was done in time.
 
-    The SDK's own deadlines do not hold. What is not done in time goes on in the
+    The SDK exceeds its own deadlines. Work that is not done in time continues in the
     background, and is lost when the process ends.
     """
     thread = threading.Thread(target=work, name="tickglass-flush", daemon=True)

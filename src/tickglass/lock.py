@@ -1,4 +1,4 @@
-"""Take a lock by hand, with a scheduler's leases or with none but its own: what users write against."""
+"""Locks outside jobs, which users take by hand: under a scheduler, or without one."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ T = TypeVar("T")
 
 
 class _ManualLockBase:
-    """One lock as context manager, plain and asynchronous, and as a pair of calls.
+    """One lock as a context manager, synchronous and asynchronous, and as a pair of calls.
 
-    Not re-entrant, and good for one holder at a time: make one for each party.
+    Not re-entrant, and for one holder at a time: make one object for each thread or task.
     It may be used again after its release.
     """
 
@@ -60,7 +60,7 @@ class _ManualLockBase:
         return self._lock.terms.resource
 
     def acquire(self) -> HeldLease | None:
-        """Take the lock, waiting as it was declared; None when somebody else kept it.
+        """Take the lock, waiting as declared; None if another holder kept it.
 
         Raises:
             LockInUse: it is held or waited for through this object.
@@ -70,7 +70,7 @@ class _ManualLockBase:
         return None if isinstance(answer, NotAcquired) else answer
 
     def release(self) -> bool:
-        """Give the lock back; return False if it had been lost before: then nobody's lease is touched.
+        """Release the lock; return False if it had been lost before: then no lease is changed.
 
         A store that does not answer is asked again after 100, 300 and 800 ms;
         then the lease is left to run out by itself. Neither raises.
@@ -89,13 +89,13 @@ class _ManualLockBase:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._lock.held:  # else the body has released it
+        if self._lock.held:  # else the body released it
             self._lock.release()
 
     async def __aenter__(self) -> HeldLease:
         entering = _on_a_thread(self.__enter__)
         try:
-            await asyncio.wait([entering])  # which, cancelled, leaves the thread alone
+            await asyncio.wait([entering])  # a cancelled wait does not cancel the thread
         except asyncio.CancelledError:
             await self._withdraw(entering)
             raise
@@ -107,8 +107,8 @@ class _ManualLockBase:
         await _on_a_thread(lambda: self.__exit__(kind, error, trace))
 
     async def _withdraw(self, entering: asyncio.Future[HeldLease]) -> None:
-        """End the waiting, or give back what was granted meanwhile."""
-        entering.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else will ask for it
+        """End the wait, or release what was granted meanwhile."""
+        entering.add_done_callback(lambda done: done.cancelled() or done.exception())  # no other code retrieves it
         if self._lock.cancel():
             await asyncio.wait([entering])
         else:
@@ -116,10 +116,10 @@ class _ManualLockBase:
 
 
 def _on_a_thread(call: Callable[[], T]) -> asyncio.Future[T]:
-    """Begin a call on a thread of its own.
+    """Start a call on a thread of its own.
 
-    Not on asyncio's pool: those who wait for the lock would fill it, and its
-    holder would find no thread to release it on.
+    Not on asyncio's pool, because waiters for the lock could fill it, and the
+    holder would have no thread for its release.
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix="tickglass-lock")
     try:
@@ -133,10 +133,10 @@ class SchedulerLock(_ManualLockBase):
 
 
 class SchedulerLockHost:
-    """A scheduler lends its manual_locks while it runs.
+    """Takes locks through a scheduler while it runs.
 
     Args:
-        manual_locks: returns them; None when it has not started.
+        manual_locks: returns the scheduler's manual locks; None if it has not started.
     """
 
     def __init__(self, manual_locks: Callable[[], ManualLocks | None], resource: str) -> None:
@@ -148,7 +148,7 @@ class SchedulerLockHost:
         manual_locks = self._manual_locks()
         if manual_locks is None:
             raise ConfigError(
-                f"the scheduler has not been started: nobody would renew the lock {self._resource}",
+                f"the scheduler has not been started, and would not renew the lock {self._resource}",
                 instead=("scheduler.start()", f'tickglass.Lock(store, "{self._resource}")'),
             )
         return manual_locks
@@ -158,7 +158,7 @@ class SchedulerLockHost:
 
 
 class Lock(_ManualLockBase):
-    """A lock by hand without a scheduler: for scripts, migrations, other people's loops.
+    """A lock without a scheduler: for scripts, migrations, and programs with loops of their own.
 
     Nothing is opened before the first use. The store stays open until `close`,
     or the end of a `with` block; threads look after the lease while the lock is
@@ -168,16 +168,16 @@ class Lock(_ManualLockBase):
         store: URL of the store that all parties share.
         resource: what the lock protects.
         ttl: how long the lease lasts if this process dies.
-        wait: how long to wait while somebody else has it; None: for ever.
+        wait: how long to wait while another holder has it; None: for ever.
         blocking: False: do not wait at all.
-        renew: False: the lease ends after `ttl`, whatever its holder does.
-        prefer: labels of those who shall have it, as for `Scheduler.lock`.
-        labels: what this one may be preferred by, {"region": "a"} say; it counts as
+        renew: False: the lease ends after `ttl`, and is not renewed.
+        prefer: labels of the instances that should have it, as for `Scheduler.lock`.
+        labels: by which this instance may be preferred, such as {"region": "a"}; it counts as
             there while it holds the lock or waits for it.
         service: the name of what this belongs to; a metric label.
-        owner: whom others see as the holder; default: host/service/slot.
+        owner: the name of the holder that others see; default: host/service/slot.
         sinks: your own `EventSink`s, by name, beside the log: a `MetricSink` or
-            a `SpanSink` of `tickglass.telemetry`, say.
+            a `SpanSink` of `tickglass.telemetry`, for example.
 
     Raises:
         ConfigError: naming the argument that is wrong.
@@ -201,7 +201,7 @@ class Lock(_ManualLockBase):
         check_url(store)
         if not is_shared(store):
             raise ConfigError(
-                "a lock in a memory of its own shuts nobody out",
+                "a lock in its own process's memory excludes no other process",
                 given=store,
                 instead=('"sqlite:///locks.db"', "scheduler.lock(...)"),
             )
@@ -241,7 +241,7 @@ class Lock(_ManualLockBase):
 
 
 class _OwnLockHost:
-    """A store, and the threads that look after one lease; one `open` at a time."""
+    """A store, and the threads that renew one lease; one `open` at a time."""
 
     def __init__(
         self, url: str, service: str, owner: str | None, sinks: Mapping[str, EventSink], labels: frozenset[str]
@@ -284,7 +284,7 @@ class _OwnLockHost:
             self._working = None
 
     def close(self) -> bool:
-        """Close the store; return False where it is in use."""
+        """Close the store; return False if it is in use."""
         with self._mutex:
             if self._working is not None:
                 return False

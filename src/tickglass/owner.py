@@ -1,6 +1,6 @@
-"""Give this process a name that outlives it: host, service and slot, never a pid.
+"""Give this process a name that stays the same after a restart: host, service and slot, never a pid.
 
-A slot is the lowest number whose lock file nobody on this host holds, so the
+A slot is the lowest number whose lock file no process on this host holds, so the
 same instances get the same names after a restart, and two never share one.
 """
 
@@ -25,7 +25,7 @@ _NAME_MAX: Final = 100  # of the service in a file's name; services that share i
 
 
 class Slot:
-    """A numbered place for one instance of a service on this host, held until closed.
+    """A number for one instance of a service on this host, held until closed.
 
     The lock file's lock goes with the process, however it ends.
 
@@ -48,7 +48,7 @@ class Slot:
 
 
 def spool_path(owner: str) -> Path:
-    """Return where that instance keeps outcomes while its store cannot be reached.
+    """Return where an instance keeps outcomes while its store cannot be reached.
 
     Raises:
         ConfigError: there is no place for it.
@@ -64,7 +64,7 @@ def _file_name(name: str) -> str:
 
 
 def _home() -> Path:
-    """Return where this user's lock files are, a folder that only this user writes in.
+    """Return the folder of this user's lock files, which only this user can write to.
 
     The runtime directory may be named and not be there, or be another user's, which `sudo -E` leaves named.
 

@@ -1,4 +1,4 @@
-"""Put jobs, a store, telemetry and the engine together: what users write against."""
+"""Assemble jobs, store, telemetry and engine: the class that users work with."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ FLUSH_S: Final = 2.0  # for spans and events that are still to be exported when 
 
 
 class Scheduler:
-    """A scheduler that you can see through.
+    """Runs jobs, and reports every transition and every run.
 
     Nothing is opened, written or started before `start` (or `run`, or `with`).
 
@@ -67,26 +67,26 @@ class Scheduler:
         store: URL of the store that instances share: "sqlite:///jobs.db", "memory://".
         service: the name of what these jobs belong to; a metric label.
         owner: stable name of this instance; default: host/service/slot.
-        labels: what jobs and locks may prefer it by, {"region": "a"} say.
+        labels: by which jobs and locks may prefer this instance, such as {"region": "a"}.
         metrics: where to serve /metrics, /healthz and /readyz, e.g. ":9464"; None: nowhere.
-        token: what that endpoint asks for, but at /healthz: Authorization: Bearer TOKEN; default:
-            what the environment variable TICKGLASS_TOKEN says, or nothing; "": nothing.
-        telemetry: where a sidecar listens that is to be told everything, e.g.
-            "unix:///run/tickglass.sock"; default: what the environment variable
-            TICKGLASS_SIDECAR says, or nobody. It need not be there.
+        token: required by that endpoint except at /healthz: Authorization: Bearer TOKEN; default:
+            the environment variable TICKGLASS_TOKEN, or none; "": none.
+        telemetry: the address of a sidecar that receives all events, e.g.
+            "unix:///run/tickglass.sock"; default: the environment variable
+            TICKGLASS_SIDECAR, or none. The sidecar need not run.
         workers: how many jobs may run at once on threads; default: CPU count x 1.5.
-            Coroutines hold none while they run, but are claimed and settled by one: while
-            all are busy, they wait as well.
-        drain: how long `stop` lets runs in hand go on.
+            Coroutines hold no worker while they run, but a worker claims and settles them: while
+            all workers are busy, they wait as well.
+        drain: how long `stop` lets runs continue.
         sinks: your own `EventSink`s, by name.
-        max_skew: how far our clock may be from the store's; beyond, `/readyz` says no, rates
-            go by the store's clock, and nothing is claimed before that shows its instant.
-        on_skew: "warn": that is all; "refuse": and nothing is started.
+        max_skew: how far our clock may be from the store's; beyond that, `/readyz` answers 503, rates
+            follow the store's clock, and nothing is claimed before its instant on that clock.
+        on_skew: "warn": only that; "refuse": also start no runs.
         spool: where outcomes wait while the store cannot be reached; default: a
             file beside the lock of this instance's slot.
         switch_interval: how long a computing thread may keep the interpreter to
-            itself while this scheduler runs; None: as it is. Python's own 5 ms
-            makes every step of a run wait that long beside a busy thread.
+            itself while this scheduler runs; None: unchanged. Python's default of 5 ms
+            delays every step of a run by that much beside a busy thread.
 
     Raises:
         ConfigError: naming the argument that is wrong.
@@ -195,11 +195,11 @@ class Scheduler:
         Args:
             resource: what the lock protects; shared with the jobs whose resource it is.
             ttl: how long the lease lasts if this process dies.
-            wait: how long to wait while somebody else has it; None: for ever.
+            wait: how long to wait while another holder has it; None: for ever.
             blocking: False: do not wait at all.
-            renew: False: the lease ends after `ttl`, whatever its holder does.
-            prefer: labels of the instances that shall have it, "region=a" or "region=a,
-                region=b": while a better one is there, others wait 200 ms (those named
+            renew: False: the lease ends after `ttl`, and is not renewed.
+            prefer: labels of the instances that should have it, "region=a" or "region=a,
+                region=b": while a preferred one is there, others wait 200 ms (those named
                 next) or 800 ms longer. `preference(..., near=, far=)` sets both.
 
         Raises:
@@ -221,12 +221,12 @@ class Scheduler:
     def start(self) -> None:
         """Open the store, serve metrics, start everything; returns at once.
 
-        A store that cannot be reached is waited for: the scheduler runs, is not ready, and goes on when the
-        store is there. See docs/outages.md.
+        If the store cannot be reached, the scheduler runs but is not ready, and it continues when the
+        store answers. See docs/outages.md.
 
         Raises:
             ConfigError: the store or the metrics address cannot be used; nothing was started.
-            StoreUnavailable: the store answered with an error, to a wrong password say; nothing was started.
+            StoreUnavailable: the store answered with an error, e.g. to a wrong password; nothing was started.
         """
         with self._mutex, self._inside:
             if self._stopping is not None:
@@ -257,12 +257,12 @@ class Scheduler:
             self._live = _Live(engine, undo.pop_all())
 
     def stop(self, drain: Duration | None = None) -> list[str]:
-        """Claim nothing more, let the runs in hand end, release everything, flush telemetry.
+        """Claim nothing more, let the runs end, release everything, flush telemetry.
 
-        It may be called from anywhere, and as often as one likes: it is done once, and every call waits for it.
-        What it would have to wait for does not wait: a job's code, a sink, a callback, a thread of a scheduler's, or a
-        handler of a signal that interrupts `start` or `add`. There it returns at once, with an empty list, and the stop
-        goes on; a run that asked has `drain` to end, as all others.
+        It may be called from any thread, any number of times: the stop happens once, and every call waits for it.
+        Code that the stop waits for does not wait: a job, a sink, a callback, a thread of the scheduler, or a
+        signal handler that interrupts `start` or `add`. There the call returns an empty list at once, and the stop
+        continues; the run that called it has `drain` to end, as all others.
 
         Returns:
             The names of jobs whose runs did not end in time; empty after a clean stop.
@@ -292,7 +292,7 @@ class Scheduler:
         """Start, run until SIGTERM, SIGINT or a `stop` from another thread; a second signal ends the waiting.
 
         Args:
-            longest: stop by itself after so long.
+            longest: stop after this time.
 
         Returns:
             What `stop` returns.
@@ -312,7 +312,7 @@ class Scheduler:
                 self._end_run = lambda: None
 
     def _stop_hearing(self, signals: StopSignals) -> list[str]:
-        """Stop, and let each further signal cut a wait short."""
+        """Stop; each further signal shortens a wait."""
         stopping, live = self._stopping, self._live
         if stopping is None or live is None:
             return []
@@ -322,7 +322,7 @@ class Scheduler:
         return stopping.wait()
 
     def unready(self) -> list[str]:
-        """Return why not to count on this instance, a sentence each; empty when ready."""
+        """Return why this instance is not ready, a sentence each; empty when it is."""
         return ["the scheduler is new"] if self._live is None else self._live.engine.unready()
 
     def __enter__(self) -> Self:
@@ -339,7 +339,7 @@ class Scheduler:
             return None if self._live is None else self._live.engine.manual_locks
 
     def _assembled(self, undo: ExitStack) -> tuple[Engine, MetricsServer | None]:
-        """Open what there is to open, and note in `undo` how to give it back."""
+        """Open all resources, and register in `undo` how to close them."""
         store = open_store(self.store_url, self._clock)
         undo.callback(store.close)
         owner = self._owner
@@ -385,7 +385,7 @@ class Scheduler:
 
 
 def _start(stream: StreamSink, clock: Clock, undo: ExitStack) -> None:
-    """Begin to tell a sidecar, also of the pauses that only this process can measure."""
+    """Start the stream to a sidecar, with the garbage collector's pauses, which only this process can measure."""
 
     def paused(generation: str, duration_ns: int) -> None:
         stream.record(InterpreterPaused(generation=generation, duration_ns=duration_ns))
@@ -420,7 +420,7 @@ def _checked_path(spool: object) -> Path:
 
 
 class _Live(NamedTuple):
-    """What exists only between start and stop."""
+    """The parts that exist only between start and stop."""
 
     engine: Engine
     undo: ExitStack  # gives back all that the engine does not own

@@ -21,7 +21,7 @@ _FINISH: Final = 255  # no signal has this number
 
 
 class StopSignals:
-    """Between `with` and its end, those signals are only counted.
+    """Inside the `with`, these signals are only counted.
 
     The interpreter itself writes their numbers into a pipe: whichever thread the
     kernel gives them to, and whatever the main thread waits for. A handler in
@@ -65,14 +65,14 @@ class StopSignals:
         while True:
             ready, _, _ = select.select([self._reader], [], [], longest_s)
             came = os.read(self._reader, 1)[0] if ready else _FINISH
-            if came in (*_STOPPING, _FINISH):  # others may have handlers of their own
+            if came in (*_STOPPING, _FINISH):  # other signals may have handlers of the user
                 return came != _FINISH
 
     def finish(self) -> None:
         """Make `wait` return False; from any thread."""
-        with suppress(BlockingIOError):  # full of signals: it returns anyway
+        with suppress(BlockingIOError):  # the pipe is full of signals: the wait returns anyway
             os.write(self._writer, bytes([_FINISH]))
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """Keep the interpreter from doing what it does without a handler."""
+    """Do nothing; replaces the default action of the signal."""

@@ -1,4 +1,4 @@
-"""Check the sinks that somebody brings along."""
+"""Check the sinks that a user passes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["checked_sinks"]
 
 
 def checked_sinks(sinks: Mapping[str, EventSink] | None, *, ours: Collection[str] = ()) -> dict[str, EventSink]:
-    """Return the sinks by name; None means that there are none.
+    """Return the sinks by name; None means none.
 
     Args:
-        ours: the names that are taken.
+        ours: names that cannot be used.
 
     Raises:
-        ConfigError: they are no sinks with their names, or one has a name that is taken.
+        ConfigError: they are not a mapping of names to sinks, or a name cannot be used.
     """
     if sinks is None:
         return {}

@@ -1,9 +1,9 @@
-"""Stop a scheduler once, on a thread of its own, whoever asks and from wherever.
+"""Stop a scheduler once, on a thread of its own, from whichever thread the request comes.
 
 A stop waits for the scheduler's threads, so none of them can carry it out: not a worker (a job asks), not
 the event loop (a coroutine asks), not the thread on which a sink or a callback is called. And the handler of
-a signal interrupts the main thread wherever it is, with any lock in hand. So asking takes no lock and starts
-no thread, and whoever is waited for is not made to wait.
+a signal interrupts the main thread anywhere, while it may hold any lock. So a request takes no lock and starts
+no thread, and a thread that the stop waits for does not wait for the stop.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 __all__ = ["Inside", "InsideSink", "Stopping"]
 
 _log: Final = logging.getLogger(__name__)
-_REST_NS: Final = 30 * SECOND  # for all that comes after the drain: the last grace, the store, the telemetry
-_THREAD_S: Final = 1.0  # for the thread to end when the stop has
+_REST_NS: Final = 30 * SECOND  # for the steps after the drain: the last grace, the store, the telemetry
+_THREAD_S: Final = 1.0  # for the thread to end after the stop
 _OURS: Final = "tickglass-"
 
 
 class Inside(threading.local):
-    """Whether this thread is in the midst of a call of ours that a stop has to wait for; `with` says so."""
+    """Whether this thread is inside a call that a stop has to wait for; entered by `with`."""
 
     depth = 0
 
@@ -49,13 +49,13 @@ class Inside(threading.local):
 
     @property
     def is_waited_for(self) -> bool:
-        """Whether a stop waits for what this thread does: it is ours, or in a run, or in such a call."""
+        """Whether a stop waits for this thread: it is one of ours, or in a run, or in such a call."""
         ours = threading.current_thread().name.startswith(_OURS)
         return ours or self.depth > 0 or current_run() is not None
 
 
 class InsideSink:
-    """An `EventSink` around a user's, which may ask for a stop on whatever thread it is told an event."""
+    """Wraps a user's `EventSink`, which may request a stop on the thread that calls it."""
 
     def __init__(self, sink: EventSink, inside: Inside) -> None:
         self._sink = sink
@@ -71,9 +71,9 @@ class Stopping:
     """The one stop of one start.
 
     Args:
-        carry_out: stops, given how long runs in hand may go on; returns the names of jobs whose runs did not end.
+        carry_out: stops, given how long runs may go on; returns the names of jobs whose runs did not end.
         executions: returns the names of jobs whose runs have not ended yet.
-        ended: called last, whatever came of it.
+        ended: called last, also if the stop failed.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class Stopping:
         self._executions = executions
         self._carry_out = carry_out
         self._tell_ended = ended
-        self._asks: SimpleQueue[int | None] = SimpleQueue()  # whose `put` may be interrupted by another
-        self._waiting: list[Wake] = []  # one for each who waits: shared, a handler would wait for what it interrupts
+        self._asks: SimpleQueue[int | None] = SimpleQueue()  # its `put` may be interrupted by another `put`
+        self._waiting: list[Wake] = []  # one per waiter: with one for all, a handler could deadlock
         self._drain_ns: int | None = None
         self._left: list[str] = []
         self._failure: BaseException | None = None
@@ -97,24 +97,24 @@ class Stopping:
         self._thread = threading.Thread(target=self._run, name="tickglass-stop", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; it sleeps until somebody asks."""
+        """Start the thread, which sleeps until a stop is requested."""
         self._thread.start()
 
     def dismiss(self) -> None:
-        """End the thread: nothing was started. Whoever has asked meanwhile is answered."""
+        """End the thread, because nothing was started; pending requests return."""
         self._asks.put(None)
 
     def ask(self, drain_ns: int) -> None:
-        """Have it stopped, unless somebody has asked before; returns at once."""
+        """Request the stop, if this is the first request; returns at once."""
         if self._drain_ns is None:
             self._drain_ns = drain_ns
         self._asks.put(drain_ns)
 
     def wait(self) -> list[str]:
-        """Wait until it has stopped; return the names of jobs whose runs did not end.
+        """Wait until the scheduler has stopped; return the names of jobs whose runs did not end.
 
-        A handler of a signal may wait here for a lock that it has interrupted, so the wait has an end.
-        The stop goes on then.
+        A signal handler may wait here for a lock of the code that it interrupted, so the wait has a deadline.
+        The stop continues after it.
 
         Raises:
             BaseException: what the stop raised.
@@ -135,10 +135,10 @@ class Stopping:
         try:
             if drain_ns is not None:
                 self._left = self._carry_out(drain_ns)
-        except BaseException as error:  # noqa: BLE001 - reported, and raised where somebody waits
+        except BaseException as error:  # noqa: BLE001 - reported, and raised in `wait`
             _log.exception("the stop broke off")
             self._failure = error
-        self.ended = True  # who comes from now on does not wait
+        self.ended = True  # later calls of `wait` return at once
         while self._waiting:
             self._waiting.pop().ring()
         self._tell_ended()

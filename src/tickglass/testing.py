@@ -1,6 +1,6 @@
-"""Test kit: a clock that tests move by hand, and sinks that tests can wait on.
+"""Test kit: a clock that tests control, and a sink that tests can wait on.
 
-For the project's own tests and for those of users' jobs.
+For the project's own tests and for tests of users' jobs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PATIENCE_NS: Final = 10_000_000_000
 
 
 class FakeClock:
-    """Both clocks stand still until told to move.
+    """A clock that stands still until a test moves it.
 
     Args:
         wall_ns: where the wall clock starts.
@@ -50,7 +50,7 @@ class FakeClock:
             return Reading(self._monotonic_ns, self._monotonic_ns + self._offset_ns)
 
     def wait(self, until_ns: int | None, wake: Wake) -> bool:
-        """See `tickglass.sched.clock.Clock`; only `advance` makes the time come."""
+        """See `tickglass.sched.clock.Clock`; only `advance` ends the wait by time."""
         me = threading.get_ident()
         with self._moved:
             self._sleepers[me] = (until_ns, wake)
@@ -68,7 +68,7 @@ class FakeClock:
                 self._sleepers.pop(me, None)
 
     def advance(self, by_ns: int) -> None:
-        """Move both clocks forward and wake whoever waited for that."""
+        """Move both clocks forward and wake the threads that waited for it."""
         with self._moved:
             self._monotonic_ns += by_ns
             sleepers = list(self._sleepers.values())
@@ -77,12 +77,12 @@ class FakeClock:
                 wake.condition.notify_all()
 
     def step(self, by_ns: int) -> None:
-        """Set the wall clock, forward or back; the monotonic one does not notice."""
+        """Set the wall clock forward or back; the monotonic clock does not change."""
         with self._moved:
             self._offset_ns += by_ns
 
     def wait_for_sleepers(self, count: int) -> None:
-        """Block until so many threads wait on this clock; one that is rung or whose time has come does not.
+        """Block until this many threads wait on this clock; threads that were rung or are due do not count.
 
         Raises:
             TimeoutError: not within 10 s of real time.
@@ -99,7 +99,7 @@ class FakeClock:
 
 
 class ListSink:
-    """Keeps every event, and lets a test wait for the one it expects."""
+    """Keeps every event, and lets a test wait for one."""
 
     def __init__(self) -> None:
         self._arrived = threading.Condition()
@@ -117,10 +117,10 @@ class ListSink:
             return [event for event in self.events if isinstance(event, kind)]
 
     def wait_for(self, wanted: Callable[[Event], bool], *, count: int = 1, patience_s: float = 10.0) -> Event:
-        """Block until so many events fit; return the last of them.
+        """Block until this many events match; return the last of them.
 
         Raises:
-            TimeoutError: not in time; the message shows what did arrive.
+            TimeoutError: they did not arrive in time; the message shows the latest events.
         """
         clock = SystemClock()
         deadline_ns = clock.monotonic_ns() + int(patience_s * 1e9)

@@ -50,7 +50,7 @@ STORE_DURATION: Final = histogram(
 )
 STORE_ERRORS: Final = counter(
     "distributed_lock_store_errors_total",
-    "Calls that the store did not answer, or answered with a failure.",
+    "Calls that the store did not answer, or answered with an error.",
     *BY_CALL,
     Label("kind", StoreErrorKind),
 )
@@ -62,7 +62,7 @@ POOL_WAIT: Final = histogram(
 )
 TICK_DURATION: Final = histogram(
     "tickglass_scheduler_tick_duration_seconds",
-    "How long one turn of the timeline took; its count is a heartbeat.",
+    "How long one tick of the timeline took; the count is a heartbeat.",
     TICKS_S,
 )
 TICK_LAG: Final = histogram("tickglass_scheduler_tick_lag_seconds", "How late the timeline woke.", TICKS_S)
@@ -73,17 +73,17 @@ SCHEDULER_STATE: Final = gauge(
 )
 SCHEDULER_READY: Final = gauge(
     "tickglass_scheduler_ready",
-    "1 while the scheduler can be counted on, 0 while it cannot: /readyz says why; absent before it starts.",
+    "1 while the scheduler is ready, 0 while it is not (/readyz says why); absent before it starts.",
 )
 EVENT_LOOP_LAG: Final = gauge(
     "tickglass_event_loop_lag_seconds",
-    "How long the event loop of the coroutine jobs has owed an answer; or, when it owes none, how long its last "
-    "one took. It is asked once a second. Absent before the first coroutine.",
+    "How long the event loop of the coroutine jobs has not answered; or, if it has answered, how long its last "
+    "answer took. It is asked once a second. Absent before the first coroutine.",
 )
 SCHEDULER_INFO: Final = gauge(
     "tickglass_scheduler_info",
-    "Always 1; its labels say who this scheduler is, for series that do not: "
-    "the service that is picked on a board, say.",
+    "Always 1; its labels name this scheduler, for joins with series that do not, "
+    "such as the service chosen on a board.",
     Label("owner", Declared.OWNER),
     Label("service", Declared.SERVICE),
 )
@@ -96,24 +96,27 @@ CLOCK_STEPS: Final = counter(
     "Times the wall clock jumped against the monotonic one.",
     Label("direction", ClockDirection),
 )
-SPOOL_DEPTH: Final = gauge("tickglass_spool_depth", "Outcomes that wait for the store to answer.")
+SPOOL_DEPTH: Final = gauge("tickglass_spool_depth", "Outcomes that are spooled until the store answers.")
 SPOOL_OUTCOMES: Final = counter(
     "tickglass_spool_outcomes_total",
-    "Outcomes that the store could not be told at once: spooled, written later, overtaken by somebody else, dropped.",
+    "Outcomes that could not be written to the store at once: spooled, written later, overtaken by another "
+    "instance, dropped.",
     Label("move", SpoolMove),
 )
 SINK_FAILURES: Final = counter(
-    "tickglass_telemetry_sink_failures_total", "Events that a sink failed to take.", Label("sink", Declared.SINK)
+    "tickglass_telemetry_sink_failures_total",
+    "Events for which a sink raised an exception.",
+    Label("sink", Declared.SINK),
 )
 DROPPED: Final = counter(
     "tickglass_telemetry_dropped_total",
-    "Telemetry that was made and could not be delivered.",
+    "Telemetry that could not be delivered.",
     Label("signal", Signal),
     Label("reason", DropReason),
 )
 LABEL_OVERFLOW: Final = counter(
     "tickglass_label_overflow_total",
-    "Label values folded into __other__ because their label has as many as it may.",
+    "Label values folded into __other__ because their label has reached its limit of values.",
     Label("label", Declared),
 )
 GC_PAUSE: Final = histogram(

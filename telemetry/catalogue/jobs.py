@@ -41,7 +41,7 @@ __all__ = [
 
 JOB_DUE: Final = counter(
     "tickglass_job_due_total",
-    "Due instants that came here; at every scrape exactly the sum of tickglass_job_outcomes_total "
+    "Due instants of the job on this instance; at every scrape exactly the sum of tickglass_job_outcomes_total "
     "and tickglass_job_pending.",
     BY_JOB,
 )
@@ -76,11 +76,11 @@ JOB_NEXT: Final = gauge(
 JOB_LAST_START: Final = gauge("tickglass_job_last_start_timestamp_seconds", "When a run last started here.", BY_JOB)
 JOB_LAST_SUCCESS: Final = gauge(
     "tickglass_job_last_success_timestamp_seconds",
-    "When a run last succeeded here, or, before registration, anywhere, as far as the ledger's latest runs tell.",
+    "When a run last succeeded on this instance; before that, on any instance, as the ledger has it at registration.",
     BY_JOB,
 )
 JOB_LAST_COMPLETION: Final = gauge(
-    "tickglass_job_last_completion_timestamp_seconds", "When a run last ended here, in whatever way.", BY_JOB
+    "tickglass_job_last_completion_timestamp_seconds", "When a run last ended here, whatever its outcome.", BY_JOB
 )
 JOB_RUNNING_SINCE: Final = gauge(
     "tickglass_job_running_since_timestamp_seconds",
@@ -96,24 +96,27 @@ JOB_OVERDUE_RUNS: Final = gauge(
 )
 JOB_FAILING: Final = gauge(
     "tickglass_job_consecutive_failures",
-    "Occurrences that ended as failure, timeout, lost or orphaned here since the last success; begins with those that "
+    "Occurrences that ended as failure, timeout, lost or orphaned here since the last success; starts with those that "
     "the ledger has at registration, wherever they ran.",
     BY_JOB,
 )
 JOB_UNSUCCESSFUL: Final = gauge(
     "tickglass_job_unsuccessful_since_timestamp_seconds",
-    "Due instant of the first occurrence since the last success here that was to run here and did not succeed; begins "
+    "Due instant of the first occurrence since the last success here that should have run here and did not "
+    "succeed; starts "
     "with what the ledger has at registration; absent while there is none.",
     BY_JOB,
 )
 JOB_UNSUCCESSFUL_LATEST: Final = gauge(
     "tickglass_job_unsuccessful_latest_timestamp_seconds",
-    "Due instant of the latest such occurrence: the first one's while there is no other; absent while there is none.",
+    "Due instant of the latest occurrence since the last success here that should have run here and did not "
+    "succeed; absent while there is none.",
     BY_JOB,
 )
 JOB_INTERVAL: Final = gauge(
     "tickglass_job_interval_seconds",
-    "The shortest time between two due instants since registration: a pause over night is none; absent where it "
+    "The shortest time between two due instants since registration, so that a pause over night does not count; "
+    "absent if the job "
     "fires once.",
     BY_JOB,
 )
@@ -129,16 +132,17 @@ JOB_ORPHANS: Final = counter(
 )
 JOB_UNDERCOUNTS: Final = counter(
     "tickglass_job_missed_undercounts_total",
-    "Times so many instants were missed that counting stopped: due and missed then hold a lower bound.",
+    "Times that counting missed instants stopped at its limit: due and missed are then lower bounds.",
     BY_JOB,
 )
 JOB_REMEMBERED: Final = counter(
     "tickglass_job_claims_remembered_total",
-    "Occurrences known to be claimed elsewhere without asking the store: a round trip saved each.",
+    "Occurrences known to be claimed by another instance without asking the store; each saved a round trip.",
     BY_JOB,
 )
 JOB_UNCLAIMED: Final = counter(
     "tickglass_job_unclaimed_runs_total",
-    "Runs that went ahead without a claim because the store was out, perhaps in several instances at once.",
+    "Runs that started without a claim because the store could not be reached; several instances may have run "
+    "the same one.",
     BY_JOB,
 )

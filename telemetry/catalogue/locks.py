@@ -50,7 +50,7 @@ LOCK_ACQUIRED: Final = gauge(
 )
 LOCK_ATTEMPTS: Final = counter(
     "distributed_lock_acquire_attempts_total",
-    "Attempts to take the lock, by how they ended; losing a race is contended, not failed.",
+    "Attempts to take the lock, by result; an attempt that lost against another holder is contended, not failed.",
     BY_RESOURCE,
     Label("status", AttemptStatus),
 )
@@ -68,54 +68,57 @@ LOCK_TRANSITIONS: Final = counter(
 )
 LOCK_WAIT: Final = histogram(
     "distributed_lock_wait_seconds",
-    "How long a blocking attempt waited, however it ended; attempts that do not wait are left out.",
+    "How long a blocking attempt waited, whatever its result; attempts that may not wait are not counted.",
     WAITS_S,
     BY_RESOURCE,
     exemplar=True,
 )
 LOCK_HOLD: Final = histogram(
     "distributed_lock_hold_duration_seconds",
-    "How long a hold lasted, observed when it ended in whatever way.",
+    "How long a hold lasted; observed when it ends, whatever the reason.",
     DURATIONS_S,
     BY_RESOURCE,
     exemplar=True,
 )
-LOCK_WAITERS: Final = gauge("distributed_lock_waiters", "Parties here that wait for the lock now.", BY_RESOURCE)
+LOCK_WAITERS: Final = gauge(
+    "distributed_lock_waiters", "Runs and callers on this instance that wait for the lock now.", BY_RESOURCE
+)
 LOCK_RELEASES: Final = counter(
-    "distributed_lock_releases_total", "Holds that ended, by how.", BY_RESOURCE, Label("reason", ReleaseReason)
+    "distributed_lock_releases_total", "Holds that ended, by reason.", BY_RESOURCE, Label("reason", ReleaseReason)
 )
 LOCK_EXPIRATIONS: Final = counter(
     "distributed_lock_lease_expirations_total",
-    "Leases of others seen, on taking the lock, to have ended without a release.",
+    "Leases of other holders that had ended without a release when this instance took the lock.",
     BY_RESOURCE,
 )
 LOCK_EXPIRY: Final = gauge(
     "distributed_lock_lease_expiry_timestamp_seconds",
-    "When the lease in hand ends at the latest unless it is renewed; absent while it is free.",
+    "When the lease held here ends unless it is renewed; absent while the lock is not held here.",
     BY_RESOURCE,
 )
 LOCK_TTL: Final = gauge("distributed_lock_lease_ttl_seconds", "How long a lease lasts without a renewal.", BY_RESOURCE)
 LOCK_MAX_HOLD: Final = gauge(
     "distributed_lock_max_hold_seconds",
-    "The longest that a job may hold the lock: its timeout, the longest where jobs share the resource; "
-    "absent where one of them has none, as for locks taken by hand.",
+    "The longest that a job may hold the lock: its timeout, or the longest timeout of the jobs that share the "
+    "resource; "
+    "absent if one of them has no timeout, and for locks taken by hand.",
     BY_RESOURCE,
 )
 LOCK_RENEWALS: Final = counter(
     "distributed_lock_renewals_total",
-    "Renewals, by how they ended; late: confirmed with less than a third of the TTL left.",
+    "Renewals, by result; late means confirmed with less than a third of the TTL left.",
     BY_RESOURCE,
     Label("status", RenewalStatus),
 )
 LOCK_RENEWED: Final = gauge(
     "distributed_lock_last_renewal_timestamp_seconds",
-    "When the lease in hand was last granted or renewed; absent while it is free.",
+    "When the lease held here was granted or last renewed; absent while the lock is not held here.",
     BY_RESOURCE,
 )
 LOCK_UNRENEWED: Final = gauge(
     "distributed_lock_unrenewed_seconds",
-    "How long ago the lease in hand was granted or last renewed, computed when scraped; "
-    "absent while it is free, and where it is not to be renewed.",
+    "How long ago the lease held here was granted or last renewed, computed when scraped; "
+    "absent while the lock is not held here, and for leases that are not renewed.",
     BY_RESOURCE,
 )
 LOCK_MARGIN: Final = histogram(
@@ -125,10 +128,12 @@ LOCK_MARGIN: Final = histogram(
     BY_RESOURCE,
 )
 LOCK_FENCE: Final = gauge(
-    "distributed_lock_fencing_token", "The fencing token granted last here; absent before the first.", BY_RESOURCE
+    "distributed_lock_fencing_token",
+    "The fencing token last granted on this instance; absent before the first.",
+    BY_RESOURCE,
 )
 FENCING_REJECTIONS: Final = counter(
     "distributed_lock_fencing_rejections_total",
-    "Guarded writes refused because a newer fence had been seen, or the run had no claim: each did no harm.",
+    "Guarded writes refused because a newer fence had been seen, or because the run had no claim; nothing was written.",
     BY_RESOURCE,
 )

@@ -35,22 +35,22 @@ __all__ = [
 
 SIDECAR_CONNECTED: Final = gauge(
     "tickglass_sidecar_scheduler_connected",
-    "1 while the scheduler is connected, 0 once it is gone; absent once it has stopped as it was asked to.",
+    "1 while the scheduler is connected, 0 after its connection ended; absent after a stop that it was asked for.",
     *BY_SCHEDULER,
 )
-SIDECAR_EVENTS: Final = counter("tickglass_sidecar_events_total", "Events heard of the scheduler.", *BY_SCHEDULER)
+SIDECAR_EVENTS: Final = counter("tickglass_sidecar_events_total", "Events received from the scheduler.", *BY_SCHEDULER)
 SIDECAR_GAPS: Final = counter(
-    "tickglass_sidecar_event_gaps_total", "Times that events of the scheduler were missing.", *BY_SCHEDULER
+    "tickglass_sidecar_event_gaps_total", "Times that the sidecar found events of the scheduler missing.", *BY_SCHEDULER
 )
 SIDECAR_MISSED: Final = counter(
     "tickglass_sidecar_events_missed_total", "Events of the scheduler that were missing.", *BY_SCHEDULER
 )
 SIDECAR_LAST_EVENT: Final = gauge(
-    "tickglass_sidecar_last_event_timestamp_seconds", "When the scheduler was last heard.", *BY_SCHEDULER
+    "tickglass_sidecar_last_event_timestamp_seconds", "When the scheduler last sent something.", *BY_SCHEDULER
 )
 SIDECAR_REFUSED: Final = counter(
     "tickglass_sidecar_connections_refused_total",
-    "Connections that were ended because of what came, or did not come, over them.",
+    "Connections that the sidecar refused or ended because of what they sent, or did not send.",
     Label("reason", RefusedBecause),
 )
 SIDECAR_LAST_PROBE: Final = gauge(
@@ -75,9 +75,9 @@ SIDECAR_OFFSET_ERROR: Final = gauge(
 )
 LEASE_EXPIRED: Final = gauge(
     "distributed_lock_lease_expired_seconds",
-    "How long ago the lease ended without a release and without anybody taking the lock since; absent otherwise.",
+    "How long ago the lease ended without a release, while no holder has taken the lock since; absent otherwise.",
     *BY_HOLDER,
 )
 JOB_ABANDONED: Final = gauge(
-    "tickglass_job_abandoned_claims", "Claims in the store without an end whose lease has ended.", BY_JOB
+    "tickglass_job_abandoned_claims", "Claims in the store that have no outcome and whose lease has ended.", BY_JOB
 )

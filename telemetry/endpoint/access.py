@@ -1,6 +1,6 @@
-"""Decide who may ask an HTTP endpoint of ours: by a token where there is one, and never by way of another site's page.
+"""Decide which requests an HTTP endpoint answers: with the token if there is one, and never from another site's page.
 
-Pure but for the environment variable that holds a token. The sidecar's server and the scheduler's go by the same rules.
+Pure except for the environment variable of the token. The servers of sidecar and scheduler use the same rules.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _HOST: Final = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::\d+
 
 
 def checked_token(given: str, where: str) -> str:
-    """Return a token without the white space around it, such as the line end of the file that it was read from.
+    """Return a token without the white space around it, such as the line end of a file.
 
     Args:
         given: never shown.
-        where: what the user wrote it to, "$TICKGLASS_TOKEN" say.
+        where: the setting that holds it, such as "$TICKGLASS_TOKEN".
 
     Raises:
-        ConfigError: it is empty, or no header can carry it.
+        ConfigError: it is empty, or not valid in a header.
     """
     if not isinstance(given, str):
         raise ConfigError(f"the token in {where} is text, not {type(given).__name__}")
@@ -44,7 +44,7 @@ def checked_token(given: str, where: str) -> str:
 
 
 def token_in_environment() -> str:
-    """Return the token that the environment variable TICKGLASS_TOKEN holds; "" where there is no such variable.
+    """Return the token in the environment variable TICKGLASS_TOKEN; "" if the variable is not set.
 
     Raises:
         ConfigError: see `checked_token`.
@@ -59,22 +59,22 @@ def is_token(given: str, token: str) -> bool:
 
 
 def bears(headers: Mapping[str, str], token: str) -> bool:
-    """Tell whether a request's headers (names in lower case) carry the token."""
+    """Return whether a request's headers (names in lower case) carry the token."""
     scheme, _, given = headers.get("authorization", "").partition(" ")
     return scheme.casefold() == "bearer" and is_token(given.strip(), token)
 
 
 def is_smuggled(headers: Mapping[str, str], local: str, *, has_token: bool) -> bool:
-    """Tell whether a page of another site makes somebody's browser ask.
+    """Return whether a page of another site made a browser send this request.
 
-    Without a token the loopback address is what keeps others out, and a browser on
-    this machine must not carry them in: neither by a name that somebody made to mean this
-    machine (DNS rebinding), nor as part of another site's page.
+    Without a token, only the loopback address protects the endpoint, so a browser on this
+    machine must not pass requests of other sites on: neither under a name that resolves to
+    this machine (DNS rebinding), nor as part of another site's page.
 
     Args:
         headers: of the request, names in lower case.
-        local: the address of ours that was connected to.
-        has_token: whether a token is asked for.
+        local: our address of the connection.
+        has_token: whether a token is required.
     """
     site = headers.get("sec-fetch-site", "none")
     if site not in ("none", "same-origin") and headers.get("sec-fetch-mode") != "navigate":
@@ -90,7 +90,7 @@ def is_smuggled(headers: Mapping[str, str], local: str, *, has_token: bool) -> b
 
 
 def is_loopback(name: str) -> bool:
-    """Tell whether a host, by name or address, is this machine for nobody but itself."""
+    """Return whether a host, by name or address, is the loopback of this machine."""
     if name == "localhost":
         return True
     try:

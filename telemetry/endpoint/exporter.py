@@ -1,4 +1,4 @@
-"""Serve /metrics, /healthz and /readyz over HTTP, on three threads, whatever clients do.
+"""Serve /metrics, /healthz and /readyz over HTTP, on three threads, whatever the clients do.
 
 One listens, one writes scrapes, one asks whether the process is ready: a scrape that takes long holds up no probe.
 Forbidden: to start anything before `start`, to leave anything behind after `stop`.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_LISTEN", "MetricsServer", "parse_listen"]
 
 DEFAULT_LISTEN: Final = "127.0.0.1:9464"  # the port that OpenTelemetry registered for Prometheus exporters
-GZIP_FROM: Final = 1_400  # bytes; below, an answer fits into one packet anyway
+GZIP_FROM: Final = 1_400  # bytes; a smaller answer fits into one packet anyway
 PORT_MAX: Final = 65_535
 
 _log: Final = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def parse_listen(listen: str) -> tuple[str, int]:
         Host ("" for all interfaces) and port.
 
     Raises:
-        ConfigError: it is not written so.
+        ConfigError: it has another form.
     """
     match = _LISTEN.fullmatch(listen) if isinstance(listen, str) else None
     if match is None:
@@ -66,14 +66,14 @@ def parse_listen(listen: str) -> tuple[str, int]:
 
 
 class MetricsServer:
-    """An HTTP server for what Prometheus and the platform ask.
+    """An HTTP server for Prometheus and the platform's probes.
 
     Args:
         listen: see `parse_listen`.
         registry: what /metrics shows.
         health: asked by /readyz: why not to count on this process; empty when ready.
         clock: for the pauses of the garbage collector, watched while serving.
-        token: asked of everybody, but for /healthz; "" to ask for none.
+        token: required for all paths but /healthz; "" for none.
 
     Raises:
         ConfigError: the address or the token is not written well.
@@ -99,10 +99,10 @@ class MetricsServer:
         self._checks = SerialWorker("tickglass-metrics-ready", self._readiness)
 
     def start(self) -> None:
-        """Listen, and answer from now on.
+        """Start to listen and to answer.
 
         Raises:
-            ConfigError: the address cannot be listened on; names it.
+            ConfigError: the address cannot be listened on; the message names it.
         """
         try:
             at = listening(self._host, self._port)
@@ -140,11 +140,11 @@ class MetricsServer:
 
     @property
     def port(self) -> int:
-        """The port in use, also where 0 was asked for; 0 while not started."""
+        """The port in use, also if 0 was configured; 0 while not started."""
         return 0 if self._listener is None else self._listener.port
 
     def _take(self, request: Request) -> None:
-        """Answer at once what is at hand; what may take its time is for the threads aside."""
+        """Answer /healthz at once; pass scrapes and readiness to their threads."""
         refusal = self._refusal(request)
         if refusal is not None:
             request.answer(refusal)

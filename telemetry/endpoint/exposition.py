@@ -1,4 +1,4 @@
-"""Write a scrape as text, byte for byte as prometheus_client does, in a fraction of its time.
+"""Write a scrape as text, byte for byte as prometheus_client does, but faster.
 
 A scrape in the scheduler's process competes with its timers for the
 interpreter. The names of our own metrics are known to need no escaping and no
@@ -28,7 +28,7 @@ __all__ = ["encode"]
 _OURS: Final = frozenset(metric.family for metric in metrics())
 _END: Final = b"# EOF\n"
 
-# Most numbers are 0, or were the same a scrape ago.
+# Cached, because most numbers are 0, or the same as at the previous scrape.
 _number: Final[Callable[[float], str]] = lru_cache(maxsize=8_192)(floatToGoString)
 
 

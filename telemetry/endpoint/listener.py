@@ -1,7 +1,7 @@
-"""Take small HTTP requests on one thread, whatever clients do: so many connections at most, and a deadline for each.
+"""Serve small HTTP requests on one thread, whatever clients do: bounded connections, and a deadline for each.
 
-A client that sends slowly, or does not read its answer, holds a connection for ten seconds at most, and sooner
-where there is no room for another. An idle listener sleeps: clients and `stop` wake it, and no clock.
+A client that sends slowly, or does not read its answer, holds a connection for ten seconds at most, and less
+if the limit is reached. An idle listener sleeps until a client connects or `stop` is called.
 Forbidden: to start anything before `start`, to leave anything behind after `stop`.
 """
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["TEXT", "Answer", "Listener", "Request", "SerialWorker", "listening"]
 
 CONNECTIONS_MAX: Final = 256
-REQUEST_MAX_S: Final = 10.0  # from connecting until the answer was taken; Prometheus gives up after as long
+REQUEST_MAX_S: Final = 10.0  # from the connection until the answer was read; Prometheus gives up after the same time
 HEAD_MAX: Final = 16_384  # bytes of a request line and its headers
-DRAIN_S: Final = 2.0  # for answers under way when it stops
+DRAIN_S: Final = 2.0  # for unfinished answers at the stop
 TEXT: Final = "text/plain; charset=utf-8"
 
-_BACKLOG: Final = 1_024  # connections that the kernel keeps until they are taken: a probe among them is not turned away
-_AT_ONCE: Final = 64  # taken before the loop reads again, so that a request that has come is read before it is too old
+_BACKLOG: Final = 1_024  # connections that the kernel queues, so that a probe among many is not refused
+_AT_ONCE: Final = 64  # accepted before the loop reads again, so that requests are read before their deadline
 _ENDS: Final = (b"\n\r\n", b"\n\n")  # of a head; people type the second one
 _REQUEST_LINE: Final = re.compile(r"(?P<method>[!#$%&'*+.^_`|~0-9A-Za-z-]+) (?P<target>\S+) HTTP/1\.\d\r?")
 
@@ -40,7 +40,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Answer(NamedTuple):
-    """What a client is told; `headers` beside those that every answer has."""
+    """An answer; `headers` come in addition to those that every answer has."""
 
     status: HTTPStatus
     body: bytes
@@ -49,7 +49,7 @@ class Answer(NamedTuple):
 
 
 class Request:
-    """What a client asks, and the way to answer it.
+    """A request, and how to answer it.
 
     Args:
         headers: names in lower case.
@@ -63,18 +63,18 @@ class Request:
         self.path = path
         self.headers = headers
         self.local = local
-        self.answer = send  # on any thread, once
-        self.gone = False  # whether nobody waits for the answer any more
+        self.answer = send  # call it once, on any thread
+        self.gone = False  # whether the client has disconnected
 
 
 class SerialWorker:
-    """One daemon thread that does one piece of work after the other.
+    """One daemon thread that answers one request after the other.
 
-    A request waits here for its turn, so that clients cannot multiply threads. Work that never returns
-    holds up this desk, and neither the listener nor the end of the process.
+    Requests queue here, so that clients cannot multiply threads. Work that never returns
+    blocks this worker, but neither the listener nor the end of the process.
 
     Args:
-        work: answers a request; whatever it raises is logged, and answered as an error of ours.
+        work: answers a request; an exception is logged, and answered as an internal error.
     """
 
     def __init__(self, name: str, work: Callable[[Request], Answer]) -> None:
@@ -84,19 +84,19 @@ class SerialWorker:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Work from now on."""
+        """Start the thread."""
         self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread when what it does is done, and wait a while for that; a second call does nothing."""
+        """End the thread after its current request, and wait a while for that; a second call does nothing."""
         if self._thread is not None:
             self._waiting.put(None)
             self._thread.join(DRAIN_S)
             self._thread = None
 
     def put(self, request: Request) -> None:
-        """Let a request wait for its turn."""
+        """Queue a request."""
         self._waiting.put(request)
 
     def _serve(self) -> None:
@@ -107,17 +107,17 @@ class SerialWorker:
     def _answer(self, request: Request) -> Answer:
         try:
             return self._work(request)
-        except Exception:  # noqa: BLE001 - a collector or a health check of somebody else's
+        except Exception:  # noqa: BLE001 - from a collector or a health check of the user
             _log.exception("%s could not be answered", request.path)
-            return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"this could not be answered; the log says why\n")
+            return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"internal error; see the log\n")
 
 
 class Listener:
-    """An HTTP server on a thread of its own; one request to a connection.
+    """An HTTP server on a thread of its own; one request per connection.
 
     Args:
         at: a socket that listens; closed by `stop`.
-        take: called with each whole request, on that thread: it must not block, and sees that
+        take: called with each whole request, on that thread: it must not block, and must make sure that
             the request is answered.
     """
 
@@ -125,8 +125,8 @@ class Listener:
         self.take = take
         self._socket = at
         self.loop = asyncio.SelectorEventLoop()
-        self._slow: dict[_Connection, None] = {}  # whose clients are to send or to read, since the longest first
-        self._asked: dict[_Connection, None] = {}  # who wait for an answer of ours, likewise
+        self._slow: dict[_Connection, None] = {}  # waiting for the client to send or read, the longest first
+        self._asked: dict[_Connection, None] = {}  # waiting for our answer, the longest first
         self._stopping = asyncio.Event()
         self._emptied = asyncio.Event()
         self._thread = threading.Thread(target=self._serve, name="tickglass-metrics", daemon=True)
@@ -137,20 +137,20 @@ class Listener:
         return int(self._socket.getsockname()[1])
 
     def start(self) -> None:
-        """Answer from now on."""
+        """Start to answer."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening; answers under way get a little time."""
+        """Stop listening; unfinished answers get a little time."""
         self.loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
         self._socket.close()
 
     def enter(self, connection: _Connection) -> None:
-        """Note a connection that has not asked yet, and make room for it.
+        """Add a connection that has sent no request yet, and close another one at the limit.
 
-        The one goes whose client was slow for longest. A quarter of the places is not for those that have asked: a
-        probe that has only just come would have to make room at once for the next connection.
+        The connection whose client has been slow for longest is closed. A quarter of the limit is reserved for
+        connections without a request, or a new probe would be closed at once by the next connection.
         """
         if len(self._slow) + len(self._asked) >= CONNECTIONS_MAX:
             enough = len(self._slow) > CONNECTIONS_MAX // 4 or not self._asked
@@ -158,12 +158,12 @@ class Listener:
         self._slow[connection] = None
 
     def asked(self, connection: _Connection) -> None:
-        """Note that it is we who are to go on."""
+        """Note that the connection waits for our answer."""
         self._slow.pop(connection, None)
         self._asked[connection] = None
 
     def answered(self, connection: _Connection) -> None:
-        """Note that it is the client who is to go on, and read."""
+        """Note that the connection waits for the client to read."""
         self._asked.pop(connection, None)
         self._slow[connection] = None
 
@@ -191,7 +191,7 @@ class Listener:
         except TimeoutError:
             for connection in [*self._slow, *self._asked]:
                 connection.give_up()
-        await asyncio.sleep(0)  # those that were given up are closed in the loop's next turn
+        await asyncio.sleep(0)  # aborted connections are closed in the loop's next iteration
 
     async def _all_gone(self) -> None:
         while self._slow or self._asked:
@@ -200,7 +200,7 @@ class Listener:
 
 
 class _Connection(asyncio.Protocol):
-    """One client: its request, its answer, and its end, by the deadline at the latest."""
+    """One client: its request and its answer; it ends by the deadline at the latest."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -219,22 +219,22 @@ class _Connection(asyncio.Protocol):
         searched_to = max(0, len(self._head) - 2)
         self._head += data
         if any(self._head.find(end, searched_to) >= 0 for end in _ENDS):
-            self._transport.pause_reading()  # whatever else it sends may wait in the kernel
+            self._transport.pause_reading()  # what the client sends after that stays in the kernel
             self._ask()
         elif len(self._head) > HEAD_MAX:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b"too long a request\n")
 
     def eof_received(self) -> bool:
-        """See `asyncio.Protocol`; a client that will ask no more may still read."""
+        """See `asyncio.Protocol`; a client that sends no more may still read."""
         return self._request is not None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's own shape
-        """See `asyncio.Protocol`; a client that went away in the middle is no news."""
+        """See `asyncio.Protocol`; a client that disconnects early is not an error."""
         self._deadline.cancel()
         self._let_go()
 
     def give_up(self) -> None:
-        """Close at once; what was not taken yet of an answer is not sent any more."""
+        """Close at once; the unsent rest of an answer is dropped."""
         self._transport.abort()
         self._let_go()
 
@@ -269,14 +269,14 @@ class _Connection(asyncio.Protocol):
         self._listener.answered(self)
         with_body = self._request is None or self._request.method != "HEAD"
         self._transport.write(_head(answer) + (answer.body if with_body else b""))
-        self._transport.close()  # when all of it was taken
+        self._transport.close()  # after all of it was read
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; "" is every interface, over both protocols where there are both.
+    """Return a listening socket; "" means every interface, over IPv4 and IPv6 if the machine has both.
 
     Raises:
-        OSError: nobody can listen there.
+        OSError: the address cannot be listened on.
     """
     if not host and socket.has_dualstack_ipv6():
         found = _bound(("", port), socket.AF_INET6, both=True)
@@ -284,7 +284,7 @@ def listening(host: str, port: int) -> socket.socket:
         passive = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = passive[0]
         found = _bound((str(address[0]), int(address[1])), family, both=False)
-    # Those that it accepts inherit it. asyncio sets it only where a socket names its protocol, which these do not: an
+    # Accepted sockets inherit it. asyncio sets it only if a socket names its protocol, which these do not: an
     # answer in two pieces over a connection that stays open then waits for the client's delayed acknowledgement, 40 ms.
     found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return found
@@ -293,7 +293,7 @@ def listening(host: str, port: int) -> socket.socket:
 def _bound(address: tuple[str, int], family: int, *, both: bool) -> socket.socket:
     try:
         return socket.create_server(address, family=family, dualstack_ipv6=both, backlog=_BACKLOG)
-    except OSError as error:  # its words hold the address once more
+    except OSError as error:  # its text repeats the address
         raise OSError(error.errno, os.strerror(error.errno or 0)) from error
 
 
@@ -301,7 +301,7 @@ def _parsed(head: bytes, local: object, send: Callable[[Answer], None]) -> Reque
     """Read the head of a request.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a valid request.
     """
     line, _, rest = head.lstrip(b"\r\n").partition(b"\n")
     match = _REQUEST_LINE.fullmatch(line.decode("latin-1"))

@@ -1,7 +1,7 @@
-"""Put together what Prometheus scrapes: every scheduler's own series, what the stores show, and the sidecar itself.
+"""Collect what Prometheus scrapes: the series of every scheduler, of the stores, and of the sidecar itself.
 
-No I/O. A scheduler's series get its owner and service, those of a store its name, so that no two can be the same one;
-whoever reads them says `max by` or `sum by`.
+No I/O. A scheduler's series get its owner and service, those of a store its URL, so that no two series are equal;
+queries use `max by` or `sum by`.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ SIDECAR_METRICS: Final = tuple(dict.fromkeys((*SINK_METRICS, catalogue.GC_PAUSE,
 
 
 class SidecarCollector:
-    """What a registry asks when it is scraped.
+    """The collector of the sidecar's registry.
 
     Args:
-        snapshots: what was last seen in the stores; asks nobody.
+        snapshots: returns the latest reads of the stores, without I/O.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ def sidecar_registry(collector: SidecarCollector) -> CollectorRegistry:
 
 
 def unready(sources: Sources, snapshots: Iterable[StoreSnapshot], clock: Clock) -> list[str]:
-    """Return why not to count on what the sidecar shows, or on a scheduler that it hears, a sentence each.
+    """Return why the sidecar, or a scheduler connected to it, is not ready, a sentence each.
 
-    A scheduler that is gone is no reason: that is known, and told by its own metric.
+    A scheduler that is gone is no reason, because it has a metric of its own.
     """
     now = clock.reading()
     reasons = []
@@ -115,7 +115,10 @@ def unready(sources: Sources, snapshots: Iterable[StoreSnapshot], clock: Clock) 
 
 
 def _was_dropped(sources: Iterable[Source], job: JobRecord, overdue_ns: int) -> bool:
-    """Return whether those at work have a job no more: as soon as the one that registered it last does without it."""
+    """Return whether every connected scheduler of the service has dropped the job.
+
+    It counts at once if the scheduler that registered it last is among them; else after an hour.
+    """
     connected = [one for one in sources if one.connected and one.service == job.service]
     without = all(one.history.lacks(job.name) for one in connected)
     return (

@@ -1,8 +1,8 @@
-"""Say what is known, right now, of all schedulers and stores together: one view for page, JSON and terminal.
+"""Define the view: what is known now of all schedulers and stores, for the page, the JSON and the terminal.
 
-Pure data. What is not known is None, never a guess. Durations and ages are
+Pure data. A value that is not known is None, never a guess. Durations and ages are
 nanoseconds; `due_ns` and `*_wall_ns` are nanoseconds since the Unix epoch.
-merging.py puts a view together.
+merge/merge.py builds a view.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ __all__ = [
 
 
 class OccurrenceView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One occurrence: its one outcome, or how far it has come.
+    """One occurrence: its one outcome, or its present state.
 
     Args:
-        service: of the job, for several services may have one of this name.
-        outcome: a value of `Outcome`; "" while it is in hand.
-        state: while it is in hand, a value of `OccurrenceState`; or "left" (its scheduler went away, and nothing says
-            how it ended), "abandoned" (its claim has no end and its lease has ended) or "overdue" (nobody has taken
-            it up, and its grace has passed); "" with an outcome.
+        service: of the job, because several services may have a job of this name.
+        outcome: a value of `Outcome`; "" before it has ended.
+        state: before it has ended, a value of `OccurrenceState`; or "left" (its scheduler went away, and nothing says
+            how it ended), "abandoned" (its claim has no outcome and its lease has ended) or "overdue" (no instance has
+            taken it up, and its grace has passed); "" with an outcome.
         reason: with an outcome, why, as a bounded word, or "".
-        why: a sentence for people, "" for a plain success or where all is well so far.
-        owner: the scheduler that tells of it; the claimant where only the ledger does.
-        by: who else had to do with it: who claimed it, who held the lock, who took the lease; "" where unknown.
-        run_id: 32 hexadecimal digits, also the trace id; "" where no run was ever made.
-        fence: None where it was never claimed.
-        others: what the other schedulers have to say of the same due instant, a sentence each.
-        count: how many due instants it stands for: more than 1 where nobody was there to see them pass one by one.
+        why: a sentence for people, "" for a plain success or if all is well so far.
+        owner: the scheduler that reported it; the claimant if only the ledger knows it.
+        by: the other instance involved: the claimant, the holder of the lock or the next holder of the lease; "" if
+            unknown.
+        run_id: 32 hexadecimal digits, also the trace id; "" if there never was a run.
+        fence: None if it was never claimed.
+        others: what the other schedulers report of the same due instant, a sentence each.
+        count: how many due instants it stands for: more than 1 if they passed while no instance was running.
         until_ns: with such a count, the due instants lie in [due_ns, until_ns).
     """
 
@@ -67,11 +68,12 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """One job, over all schedulers that have it.
 
     Args:
-        next_due_ns: the earliest instant that nobody has taken up yet; it is past while the job is overdue. None
-            where there is none, or nobody knows.
+        next_due_ns: the earliest instant that no instance has taken up yet; it is past while the job is overdue. None
+            if there is none, or it is not known.
         overdue_ns: how long ago that instant was, once its grace has passed; 0 before.
-        why: a sentence that says what is the matter with it now; "" if nothing is.
-        running: runs in progress, everywhere; with a claim and a live lease where no scheduler tells of them.
+        why: a sentence that says what is wrong with it now; "" if nothing is.
+        running: runs in progress, on all instances; a run that no scheduler reports counts if its claim has a live
+            lease.
         failures: occurrences that failed since the last success.
         pending: occurrences that fell due and have not ended, in connected schedulers.
         recent: oldest first, at most 40.
@@ -103,14 +105,14 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LockView(msgspec.Struct, frozen=True, kw_only=True):
-    """One resource, and who has it.
+    """One resource, and its holder.
 
     Args:
-        state: "held"; "expired" (the lease ended without a release, and nobody has taken it since); or "free", shown
-            while somebody waits for it.
-        held_ns: since the hold began; None where it is free.
+        state: "held"; "expired" (the lease ended without a release, and no instance has taken the lock since); or
+            "free", shown while an instance waits for it.
+        held_ns: since the hold began; None if it is free.
         allowed_ns: the longest that jobs on this resource may hold it: their longest timeout; None without a limit.
-        remaining_ns: what is left of the lease, as last known: negative once it has expired; None where unknown.
+        remaining_ns: what is left of the lease, as last known: negative after it has expired; None if unknown.
         waiters: in connected schedulers.
         stuck: held for longer than allowed, or expired without a release in the last ten minutes.
         source: the store where the lease was read, without password; "" if only a scheduler tells of it.
@@ -134,13 +136,13 @@ class LockView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LockMark(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Something that happened to a lock and that nobody wanted.
+    """An incident of a lock: a lost lease, a refused write, a take-over.
 
     Args:
         service: of the job, and of the owner.
         what: "lost" (the store said so), "expired" (trust ran out), "rejected" (a write under a stale fence was
             refused) or "taken over" (from an owner whose lease had ended without a release).
-        other: from whom it was taken over, or who took it; "" where unknown.
+        other: the owner that it was taken over from, or the owner that took it; "" if unknown.
     """
 
     resource: str
@@ -153,14 +155,14 @@ class LockMark(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class SchedulerView(msgspec.Struct, frozen=True, kw_only=True):
-    """One scheduler that tells us its events, or did.
+    """One scheduler that sends its events, or did.
 
     Args:
         state: a value of `SchedulerState`; "gone" when the connection ended before it said that it stopped.
-        since_wall_ns: since when it is connected, or when it last connected.
-        silent_ns: since anything was heard from it; None if nothing ever was.
-        stalled: connected and running, and its timeline does not turn.
-        unready: why it says that it is not to be counted on, a sentence each; empty if it is.
+        since_wall_ns: when it last connected.
+        silent_ns: since it last sent something; None if it never did.
+        stalled: connected and running, but its timeline does not tick.
+        unready: why it reports that it is not ready, a sentence each; empty if it is ready.
         gaps: times that event numbers were missing; `missed`: how many of them; `gap_age_ns`: since the last time,
             None if there was none.
     """
@@ -188,11 +190,11 @@ class StoreView(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         source: its URL without password.
-        ok: the latest look succeeded, and it is not long ago.
-        error: of the latest look, "" if it succeeded.
-        age_ns: of what is shown, since the latest look that succeeded; None before the first.
+        ok: the latest probe succeeded, and it is recent.
+        error: of the latest probe, "" if it succeeded.
+        age_ns: since the latest probe that succeeded; None before the first.
         skew_ns: our wall clock minus the store's, within plus or minus `skew_bound_ns`.
-        truncated: it holds more leases or claims than one look reads.
+        truncated: it holds more leases or claims than one probe reads.
     """
 
     source: str
@@ -208,12 +210,12 @@ class StoreView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it, at one instant.
+    """Everything that is known, at one instant.
 
     Args:
-        runs: the last minutes, oldest first; in hand included.
-        marks: the last minutes, oldest first.
-        unready: why this view is not the whole truth, a sentence each; empty if it is.
+        runs: of the last minutes, oldest first, including those that have not ended.
+        marks: of the last minutes, oldest first.
+        unready: why this view is incomplete, a sentence each; empty if it is complete.
     """
 
     at_wall_ns: int

@@ -222,7 +222,7 @@ _OVERLAP: Final[dict[str, Any]] = {
     **_NEVER_RAN,
     "outcome": "skipped",
     "reason": "overlap",
-    "why": "skipped: its previous run was still going",
+    "why": "skipped: its previous run was still running",
 }
 _TIMEOUT: Final[dict[str, Any]] = {"outcome": "timeout", "why": "timeout: it ran over its timeout of 25s"}
 _LATE: Final[dict[str, Any]] = {
@@ -238,7 +238,7 @@ _ELSEWHERE: Final[dict[str, Any]] = {
 _MISSED: Final[dict[str, Any]] = {
     **_NEVER_RAN,
     "outcome": "missed",
-    "why": "missed: nobody was there in time; it was noticed 41.20 s after it was due, past its grace of 30s",
+    "why": "missed: no instance took it up in time; it was noticed 41.20 s after it was due, past its grace of 30s",
 }
 
 
@@ -286,7 +286,7 @@ def _with_problems(jobs: dict[str, JobView], now_ns: int) -> dict[str, dict[str,
         service="billing",
         due_ns=since_ns,
         state="stopping",
-        why="was asked to stop, for it is over its timeout of 25s, and has not ended yet",
+        why="was asked to stop, because it is over its timeout of 25s, and has not ended yet",
         owner=HOST_2,
         run_id="c" * 32,
         fence=1_790_000_097_113_000,

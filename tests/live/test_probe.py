@@ -83,7 +83,7 @@ def test_a_run_that_nobody_makes_is_seen_though_every_scheduler_is_dead(kit: Sto
     kit.let_pass(100 * MS + GRACE_NS + 50 * MS)
     (job,) = view(kit, store).jobs
     assert job.overdue_ns > GRACE_NS
-    assert job.why.startswith("nobody claimed it: it was due ")
+    assert job.why.startswith("no instance claimed it: it was due ")
 
 
 def test_clock_and_ledger_are_read(kit: StoreKit, store: Store) -> None:

@@ -248,7 +248,7 @@ def test_a_page_that_hears_nothing_over_an_open_connection_says_so_and_asks_anew
 def test_a_person_signs_in_and_scripts_cannot_see_by_what(browser: Browser) -> None:
     with serving(ill, token="s3cret") as url, Tab(browser) as tab:
         tab.open(f"{url}/jobs/reconcile")
-        assert text(tab, "h1") == "This sidecar asks for its token"
+        assert text(tab, "h1") == "This sidecar requires its token"
         tab.evaluate("document.getElementById('token').focus()")
         tab.call("Input.insertText", text="s3cret")
         assert tab.evaluate("document.getElementById('token').value") == "s3cret"

@@ -174,7 +174,7 @@ def test_a_store_that_cannot_be_opened_leaves_nothing_behind(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"store": "memory://"}, "shuts nobody out"),
+        ({"store": "memory://"}, "excludes no other process"),
         ({"store": "mysql://x"}, "mysql"),
         ({"resource": ""}, "resource"),
         ({"service": ""}, "service"),

@@ -97,7 +97,7 @@ def test_nor_does_a_sidecar_listen_in_it(runtime: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("os.access", lambda *_: False)
     (runtime.parent / "tmp" / HOME).mkdir()
     os.chown(runtime.parent / "tmp" / HOME, STRANGER, STRANGER)
-    with pytest.raises(ConfigError, match=f"no place for a socket: .* belongs to user {STRANGER}"):
+    with pytest.raises(ConfigError, match=f"no folder is usable for a socket: .* belongs to user {STRANGER}"):
         default_path()
 
 

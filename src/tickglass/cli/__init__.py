@@ -45,9 +45,9 @@ def main() -> None:
     Who holds what?        tickglass locks sqlite:///jobs.db
     What became of it?     tickglass runs  sqlite:///jobs.db --job reconcile
 
-    Looking changes nothing, and works while schedulers run. Set TICKGLASS_STORE
+    These commands change nothing, and work while schedulers run. Set TICKGLASS_STORE
     once instead of naming the store each time; add --json for machines.
 
-    Exit codes: 0 done, 1 no answer, 2 something written is wrong, 3 the store
+    Exit codes: 0 done, 1 no answer, 2 an argument is wrong, 3 the store
     or the sidecar cannot be reached, 4 runs were left that did not end.
     """  # noqa: D301 - \b is for click: the lines after it stay as they are

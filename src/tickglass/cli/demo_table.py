@@ -1,4 +1,4 @@
-"""Show events to a person: as a live table, or as a line each."""
+"""Show events to people: as a live table, or as one line each."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ OUTCOME_STYLES: Final[Mapping[str, str]] = {
     **dict.fromkeys(FAILURES, "red"),
     **dict.fromkeys(DID_NOT_RUN, "yellow"),
 }
-_REMEMBERED: Final = 500  # starts of a job that the percentiles are taken over
-_WIDE: Final = 140  # characters that all columns take
+_REMEMBERED: Final = 500  # starts of a job that its percentiles cover
+_WIDE: Final = 140  # the width of all columns together
 _ALWAYS: Final = ("job", "next due", "outcome", "late p50", "late p99", "holder", "held for")
 _ALL: Final = (
     *("job", "trigger", "next due", "last outcome", "runs"),
@@ -70,7 +70,7 @@ class _Row:
 
 
 class DemoTable:
-    """A sink that keeps what a table needs, and draws it."""
+    """A sink that keeps the state of the table, and draws it."""
 
     def __init__(self, clock: Clock) -> None:
         self.title: Callable[[], str] = str
@@ -94,7 +94,7 @@ class DemoTable:
                 self._rows[event.job].counts[Outcome.ELSEWHERE] += event.count
 
     def table(self, width: int) -> Table:
-        """Draw the present state for a terminal so many characters wide."""
+        """Draw the present state for a terminal of this width."""
         wide = width >= _WIDE
         headings = _ALL if wide else _ALWAYS
         table = Table(title=self.title(), title_justify="left", expand=False, box=HEAVY_HEAD if wide else SIMPLE_HEAD)
@@ -145,7 +145,7 @@ class DemoTable:
 
 
 class EventLines:
-    """A sink that prints a line per event worth reading, for logs and pipes."""
+    """A sink that prints a line for each important event, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self.title: Callable[[], str] = str

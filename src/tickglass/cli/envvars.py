@@ -1,4 +1,4 @@
-"""Name the environment variable behind a wrong setting: nobody has typed it here."""
+"""Name the environment variable in the error, if it holds the wrong value."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["variable_checker"]
 
 
 def variable_checker(check: Callable[[Any], object]) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """Return the callback of a parameter: what its variable gives is checked, and refused by the variable's name.
+    """Return a callback for a parameter that checks a value from its variable; the error names the variable.
 
-    What was typed is left to the command, whose errors show it as it was typed.
+    A value from the command line is checked by the command, whose errors show it as typed.
     """
 
     def callback(context: click.Context, parameter: click.Parameter, value: Any) -> Any:  # noqa: ANN401 - click's

@@ -18,11 +18,11 @@ __all__ = ["EXIT_LEFT", "EXIT_NO_ANSWER", "EXIT_UNAVAILABLE", "EXIT_WRONG", "Laz
 EXIT_NO_ANSWER: Final = 1
 EXIT_WRONG: Final = 2  # also click's own, for a wrong option
 EXIT_UNAVAILABLE: Final = 3
-EXIT_LEFT: Final = 4  # a scheduler stopped, and runs did not
+EXIT_LEFT: Final = 4  # a scheduler stopped, but some runs did not end
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is asked for.
+    """A group that imports a command when it is first needed.
 
     Args:
         commands_at: "module:attribute" of each command, by name, in the order of the help.
@@ -33,7 +33,7 @@ class LazyGroup(click.Group):
         self._commands_at = commands_at
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the names, in the order in which they were given."""
+        """Return the names, in the order of the mapping."""
         return list(self._commands_at)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
@@ -47,7 +47,7 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; an expected error is a message, anything else keeps its traceback."""
+        """Run the command; an expected error becomes a message, any other keeps its traceback."""
         try:
             return super().invoke(ctx)
         except ConfigError as error:

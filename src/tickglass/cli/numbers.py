@@ -1,4 +1,4 @@
-"""Read numbers on the command line: the digits 0 to 9, and none of what Python takes for them as well."""
+"""Read numbers on the command line: only the digits 0 to 9, not all that Python accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ask a running sidecar what it knows: its `/view.json`, over HTTP, with the token that it wants."""
+"""Fetch the view of a running sidecar: `/view.json` over HTTP, with its token."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 SIDECAR_URL: Final = "http://127.0.0.1:9464"
 _PATIENCE_S: Final = 5.0
-_ANSWER_MAX: Final = 256 * 1024 * 1024  # bytes: a thousand jobs with all they may have are an eighth of it
+_ANSWER_MAX: Final = 256 * 1024 * 1024  # bytes: a view of a thousand jobs with full histories is an eighth of it
 _decoder: Final = msgspec.json.Decoder(View)
 
 
 class Unreachable(click.ClickException):
-    """Who was asked did not answer, or not so that it can be understood."""
+    """The sidecar or store did not answer, or sent an invalid answer."""
 
     exit_code = EXIT_UNAVAILABLE
 
@@ -45,7 +45,7 @@ class Unreachable(click.ClickException):
 
 
 def token_option(metavar: str, words: str) -> Callable[[F], F]:
-    """Return a decorator that gives a command the option `--token`; what is no token is refused, and never shown."""
+    """Return a decorator that adds the option `--token` to a command; an invalid token is refused, and never shown."""
     return click.option("--token", metavar=metavar, envvar=TOKEN_ENV, default="", help=words, callback=_checked_token)
 
 
@@ -57,9 +57,9 @@ def _checked_token(context: click.Context, parameter: click.Parameter, given: st
 
 
 def sidecar_options(command: F) -> F:
-    """Give a command the options that say which sidecar to ask."""
+    """Add the options that choose a sidecar to a command."""
     for decorate in (
-        token_option("TOKEN", "What the sidecar asks for, if it was given a token. Default: $TICKGLASS_TOKEN."),
+        token_option("TOKEN", "The sidecar's token, if it has one. Default: $TICKGLASS_TOKEN."),
         click.option(
             "--sidecar",
             "sidecar_url",
@@ -68,7 +68,7 @@ def sidecar_options(command: F) -> F:
             default=SIDECAR_URL,
             callback=variable_checker(checked_url),
             show_default=True,
-            help="Where its page is. Default: $TICKGLASS_SIDECAR_URL, or this machine's.",
+            help="The sidecar's URL. Default: $TICKGLASS_SIDECAR_URL, or this machine's sidecar.",
         ),
     ):
         command = decorate(command)
@@ -76,11 +76,11 @@ def sidecar_options(command: F) -> F:
 
 
 def fetch_view(url: str, token: str = "") -> View:
-    """Return what a sidecar knows now.
+    """Return a sidecar's present view.
 
     Raises:
-        ConfigError: the URL is none of a sidecar, or the token is wrong.
-        Unreachable: nobody answered, or something else did.
+        ConfigError: the URL is not one of a sidecar, or the token is wrong.
+        Unreachable: there is no answer, or it is not from a sidecar.
     """
     checked_url(url)
     headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
@@ -102,10 +102,10 @@ def fetch_view(url: str, token: str = "") -> View:
 
 
 def checked_url(url: str) -> None:
-    """Refuse what is no URL of a sidecar.
+    """Refuse a URL that cannot be a sidecar's.
 
     Raises:
-        ConfigError: with a right spelling.
+        ConfigError: with the right spelling.
     """
     try:
         parts = urlsplit(url)
@@ -115,7 +115,7 @@ def checked_url(url: str) -> None:
         right = False
     seen = RedactedText(url, lambda _: ()).text
     if "@" in url:
-        problem = f"a sidecar's URL holds no user and no password; --token and {TOKEN_ENV} are for that"
+        problem = f"a sidecar's URL contains no user and no password; --token and {TOKEN_ENV} are for that"
         raise ConfigError(problem, given=seen, instead=(SIDECAR_URL,))
     if not right:
         near = f"http://{seen}" if "://" not in url and url else SIDECAR_URL
@@ -124,6 +124,6 @@ def checked_url(url: str) -> None:
 
 def _refusal(url: str, token: str, error: urllib.error.HTTPError) -> Exception:
     if error.code in (401, 403):
-        problem = "the sidecar does not take this token" if token else "the sidecar wants a token"
+        problem = "the sidecar refused this token" if token else "the sidecar requires a token"
         return ConfigError(problem, given=url, instead=("--token TOKEN", "TICKGLASS_TOKEN=TOKEN"))
     return Unreachable(f"what answers at {url} is no sidecar: {error.code} {error.reason} at /view.json")

@@ -1,4 +1,4 @@
-"""Open a store to look into it: one that is there already, for looking creates nothing."""
+"""Open an existing store to read it; a store that does not exist is not created."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def existing_store(url: str) -> Iterator[Store]:
     """Open the store that a URL names, and close it afterwards.
 
     Raises:
-        ConfigError: the URL is wrong, or there is no store at that place.
-        StoreUnavailable: the store is there, but does not answer.
+        ConfigError: the URL is wrong, or the store does not exist.
+        StoreUnavailable: the store exists, but does not answer.
     """
     check_exists(url)
     store = open_store(url, SystemClock())
@@ -35,7 +35,7 @@ def existing_store(url: str) -> Iterator[Store]:
 
 
 class LazyStore:
-    """A store to look into again and again, that need not be there yet: it is opened when it is looked into.
+    """A store to read periodically, which need not exist yet: it is opened at the first read.
 
     Raises:
         ConfigError: the URL is wrong.
@@ -78,7 +78,7 @@ class LazyStore:
         """Return the store.
 
         Raises:
-            StoreUnavailable: it is not there, or does not answer.
+            StoreUnavailable: it does not exist, or does not answer.
         """
         if self._store is None:
             try:

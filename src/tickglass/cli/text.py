@@ -1,6 +1,6 @@
-"""Decide how instants, spans of time, records and text from outside look to people and to machines.
+"""Decide how instants, durations, records and foreign text are shown to people and to programs.
 
-Pure, but for the machine's own time zone.
+Pure, except for the machine's time zone.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ _DUE_FIELDS: Final = ("due_ns", "next_due_ns", "last_due_ns")
 
 
 def distance_text(at_ns: int, now_ns: int) -> str:
-    """Return where an instant lies: "in 3.20 s", "4m05s ago"."""
+    """Return the distance of an instant: "in 3.20 s", "4m05s ago"."""
     return f"in {span_text(at_ns - now_ns)}" if at_ns >= now_ns else f"{span_text(now_ns - at_ns)} ago"
 
 
 def instant_text(wall_ns: int) -> str:
-    """Return an instant as a clock on this machine's wall shows it, to the millisecond."""
+    """Return an instant in this machine's time zone, to the millisecond."""
     return instant_of(wall_ns).astimezone().replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")
 
 
 def one_line(text: str) -> str:
-    """Return the first line of a text as a terminal may show it, cut where it gets too long."""
+    """Return the first line of a text, escaped for a terminal and cut to a maximum length."""
     first = shown(text.strip().partition("\n")[0])
     return first if len(first) <= ONE_LINE_MAX else f"{first[: ONE_LINE_MAX - 1]}…"
 
 
 def record_json(record: JobRecord | LeaseRecord | RunRecord) -> dict[str, Any]:
-    """Return a record's fields as they are named in Python, each instant also as ISO 8601.
+    """Return a record's fields under their Python names, each instant also as ISO 8601.
 
     `due_ns` gets a `due_at` beside it, `ended_wall_ns` an `ended_at`: in UTC, to the microsecond.
     """

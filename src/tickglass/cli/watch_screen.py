@@ -1,6 +1,6 @@
-"""Draw a view for a terminal: what a sidecar's page shows, in letters, what is wrong first.
+"""Draw a view for a terminal: what a sidecar's page shows, as text, with the problems first.
 
-Pure. What comes from outside is text, never markup and never an order to the terminal.
+Pure. Foreign text is escaped: it is never markup, and never a control sequence of the terminal.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["outcome_text", "screen_of"]
 STRIP: Final = 20  # outcomes in a row
 _BAD: Final = "red"
 _WORSE: Final = "bold red"
-# A letter each, so that it can be read without colours.
+# One letter each, readable without colours.
 _LETTERS: Final[Mapping[str, str]] = {
     Outcome.SUCCESS: ".",
     Outcome.FAILURE: "F",
@@ -48,7 +48,7 @@ _LETTERS: Final[Mapping[str, str]] = {
     "overdue": "!",
 }
 _TONES: Final[Mapping[Tone, str]] = {Tone.BAD: _WORSE, Tone.WARN: "yellow"}  # of problems
-# How wide a terminal must be to show a column; the last one takes what the others leave.
+# The least width of a terminal that shows a column; the last column takes the remaining width.
 _JOB_COLUMNS: Final[Mapping[str, int]] = {
     "job": 0,
     "next due": 0,
@@ -69,19 +69,19 @@ _LOCK_COLUMNS: Final[Mapping[str, int]] = {
     "holder": 0,
 }
 _HEADING: Final = 2  # lines of a table above its rows
-_OF_WIDTH: Final = 4  # a column has a quarter of it at the most, so that a long name leaves room for the reason
+_OF_WIDTH: Final = 4  # a column takes a quarter of the width at most, so that long names leave room for the reason
 _BAD_STATES: Final = frozenset({"left", "abandoned", "overdue"})
 LEGEND: Final = (
     ". success  F failure  T timeout  C cancelled  L lost  O orphaned  M missed  S skipped  e elsewhere  "
-    "> in hand  A abandoned  ! overdue  ? unknown"
+    "> not ended  A abandoned  ! overdue  ? unknown"
 )
 
 
 class _Part(NamedTuple):
-    """Rows of one kind, of which a small terminal gets the first.
+    """Rows of one kind; a small terminal shows the first ones.
 
     Args:
-        noun: what is in them.
+        noun: for the line that counts the rows left out.
         columns: their headings, and how wide a terminal must be to show each; empty if a row is a line by itself.
         rows: the cells of each.
     """
@@ -91,7 +91,7 @@ class _Part(NamedTuple):
     rows: list[list[Text]]
 
     def drawn(self, most: int, width: int | None) -> list[RenderableType]:
-        """Return at most so many rows; how much there is beyond is the last of them."""
+        """Return at most this many lines; the last one counts the rows left out."""
         if not most:
             return []
         rows = self.rows if len(self.rows) <= most else self.rows[: most - 1]
@@ -103,13 +103,13 @@ class _Part(NamedTuple):
 def screen_of(
     view: View, *, of: str, problem: str = "", width: int | None = None, height: int | None = None
 ) -> RenderableType:
-    """Return the verdict, what is wrong, and all the rest, with those in trouble first.
+    """Return the headline, the problems, and all the rest, with problems first.
 
     Args:
-        of: where the view is from.
-        problem: why there is no newer one.
-        width: columns of the terminal; a narrow one is shown what matters most. None: everything.
-        height: lines of the terminal; for what does not fit in it is said how much there is. None: everything.
+        of: the source of the view.
+        problem: why there is no newer view.
+        width: columns of the terminal; a narrow one shows the most important. None: everything.
+        height: lines of the terminal; rows that do not fit are counted. None: everything.
     """
     found, now_ns = problems(view), view.at_wall_ns
     lines: list[RenderableType] = [Text(shown(f"! {problem}"), style=_WORSE)] if problem else []
@@ -139,7 +139,7 @@ def screen_of(
 
 
 def _shares(room: int, wants: Sequence[int]) -> list[int]:
-    """Divide lines: nobody gets more than is wanted, and none is left while somebody wants more than others got."""
+    """Divide the lines fairly: no part gets more than it wants, and small parts get all they want."""
     given = [0] * len(wants)
     while room > 0 and given != list(wants):
         for index, want in enumerate(wants):
@@ -158,7 +158,7 @@ def _problem_line(it: Problem) -> Text:
 
 
 def outcome_text(run: OccurrenceView) -> Text:
-    """Return how an occurrence ended, or how far it is, in one word."""
+    """Return an occurrence's outcome or state, in one word."""
     word = run.outcome or run.state
     return Text(shown(word), style=_style(run))
 
@@ -257,7 +257,7 @@ def _span(span_ns: int | None) -> Text:
 
 
 def _table(columns: Mapping[str, int], rows: Sequence[Sequence[Text]], width: int | None) -> Table:
-    """Draw the columns for which there is room; the last takes what the others leave."""
+    """Draw the columns that fit; the last one takes the remaining width."""
     fits = [width is None or width >= least for least in columns.values()]
     last = list(columns)[-1]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, expand=width is not None)

@@ -1,6 +1,6 @@
-"""Decide what is wrong, the worst first: what a person must know before anything else.
+"""Decide what is wrong, the worst first.
 
-Pure. The limits are those that boards and alerts go by.
+Pure. The limits are those of boards and alerts.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ __all__ = [
     "store_tone",
 ]
 
-STOPPING_NS: Final = 2 * SECOND  # a run that was asked to stop may take so long over it
-GONE_NS: Final = 3_600 * SECOND  # for so long each one that is gone is named; then one stands for a service
+STOPPING_NS: Final = 2 * SECOND  # how long a run may take to stop after it was asked to
+GONE_NS: Final = 3_600 * SECOND  # how long each scheduler that is gone is named; later only one per service
 NAMED_MAX: Final = 3  # in the headline; the list below it is longer
-_DOTS: Final = frozenset({".", ".."})  # browsers take them out of a path, however they are written
+_DOTS: Final = frozenset({".", ".."})  # browsers remove them from a path, even when they are quoted
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is not well.
+    """One thing that is wrong.
 
     Args:
         what: "lock", "job", "scheduler", "store" or "view".
-        words: what is the matter, without the name: "is stuck: ...".
-        href: where the page says more.
+        words: what is wrong, without the name: "is stuck: ...".
+        href: where the page shows more.
     """
 
     tone: Tone
@@ -57,7 +57,7 @@ class Problem:
 
 
 def problems(view: View) -> list[Problem]:
-    """Return all that is not well, the worst first: locks, stores, schedulers, jobs; then what is not known."""
+    """Return all problems, the worst first: locks, stores, schedulers, jobs; then what is not known."""
     job_label = job_names(view.jobs)
     found = [
         *(_lock_problem(lock) for lock in view.locks if lock.stuck),
@@ -74,7 +74,7 @@ def problems(view: View) -> list[Problem]:
 
 
 def headline(found: Sequence[Problem]) -> str:
-    """Return the line at the top; it holds no ages, so that it changes only when something did."""
+    """Return the line at the top; it contains no ages, so that it changes only when the problems do."""
     if not found:
         return "All well"
     names = [f"{problem.what} {problem.name}" for problem in found if problem.name]
@@ -94,7 +94,7 @@ def job_href(name: str, service: str = "") -> str:
 
 
 def job_names(jobs: Iterable[JobView]) -> Callable[[str, str], str]:
-    """Return what says how to call a job, by its name and service: by both where several services have such a one."""
+    """Return a function that labels a job: its name, with the service if several services have a job of that name."""
     services: dict[str, set[str]] = defaultdict(set)
     for job in jobs:
         services[job.name].add(job.service)
@@ -113,12 +113,13 @@ def over_timeout_ns(job: JobView, now_ns: int) -> int:
 
 
 def job_problems(job: JobView, now_ns: int) -> Iterator[Problem]:
-    """Yield what is not well with one job."""
+    """Yield the problems of one job."""
     href = job_href(job.name, job.service)
     over_ns = over_timeout_ns(job, now_ns)
     if over_ns > STOPPING_NS and job.timeout_ns is not None:
         timeout = duration_text(job.timeout_ns)
-        words = f"has a run that was asked to stop at its timeout of {timeout} and goes on, {span_text(over_ns)} later"
+        later = span_text(over_ns)
+        words = f"has a run that was asked to stop at its timeout of {timeout} and is still running {later} later"
         yield Problem(Tone.BAD, "job", job.name, words, href)
     elif job.overdue_ns > 0:
         words = job.why or f"it was due {span_text(job.overdue_ns)} ago"
@@ -128,14 +129,14 @@ def job_problems(job: JobView, now_ns: int) -> Iterator[Problem]:
         words = f"has failed {job.failures:,} times in a row" + (f"; the latest: {error}" if error else "")
         yield Problem(Tone.BAD, "job", job.name, words, href)
     elif job.abandoned:
-        words = f"has {_counted(job.abandoned, 'claim')} whose lease ended without a word of how the run ended"
+        words = f"has {_counted(job.abandoned, 'claim')} whose lease ended before an outcome was recorded"
         yield Problem(Tone.WARN, "job", job.name, words, href)
     elif job.why:
         yield Problem(Tone.WARN, "job", job.name, job.why, href)
 
 
 def job_tone(job: JobView, now_ns: int) -> Tone:
-    """Return the tone of the worst that is the matter with a job."""
+    """Return the tone of a job's worst problem."""
     return max((problem.tone for problem in job_problems(job, now_ns)), key=lambda tone: tone.weight, default=Tone.OK)
 
 
@@ -143,7 +144,7 @@ def _lock_problem(lock: LockView) -> Problem:
     who = lock.owner or "its holder"
     if lock.state == "expired":
         ago = f" {span_text(-lock.remaining_ns)} ago" if lock.remaining_ns is not None else ""
-        words = f"is stuck: the lease of {who} ended{ago} without a release, and nobody has taken it since"
+        words = f"is stuck: the lease of {who} ended{ago} without a release, and no instance has taken the lock since"
     else:
         held = f" for {span_text(lock.held_ns)}" if lock.held_ns is not None else ""
         allowed = f", {duration_text(lock.allowed_ns)} is allowed" if lock.allowed_ns is not None else ""
@@ -153,7 +154,7 @@ def _lock_problem(lock: LockView) -> Problem:
 
 
 def store_tone(store: StoreView) -> Tone:
-    """Return how to take a store's state."""
+    """Return the tone of a store's worst problem."""
     return max((problem.tone for problem in _store_problems(store)), key=lambda tone: tone.weight, default=Tone.OK)
 
 
@@ -164,7 +165,7 @@ def _store_problems(store: StoreView) -> Iterator[Problem]:
         yield Problem(Tone.BAD, "store", store.source, words, "#stores")
     if store.skew_ns is not None and abs(store.skew_ns) - (store.skew_bound_ns or 0) > CLOCK_OFFSET_S * SECOND:
         side = "ahead of" if store.skew_ns > 0 else "behind"
-        words = f"has another time: our clock is {span_text(abs(store.skew_ns))} {side} its"
+        words = f"disagrees about the time: our clock is {span_text(abs(store.skew_ns))} {side} the store's"
         yield Problem(Tone.WARN, "store", store.source, words, "#stores")
 
 
@@ -182,7 +183,7 @@ def scheduler_words(scheduler: SchedulerView, view: View) -> tuple[Tone, str]:
 
 
 def _is_wanted(gone: SchedulerView, view: View) -> bool:
-    """Tell whether it matters that a scheduler is gone: nobody else is at work for its service, and it was the last."""
+    """Return whether a scheduler that is gone is a problem: no other runs for its service, and it was the last."""
     others = [one for one in view.schedulers if one.service == gone.service and one is not gone]
     if any(one.connected and one.state == "running" and not one.stalled for one in others):
         return False
@@ -194,20 +195,18 @@ def _scheduler_problems(scheduler: SchedulerView, view: View) -> Iterator[Proble
     name = f"{scheduler.service}/{scheduler.owner}" if scheduler.service else scheduler.owner
     silent = f" {span_text(scheduler.silent_ns)}" if scheduler.silent_ns is not None else ""
     if scheduler.state == "gone" and _is_wanted(scheduler, view):
-        words = f"is gone: its connection ended{f'{silent} ago' if silent else ''}, and it had not said that it stops"
+        words = f"is gone: its connection ended{f'{silent} ago' if silent else ''}, and it had not reported a stop"
         yield Problem(Tone.BAD, "scheduler", name, words, "#schedulers")
     elif scheduler.stalled:
         words = (
-            f"has stalled: it is connected, but its timeline does not turn{f'; silent for{silent}' if silent else ''}"
+            f"has stalled: it is connected, but its timeline does not tick{f'; silent for{silent}' if silent else ''}"
         )
         yield Problem(Tone.BAD, "scheduler", name, words, "#schedulers")
     elif scheduler.unready:
         yield Problem(Tone.BAD, "scheduler", name, f"is not ready: {'; '.join(scheduler.unready)}", "#schedulers")
     if scheduler.gap_age_ns is not None and scheduler.gap_age_ns < EVENTS_MISSED_S * SECOND:
         ago = span_text(scheduler.gap_age_ns)
-        words = (
-            f"was not heard in full: {_counted(scheduler.missed, 'event')} never arrived, the last of them {ago} ago"
-        )
+        words = f"has lost events: {_counted(scheduler.missed, 'event')} never arrived, the last of them {ago} ago"
         yield Problem(Tone.WARN, "scheduler", name, words, "#schedulers")
 
 

@@ -20,17 +20,17 @@ __all__ = ["Tone", "icon_of", "tone_of", "word_of"]
 
 
 class Tone(StrEnum):
-    """How a person should take it, the worst last."""
+    """How bad a state is, the worst last."""
 
     QUIET = "quiet"  # nothing happened here, and nothing should have
     OK = "ok"
-    RUN = "run"  # in hand
+    RUN = "run"  # has not ended
     WARN = "warn"  # it did not run
     BAD = "bad"
 
     @property
     def weight(self) -> int:
-        """The larger, the sooner a person must see it."""
+        """The larger, the worse."""
         return _WEIGHTS[self]
 
 
@@ -64,7 +64,7 @@ _ICON_OF_TONE: Final[Mapping[Tone, str]] = {
 
 
 def tone_of(occurrence: OccurrenceView) -> Tone:
-    """Return how to take an occurrence; an outcome of a later version is taken as a warning."""
+    """Return the tone of an occurrence; an unknown outcome, of a later version, is a warning."""
     if occurrence.outcome:
         return _OUTCOMES.get(occurrence.outcome, Tone.WARN)
     return _STATES.get(occurrence.state, Tone.RUN)
@@ -76,5 +76,5 @@ def icon_of(occurrence: OccurrenceView) -> str:
 
 
 def word_of(occurrence: OccurrenceView) -> str:
-    """Return the outcome, or how far it has come."""
+    """Return the outcome, or the state before it has ended."""
     return occurrence.outcome or occurrence.state or "pending"

@@ -1,6 +1,6 @@
-"""Say in a plain sentence why an occurrence did not run, ran late, or was lost.
+"""Say in one sentence why an occurrence did not run, ran late, or was lost.
 
-Pure. A sentence says only what is known: what is not is left out. Clock times are UTC.
+Pure. A sentence contains only known facts. Clock times are UTC.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LATE_NS", "OUTCOMES", "SKIPS", "STATES", "Facts", "clock_text", "why"]
 
-LATE_NS: Final = 8 * MS  # the promise that a start is measured against
+LATE_NS: Final = 8 * MS  # the limit that starts are measured against
 _PARTS: Final = (
     ("timer_ns", "of it because the timer woke late"),
     ("pool_ns", "of it waiting for a free worker"),
@@ -27,7 +27,7 @@ _PARTS: Final = (
     ("start_ns", "of it between claim and start"),
 )
 
-# What an occurrence was about when the next one fell due, and no run of it was going.
+# The state of an occurrence that had not started when the next one fell due.
 _BEFORE: Final[Mapping[str, str]] = {
     OccurrenceState.ADMITTED: "was still waiting for a free worker",
     OccurrenceState.CLAIMING: "was still waiting for its claim",
@@ -37,18 +37,18 @@ _BEFORE: Final[Mapping[str, str]] = {
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What is known of one occurrence; None, "" and 0 stand for what is not.
+    """The known facts of one occurrence; None, "" and 0 stand for unknown ones.
 
     Args:
         outcome: a value of `Outcome`, "" while there is none; then `state` is as in `OccurrenceView`.
-        by: who else had to do with it, and `by_job`: which job of theirs.
-        earlier_ns: how long before us they claimed it.
-        there: how it ended there.
-        since_wall_ns: when what was in the way began: the previous run, or the hold of the lock.
-        before_ns: when the previous occurrence was due, which had not ended; `before_state`: how far it had come.
-        seen_wall_ns: when the outcome was told.
-        store: what the store was asked and how it failed, e.g. "redis, claim: unavailable".
-        absent: why nobody was there, e.g. "billing/host-1 went away 4m05s ago".
+        by: the other instance involved; `by_job`: its job.
+        earlier_ns: how long before us it claimed the occurrence.
+        there: the outcome on that instance.
+        since_wall_ns: when the previous run, or the hold of the lock, began.
+        before_ns: when the previous occurrence was due, if it had not ended; `before_state`: its state.
+        seen_wall_ns: when the outcome was reported.
+        store: the operation of the store that failed, and how, e.g. "redis, claim: unavailable".
+        absent: why no instance took it up, e.g. "billing/host-1 went away 4m05s ago".
         now_ns: wall clock.
     """
 
@@ -84,7 +84,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def why(facts: Facts) -> str:
-    """Return the sentence; "" for a plain success, or where all is well so far."""
+    """Return the sentence; "" for a plain success, or if all is well so far."""
     if facts.outcome:
         tell = OUTCOMES.get(facts.outcome)
         return facts.outcome if tell is None else tell(facts)
@@ -124,16 +124,16 @@ def _cancelled(facts: Facts) -> str:
 
 def _lost(facts: Facts) -> str:
     lease = f"its lease on {facts.resource}" if facts.resource else "its lease"
-    cause = f"{facts.by} has it now" if facts.by else "no renewal of it was confirmed in time"
-    return f"lost: {lease} could no longer be trusted, for {cause}; {_so_far(facts)}"
+    cause = f"{facts.by} has it now" if facts.by else "no renewal was confirmed in time"
+    return f"lost: {lease} could no longer be trusted, because {cause}; {_so_far(facts)}"
 
 
 # --- what did not
 
 
 def _orphaned(facts: Facts) -> str:
-    who = facts.by or "whoever had claimed it"
-    return f"orphaned: {who} died before saying how it ended, and it is not run again"
+    who = facts.by or "the instance that had claimed it"
+    return f"orphaned: {who} died before it recorded an outcome, and there is no further attempt"
 
 
 def _elsewhere(facts: Facts) -> str:
@@ -148,11 +148,11 @@ def _missed(facts: Facts) -> str:
         most = "" if facts.exact else "at least "
         until = f" and {clock_text(facts.until_ns, facts.due_ns)}" if facts.until_ns is not None else ""
         between = f" between {clock_text(facts.due_ns, facts.now_ns)}{until}" if until else ""
-        return f"missed: {most}{facts.count} due instants{between} passed while nobody was there"
+        return f"missed: {most}{facts.count} due instants{between} passed while no instance was running"
     late = ""
     if facts.seen_wall_ns is not None and facts.seen_wall_ns > facts.due_ns:
         late = f"; it was noticed {span_text(facts.seen_wall_ns - facts.due_ns)} after it was due"
-    cause = "nobody was there in time"
+    cause = "no instance took it up in time"
     if facts.reason == "pool":
         cause = f"no worker{_of(facts.owner)} was free in time"
     elif facts.reason == "late" or facts.claimed_wall_ns is not None:
@@ -162,14 +162,14 @@ def _missed(facts: Facts) -> str:
 
 def _skipped(facts: Facts) -> str:
     tell = SKIPS.get(facts.reason)
-    return f"skipped: {facts.reason or 'a policy said no'}" if tell is None else f"skipped: {tell(facts)}"
+    return f"skipped: {facts.reason or 'a policy refused it'}" if tell is None else f"skipped: {tell(facts)}"
 
 
 def _overlap(facts: Facts) -> str:
     if facts.since_wall_ns is not None:
         where = f" on {facts.by}" if facts.by and facts.by != facts.owner else ""
         return (
-            f"its previous run{where}, which started {clock_text(facts.since_wall_ns, facts.due_ns)}, was still going"
+            f"its previous run{where}, which started {clock_text(facts.since_wall_ns, facts.due_ns)}, was still running"
         )
     due = f", due {clock_text(facts.before_ns, facts.due_ns)}," if facts.before_ns is not None else ""
     store = f"; the store's latest failure: {facts.store}" if facts.store else ""
@@ -178,31 +178,31 @@ def _overlap(facts: Facts) -> str:
 
 def _lock_held(facts: Facts) -> str:
     what = facts.resource or "its lock"
-    who = f"{facts.by}{_of_job(facts)} held {what}" if facts.by else f"somebody else held {what}"
+    who = f"{facts.by}{_of_job(facts)} held {what}" if facts.by else f"another holder had {what}"
     since = f", since {clock_text(facts.since_wall_ns, facts.due_ns)}," if facts.since_wall_ns else ""
     return f"{who}{since} for all of its grace{_grace(facts, '')}"
 
 
 def _store_unavailable(facts: Facts) -> str:
-    return f"the store did not answer{_store(facts)}, and without a claim there is no run"
+    return f"the store did not answer{_store(facts)}, and a run needs a claim"
 
 
 def _store_error(facts: Facts) -> str:
-    return f"the store answered with a failure{_store(facts)}, and without a claim there is no run"
+    return f"the store answered with a failure{_store(facts)}, and a run needs a claim"
 
 
 def _skew(facts: Facts) -> str:
     size = f" by {span_text(abs(facts.skew_ns))}" if facts.skew_ns is not None else ""
     ahead = "" if facts.skew_ns is None else " ahead of" if facts.skew_ns > 0 else " behind"
     apart = f"our clock is{ahead} the store's{size}" if ahead else "our clock and the store's are too far apart"
-    return f"{apart}, too much to say what is due"
+    return f"{apart}, which is too much to decide what is due"
 
 
 def _stopping(facts: Facts) -> str:
     return f"its scheduler{_owner(facts)} was stopping"
 
 
-# --- what is in hand
+# --- what has not ended
 
 
 def _waiting(facts: Facts) -> str:
@@ -220,7 +220,7 @@ def _asked_to_stop(facts: Facts) -> str:
     limit = f" of {duration_text(facts.timeout_ns)}" if facts.timeout_ns else ""
     causes = {"timeout": f"it is over its timeout{limit}", "lost": "its lease can no longer be trusted"}
     cause = causes.get(facts.reason, "its scheduler stops")
-    return f"was asked to stop, for {cause}, and has not ended yet"
+    return f"was asked to stop, because {cause}, and has not ended yet"
 
 
 def _left(facts: Facts) -> str:
@@ -229,9 +229,9 @@ def _left(facts: Facts) -> str:
 
 
 def _abandoned(facts: Facts) -> str:
-    who = facts.by or facts.owner or "somebody"
+    who = facts.by or facts.owner or "an instance"
     when = f" at {clock_text(facts.claimed_wall_ns, facts.due_ns)}" if facts.claimed_wall_ns is not None else ""
-    return f"abandoned: {who} claimed it{when}, and its lease ended without a word of how the run ended"
+    return f"abandoned: {who} claimed it{when}, and its lease ended before an outcome was recorded"
 
 
 def _overdue(facts: Facts) -> str:
@@ -241,7 +241,7 @@ def _overdue(facts: Facts) -> str:
     if facts.by:
         since = f" since {clock_text(facts.since_wall_ns, facts.due_ns)}" if facts.since_wall_ns else ""
         cause = f", and {facts.resource or 'its lock'} is held by {facts.by}{_of_job(facts)}{since}"
-    return f"nobody claimed it: {late}{grace}{cause}"
+    return f"no instance claimed it: {late}{grace}{cause}"
 
 
 # --- parts of sentences
@@ -266,8 +266,8 @@ def _and_late(facts: Facts) -> str:
 def _again(facts: Facts) -> str:
     if facts.attempt < 2:
         return ""
-    died = f"{facts.by}, which had claimed it before," if facts.by else "whoever had claimed it before"
-    return f"attempt {facts.attempt}: {died} did not say how it ended"
+    died = f"{facts.by}, which had claimed it before," if facts.by else "the instance that had claimed it before"
+    return f"attempt {facts.attempt}: {died} did not record how it ended"
 
 
 def _after(facts: Facts) -> str:

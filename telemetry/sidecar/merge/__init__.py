@@ -1,1 +1,1 @@
-"""Merge what schedulers told and what stores show into one view."""
+"""Merge what schedulers reported and what stores contain into one view."""

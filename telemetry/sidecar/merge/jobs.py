@@ -1,4 +1,4 @@
-"""Decide how each job stands: what is next, what is late and why, over all schedulers and stores.
+"""Decide the state of each job over all schedulers and stores: what is next, what is late, and why.
 
 Jobs are told apart by service and name. Pure.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["jobs_of"]
 
-_UNDER_WAY_NS: Final = 2 * SECOND  # what a scheduler says may take so long to come here
+_UNDER_WAY_NS: Final = 2 * SECOND  # how long a scheduler's event may take to arrive
 _STARTED: Final = frozenset({OccurrenceState.RUNNING.value, OccurrenceState.STOPPING.value})
 _CLAIMED: Final = OccurrenceState.CLAIMED.value
 
@@ -39,24 +39,24 @@ Key = tuple[str, str]  # service, name
 
 @dataclass(slots=True)
 class _Known:
-    """All that is known of one job."""
+    """The reports of schedulers and the records of stores of one job."""
 
     reported: list[tuple[SchedulerStatus, JobSnapshot]] = field(default_factory=list)
     read: list[tuple[StoreSnapshot, JobRecord]] = field(default_factory=list)
 
     @property
     def declared(self) -> list[tuple[SchedulerStatus, JobRegistered]]:
-        """Where it is declared; connected schedulers first."""
+        """The registrations, those of connected schedulers first."""
         found = [(one, job.declared) for one, job in self.reported if job.declared is not None]
         return sorted(found, key=lambda it: not it[0].connected)
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """The due instant that nobody has taken up.
+    """The due instant that no instance has taken up.
 
     Args:
-        seen_wall_ns: when it was last certain that nobody had; 0 where it cannot be overdue.
+        seen_wall_ns: when it was last certain that none had; 0 if it cannot be overdue.
     """
 
     due_ns: int | None
@@ -66,7 +66,7 @@ class _Waiting:
 def jobs_of(
     statuses: Sequence[SchedulerStatus], snapshots: Sequence[StoreSnapshot], locks: Sequence[LockView], now: Reading
 ) -> tuple[list[JobView], list[OccurrenceView]]:
-    """Return all jobs by name, and all their occurrences that are known, by due instant.
+    """Return all jobs by name, and all their known occurrences by due instant.
 
     Args:
         snapshots: fresh ones.
@@ -101,10 +101,10 @@ def _runs_of(statuses: Iterable[SchedulerStatus]) -> Mapping[Key, list[Occurrenc
 
 
 class _Merging:
-    """Puts one job together.
+    """Builds the view of one job.
 
     Args:
-        held: the locks by resource, and `claims`: those of runs by run.
+        held: the locks by resource; `claims`: the locks of runs, by run id.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class _Merging:
         self._declared = known.declared
         latest = max(known.read, key=lambda it: it[1].seen_wall_ns, default=None)
         self._record = None if latest is None else latest[1]
-        self._skew_ns = 0 if latest is None else latest[0].skew_ns or 0  # what the record says is by its store's clock
+        self._skew_ns = 0 if latest is None else latest[0].skew_ns or 0  # the record's times are by its store's clock
         self._statuses = statuses
         self._now = now
         self._connected = {one.source.owner for one in statuses if one.connected}
@@ -131,7 +131,7 @@ class _Merging:
         else:
             how = self._record
         if how is None:
-            raise ValueError(f"nobody has {self._name}")
+            raise ValueError(f"no scheduler and no store has {self._name}")
         self._how = how
         self._claims = claims
         self._lock = held.get(how.resource)
@@ -177,7 +177,7 @@ class _Merging:
         ), all_of
 
     def _reported(self, runs: Sequence[OccurrenceView]) -> list[OccurrenceView]:
-        """Return what schedulers told, each thing once: the recent ones are among the last minutes' too."""
+        """Return the occurrences that schedulers reported, each once: recent ones are also among the last minutes'."""
         reported = {id(view): view for view in runs}
         for one, job in self._known.reported:
             reported.update((id(view), view) for view in job.recent)
@@ -186,14 +186,14 @@ class _Merging:
         return list(reported.values())
 
     def _is_claim(self, view: OccurrenceView) -> bool:
-        """Whether it is a claim that no scheduler tells of, and whose lease lives."""
+        """Return whether it is a claim with a live lease that no connected scheduler reports."""
         lock = self._claims.get(view.run_id) if view.state == _CLAIMED else None
         return lock is not None and lock.state == "held" and view.owner not in self._connected
 
     # --- what is next
 
     def _waiting(self, rows: Sequence[Row], all_of: Sequence[OccurrenceView]) -> _Waiting:
-        """Return the instant that nobody has taken up: as a scheduler at work says it, or as the ledger has it."""
+        """Return the instant that no instance has taken up, from a scheduler at work or else from the ledger."""
         reported = [(one, job.next_due_ns) for one, job in self._known.reported if job.declared is not None]
         working = [self._coming_ns(due_ns) for one, due_ns in reported if one.at_work]
         if working:
@@ -211,14 +211,14 @@ class _Merging:
         return _Waiting(None, self._now.wall_ns)
 
     def _coming_ns(self, due_ns: int | None) -> int | None:
-        """Return what is next for a scheduler at work: if what it said last has passed, as its trigger has it."""
+        """Return what is next for a scheduler at work; computed from the trigger if the reported instant has passed."""
         if due_ns is None or due_ns > self._now.wall_ns - _UNDER_WAY_NS:
             return due_ns
         trigger = trigger_of(self._how.trigger, self._name)
         return None if trigger is None else trigger.next_after_ns(self._now.wall_ns)
 
     def _unreported_ns(self, due_ns: int | None, all_of: Sequence[OccurrenceView]) -> int | None:
-        """Return the first instant from this one of which nobody told: a ledger does not hear of what was skipped."""
+        """Return the first instant from this one that no scheduler reported: a ledger does not record skips."""
         reported_ns = max(
             (view.until_ns or view.due_ns for view in all_of if view.outcome or view.state == LEFT), default=0
         )
@@ -228,7 +228,7 @@ class _Merging:
         return None if trigger is None else trigger.next_after_ns(reported_ns)
 
     def _was_dropped(self, record: JobRecord) -> bool:
-        """Whether those at work have it no more: at once if one of them registered it last, else after an hour."""
+        """Return whether the schedulers at work dropped it: at once if one registered it last, else after an hour."""
         at_work = [one.source.owner for one in self._statuses if one.at_work and one.source.service == record.service]
         due_ns = self._now.wall_ns if record.next_due_ns is None else record.next_due_ns
         return record.owner in at_work or (bool(at_work) and self._now.wall_ns - due_ns > DROPPED_AFTER_NS)
@@ -239,7 +239,7 @@ class _Merging:
             return None
         lock = self._lock if self._lock is not None and self._lock.state == "held" else None
         if lock is not None and lock.job == self._name:
-            lock = None  # its own run is not what keeps it waiting: that would be an overlap, and told
+            lock = None  # its own run does not delay it: that would be an overlap, and reported
         facts = Facts(
             due_ns=due_ns,
             state="overdue",
@@ -256,12 +256,12 @@ class _Merging:
         )
 
     def _absent(self) -> str:
-        """Return why nobody took up what was due."""
+        """Return why no instance took up the due instant."""
         for one, _ in self._declared:
             if one.stalled:
                 quiet_ns = self._now.monotonic_ns - (one.snapshot.ticked_ns or self._now.monotonic_ns)
                 since = f" for {span_text(quiet_ns)}" if quiet_ns else ""
-                return f"the timeline of {one.source.owner} has not turned{since}"
+                return f"the timeline of {one.source.owner} has not ticked{since}"
             if one.connected and not one.at_work:
                 return f"{one.source.owner}, which has it, is {one.snapshot.state or 'not running'}"
         gone = [(one.snapshot.gone_wall_ns, one.source.owner) for one, _ in self._declared if one.snapshot.gone_wall_ns]
@@ -270,7 +270,7 @@ class _Merging:
             return f"{owner}, which had it, went away {span_text(self._now.wall_ns - (at_ns or 0))} ago"
         if self._record is not None:
             ago = span_text(max(0, self._now.wall_ns - self._record.seen_wall_ns - self._skew_ns))
-            return f"the last that was heard of it is from {self._record.owner}, {ago} ago"
+            return f"the last instance that registered it is {self._record.owner}, {ago} ago"
         return ""
 
     # --- the rest
@@ -281,7 +281,7 @@ class _Merging:
         return None if self._record is None else interval_ns(self._record, self._now.wall_ns)
 
     def _failures(self, recent: Sequence[OccurrenceView]) -> int:
-        """Count back to the last success; schedulers have counted further than what is recent."""
+        """Count back to the last success; a scheduler's own count reaches further than the recent occurrences."""
         count = 0
         for view in reversed(recent):
             if view.outcome == Outcome.SUCCESS:

@@ -1,7 +1,7 @@
-"""Decide who holds what, from what schedulers say and what stores show.
+"""Decide who holds which lock, from the reports of schedulers and the leases in stores.
 
-What a connected scheduler says of its own hold is newer than any look at the store; but that a lease has ended, or
-that somebody else has the resource under a newer fence, only the store can know. Pure.
+A connected scheduler's report of its own hold is newer than any probe of the store. But only the store knows that a
+lease has ended, or that another owner has the resource under a newer fence. Pure.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LATELY_NS: Final = round(LEASE_ENDED_LATELY_S * SECOND)
 
 @dataclass(frozen=True, slots=True)
 class _ReadLease:
-    """A lease as one look showed it."""
+    """A lease as one probe read it."""
 
     lease: LeaseRecord
     source: str
@@ -41,7 +41,7 @@ class _ReadLease:
 def locks_of(statuses: Sequence[SchedulerStatus], snapshots: Sequence[StoreSnapshot], now: Reading) -> list[LockView]:
     """Return the locks that are held, expired or waited for, by resource.
 
-    Of more than `LOCKS_SHOWN` those that are stuck, waited for, or held for long, before those that ended long ago.
+    Of more than `LOCKS_SHOWN`, those that are stuck, waited for or held for long come before those that ended long ago.
 
     Args:
         snapshots: fresh ones.
@@ -71,7 +71,7 @@ def locks_of(statuses: Sequence[SchedulerStatus], snapshots: Sequence[StoreSnaps
 
 
 def _seen(statuses: Sequence[SchedulerStatus], snapshots: Sequence[StoreSnapshot]) -> list[_ReadLease]:
-    """Return the leases that were there, but for those whose holders have said since that they ended."""
+    """Return the leases in the stores, except those whose holders have reported the end since."""
     ends = {(one.source.owner, *key): at_ns for one in statuses for key, at_ns in one.snapshot.ends.items()}
     return [
         _ReadLease(lease, snapshot.source, snapshot.taken)
@@ -85,10 +85,10 @@ def _seen(statuses: Sequence[SchedulerStatus], snapshots: Sequence[StoreSnapshot
 def _pairs(
     holds: Sequence[Hold], seen: Sequence[_ReadLease], now: Reading
 ) -> list[tuple[Hold | None, _ReadLease | None]]:
-    """Return what belongs together: one lock for each store that has the resource.
+    """Match holds with leases: one lock for each store that has the resource.
 
-    Which store a scheduler uses is not known. Its hold is the lease with the same owner and fence. Without such a
-    lease it came after the look, or its store is not looked into; or it does not know yet that its lease has ended.
+    The store of a scheduler is not known. Its hold is the lease with the same owner and fence. Without such a
+    lease, the hold began after the probe, or its store is not read, or the scheduler does not know of its end yet.
     """
     pairs: list[tuple[Hold | None, _ReadLease | None]] = []
     alone = list(holds)
@@ -146,7 +146,7 @@ def _age(hold: Hold | None, seen: _ReadLease | None, now: Reading) -> tuple[int,
 
 
 def _remaining_ns(hold: Hold | None, seen: _ReadLease | None, now: Reading, *, expired: bool) -> int | None:
-    """Return what is left. A lease that would have ended since the look may have been renewed: then nobody knows."""
+    """Return what is left; None if the lease should have ended since the probe, because it may have been renewed."""
     left = [hold.renewed_ns + hold.ttl_ns - now.monotonic_ns] if hold is not None else []
     if seen is not None:
         left.append(seen.lease.remaining_ns - (now.monotonic_ns - seen.taken.monotonic_ns))
@@ -157,7 +157,7 @@ def _remaining_ns(hold: Hold | None, seen: _ReadLease | None, now: Reading, *, e
 
 
 def _limits(statuses: Sequence[SchedulerStatus], snapshots: Sequence[StoreSnapshot]) -> Mapping[str, int | None]:
-    """Return the longest that jobs may hold a resource; schedulers know better than ledgers."""
+    """Return the longest that jobs may hold a resource; a scheduler's registration overrides the ledger."""
     limits: dict[str, int | None] = {}
     reported: set[str] = set()
     for one in statuses:

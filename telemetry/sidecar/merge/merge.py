@@ -1,7 +1,7 @@
-"""Put one view together from several schedulers and stores.
+"""Build one view from several schedulers and stores.
 
-What a live scheduler says beats what a store showed, where both know; the stores know about the rest. A look that
-is too old is not believed: what only it knew is left out, and the view says so. Pure.
+A connected scheduler overrides a store where both know something; the stores know the rest. A snapshot that is not
+fresh is ignored: locks and jobs that only it knows are left out, and the view says so. Pure.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TIMELINE_NS: Final = 300 * SECOND  # what the timeline shows
 
 
 def view_of(sources: Iterable[SchedulerSource], snapshots: Sequence[StoreSnapshot], now: Reading) -> View:
-    """Return all that is known at this instant.
+    """Return the view of this instant.
 
     Args:
         sources: the schedulers that are connected, or were.
@@ -53,7 +53,7 @@ def view_of(sources: Iterable[SchedulerSource], snapshots: Sequence[StoreSnapsho
 
 
 def _is_late_enough(run: OccurrenceView, since_ns: int) -> bool:
-    """Whether an occurrence was still in sight after an instant: one that is in hand is, if anybody has it."""
+    """Return whether an occurrence ended after an instant, or is open on some scheduler."""
     in_hand = not run.outcome and run.state not in ("left", "abandoned", "overdue")
     return in_hand or max(run.due_ns, run.started_wall_ns or 0, run.ended_wall_ns or 0) >= since_ns
 
@@ -105,22 +105,22 @@ def _marks(statuses: Iterable[SchedulerStatus], since_ns: int) -> list[LockMark]
 
 
 def _unready(statuses: Sequence[SchedulerStatus], snapshots: Sequence[StoreSnapshot], now: Reading) -> list[str]:
-    """Say why this may not be all of it."""
-    reasons = [] if statuses or snapshots else ["no scheduler has connected yet, and no store is looked into"]
+    """Return why the view is incomplete."""
+    reasons = [] if statuses or snapshots else ["no scheduler has connected yet, and no store is read"]
     for snapshot in snapshots:
         age_ns = snapshot.age_ns(now)
         if age_ns is None:
             reasons.append(
-                f"{snapshot.source} has not been seen yet" + (f": {snapshot.error}" if snapshot.error else "")
+                f"{snapshot.source} has not been read yet" + (f": {snapshot.error}" if snapshot.error else "")
             )
         elif not snapshot.is_fresh(now):
             cause = f": {snapshot.error}" if snapshot.error else ""
             reasons.append(f"{snapshot.source} has not answered for {span_text(age_ns)}, and is left out{cause}")
         if snapshot.truncated:
-            reasons.append(f"{snapshot.source} holds more than one look reads")
+            reasons.append(f"{snapshot.source} holds more than one probe reads")
     for one in statuses:
         if one.stalled:
-            reasons.append(f"the timeline of {one.source.owner} does not turn")
+            reasons.append(f"the timeline of {one.source.owner} does not tick")
         if one.snapshot.left_out:
             reasons.append(f"{one.source.owner} has more jobs than are kept")
     return reasons

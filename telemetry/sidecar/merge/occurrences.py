@@ -1,7 +1,7 @@
-"""Decide what became of each due instant of a job, from what several schedulers and stores have of it.
+"""Decide what became of each due instant of a job, from the reports of several schedulers and stores.
 
-Of one due instant, what ran is the truth; that it was elsewhere, skipped or missed for others is a remark on it.
-What a scheduler told is richer than the ledger; what a scheduler left open, the ledger may know the end of. Pure.
+A run of a due instant wins; that it was elsewhere, skipped or missed for other instances is a remark on the run.
+A scheduler's report has more fields than the ledger; the ledger may know the end of a run that a scheduler left. Pure.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HAS_NO_CLAIM: Final = (*DID_NOT_RUN, Outcome.ELSEWHERE)  # of the instance that
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """An attempt as a ledger has it, and whether it was found abandoned."""
+    """An attempt as the ledger has it."""
 
     run: OccurrenceView
     claimed_wall_ns: int  # by our clock
@@ -36,9 +36,9 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
 
 def rows_of(snapshot: StoreSnapshot, service: str, job: str) -> list[Row]:
-    """Return what a ledger has of a job's latest attempts, oldest first, abandoned ones included however old.
+    """Return a job's latest attempts in the ledger, oldest first, and all abandoned ones.
 
-    A ledger has one job of a name; whoever registered it last says of which service it is.
+    A ledger has one job of a name; its latest registration names the service.
     """
     abandoned = {(run.due_ns, run.attempt): run for run in snapshot.abandoned if run.job == job}
     runs = {(run.due_ns, run.attempt): run for run in snapshot.runs.get(job, ())}
@@ -87,7 +87,7 @@ def _one_instant(reported: list[OccurrenceView], rows: Sequence[Row]) -> list[Oc
 
 
 def _certain(ran: dict[str, OccurrenceView]) -> dict[str, OccurrenceView]:
-    """Leave out who only is about to ask for what somebody has; where all only are, one stands for them."""
+    """Leave out instances that have not claimed, if another has; if none has, keep one for all."""
     certain = {key: view for key, view in ran.items() if view.fence is not None or view.outcome or view.started_wall_ns}
     if certain or not ran:
         return certain
@@ -100,13 +100,13 @@ def _rank(view: OccurrenceView) -> tuple[bool, int]:
 
 
 def _remark(view: OccurrenceView, rows: Sequence[Row]) -> str:
-    """Return another scheduler's sentence; the ledger knows who claimed it, when, and how it ended."""
+    """Return another scheduler's sentence; the ledger knows the claimant, the time and the outcome."""
     text = view.why
     if view.outcome == Outcome.ELSEWHERE and rows:
         row = rows[0]
         earlier_ns = None if view.ended_wall_ns is None else view.ended_wall_ns - row.claimed_wall_ns
         if earlier_ns is not None and earlier_ns <= row.within_ns:
-            earlier_ns = None  # the clocks cannot tell
+            earlier_ns = None  # less than the clocks' difference may be
         facts = Facts(
             due_ns=view.due_ns,
             outcome=view.outcome,
@@ -119,7 +119,7 @@ def _remark(view: OccurrenceView, rows: Sequence[Row]) -> str:
 
 
 def _ended(left: OccurrenceView, row: OccurrenceView) -> OccurrenceView:
-    """Return what a scheduler left in hand, as the ledger has its end."""
+    """Return an occurrence that a scheduler left, with its end from the ledger."""
     return msgspec.structs.replace(
         row, sampled=left.sampled, started_wall_ns=left.started_wall_ns or row.started_wall_ns
     )

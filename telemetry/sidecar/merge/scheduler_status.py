@@ -1,4 +1,4 @@
-"""Join who a scheduler is with what it has told: the one side of a view; the other is `StoreSnapshot`.
+"""Decide a scheduler's status, from its connection and its history; the counterpart for stores is `StoreSnapshot`.
 
 Pure.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STALLED_NS", "SchedulerSource", "SchedulerStatus", "statuses_of"]
 
-STALLED_NS: Final = 5 * SECOND  # the timeline turns once a second at least
+STALLED_NS: Final = 5 * SECOND  # the timeline ticks at least once a second
 _AT_WORK: Final = frozenset({SchedulerState.STARTING.value, SchedulerState.RUNNING.value})
 
 
@@ -38,7 +38,7 @@ class SchedulerSource(Protocol):
 
     @property
     def history(self) -> History:
-        """What it has told."""
+        """Its state and its past."""
         ...
 
     @property
@@ -48,12 +48,12 @@ class SchedulerSource(Protocol):
 
     @property
     def connected_since_wall_ns(self) -> int | None:
-        """Since when it is, or when it last was connected."""
+        """When it last connected."""
         ...
 
     @property
     def last_heard_ns(self) -> int | None:
-        """When anything last came from it, monotonic."""
+        """When it last sent something, monotonic."""
         ...
 
     @property
@@ -68,12 +68,12 @@ class SchedulerSource(Protocol):
 
     @property
     def missed(self) -> int:
-        """How many of them."""
+        """How many numbers were missing."""
         ...
 
     @property
     def last_gap_ns(self) -> int | None:
-        """When that was last noticed, monotonic."""
+        """When a gap was last noticed, monotonic."""
         ...
 
 
@@ -82,9 +82,9 @@ class SchedulerStatus:
     """One scheduler at one instant.
 
     Args:
-        stalled: it is connected and says that it runs, and its timeline does not turn.
-        at_work: it is connected, and takes up what falls due.
-        unready: it is connected and runs, and says that it is not to be counted on: a sentence each.
+        stalled: it is connected and running, but its timeline does not tick.
+        at_work: it is connected, and takes up due instants.
+        unready: why it reports that it is not ready, while it is connected and runs: a sentence each.
     """
 
     source: SchedulerSource
@@ -97,7 +97,7 @@ class SchedulerStatus:
 
 
 def statuses_of(sources: Iterable[SchedulerSource], now: Reading) -> list[SchedulerStatus]:
-    """Return all schedulers as they are now."""
+    """Return the status of each scheduler."""
     return [_status_of(source, now) for source in sources]
 
 

@@ -1,1 +1,1 @@
-"""What schedulers tell: received, and kept as history."""
+"""What schedulers report: received over the socket, and kept as history."""

@@ -1,6 +1,6 @@
-"""Keep what one scheduler has told: what it does now, and what became of the last occurrences.
+"""Keep one scheduler's live state and its last occurrences.
 
-Folded from its events, in bounded memory. No I/O; the clock is read only for what carries no time of its own.
+Folded from its events, in bounded memory. No I/O; the clock is read only for events that carry no time.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ GONE: Final = "gone"
 
 @dataclass(frozen=True, slots=True)
 class SchedulerSnapshot:
-    """What is known of one scheduler at one instant.
+    """One scheduler at one instant.
 
     Args:
-        state: a value of `SchedulerState`, `GONE`, or "" before it said anything.
-        unready: why it said it is not to be counted on, a sentence each.
-        ticked_ns: monotonic, when its timeline was last heard to turn; None if it never was.
+        state: a value of `SchedulerState`, `GONE`, or "" before its first event.
+        unready: why it reported that it is not ready, a sentence each.
+        ticked_ns: monotonic, of the last tick of its timeline; None if there was none.
         pools: slots and slots in use, by name.
-        jobs: the jobs that it has, or had within memory.
-        ends: when the hold of a (resource, fence) ended, monotonic; the latest ones.
+        jobs: the jobs that it has, or had.
+        ends: when the hold of a (resource, fence) ended, monotonic; the latest ones only.
         limits: the longest that jobs may hold a resource; None without a limit.
-        waiters: how many wait for a resource.
+        waiters: how many waiters a resource has.
         runs: of the last minutes, in the order in which they ended.
-        left_out: occurrences of jobs beyond `JOBS_MAX`, of which nothing is kept.
+        left_out: occurrences of jobs beyond `JOBS_MAX`, which are not kept.
     """
 
     state: str
@@ -91,7 +91,7 @@ class _Live:
 
 
 class History:
-    """An event sink for one scheduler's events, and what they come to.
+    """An event sink for one scheduler's events, and the state that follows from them.
 
     Args:
         clock: of the machine that both run on.
@@ -132,9 +132,9 @@ class History:
                 handle(event)
 
     def restored(self, live_events: Iterable[Event]) -> None:
-        """Take what is live from an introduction's events, instead of what was before; the past stays.
+        """Replace the live state by that of an introduction; the past stays.
 
-        The next due instant of a job is the one of its JobRegistered: runs in flight were due before.
+        The next due instant of a job comes from its JobRegistered, because open occurrences were due before it.
         """
         with self._mutex:
             self._forget_live()
@@ -164,12 +164,12 @@ class History:
 
     @property
     def drained(self) -> bool:
-        """Whether it was asked to stop and did, so that nobody waits for it; one that failed to start did not."""
+        """Whether it stopped after a request, so that it is not missed; false if it failed to start."""
         with self._mutex:
             return self._live.drained
 
     def gone(self) -> None:
-        """Note that the scheduler went away: what is live is not known any more, what was in hand was left."""
+        """Note the end of the connection: the live state is unknown, and open occurrences are marked as left."""
         with self._mutex:
             wall_ns = self._clock.wall_ns()
             state, drained = self._live.state, self._live.drained
@@ -180,7 +180,7 @@ class History:
             self._gone_wall_ns = wall_ns
 
     def snapshot(self) -> SchedulerSnapshot:
-        """Return what is known now; nothing in it changes afterwards."""
+        """Return an immutable copy of the present state."""
         with self._mutex:
             live = self._live
             return SchedulerSnapshot(
@@ -200,7 +200,7 @@ class History:
                 left_out=self._left_out,
             )
 
-    # --- under the door
+    # --- under the mutex
 
     def _forget_live(self) -> None:
         self._live = _Live()

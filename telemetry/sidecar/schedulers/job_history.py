@@ -1,6 +1,6 @@
-"""Keep what one scheduler has told of one job: what is in hand, and the last outcomes with their reasons.
+"""Keep one job of one scheduler: its open occurrences, and its last outcomes with their reasons.
 
-No I/O, no clock reads. The caller sees to it that one thread at a time is here.
+No I/O, no clock reads. Not thread-safe: the caller holds a mutex.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ERROR_MAX", "OPEN_MAX", "RECENT_MAX", "JobHistory", "JobSnapshot", "StoreFailure"]
 
 RECENT_MAX: Final = 40
-OPEN_MAX: Final = 1_000  # of one job; more than a handful are there only if events got lost
+OPEN_MAX: Final = 1_000  # of one job; there are more than a few only if events were lost
 LATENESS_MAX: Final = 120
 ERROR_MAX: Final = 2_000  # characters, as a ledger keeps them
 _TRIGGER_MAX: Final = 4_000  # characters
@@ -37,7 +37,7 @@ class OpenOccurrence:
     """An occurrence that has not ended.
 
     Args:
-        by, by_job, since_wall_ns: who is in its way, or was.
+        by, by_job, since_wall_ns: the holder that blocks it, or did.
     """
 
     due_ns: int
@@ -57,12 +57,12 @@ class OpenOccurrence:
 
 @dataclass(frozen=True, slots=True)
 class JobSnapshot:
-    """What is known of one job at one instant.
+    """One job at one instant.
 
     Args:
         declared: its registration; None if the scheduler, as it is now, does not have it.
-        recent: what ended last, oldest first.
-        open_occurrences: what has not ended.
+        recent: the occurrences that ended last, oldest first.
+        open_occurrences: those that have not ended.
     """
 
     name: str
@@ -77,7 +77,7 @@ class JobSnapshot:
 
 
 class StoreFailure(NamedTuple):
-    """What a store was asked and how it failed, and when; "" and 0 if none ever did."""
+    """The operation that failed, the error, and the time; "" and 0 if none ever failed."""
 
     words: str = ""
     wall_ns: int = 0
@@ -99,7 +99,7 @@ class JobHistory:
         self._orphans: OrderedDict[int, str] = OrderedDict()  # due instant -> its dead claimant
 
     def declare(self, event: JobRegistered) -> None:
-        """Take note of how it is declared."""
+        """Take its registration."""
         trigger = event.trigger
         self._declared = event if len(trigger) <= _TRIGGER_MAX else replace(event, trigger=trigger[:_TRIGGER_MAX])
         self.next_due_ns = event.next_due_ns
@@ -108,16 +108,16 @@ class JobHistory:
 
     @property
     def is_declared(self) -> bool:
-        """Whether the scheduler, as it is now, has it."""
+        """Whether the connected scheduler has this job."""
         return self._declared is not None
 
     def undeclare(self) -> None:
-        """Forget how it was declared, until it is again."""
+        """Forget its registration, until the next one."""
         self._declared = None
         self.next_due_ns = None
 
     def moved(self, event: OccurrenceMoved) -> None:
-        """Take a move of an occurrence that goes on."""
+        """Take a move of an occurrence that does not end it."""
         key = event.due_ns, event.run_id
         occurrence = self.open_occurrences.get(key)
         if occurrence is None:
@@ -133,7 +133,7 @@ class JobHistory:
             occurrence.started_wall_ns = event.wall_ns
 
     def lock_moved(self, event: LockMoved, before: Hold | None) -> None:
-        """Note who was in the way of a run's lock; `before` held it here just before that."""
+        """Note the owner that blocks a run's lock; `before` held the lock on this scheduler just before."""
         granted = event.event == LockEvent.GRANTED
         if not granted and not event.other_owner:
             return
@@ -150,7 +150,7 @@ class JobHistory:
             occurrence.by_job, occurrence.since_wall_ns = before.job, before.since_wall_ns
 
     def orphan_found(self, event: ClaimOrphaned) -> None:
-        """Remember whose claim it was: the occurrence's next attempt, or its end, comes after this."""
+        """Remember the dead claimant: the occurrence's next attempt, or its end, follows."""
         self._orphans[event.due_ns] = event.claimant
         while len(self._orphans) > _ORPHANS_MAX:
             self._orphans.popitem(last=False)
@@ -195,7 +195,7 @@ class JobHistory:
         return view
 
     def missed(self, event: InstantsMissed) -> OccurrenceView:
-        """Take instants that passed while nobody was there."""
+        """Take instants that passed while no instance was running."""
         facts = Facts(
             outcome=Outcome.MISSED,
             due_ns=event.first_due_ns,
@@ -220,14 +220,14 @@ class JobHistory:
         return view
 
     def mark_left(self, wall_ns: int) -> list[OccurrenceView]:
-        """Let go of what is in hand: the scheduler went away; return what it left."""
+        """Mark the open occurrences as left, because the scheduler went away; return them."""
         left = [self._open_view(occurrence, "left", None, wall_ns) for occurrence in self.open_occurrences.values()]
         self.open_occurrences.clear()
         self._recent.extend(left)
         return left
 
     def resumed_runs(self) -> set[str]:
-        """Return the runs in hand that had been left: they are not past any more."""
+        """Return the open runs that had been marked as left, and remove these marks."""
         runs = {occurrence.run_id for occurrence in self.open_occurrences.values()}
         found = {view.run_id for view in self._recent if not view.outcome and view.run_id in runs}
         if found:
@@ -236,7 +236,7 @@ class JobHistory:
         return found
 
     def snapshot(self, locks: LockHistory) -> JobSnapshot:
-        """Return what is known now."""
+        """Return the present state."""
         declared = self._declared
         holder = None if declared is None or not self.open_occurrences else locks.holder_of(declared.resource)
         return JobSnapshot(
@@ -255,7 +255,7 @@ class JobHistory:
         )
 
     def _previous(self) -> OpenOccurrence | None:
-        """Return what is in hand that runs, or else what fell due last."""
+        """Return the open occurrence that runs, or else the one that fell due last."""
         return max(
             self.open_occurrences.values(), key=lambda it: (it.started_wall_ns is not None, it.due_ns), default=None
         )
@@ -302,7 +302,7 @@ class JobHistory:
         if previous is not None:
             since_wall_ns = previous.started_wall_ns
         if event.reason == SkipReason.OVERLAP and (previous is None or failure.wall_ns < previous.due_ns):
-            store = ""  # it is not what held the previous one up
+            store = ""  # it did not delay the previous one
         if event.outcome == Outcome.ORPHANED or event.attempt > 1:
             by = self._orphans.get(event.due_ns, "") if event.outcome != Outcome.LOST else by
         return Facts(

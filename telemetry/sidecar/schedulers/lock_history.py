@@ -1,6 +1,6 @@
-"""Keep what one scheduler has told of its locks: who holds what, who waits, and what went wrong.
+"""Keep the locks of one scheduler: holders, waiters and incidents.
 
-No I/O, no clock reads. The caller sees to it that one thread at a time is here.
+No I/O, no clock reads. Not thread-safe: the caller holds a mutex.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["ENDS_MAX", "HOLDS_MAX", "MARKS_MAX", "WAITED_MAX", "Hold", "LockHistory"]
 
 MARKS_MAX: Final = 500
-ENDS_MAX: Final = 2_000  # what a store's look may still show as held
-HOLDS_MAX: Final = 10_000  # locks by hand have names without end; those held at a time are fewer
-WAITED_MAX: Final = 1_000  # as many as a view shows; who waits for one beyond is not counted
+ENDS_MAX: Final = 2_000  # holds that a probe of the store may still show
+HOLDS_MAX: Final = 10_000  # locks by hand have any number of names, but few are held at a time
+WAITED_MAX: Final = 1_000  # as many as a view shows; waiters of further resources are not counted
 
 
 class Hold(msgspec.Struct, frozen=True, gc=False):
-    """A lock in hand; `since_ns` and `renewed_ns` are monotonic, by the scheduler's own clock."""
+    """A lock that is held; `since_ns` and `renewed_ns` are monotonic, by the scheduler's own clock."""
 
     resource: str
     owner: str
@@ -50,16 +50,16 @@ class LockHistory:
         self._limits: dict[str, tuple[str, int | None]] = {}  # by job: its resource, and its timeout
 
     def forget(self) -> None:
-        """Forget what is live; the marks and the limits stay."""
+        """Forget holds and waiters; marks and limits stay."""
         self.waiters.clear()
         self._holds.clear()
 
     def undeclare(self) -> None:
-        """Forget the limits: the jobs are about to be declared anew."""
+        """Forget the limits, because the jobs are about to be registered again."""
         self._limits.clear()
 
     def declared(self, event: JobRegistered) -> None:
-        """Take note of a job's lock; jobs are no more than the caller keeps."""
+        """Take a job's limit; the caller bounds the number of jobs."""
         self._limits[event.job] = event.resource, event.timeout_ns
 
     def moved(self, event: LockMoved) -> None:
@@ -84,7 +84,7 @@ class LockHistory:
                 self._mark(event, event.event)
 
     def rejected(self, event: FencingRejected) -> None:
-        """TraceExemplar a write under a stale fence."""
+        """Mark a write that was refused because of its stale fence."""
         self.marks.append(
             LockMark(
                 resource=event.resource,
@@ -97,11 +97,11 @@ class LockHistory:
         )
 
     def holder_of(self, resource: str) -> Hold | None:
-        """Return who holds it here, if anybody does."""
+        """Return its hold on this scheduler, if there is one."""
         return self._holds.get(resource)
 
     def present(self) -> list[Hold]:
-        """Return the locks in hand."""
+        """Return the locks that are held."""
         return list(self._holds.values())
 
     def limits(self) -> dict[str, int | None]:

@@ -1,7 +1,7 @@
-"""Listen for schedulers, and take in what they tell: a thread for each, and nothing that one sends hurts another.
+"""Listen for schedulers and receive their events: one thread for each connection, isolated from the others.
 
-Forbidden: to start anything before `start`, to answer, to leave anything behind after `stop` but the lock file that
-says who listens.
+Forbidden: to start anything before `start`, to answer, to leave anything behind after `stop` except the lock file,
+which names the sidecar that listens.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["CONNECTIONS_MAX", "INTRODUCE_S", "Receiver"]
 
 CONNECTIONS_MAX: Final = 128
-INTRODUCE_S: Final = 5.0  # who connects says within this who he is
+INTRODUCE_S: Final = 5.0  # a connection must introduce itself within this time
 _READ: Final = 65_536  # bytes at a time
 _BACKLOG: Final = 64
 
@@ -53,10 +53,10 @@ class Receiver:
 
     Args:
         path: where; a file of mode 0600, and one beside it that ends in `.lock`.
-        uid: whose processes may connect; default: our own user's.
+        uid: the user whose processes may connect; default: this process's user.
 
     Raises:
-        ConfigError: the path is none that a socket can have.
+        ConfigError: no socket can have this path.
     """
 
     def __init__(
@@ -75,10 +75,10 @@ class Receiver:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Listen from now on.
+        """Start listening.
 
         Raises:
-            ConfigError: another sidecar listens there, or nobody can.
+            ConfigError: another sidecar listens there, or the path cannot be used.
         """
         with ExitStack() as undo:
             try:
@@ -115,7 +115,7 @@ class Receiver:
             try:
                 link, _ = listener.accept()
             except OSError as error:
-                if not self._stopping:  # out of descriptors, say: those that end give some back
+                if not self._stopping:  # out of descriptors, say: connections that end free some
                     _log.error("cannot take a connection: %s", error)
                     self._clock.wait(self._clock.monotonic_ns() + SECOND // 10, Wake())
                 continue
@@ -149,7 +149,7 @@ class Receiver:
 
 
 class _Connection:
-    """One connection, listened to by a thread of its own until it ends."""
+    """One connection, read by a thread of its own until it ends."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class _Connection:
         self._live_events: list[Event] = []
 
     def end(self) -> None:
-        """Make the thread end, from any other."""
+        """Make the thread end; called from another thread."""
         with suppress(OSError):
             self.link.shutdown(socket.SHUT_RDWR)
 
@@ -185,7 +185,7 @@ class _Connection:
         except OSError as error:
             _log.debug("a connection broke: %s", error)
         except Exception as error:  # noqa: BLE001 - events that no scheduler of ours would tell
-            _log.warning("what a scheduler told cannot be taken in", exc_info=error)
+            _log.warning("cannot process what a scheduler sent", exc_info=error)
             refusal = FrameRefused(RefusedBecause.MALFORMED, f"{type(error).__name__}: {error}")
         finally:
             if self._source is not None:
@@ -238,7 +238,7 @@ class _Connection:
 
 
 def _locked(path: str) -> int:
-    """Take the lock that only the sidecar of this socket has; it goes with the process."""
+    """Take the lock file of this socket; it is released when the process ends."""
     descriptor = open_private(Path(path), os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -253,17 +253,17 @@ def _locked(path: str) -> int:
 
 
 def _check_free(path: str) -> None:
-    """Remove the socket of a sidecar that died; refuse anything else that is there.
+    """Remove the socket of a dead sidecar; refuse any other file.
 
     Raises:
-        ConfigError: somebody listens there, or it is no socket.
+        ConfigError: another process listens there, or the file is not a socket.
     """
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise ConfigError("there is something else at that place, not a socket", given=path)
+        raise ConfigError("the file at this path is not a socket", given=path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -272,12 +272,12 @@ def _check_free(path: str) -> None:
             os.unlink(path)  # noqa: PTH108 - as the rest of this
             return
         except BlockingIOError:
-            pass  # somebody is busy there
-    raise ConfigError("somebody listens there already", given=path, instead=("--socket /run/another.sock",))
+            pass  # another process listens, and is busy
+    raise ConfigError("another process listens there already", given=path, instead=("--socket /run/another.sock",))
 
 
 def _listening(path: str) -> socket.socket:
-    """Return a listening socket whose file was never anybody else's to open."""
+    """Return a listening socket whose file no other user could open at any time."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)  # bind makes the file; chmod afterwards would come too late
     try:
@@ -292,7 +292,7 @@ def _listening(path: str) -> socket.socket:
 
 
 def _remove(path: str, inode: int) -> None:
-    """Remove our socket, unless somebody has put another in its place."""
+    """Remove our socket, unless another process has replaced it."""
     with suppress(FileNotFoundError):
         if os.lstat(path).st_ino == inode:
             os.unlink(path)  # noqa: PTH108 - as the rest of this

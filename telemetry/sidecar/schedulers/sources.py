@@ -1,7 +1,7 @@
-"""Keep what each scheduler has told: its metrics, its recent past, and whether it is still there.
+"""Keep what each scheduler has reported: its metrics, its recent past, and whether it is connected.
 
-No I/O. A source is a scheduler by service and owner, whichever process it is at the moment; its counters go on over
-its restarts, and what is live goes with the connection.
+No I/O. A source is a scheduler by service and owner, independent of its process: its counters continue over
+its restarts, and its live state ends with the connection.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["SOURCES_MAX", "Source", "Sources"]
 
 SOURCES_MAX: Final = 256
 NAMES_MAX: Final = 1_000  # stores or sinks that one scheduler announces
-_CLOCKS_APART_NS: Final = 5 * SECOND  # further apart, the two machines are not one
+_CLOCKS_APART_NS: Final = 5 * SECOND  # a larger difference means that the scheduler runs on another machine
 
 _log: Final = logging.getLogger(__name__)
 
@@ -56,16 +56,16 @@ class Source:
         self._pauses = GcPauses(clock)
         self._clock = clock
         self._mutex = threading.Lock()  # one event at a time
-        self._whole = threading.Lock()  # no scrape in the middle of an introduction; events do not wait for a scrape
-        self._link: object = None  # the connection that speaks for it
+        self._whole = threading.Lock()  # keeps scrapes out of an introduction, without making events wait for a scrape
+        self._link: object = None  # its latest connection
         self._process: tuple[int, int] | None = None
         self._next = 0
 
     def on_introduction(self, introduction: Introduction, live_events: Sequence[Event], link: object) -> None:
-        """Begin to listen to this connection, or take note of what it says anew of itself.
+        """Take an introduction: the first of a connection, or a later one after a loss of events.
 
         Raises:
-            FrameRefused: it tells of another scheduler, or the numbers of its events go back.
+            FrameRefused: it names another scheduler, or its event numbers go back.
         """
         if (introduction.owner, introduction.service) != (self.owner, self.service):
             raise FrameRefused(RefusedBecause.MALFORMED, "it gave another name before")
@@ -77,7 +77,9 @@ class Source:
         with self._mutex, self._whole:
             now = self._clock.reading()
             if self.connected and self._link is not link and process != self._process:
-                _log.warning("two schedulers call themselves %s of %s; the later is heard", self.owner, self.service)
+                _log.warning(
+                    "two schedulers have the name %s of service %s; only the later one counts", self.owner, self.service
+                )
             if abs(now.monotonic_ns - introduction.boottime_ns) > _CLOCKS_APART_NS:
                 _log.warning("the monotonic clock of %s is not that of this machine: its ages are wrong", self.owner)
             if not self.connected or self._link is not link:
@@ -97,10 +99,10 @@ class Source:
             self.history.restored(live_events)
 
     def on_event(self, number: int, event: Event, link: object) -> None:
-        """Take one event; one of a connection that does not speak for the scheduler any more is left out.
+        """Take one event; an event of a connection that was replaced is ignored.
 
         Raises:
-            FrameRefused: its number has been heard, or it tells of another scheduler.
+            FrameRefused: its number was received before, or it names another scheduler.
         """
         with self._mutex:
             if link is not self._link:
@@ -117,7 +119,7 @@ class Source:
             self.history.record(event)
 
     def on_disconnect(self, link: object) -> None:
-        """Note that the connection ended: at once, what is live is not known any more."""
+        """Note the end of the connection: the live state is unknown from now on."""
         with self._mutex, self._whole:
             if link is self._link:
                 self.connected, self._link = False, None
@@ -125,12 +127,12 @@ class Source:
                 self.history.gone()
 
     def families(self) -> list[Family]:
-        """Return the same as an embedded scheduler shows at this instant."""
+        """Return what the scheduler's own endpoint would show at this instant."""
         with self._whole:
             return [*self.metrics.collect(), *self._pauses.collect()]
 
     def _check_own(self, event: Event) -> None:
-        """Refuse an event of another scheduler: its series would not be told apart from that one's."""
+        """Refuse an event of another scheduler, because their series would be mixed."""
         own = (
             getattr(event, "owner", self.owner) == self.owner
             and getattr(event, "service", self.service) == self.service
@@ -139,10 +141,10 @@ class Source:
             raise FrameRefused(RefusedBecause.MALFORMED, "an event of another scheduler")
 
     def _reach(self, number: int) -> None:
-        """Count what is missing before that number.
+        """Count the events that are missing before that number.
 
         Raises:
-            FrameRefused: it has been heard.
+            FrameRefused: it was received before.
         """
         if number < self._next:
             raise FrameRefused(RefusedBecause.MALFORMED, f"number {number} after {self._next - 1}")
@@ -169,15 +171,15 @@ class Sources:
         self._refused = dict.fromkeys(RefusedBecause, 0)
 
     def all(self) -> list[Source]:
-        """Return them in the order in which they first came."""
+        """Return them in the order of their first connection."""
         with self._mutex:
             return list(self._sources.values())
 
     def named(self, service: str, owner: str) -> Source:
-        """Return the scheduler of that name, a new one if it never was here.
+        """Return the scheduler of that name, a new one at its first connection.
 
         Raises:
-            FrameRefused: these are no names, or there is no room for one more.
+            FrameRefused: a name is empty, or there is no room for another scheduler.
         """
         for name in (owner, service):
             if not name:
@@ -190,17 +192,17 @@ class Sources:
             return source
 
     def refused(self, reason: RefusedBecause) -> None:
-        """Count a connection that was ended."""
+        """Count a refused connection."""
         with self._mutex:
             self._refused[reason] += 1
 
     def refusals(self) -> dict[RefusedBecause, int]:
-        """Return how many were, by reason."""
+        """Return the refused connections, by reason."""
         with self._mutex:
             return dict(self._refused)
 
     def _make_room(self) -> None:
-        """Forget the scheduler that has been gone for longest, if there is one too many."""
+        """Forget the scheduler that has been gone for longest, if the limit is reached."""
         if len(self._sources) < self._capacity:
             return
         gone = [source for source in self._sources.values() if not source.connected]

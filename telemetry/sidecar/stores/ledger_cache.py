@@ -1,7 +1,7 @@
-"""Remember the latest attempts that a store's ledger has of each job, reading little at a time.
+"""Cache the latest attempts of each job, and read little of the store's ledger at a time.
 
-Most of what is new is among the latest attempts of all jobs, which is one question. Jobs of which that says
-too little are asked about one by one, so many in a look; the rest comes in the next looks.
+Most new attempts are among the latest attempts of all jobs, which are one query. Jobs that this query does not
+cover are queried singly, at most 100 in a probe; the rest follow in the next probes.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ __all__ = ["ATTEMPTS_MAX", "LedgerCache", "attempts_at"]
 
 ATTEMPTS_MAX: Final = 40  # of one job
 _LATEST: Final = 500  # of all jobs together
-_ASKED_MAX: Final = 100  # jobs, one by one, in one look
-_FURTHER: Final = 8  # each time that a page did not reach back to the oldest, the next is so many times as long
+_ASKED_MAX: Final = 100  # jobs that are queried singly in one probe
+_FURTHER: Final = 8  # if a page does not reach the oldest attempt, the next page is this many times as long
 
 _Key = tuple[int, int]  # due instant, attempt
 
 
 class LedgerCache:
-    """The latest attempts by job, as far as they were read."""
+    """The latest attempts by job, as far as they have been read."""
 
     def __init__(self) -> None:
         self._of: dict[str, dict[_Key, RunRecord]] = {}
-        self._read: dict[str, int] = {}  # in which look a job was last asked about by itself
+        self._read: dict[str, int] = {}  # the round in which a job was last queried singly
         self._round = 0
 
     def read(self, store: StoreObserver, jobs: Sequence[JobRecord]) -> None:
         """Catch up with the ledger.
 
         Raises:
-            StoreUnavailable: as the store does; what was read before stays.
+            StoreUnavailable: from the store; the cache keeps what it has.
         """
         self._round += 1
         known = {job.name for job in jobs}
@@ -59,7 +59,7 @@ class LedgerCache:
         return {name: [rows[key] for key in sorted(rows)] for name, rows in self._of.items()}
 
     def _behind(self, jobs: Sequence[JobRecord], latest: Sequence[RunRecord], *, whole: bool) -> list[str]:
-        """Return the jobs of which the latest attempts, of all jobs, do not say enough."""
+        """Return the jobs that the query for the latest attempts of all jobs does not cover."""
         if whole:
             return []
         seen: dict[str, list[_Key]] = {}
@@ -70,7 +70,7 @@ class LedgerCache:
         ]
 
     def _is_behind(self, job: JobRecord, seen: Sequence[_Key]) -> bool:
-        """Whether something lies between what is remembered and what was seen, or may have changed since."""
+        """Return whether attempts lie between the cached and the seen ones, or may have changed since."""
         if len(seen) >= ATTEMPTS_MAX:
             return False
         remembered = self._of.get(job.name)
@@ -89,7 +89,7 @@ def attempts_at(store: StoreObserver, job: str, due_ns: int) -> list[RunRecord]:
     """Return the attempts at a job's latest occurrence due by then; if there is none, the oldest attempt there is.
 
     Raises:
-        StoreUnavailable: as the store does.
+        StoreUnavailable: from the store.
     """
     found = store.runs(job, ATTEMPTS_MAX, before_ns=due_ns + 1)
     if found:

@@ -1,8 +1,8 @@
-"""Decide, from a store's ledger alone, which due instant of a job nobody has taken up.
+"""Decide, from a store's ledger alone, which due instant of a job no instance has taken up.
 
-The ledger names the next due instant as it was at the latest claim. Later ones follow from the trigger, which the
-ledger has as text, as it was registered last: while an old and a new version of a job are at work, the claim may be
-one of the old version. Pure.
+The ledger names the next due instant as of the latest claim. Later ones follow from the trigger, which the
+ledger has as text, as of the latest registration: while an old and a new version of a job run, the claim may be
+from the old version. Pure.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["DROPPED_AFTER_NS", "interval_ns", "waiting_due_ns"]
 
-# What the dead knew counts for an hour, in rules as well: then those that are at work without a job have dropped it.
+# A job of a dead scheduler counts as dropped after an hour if the running ones do not have it; rules agree.
 DROPPED_AFTER_NS: Final = 3_600 * SECOND
 
 
 def waiting_due_ns(job: JobRecord, attempts: Sequence[RunRecord], *, running: bool) -> int | None:
-    """Return the earliest due instant that nobody has taken up; None where there is none, or the ledger cannot say.
+    """Return the earliest due instant that no instance has taken up; None if there is none, or it is not known.
 
-    Instants that passed while a run of the job was in progress were skipped, which the ledger does not hear of.
+    Instants that passed while a run of the job was in progress were skipped; the ledger does not record them.
 
     Args:
         attempts: the latest ones, oldest first.
@@ -45,9 +45,9 @@ def waiting_due_ns(job: JobRecord, attempts: Sequence[RunRecord], *, running: bo
 
 
 def interval_ns(job: JobRecord, now_ns: int) -> int | None:
-    """Return the shorter of the next two gaps between due instants; None where there is none, or nobody can say.
+    """Return the shorter of the next two gaps between due instants; None if there is none, or it is not known.
 
-    Of `*/5 9-17 * * 1-5` it is five minutes on a Friday evening, too.
+    Two, because a pause does not count: for `*/5 9-17 * * 1-5` it is five minutes on a Friday evening, too.
     """
     trigger = trigger_of(job.trigger, job.name)
     next_ns = None if trigger is None else trigger.interval_ns(now_ns)

@@ -1,7 +1,7 @@
 """Read the stores themselves, every few seconds: for what schedulers cannot tell, or do not live to tell.
 
-One thread for each store: one that does not answer holds up nobody, keeps its last look, and is asked again. A look
-has a bound: so many leases, jobs and abandoned claims; whether there were more is said.
+One thread for each store: a store that does not answer delays no other, keeps its last snapshot, and is asked again.
+A probe is bounded in leases, jobs and abandoned claims; the snapshot says if there were more.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ EVERY_NS: Final = 5 * SECOND
 LEASES_MAX: Final = 10_000
 JOBS_MAX: Final = 1_000
 ABANDONED_MAX: Final = 1_000
-_FRESH_FOR_PROBES: Final = 3  # a look is believed for so many periods
+_FRESH_FOR_PROBES: Final = 3  # a snapshot is fresh for this many periods
 _FRESH_FOR_MIN_NS: Final = 15 * SECOND
-_STOP_S: Final = 2.0  # a store that hangs is not waited for
+_STOP_S: Final = 2.0  # a thread whose store hangs is not waited for longer
 
 _log: Final = logging.getLogger(__name__)
 
@@ -48,20 +48,20 @@ class Observed(StoreObserver, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoreSnapshot:
-    """What was seen of one store, at its latest look that succeeded.
+    """One store, as of the latest probe that succeeded.
 
     Args:
         source: its URL without password.
-        fresh_for_ns: for how long after `taken` a look is believed.
-        taken: when the leases were asked for; None before the first success.
-        runs: of each job the latest attempts, oldest first, as far as they were read by now.
+        fresh_for_ns: for how long after `taken` it is fresh.
+        taken: when the leases were queried; None before the first success.
+        runs: of each job the latest attempts, oldest first, as far as they have been read.
         abandoned: claims without an end whose leases have ended, oldest first.
         skew_ns: our wall clock minus the store's, within plus or minus `skew_bound_ns`.
-        truncated: there was more than one look may read.
+        truncated: there was more than one probe may read.
         took_ns: how long it took.
-        error: of the very latest look, "" if it succeeded; `error_kind` as in `StoreUnavailable`.
-        errors: how many looks failed, by kind.
-        durations: of all looks, failed ones too.
+        error: of the very latest probe, "" if it succeeded; `error_kind` as in `StoreUnavailable`.
+        errors: how many probes failed, by kind.
+        durations: of all probes, failed ones too.
     """
 
     source: str
@@ -81,17 +81,17 @@ class StoreSnapshot:
     durations: Histogram | None = None
 
     def age_ns(self, now: Reading) -> int | None:
-        """Return how old the look is; None before the first."""
+        """Return how old the snapshot is; None before the first."""
         return None if self.taken is None else max(0, now.monotonic_ns - self.taken.monotonic_ns)
 
     def is_fresh(self, now: Reading) -> bool:
-        """Return whether the look is recent enough to be believed."""
+        """Return whether the snapshot is recent enough to be used."""
         age_ns = self.age_ns(now)
         return age_ns is not None and age_ns <= self.fresh_for_ns
 
 
 class _StoreProbe:
-    """One store, and what was seen of it."""
+    """Probes one store, and keeps its latest snapshot."""
 
     def __init__(self, source: str, store: Observed, clock: Clock, every_ns: int) -> None:
         self.wake = Wake()
@@ -104,7 +104,7 @@ class _StoreProbe:
         self.snapshot = StoreSnapshot(source, fresh_for_ns=max(_FRESH_FOR_MIN_NS, _FRESH_FOR_PROBES * every_ns))
 
     def probe(self) -> None:
-        """Look once; whatever goes wrong is told by the sight."""
+        """Read the store once; a failure is recorded in the snapshot."""
         began_ns = self._clock.monotonic_ns()
         error, kind = "", ""
         snapshot = self.snapshot
@@ -113,13 +113,13 @@ class _StoreProbe:
         except StoreUnavailable as failure:
             error, kind = str(failure), failure.kind
         except Exception as failure:  # noqa: BLE001 - reported; the next look must come
-            _log.exception("looking into %s", self.snapshot.source)
+            _log.exception("the probe of %s failed", self.snapshot.source)
             error, kind = f"{type(failure).__name__}: {failure}", "error"
         took_ns = self._clock.monotonic_ns() - began_ns
         self._durations.observe(took_ns / 1e9)
         if kind:
             self._errors[kind] = self._errors.get(kind, 0) + 1
-        self.snapshot = replace(  # one assignment: readers see the old look or the new one
+        self.snapshot = replace(  # one assignment: readers see the old snapshot or the new one
             snapshot,
             took_ns=took_ns,
             error=error,
@@ -151,11 +151,11 @@ class _StoreProbe:
 
 
 class Probe:
-    """Looks into stores again and again.
+    """Reads stores periodically.
 
     Args:
         observers: the stores by their URL without password; they are not closed here.
-        every_ns: from the end of one look to the next.
+        every_ns: from the end of one probe to the next.
     """
 
     def __init__(self, observers: Mapping[str, Observed], *, clock: Clock, every_ns: int = EVERY_NS) -> None:
@@ -169,12 +169,12 @@ class Probe:
         ]
 
     def start(self) -> None:
-        """Start looking; returns at once."""
+        """Start the threads; returns at once."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """End the threads; one that waits for its store is left to end by itself."""
+        """End the threads; a thread that waits for its store ends later by itself."""
         self._stopping = True
         for one in self._probes:
             one.wake.ring()
@@ -183,7 +183,7 @@ class Probe:
                 thread.join(_STOP_S)
 
     def snapshots(self) -> list[StoreSnapshot]:
-        """Return what was seen last, of every store; asks nobody."""
+        """Return the latest snapshot of every store, without I/O."""
         return [one.snapshot for one in self._probes]
 
     def _run(self, one: _StoreProbe) -> None:
@@ -193,7 +193,7 @@ class Probe:
 
 
 def probe_once(source: str, store: Observed, clock: Clock) -> StoreSnapshot:
-    """Return one look at a store, which may have failed: see `StoreSnapshot.error`."""
+    """Read a store once and return the snapshot; see `StoreSnapshot.error` for a failure."""
     one = _StoreProbe(source, store, clock, EVERY_NS)
     one.probe()
     return one.snapshot

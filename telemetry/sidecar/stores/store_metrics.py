@@ -1,7 +1,7 @@
-"""Project what was seen in the stores onto metrics, each with a label `source` beside its own.
+"""Turn snapshots of stores into metrics, each with a label `source` beside its own.
 
-Ages are computed when scraped, from the instant of the look. A look that is too old is not believed: then only the
-look itself is told of. No I/O, no clock reads.
+Ages are computed when scraped, from the instant of the probe. A snapshot that is not fresh is left out: then only the
+metrics of the probe itself are shown. No I/O, no clock reads.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ _Value = tuple["Metric", tuple[str, ...], float]
 def store_families(
     snapshots: Iterable[StoreSnapshot], now: Reading, dropped: Callable[[JobRecord, int], bool] = lambda *_: False
 ) -> list[Family]:
-    """Return the families of `STORE_METRICS` with what the stores showed; each once, some without samples.
+    """Return the families of `STORE_METRICS` with the samples of the stores; each once, some without samples.
 
-    Labels are the metric's own and `source`. Locks and jobs are there only for looks that are fresh.
+    Labels are the metric's own and `source`. Locks and jobs are there only for fresh snapshots.
 
     Args:
         snapshots: what `Probe.snapshots` returns.
         now: of the scrape.
-        dropped: whether a job of a store that has been overdue for so many nanoseconds is in no code any more: then
+        dropped: whether no scheduler has the job any more, given for how many nanoseconds it is overdue: then
             it is not due.
     """
     page = {metric.name: family(metric) for metric in STORE_METRICS}
@@ -124,7 +124,7 @@ def _of_lease(lease: LeaseRecord, passed_ns: int, now: Reading) -> Iterator[_Val
     yield catalogue.LOCK_TTL, resource, lease.ttl_ns / _S
     yield catalogue.LOCK_FENCE, resource, lease.fence
     left_ns = lease.remaining_ns - passed_ns
-    if lease.remaining_ns <= 0:  # then nobody holds the lock
+    if lease.remaining_ns <= 0:  # then the lock is free
         yield catalogue.LEASE_EXPIRED, holder, -left_ns / _S
         return
     held_ns = max(0, lease.held_ns + passed_ns)
@@ -135,7 +135,7 @@ def _of_lease(lease: LeaseRecord, passed_ns: int, now: Reading) -> Iterator[_Val
 
 
 def _limits(jobs: Iterable[JobRecord]) -> Iterator[_Value]:
-    """Yield how long each resource may be held: the longest timeout, unless a job on it has none."""
+    """Yield how long each resource may be held: the longest timeout of its jobs, unless one has no timeout."""
     limits: dict[str, list[int | None]] = {}
     for job in jobs:
         limits.setdefault(job.resource, []).append(job.timeout_ns)

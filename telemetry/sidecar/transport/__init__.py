@@ -1,1 +1,1 @@
-"""What goes over the socket between a scheduler and its sidecar."""
+"""What goes over the socket between a scheduler and its sidecar: frames, ring, stream."""

@@ -1,7 +1,7 @@
 """Decide what goes over a sidecar's socket: typed frames, each a length and a value in MessagePack.
 
-Pure. The two ends speak one protocol and one vocabulary of events, or do not speak: a stream that is
-understood in part would be believed in whole. Design: docs/sidecar.md.
+Pure. Both ends must have the same protocol and the same vocabulary of events: a stream that is
+understood only in part would give wrong data. Design: docs/sidecar.md.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 PROTOCOL: Final = 1
-FRAME_MAX: Final = 1 << 20  # bytes; an event has 500, an exception's text is cut
+FRAME_MAX: Final = 1 << 20  # bytes; an event has about 500, and an exception's text is cut
 LIVE_EVENTS_MAX: Final = 500_000  # events of an introduction
 NAME_MAX: Final = 1_000  # characters; a job, a resource, a service or an owner has 200 at the most
 _PART: Final = 200  # events of an introduction in one frame
@@ -62,7 +62,7 @@ def _vocabulary() -> str:
 
 
 VOCABULARY: Final = _vocabulary()
-_PROSE: Final = frozenset({"error", "trigger"})  # texts that may be long; all others are names, or words of ours
+_PROSE: Final = frozenset({"error", "trigger"})  # texts that may be long; all others are names or enumerations
 
 
 def _names_of(kind: type[msgspec.Struct]) -> tuple[str, ...]:
@@ -75,17 +75,17 @@ _NAMES: Final = {kind: _names_of(kind) for kind in _KINDS}
 
 
 class Introduction(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
-    """Who speaks, and what is live there; the first frame, and again after events were dropped.
+    """The sender's identity and its live state: the first frame, sent again after events were dropped.
 
     Args:
-        protocol, vocabulary, version: first and in this order for ever, so that another version can say who it is.
-        began_ns: when the sender's stream began, monotonic: with `pid`, which process it is.
+        protocol, vocabulary, version: first, and in this order in all versions, so that any version can read them.
+        began_ns: when the sender's stream began, monotonic; identifies the process, with `pid`.
         wall_ns, boottime_ns: the sender's clocks now; on one machine, monotonic clocks are the same.
         next_number: of the first event that follows.
         dropped: events that did not fit into the ring so far.
-        stores, sinks: what is to be shown at zero from the start.
-        live_events: the events that led to what is live; replayed, they restore it.
-        more: whether the rest of them follow in `SnapshotPart`.
+        stores, sinks: names whose series start at zero.
+        live_events: the events that lead to the live state; replaying them restores it.
+        more: whether more of them follow in `SnapshotPart`.
     """
 
     protocol: int
@@ -106,14 +106,14 @@ class Introduction(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_li
 
 
 class SnapshotPart(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The introduction goes on."""
+    """A further part of an introduction."""
 
     live_events: list[AnyEvent]
     more: bool
 
 
 class EventFrame(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """One event; numbers rise by one, also over those that were dropped."""
+    """One event; numbers rise by one, and dropped events have numbers too."""
 
     number: int
     event: AnyEvent
@@ -123,7 +123,7 @@ Frame = Introduction | SnapshotPart | EventFrame
 
 
 class _VersionHeader(msgspec.Struct, frozen=True, tag="Introduction", array_like=True):
-    """What any version can read of any other's introduction."""
+    """The part of an introduction that every version can read."""
 
     protocol: int
     vocabulary: str
@@ -131,7 +131,7 @@ class _VersionHeader(msgspec.Struct, frozen=True, tag="Introduction", array_like
 
 
 class FrameRefused(TickglassError):  # noqa: N818 - says what happened
-    """What came is no frame of ours, or not now: the stream cannot be followed any further."""
+    """The peer sent no valid frame, or sent it at a wrong time: the connection must end."""
 
     def __init__(self, reason: RefusedBecause, detail: str) -> None:
         self.reason = reason
@@ -145,10 +145,10 @@ _version_header: Final = msgspec.msgpack.Decoder(_VersionHeader)
 
 
 def encoded(frame: Frame) -> bytes:
-    """Return the bytes of a frame; the text of a huge exception is cut.
+    """Return the bytes of a frame; a very long exception text is cut.
 
     Raises:
-        ValueError: it is too long all the same.
+        ValueError: it is still too long.
     """
     payload = _encoder.encode(frame)
     if len(payload) > _TEXT_FROM and isinstance(frame, EventFrame) and hasattr(frame.event, "error"):
@@ -160,7 +160,7 @@ def encoded(frame: Frame) -> bytes:
 
 
 def introduction_frames(introduction: Introduction) -> Iterable[bytes]:
-    """Return the frames of an introduction, however much it has to say."""
+    """Return the frames of an introduction; a long one is sent in parts."""
     live_events = introduction.live_events
     parts = [live_events[at : at + _PART] for at in range(0, len(live_events), _PART)] or [[]]
     yield encoded(msgspec.structs.replace(introduction, live_events=parts[0], more=len(parts) > 1))
@@ -169,17 +169,17 @@ def introduction_frames(introduction: Introduction) -> Iterable[bytes]:
 
 
 class FrameReader:
-    """Cuts a stream of bytes, in whatever pieces it comes, into frames; holds one frame at the most."""
+    """Cuts a stream of bytes into frames; buffers one frame at most."""
 
     def __init__(self) -> None:
         self._held = bytearray()
         self._introduced = False
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Yield the frames that are complete now; to be used up.
+        """Yield the frames that are complete now; the caller must consume all of them.
 
         Raises:
-            FrameRefused: what follows is none.
+            FrameRefused: the next bytes are no valid frame.
         """
         self._held += data
         at = 0
@@ -201,7 +201,7 @@ class FrameReader:
                 _check_version(_version_header.decode(payload))
                 self._introduced = True
             frame: Frame = _frames.decode(payload)
-            if len(payload) > NAME_MAX:  # few are: a shorter one holds no longer name
+            if len(payload) > NAME_MAX:  # most are shorter, and so are the names in them
                 _check_names(frame)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise FrameRefused(RefusedBecause.MALFORMED, str(error)) from error
@@ -209,7 +209,7 @@ class FrameReader:
 
 
 def _check_names(frame: Frame) -> None:
-    """Refuse a name that no scheduler of ours would have: it would be kept, and be on every series of its group."""
+    """Refuse a name that is longer than a scheduler allows, because it would be kept on every series of its group."""
     carried = [frame.event] if isinstance(frame, EventFrame) else frame.live_events
     names = [getattr(event, name) or "" for event in carried for name in _NAMES[type(event)]]
     if isinstance(frame, Introduction):

@@ -1,6 +1,6 @@
-"""Keep what is live in a scheduler, as the fewest events that lead to it.
+"""Keep the live state of a scheduler as the fewest events that lead to it.
 
-Pure. Folded from the scheduler's events; replayed to a sidecar that was not there to hear them. What is over
+Pure. Folded from the scheduler's events, and replayed to a sidecar that did not receive them. What has ended
 (a run that ended, a lock that was released) leaves nothing here.
 """
 
@@ -37,7 +37,7 @@ __all__ = ["LiveState"]
 
 
 class LiveState:
-    """What is live: an event sink that does not grow with time."""
+    """The live state: an event sink whose size does not grow with time."""
 
     def __init__(self) -> None:
         self._latest: dict[type[Event], Event] = {}  # state, readiness, event loop, skew, spool
@@ -68,7 +68,7 @@ class LiveState:
             handle(event)
 
     def events(self) -> list[Event]:
-        """Return what leads to the present: the state, jobs, pools, then occurrences, then locks."""
+        """Return the events that lead to the present: the state, jobs, pools, then occurrences, then locks."""
         found: list[Event] = list(self._latest.values())
         for name, job in self._jobs.items():
             tracker = self._interval_trackers[name]
@@ -82,7 +82,7 @@ class LiveState:
         for moves in self._open_occurrences.values():
             found += moves
         for granted, *renewed in self._holds.values():
-            found += [msgspec.structs.replace(granted, other_owner=""), *renewed]  # from whom is past
+            found += [msgspec.structs.replace(granted, other_owner=""), *renewed]  # the previous owner is history
         for waits in self._waiting.values():  # after the holds: a grant ends a wait
             found += waits
         return found
@@ -133,7 +133,7 @@ class LiveState:
             self._holds.pop(key, None)
 
     def _waited(self, event: LockMoved) -> None:
-        """One of those that wait under this name does not any more: by hand they have no name."""
+        """Remove one waiter of this run; waiters for locks taken by hand share the empty run id."""
         key = event.resource, event.run_id
         waits = self._waiting.get(key)
         if waits:

@@ -1,8 +1,8 @@
-"""Hold the events that a sidecar has not been sent: so many, in order, and counted when they do not fit.
+"""Hold the events that were not sent to the sidecar yet: bounded, in order, and counted if they do not fit.
 
-No I/O. Whoever puts an event in never waits: the door is tried, not waited for, and whoever has it trims. An event
-leaves in its order, sent or dropped, and takes the next number with it; what has left is folded into `LiveState`, so
-that an introduction and the events that follow it always fit together.
+No I/O. `put` never waits: it tries to take the mutex, and the thread that has it trims the ring. An event
+leaves in order, sent or dropped, and takes the next number; events that have left are folded into `LiveState`, so
+that an introduction and the events after it always fit together.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ RING_MAX: Final = 16_384  # events: some 15 s of 100 runs a second, and 10 MB wh
 
 
 class Batch(NamedTuple):
-    """Events on their way out; they have left when the batch is settled."""
+    """Events that are being sent; they have left the ring when the batch is settled."""
 
     number: int  # of the first
     events: list[Event]
 
 
 class Snapshot(NamedTuple):
-    """What is live, without the events that have not left."""
+    """The live state, without the events that have not left the ring."""
 
     next_number: int
     dropped: int
@@ -37,7 +37,7 @@ class Snapshot(NamedTuple):
 
 
 class Ring:
-    """The events that wait. Any thread puts, one takes.
+    """The events that wait. Any thread puts, one thread takes.
 
     Args:
         capacity: how many; when one more comes, the oldest is dropped.
@@ -50,7 +50,7 @@ class Ring:
         self._live_state = LiveState()
         self._next = 1  # the number of the oldest that waits
         self._flight: list[Event] = []
-        self._flight_folded = 0  # how many of them were folded before it was known whether they got there
+        self._flight_folded = 0  # how many of them were folded before it was known whether they were sent
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class Ring:
                 self._mutex.release()
 
     def take(self, count: int) -> Batch:
-        """Return the oldest events; `settle` says what became of them before the next are taken."""
+        """Return the oldest events; the caller must call `settle` before it takes the next ones."""
         with self._mutex:
             self._trim()
             events = [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
@@ -76,9 +76,9 @@ class Ring:
             return Batch(number, events)
 
     def settle(self, sent: int) -> None:
-        """Say how many of those that were taken were sent; the rest wait again, first in line.
+        """Record how many of the taken events were sent; the rest go back to the head of the ring.
 
-        Where others had to be dropped meanwhile, the rest is dropped as well: order is kept.
+        If later events were dropped meanwhile, the rest is dropped as well, because order is kept.
         """
         with self._mutex:
             flight, self._flight = self._flight, []
@@ -91,12 +91,12 @@ class Ring:
             self._next -= len(flight) - sent
 
     def snapshot(self) -> Snapshot:
-        """Return what to introduce oneself with; nothing may be on its way."""
+        """Return the state for an introduction; no batch may be unsettled."""
         with self._mutex:
             return Snapshot(self._next, self.dropped, self._live_state.events())
 
     def _trim(self) -> None:
-        """Drop what is too much, oldest first; what is on its way comes before it."""
+        """Drop the oldest events beyond the capacity; events of an unsettled batch come before them."""
         if len(self._waiting) <= self._capacity:
             return
         for event in self._flight[self._flight_folded :]:

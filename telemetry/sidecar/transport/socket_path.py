@@ -1,4 +1,4 @@
-"""Decide where a sidecar's socket is, how that is written, and whose processes may meet there."""
+"""Decide where a sidecar's socket is, how its address is written, and which user's processes may use it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def path_of(url: str) -> str:
         url: "unix:///run/tickglass.sock".
 
     Raises:
-        ConfigError: it is not written so.
+        ConfigError: it has another form.
     """
     if not isinstance(url, str) or not url.startswith(_SCHEME):
         bare = isinstance(url, str) and url.startswith("/")
         right = (url_of(url),) if bare else _RIGHT
-        raise ConfigError("where a sidecar listens is unix:// and a path", given=str(url), instead=right)
+        raise ConfigError("a sidecar's address is unix:// and a path", given=str(url), instead=right)
     path = url.removeprefix(_SCHEME)
     if not path.startswith("/"):
         right = (url_of(f"/{path}"), *_RIGHT) if path else _RIGHT
@@ -51,23 +51,23 @@ def url_of(path: str) -> str:
 
 
 def checked_path(path: str, *, given: str = "") -> str:
-    """Return a path that a socket can have.
+    """Return the path if a socket can have it.
 
     Raises:
         ConfigError: none can.
     """
     if "\0" in path or path.endswith("/"):
-        raise ConfigError("this is no path of a socket", given=(given or path).replace("\0", "?"), instead=_RIGHT)
+        raise ConfigError("this is not a valid socket path", given=(given or path).replace("\0", "?"), instead=_RIGHT)
     if len(os.fsencode(path)) > _PATH_MAX:
         raise ConfigError(f"the path of a socket has at most {_PATH_MAX} bytes", given=given or path, instead=_RIGHT)
     return path
 
 
 def default_path() -> str:
-    """Return where a sidecar listens unless it is told: this user's runtime directory, or /run, or a folder in /tmp.
+    """Return where a sidecar listens by default: in this user's runtime directory, in /run, or in a folder in /tmp.
 
     Raises:
-        ConfigError: none of them will do.
+        ConfigError: none of them can be used.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     for folder in (runtime, "/run"):
@@ -77,12 +77,12 @@ def default_path() -> str:
         home = private_folder(Path(tempfile.gettempdir(), f"tickglass-{os.geteuid()}"))
     except OSError as error:
         instead = ("--socket /var/lib/app/tickglass.sock",)
-        raise ConfigError(f"there is no place for a socket: {error}", instead=instead) from error
+        raise ConfigError(f"no folder is usable for a socket: {error}", instead=instead) from error
     return checked_path(str(home / "sidecar.sock"))
 
 
 def peer_uid(link: socket.socket) -> int | None:
-    """Return who is at the other end; None where the platform does not tell."""
+    """Return the user id of the process at the other end; None if the platform does not provide it."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return None

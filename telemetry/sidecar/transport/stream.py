@@ -1,8 +1,8 @@
-"""Send a scheduler's events to a sidecar, and never make the scheduler wait for it.
+"""Send a scheduler's events to a sidecar without ever making the scheduler wait.
 
-`record` puts the event into a ring and returns. A thread of its own empties the ring into a unix socket, in pieces of
-some milliseconds; absent, slow, frozen or killed, the sidecar can only make the ring fill, and what does not fit is
-counted. Design: docs/sidecar.md.
+`record` puts the event into a ring and returns. A thread empties the ring into a unix socket, in batches of
+some milliseconds. A sidecar that is absent, slow, frozen or killed can only make the ring fill; events that do not
+fit are counted. Design: docs/sidecar.md.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamSink"]
 
-RETRY_NS: Final = SECOND // 2  # between two looks for a sidecar
-GATHER_NS: Final = 20 * MS  # an event may wait so long for others: one wake-up of the thread serves them all
-REINTRODUCE_NS: Final = SECOND  # after a loss, what is live is told anew, at most so often
-BATCH: Final = 64  # events: what a kill in the middle of a frame can cost once the ring is full
+RETRY_NS: Final = SECOND // 2  # between two attempts to connect
+GATHER_NS: Final = 20 * MS  # how long an event may wait for others, so that one wake-up sends them together
+REINTRODUCE_NS: Final = SECOND  # after a loss the live state is sent again, at most this often
+BATCH: Final = 64  # events: the most that a kill in the middle of a frame can lose while the ring is full
 
 _log: Final = logging.getLogger(__name__)
 
@@ -51,9 +51,9 @@ class StreamSink:
     """An event sink, and the thread that streams to a sidecar.
 
     Args:
-        path: of the sidecar's socket; nobody need be there.
-        stores, sinks: names that the sidecar is to show at zero.
-        on_drop: told how many events did not fit; see `MetricSink.dropped`.
+        path: of the sidecar's socket; the sidecar need not run yet.
+        stores, sinks: names whose series the sidecar starts at zero.
+        on_drop: called with the number of events that did not fit; see `MetricSink.dropped`.
         ring_capacity: how many events may wait.
     """
 
@@ -78,30 +78,30 @@ class StreamSink:
         self._poll_wake = _PollWake()
         self._idle = False
         self._wake = Wake()
-        self._until_ns: int | None = None  # set when stopping: when to give up
+        self._until_ns: int | None = None  # set by the stop: the deadline
         self._began_ns = 0
         self._dropped_reported = self._dropped_at_introduction = self._unsendable = 0
         self._absence_logged = False
         self._thread = threading.Thread(target=self._run, name="tickglass-stream", daemon=True)
 
     def record(self, event: Event) -> None:
-        """See `tickglass.sched.ports.EventSink`; waits for nobody."""
+        """See `tickglass.sched.ports.EventSink`; never waits."""
         self._ring.put(event)
         if self._idle:
             self._idle = False
             self._poll_wake.ring()
 
     def start(self) -> None:
-        """Look for the sidecar from now on, and tell it everything."""
+        """Start the thread, which connects to the sidecar and sends all events."""
         self._began_ns = self._clock.monotonic_ns()
         self._poll_wake.open()
         self._thread.start()
 
     def stop(self, deadline_s: float) -> bool:
-        """Send what waits, if it can be sent within that time; a second call does nothing.
+        """Send the waiting events within that time; a second call does nothing.
 
         Returns:
-            Whether nothing was left.
+            Whether all were sent.
         """
         if self._until_ns is not None or not self._began_ns:
             return not len(self._ring)
@@ -153,11 +153,11 @@ class StreamSink:
             self._absence_logged = True
             return None
         self._absence_logged = False
-        _log.info("telling the sidecar at %s", self._path)
+        _log.info("connected to the sidecar at %s", self._path)
         return link
 
     def _stream(self, link: socket.socket) -> None:
-        """Tell everything, until the stop; raises OSError when the link is gone."""
+        """Send events until the stop; raises OSError when the connection has ended."""
         introduced_ns = self._introduce(link)
         while introduced_ns:
             if (
@@ -177,7 +177,7 @@ class StreamSink:
             self._wait_for_events(link)
 
     def _introduce(self, link: socket.socket) -> int:
-        """Say who we are and what is live; return when, 0 if the time was up before it was said."""
+        """Send identity and live state; return when, or 0 if the deadline passed before all was sent."""
         live = self._ring.snapshot()
         now = self._clock.reading()
         self._dropped_at_introduction = self.dropped
@@ -206,7 +206,7 @@ class StreamSink:
         return now.monotonic_ns
 
     def _send(self, link: socket.socket, batch: Batch) -> bool:
-        """Send a batch; what is not sent whole stays in the ring. False: the time was up."""
+        """Send a batch; frames that were not sent whole stay in the ring. Return False if the deadline passed."""
         frames = [self._frame(EventFrame(number, event)) for number, event in enumerate(batch.events, batch.number)]
         sent, error = self._push(link, b"".join(frames))
         whole = 0
@@ -219,16 +219,16 @@ class StreamSink:
         return whole == len(frames)
 
     def _frame(self, frame: EventFrame) -> bytes:
-        """Return a frame, empty if this cannot be told: then its number is missing, which is counted over there."""
+        """Return a frame, empty if the event cannot be encoded: the sidecar then counts its number as missing."""
         try:
             return encoded(frame)
         except (TypeError, ValueError, OverflowError) as error:
             self._unsendable += 1
-            _log.error("%s cannot be told to the sidecar: %s", type(frame.event).__name__, error)
+            _log.error("cannot send %s to the sidecar: %s", type(frame.event).__name__, error)
             return b""
 
     def _push(self, link: socket.socket, data: bytes) -> tuple[int, OSError | None]:
-        """Send as much as can be sent until the stop's deadline; return how much, and why not all."""
+        """Send until the stop's deadline; return how many bytes were sent, and the error if not all were."""
         view, at = memoryview(data), 0
         while at < len(view):
             try:
@@ -241,7 +241,7 @@ class StreamSink:
         return at, None
 
     def _writable(self, link: socket.socket) -> bool:
-        """Wait until the link takes more; False: the time is up."""
+        """Wait until the socket is writable; return False if the deadline passed."""
         poll = select.poll()
         poll.register(link, select.POLLOUT)
         poll.register(self._poll_wake, select.POLLIN)  # rung by the stop
@@ -257,13 +257,13 @@ class StreamSink:
             self._poll_wake.clear()
 
     def _wait_for_events(self, link: socket.socket) -> None:
-        """Wait for events, and then a little for more; raises when the sidecar is gone meanwhile."""
+        """Wait for an event, and then a little for more; raises if the connection ends meanwhile."""
         self._idle = True
         if len(self._ring) or self._until_ns is not None:
             self._idle = False
             return
         poll = select.poll()
-        poll.register(link, select.POLLIN)  # it says nothing: readable means gone
+        poll.register(link, select.POLLIN)  # the sidecar sends nothing: readable means closed
         poll.register(self._poll_wake, select.POLLIN)
         ready = dict(poll.poll())
         self._idle = False
@@ -278,7 +278,7 @@ class StreamSink:
         return self._until_ns is not None and self._clock.monotonic_ns() >= self._until_ns
 
     def _report(self) -> None:
-        """Have counted what was dropped since the last time."""
+        """Report the events that were dropped since the last call."""
         dropped = self.dropped
         if dropped > self._dropped_reported:
             self._on_drop(Signal.EVENTS, DropReason.QUEUE_FULL, dropped - self._dropped_reported)
@@ -286,32 +286,32 @@ class StreamSink:
 
 
 class _PollWake:
-    """A byte in a socket wakes the thread out of its poll; ringing waits for nobody, nor does it mind the end."""
+    """Wakes the thread out of its poll by a byte in a socket; `ring` never waits, and may come after `close`."""
 
     def __init__(self) -> None:
         self._ends: tuple[socket.socket, ...] = ()
 
     def open(self) -> None:
-        """Be there."""
+        """Open the socket pair."""
         self._ends = socket.socketpair()
         for end in self._ends:
             end.setblocking(False)
 
     def fileno(self) -> int:
-        """What to poll."""
+        """Return the descriptor to poll."""
         return self._ends[0].fileno()
 
     def ring(self) -> None:
-        """Make the present or the next poll return."""
-        with suppress(OSError):  # full: it rings already; closed: nobody listens
+        """Make the current or the next poll return."""
+        with suppress(OSError):  # full: it will wake anyway; closed: the thread has ended
             self._ends[1].send(b"!")
 
     def clear(self) -> None:
-        """Take the rings."""
+        """Read the bytes, so that the next poll waits."""
         with suppress(BlockingIOError):
             self._ends[0].recv(4_096)
 
     def close(self) -> None:
-        """Be gone."""
+        """Close the socket pair."""
         for end in self._ends:
             end.close()

@@ -1,4 +1,4 @@
-"""A page for a person in a hurry, and what machines ask of a sidecar, over HTTP. Read-only. Design: docs/sidecar.md.
+"""The sidecar's page and its endpoints for programs, over HTTP. Read-only. Design: docs/sidecar.md.
 
 Needs the extra `tickglass[sidecar]`.
 """

@@ -1,6 +1,6 @@
-"""Answer what people and machines ask of a sidecar: pages, events, view, metrics, health. Read-only.
+"""Answer HTTP requests to a sidecar: pages, events, view, metrics, health. Read-only.
 
-What looks and draws runs on threads: it takes locks, and the event loop must not wait for them.
+Views are built and rendered on threads, because they take locks and the event loop must not wait for them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sidecar_app"]
 
-GZIP_FROM: Final = 1_400  # bytes; below, an answer fits into one packet anyway
+GZIP_FROM: Final = 1_400  # bytes; a smaller answer fits into one packet anyway
 FORM_MAX: Final = 8_192  # bytes of a form
 FIELDS_MAX: Final = 8
 FOR_EVER: Final = "public, max-age=31536000, immutable"
@@ -54,11 +54,11 @@ def sidecar_app(
     """Return the sidecar's web application.
 
     Args:
-        view: what is known now; called on several threads.
-        scrape: content type and text of the metrics, for an Accept header; likewise.
-        unready: why not to count on what is shown; empty when ready; likewise.
-        token: asked of everybody, but for /healthz; "" to ask for none.
-        every_s: how often open pages are drawn again.
+        view: returns the present view; called on several threads.
+        scrape: returns content type and text of the metrics, for an Accept header; likewise.
+        unready: returns why the sidecar is not ready; empty when it is; likewise.
+        token: required for all paths but /healthz; "" for none.
+        every_s: how often open pages are updated.
     """
     auth, pages = TokenAuth(token), Pages()
     handlers = _Handlers(view, scrape, unready, auth, pages, every_s)
@@ -72,7 +72,7 @@ def sidecar_app(
 
 
 class _Handlers:
-    """Where requests are answered."""
+    """The handlers of all paths."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class _Handlers:
         self.hub = Hub(self._draw, every_s)
 
     def routes(self) -> list[Route]:
-        """Return all there is."""
+        """Return the routes."""
         found = [
             Route("/", self.overview),
             Route("/jobs/{name:path}", self.job),
@@ -107,12 +107,12 @@ class _Handlers:
         return found
 
     async def overview(self, request: Request) -> Response:
-        """Show everything."""
+        """Answer with the overview page."""
         subject = _subject(request, None)
         return await run_in_threadpool(lambda: _packed(request, _HTML, self._pages.whole(self._view(), subject)))
 
     async def job(self, request: Request) -> Response:
-        """Show one job."""
+        """Answer with the page of one job."""
         subject = _subject(request, request.path_params["name"] or request.query_params.get("name", ""))
 
         def answer() -> Response:
@@ -124,11 +124,11 @@ class _Handlers:
         return await run_in_threadpool(answer)
 
     async def events(self, request: Request) -> EventStream:
-        """Send what changes on a page, as server-sent events."""
+        """Send the changed regions of a page, as server-sent events."""
         return EventStream(self.hub, _subject(request, request.query_params.get("job")))
 
     async def view_json(self, request: Request) -> Response:
-        """Say everything to a program."""
+        """Answer with the view as JSON."""
         kind = "application/json"
         return await run_in_threadpool(lambda: _packed(request, kind, msgspec.json.encode(self._view())))
 
@@ -138,18 +138,18 @@ class _Handlers:
         return await run_in_threadpool(lambda: _packed(request, *self._scrape(accept)))
 
     async def healthz(self, request: Request) -> Response:  # noqa: ARG002 - a route's shape
-        """Say that the process answers."""
+        """Answer that the process runs."""
         return PlainTextResponse("ok\n")
 
     async def readyz(self, request: Request) -> Response:  # noqa: ARG002
-        """Say whether to count on what is shown."""
+        """Answer whether the sidecar is ready, and if not, why."""
         reasons = await run_in_threadpool(self._unready)
         if not reasons:
             return PlainTextResponse("ready\n")
         return PlainTextResponse("".join(f"{shown(why)}\n" for why in reasons), HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def asset(self, request: Request) -> Response:
-        """Send one of the files that pages refer to, and none else."""
+        """Send one of the static files of the pages."""
         asset = ASSETS.get(request.path_params["name"])
         if asset is None:
             raise HTTPException(HTTPStatus.NOT_FOUND)
@@ -159,7 +159,7 @@ class _Handlers:
         return answer
 
     async def sign_in(self, request: Request) -> Response:
-        """Take the token from a form, and give a cookie for it."""
+        """Check the token of a form, and set a cookie for it."""
         if request.method != "POST":
             return HTMLResponse(self._pages.sign_in("/", wrong=False))
         form = await _form(request)
@@ -178,7 +178,7 @@ class _Handlers:
         return answer
 
     async def http_error(self, request: Request, error: Exception) -> Response:
-        """Say that there is no such page, or that it is not to be had in this way."""
+        """Answer that the page does not exist, or that the method is not allowed."""
         if not isinstance(error, HTTPException):
             raise error
         status = HTTPStatus(error.status_code)
@@ -202,7 +202,7 @@ def _subject(request: Request, job: str | None) -> Subject:
 
 
 def _packed(request: Request, content_type: str, body: str | bytes, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """Return an answer, compressed if it is large and the client can read that."""
+    """Return an answer, compressed if it is large and the client accepts gzip."""
     data = body.encode() if isinstance(body, str) else body
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding, Cookie"}
     if len(data) > GZIP_FROM and gzip_accepted(request.headers.get("accept-encoding", "")):
@@ -212,7 +212,7 @@ def _packed(request: Request, content_type: str, body: str | bytes, status: HTTP
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """Read a small form; one that is not small is nobody's, and has no fields."""
+    """Read a small form; a larger one is not ours and is treated as empty."""
     body = b""
     try:
         async for chunk in request.stream():
@@ -220,7 +220,7 @@ async def _form(request: Request) -> dict[str, str]:
             if len(body) > FORM_MAX:
                 return {}
     except ClientDisconnect:
-        return {}  # nobody is there to read the answer
+        return {}  # the client has gone
     try:
         fields = parse_qs(body.decode("latin-1"), max_num_fields=FIELDS_MAX)
     except ValueError:

@@ -1,6 +1,6 @@
-"""Decide who may look: by a token where there is one, and never by the way of a page of somebody else's.
+"""Decide which requests are allowed: with the token if there is one, and never from a page of another site.
 
-Pure but for its arguments: reads requests, writes none.
+Pure: reads requests, and writes nothing.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenAuth", "path_back"]
 
-_BACK: Final = re.compile(r"/(?![/\\])[!-~]*")  # a path of this site, nothing that a browser takes for another's
+_BACK: Final = re.compile(r"/(?![/\\])[!-~]*")  # a path of this site, and nothing that a browser reads as another site
 
 
 class TokenAuth:
-    """What is asked of those who come in.
+    """Checks the token and the origin of requests.
 
-    The cookie of a person who gave the token holds a digest of it: who gets hold of
-    a cookie has not got the token. Its name differs from token to token, because browsers
-    keep the cookies of all ports of a host together.
+    After a sign-in, the browser's cookie contains a digest of the token, so that a
+    stolen cookie does not reveal the token. Its name depends on the token, because browsers
+    share the cookies of all ports of a host.
 
     Args:
-        token: "" to let everybody in.
+        token: "" allows all requests.
     """
 
     def __init__(self, token: str) -> None:
@@ -37,15 +37,15 @@ class TokenAuth:
         self.cookie_value = self._digest("value")
 
     def __bool__(self) -> bool:
-        """Whether a token is asked for."""
+        """Return whether a token is required."""
         return bool(self._token)
 
     def is_token(self, given: str) -> bool:
-        """Compare, in a time that does not tell how much of it was right."""
+        """Compare in constant time."""
         return is_token(given, self._token)
 
     def admits(self, request: HTTPConnection) -> bool:
-        """Tell whether a request carries the token, or the cookie made from it."""
+        """Return whether a request carries the token, or the cookie made from it."""
         if not self:
             return True
         if bears(request.headers, self._token):
@@ -53,7 +53,7 @@ class TokenAuth:
         return hmac.compare_digest(request.cookies.get(self.cookie, "").encode(), self.cookie_value.encode())
 
     def is_smuggled(self, request: HTTPConnection) -> bool:
-        """Tell whether a page of another site makes somebody's browser ask."""
+        """Return whether a page of another site made a browser send this request."""
         local = str((request.scope.get("server") or ("",))[0])
         return is_smuggled(request.headers, local, has_token=bool(self))
 
@@ -62,5 +62,5 @@ class TokenAuth:
 
 
 def path_back(given: str) -> str:
-    """Return where to go after signing in: a path of this site, whatever was asked for."""
+    """Return where to go after the sign-in: always a path of this site."""
     return given if _BACK.fullmatch(given) else "/"

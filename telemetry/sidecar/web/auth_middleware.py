@@ -1,4 +1,4 @@
-"""Stand before every answer: say what browsers may do with it, and let in only who may look."""
+"""Set security headers on every answer, and refuse requests without the token."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ HEADERS: Final[Mapping[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 SIGN_IN: Final = "/sign-in"
-NO_SUCH_ANSWER: Final = "this could not be answered; the log says why\n"
+NO_SUCH_ANSWER: Final = "internal error; see the log\n"
 _OPEN: Final = ("/healthz", SIGN_IN)
-_OPEN_FOLDER: Final = "/static/"  # the same for everybody, and the form needs it
+_OPEN_FOLDER: Final = "/static/"  # not secret, and the sign-in form needs it
 
 _log: Final = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class AuthMiddleware:
         self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or let the app answer."""
+        """Refuse the request, or pass it to the app."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -78,22 +78,23 @@ class AuthMiddleware:
     def _refused(self, request: Request) -> ASGIApp | None:
         if self._auth.is_smuggled(request):
             return PlainTextResponse(
-                "not for other sites' pages; ask by localhost or an address, or give the sidecar a token\n",
+                "refused: the request names another host or comes from another site;"
+                " use localhost or an address, or give the sidecar a token\n",
                 HTTPStatus.MISDIRECTED_REQUEST,
             )
-        path = request.scope["path"]  # not `request.url`: that one is made from the Host header, which anybody writes
+        path = request.scope["path"]  # not `request.url`: it is built from the Host header, which clients choose
         if path in _OPEN or path.startswith(_OPEN_FOLDER) or self._auth.admits(request):
             return None
         return refusal(request, self._pages)
 
 
 def refusal(request: Request, pages: Pages) -> ASGIApp:
-    """Return the answer to who has no token: a form for a person, a line for a machine."""
+    """Return the answer to a request without the token: a form for a person, a line for a program."""
     challenge = {"WWW-Authenticate": 'Bearer realm="tickglass"'}
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
         target = request.scope.get("raw_path", request.scope["path"].encode()).decode("latin-1")
         query = request.scope["query_string"].decode("latin-1")
         back = path_back(f"{target}?{query}" if query else target)
         return HTMLResponse(pages.sign_in(back, wrong=False), HTTPStatus.UNAUTHORIZED, challenge)
-    words = "this sidecar asks for its token: Authorization: Bearer ...\n"
+    words = "this sidecar requires its token: Authorization: Bearer ...\n"
     return PlainTextResponse(words, HTTPStatus.UNAUTHORIZED, challenge)

@@ -1,7 +1,7 @@
 """Turn occurrences and latenesses into shapes: path data for inline SVG.
 
-Pure. Shapes of one tone are one path, whatever their number, so that a picture
-of a minute of a job that runs ten times a second weighs no more than that of a daily one.
+Pure. All shapes of one tone are one path, so that a chart
+of a job that runs ten times a second is no larger than that of a daily job.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["COLUMNS", "STRIP_MAX", "WINDOW_NS", "Spark", "lane", "marks", "share
 STRIP_MAX: Final = 40
 STEP: Final = 5  # from one bar of a strip to the next
 FLOOR: Final = 19
-# From where a bar grows to where it ends, per tone; two spans where it is broken.
+# Bottom and top of a bar, per tone; several spans if it is dashed, so that tones differ in shape too.
 _BARS: Final[dict[Tone, tuple[tuple[int, int], ...]]] = {
     Tone.QUIET: ((FLOOR, 16),),
     Tone.OK: ((FLOOR, 9),),
@@ -39,7 +39,7 @@ COLUMN_NS: Final = WINDOW_NS // COLUMNS
 
 SPARK_WIDTH: Final = 112
 SPARK_HEIGHT: Final = 22
-# The same scale for every job, so that pictures can be compared.
+# The same scale for every job, so that charts can be compared.
 SPARK_MIN_NS: Final = 100 * US
 SPARK_MAX_NS: Final = 10 * SECOND
 
@@ -77,7 +77,7 @@ class Spark:
 
     @property
     def words(self) -> str:
-        """What the line shows."""
+        """The line as text."""
         return (
             f"lateness of the latest {self.count:,} starts: median {span_text(self.median_ns)},"
             f" worst {span_text(self.worst_ns)}"
@@ -85,7 +85,7 @@ class Spark:
 
 
 def spark(lateness_ns: Sequence[int]) -> Spark | None:
-    """Return the picture of these latenesses, the newest at the right end; None for none."""
+    """Return the chart of these latenesses, the newest at the right end; None for none."""
     if not lateness_ns:
         return None
     shown = lateness_ns[-STRIP_MAX:]
@@ -105,9 +105,9 @@ def _height(lateness_ns: int) -> float:
 def lane(occurrences: Iterable[OccurrenceView], now_ns: int) -> dict[Tone, str]:
     """Return a job's last minutes as horizontal bars over `COLUMNS` columns, the present at the right end.
 
-    What is wrong is drawn a column wider to both sides, or one of it would be too small to see.
-    Columns stand on whole multiples of their width since the epoch, so that the picture
-    moves by whole columns and does not shimmer; each shows the worst that happened in it.
+    Bad and warning tones are drawn a column wider on both sides, because one column is too small to see.
+    Columns begin at whole multiples of their width since the epoch, so that the chart
+    moves by whole columns; each shows the worst tone in it.
     """
     end = now_ns // COLUMN_NS + 1
     cells: list[Tone | None] = [None] * COLUMNS
@@ -130,7 +130,7 @@ def _span(occurrence: OccurrenceView, now_ns: int) -> tuple[int, int]:
     if ended is None:
         ended = started if occurrence.outcome else now_ns
     elif occurrence.started_wall_ns is None and occurrence.until_ns is None:
-        ended = started  # it never ran: a point, however late that was said
+        ended = started  # it never ran: a point at its due instant
     return started // COLUMN_NS, max(started, ended) // COLUMN_NS
 
 
@@ -147,7 +147,7 @@ def _bars(cells: Sequence[Tone | None]) -> dict[Tone, str]:
 
 
 def marks(found: Iterable[LockMark], now_ns: int) -> list[tuple[float, LockMark]]:
-    """Return what happened to locks within the window, each with its place from the left in percent."""
+    """Return the incidents of locks within the window, each with its position from the left in percent."""
     begin_ns = (now_ns // COLUMN_NS + 1 - COLUMNS) * COLUMN_NS
     return [
         (share_percent(mark.at_wall_ns - begin_ns, WINDOW_NS), mark) for mark in found if mark.at_wall_ns >= begin_ns

@@ -1,8 +1,8 @@
-"""Send open pages what has changed on them: drawn once a tick for all who look, and not at all when nobody does.
+"""Send open pages the regions that changed: rendered once a tick for all pages, and not at all while none is open.
 
-Everything here runs on one event loop, but for the drawing, which is done by a thread.
-A slow client misses pictures, never parts of one: it is sent the latest of each region
-when it can take it, so it holds up nobody and nothing piles up for it.
+All of this runs on one event loop, except the rendering, which runs on a thread.
+A slow client skips versions but never gets a partial one: it is sent the latest of each region
+when it can read it, so that it delays no other client and no queue grows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CLIENTS_MAX", "EventStream", "Hub"]
 
 CLIENTS_MAX: Final = 64
-SEND_MAX_S: Final = 20.0  # a client that takes nothing for so long is let go
+SEND_MAX_S: Final = 20.0  # the connection of a client that reads nothing for so long is closed
 RETRY_MS: Final = 2_000
 HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
@@ -35,7 +35,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class _Feed:
-    """What those who look at one page are sent: the latest of each region, and since which version."""
+    """The latest of each region of one page, and the version in which it changed."""
 
     def __init__(self) -> None:
         self.listeners = 0
@@ -45,7 +45,7 @@ class _Feed:
         self._parts: dict[str, tuple[int, str]] = {}
 
     def publish(self, parts: Mapping[str, str]) -> None:
-        """Take a new drawing; those who wait are woken."""
+        """Take the new regions, and wake the waiting streams."""
         self.version += 1
         self.stale = False
         for name, text in parts.items():
@@ -54,13 +54,13 @@ class _Feed:
         self._wake()
 
     def publish_failure(self) -> None:
-        """There is no new drawing, for looking failed."""
+        """Tell the pages that there are no new regions, because rendering failed."""
         self.version += 1
         self.stale = True
         self._wake()
 
     def since(self, version: int) -> bytes:
-        """Return what has changed since a version as an event."""
+        """Return the regions that changed since a version, as an event."""
         if self.stale:
             return b"event: stale\ndata: -\n\n"
         parts = {name: text for name, (changed, text) in self._parts.items() if changed > version}
@@ -75,7 +75,7 @@ class Hub:
     """All open pages.
 
     Args:
-        draw: returns the regions of several pages of one and the same view; called on a thread.
+        draw: returns the regions of several pages, all of one view; called on a thread.
         every_s: how often.
     """
 
@@ -89,7 +89,7 @@ class Hub:
         self._closed = False
 
     def join(self, subject: Subject) -> _Feed | None:
-        """Begin to look at a page; None if too many look already. Who has joined must leave."""
+        """Open a page; None if too many are open. Each `join` needs a `leave`."""
         if sum(feed.listeners for feed in self._feeds.values()) >= CLIENTS_MAX:
             return None
         feed = self._feeds.setdefault(subject, _Feed())
@@ -99,7 +99,7 @@ class Hub:
         return feed
 
     def leave(self, subject: Subject, feed: _Feed) -> None:
-        """Look no more; nothing is drawn when the last one has left."""
+        """Close a page; nothing is rendered after the last one."""
         feed.listeners -= 1
         if not feed.listeners:
             del self._feeds[subject]
@@ -114,7 +114,7 @@ class Hub:
             feed.publish({})
 
     async def events(self, feed: _Feed) -> AsyncGenerator[bytes]:
-        """Yield what changes on a page, at first all of it, until the hub is closed."""
+        """Yield the changes of a page, first all regions, until the hub is closed."""
         yield b"retry: %d\n\n" % RETRY_MS
         seen = 0
         while not self._closed:
@@ -144,14 +144,14 @@ class Hub:
 
 
 class EventStream:
-    """An answer that goes on while the client listens."""
+    """A streamed answer: server-sent events until the client disconnects."""
 
     def __init__(self, hub: Hub, subject: Subject) -> None:
         self._hub = hub
         self._subject = subject
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send events until the client goes, takes nothing any more, or the hub is closed."""
+        """Send events until the client disconnects, stops reading, or the hub is closed."""
         if scope["method"] == "HEAD":
             await Response(headers=HEADERS)(scope, receive, send)
             return
@@ -184,7 +184,7 @@ class EventStream:
                         await send({"type": "http.response.body", "body": event, "more_body": True})
             await send({"type": "http.response.body"})
         except TimeoutError:
-            _log.info("a page took nothing for %g s and is no longer sent to", SEND_MAX_S)
+            _log.info("a page read nothing for %g s; its connection is closed", SEND_MAX_S)
 
 
 async def _gone(receive: Receive) -> None:

@@ -1,6 +1,6 @@
-"""Write a view as HTML: whole pages, and the regions of them that are sent again when they change.
+"""Render a view as HTML: whole pages, and the regions of them that are sent again when they change.
 
-Every name comes from outside and is escaped by the templates, all of them, always.
+Every name comes from outside; the templates escape all of them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _JOB: Final = ("state", "problems", "job", "occurrences")
 
 
 class Asset:
-    """A file that pages refer to, under an address that changes with what is in it."""
+    """A static file, under an address that changes with its content."""
 
     def __init__(self, name: str, content_type: str) -> None:
         self.name = name
@@ -54,7 +54,7 @@ ASSETS: Final[Mapping[str, Asset]] = {
 
 
 class Pages:
-    """The templates, ready to be filled in; used by several threads at once."""
+    """The templates; thread-safe."""
 
     def __init__(self) -> None:
         env = Environment(
@@ -72,7 +72,7 @@ class Pages:
         self._env = env
 
     def regions(self, view: View, subject: Subject) -> dict[str, str]:
-        """Return the parts of a page by the ids of their elements."""
+        """Return the regions of a page by the ids of their elements."""
         context = self._context(view, subject)
         return {name: self._render(f"{name}.html", context) for name in (_OVERVIEW if subject.job is None else _JOB)}
 
@@ -87,12 +87,12 @@ class Pages:
 
         Args:
             back: where to go afterwards, a path of this site.
-            wrong: the token that was given is another one.
+            wrong: whether a wrong token was given.
         """
         return self._render("sign_in.html", {"back": back, "wrong": wrong})
 
     def message(self, title: str, text: str) -> str:
-        """Return a page that only says something."""
+        """Return a page with a message."""
         return self._render("message.html", {"title": title, "text": text})
 
     def _render(self, name: str, context: Mapping[str, Any]) -> str:
@@ -126,7 +126,7 @@ def link(subject: Subject, base: str = "") -> str:
 
 
 def _key_of(job: JobView) -> str:
-    """Return an id for a job's element, from which its row is known again when rows change places."""
+    """Return an id for a job's row, which stays the same when rows change places."""
     return quote(f"job-{job.service}/{job.name}", safe="/")
 
 
@@ -139,7 +139,7 @@ def _iso(wall_ns: int) -> str:
 
 
 def brief(span_ns: int) -> str:
-    """Return a length of time that is shown anew every second: no finer than a person can read in that time."""
+    """Return a duration for a value that changes every second: no finer than a person can read in that time."""
     if span_ns >= 60 * SECOND:
         return span_text(span_ns)
     return f"{span_ns // SECOND} s" if span_ns >= 10 * SECOND else f"{span_ns / SECOND:.1f} s"

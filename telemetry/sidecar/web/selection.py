@@ -1,6 +1,6 @@
 """Decide which part of a view a page shows, and in which order.
 
-What is wrong comes first, and no page grows without end. Pure.
+Problems come first, and the size of a page is bounded. Pure.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ Key = tuple[str, str]  # service, name
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a page is about: a job, or all of them, perhaps narrowed down.
+    """What a page shows: one job, or all jobs, filtered by a search.
 
     Args:
-        job: its name; None for the page of all.
-        search: part of the names or resources to show, in any case.
-        page: which portion of the jobs, from 1.
-        service: whose job of that name; None for everybody's.
+        job: its name; None for the overview.
+        search: part of a name or resource, case-insensitive.
+        page: the number of the page of jobs, from 1.
+        service: of the job; None for all services that have a job of that name.
     """
 
     job: str | None = None
@@ -58,16 +58,16 @@ class Subject:
 
     @classmethod
     def of(cls, job: str | None, search: str, page: str, service: str | None = None) -> Subject:
-        """Read it from a request; what makes no sense is left out."""
+        """Read it from a request; invalid values are ignored."""
         number = int(page) if page.isascii() and page.isdecimal() and len(page) < len(str(PAGE_MAX)) else 1
         return cls(job, search.strip()[:SEARCH_MAX], max(number, 1), service)
 
     def has(self, job: JobView) -> bool:
-        """Whether the page of a job is about this one."""
+        """Return whether a job's page shows this job."""
         return job.name == self.job and self.service in (None, job.service)
 
     def at(self, page: int) -> Subject:
-        """Return another portion of the same."""
+        """Return another page of the same."""
         return replace(self, page=page)
 
 
@@ -76,8 +76,8 @@ class JobsShown:
     """A portion of the jobs.
 
     Args:
-        rows: each with its tone, those in problem first.
-        found: how many there are on all pages together.
+        rows: each with its tone, those with problems first.
+        found: how many there are on all pages.
         first: the number of the first row, from 1.
     """
 
@@ -110,7 +110,7 @@ def last_of(job: JobView) -> OccurrenceView | None:
 
 
 def locks_shown(view: View) -> list[LockView]:
-    """Return the locks: the stuck ones first, then those that somebody waits for, then by name."""
+    """Return the locks: stuck ones first, then those with waiters, then by name."""
     ranked = sorted(view.locks, key=lambda lock: (not lock.stuck, -lock.waiters, lock.resource, lock.source))
     return ranked[:LOCKS_MAX]
 
@@ -120,10 +120,10 @@ class Lane:
     """The last minutes of one job.
 
     Args:
-        resource: "" where the lock is called as the job is, and is its alone.
-        paths: see `figures.lane`.
-        marks: what happened to its lock, with places in percent.
-        words: what the picture shows.
+        resource: "" if the lock has the job's name and no other job uses it.
+        paths: see `charts.lane`.
+        marks: incidents of its lock, with positions in percent.
+        words: the chart as text.
     """
 
     job: str
@@ -135,9 +135,9 @@ class Lane:
 
 
 def lanes(view: View, subject: Subject) -> tuple[list[Lane], int]:
-    """Return the lanes of jobs that did something, contenders for a lock side by side; and how many were left out.
+    """Return the lanes of jobs with recent occurrences, jobs of one lock side by side; and how many were left out.
 
-    Where there are too many, those are drawn in which the worst happened.
+    If there are too many, those with the worst tones are drawn.
     """
     shared = _shared(view.jobs)
     marked = {(mark.service, mark.job) for mark in view.marks}
@@ -161,7 +161,7 @@ def _begin_ns(view: View) -> int:
 
 
 def _worst(job: JobView, begin_ns: int) -> int:
-    """Return the weight of the worst that happened since; -1 if nothing did."""
+    """Return the weight of the worst tone since; -1 if nothing happened."""
     worst = -1
     for run in reversed(job.recent):
         if run.outcome and (run.ended_wall_ns or run.due_ns) < begin_ns:
@@ -171,7 +171,7 @@ def _worst(job: JobView, begin_ns: int) -> int:
 
 
 def lane_of(job: JobView, view: View) -> Lane:
-    """Return the lane of one job, as it stands among the others."""
+    """Return the lane of one job, as on the overview."""
     return _lane(job, _runs_of(view, [job])[_key(job)], view, shared=job.resource in _shared(view.jobs))
 
 
@@ -197,7 +197,7 @@ def _shared(jobs: Iterable[JobView]) -> set[str]:
 
 
 def _runs_of(view: View, jobs: Iterable[JobView]) -> dict[Key, list[OccurrenceView]]:
-    """Return each job's occurrences: the last minutes', and its recent ones, which a busy job cannot crowd out."""
+    """Return each job's occurrences of the last minutes, and its recent ones, which do not depend on other jobs."""
     runs: dict[Key, dict[tuple[int, int, str], OccurrenceView]] = {
         _key(job): {(run.due_ns, run.attempt, run.owner): run for run in job.recent} for job in jobs
     }

@@ -1,7 +1,7 @@
 """Serve the sidecar's web application with uvicorn, on a thread of its own.
 
-Who only holds a connection keeps nobody else from an answer: it is closed after a while, and sooner where there is no
-room. Forbidden: to listen before `start`, to leave anything behind after `stop`.
+A client that only holds a connection cannot block other clients: the connection is closed after a while, and sooner if
+the limit is reached. Forbidden: to listen before `start`, to leave anything behind after `stop`.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ __all__ = ["SidecarServer"]
 
 CONNECTIONS_MAX: Final = 256
 REQUEST_MAX_S: Final = 10.0  # from the first byte of a request, or from connecting, to its last; for an answer as well
-DRAIN_S: Final = 2  # for answers under way when it stops
+DRAIN_S: Final = 2  # for unfinished answers at the stop
 
 
 class SidecarServer:
-    """Where the application listens.
+    """The HTTP server of the application.
 
     Args:
         listen: "host:port"; without a host, all interfaces; port 0: any that is free.
         app: what `sidecar_app` returned.
 
     Raises:
-        ConfigError: the address is not written well.
+        ConfigError: the address is malformed.
     """
 
     def __init__(self, listen: str, app: Starlette) -> None:
@@ -49,10 +49,10 @@ class SidecarServer:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Listen, and answer from now on.
+        """Start to listen and to answer.
 
         Raises:
-            ConfigError: the address cannot be listened on; names it.
+            ConfigError: the address cannot be listened on; the message names it.
         """
         try:
             self._socket = listening(*self._address)
@@ -66,7 +66,7 @@ class SidecarServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening, and end what is open; a second call does nothing."""
+        """Stop listening, and end open connections; a second call does nothing."""
         if self._server is None or self._thread is None or self._socket is None:
             return
         self._server.should_exit = True
@@ -76,12 +76,12 @@ class SidecarServer:
 
     @property
     def port(self) -> int:
-        """The port in use, also where 0 was asked for; 0 while not started."""
+        """The port in use, also if 0 was configured; 0 while not started."""
         return 0 if self._socket is None else int(self._socket.getsockname()[1])
 
 
 class _Server(uvicorn.Server):
-    """Ends the open event streams before it waits for connections to end: else it would wait for ever."""
+    """Ends the open event streams before it waits for connections to end, because they never end by themselves."""
 
     def __init__(self, app: Starlette) -> None:
         super().__init__(
@@ -106,25 +106,25 @@ class _Server(uvicorn.Server):
 
 
 class _Connection(H11Protocol):
-    """One that is closed if no whole request comes over it in time, or its answer is not taken in time.
+    """Closes itself if no whole request arrives in time, or if the client does not read the answer in time.
 
-    uvicorn itself closes one over which nothing comes after an answer.
+    uvicorn itself closes a connection that stays idle after an answer.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - what uvicorn gives, as it is
         super().__init__(*arguments, **options)
-        self.heard_s = self.loop.time()  # when it came, or when its last whole request did
+        self.heard_s = self.loop.time()  # when it connected, or sent its last whole request
         self._patience: asyncio.TimerHandle | None = None
         self._taking: asyncio.TimerHandle | None = None
 
     @property
     def waits(self) -> bool:
-        """Whether there is nothing to answer, for no whole request has come."""
+        """Whether it waits for the client, because no whole request has arrived."""
         latest = self.cycle
         return latest is None or latest.more_body or latest.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own shape
-        """See `asyncio.Protocol`; where there is no room, the one that has kept us waiting for longest goes."""
+        """See `asyncio.Protocol`; at the limit, the connection that has waited longest for its client is closed."""
         super().connection_made(transport)
         self._watch()
         if len(self.connections) >= CONNECTIONS_MAX:
@@ -162,7 +162,7 @@ class _Connection(H11Protocol):
         super().connection_lost(exc)
 
     def give_up(self) -> None:
-        """Close it at once; what was not taken yet of an answer is not sent any more."""
+        """Close the connection at once; the unsent rest of an answer is dropped."""
         self._stop_watching()
         self._stop_watching_answer()
         self.connections.discard(self)

@@ -1,4 +1,4 @@
-"""`tickglass demo`: honest jobs on an embedded store, and a table that shows what becomes of them."""
+"""`tickglass demo`: some jobs on an embedded store, and a table of their outcomes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["demo", "demo_jobs"]
 
 
 @click.command
-@click.option("--seconds", type=FloatRange(min=0.1, max=DURATION_MAX_NS / SECOND), help="Stop by itself after so long.")
+@click.option("--seconds", type=FloatRange(min=0.1, max=DURATION_MAX_NS / SECOND), help="Stop after this many seconds.")
 @click.option("--metrics-port", type=IntRange(0, 65_535), default=9464, show_default=True, help="0: any free one.")
 def demo(seconds: float | None, metrics_port: int) -> None:
     """Watch a handful of jobs run, fail, overrun and contend; Ctrl-C drains.
@@ -49,12 +49,12 @@ def demo(seconds: float | None, metrics_port: int) -> None:
 
         def title() -> str:
             nonlocal port
-            port = scheduler.metrics_port or port  # the last picture is drawn after the end
+            port = scheduler.metrics_port or port  # the last table is drawn after the end
             return f"tickglass demo · {url} · http://127.0.0.1:{port}/metrics"
 
         table.title = title
         longest = None if seconds is None else f"{seconds:f}s"
-        configure_logging("console", "critical")  # what the log would say is shown already
+        configure_logging("console", "critical")  # the table shows what the log would say
         if isinstance(table, DemoTable):
             with Live(get_renderable=lambda: table.table(console.width), console=console, refresh_per_second=8):
                 left = scheduler.run(longest)
@@ -66,7 +66,7 @@ def demo(seconds: float | None, metrics_port: int) -> None:
 
 
 def demo_jobs(scheduler: Scheduler) -> None:
-    """Register the demo's jobs: each shows one thing that a scheduler must be open about."""
+    """Register the demo's jobs: each shows one thing that a scheduler must report."""
     dice = random.Random(7)  # noqa: S311 - which runs fail is no secret
 
     @scheduler.job(every("100ms"))

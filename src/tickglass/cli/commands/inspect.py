@@ -1,4 +1,4 @@
-"""Look into a store: `tickglass jobs`, `locks` and `runs`. Changes nothing."""
+"""Show what a store contains: `tickglass jobs`, `locks` and `runs`. Read-only."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ __all__ = ["jobs", "locks", "runs"]
 F = TypeVar("F", bound="Callable[..., Any]")
 
 RUNS_SHOWN: Final = 50
-_PIPED_WIDTH: Final = 1_000  # nothing is folded for a program that reads lines
-_NARROWEST: Final = 112  # below, the terminal folds the lines: better than columns of no width
+_PIPED_WIDTH: Final = 1_000  # programs that read lines get each row on one line
+_NARROWEST: Final = 112  # on a narrower terminal the lines wrap, which is better than empty columns
 _NONE: Final = "-"
 _WHOLE: Final = frozenset({"due", "next due", "last due", "outcome"})  # never folded, nor is a number
 _STYLES: Final[Mapping[str, str]] = {
@@ -50,7 +50,7 @@ _STYLES: Final[Mapping[str, str]] = {
 
 
 def _store_options(command: F) -> F:
-    """Give a command what all three have in common."""
+    """Add the options that all three commands share."""
     for decorate in (
         click.option("--limit", metavar="N", type=IntRange(min=1), help="Show so many at most."),
         click.option("--job", metavar="NAME", help="Only this job."),
@@ -64,10 +64,10 @@ def _store_options(command: F) -> F:
 
 
 def _check_one_store(url: str) -> None:
-    """Refuse what is not one store that is there: for a sidecar, the variable may name several."""
+    """Refuse a value that is not one existing store, because the variable may name several for a sidecar."""
     several = [redacted_url(one) for one in url.split(" ")]
     if len(several) > 1:
-        problem = "one store can be looked into, not several with blanks between them; a path's own blank is %20"
+        problem = "name one store, not several with blanks between them; write a blank in a path as %20"
         raise ConfigError(problem, given=" ".join(several), instead=tuple(filter(None, several)))
     check_exists(url)
 
@@ -75,7 +75,7 @@ def _check_one_store(url: str) -> None:
 @click.command(short_help="Show the jobs: trigger, next due instant, owner.")
 @_store_options
 def jobs(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -> None:
-    """Show every job in the store: its trigger, when it is due, and who has it.
+    """Show every job in the store: its trigger, its next due instant, and its owner.
 
     STORE_URL is where schedulers keep their leases, e.g. sqlite:///jobs.db; by
     default $TICKGLASS_STORE. Distances in time go by the store's clock.
@@ -96,7 +96,7 @@ def jobs(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -
 def locks(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -> None:
     """Show every lock in the store: who holds it, since when and for how long.
 
-    A lease that has expired stays listed until somebody takes or frees it.
+    An expired lease stays listed until an instance takes or releases it.
     STORE_URL is e.g. sqlite:///jobs.db; by default $TICKGLASS_STORE.
     """
     with existing_store(store_url) as store:
@@ -130,7 +130,7 @@ def runs(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -
 
 
 def _check_job(store: StoreObserver, job: str | None) -> None:
-    """Refuse a name that the store has never heard of, before it looks like "nothing ran".
+    """Refuse a job that the store does not know, because an empty table would look like "nothing ran".
 
     Raises:
         ConfigError: with the names that are nearest.
@@ -178,7 +178,7 @@ def _lock_row(record: LeaseRecord) -> list[str | Text]:
 def _run_row(record: RunRecord, alive: Collection[str]) -> list[str | Text]:
     outcome = record.outcome or ("running" if record.run_id in alive else "abandoned")
     started, ended = record.started_wall_ns, record.ended_wall_ns
-    # An older version has written the start by its instance's clock and the end by the store's.
+    # An older version wrote the start by its instance's clock and the end by the store's.
     ran_ns = None if started is None or ended is None or ended < started else ended - started
     return [
         record.job,
@@ -211,7 +211,7 @@ def _print_table(
         justify: Literal["left", "right"] = "right" if number else "left"
         table.add_column(heading, overflow="fold", no_wrap=whole, min_width=None if whole else 8, justify=justify)
     for row in rows:
-        # As Text, for a job may be called "[red]" and that is not markup.
+        # As Text, because a job may have the name "[red]", which is not markup here.
         table.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell)) for cell in row))
     console = Console(highlight=False)
     console.width = max(console.width, _NARROWEST) if console.is_terminal else _PIPED_WIDTH

@@ -31,7 +31,7 @@ def run(where: str, log_format: str, log_level: str) -> None:
     MODULE is importable from here, SCHEDULER is the name of a Scheduler in it:
     `tickglass run app:scheduler` runs what app.py calls `scheduler`.
 
-    The first signal drains: nothing new is claimed, runs in hand go on until
+    The first signal drains: nothing new is claimed, and runs go on until
     the scheduler's drain deadline, then they are asked to stop. A second
     signal asks them at once. Exit code 4 says that some did not end; their
     leases expire by themselves.
@@ -42,7 +42,7 @@ def run(where: str, log_format: str, log_level: str) -> None:
         logging.getLogger("tickglass").error("left running: %s", ", ".join(left))
         logging.shutdown()
         sys.stdout.flush()
-        os._exit(EXIT_LEFT)  # the interpreter's own end would wait for threads that the runs made
+        os._exit(EXIT_LEFT)  # a normal exit would wait for threads that runs have started
 
 
 def find_scheduler(where: str) -> Scheduler:
@@ -58,12 +58,12 @@ def find_scheduler(where: str) -> Scheduler:
         )
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.append(here)  # last: a file here must not stand in for a library
+        sys.path.append(here)  # last, so that a file here does not shadow a library
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name + ".").startswith(error.name + "."):
-            raise  # the module is there, and something that it needs is not
+            raise  # the module exists, but something that it imports does not
         raise ConfigError(
             f"there is no module {error.name} in {here}", given=where, span=(0, len(module_name))
         ) from error

@@ -1,4 +1,4 @@
-"""`tickglass sidecar`: listen to schedulers, look into stores, and show what comes of it."""
+"""`tickglass sidecar`: receive events of schedulers, read stores, and show both."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ _log: Final = logging.getLogger("tickglass.sidecar")
     multiple=True,
     envvar="TICKGLASS_STORE",
     callback=variable_checker(lambda urls: [LazyStore(url, SystemClock()) for url in urls]),
-    help="A store to look into; repeatable.",
+    help="A store to read; repeatable.",
 )
 @click.option(
     "--listen", metavar="ADDRESS", default=DEFAULT_LISTEN, show_default=True, help="Where to answer, as host:port."
 )
-@token_option("TEXT", "What to ask of who looks.")
-@click.option("--probe-every", metavar="TIME", default="5s", show_default=True, help="How often to look into stores.")
+@token_option("TEXT", "The token that clients must send. Better: $TICKGLASS_TOKEN.")
+@click.option("--probe-every", metavar="TIME", default="5s", show_default=True, help="How often to read the stores.")
 @click.option("--log-format", type=click.Choice(["console", "json"]), default="console", show_default=True)
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True)
 def sidecar(
@@ -69,12 +69,12 @@ def sidecar(
     \b
         TICKGLASS_SIDECAR=unix:///run/tickglass.sock tickglass run app:scheduler
 
-    Prometheus scrapes it at /metrics instead of them: a scrape does not hold
-    them up, and one that is frozen or dead is still told of. A page for people
-    is at /, /readyz says whether to count on what is shown.
+    Prometheus scrapes it at /metrics instead of them: a scrape does not delay
+    them, and a frozen or dead scheduler is still visible. A page for people
+    is at /, and /readyz says whether the data can be relied on.
 
     With --store (or $TICKGLASS_STORE) it also reads the leases and the ledger
-    themselves, for locks whose holder cannot speak any more. Looking changes
+    itself, to show locks whose holder is dead or cut off. Probes change
     nothing, and a store need not be there yet.
 
     PATH is $XDG_RUNTIME_DIR/tickglass.sock by default, or /run/tickglass.sock
@@ -84,7 +84,7 @@ def sidecar(
     looks must bring it: Authorization: Bearer TOKEN.
     """  # noqa: D301 - \b is for click: the lines after it stay as they are
     configure_logging(log_format, log_level)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # that it starts and stops, we say ourselves
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # we log start and stop ourselves
     clock = SystemClock()
     path = default_path() if place is None else path_of(place if "://" in place else url_of(place))
     every_ns = duration_ns(probe_every, what="--probe-every", min_ns=SECOND // 10)
@@ -98,7 +98,7 @@ def sidecar(
         click.echo(f"http://{at}:{server.port}/ shows it, /metrics is for Prometheus")
         click.echo(f"schedulers connect with TICKGLASS_SIDECAR={url_of(path)}")
         if not is_loopback(host) and not token:
-            _log.warning("whoever reaches %s sees jobs, owners and errors; --token asks for one", listen)
+            _log.warning("every client that reaches %s sees jobs, owners and errors; --token restricts that", listen)
         signals.wait()
 
 
@@ -111,7 +111,7 @@ def _started(
     clock: Clock,
     undo: ExitStack,
 ) -> SidecarServer:
-    """Start everything, and note in `undo` how to stop it."""
+    """Start everything, and register in `undo` how to stop it."""
     try:
         from tickglass.telemetry.sidecar.web import SidecarServer, sidecar_app  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["ViewPoller", "watch"]
 
 _MIN_NS: Final = 200 * MS
-_PIPED_WIDTH: Final = 1_000  # nothing is folded for a program that reads lines
+_PIPED_WIDTH: Final = 1_000  # programs that read lines get each row on one line
 
 
 class ViewPoller:
-    """The latest view, and what came in the way of a newer one.
+    """The latest view, and why there is no newer one.
 
     Args:
         ask: returns a view; may raise `Unreachable`.
@@ -40,28 +40,28 @@ class ViewPoller:
         self.problem = ""
 
     def poll(self) -> None:
-        """Ask again; without an answer the latest view stays, and the picture says so."""
+        """Fetch a new view; without an answer the latest one stays, and the screen says so."""
         try:
             self.view, self.problem = self._ask(), ""
         except Unreachable as error:
-            self.problem = f"this is the last that was heard: {error.message}"
+            self.problem = f"this is the last answer: {error.message}"
 
 
 @click.command(short_help="Watch jobs, locks and schedulers in a terminal.")
 @sidecar_options
 @click.option("--every", default="1s", show_default=True, metavar="DURATION", help="How often to ask.")
-@click.option("--once", is_flag=True, help="Draw one whole picture and end; so it does without a terminal, too.")
+@click.option("--once", is_flag=True, help="Print everything once and exit; also the behaviour without a terminal.")
 def watch(sidecar_url: str, token: str, every: str, *, once: bool) -> None:
-    """Watch what a sidecar's page shows, in a terminal; Ctrl-C ends it.
+    """Watch a sidecar's view in a terminal; Ctrl-C ends it.
 
-    First what is wrong, the worst at the top. Locks: who holds them, for how
-    long, how long that is allowed, and who waits. Jobs: when they are due, what
+    Problems come first, the worst at the top. Locks: who holds them, for how
+    long, how long they may, and who waits. Jobs: when they are due, what
     they do now, their last outcomes (a letter each, oldest first), how late
-    they start, and why something is not well. Those in trouble come first; of
-    what does not fit, it says how much it is.
+    they start, and why something is wrong. Jobs with problems come first; if
+    some rows do not fit, the last line counts them.
 
-    Looking changes nothing. A sidecar that stops answering is said so, with the
-    last picture left as it was.
+    This changes nothing. If the sidecar stops answering, the screen says so and
+    keeps the last data.
     """
     every_ns = duration_ns(every, what="--every", min_ns=_MIN_NS)
     poller = ViewPoller(lambda: fetch_view(sidecar_url, token))
@@ -83,7 +83,7 @@ def watch(sidecar_url: str, token: str, every: str, *, once: bool) -> None:
 
 
 def poll_and_draw(poller: ViewPoller, clock: Clock, every_ns: int, draw: Callable[[], None]) -> None:
-    """Ask and draw, again and again, until interrupted."""
+    """Fetch and draw repeatedly, until interrupted."""
     never = Wake()
     try:
         while True:

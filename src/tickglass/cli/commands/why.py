@@ -41,8 +41,10 @@ _STORE: Final = "the store"
 @click.argument("job")
 @click.argument("instant", required=False)
 @sidecar_options
-@click.option("--store", "store_url", metavar="STORE_URL", help="Ask a store instead of a sidecar: its ledger, once.")
-@click.option("--service", metavar="NAME", help="Whose job, where two services have one of that name.")
+@click.option(
+    "--store", "store_url", metavar="STORE_URL", help="Read a store's ledger once, instead of asking a sidecar."
+)
+@click.option("--service", metavar="NAME", help="The job's service, if several services have a job of that name.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def why(
     job: str,
@@ -67,8 +69,8 @@ def why(
     tickglass why reconcile --store sqlite:///jobs.db
 
     A sidecar knows the last 40 occurrences of each job, with what its schedulers
-    told of them. A store's ledger knows what was claimed and how it ended, as
-    far back as it is kept, but not what was skipped; it shows when nobody came.
+    reported of them. A store's ledger knows what was claimed and how it ended, as
+    far back as it is kept, and what no instance claimed, but not what was skipped.
 
     The times of day in a reason are UTC. Exit code 1: nothing is known of such an
     occurrence.
@@ -92,7 +94,7 @@ def why(
 
 
 def _of_store(url: str, job: str, asked_ns: int | None) -> tuple[View, list[OccurrenceView]]:
-    """Return the view of a store, and what became of the job's occurrence due at that instant, or last before."""
+    """Return the view of a store, and the attempts at the job's occurrence due at that instant, or last before."""
     clock = SystemClock()
     with existing_store(url) as store:
         snapshot = probe_once(_STORE, store, clock)
@@ -130,7 +132,7 @@ def _job_named(view: View, name: str, service: str | None) -> JobView:
         services = tuple(f"--service {job.service}" for job in named)
         raise ConfigError("that service has no job of this name", given=f"{name} --service {service}", instead=services)
     near = get_close_matches(name, [job.name for job in view.jobs], n=3)
-    raise ConfigError("nobody knows a job of this name", given=name, instead=tuple(near))
+    raise ConfigError("there is no job of this name", given=name, instead=tuple(near))
 
 
 def _known(view: View, job: JobView, older: Sequence[OccurrenceView]) -> list[OccurrenceView]:
@@ -155,7 +157,7 @@ def _nothing(view: View, job: JobView, known: Sequence[OccurrenceView], asked_ns
 
 
 def _ask_the_ledger(view: View, job: str, instant: str | None) -> str:
-    """Return whom else to ask: a sidecar keeps the latest occurrences, the ledger goes further back."""
+    """Return the command that reads the store, because the ledger reaches further back than a sidecar."""
     store = view.stores[0].source if view.stores else "STORE_URL"
     words = shlex.join(["tickglass", "why", job, *([] if instant is None else [instant]), "--store", store])
     return f"a sidecar knows the latest {RECENT_MAX} of each job; its store may know older ones:\n    {words}"
@@ -180,13 +182,13 @@ def _print(view: View, job: JobView, occurrences: Sequence[OccurrenceView], aske
 
 
 def _sentence(run: OccurrenceView) -> str:
-    """Return the reason without the word that stands before it already."""
+    """Return the reason without the outcome, which is printed before it."""
     text = run.why.removeprefix(run.outcome or run.state).removeprefix(":").strip()
     return f": {text}" if text else ""
 
 
 def _facts(run: OccurrenceView) -> str:
-    """Return what else is known, on one line."""
+    """Return the other known facts, on one line."""
     parts = [
         run.owner and f"by {run.owner}",
         f"attempt {run.attempt}" if run.attempt > 1 else "",

@@ -1,5 +1,5 @@
-// Swap in the parts of the page that the sidecar sends again, and leave all else as it stands: focus, scroll, selection.
-// No clock runs here: every number is of the instant that the page names, so a page that hears nothing shows no progress.
+// Replace the regions that the sidecar sends, and keep everything else: focus, scroll position, selection.
+// No clock runs here: every number is of the instant that the page names, so a page without updates shows no progress.
 "use strict";
 
 (() => {
@@ -69,7 +69,7 @@
 
   const lose = () => say("lost", "no answer from the sidecar; what you see is old");
 
-  // Each event puts the end of our patience off: of a sidecar that is frozen, or behind a network that is cut, no error comes.
+  // Each event restarts the timer, because a frozen sidecar, or a network that is cut, causes no error event.
   const hear = () => {
     clearTimeout(silence);
     silence = setTimeout(() => {
@@ -99,7 +99,7 @@
     source.addEventListener("error", lose);
   };
 
-  // Nobody looks at a hidden page: let the sidecar rest.
+  // A hidden page needs no updates.
   document.addEventListener("visibilitychange", () => (document.hidden ? leave() : listen()));
   window.addEventListener("pagehide", leave);
   window.addEventListener("pageshow", (event) => event.persisted && listen());

@@ -127,7 +127,7 @@ def test_the_store_may_come_from_the_environment(command: str, filled: Filled, t
         (
             "sqlite:///a.db redis://:secret@b/0",
             [
-                "one store can be looked into, not several with blanks between them; a path's own blank is %20",
+                "name one store, not several with blanks between them; write a blank in a path as %20",
                 "    TICKGLASS_STORE=sqlite:///a.db redis://:***@b/0",
                 "  write: TICKGLASS_STORE=sqlite:///a.db   or   TICKGLASS_STORE=redis://:***@b/0",
             ],

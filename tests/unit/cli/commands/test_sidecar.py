@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tickglass.cli.stores import LazyStore
-from tickglass.sched.clock import SystemClock
-from tickglass.sched.errors import ConfigError, StoreUnavailable
-from tickglass.telemetry.sidecar.transport.socket_path import default_path
-
 if TYPE_CHECKING:
-    from unit.cli.conftest import Filled, Tickglass
+    from pathlib import Path
+
+    from unit.cli.conftest import Tickglass
 
 
 @pytest.mark.parametrize(
@@ -60,34 +56,3 @@ def test_without_the_extra_it_says_what_to_install(
     result = tickglass("sidecar", XDG_RUNTIME_DIR=str(tmp_path))
     assert result.exit_code == 2
     assert "pip install 'tickglass[sidecar]'" in result.stderr
-
-
-def test_the_socket_is_where_this_users_things_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert default_path() == str(tmp_path / "tickglass.sock")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "not there"))
-    monkeypatch.setattr("tickglass.telemetry.sidecar.transport.socket_path.os.access", lambda *_: False)
-    monkeypatch.setattr("tickglass.telemetry.sidecar.transport.socket_path.tempfile.gettempdir", lambda: str(tmp_path))
-    path = Path(default_path())
-    assert path.parent.stat().st_mode & 0o777 == 0o700
-    path.parent.rmdir()
-    path.parent.symlink_to(tmp_path)
-    with pytest.raises(ConfigError, match="no place for a socket"):
-        default_path()
-
-
-def test_a_store_need_not_be_there_yet(tmp_path: Path, filled: Filled) -> None:
-    late = LazyStore(f"sqlite:///{tmp_path / 'later.db'}", SystemClock())
-    with pytest.raises(StoreUnavailable, match="there is no file") as error:
-        late.leases()
-    assert error.value.kind == "unavailable"
-    late.close()
-    there = LazyStore(filled.url, SystemClock())
-    assert [there.jobs(), there.leases(5), there.runs(), there.abandoned(3)] == [
-        filled.store.jobs(),
-        filled.store.leases(5),
-        filled.store.runs(),
-        filled.store.abandoned(3),
-    ]
-    assert there.time_ns() > 0
-    there.close()

@@ -66,8 +66,8 @@ def test_what_is_not_well_is_said_in_words(rig: SidecarRig) -> None:
     rig.claim(owner="dead")
     rig.clock.advance(TTL_NS + EVERY_NS + GRACE_NS + SECOND)
     rig.probe()
-    text = drawn(rig.view(), "this is the last that was heard: gone")
-    assert "! this is the last that was heard: gone" in text
+    text = drawn(rig.view(), "this is the last answer: gone")
+    assert "! this is the last answer: gone" in text
     assert "overdue 36.00 s" in text
     assert "expired, stuck" in text
     assert "A!" in text
@@ -79,7 +79,7 @@ def crowded() -> View:
     fleet = ill()
     jobs = [job_of(f"a_quiet_job_{number:02}", "5s", []) for number in range(59)]
     locks = [msgspec.structs.replace(fleet.locks[0], resource=f"a_quiet_lock_{number:02}") for number in range(20)]
-    why = "nobody claimed it: it was due 1m30s ago, its grace of 30s has passed"
+    why = "no instance claimed it: it was due 1m30s ago, its grace of 30s has passed"
     overdue = job_of("zz_overdue_with_quite_a_name", "1m", [], overdue_ns=90 * SECOND, why=why)
     return msgspec.structs.replace(fleet, jobs=[*jobs, *fleet.jobs, overdue], locks=[*locks, *fleet.locks])
 
@@ -105,7 +105,7 @@ def test_on_a_small_terminal_what_is_wrong_is_seen_and_the_rest_is_counted(
     in_trouble = lines[jobs + 2 : jobs + 5]
     assert [line.split()[0][:15] for line in in_trouble] == ["close_books", "send_invoices", "zz_overdue_with"]
     assert "overdue 1m30s" in in_trouble[2]
-    assert "nobody claimed" in in_trouble[2]
+    assert "no instance claimed" in in_trouble[2]
     assert re.match(r"and \d\d more jobs", lines[-1])
 
 
@@ -173,7 +173,7 @@ def test_a_sidecar_that_stops_answering_leaves_its_last_picture(rig: SidecarRig)
 
     watching = ViewPoller(ask)
     watching.poll()
-    assert (watching.problem, len(watching.view.jobs)) == ("this is the last that was heard: gone", 1)
+    assert (watching.problem, len(watching.view.jobs)) == ("this is the last answer: gone", 1)
     watching.poll()
     assert watching.problem == ""
 

@@ -58,7 +58,7 @@ def test_the_latest_occurrence_is_explained(rig: SidecarRig, serve: Serve, tickg
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.splitlines() == [
         "nightly (billing) was due 2026-01-01 00:00:10.000+00:00, in 0.00 ms",
-        "  skipped: its previous run, which started 00:00:00.004Z, was still going",
+        "  skipped: its previous run, which started 00:00:00.004Z, was still running",
         f"    by host-1 · run {rig.job().recent[-1].run_id}",
         "  next due 2026-01-01 00:00:20.000+00:00, in 10.00 s",
     ]
@@ -117,7 +117,7 @@ def test_a_wrong_name_suggests_near_ones(rig: SidecarRig, serve: Serve, tickglas
     skipped(rig)
     result = tickglass("why", "nightyl", "--sidecar", serve(rig.view))
     assert result.exit_code == 2
-    assert result.stderr == "Error: nobody knows a job of this name\n    nightyl\n  write: nightly\n"
+    assert result.stderr == "Error: there is no job of this name\n    nightyl\n  write: nightly\n"
 
 
 def test_of_two_services_with_such_a_job_one_is_to_be_named(
@@ -183,9 +183,9 @@ def test_a_token_is_sent_and_asked_for(rig: SidecarRig, serve: Serve, tickglass:
     skipped(rig)
     url = serve(rig.view, "secret")
     without = tickglass("why", "nightly", "--sidecar", url)
-    assert (without.exit_code, "wants a token" in without.stderr) == (2, True)
+    assert (without.exit_code, "requires a token" in without.stderr) == (2, True)
     wrong = tickglass("why", "nightly", "--sidecar", url, "--token", "guess")
-    assert (wrong.exit_code, "does not take this token" in wrong.stderr) == (2, True)
+    assert (wrong.exit_code, "refused this token" in wrong.stderr) == (2, True)
     assert tickglass("why", "nightly", "--sidecar", url, TICKGLASS_TOKEN="secret").exit_code == 0
 
 
@@ -232,7 +232,7 @@ def test_a_store_alone_can_say_that_nobody_came(filled: Filled, tickglass: Tickg
     filled.register("nightly", next_due_ns=due_ns, trigger='every("1h")')
     result = tickglass("why", "nightly", "--store", filled.url)
     assert result.exit_code == 0
-    assert "overdue: nobody claimed it: it was due 2m00s ago, its grace of 1s has passed" in result.stdout
+    assert "overdue: no instance claimed it: it was due 2m00s ago, its grace of 1s has passed" in result.stdout
     assert result.stdout.startswith(f"nightly (billing) was due {instant_of(due_ns).isoformat(sep=' ')[:19]}")
 
 
@@ -272,5 +272,5 @@ def test_a_note_says_what_is_not_known(rig: SidecarRig, serve: Serve, tickglass:
     skipped(rig)
     rig.clock.advance(GRACE_NS + SECOND)
     result = tickglass("why", "nightly", "--sidecar", serve(rig.view))
-    assert result.stderr == "note: the timeline of host-1 does not turn\n"
+    assert result.stderr == "note: the timeline of host-1 does not tick\n"
     assert os.environ["TZ"] == "UTC"

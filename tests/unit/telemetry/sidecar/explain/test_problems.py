@@ -52,7 +52,7 @@ def test_a_lease_that_ended_without_a_release() -> None:
     [(tone, words)] = said(locks=[lock])
     assert tone is Tone.BAD
     assert words == (
-        "lock r is stuck: the lease of h ended 1m30s ago without a release, and nobody has taken it since;"
+        "lock r is stuck: the lease of h ended 1m30s ago without a release, and no instance has taken the lock since;"
         " 1 waits for it"
     )
 
@@ -61,8 +61,8 @@ def test_a_lease_that_ended_without_a_release() -> None:
     ("change", "tone", "words"),
     [
         ({"ok": False, "error": "ConnectionError", "age_ns": 9 * SECOND}, Tone.BAD, "cannot be read: ConnectionError"),
-        ({"skew_ns": 3 * SECOND, "skew_bound_ns": SECOND}, Tone.WARN, "our clock is 3.00 s ahead of its"),
-        ({"skew_ns": -3 * SECOND, "skew_bound_ns": SECOND}, Tone.WARN, "our clock is 3.00 s behind its"),
+        ({"skew_ns": 3 * SECOND, "skew_bound_ns": SECOND}, Tone.WARN, "our clock is 3.00 s ahead of the store's"),
+        ({"skew_ns": -3 * SECOND, "skew_bound_ns": SECOND}, Tone.WARN, "our clock is 3.00 s behind the store's"),
     ],
 )
 def test_a_store_in_trouble(change: dict[str, object], tone: Tone, words: str) -> None:
@@ -79,7 +79,7 @@ def test_a_skew_within_its_own_bound_is_no_news() -> None:
     ("change", "tone", "word", "words"),
     [
         ({"state": "gone", "connected": False, "silent_ns": 4 * SECOND}, Tone.BAD, "gone", "ended 4.00 s ago"),
-        ({"stalled": True}, Tone.BAD, "stalled", "its timeline does not turn"),
+        ({"stalled": True}, Tone.BAD, "stalled", "its timeline does not tick"),
         ({"unready": ["it is full", "it is late"]}, Tone.BAD, "not ready", "is not ready: it is full; it is late"),
         ({"missed": 12, "gaps": 1, "gap_age_ns": 599 * SECOND}, Tone.OK, "running", "12 events never arrived"),
         ({"missed": 12, "gaps": 1, "gap_age_ns": 600 * SECOND}, Tone.OK, "running", ""),
@@ -133,7 +133,7 @@ def test_of_a_service_that_has_long_been_gone_the_last_one_is_named() -> None:
 @pytest.mark.parametrize(
     ("change", "tone", "words"),
     [
-        ({"overdue_ns": SECOND, "why": "nobody claimed it"}, Tone.BAD, "is overdue: nobody claimed it"),
+        ({"overdue_ns": SECOND, "why": "no instance claimed it"}, Tone.BAD, "is overdue: no instance claimed it"),
         ({"overdue_ns": SECOND}, Tone.BAD, "is overdue: it was due 1.00 s ago"),
         ({"failures": 2}, Tone.BAD, "has failed 2 times in a row"),
         ({"abandoned": 1, "why": "abandoned"}, Tone.WARN, "has 1 claim whose lease ended"),
@@ -141,7 +141,7 @@ def test_of_a_service_that_has_long_been_gone_the_last_one_is_named() -> None:
         (
             {"running": 1, "running_since_wall_ns": -90 * SECOND, "timeout_ns": 25 * SECOND, "overdue_ns": 1},
             Tone.BAD,
-            "has a run that was asked to stop at its timeout of 25s and goes on, 1m05s later",
+            "has a run that was asked to stop at its timeout of 25s and is still running 1m05s later",
         ),
     ],
 )

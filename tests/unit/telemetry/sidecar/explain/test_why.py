@@ -18,7 +18,7 @@ SAID: dict[Outcome, tuple[Facts, str, str]] = {
     Outcome.SUCCESS: (
         Facts(due_ns=DUE_NS, lateness=LATE, attempt=2, by="host-2"),
         (
-            "attempt 2: host-2, which had claimed it before, did not say how it ended; "
+            "attempt 2: host-2, which had claimed it before, did not record how it ended; "
             "started 1.20 s late, 1.00 s of it waiting for the claim and its lock"
         ),
         "",
@@ -40,13 +40,16 @@ SAID: dict[Outcome, tuple[Facts, str, str]] = {
     ),
     Outcome.LOST: (
         Facts(due_ns=DUE_NS, resource="ledger", by="host-2", ran_ns=3 * SECOND),
-        "lost: its lease on ledger could no longer be trusted, for host-2 has it now; it ran for 3.00 s",
-        "lost: its lease could no longer be trusted, for no renewal of it was confirmed in time; it had not started",
+        "lost: its lease on ledger could no longer be trusted, because host-2 has it now; it ran for 3.00 s",
+        "lost: its lease could no longer be trusted, because no renewal was confirmed in time; it had not started",
     ),
     Outcome.ORPHANED: (
         Facts(due_ns=DUE_NS, by="host-2"),
-        "orphaned: host-2 died before saying how it ended, and it is not run again",
-        "orphaned: whoever had claimed it died before saying how it ended, and it is not run again",
+        "orphaned: host-2 died before it recorded an outcome, and there is no further attempt",
+        (
+            "orphaned: the instance that had claimed it died before it recorded an outcome, "
+            "and there is no further attempt"
+        ),
     ),
     Outcome.ELSEWHERE: (
         Facts(due_ns=DUE_NS, by="host-2", earlier_ns=400_000, there="success"),
@@ -55,41 +58,41 @@ SAID: dict[Outcome, tuple[Facts, str, str]] = {
     ),
     Outcome.MISSED: (
         Facts(due_ns=DUE_NS, seen_wall_ns=DUE_NS + 245 * SECOND, grace_ns=60 * SECOND),
-        "missed: nobody was there in time; it was noticed 4m05s after it was due, past its grace of 1m",
-        "missed: nobody was there in time",
+        "missed: no instance took it up in time; it was noticed 4m05s after it was due, past its grace of 1m",
+        "missed: no instance took it up in time",
     ),
     Outcome.SKIPPED: (
         Facts(due_ns=DUE_NS, reason="some new reason"),
         "skipped: some new reason",
-        "skipped: a policy said no",
+        "skipped: a policy refused it",
     ),
 }
 
 SKIPPED: dict[SkipReason, tuple[Facts, str, str]] = {
     SkipReason.OVERLAP: (
         Facts(due_ns=DUE_NS, owner="host-1", by="host-2", since_wall_ns=DUE_NS + 4 * MS),
-        "skipped: its previous run on host-2, which started 02:30:00.004Z, was still going",
+        "skipped: its previous run on host-2, which started 02:30:00.004Z, was still running",
         "skipped: its previous occurrence had not ended",
     ),
     SkipReason.LOCK_HELD: (
         Facts(due_ns=DUE_NS, resource="printer", by="host-2", by_job="labels", since_wall_ns=DUE_NS, grace_ns=SECOND),
         "skipped: host-2 (job labels) held printer, since 02:30:00.000Z, for all of its grace of 1s",
-        "skipped: somebody else held its lock for all of its grace",
+        "skipped: another holder had its lock for all of its grace",
     ),
     SkipReason.STORE_UNAVAILABLE: (
         Facts(due_ns=DUE_NS, store="redis, claim: unavailable"),
-        "skipped: the store did not answer (redis, claim: unavailable), and without a claim there is no run",
-        "skipped: the store did not answer, and without a claim there is no run",
+        "skipped: the store did not answer (redis, claim: unavailable), and a run needs a claim",
+        "skipped: the store did not answer, and a run needs a claim",
     ),
     SkipReason.STORE_ERROR: (
         Facts(due_ns=DUE_NS, store="redis, claim: error"),
-        "skipped: the store answered with a failure (redis, claim: error), and without a claim there is no run",
-        "skipped: the store answered with a failure, and without a claim there is no run",
+        "skipped: the store answered with a failure (redis, claim: error), and a run needs a claim",
+        "skipped: the store answered with a failure, and a run needs a claim",
     ),
     SkipReason.SKEW: (
         Facts(due_ns=DUE_NS, skew_ns=-2 * SECOND),
-        "skipped: our clock is behind the store's by 2.00 s, too much to say what is due",
-        "skipped: our clock and the store's are too far apart, too much to say what is due",
+        "skipped: our clock is behind the store's by 2.00 s, which is too much to decide what is due",
+        "skipped: our clock and the store's are too far apart, which is too much to decide what is due",
     ),
     SkipReason.STOPPING: (
         Facts(due_ns=DUE_NS, owner="host-1"),
@@ -162,7 +165,7 @@ def test_many_missed_instants_are_told_together() -> None:
     )
     assert why(facts) == (
         "missed: at least 20 due instants between 2026-01-01 02:30:00.000Z and 02:30:01.000Z "
-        "passed while nobody was there"
+        "passed while no instance was running"
     )
 
 
@@ -178,7 +181,7 @@ def test_many_missed_instants_are_told_together() -> None:
         ),
         (
             Facts(due_ns=DUE_NS, state=OccurrenceState.STOPPING, reason="timeout", timeout_ns=25 * SECOND),
-            "was asked to stop, for it is over its timeout of 25s, and has not ended yet",
+            "was asked to stop, because it is over its timeout of 25s, and has not ended yet",
         ),
         (
             Facts(due_ns=DUE_NS, state="left", owner="host-1", seen_wall_ns=DUE_NS + SECOND),
@@ -186,7 +189,7 @@ def test_many_missed_instants_are_told_together() -> None:
         ),
         (
             Facts(due_ns=DUE_NS, state="abandoned", owner="host-1", claimed_wall_ns=DUE_NS),
-            "abandoned: host-1 claimed it at 02:30:00.000Z, and its lease ended without a word of how the run ended",
+            "abandoned: host-1 claimed it at 02:30:00.000Z, and its lease ended before an outcome was recorded",
         ),
         (
             Facts(
@@ -197,7 +200,7 @@ def test_many_missed_instants_are_told_together() -> None:
                 now_ns=DUE_NS + 245 * SECOND,
             ),
             (
-                "nobody claimed it: it was due 4m05s ago, its grace of 1s has passed, "
+                "no instance claimed it: it was due 4m05s ago, its grace of 1s has passed, "
                 "and host-1, which had it, went away 4m00s ago"
             ),
         ),

@@ -26,7 +26,7 @@ def rig() -> SidecarRig:
 def test_nothing_is_known_at_first(rig: SidecarRig) -> None:
     view = rig.view()
     assert (view.jobs, view.locks, view.schedulers, view.stores) == ([], [], [], [])
-    assert view.unready == ["no scheduler has connected yet, and no store is looked into"]
+    assert view.unready == ["no scheduler has connected yet, and no store is read"]
 
 
 def test_a_job_is_told_by_its_scheduler_alone(rig: SidecarRig) -> None:
@@ -82,8 +82,8 @@ def test_an_occurrence_that_nobody_claims_is_overdue_though_every_scheduler_is_d
     job = rig.job()
     assert (job.next_due_ns, job.overdue_ns) == (record.next_due_ns, GRACE_NS + 3 * SECOND)
     assert job.why == (
-        "nobody claimed it: it was due 8.00 s ago, its grace of 5s has passed, "
-        "and the last that was heard of it is from host-1, 18.00 s ago"
+        "no instance claimed it: it was due 8.00 s ago, its grace of 5s has passed, "
+        "and the last instance that registered it is host-1, 18.00 s ago"
     )
     assert [(view.state, view.due_ns) for view in job.recent] == [("overdue", record.next_due_ns)]
 
@@ -96,7 +96,7 @@ def test_how_long_ago_a_store_says_something_does_not_depend_on_its_clock(rig: S
     (record,) = snapshot.jobs
     ahead = replace(record, seen_wall_ns=record.seen_wall_ns + 7 * SECOND)
     rig.snapshots = [replace(snapshot, jobs=(ahead,), skew_ns=-7 * SECOND)]
-    assert "the last that was heard of it is from host-1, 16.00 s ago" in rig.job().why
+    assert "the last instance that registered it is host-1, 16.00 s ago" in rig.job().why
 
 
 def test_an_overdue_job_says_that_its_scheduler_went_away(rig: SidecarRig) -> None:
@@ -207,9 +207,9 @@ def test_a_scheduler_whose_timeline_stands_still_is_stalled_and_its_jobs_overdue
     rig.clock.advance(EVERY_NS + GRACE_NS + 3 * SECOND)
     view = rig.view()
     assert view.schedulers[0].stalled
-    assert view.unready == ["the timeline of host-1 does not turn"]
+    assert view.unready == ["the timeline of host-1 does not tick"]
     assert view.jobs[0].overdue_ns == GRACE_NS + 3 * SECOND
-    assert view.jobs[0].why.endswith("and the timeline of host-1 has not turned for 18.00 s")
+    assert view.jobs[0].why.endswith("and the timeline of host-1 has not ticked for 18.00 s")
     scheduler.turn()
     assert not rig.view().schedulers[0].stalled
 
@@ -235,7 +235,7 @@ def test_an_abandoned_claim_is_seen(rig: SidecarRig) -> None:
         ("overdue", ask.due_ns + EVERY_NS),
     ]
     assert job.recent[0].why == (
-        "abandoned: host-9 claimed it at 00:00:00.000Z, and its lease ended without a word of how the run ended"
+        "abandoned: host-9 claimed it at 00:00:00.000Z, and its lease ended before an outcome was recorded"
     )
 
 

@@ -94,7 +94,7 @@ def test_an_overlap_names_the_start_of_the_run_before(rig: SidecarRig, scheduler
     occurrence.fire(OccurrenceEvent.FELL_DUE)
     occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
     (skipped,) = job_of(scheduler).recent
-    assert skipped.why == "skipped: its previous run, which started 00:00:00.004Z, was still going"
+    assert skipped.why == "skipped: its previous run, which started 00:00:00.004Z, was still running"
 
 
 def test_an_overlap_with_what_waits_for_its_claim_says_so_and_how_the_store_failed(
@@ -151,9 +151,7 @@ def test_elsewhere_names_who_claimed_it(scheduler: FakeScheduler) -> None:
     assert job_of(scheduler).recent[0].why == "elsewhere: claimed by host-2"
 
 
-@pytest.mark.parametrize(
-    ("taken_by", "cause"), [("host-2", "host-2 has it now"), ("", "no renewal of it was confirmed")]
-)
+@pytest.mark.parametrize(("taken_by", "cause"), [("host-2", "host-2 has it now"), ("", "no renewal was confirmed")])
 def test_a_lost_run_names_who_has_the_lease_now_and_nobody_else(
     scheduler: FakeScheduler, taken_by: str, cause: str
 ) -> None:
@@ -201,7 +199,7 @@ def test_an_orphan_and_a_second_attempt_name_the_claimant_that_died(scheduler: F
     again.attempt = 2
     scheduler.run_on(again, scheduler.lock("nightly"), fence=1)
     assert job_of(scheduler).open_occurrences[0].why == (
-        "attempt 2: host-9, which had claimed it before, did not say how it ended"
+        "attempt 2: host-9, which had claimed it before, did not record how it ended"
     )
     scheduler.end(again)
     orphaned, success = job_of(scheduler).recent

@@ -72,7 +72,7 @@ def test_a_look_is_bounded_and_says_so(rig: SidecarRig, monkeypatch: pytest.Monk
     assert ([lease.resource for lease in snapshot.leases], snapshot.truncated) == (["a", "b"], True)
     rig.snapshots = [snapshot]
     assert rig.view().stores[0].truncated
-    assert rig.view().unready == ["memory:// holds more than one look reads"]
+    assert rig.view().unready == ["memory:// holds more than one probe reads"]
 
 
 # --- again and again
@@ -130,7 +130,7 @@ def test_a_store_that_hangs_holds_up_nobody(rig: SidecarRig) -> None:
     assert (one.source, one.taken is not None) == ("well", True)
     assert (other.source, other.taken) == ("hanging", None)
     rig.snapshots = [one, other]
-    assert rig.view().unready == ["hanging has not been seen yet"]
+    assert rig.view().unready == ["hanging has not been read yet"]
     let_go.set()
     rig.clock.wait_for_sleepers(2)
     probe.stop()

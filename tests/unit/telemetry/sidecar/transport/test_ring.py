@@ -26,7 +26,7 @@ def life_of(seed: int) -> list[Event]:
     return told.events
 
 
-def standing_of(events: list[Event]) -> list[Event]:
+def live_state_of(events: list[Event]) -> list[Event]:
     live_events = LiveState()
     for event in events:
         live_events.record(event)
@@ -86,7 +86,7 @@ def test_what_is_live_and_what_waits_are_the_whole_story_whatever_was_lost(seed:
             live_events.record(before)
         for after in left.events:
             live_events.record(after)
-        assert sorted(map(repr, live_events.events())) == sorted(map(repr, standing_of(events[:place])))
+        assert sorted(map(repr, live_events.events())) == sorted(map(repr, live_state_of(events[:place])))
     assert all(events[number - 1] == event for number, event in heard)
     assert all(earlier < later for (earlier, _), (later, _) in pairwise(heard))
     assert len(heard) + ring.dropped + len(ring) == len(events)
@@ -112,17 +112,3 @@ def test_many_threads_put_and_nothing_is_lost_uncounted() -> None:
     assert len(taken) + ring.dropped == 4 * each
     assert numbers == sorted(set(numbers))
     assert numbers[-1] == 4 * each
-
-
-def test_what_is_over_leaves_nothing_behind() -> None:
-    life, told = Life(1), ListSink()
-    life.begin(told)
-    sizes = []
-    live_events = LiveState()
-    for _ in range(5):
-        life.go_on(2_000)
-        for event in told.events:
-            live_events.record(event)
-        told.events.clear()
-        sizes.append(len(live_events.events()))
-    assert max(sizes) < 200, sizes

@@ -88,7 +88,7 @@ def test_the_board_and_a_jobs_page_are_html(scene: Any, web: httpx.Client) -> No
     board = web.get("/")
     assert board.headers["content-type"] == "text/html; charset=utf-8"
     assert "Not well: lock ledger:eu" in board.text
-    assert "its previous run was still going" in web.get("/jobs/reconcile").text
+    assert "its previous run was still running" in web.get("/jobs/reconcile").text
 
 
 def test_a_job_is_found_whatever_it_is_called(scene: Any, web: httpx.Client) -> None:  # noqa: ANN401

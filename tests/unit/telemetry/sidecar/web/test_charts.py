@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from kit.view_samples import NOW_NS, runs_of
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.occurrence import Outcome
-from tickglass.telemetry.sidecar.explain.tones import Tone, icon_of, tone_of, word_of
+from tickglass.telemetry.sidecar.explain.tones import Tone
 from tickglass.telemetry.sidecar.view import LockMark, OccurrenceView
 from tickglass.telemetry.sidecar.web.charts import (
     COLUMNS,
@@ -36,24 +35,6 @@ def covered(path: str) -> set[int]:
 def at(age_s: float, **other: object) -> OccurrenceView:
     due_ns = NOW_NS - int(age_s * SECOND)
     return OccurrenceView(job="j", due_ns=due_ns, **{"outcome": "success", **other})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("outcome", Outcome)
-def test_each_outcome_has_a_tone_an_icon_and_its_own_word(outcome: Outcome) -> None:
-    run = at(1, outcome=outcome)
-    assert tone_of(run) in Tone
-    assert icon_of(run)
-    assert word_of(run) == outcome
-
-
-def test_what_is_in_hand_is_told_from_what_was_abandoned() -> None:
-    assert tone_of(at(1, outcome="", state="running")) is Tone.RUN
-    assert tone_of(at(1, outcome="", state="abandoned")) is Tone.BAD
-    assert word_of(at(1, outcome="")) == "pending"
-
-
-def test_an_outcome_of_a_later_version_is_a_warning() -> None:
-    assert tone_of(at(1, outcome="teleported")) is Tone.WARN
 
 
 def test_a_strip_has_one_path_per_tone_and_the_newest_at_the_right() -> None:

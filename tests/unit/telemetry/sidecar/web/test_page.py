@@ -219,8 +219,8 @@ def test_a_person_in_a_hurry_reads_first_what_is_wrong() -> None:
 def test_a_jobs_page_says_why_each_occurrence_did_not_run() -> None:
     text = "".join(Reader(PAGES.whole(ill(), Subject("reconcile"))).text)
     assert text.count("(job close_books) held ledger:eu for all of its grace of 30s") == 4
-    assert "its previous run was still going" in text
-    assert "nobody was there in time" in text
+    assert "its previous run was still running" in text
+    assert "no instance took it up in time" in text
 
 
 def test_outcomes_are_words_and_not_only_colours() -> None:
