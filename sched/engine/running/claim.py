@@ -142,7 +142,7 @@ class ClaimAttempt:
 
     def _already(self, answer: AlreadyClaimed) -> NotClaimed | RetryAt:
         if answer.outcome is None and answer.by == self._ask.lease.owner:
-            if self._in_doubt.take_back_rerun(self._ask.lease.job, self._ask.due_ns):
+            if self._in_doubt.release_rerun(self._ask.lease.job, self._ask.due_ns):
                 return RetryAt(self._context.clock.monotonic_ns())
             if self.in_doubt and not self._ask.rerun:  # it is ours, granted unheard, and its lease has ended meanwhile
                 self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE)

@@ -84,10 +84,10 @@ def test_other_services_and_what_is_said_after_the_end_are_not_heard(fleet: Flee
 
 def test_the_memory_is_bounded_by_count_and_by_time(fleet: Fleet) -> None:
     for due_ns in range(REMEMBERED_MAX + 5):
-        fleet.late._heard("j", due_ns, "a")
+        fleet.late._on_claim("j", due_ns, "a")
     assert len(fleet.late._claims) == REMEMBERED_MAX
     fleet.clock.advance(REMEMBERED_NS)
-    fleet.late._heard("j", -1, "a")
+    fleet.late._on_claim("j", -1, "a")
     assert list(fleet.late._claims) == [("j", -1)]
 
 

@@ -317,10 +317,10 @@ def test_a_rerun_in_doubt_that_cannot_be_taken_back_now_is_left_to_end(rig: Rig,
     due_ns = orphaned(rig)
     adopt_unheard(rig, due_ns)
     rig.store.broken[broken] = DOWN
-    assert not rig.dispatcher.in_doubt.take_back_rerun("job", due_ns)
+    assert not rig.dispatcher.in_doubt.release_rerun("job", due_ns)
     rig.store.broken.clear()
-    assert rig.dispatcher.in_doubt.take_back_rerun("job", due_ns)
-    assert not rig.dispatcher.in_doubt.take_back_rerun("job", due_ns), "it is released"
+    assert rig.dispatcher.in_doubt.release_rerun("job", due_ns)
+    assert not rig.dispatcher.in_doubt.release_rerun("job", due_ns), "it is released"
 
 
 # --- renewals and releases without an answer

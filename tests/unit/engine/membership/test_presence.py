@@ -11,7 +11,7 @@ from kit.rig import BreakableStore, Rig, wait_until
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.context import EngineContext, NoTracer
 from tickglass.sched.engine.engine import Engine
-from tickglass.sched.engine.membership.presence import LOOK_EVERY_NS
+from tickglass.sched.engine.membership.presence import CHECK_EVERY_NS
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved, StoreCalled
 from tickglass.sched.lease import Lease
@@ -190,7 +190,7 @@ def test_who_is_there_is_seen_and_whose_presence_ended_is_missed(rigs: MakeRig) 
     holds_back(presence, 0)
     rig.clock.wait_for_sleepers(2)
     come(rig)
-    rig.clock.advance(LOOK_EVERY_NS)
+    rig.clock.advance(CHECK_EVERY_NS)
     holds_back(presence, NEAR_NS)
 
 
@@ -212,11 +212,11 @@ def test_as_long_as_the_store_cannot_be_asked_everybody_counts_as_there(rigs: Ma
     holds_back(presence, 0)
     rig.clock.wait_for_sleepers(2)
     rig.store.broken = {"renew": DOWN}
-    rig.clock.advance(LOOK_EVERY_NS)
+    rig.clock.advance(CHECK_EVERY_NS)
     holds_back(presence, FAR_NS)
     rig.clock.wait_for_sleepers(2)
     rig.store.broken.clear()
-    rig.clock.advance(LOOK_EVERY_NS)
+    rig.clock.advance(CHECK_EVERY_NS)
     holds_back(presence, 0)
 
 
@@ -227,10 +227,10 @@ def test_a_look_takes_nothing_and_is_in_nobodys_way(rigs: MakeRig) -> None:
     assert rig.store.leases() == []
     lease = come(rig)
     rig.clock.wait_for_sleepers(2)
-    rig.clock.advance(LOOK_EVERY_NS)
+    rig.clock.advance(CHECK_EVERY_NS)
     holds_back(rig.dispatcher.presence, FAR_NS)
     (record,) = rig.store.leases()
-    assert (record.fence, record.remaining_ns) == (lease.fence, PRESENCE_TTL_NS - LOOK_EVERY_NS)
+    assert (record.fence, record.remaining_ns) == (lease.fence, PRESENCE_TTL_NS - CHECK_EVERY_NS)
     other = LeaseAsk(lease.resource, "other", "svc", "another token", PRESENCE_TTL_NS)
     assert isinstance(rig.store.acquire(other), Refused)
 
@@ -274,5 +274,5 @@ def test_what_goes_wrong_here_is_told_and_the_next_look_comes(
     wait_until(lambda: "a step of the presence loop raised" in caplog.text)
     monkeypatch.setattr(rig.store, "renew", renew)
     rig.clock.wait_for_sleepers(2)
-    rig.clock.advance(LOOK_EVERY_NS)
+    rig.clock.advance(CHECK_EVERY_NS)
     holds_back(rig.dispatcher.presence, 0)

@@ -246,7 +246,7 @@ def test_what_is_live_goes_with_the_scheduler_and_the_past_stays(lookout: Lookou
     lookout.clock.advance(SECOND)
     teller.history.gone()
     sight = teller.history.sight()
-    assert (sight.state, sight.ticked_ns, sight.pools, sight.holds) == (GONE, None, {}, [])
+    assert (sight.state, sight.turned_ns, sight.pools, sight.holds) == (GONE, None, {}, [])
     assert sight.gone_wall_ns == lookout.clock.wall_ns()
     job = job_of(teller)
     assert ([view.outcome for view in job.recent], job.hands) == (["success", ""], [])
