@@ -13,7 +13,7 @@ The way of one occurrence through the rooms, and what each room answers:
        |          execution:  wait until due, then run it on an executor (sched/executors)
        |          run_lease:  may it go on? Renewed until its code has returned
        |          settlement: outcome and release, in one request
-       |          outbox:     outcomes that the store could not be told yet
+       |          outbox:     outcomes that could not be written yet
        |
     recovery    sweeper: outcomes still to write, claims in doubt, and orphans: claims of instances that
                 died go back to planning, as reruns
