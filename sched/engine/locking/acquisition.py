@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tickglass.sched.lock_terms import LockTerms
     from tickglass.sched.ports import Refused
     from tickglass.sched.run import Run
+    from tickglass.sched.stop_signal import StopSignal
 
 __all__ = ["Acquisition", "NotAcquired"]
 
@@ -66,7 +67,8 @@ class Acquisition:
     and `abandon` from any thread at any time.
 
     Args:
-        run: whose code asks; the waiting ends when that run is asked to stop.
+        run: the run whose code asks, if any.
+        stop: that run's stop signal; the waiting ends when it is asked to stop.
         in_doubt: locks of this instance that may be in its own way.
     """
 
@@ -74,6 +76,7 @@ class Acquisition:
         self,
         terms: LockTerms,
         run: Run | None,
+        stop: StopSignal | None,
         *,
         context: EngineContext,
         renewer: LeaseRenewer,
@@ -83,7 +86,7 @@ class Acquisition:
     ) -> None:
         run_id = "" if run is None else run.run_id
         self._terms = terms
-        self._run = run
+        self._stop = stop
         self._context = context
         self._renewer = renewer
         self._wait_queues = wait_queues
@@ -102,7 +105,7 @@ class Acquisition:
             clock=context.clock,
             sink=context.sink,
         )
-        self._lock.sampled = run is not None and run._lock.sampled  # noqa: SLF001 - the engine's side of a run
+        self._lock.sampled = run is not None and run.sampled
         self._wake = Wake()
         self._cancelled = False
         self._mutex = threading.Lock()  # one of give_back, abandon at a time
@@ -161,8 +164,8 @@ class Acquisition:
         terms, clock = self._terms, self._context.clock
         waiting.enter_context(self._wait_queues.queued(terms.resource, self._wake))
         waiting.callback(self._head_start.watch(self._wake.ring))
-        if self._run is not None:
-            waiting.enter_context(self._run._stopping(self.cancel))  # noqa: SLF001 - the engine's side of a run
+        if self._stop is not None:
+            waiting.enter_context(self._stop.calling(self.cancel))
         watching = False
         while not self._cancelled:
             again_ns = self._until_ns

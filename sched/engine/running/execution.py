@@ -22,6 +22,7 @@ from tickglass.sched.errors import failure_text
 from tickglass.sched.lease import LockEvent, LockMachine, LockReason, LockState
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceState, Outcome, SkipReason, Timings
 from tickglass.sched.ports import ClaimAsk, LeaseAsk
+from tickglass.sched.run import executing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -200,7 +201,7 @@ class Execution:
         with self._mutex:
             self._run_lease = run_lease
             if self._stop_reason:  # it came while the run_lease was made
-                run_lease.run._ask_to_stop(self._stop_reason)  # noqa: SLF001 - the engine's side of a run
+                run_lease.stop.ask(self._stop_reason)
         if self._wait_until_due(run_lease) and run_lease.claimed and self._too_late():
             self.ask_to_stop("late")  # the store, or a lock that was held, took too long
         if self._stop_reason:
@@ -258,7 +259,7 @@ class Execution:
                 return  # it has just started
             self._stop_reason = reason
             if self._run_lease is not None:
-                self._run_lease.run._ask_to_stop(reason)  # noqa: SLF001 - the engine's side of a run
+                self._run_lease.stop.ask(reason)
             if self.occurrence.state is OccurrenceState.RUNNING:
                 self.occurrence.fire(OccurrenceEvent.STOP_ASKED, reason=reason)
             if self._cancel_task is not None:
@@ -324,7 +325,7 @@ class Execution:
         if not self._start(run_lease):
             self._end(run_lease, None)
             return
-        with run._current(), self._context.tracer.activate(run.run_id):  # noqa: SLF001 - the engine's side of a run
+        with executing(run, run_lease.stop), self._context.tracer.activate(run.run_id):
             try:
                 returned = self._call(run)
                 self.job.check_result(returned)
@@ -342,7 +343,7 @@ class Execution:
     async def _run_to_end(self, run_lease: RunLease, begin: Callable[[], Any]) -> None:
         run = run_lease.run
         failure: BaseException | None = None
-        with run._current(), self._context.tracer.activate(run.run_id):  # noqa: SLF001 - the engine's side of a run
+        with executing(run, run_lease.stop), self._context.tracer.activate(run.run_id):
             try:
                 returned = await begin()
                 while isinstance(returned, Coroutine):  # of a wrapper that forgot to await it
@@ -368,7 +369,7 @@ class Execution:
         started = self._timings.started_ns > 0
         if started and ran_ns is None:
             ran_ns = self._context.clock.monotonic_ns() - self._timings.started_ns
-        run_lease.run._end()  # noqa: SLF001 - the engine's side of a run
+        run_lease.stop.end()
         with self._mutex:
             timers, self._timers = self._timers, []
         for timer in timers:

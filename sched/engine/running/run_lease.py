@@ -16,6 +16,7 @@ from tickglass.sched.lease import Lease, LockEvent, trusted_until_ns
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.sched.ports import Settlement, SpooledOutcome, TracedRun
 from tickglass.sched.run import Run
+from tickglass.sched.stop_signal import StopSignal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,10 +76,10 @@ class Preparation:
         )
         self.lock.sampled = occurrence.sampled = self.context.tracer.begin(traced)
 
-    def run(self) -> Run:
+    def run(self, stop: StopSignal) -> Run:
         """Make what the job's code is given."""
         occurrence = self.occurrence
-        return Run(self.lock, due_ns=occurrence.due_ns, attempt=occurrence.attempt, clock=self.context.clock)
+        return Run(self.lock, stop, due_ns=occurrence.due_ns, attempt=occurrence.attempt, clock=self.context.clock)
 
     def settlement(self, lease: Lease | None, result: RunResult) -> Settlement:
         """Say how it ended, in the ledger's terms.
@@ -105,6 +106,7 @@ class RunLease(Protocol):
     """What allows a run to go on."""
 
     run: Run
+    stop: StopSignal
 
     @property
     def claimed(self) -> bool:
@@ -154,7 +156,8 @@ class ClaimedRun:
             LockEvent.GRANTED, fence=claimed.fence, trusted_until_ns=trusted_ns, other_owner=claimed.expired_owner
         )
         preparation.occurrence.fire(OccurrenceEvent.CLAIMED)
-        self.run = preparation.run()
+        self.stop = StopSignal()
+        self.run = preparation.run(self.stop)
         self._preparation = preparation
         self._renewer = preparation.dispatcher.renewer
         self._hold = self._renewer.keep(lock, lease, won.asked_ns, on_lost, renew=job.renew)
@@ -220,7 +223,8 @@ class UnclaimedRun:
         self._preparation = preparation
         preparation.trace(fence=0, previous_run_id="")
         preparation.occurrence.fire(OccurrenceEvent.STARTED_UNCLAIMED)
-        self.run = preparation.run()
+        self.stop = StopSignal()
+        self.run = preparation.run(self.stop)
 
     def check(self) -> None:
         """See `RunLease`; there is nothing to lose."""

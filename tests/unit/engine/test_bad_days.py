@@ -96,7 +96,7 @@ def test_a_walk_that_breaks_off_ends_and_lets_its_lease_run_out(
         case "claim":
             monkeypatch.setattr(rig.store, "claim", broken)
         case "start":
-            monkeypatch.setattr("tickglass.sched.run.Run._current", broken)
+            monkeypatch.setattr("tickglass.sched.engine.running.execution.executing", broken)
         case _:
             monkeypatch.setattr("tickglass.sched.engine.running.run_lease.ClaimedRun.check", broken)
     rig.add(lambda: None, every("60s"), name="job", ttl="10s")
