@@ -16,8 +16,8 @@ from tickglass.sched.engine.running.lead_time import LeadTime
 from tickglass.sched.engine.running.loop_lag import LoopLagMonitor
 from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.engine.timing.timers import Timers
-from tickglass.sched.executors.event_loop import EventLoop
-from tickglass.sched.executors.threads import Pool
+from tickglass.sched.executors.event_loop import EventLoop, EventLoopExecutor
+from tickglass.sched.executors.threads import Pool, ThreadExecutor
 from tickglass.sched.occurrence import OccurrenceEvent
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
+    from tickglass.sched.ports import Executor
 
 __all__ = ["Dispatcher"]
 
@@ -54,6 +55,9 @@ class Dispatcher:
         self.pool = Pool("default", workers, clock=context.clock, sink=context.sink)
         self.loop = EventLoop()
         self.timers = Timers(context.clock)
+        coroutines = EventLoopExecutor(self.loop, work=self.pool.submit, clock=context.clock)
+        executors: tuple[Executor, ...] = (ThreadExecutor(coroutines, clock=context.clock), coroutines)
+        self._executors = {executor.name: executor for executor in executors}
         self.loop_lag = LoopLagMonitor(self.loop, self.timers, clock=context.clock, sink=context.sink)
         self.renewer = LeaseRenewer(context.store, clock=context.clock, timers=self.timers)
         self.presence = Presence(context, self.renewer, labels)
@@ -104,13 +108,17 @@ class Dispatcher:
         occurrence.fire(OccurrenceEvent.ADMITTED)
         self.submit(execution, execution.begin)
 
+    def executor_of(self, job: Job) -> Executor:
+        """Return where the code of a job runs."""
+        return self._executors["event_loop" if job.coroutine else "threads"]
+
     def submit(self, execution: Execution, step: Callable[[], None]) -> None:
         """Have a worker take a step of a execution; one that breaks off does not keep its job busy for ever."""
-        self.pool.submit(lambda: self._guarded(execution, step))
+        self.pool.submit(lambda: self.guarded(execution, step))
 
     def aside(self, execution: Execution, step: Callable[[], None]) -> None:
         """Have a step of a execution taken now, though all workers may be busy; it asks the store, and runs no job."""
-        self.renewer.submit(lambda: self._guarded(execution, step))
+        self.renewer.submit(lambda: self.guarded(execution, step))
 
     def executions(self) -> list[Execution]:
         """Return the executions that have not ended."""
@@ -145,7 +153,8 @@ class Dispatcher:
         self.loop.stop()
 
     @staticmethod
-    def _guarded(execution: Execution, step: Callable[[], None]) -> None:
+    def guarded(execution: Execution, step: Callable[[], None]) -> None:
+        """Take a step of an execution on this thread; an error of the engine in it ends that execution alone."""
         try:
             step()
         except BaseException:  # noqa: BLE001 - reported; the job goes on

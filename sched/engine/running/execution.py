@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Coroutine
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -18,14 +18,14 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.membership.head_start import HeadStart
 from tickglass.sched.engine.running.claim import ClaimAttempt, ClaimWon, RetryAt
 from tickglass.sched.engine.running.run_lease import ClaimedRun, Preparation, RunResult, UnclaimedRun
-from tickglass.sched.errors import failure_text
+from tickglass.sched.errors import ConfigError, failure_text
 from tickglass.sched.lease import LockEvent, LockMachine, LockReason, LockState
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceState, Outcome, SkipReason, Timings
-from tickglass.sched.ports import ClaimAsk, LeaseAsk
+from tickglass.sched.ports import ClaimAsk, JobCall, LeaseAsk
 from tickglass.sched.run import executing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.engine.running.claim import NotClaimed
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.timing.timers import Timer
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
-    from tickglass.sched.run import Run
+    from tickglass.sched.ports import CallResult
 
 __all__ = ["STOP_REASONS", "Execution"]
 
@@ -89,10 +89,10 @@ class Execution:
         self._ended = ended
         self._mutex = threading.Lock()  # one of stop asked, ended at a time
         self._stop_reason = ""
-        self._cancel_task: Callable[[], None] | None = None
+        self._cancel: Callable[[], None] | None = None
         self._timers: list[Timer] = []  # of its start, its timeout and the end of its lease
         self._run_lease: RunLease | None = None
-        self._unstarted: RunLease | None = None  # of a coroutine whose first step the event loop has not taken
+        self._unstarted: RunLease | None = None  # while the executor has not started its code
         self._timings = Timings(due_ns, context.clock.monotonic_ns())
         self._rerun = rerun
         self._until_ns = until_ns
@@ -206,16 +206,34 @@ class Execution:
             self.ask_to_stop("late")  # the store, or a lock that was held, took too long
         if self._stop_reason:
             self._end(run_lease, None)
-        elif self.job.coroutine:
-            self._hand_to_loop(run_lease)
         else:
-            self._run_function(run_lease)
+            self._run(run_lease)
 
     def _too_late(self) -> bool:
         return not self._rerun and self._context.clock.monotonic_ns() > self._until_ns
 
-    def _hand_to_loop(self, run_lease: RunLease) -> None:
-        """Have the event loop start it; one that is blocked must not keep the lease of what it does not start."""
+    def _run(self, run_lease: RunLease) -> None:
+        executor = self._dispatcher.executor_of(self.job)
+        if not executor.immediate:
+            self._give_up_if_late(run_lease)
+        with self._mutex:
+            self._unstarted = run_lease
+            stopped = bool(self._stop_reason)
+        if stopped:
+            self._end_unstarted()
+            return
+        call = JobCall(lambda: self._start(run_lease), lambda: self._scope(run_lease), lambda: self._call(run_lease))
+        cancel = executor.submit(
+            call, lambda result: self._dispatcher.guarded(self, lambda: self._done(run_lease, result))
+        )
+        with self._mutex:
+            self._cancel = cancel
+            stopped = bool(self._stop_reason)
+        if stopped:
+            cancel()
+
+    def _give_up_if_late(self, run_lease: RunLease) -> None:
+        """Settle what an executor does not start in time: a blocked one must not keep the lease of such a run."""
         ready_ns = max(self._timings.due_ns, self._context.clock.monotonic_ns())
         by_ns = ready_ns + self._until_ns - max(self._timings.due_ns, self._timings.handed_ns)
         if run_lease.claimed and not self._rerun:
@@ -223,16 +241,10 @@ class Execution:
         if self.job.timeout_ns is not None:
             by_ns = min(by_ns, ready_ns + self.job.timeout_ns)
         with self._mutex:
-            self._unstarted = run_lease
             self._timers.append(self._dispatcher.timers.at(by_ns, lambda: self.ask_to_stop("late")))
-            stopped = bool(self._stop_reason)
-        if stopped:
-            self._end_unstarted()
-        else:
-            self._dispatcher.loop.spawn(self._run_coroutine(run_lease), self._adopt_cancel)
 
     def _end_unstarted(self) -> None:
-        """End a coroutine that was asked to stop before its first step, without waiting for the event loop."""
+        """End a run that was asked to stop before its code started, without waiting for the executor."""
         with self._mutex:
             run_lease, self._unstarted = self._unstarted, None
         if run_lease is not None:
@@ -262,8 +274,8 @@ class Execution:
                 self._run_lease.stop.ask(reason)
             if self.occurrence.state is OccurrenceState.RUNNING:
                 self.occurrence.fire(OccurrenceEvent.STOP_ASKED, reason=reason)
-            if self._cancel_task is not None:
-                self._cancel_task()
+            if self._cancel is not None:
+                self._cancel()
             unstarted = self._unstarted is not None
         self._wake.ring()
         if unstarted:
@@ -318,57 +330,27 @@ class Execution:
                 extra=self._told(),
             )
 
-    def _run_function(self, run_lease: RunLease) -> None:
-        """Run it on this worker; a coroutine that it returned goes on on the event loop."""
+    @contextmanager
+    def _scope(self, run_lease: RunLease) -> Iterator[None]:
         run = run_lease.run
-        returned, failure = None, None
-        if not self._start(run_lease):
-            self._end(run_lease, None)
-            return
         with executing(run, run_lease.stop), self._context.tracer.activate(run.run_id):
-            try:
-                returned = self._call(run)
-                self.job.check_result(returned)
-            except BaseException as error:  # noqa: BLE001 - an outcome, whatever it is: the worker goes on
-                failure = error
-        if isinstance(returned, Coroutine):
-            self._dispatcher.loop.spawn(self._run_to_end(run_lease, lambda: returned), self._adopt_cancel)
-        else:
-            self._end(run_lease, failure)
+            yield
 
-    async def _run_coroutine(self, run_lease: RunLease) -> None:
-        if self._start(run_lease):  # else `ask_to_stop` has it ended
-            await self._run_to_end(run_lease, lambda: self._call(run_lease.run))
-
-    async def _run_to_end(self, run_lease: RunLease, begin: Callable[[], Any]) -> None:
-        run = run_lease.run
-        failure: BaseException | None = None
-        with executing(run, run_lease.stop), self._context.tracer.activate(run.run_id):
-            try:
-                returned = await begin()
-                while isinstance(returned, Coroutine):  # of a wrapper that forgot to await it
-                    returned = await returned
-                self.job.check_result(returned)
-            except BaseException as error:  # noqa: BLE001 - likewise
-                failure = error
-        ran_ns = self._context.clock.monotonic_ns() - self._timings.started_ns
-        self._dispatcher.submit(self, lambda: self._end(run_lease, failure, ran_ns))
-
-    def _call(self, run: Run) -> Any:  # noqa: ANN401 - whatever a job's function returns
+    def _call(self, run_lease: RunLease) -> Any:  # noqa: ANN401 - whatever a job's function returns
         self._timings.started_ns = self._context.clock.monotonic_ns()
-        return self.job.call(run)
+        return self.job.call(run_lease.run)
 
-    def _adopt_cancel(self, cancel: Callable[[], None]) -> None:
-        with self._mutex:
-            self._cancel_task = cancel
-            if self._stop_reason:
-                cancel()
+    def _done(self, run_lease: RunLease, result: CallResult) -> None:
+        failure = result.failure
+        if failure is None:
+            try:
+                self.job.check_result(result.returned)
+            except ConfigError as error:
+                failure = error
+        self._end(run_lease, failure, result.ended_ns - self._timings.started_ns)
 
     def _end(self, run_lease: RunLease, failure: BaseException | None, ran_ns: int | None = None) -> None:
         """Decide the outcome, report it, have it written, and let go."""
-        started = self._timings.started_ns > 0
-        if started and ran_ns is None:
-            ran_ns = self._context.clock.monotonic_ns() - self._timings.started_ns
         run_lease.stop.end()
         with self._mutex:
             timers, self._timers = self._timers, []
@@ -376,7 +358,7 @@ class Execution:
             timer.cancel()
         run_lease.check()
         detail = "" if failure is None else failure_text(failure)
-        lateness = self._timings.lateness() if started else None
+        lateness = self._timings.lateness() if self._timings.started_ns else None
         with self._mutex:
             outcome = self._outcome(failure)
             self.occurrence.fire(
