@@ -98,8 +98,8 @@ class ClaimAttempt:
         self._refused_by = ""  # the run of this job that was in the way last
 
     @property
-    def at_once(self) -> bool:
-        """Whether the claim was asked for without delay, and once."""
+    def undelayed(self) -> bool:
+        """Whether the claim was asked for without delay, and only once."""
         return self._asked == 1 and not self._put_off
 
     @property

@@ -16,18 +16,20 @@ from tickglass.sched.lease import Lease, LockEvent, trusted_until_ns
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.sched.ports import Settlement, SpooledOutcome, TracedRun
 from tickglass.sched.run import Run
-from tickglass.sched.stop_signal import StopSignal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.leasing.in_doubt import InDoubt
+    from tickglass.sched.engine.leasing.renewer import LeaseRenewer
     from tickglass.sched.engine.running.claim import ClaimWon
-    from tickglass.sched.engine.running.dispatcher import Dispatcher
+    from tickglass.sched.engine.running.outbox import Outbox
     from tickglass.sched.job import Job
     from tickglass.sched.lease import LockMachine
     from tickglass.sched.occurrence import OccurrenceMachine
     from tickglass.sched.ports import ClaimAsk
+    from tickglass.sched.stop_signal import StopSignal
 
 __all__ = ["ClaimedRun", "Preparation", "RunLease", "RunResult", "UnclaimedRun"]
 
@@ -54,9 +56,12 @@ class Preparation:
     occurrence: OccurrenceMachine
     lock: LockMachine
     ask: ClaimAsk
+    stop: StopSignal
     began_wall_ns: int  # when a worker took it
     context: EngineContext
-    dispatcher: Dispatcher
+    renewer: LeaseRenewer
+    in_doubt: InDoubt
+    outbox: Outbox
 
     def trace(self, *, fence: int, previous_run_id: str) -> None:
         """Open the root span; from here on, all of the run's events know whether it is sampled."""
@@ -76,10 +81,10 @@ class Preparation:
         )
         self.lock.sampled = occurrence.sampled = self.context.tracer.begin(traced)
 
-    def run(self, stop: StopSignal) -> Run:
+    def run(self) -> Run:
         """Make what the job's code is given."""
         occurrence = self.occurrence
-        return Run(self.lock, stop, due_ns=occurrence.due_ns, attempt=occurrence.attempt, clock=self.context.clock)
+        return Run(self.lock, self.stop, due_ns=occurrence.due_ns, attempt=occurrence.attempt, clock=self.context.clock)
 
     def settlement(self, lease: Lease | None, result: RunResult) -> Settlement:
         """Say how it ended, in the ledger's terms.
@@ -122,7 +127,7 @@ class RunLease(Protocol):
         """Find out at once what a frozen process could not be told."""
         ...
 
-    def let_run_out(self) -> None:
+    def stop_renewing(self) -> None:
         """Stop prolonging it: the engine itself has failed."""
         ...
 
@@ -156,10 +161,10 @@ class ClaimedRun:
             LockEvent.GRANTED, fence=claimed.fence, trusted_until_ns=trusted_ns, other_owner=claimed.expired_owner
         )
         preparation.occurrence.fire(OccurrenceEvent.CLAIMED)
-        self.stop = StopSignal()
-        self.run = preparation.run(self.stop)
+        self.stop = preparation.stop
+        self.run = preparation.run()
         self._preparation = preparation
-        self._renewer = preparation.dispatcher.renewer
+        self._renewer = preparation.renewer
         self._hold = self._renewer.keep(lock, lease, won.asked_ns, on_lost, renew=job.renew)
         self._ending = threading.Lock()
         self._over = False
@@ -173,7 +178,7 @@ class ClaimedRun:
         """See `RunLease`."""
         self._renewer.check(self._hold)
 
-    def let_run_out(self) -> None:
+    def stop_renewing(self) -> None:
         """See `RunLease`."""
         self._renewer.stop_renewing(self._hold)
 
@@ -190,14 +195,12 @@ class ClaimedRun:
         preparation, lock = self._preparation, self._preparation.lock
         self._renewer.drop(self._hold)
         if result.outcome is Outcome.LOST and preparation.job.rerun:
-            preparation.dispatcher.in_doubt.note_open(
-                preparation.ask
-            )  # a renewal without an answer may have prolonged its lease
+            preparation.in_doubt.note_open(preparation.ask)  # an unanswered renewal may have prolonged its lease
             lock.fire(LockEvent.RELEASED)
             return
         settlement = preparation.settlement(self._hold.lease, result)
-        if not settle(settlement, lock, preparation.context, preparation.dispatcher.outbox):
-            preparation.dispatcher.in_doubt.note(settlement)
+        if not settle(settlement, lock, preparation.context, preparation.outbox):
+            preparation.in_doubt.note(settlement)
 
     @staticmethod
     def _report_orphan(preparation: Preparation, won: ClaimWon) -> None:
@@ -223,21 +226,19 @@ class UnclaimedRun:
         self._preparation = preparation
         preparation.trace(fence=0, previous_run_id="")
         preparation.occurrence.fire(OccurrenceEvent.STARTED_UNCLAIMED)
-        self.stop = StopSignal()
-        self.run = preparation.run(self.stop)
+        self.stop = preparation.stop
+        self.run = preparation.run()
 
     def check(self) -> None:
         """See `RunLease`; there is nothing to lose."""
 
-    def let_run_out(self) -> None:
+    def stop_renewing(self) -> None:
         """See `RunLease`; there is nothing to prolong."""
 
     def end(self, result: RunResult) -> bool:
         """See `RunLease`; it is called once: there is no lock to give up early."""
-        settlement, dispatcher = (
-            self._preparation.settlement(None, replace(result, started_after_ns=None)),
-            self._preparation.dispatcher,
-        )
-        if not dispatcher.outbox.put(SpooledOutcome(settlement, unclaimed=self._preparation.ask)):
-            dispatcher.in_doubt.note(settlement)  # its claim may be granted after all
+        preparation = self._preparation
+        settlement = preparation.settlement(None, replace(result, started_after_ns=None))
+        if not preparation.outbox.put(SpooledOutcome(settlement, unclaimed=preparation.ask)):
+            preparation.in_doubt.note(settlement)  # its claim may be granted after all
         return True
