@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.lease import Lease
 from tickglass.sched.ports import Claimed, Released
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ class InDoubt:
             ask = self._open.get(holder.run_id)
         if ask is None:
             return False
-        self._context.store.release(_lease(ask.lease, holder.fence))
+        self._context.store.release(ask.lease.untrusted(holder.fence))
         self._forget(self._open, holder.run_id)
         return True
 
@@ -139,7 +138,7 @@ class InDoubt:
         answer = self._context.store.claim(ask)
         if not isinstance(answer, Claimed):
             return False
-        self._context.store.release(_lease(ask.lease, answer.fence))
+        self._context.store.release(ask.lease.untrusted(answer.fence))
         self._forget(self._open, ask.lease.run_id)
         return True
 
@@ -147,7 +146,7 @@ class InDoubt:
         """Release those that it may be: the store does not tell the token, and refuses a release by any other."""
         tried = False
         for doubt in self._locks_of(resource, holder):
-            answer = self._context.store.release(_lease(doubt.ask, holder.fence))
+            answer = self._context.store.release(doubt.ask.untrusted(holder.fence))
             tried = True
             doubt.tries, doubt.tried_fence = doubt.tries + 1, holder.fence
             if isinstance(answer, Released) or doubt.tries >= TRIES_MAX:
@@ -175,7 +174,3 @@ class InDoubt:
     def _forget(self, in_doubt: OrderedDict[str, T], key: str) -> None:
         with self._mutex:
             in_doubt.pop(key, None)
-
-
-def _lease(ask: LeaseAsk, fence: int) -> Lease:
-    return Lease(ask.resource, ask.owner, ask.token, fence, ask.ttl_ns, 0)

@@ -239,10 +239,9 @@ class Acquisition:
     def _take_up(self, granted: Granted, asked_ns: int) -> HeldLease:
         """Report the grant, and have the lease kept from here on."""
         context, terms = self._context, self._terms
-        lease = Lease(terms.resource, context.owner, self._ask.token, granted.fence, terms.ttl_ns, 0)
-        asked_ns = self._unacknowledged.lease_counts_from(lease, asked_ns)
+        asked_ns = self._unacknowledged.lease_counts_from(self._ask.untrusted(granted.fence), asked_ns)
         trusted_ns = self._trusted_ns(asked_ns)
-        lease = replace(lease, trusted_until_ns=trusted_ns)
+        lease = self._ask.trusted(granted.fence, trusted_ns)
         if context.clock.monotonic_ns() >= trusted_ns:
             context.store.release(lease)
             self._ask = replace(self._ask, token=str(uuid4()))  # should that release arrive late

@@ -16,7 +16,7 @@ from tickglass.sched.durations import MS
 from tickglass.sched.engine.leasing.renewer import BACK_OFF_NS
 from tickglass.sched.engine.leasing.unacknowledged import Unacknowledged
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.lease import Lease, LockEvent, LockReason, LockState
+from tickglass.sched.lease import LockEvent, LockReason, LockState
 from tickglass.sched.occurrence import Outcome, SkipReason
 from tickglass.sched.ports import AlreadyClaimed, Claimed, Refused
 
@@ -125,7 +125,8 @@ class ClaimAttempt:
         if isinstance(answer, Ahead):
             return self._too_early()
         if isinstance(answer, Claimed):
-            return ClaimWon(answer, self._unacknowledged.lease_counts_from(self._lease(answer), asked_ns))
+            lease = self._ask.lease.untrusted(answer.fence)
+            return ClaimWon(answer, self._unacknowledged.lease_counts_from(lease, asked_ns))
         return self._already(answer) if isinstance(answer, AlreadyClaimed) else self._refused(answer)
 
     def freed(self) -> None:
@@ -138,10 +139,6 @@ class ClaimAttempt:
             self._lock.fire(LockEvent.REQUESTED)
         self._lock.fire(LockEvent.FAILED, reason=LockReason.CANCELLED)
         return NotClaimed(Outcome.SKIPPED, SkipReason.STOPPING)
-
-    def _lease(self, claimed: Claimed) -> Lease:
-        ask = self._ask.lease
-        return Lease(ask.resource, ask.owner, ask.token, claimed.fence, ask.ttl_ns, 0)
 
     def _already(self, answer: AlreadyClaimed) -> NotClaimed | RetryAt:
         if answer.outcome is None and answer.by == self._ask.lease.owner:

@@ -161,7 +161,7 @@ class Outbox:
         if isinstance(answer, Refused):
             held.add(ask.lease.resource)
             return None
-        return replace(settlement, lease=replace(settlement.lease, fence=answer.fence))
+        return replace(settlement, lease=ask.lease.untrusted(answer.fence))
 
     def _settle_claim_of(self, holder: Holder) -> bool:
         """Settle a claim that is in the way if its outcome waits here as well; return whether it did."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from tickglass.sched.engine.running.settlement import settle
 from tickglass.sched.events import ClaimOrphaned
-from tickglass.sched.lease import Lease, LockEvent, trusted_until_ns
+from tickglass.sched.lease import LockEvent, trusted_until_ns
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.sched.ports import Settlement, SpooledOutcome, TracedRun
 from tickglass.sched.run import Run
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.running.claim import ClaimWon
     from tickglass.sched.engine.running.outbox import Outbox
     from tickglass.sched.job import Job
-    from tickglass.sched.lease import LockMachine
+    from tickglass.sched.lease import Lease, LockMachine
     from tickglass.sched.occurrence import OccurrenceMachine
     from tickglass.sched.ports import ClaimAsk
     from tickglass.sched.stop_signal import StopSignal
@@ -92,9 +92,8 @@ class Preparation:
         Args:
             lease: None: that of a claim whose grant, if there was one, was not heard.
         """
-        ask = self.ask.lease
         return Settlement(
-            lease=lease or Lease(ask.resource, ask.owner, ask.token, 0, ask.ttl_ns, 0),
+            lease=lease or self.ask.lease.untrusted(0),
             job=self.job.name,
             due_ns=self.occurrence.due_ns,
             run_id=self.occurrence.run_id,
@@ -151,8 +150,7 @@ class ClaimedRun:
     def __init__(self, preparation: Preparation, won: ClaimWon, on_lost: Callable[[], None]) -> None:
         job, lock, context, claimed = preparation.job, preparation.lock, preparation.context, won.claimed
         trusted_ns = trusted_until_ns(won.asked_ns, job.ttl_ns, context.store.allowance_ns(job.ttl_ns))
-        token = preparation.ask.lease.token
-        lease = Lease(job.resource, context.owner, token, claimed.fence, job.ttl_ns, trusted_ns)
+        lease = preparation.ask.lease.trusted(claimed.fence, trusted_ns)
         preparation.occurrence.attempt, preparation.occurrence.fence = claimed.attempt, claimed.fence
         preparation.trace(fence=claimed.fence, previous_run_id=claimed.previous_run_id)
         if claimed.previous_run_id:

@@ -181,8 +181,9 @@ def _in_doubt(rig: Rig) -> InDoubt:
 
 
 def _skipped(ask: ClaimAsk) -> Settlement:
-    lease = Lease(ask.lease.resource, ask.lease.owner, ask.lease.token, 0, ask.lease.ttl_ns, 0)
-    return Settlement(lease, ask.lease.job, ask.due_ns, ask.lease.run_id, "skipped", "store_unavailable")
+    return Settlement(
+        ask.lease.untrusted(0), ask.lease.job, ask.due_ns, ask.lease.run_id, "skipped", "store_unavailable"
+    )
 
 
 def test_a_claim_in_doubt_that_cannot_be_taken_back_now_is_so_later(rig: Rig) -> None:
