@@ -87,7 +87,7 @@ class Pool:
             self._changed.notify()
 
     def close(self, until_ns: int) -> bool:
-        """Let the workers end once nothing is left to do.
+        """Let the workers end when no task is left.
 
         Args:
             until_ns: the monotonic instant at which to stop waiting for them.

@@ -112,7 +112,7 @@ class BreakableStore(MemoryStore):
 
 
 class Rig:
-    """Everything but the timeline's thread: a test turns it by hand, after moving the clock."""
+    """Everything but the timeline's thread: a test takes its steps, after moving the clock."""
 
     def __init__(
         self,

@@ -205,7 +205,7 @@ class Assignment:
         try:
             step()
         except BaseException:  # noqa: BLE001 - reported; the job goes on
-            _log.exception("the execution of %s broke off", self.job_name)
+            _log.exception("an error of the engine ended the execution of %s", self.job_name)
             self._abort()
 
     def _abort(self) -> None:

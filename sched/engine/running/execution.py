@@ -51,7 +51,7 @@ def end_aborted(occurrence: OccurrenceMachine) -> None:
     """End an occurrence because of an error of the engine, unless it has ended."""
     if occurrence.state is not OccurrenceState.ENDED:
         outcome, reason = _ABORTED.get(occurrence.state, (Outcome.FAILURE, ""))
-        occurrence.fire(OccurrenceEvent.ENDED, outcome=outcome, reason=reason, error="broke off")
+        occurrence.fire(OccurrenceEvent.ENDED, outcome=outcome, reason=reason, error="aborted")
 
 
 class Execution:

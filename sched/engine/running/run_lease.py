@@ -1,7 +1,7 @@
-"""What allows a run to go on, from before it starts until its end is written.
+"""What a run runs under, from before it starts until its end is written.
 
-Normally a claim with its lease (`ClaimedRun`); for a job that goes ahead while the
-store is out, nothing but the job's own word (`UnclaimedRun`).
+Normally a claim with its lease (`ClaimedRun`). A job that allows it also runs without
+one while the store does not answer (`UnclaimedRun`).
 """
 
 from __future__ import annotations
@@ -38,26 +38,31 @@ _NEVER_NS: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended, as the ledger shall have it."""
+    """How a run ended, as it is written to the ledger."""
 
     outcome: Outcome
     detail: str
     started_wall_ns: int | None
     lateness_ns: int | None
-    started_after_ns: int | None = None  # the claim
+    started_after_ns: int | None = None  # how long after the claim
     ran_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Everything that is known of an occurrence before it is allowed to run."""
+    """What is known of an occurrence before it may run, and the ports that its run lease needs.
+
+    Args:
+        stop: that of the run; it may have been asked to stop already.
+        began_wall_ns: when a worker took it.
+    """
 
     job: Job
     occurrence: OccurrenceMachine
     lock: LockMachine
     ask: ClaimAsk
     stop: StopSignal
-    began_wall_ns: int  # when a worker took it
+    began_wall_ns: int
     context: EngineContext
     renewer: LeaseRenewer
     in_doubt: InDoubt
@@ -90,7 +95,7 @@ class Preparation:
         """Say how it ended, in the ledger's terms.
 
         Args:
-            lease: None: that of a claim whose grant, if there was one, was not heard.
+            lease: None: the claim got no answer; it may have been granted all the same.
         """
         return Settlement(
             lease=lease or self.ask.lease.untrusted(0),
@@ -107,7 +112,7 @@ class Preparation:
 
 
 class RunLease(Protocol):
-    """What allows a run to go on."""
+    """What a run runs under."""
 
     run: Run
     stop: StopSignal
@@ -119,21 +124,21 @@ class RunLease(Protocol):
 
     @property
     def ends_ns(self) -> int:
-        """Until when (monotonic) it holds without being prolonged again."""
+        """Until when (monotonic) it can be trusted without another renewal."""
         ...
 
     def check(self) -> None:
-        """Find out at once what a frozen process could not be told."""
+        """Find out now whether it is over: in a process that was frozen, no timer has said so."""
         ...
 
     def stop_renewing(self) -> None:
-        """Stop prolonging it: the engine itself has failed."""
+        """Let it run out, because the engine itself has failed."""
         ...
 
     def end(self, result: RunResult) -> bool:
-        """Write the result, and give everything back; return whether this call did, and not an earlier one.
+        """Write the result and release the lease; return False if an earlier call has done so.
 
-        A second call, from another thread, returns when the first is through.
+        A second call, from another thread, returns when the first has.
         """
         ...
 
@@ -163,40 +168,40 @@ class ClaimedRun:
         self.run = preparation.run()
         self._preparation = preparation
         self._renewer = preparation.renewer
-        self._hold = self._renewer.keep(lock, lease, won.asked_ns, on_lost, renew=job.renew)
+        self._kept = self._renewer.keep(lock, lease, won.asked_ns, on_lost, renew=job.renew)
         self._ending = threading.Lock()
-        self._over = False
+        self._has_ended = False
 
     @property
     def ends_ns(self) -> int:
         """See `RunLease`."""
-        return self._hold.lease.trusted_until_ns
+        return self._kept.lease.trusted_until_ns
 
     def check(self) -> None:
         """See `RunLease`."""
-        self._renewer.check(self._hold)
+        self._renewer.check(self._kept)
 
     def stop_renewing(self) -> None:
         """See `RunLease`."""
-        self._renewer.stop_renewing(self._hold)
+        self._renewer.stop_renewing(self._kept)
 
     def end(self, result: RunResult) -> bool:
         """See `RunLease`; the claim of a lost run stays open, so that an instance can run it again."""
         with self._ending:
-            if self._over:
+            if self._has_ended:
                 return False
-            self._over = True
+            self._has_ended = True
             self._end(result)
             return True
 
     def _end(self, result: RunResult) -> None:
         preparation, lock = self._preparation, self._preparation.lock
-        self._renewer.drop(self._hold)
+        self._renewer.drop(self._kept)
         if result.outcome is Outcome.LOST and preparation.job.rerun:
             preparation.in_doubt.note_open(preparation.ask)  # an unanswered renewal may have prolonged its lease
             lock.fire(LockEvent.RELEASED)
             return
-        settlement = preparation.settlement(self._hold.lease, result)
+        settlement = preparation.settlement(self._kept.lease, result)
         if not settle(settlement, lock, preparation.context, preparation.outbox):
             preparation.in_doubt.note(settlement)
 
@@ -215,7 +220,7 @@ class ClaimedRun:
 
 
 class UnclaimedRun:
-    """Leave to run while the store is out: no lease, no fence; the ledger hears of it later."""
+    """A run while the store does not answer: no lease, no fence; its outcome is written later."""
 
     claimed: Final = False
     ends_ns: Final = _NEVER_NS
@@ -231,12 +236,12 @@ class UnclaimedRun:
         """See `RunLease`; there is nothing to lose."""
 
     def stop_renewing(self) -> None:
-        """See `RunLease`; there is nothing to prolong."""
+        """See `RunLease`; there is nothing to renew."""
 
     def end(self, result: RunResult) -> bool:
-        """See `RunLease`; it is called once: there is no lock to give up early."""
+        """See `RunLease`; it is called once, because there is no lock to release early."""
         preparation = self._preparation
         settlement = preparation.settlement(None, replace(result, started_after_ns=None))
         if not preparation.outbox.put(SpooledOutcome(settlement, unclaimed=preparation.ask)):
-            preparation.in_doubt.note(settlement)  # its claim may be granted after all
+            preparation.in_doubt.note(settlement)  # its claim may have been granted after all
         return True

@@ -86,7 +86,7 @@ def test_a_coroutine_that_panics_is_a_failure_too(rig: Rig) -> None:
     ("breaking", "outcome", "lock"),
     [("claim", "skipped", "failed"), ("start", "failure", "expired"), ("wait", "lost", "expired")],
 )
-def test_a_walk_that_breaks_off_ends_and_lets_its_lease_run_out(
+def test_an_execution_that_the_engine_breaks_ends_and_lets_its_lease_run_out(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, breaking: str, outcome: str, lock: str
 ) -> None:
     def broken(*_: object) -> None:
