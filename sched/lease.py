@@ -42,7 +42,7 @@ class Lease:
 
     Args:
         fence: fencing token; only grows per resource, over expiry and restart.
-        trusted_until_ns: monotonic nanoseconds; later, nobody may act on it.
+        trusted_until_ns: monotonic nanoseconds; after it, the holder must not act on it. 0: not trusted at all.
     """
 
     resource: str
@@ -67,7 +67,7 @@ class LockEvent(StrEnum):
 
     REQUESTED = "requested"
     GRANTED = "granted"
-    REFUSED = "refused"  # somebody else has it, or had it: losing a race
+    REFUSED = "refused"  # another holder has it, or had it: the race is lost
     FAILED = "failed"  # the attempt came to nothing: see LockReason
     RENEWED = "renewed"
     RENEWAL_FAILED = "renewal_failed"
@@ -232,7 +232,7 @@ def check_ttl(what: str, ttl_ns: int, allowance_ns: int) -> None:
 def trusted_until_ns(asked_at_ns: int, ttl_ns: int, margin_ns: int) -> int:
     """Return the last instant at which the holder may still act.
 
-    InstantCount from when the request left, not from when the answer came: the
+    Counted from when the request left, not from when the answer came: the
     store began its own countdown somewhere between the two.
 
     Args:

@@ -1,30 +1,39 @@
 """Show a job what it runs under: the occurrence, the lease, and whether to stop.
 
-No I/O. A run is made by the engine and handed to the job's code.
+No I/O. The engine makes a `Run` and passes it to the job's code; the engine asks
+the run to stop through its `StopSignal` (stop_signal.py), which the job never sees.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tickglass.sched.clock import Wake, instant_of
+from tickglass.sched.clock import instant_of
 from tickglass.sched.durations import Duration, duration_ns
 from tickglass.sched.lease import LockState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.lease import LockMachine
+    from tickglass.sched.stop_signal import StopSignal
 
-__all__ = ["Run", "current_run"]
+__all__ = ["Run", "current_run", "current_stop", "executing"]
 
 _NEVER_NS: Final = 2**63 - 1
 _PAST_NS: Final = -(2**63)
-_current: ContextVar[Run | None] = ContextVar("tickglass_run", default=None)
+
+
+class _Current(NamedTuple):
+    run: Run
+    stop: StopSignal
+
+
+_current: ContextVar[_Current | None] = ContextVar("tickglass_run", default=None)
 
 
 class Run:
@@ -36,17 +45,14 @@ class Run:
         attempt: 1, or more when an earlier claimant died.
         resource: what its lease protects.
         fence: the fencing token; pass it with every guarded write. 0 for a run
-            that went ahead without a claim: nothing guarded accepts it.
+            that started without a claim: nothing guarded accepts it.
     """
 
     __slots__ = (
         "_clock",
         "_due_ns",
         "_lock",
-        "_over",
         "_stop",
-        "_stop_reason",
-        "_stopped_with_it",
         "attempt",
         "fence",
         "job",
@@ -54,7 +60,7 @@ class Run:
         "run_id",
     )
 
-    def __init__(self, lock: LockMachine, *, due_ns: int, attempt: int, clock: Clock) -> None:
+    def __init__(self, lock: LockMachine, stop: StopSignal, *, due_ns: int, attempt: int, clock: Clock) -> None:
         self.job = lock.job
         self.run_id = lock.run_id
         self.resource = lock.resource
@@ -62,11 +68,8 @@ class Run:
         self.attempt = attempt
         self._due_ns = due_ns
         self._lock = lock
+        self._stop = stop
         self._clock = clock
-        self._over = False  # the code has returned; what it left behind may still ask
-        self._stop = Wake()
-        self._stop_reason = ""
-        self._stopped_with_it: set[Callable[[], None]] = set()
 
     @property
     def due_at(self) -> datetime:
@@ -74,9 +77,14 @@ class Run:
         return instant_of(self._due_ns)
 
     @property
+    def sampled(self) -> bool:
+        """Whether the trace of this run is sampled; what is done on its behalf, such as taking a lock, follows it."""
+        return self._lock.sampled
+
+    @property
     def _trusted_until_ns(self) -> int:
-        """The end of trust; a run that went ahead without a claim has no lease to lose."""
-        if self._over:
+        """The end of trust; a run that started without a claim has no lease to lose."""
+        if self._stop.over:
             return _PAST_NS
         if not self.fence:
             return _NEVER_NS
@@ -93,18 +101,18 @@ class Run:
     def cancelled(self) -> bool:
         """Whether to stop now.
 
-        True once a stop was asked for, and also when the lease has run out and
-        nobody could tell us yet: a process that was frozen sees it on waking.
+        True once a stop was asked for, and also when the lease has run out before
+        the engine could say so: a process that was frozen sees it on waking.
         True as well after the run has ended, for threads and tasks that outlive it.
         """
-        return bool(self._stop_reason) or self._clock.monotonic_ns() >= self._trusted_until_ns
+        return bool(self._stop.reason) or self._clock.monotonic_ns() >= self._trusted_until_ns
 
     @property
     def cancel_reason(self) -> str:
         """Why: "timeout", "lost", "shutdown", "ended" after the run, or "" while not cancelled."""
-        if self._stop_reason:
-            return self._stop_reason
-        if self._over:
+        if self._stop.reason:
+            return self._stop.reason
+        if self._stop.over:
             return "ended"
         return "lost" if self.cancelled else ""
 
@@ -116,51 +124,34 @@ class Run:
         """
         until_ns = self._clock.monotonic_ns() + duration_ns(duration, what="wait")
         while not self.cancelled and self._clock.monotonic_ns() < until_ns:
-            self._clock.wait(min(until_ns, self._trusted_until_ns), self._stop)  # a renewal prolongs trust meanwhile
+            self._clock.wait(min(until_ns, self._trusted_until_ns), self._stop.wake)  # a renewal prolongs trust
         return self.cancelled
 
     def report_stale_fence(self, newest: int) -> None:
         """Count a guarded write that was refused; called by the guards of fencing.py, and by your own."""
         self._lock.report_stale_fence(newest)
 
-    def _ask_to_stop(self, reason: str) -> None:
-        """Set the reason, once; the engine's side of `cancelled`."""
-        self._stop_reason = self._stop_reason or reason
-        self._stop_all()
-
-    def _end(self) -> None:
-        """Note that the code has returned: nothing that it left behind may act under this run any more."""
-        self._over = True
-        self._stop_all()
-
-    def _stop_all(self) -> None:
-        self._stop.ring()
-        for stop in tuple(self._stopped_with_it):
-            stop()
-
-    @contextmanager
-    def _stopping(self, stop: Callable[[], None]) -> Iterator[None]:
-        """Call `stop` as well when the run is asked to stop meanwhile, or has been."""
-        self._stopped_with_it.add(stop)
-        if self._stop_reason or self._over:
-            stop()
-        try:
-            yield
-        finally:
-            self._stopped_with_it.discard(stop)
-
-    @contextmanager
-    def _current(self) -> Iterator[None]:
-        token = _current.set(self)
-        try:
-            yield
-        finally:
-            _current.reset(token)
-
     def __repr__(self) -> str:
         return f"<Run {self.job} due {self.due_at.isoformat()} attempt {self.attempt} fence {self.fence}>"
 
 
+@contextmanager
+def executing(run: Run, stop: StopSignal) -> Iterator[None]:
+    """Make a run the current one of this thread or task while its code is executed."""
+    token = _current.set(_Current(run, stop))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def current_run() -> Run | None:
     """Return the run whose code is executing in this thread or task, if any."""
-    return _current.get()
+    current = _current.get()
+    return None if current is None else current.run
+
+
+def current_stop() -> StopSignal | None:
+    """Return the stop signal of the current run, if any: for what the engine does on behalf of that run."""
+    current = _current.get()
+    return None if current is None else current.stop

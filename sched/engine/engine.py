@@ -174,7 +174,7 @@ class Engine:
 
     def executions(self) -> list[str]:
         """Return the names of jobs whose runs have not ended, sorted."""
-        return sorted(execution.job.name for execution in self._dispatcher.executions())
+        return sorted(assignment.job_name for assignment in self._dispatcher.assignments())
 
     def cut_short(self) -> None:
         """Cut a `stop` in progress short: first the drain, a second time the wait for runs that were asked to stop."""

@@ -1,1 +1,1 @@
-"""Where the code of jobs runs: threads, and one event loop."""
+"""The technologies behind ports/executor: the code of jobs runs on threads, and on one event loop."""

@@ -1,7 +1,8 @@
-"""Run tasks on a fixed number of threads, in the order in which they were handed in.
+"""Run tasks on a fixed number of threads, in the order in which they were submitted.
 
-No queue but the hand-off itself: a task waits until a worker is free, and that
-wait is measured. What may wait is bounded by admission: one occurrence per job.
+`Pool` is the threads, the workers. A task waits until a worker is free, and that
+wait is measured. Admission bounds what can wait: one occurrence per job.
+`ThreadExecutor` runs the code of a job on the worker that claimed for it.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ import math
 import os
 import threading
 from collections import deque
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import PoolMoved
+from tickglass.sched.ports import CallResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tickglass.sched.clock import Clock
-    from tickglass.sched.ports import EventSink
+    from tickglass.sched.executors.event_loop import EventLoopExecutor
+    from tickglass.sched.ports import EventSink, JobCall
 
-__all__ = ["Pool", "checked_size", "default_size"]
+__all__ = ["Pool", "ThreadExecutor", "checked_size", "default_size"]
 
 _log: Final = logging.getLogger(__name__)
 _MAX: Final = 10_000
@@ -60,7 +64,7 @@ class Pool:
         self.size = checked_size(size)
         self._clock = clock
         self._sink = sink
-        self._handed = threading.Condition()
+        self._changed = threading.Condition()
         self._tasks: deque[tuple[int, Callable[[], None]]] = deque()
         self._in_use = 0
         self._closing = False
@@ -74,26 +78,26 @@ class Pool:
         """Start the workers."""
         for thread in self._threads:
             thread.start()
-        self._tell(None)
+        self._report(None)
 
     def submit(self, task: Callable[[], None]) -> None:
         """Give a task to the next free worker; never blocks."""
-        with self._handed:
+        with self._changed:
             self._tasks.append((self._clock.monotonic_ns(), task))
-            self._handed.notify()
+            self._changed.notify()
 
     def close(self, until_ns: int) -> bool:
-        """Let the workers end once nothing is left to do.
+        """Let the workers end when no task is left.
 
         Args:
             until_ns: the monotonic instant at which to stop waiting for them.
 
         Returns:
-            Whether every task that was handed in has ended.
+            Whether every task that was submitted has ended.
         """
-        with self._handed:
+        with self._changed:
             self._closing = True
-            self._handed.notify_all()
+            self._changed.notify_all()
         while any(thread.is_alive() for thread in self._threads):
             if not self._clock.wait(until_ns, self._ended):
                 return False
@@ -101,7 +105,7 @@ class Pool:
         return True
 
     def _join_the_ended(self) -> None:
-        with self._handed:
+        with self._changed:
             idle = self._in_use == 0 and not self._tasks
         if idle:
             for thread in self._threads:
@@ -114,23 +118,23 @@ class Pool:
             except BaseException:  # noqa: BLE001 - reported; the worker goes on
                 _log.exception("a pool task raised")
             finally:
-                with self._handed:
+                with self._changed:
                     self._in_use -= 1
-                self._tell(None)
+                self._report(None)
         self._ended.ring()
 
     def _take(self) -> Callable[[], None] | None:
-        with self._handed:
+        with self._changed:
             while not self._tasks:
                 if self._closing:
                     return None
-                self._handed.wait()
-            handed_ns, task = self._tasks.popleft()
+                self._changed.wait()
+            submitted_ns, task = self._tasks.popleft()
             self._in_use += 1
-        self._tell(self._clock.monotonic_ns() - handed_ns)
+        self._report(self._clock.monotonic_ns() - submitted_ns)
         return task
 
-    def _tell(self, waited_ns: int | None) -> None:
+    def _report(self, waited_ns: int | None) -> None:
         self._sink.record(
             PoolMoved(
                 pool=self.name,
@@ -140,3 +144,38 @@ class Pool:
                 waited_ns=waited_ns,
             )
         )
+
+
+class ThreadExecutor:
+    """Runs a function on the worker that submits it: it waits for no second worker.
+
+    Args:
+        coroutines: where a coroutine goes on that the function returned.
+    """
+
+    name: Final = "threads"
+    immediate: Final = True
+
+    def __init__(self, coroutines: EventLoopExecutor, *, clock: Clock) -> None:
+        self._coroutines = coroutines
+        self._clock = clock
+
+    def submit(self, call: JobCall, done: Callable[[CallResult], None]) -> Callable[[], None]:
+        """See `Executor`; it returns when the function has, and a function cannot be cancelled."""
+        returned: object = None
+        failure: BaseException | None = None
+        if not call.start():
+            return _nothing
+        with call.scope():
+            try:
+                returned = call.code()
+            except BaseException as error:  # noqa: BLE001 - an outcome, whatever it is: the worker goes on
+                failure = error
+        if isinstance(returned, Coroutine):
+            return self._coroutines.continue_with(returned, call, done)
+        done(CallResult(returned, failure, self._clock.monotonic_ns()))
+        return _nothing
+
+
+def _nothing() -> None:
+    """The function has ended."""

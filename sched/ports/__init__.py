@@ -1,6 +1,7 @@
 """What the domain needs from outside, by subject, and the values that come back."""
 
 from tickglass.sched.ports.events import EventSink
+from tickglass.sched.ports.executor import CallResult, Executor, JobCall
 from tickglass.sched.ports.ledger import (
     AlreadyClaimed,
     ClaimAsk,
@@ -19,13 +20,16 @@ from tickglass.sched.ports.tracing import RunTracer, TracedRun
 
 __all__ = [
     "AlreadyClaimed",
+    "CallResult",
     "ClaimAsk",
     "ClaimFeed",
     "Claimed",
     "EventSink",
+    "Executor",
     "Gone",
     "Granted",
     "Holder",
+    "JobCall",
     "JobRecord",
     "LeaseAsk",
     "LeaseRecord",

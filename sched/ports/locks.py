@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from tickglass.sched.lease import Lease
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tickglass.sched.lease import Lease
 
 __all__ = [
     "Gone",
@@ -45,6 +45,22 @@ class LeaseAsk:
     ttl_ns: int
     job: str = ""
     run_id: str = ""
+
+    def untrusted(self, fence: int) -> Lease:
+        """Return the lease that this ask was, or may have been, granted: enough to renew or release it, not to act.
+
+        Args:
+            fence: that of the grant; 0 if there was none, or its answer was lost.
+        """
+        return Lease(self.resource, self.owner, self.token, fence, self.ttl_ns, trusted_until_ns=0)
+
+    def trusted(self, fence: int, until_ns: int) -> Lease:
+        """Return the lease that this ask was granted, to act under it.
+
+        Args:
+            until_ns: as `trusted_until_ns` computes it, from when the request left.
+        """
+        return Lease(self.resource, self.owner, self.token, fence, self.ttl_ns, trusted_until_ns=until_ns)
 
 
 @dataclass(frozen=True, slots=True)

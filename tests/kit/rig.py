@@ -113,7 +113,7 @@ class BreakableStore(MemoryStore):
 
 
 class Rig:
-    """Everything but the timeline's thread: a test turns it by hand, after moving the clock."""
+    """Everything but the timeline's thread: a test takes its steps, after moving the clock."""
 
     def __init__(
         self,
@@ -182,10 +182,11 @@ class Rig:
         """Wait until the event loop has been asked to start a coroutine job, and has not."""
 
         def waits() -> bool:
-            for execution in self.dispatcher.executions():
-                with execution._mutex:
-                    if execution.job.name == job and execution._unstarted is not None:
-                        return True
+            for assignment in self.dispatcher.assignments():
+                execution = assignment._execution
+                if assignment.job_name == job and execution is not None:
+                    with execution._mutex:
+                        return execution._unstarted
             return False
 
         wait_until(waits)
@@ -231,12 +232,12 @@ class Rig:
     def stop(self) -> None:
         """End the present instance: its runs in hand are asked to stop, and do."""
         dispatcher, misfires = self.dispatcher, self.misfires
-        for execution in dispatcher.executions():
-            execution.stop_claiming()
-            execution.ask_to_stop("shutdown")
+        for assignment in dispatcher.assignments():
+            assignment.stop_claiming()
+            assignment.ask_to_stop("shutdown")
 
         def emptied() -> bool:
-            empty = not dispatcher.executions()
+            empty = not dispatcher.assignments()
             if not empty:
                 self.clock.advance(SECOND)  # what waits for an instant shall see it
             return empty

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.lease import Lease
 from tickglass.sched.ports import Claimed, Released
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ class InDoubt:
             ask = self._open.get(holder.run_id)
         if ask is None:
             return False
-        self._context.store.release(_lease(ask.lease, holder.fence))
+        self._context.store.release(ask.lease.untrusted(holder.fence))
         self._forget(self._open, holder.run_id)
         return True
 
@@ -140,7 +139,7 @@ class InDoubt:
         answer = self._context.store.claim(ask)
         if not isinstance(answer, Claimed):
             return False
-        self._context.store.release(_lease(ask.lease, answer.fence))
+        self._context.store.release(ask.lease.untrusted(answer.fence))
         self._forget(self._open, ask.lease.run_id)
         return True
 
@@ -148,7 +147,7 @@ class InDoubt:
         """Release the locks that it may be: the store does not tell the token, and refuses any other token."""
         tried = False
         for lock in self._locks_of(resource, holder):
-            answer = self._context.store.release(_lease(lock.ask, holder.fence))
+            answer = self._context.store.release(lock.ask.untrusted(holder.fence))
             tried = True
             lock.tries, lock.tried_fence = lock.tries + 1, holder.fence
             if isinstance(answer, Released) or lock.tries >= TRIES_MAX:
@@ -176,7 +175,3 @@ class InDoubt:
     def _forget(self, in_doubt: OrderedDict[str, T], key: str) -> None:
         with self._mutex:
             in_doubt.pop(key, None)
-
-
-def _lease(ask: LeaseAsk, fence: int) -> Lease:
-    return Lease(ask.resource, ask.owner, ask.token, fence, ask.ttl_ns, 0)

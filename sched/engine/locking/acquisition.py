@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tickglass.sched.lock_terms import LockTerms
     from tickglass.sched.ports import Refused
     from tickglass.sched.run import Run
+    from tickglass.sched.stop_signal import StopSignal
 
 __all__ = ["Acquisition", "NotAcquired"]
 
@@ -65,7 +66,8 @@ class Acquisition:
     and `abandon` from any thread at any time.
 
     Args:
-        run: whose code asks; the waiting ends when that run is asked to stop.
+        run: the run whose code asks, if any.
+        stop: that run's stop signal; the waiting ends when it is asked to stop.
         in_doubt: claims and locks of this instance that may be in its own way.
     """
 
@@ -73,6 +75,7 @@ class Acquisition:
         self,
         terms: LockTerms,
         run: Run | None,
+        stop: StopSignal | None,
         *,
         context: EngineContext,
         renewer: LeaseRenewer,
@@ -82,7 +85,7 @@ class Acquisition:
     ) -> None:
         run_id = "" if run is None else run.run_id
         self._terms = terms
-        self._run = run
+        self._stop = stop
         self._context = context
         self._renewer = renewer
         self._wait_queues = wait_queues
@@ -101,7 +104,7 @@ class Acquisition:
             clock=context.clock,
             sink=context.sink,
         )
-        self._lock.sampled = run is not None and run._lock.sampled  # noqa: SLF001 - the engine's side of a run
+        self._lock.sampled = run is not None and run.sampled
         self._wake = Wake()
         self._cancelled = False
         self._mutex = threading.Lock()  # one of give_back, abandon at a time
@@ -160,8 +163,8 @@ class Acquisition:
         terms, clock = self._terms, self._context.clock
         waiting.enter_context(self._wait_queues.queued(terms.resource, self._wake))
         waiting.callback(self._head_start.watch(self._wake.ring))
-        if self._run is not None:
-            waiting.enter_context(self._run._stopping(self.cancel))  # noqa: SLF001 - the engine's side of a run
+        if self._stop is not None:
+            waiting.enter_context(self._stop.calling(self.cancel))
         watching = False
         while not self._cancelled:
             again_ns = self._until_ns
@@ -236,10 +239,9 @@ class Acquisition:
     def _take_up(self, granted: Granted, asked_ns: int) -> HeldLease:
         """Report the grant, and have the lease kept from here on."""
         context, terms = self._context, self._terms
-        lease = Lease(terms.resource, context.owner, self._ask.token, granted.fence, terms.ttl_ns, 0)
-        asked_ns = self._unacknowledged.lease_counts_from(lease, asked_ns)
+        asked_ns = self._unacknowledged.lease_counts_from(self._ask.untrusted(granted.fence), asked_ns)
         trusted_ns = self._trusted_ns(asked_ns)
-        lease = replace(lease, trusted_until_ns=trusted_ns)
+        lease = self._ask.trusted(granted.fence, trusted_ns)
         if context.clock.monotonic_ns() >= trusted_ns:
             context.store.release(lease)
             self._ask = replace(self._ask, token=str(uuid4()))  # should that release reach the store late

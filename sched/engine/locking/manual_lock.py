@@ -12,7 +12,7 @@ from tickglass.sched.engine.locking.acquisition import Acquisition, NotAcquired
 from tickglass.sched.engine.locking.wait_queue import WaitQueues
 from tickglass.sched.engine.membership.head_start import HeadStart
 from tickglass.sched.errors import ConfigError, LockInUse, LockNotHeld
-from tickglass.sched.run import current_run
+from tickglass.sched.run import current_run, current_stop
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.context import EngineContext
@@ -49,6 +49,7 @@ class ManualLocks:
         acquisition = Acquisition(
             terms,
             current_run(),
+            current_stop(),
             context=self._context,
             renewer=self._renewer,
             wait_queues=self._wait_queues,

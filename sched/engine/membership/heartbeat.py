@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.lease import Lease
 from tickglass.sched.policies.preference import PRESENCE_TTL_NS, heartbeat_resource
 from tickglass.sched.ports import Granted, LeaseAsk
 
@@ -54,4 +53,4 @@ class Heartbeat:
         ask = self._ask
         answer = self._context.store.acquire(ask)
         if isinstance(answer, Granted):
-            self._context.store.release(Lease(ask.resource, ask.owner, ask.token, answer.fence, ask.ttl_ns, 0))
+            self._context.store.release(ask.untrusted(answer.fence))

@@ -1,9 +1,9 @@
 """Decide, from the store's answers, whether an occurrence is claimed, given up, or asked for again.
 
-Who is not preferred lets the others go first; refusals are waited out, both within
-the job's misfire grace; a store that does not answer is asked again after 100, 300
-and 800 ms. Nothing blocks here: `RetryAt` says when to ask again. Every ending is
-reported by the lock.
+An instance that is not preferred waits out the head start of those that are. A
+refusal is waited out. Both end with the job's misfire grace. A store that does not
+answer is asked again after a back-off. Nothing blocks here: `RetryAt` says when to
+ask again. The lock reports every ending.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tickglass.sched.ahead import Ahead
 from tickglass.sched.engine.leasing.unacknowledged import Unacknowledged
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.lease import Lease, LockEvent, LockReason, LockState
+from tickglass.sched.lease import LockEvent, LockReason, LockState
 from tickglass.sched.occurrence import Outcome, SkipReason
 from tickglass.sched.policies import backoff, overlap
 from tickglass.sched.policies.verdict import Defer
@@ -51,7 +51,7 @@ class RetryAt:
     """Ask again at this monotonic instant, or sooner.
 
     Args:
-        held_back: sooner if those who are preferred have gone; else: if the resource may have become free.
+        held_back: True: sooner if the preferred instances have gone; False: sooner if the resource may be free.
     """
 
     at_ns: int
@@ -63,8 +63,8 @@ class ClaimAttempt:
 
     Args:
         due_ns: monotonic; before it, the job's own previous run is waited for.
-        until_ns: monotonic; how long somebody else's lease is waited for.
-        head_start: of those who are preferred.
+        until_ns: monotonic; how long another holder's lease is waited for.
+        head_start: that of the preferred instances.
         in_doubt: claims of this instance that may be in its own way.
     """
 
@@ -95,17 +95,17 @@ class ClaimAttempt:
         self._refused_by = ""  # the run of this job that was in the way last
 
     @property
-    def at_once(self) -> bool:
-        """Whether the claim was asked for without delay, and once."""
+    def undelayed(self) -> bool:
+        """Whether the claim was asked for without delay, and only once."""
         return self._asked == 1 and not self._put_off
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the store may have heard a request of which nobody here knows the answer."""
+        """Whether a request got no answer, and may have been granted."""
         return self._unacknowledged.any
 
     def ask(self) -> ClaimWon | NotClaimed | RetryAt:
-        """Ask once. If won, the lock is still WAITING: it is granted by whoever takes up the lease."""
+        """Ask once. If the claim is won, the lock is still WAITING: `ClaimedRun` fires GRANTED."""
         if self._lock.state is LockState.IDLE:
             self._lock.fire(LockEvent.REQUESTED)
         asked_ns = self._context.clock.monotonic_ns()
@@ -122,11 +122,12 @@ class ClaimAttempt:
         if isinstance(answer, Ahead):
             return self._too_early()
         if isinstance(answer, Claimed):
-            return ClaimWon(answer, self._unacknowledged.lease_counts_from(self._lease(answer), asked_ns))
-        return self._already(answer) if isinstance(answer, AlreadyClaimed) else self._refused(answer)
+            lease = self._ask.lease.untrusted(answer.fence)
+            return ClaimWon(answer, self._unacknowledged.lease_counts_from(lease, asked_ns))
+        return self._already_claimed(answer) if isinstance(answer, AlreadyClaimed) else self._refused(answer)
 
     def freed(self) -> None:
-        """Take note that the resource may have become free: those who are preferred go first."""
+        """Take note that the resource may have become free: the preferred instances have a head start again."""
         self._head_start.begin(self._context.clock.monotonic_ns())
 
     def give_up(self) -> NotClaimed:
@@ -136,22 +137,18 @@ class ClaimAttempt:
         self._lock.fire(LockEvent.FAILED, reason=LockReason.CANCELLED)
         return NotClaimed(Outcome.SKIPPED, SkipReason.STOPPING)
 
-    def _lease(self, claimed: Claimed) -> Lease:
-        ask = self._ask.lease
-        return Lease(ask.resource, ask.owner, ask.token, claimed.fence, ask.ttl_ns, 0)
-
-    def _already(self, answer: AlreadyClaimed) -> NotClaimed | RetryAt:
+    def _already_claimed(self, answer: AlreadyClaimed) -> NotClaimed | RetryAt:
         if answer.outcome is None and answer.by == self._ask.lease.owner:
             if self._in_doubt.release_rerun(self._ask.lease.job, self._ask.due_ns):
                 return RetryAt(self._context.clock.monotonic_ns())
-            if self.in_doubt and not self._ask.rerun:  # it is ours, granted unheard, and its lease has ended meanwhile
+            if self.in_doubt and not self._ask.rerun:  # our own: its answer was lost, and its lease has ended
                 self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE)
                 return NotClaimed(Outcome.SKIPPED, SkipReason.STORE_UNAVAILABLE)
         self._lock.fire(LockEvent.REFUSED, other_owner=answer.by)
         return NotClaimed(Outcome.ELSEWHERE)
 
     def _too_early(self) -> NotClaimed:
-        """Give up: our clock is ahead, and what we claimed now the others could not have when it is due."""
+        """Give up: our clock is ahead, and other instances could not claim the occurrence when it is due."""
         self._lock.fire(LockEvent.FAILED, reason=LockReason.CANCELLED)
         return NotClaimed(Outcome.SKIPPED, SkipReason.SKEW)
 

@@ -1,34 +1,31 @@
-"""Those who work on occurrences: pool, event loop, timers, renewer, and what is in hand."""
+"""Take admitted occurrences, at most one per job at a time, and own the threads that work on them."""
 
 from __future__ import annotations
 
-import logging
 import threading
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.engine.leasing.in_doubt import InDoubt
 from tickglass.sched.engine.leasing.renewer import LeaseRenewer
 from tickglass.sched.engine.membership.presence import Presence
-from tickglass.sched.engine.running.execution import Execution
+from tickglass.sched.engine.running.admitted import Admitted
+from tickglass.sched.engine.running.assignment import Assignment
 from tickglass.sched.engine.running.loop_lag import LoopLagMonitor
 from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.engine.timing.lead_time import LeadTime
 from tickglass.sched.engine.timing.timers import Timers
-from tickglass.sched.executors.event_loop import EventLoop
-from tickglass.sched.executors.threads import Pool
+from tickglass.sched.executors.event_loop import EventLoop, EventLoopExecutor
+from tickglass.sched.executors.threads import Pool, ThreadExecutor
 from tickglass.sched.occurrence import OccurrenceEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
+    from tickglass.sched.ports import Executor
 
 __all__ = ["Dispatcher", "LateOccurrences"]
-
-_log: Final = logging.getLogger(__name__)
 
 
 class LateOccurrences(Protocol):
@@ -40,7 +37,7 @@ class LateOccurrences(Protocol):
 
 
 class Dispatcher:
-    """Takes admitted occurrences and executions each to its end; at most one per job at a time.
+    """Takes admitted occurrences, each to its end; at most one per job at a time.
 
     Args:
         workers: size of the pool; None: CPU count x 1.5.
@@ -59,18 +56,21 @@ class Dispatcher:
         max_ahead_ns: int | None = None,
     ) -> None:
         self._context = context
-        self.max_ahead_ns = max_ahead_ns
+        self._max_ahead_ns = max_ahead_ns
         self.pool = Pool("default", workers, clock=context.clock, sink=context.sink)
         self.loop = EventLoop()
         self.timers = Timers(context.clock)
+        coroutines = EventLoopExecutor(self.loop, work=self.pool.submit, clock=context.clock)
+        executors: tuple[Executor, ...] = (ThreadExecutor(coroutines, clock=context.clock), coroutines)
+        self._executors = {executor.name: executor for executor in executors}
         self.loop_lag = LoopLagMonitor(self.loop, self.timers, clock=context.clock, sink=context.sink)
         self.renewer = LeaseRenewer(context.store, clock=context.clock, timers=self.timers)
         self.presence = Presence(context, self.renewer, labels)
         self.lead_time = LeadTime()
         self.outbox = Outbox(context)
         self.in_doubt = InDoubt(context, self.outbox.reclaim)
-        self.misfires = misfires
-        self._executions: dict[str, Execution] = {}
+        self._misfires = misfires
+        self._assignments: dict[str, Assignment] = {}  # by job
         self._mutex = threading.Lock()
         self._emptied = Wake()
         self._cuts = 0
@@ -83,7 +83,7 @@ class Dispatcher:
 
     def busy(self, job_name: str) -> bool:
         """Return whether an occurrence of that job is in hand, here."""
-        return job_name in self._executions
+        return job_name in self._assignments
 
     def dispatch(
         self,
@@ -95,47 +95,44 @@ class Dispatcher:
         next_due_ns: int | None,
         rerun: bool = False,
     ) -> None:
-        """Take an occurrence of a job that is not busy; see `Execution` for the arguments."""
-        execution = Execution(
-            job,
-            occurrence,
-            due_ns=due_ns,
-            until_ns=until_ns,
-            next_due_ns=next_due_ns,
-            rerun=rerun,
+        """Take an occurrence of a job that is not busy; see `Admitted` for the arguments."""
+        assignment = Assignment(
+            Admitted(job, occurrence, due_ns, until_ns, next_due_ns, rerun),
             context=self._context,
-            dispatcher=self,
+            max_ahead_ns=self._max_ahead_ns,
+            executor=self._executors["event_loop" if job.coroutine else "threads"],
+            timers=self.timers,
+            presence=self.presence,
+            renewer=self.renewer,
+            in_doubt=self.in_doubt,
+            outbox=self.outbox,
+            submit=self.pool.submit,
+            missed=lambda occurrence: self._misfires.too_late(occurrence, reason="pool"),
             ended=self._ended,
         )
         with self._mutex:
-            self._executions[job.name] = execution
+            self._assignments[job.name] = assignment
         occurrence.fire(OccurrenceEvent.ADMITTED)
-        self.submit(execution, execution.begin)
+        assignment.submit(assignment.begin)
 
-    def submit(self, execution: Execution, step: Callable[[], None]) -> None:
-        """Have a worker take a step of a execution; one that breaks off does not keep its job busy for ever."""
-        self.pool.submit(lambda: self._guarded(execution, step))
-
-    def aside(self, execution: Execution, step: Callable[[], None]) -> None:
-        """Have a step of a execution taken now, though all workers may be busy; it asks the store, and runs no job."""
-        self.renewer.submit(lambda: self._guarded(execution, step))
-
-    def executions(self) -> list[Execution]:
-        """Return the executions that have not ended."""
+    def assignments(self) -> list[Assignment]:
+        """Return the occurrences in hand."""
         with self._mutex:
-            return list(self._executions.values())
+            return list(self._assignments.values())
 
     def drain(self, until_ns: int) -> bool:
         """Claim nothing more, and wait for what is claimed; return whether all of it ended in time."""
-        self._each(Execution.stop_claiming)
-        while self._executions and not self._was_cut_short():
+        for assignment in self.assignments():
+            assignment.stop_claiming()
+        while self._assignments and not self._was_cut_short():
             if not self._context.clock.wait(until_ns, self._emptied):
                 break
-        return not self._executions
+        return not self._assignments
 
     def ask_all_to_stop(self, reason: str) -> None:
         """Ask every run in hand to stop."""
-        self._each(lambda execution: execution.ask_to_stop(reason))
+        for assignment in self.assignments():
+            assignment.ask_to_stop(reason)
 
     def cut_short(self) -> None:
         """Make one `drain` return now: the present one, or the next."""
@@ -151,30 +148,18 @@ class Dispatcher:
         self.timers.stop()
         self.loop.stop()
 
-    @staticmethod
-    def _guarded(execution: Execution, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except BaseException:  # noqa: BLE001 - reported; the job goes on
-            _log.exception("the execution of %s broke off", execution.job.name)
-            execution.abort()
-
     def _was_cut_short(self) -> bool:
         with self._mutex:
-            hurried = self._cuts > 0
-            self._cuts -= hurried
-        return hurried
+            cut = self._cuts > 0
+            self._cuts -= cut
+        return cut
 
-    def _each(self, do: Callable[[Execution], None]) -> None:
-        for execution in self.executions():
-            do(execution)
-
-    def _ended(self, execution: Execution) -> None:
-        if execution.prepared_ns is not None:
-            self.lead_time.note(execution.prepared_ns)
+    def _ended(self, assignment: Assignment) -> None:
+        if assignment.prepared_ns is not None:
+            self.lead_time.note(assignment.prepared_ns)
         with self._mutex:
-            if self._executions.get(execution.job.name) is execution:  # one that broke off may say it a second time
-                del self._executions[execution.job.name]
-            empty = not self._executions
+            if self._assignments.get(assignment.job_name) is assignment:  # one that was aborted may say it twice
+                del self._assignments[assignment.job_name]
+            empty = not self._assignments
         if empty:
             self._emptied.ring()

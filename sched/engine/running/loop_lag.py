@@ -1,7 +1,7 @@
-"""Ask the event loop of the coroutine jobs once a second to answer, and tell how long that takes.
+"""Ask the event loop of the coroutine jobs once a second to answer, and report how long that takes.
 
-A loop that a job blocks answers nobody: no coroutine starts, ends or is cancelled on it. From the first
-coroutine on it is asked; a scheduler that has none does not wake for this.
+A loop that a job blocks does not answer: no coroutine starts, ends or is cancelled on it. The loop is asked from
+the first coroutine on, so a scheduler without coroutine jobs does not wake for this.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ASKED_EVERY_NS: Final = SECOND
 
 
 class LoopLagMonitor:
-    """One question to the loop at a time, and since when it waits for its answer."""
+    """Asks the loop one question at a time, and knows since when the answer is due."""
 
     def __init__(self, loop: EventLoop, timers: Timers, *, clock: Clock, sink: EventSink) -> None:
         self._loop = loop
@@ -39,7 +39,7 @@ class LoopLagMonitor:
         return 0 if asked_ns is None else max(0, now_ns - asked_ns)
 
     def _ask(self) -> None:
-        """On the timers' thread, but for the first time."""
+        """On the timers' thread; the first time on the thread that spawns the first coroutine."""
         now_ns = self._clock.monotonic_ns()
         if self._asked_ns is None:
             self._asked_ns = now_ns

@@ -1,7 +1,7 @@
-"""What allows a run to go on, from before it starts until its end is written.
+"""What a run runs under, from before it starts until its end is written.
 
-Normally a claim with its lease (`ClaimedRun`); for a job that goes ahead while the
-store is out, nothing but the job's own word (`UnclaimedRun`).
+Normally a claim with its lease (`ClaimedRun`). A job that allows it also runs without
+one while the store does not answer (`UnclaimedRun`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from tickglass.sched.engine.running.settlement import settle
 from tickglass.sched.events import ClaimOrphaned
-from tickglass.sched.lease import Lease, LockEvent, trusted_until_ns
+from tickglass.sched.lease import LockEvent, trusted_until_ns
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.sched.ports import Settlement, SpooledOutcome, TracedRun
 from tickglass.sched.run import Run
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.leasing.in_doubt import InDoubt
+    from tickglass.sched.engine.leasing.renewer import LeaseRenewer
     from tickglass.sched.engine.running.claim import ClaimWon
-    from tickglass.sched.engine.running.dispatcher import Dispatcher
+    from tickglass.sched.engine.running.outbox import Outbox
     from tickglass.sched.job import Job
-    from tickglass.sched.lease import LockMachine
+    from tickglass.sched.lease import Lease, LockMachine
     from tickglass.sched.occurrence import OccurrenceMachine
     from tickglass.sched.ports import ClaimAsk
+    from tickglass.sched.stop_signal import StopSignal
 
 __all__ = ["ClaimedRun", "Preparation", "RunLease", "RunResult", "UnclaimedRun"]
 
@@ -35,27 +38,35 @@ _NEVER_NS: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended, as the ledger shall have it."""
+    """How a run ended, as it is written to the ledger."""
 
     outcome: Outcome
     detail: str
     started_wall_ns: int | None
     lateness_ns: int | None
-    started_after_ns: int | None = None  # the claim
+    started_after_ns: int | None = None  # how long after the claim
     ran_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Everything that is known of an occurrence before it is allowed to run."""
+    """What is known of an occurrence before it may run, and the ports that its run lease needs.
+
+    Args:
+        stop: that of the run; it may have been asked to stop already.
+        began_wall_ns: when a worker took it.
+    """
 
     job: Job
     occurrence: OccurrenceMachine
     lock: LockMachine
     ask: ClaimAsk
-    began_wall_ns: int  # when a worker took it
+    stop: StopSignal
+    began_wall_ns: int
     context: EngineContext
-    dispatcher: Dispatcher
+    renewer: LeaseRenewer
+    in_doubt: InDoubt
+    outbox: Outbox
 
     def trace(self, *, fence: int, previous_run_id: str) -> None:
         """Open the root span; from here on, all of the run's events know whether it is sampled."""
@@ -78,17 +89,16 @@ class Preparation:
     def run(self) -> Run:
         """Make what the job's code is given."""
         occurrence = self.occurrence
-        return Run(self.lock, due_ns=occurrence.due_ns, attempt=occurrence.attempt, clock=self.context.clock)
+        return Run(self.lock, self.stop, due_ns=occurrence.due_ns, attempt=occurrence.attempt, clock=self.context.clock)
 
     def settlement(self, lease: Lease | None, result: RunResult) -> Settlement:
         """Say how it ended, in the ledger's terms.
 
         Args:
-            lease: None: that of a claim whose grant, if there was one, was not heard.
+            lease: None: the claim got no answer; it may have been granted all the same.
         """
-        ask = self.ask.lease
         return Settlement(
-            lease=lease or Lease(ask.resource, ask.owner, ask.token, 0, ask.ttl_ns, 0),
+            lease=lease or self.ask.lease.untrusted(0),
             job=self.job.name,
             due_ns=self.occurrence.due_ns,
             run_id=self.occurrence.run_id,
@@ -102,9 +112,10 @@ class Preparation:
 
 
 class RunLease(Protocol):
-    """What allows a run to go on."""
+    """What a run runs under."""
 
     run: Run
+    stop: StopSignal
 
     @property
     def claimed(self) -> bool:
@@ -113,21 +124,21 @@ class RunLease(Protocol):
 
     @property
     def ends_ns(self) -> int:
-        """Until when (monotonic) it holds without being prolonged again."""
+        """Until when (monotonic) it can be trusted without another renewal."""
         ...
 
     def check(self) -> None:
-        """Find out at once what a frozen process could not be told."""
+        """Find out now whether it is over: in a process that was frozen, no timer has said so."""
         ...
 
-    def let_run_out(self) -> None:
-        """Stop prolonging it: the engine itself has failed."""
+    def stop_renewing(self) -> None:
+        """Let it run out, because the engine itself has failed."""
         ...
 
     def end(self, result: RunResult) -> bool:
-        """Write the result, and give everything back; return whether this call did, and not an earlier one.
+        """Write the result and release the lease; return False if an earlier call has done so.
 
-        A second call, from another thread, returns when the first is through.
+        A second call, from another thread, returns when the first has.
         """
         ...
 
@@ -144,8 +155,7 @@ class ClaimedRun:
     def __init__(self, preparation: Preparation, won: ClaimWon, on_lost: Callable[[], None]) -> None:
         job, lock, context, claimed = preparation.job, preparation.lock, preparation.context, won.claimed
         trusted_ns = trusted_until_ns(won.asked_ns, job.ttl_ns, context.store.allowance_ns(job.ttl_ns))
-        token = preparation.ask.lease.token
-        lease = Lease(job.resource, context.owner, token, claimed.fence, job.ttl_ns, trusted_ns)
+        lease = preparation.ask.lease.trusted(claimed.fence, trusted_ns)
         preparation.occurrence.attempt, preparation.occurrence.fence = claimed.attempt, claimed.fence
         preparation.trace(fence=claimed.fence, previous_run_id=claimed.previous_run_id)
         if claimed.previous_run_id:
@@ -154,47 +164,46 @@ class ClaimedRun:
             LockEvent.GRANTED, fence=claimed.fence, trusted_until_ns=trusted_ns, other_owner=claimed.expired_owner
         )
         preparation.occurrence.fire(OccurrenceEvent.CLAIMED)
+        self.stop = preparation.stop
         self.run = preparation.run()
         self._preparation = preparation
-        self._renewer = preparation.dispatcher.renewer
-        self._hold = self._renewer.keep(lock, lease, won.asked_ns, on_lost, renew=job.renew)
+        self._renewer = preparation.renewer
+        self._kept = self._renewer.keep(lock, lease, won.asked_ns, on_lost, renew=job.renew)
         self._ending = threading.Lock()
-        self._over = False
+        self._has_ended = False
 
     @property
     def ends_ns(self) -> int:
         """See `RunLease`."""
-        return self._hold.lease.trusted_until_ns
+        return self._kept.lease.trusted_until_ns
 
     def check(self) -> None:
         """See `RunLease`."""
-        self._renewer.check(self._hold)
+        self._renewer.check(self._kept)
 
-    def let_run_out(self) -> None:
+    def stop_renewing(self) -> None:
         """See `RunLease`."""
-        self._renewer.stop_renewing(self._hold)
+        self._renewer.stop_renewing(self._kept)
 
     def end(self, result: RunResult) -> bool:
         """See `RunLease`; the claim of a lost run stays open, so that an instance can run it again."""
         with self._ending:
-            if self._over:
+            if self._has_ended:
                 return False
-            self._over = True
+            self._has_ended = True
             self._end(result)
             return True
 
     def _end(self, result: RunResult) -> None:
         preparation, lock = self._preparation, self._preparation.lock
-        self._renewer.drop(self._hold)
+        self._renewer.drop(self._kept)
         if result.outcome is Outcome.LOST and preparation.job.rerun:
-            preparation.dispatcher.in_doubt.note_open(
-                preparation.ask
-            )  # a renewal without an answer may have prolonged its lease
+            preparation.in_doubt.note_open(preparation.ask)  # an unanswered renewal may have prolonged its lease
             lock.fire(LockEvent.RELEASED)
             return
-        settlement = preparation.settlement(self._hold.lease, result)
-        if not settle(settlement, lock, preparation.context, preparation.dispatcher.outbox):
-            preparation.dispatcher.in_doubt.note(settlement)
+        settlement = preparation.settlement(self._kept.lease, result)
+        if not settle(settlement, lock, preparation.context, preparation.outbox):
+            preparation.in_doubt.note(settlement)
 
     @staticmethod
     def _report_orphan(preparation: Preparation, won: ClaimWon) -> None:
@@ -211,7 +220,7 @@ class ClaimedRun:
 
 
 class UnclaimedRun:
-    """Leave to run while the store is out: no lease, no fence; the ledger hears of it later."""
+    """A run while the store does not answer: no lease, no fence; its outcome is written later."""
 
     claimed: Final = False
     ends_ns: Final = _NEVER_NS
@@ -220,20 +229,19 @@ class UnclaimedRun:
         self._preparation = preparation
         preparation.trace(fence=0, previous_run_id="")
         preparation.occurrence.fire(OccurrenceEvent.STARTED_UNCLAIMED)
+        self.stop = preparation.stop
         self.run = preparation.run()
 
     def check(self) -> None:
         """See `RunLease`; there is nothing to lose."""
 
-    def let_run_out(self) -> None:
-        """See `RunLease`; there is nothing to prolong."""
+    def stop_renewing(self) -> None:
+        """See `RunLease`; there is nothing to renew."""
 
     def end(self, result: RunResult) -> bool:
-        """See `RunLease`; it is called once: there is no lock to give up early."""
-        settlement, dispatcher = (
-            self._preparation.settlement(None, replace(result, started_after_ns=None)),
-            self._preparation.dispatcher,
-        )
-        if not dispatcher.outbox.put(SpooledOutcome(settlement, unclaimed=self._preparation.ask)):
-            dispatcher.in_doubt.note(settlement)  # its claim may be granted after all
+        """See `RunLease`; it is called once, because there is no lock to release early."""
+        preparation = self._preparation
+        settlement = preparation.settlement(None, replace(result, started_after_ns=None))
+        if not preparation.outbox.put(SpooledOutcome(settlement, unclaimed=preparation.ask)):
+            preparation.in_doubt.note(settlement)  # its claim may have been granted after all
         return True

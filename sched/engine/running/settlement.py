@@ -1,4 +1,4 @@
-"""Write an outcome and give the lease back, in one round trip, asked again if need be."""
+"""Write an outcome and release the lease, in one round trip, tried again if the store does not answer."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ _log: Final = logging.getLogger(__name__)
 
 
 def settle(settlement: Settlement, lock: LockMachine, context: EngineContext, outbox: Outbox) -> bool:
-    """Settle; every way it can go is reported by the lock.
+    """Settle; the lock reports how it went.
 
-    Without an answer the outcome waits in the spool, and the lease runs out by
-    itself, unless it is in our way before (engine/in_doubt.py). If somebody finds the
-    open claim before the store was told, the occurrence is run again.
+    Without an answer the outcome goes into the spool, and the lease runs out by
+    itself, unless this instance reclaims it before (leasing/in_doubt.py). If another
+    instance finds the open claim before the outcome is written, it runs the
+    occurrence again.
 
     Returns:
         False if the store did not answer, and the spool could not hold the outcome.

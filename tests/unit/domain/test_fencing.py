@@ -16,6 +16,7 @@ from tickglass.sched.errors import ConfigError, StaleFence
 from tickglass.sched.fencing import EtcdGuard, RedisGuard, SqlGuard, demand_fence, refuse, wrote
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.run import Run
+from tickglass.sched.stop_signal import StopSignal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,10 +47,10 @@ class Shop(Stage):
         lock = self.lock(resource, run_id="ab" * 16)
         self.hold(lock)
         lock.fire(LockEvent.EXPIRED)  # so that the next one can have it
-        return Run(lock, due_ns=0, attempt=1, clock=self.clock)
+        return Run(lock, StopSignal(), due_ns=0, attempt=1, clock=self.clock)
 
     def unclaimed(self) -> Run:
-        return Run(self.lock("stock", run_id="cd" * 16), due_ns=0, attempt=1, clock=self.clock)
+        return Run(self.lock("stock", run_id="cd" * 16), StopSignal(), due_ns=0, attempt=1, clock=self.clock)
 
     def sell(self, run: Run, left: int) -> None:
         with self.database:

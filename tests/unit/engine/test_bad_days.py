@@ -12,7 +12,6 @@ from tickglass.sched.engine.leasing.in_doubt import IN_DOUBT_MAX, InDoubt
 from tickglass.sched.engine.locking.acquisition import NotAcquired
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved
-from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, Holder, LeaseAsk, Settlement
 from tickglass.sched.triggers import every
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from kit.manual_locks import Desk
     from kit.rig import Rig
 
+    from tickglass.sched.lease import Lease
     from tickglass.sched.run import Run
 
 DOWN = StoreUnavailable("memory", "settle", "the answer was lost")
@@ -78,7 +78,7 @@ def test_a_coroutine_that_panics_is_a_failure_too(rig: Rig) -> None:
     ("breaking", "outcome", "lock"),
     [("claim", "skipped", "failed"), ("start", "failure", "expired"), ("wait", "lost", "expired")],
 )
-def test_an_execution_that_breaks_off_ends_and_lets_its_lease_run_out(
+def test_an_execution_that_the_engine_breaks_ends_and_lets_its_lease_run_out(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, breaking: str, outcome: str, lock: str
 ) -> None:
     def broken(*_: object) -> None:
@@ -88,7 +88,7 @@ def test_an_execution_that_breaks_off_ends_and_lets_its_lease_run_out(
         case "claim":
             monkeypatch.setattr(rig.store, "claim", broken)
         case "start":
-            monkeypatch.setattr("tickglass.sched.run.Run._current", broken)
+            monkeypatch.setattr("tickglass.sched.engine.running.execution.executing", broken)
         case _:
             monkeypatch.setattr("tickglass.sched.engine.running.run_lease.ClaimedRun.check", broken)
     rig.add(lambda: None, every("60s"), name="job", ttl="10s")
@@ -173,8 +173,9 @@ def _in_doubt(rig: Rig) -> InDoubt:
 
 
 def _skipped(ask: ClaimAsk) -> Settlement:
-    lease = Lease(ask.lease.resource, ask.lease.owner, ask.lease.token, 0, ask.lease.ttl_ns, 0)
-    return Settlement(lease, ask.lease.job, ask.due_ns, ask.lease.run_id, "skipped", "store_unavailable")
+    return Settlement(
+        ask.lease.untrusted(0), ask.lease.job, ask.due_ns, ask.lease.run_id, "skipped", "store_unavailable"
+    )
 
 
 def test_a_claim_in_doubt_that_cannot_be_released_now_is_released_later(rig: Rig) -> None:

@@ -37,7 +37,6 @@ class Work:
 
     def __init__(self) -> None:
         self.told: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.cancel: queue.SimpleQueue[Cancel] = queue.SimpleQueue()
 
     async def __call__(self) -> None:
         self.told.put("began")
@@ -47,9 +46,9 @@ class Work:
             self.told.put("ended")
 
     def spawned(self, loop: EventLoop) -> Cancel:
-        loop.spawn(self(), self.cancel.put)
+        cancel = loop.spawn(self())
         assert self.told.get(timeout=PATIENCE_S) == "began"
-        return self.cancel.get(timeout=PATIENCE_S)
+        return cancel
 
 
 def test_nothing_is_opened_before_the_start() -> None:
@@ -84,7 +83,7 @@ def test_a_task_that_wants_to_end_the_process_ends_alone(
         except BaseException as error:  # noqa: BLE001 - looked at below
             heard.put(error)
 
-    loop.spawn(whole(), lambda _: None)
+    loop.spawn(whole())
     assert isinstance(heard.get(timeout=PATIENCE_S), asks)
     assert loop.alive
     assert "the event loop goes on" in caplog.text
@@ -107,7 +106,7 @@ def test_an_exit_in_the_turn_of_the_stop_does_not_keep_the_loop_from_ending(loop
         finally:
             raise SystemExit(1)
 
-    loop.spawn(exits(), lambda _: None)
+    loop.spawn(exits())
     assert began.wait(PATIENCE_S)
     work = Work()
     work.spawned(loop)  # it goes on, whatever a task did to it
@@ -153,7 +152,7 @@ def test_a_coroutine_that_blocks_the_loop_does_not_block_the_stop(monkeypatch: p
         entered.set()
         go_on.wait(PATIENCE_S)
 
-    loop.spawn(block(), lambda _: None)
+    loop.spawn(block())
     assert entered.wait(PATIENCE_S)
     loop.stop()
     assert threads() == ["tickglass-loop"], "left behind, a daemon"

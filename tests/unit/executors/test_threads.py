@@ -92,7 +92,7 @@ def test_workers_are_started_once_and_reused(stand: Stand) -> None:
     assert threading.active_count() == before
 
 
-def test_tasks_begin_in_the_order_in_which_they_were_handed_in(stand: Stand) -> None:
+def test_tasks_begin_in_the_order_in_which_they_were_submitted(stand: Stand) -> None:
     pool = stand.pool(1)
     begun: list[int] = []
     for number in range(20):

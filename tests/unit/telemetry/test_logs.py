@@ -17,7 +17,8 @@ from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import ClockStepped, InstantsElsewhere, InstantsMissed, ReadinessMoved, StoreCalled
 from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.sched.occurrence import Outcome
-from tickglass.sched.run import Run
+from tickglass.sched.run import Run, executing
+from tickglass.sched.stop_signal import StopSignal
 from tickglass.telemetry import LogSink, configure_logging
 from tickglass.telemetry.logs import ConsoleFormatter, JsonFormatter, RunFilter
 
@@ -65,13 +66,13 @@ def run_of(stage: Stage, run_id: str) -> Run:
     lock = stage.lock("ledger", run_id=run_id)
     stage.hold(lock)
     lock.job = "nightly"
-    return Run(lock, due_ns=0, attempt=1, clock=stage.clock)
+    return Run(lock, StopSignal(), due_ns=0, attempt=1, clock=stage.clock)
 
 
 def test_a_line_written_inside_a_run_names_it(stage: Stage, logger: logging.Logger, json_lines: list[str]) -> None:
     run = run_of(stage, "ab" * 16)
     provider = TracerProvider(shutdown_on_exit=False)
-    with run._current(), provider.get_tracer("app").start_as_current_span("query") as span:
+    with executing(run, StopSignal()), provider.get_tracer("app").start_as_current_span("query") as span:
         logger.info("paid %s", 12)
     said = json.loads(json_lines[0])
     context = span.get_span_context()
@@ -92,7 +93,7 @@ def test_a_line_written_inside_a_run_names_it(stage: Stage, logger: logging.Logg
 def test_a_line_without_a_span_has_the_run_id_as_its_trace_id(
     stage: Stage, logger: logging.Logger, json_lines: list[str]
 ) -> None:
-    with run_of(stage, "cd" * 16)._current():
+    with executing(run_of(stage, "cd" * 16), StopSignal()):
         logger.info("paid")
     logger.info("outside")
     inside, outside = map(json.loads, json_lines)
@@ -114,7 +115,7 @@ def test_a_line_about_a_run_names_its_root_span_and_one_of_somebody_elses_ids_do
 def test_a_line_that_names_its_own_resource_keeps_it(
     stage: Stage, logger: logging.Logger, json_lines: list[str]
 ) -> None:
-    with run_of(stage, "cd" * 16)._current():
+    with executing(run_of(stage, "cd" * 16), StopSignal()):
         logger.info("paid", extra={"resource": "order:1"})
     assert json.loads(json_lines[0])["resource"] == "order:1"
 

@@ -200,8 +200,8 @@ def test_a_claim_that_was_given_up_because_the_scheduler_stops_is_settled_as_tha
     rig.store.unheard["claim"] = DOWN
     rig.advance(10 * SECOND)
     rig.asleep("claim")
-    for execution in rig.dispatcher.executions():
-        execution.stop_claiming()
+    for assignment in rig.dispatcher.assignments():
+        assignment.stop_claiming()
     assert [end.reason for end in rig.ended("job")] == ["stopping"]
     rig.free("job")
     rig.store.unheard.clear()

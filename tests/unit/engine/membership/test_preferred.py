@@ -73,8 +73,8 @@ def parked(rig: Rig) -> None:
     """Wait until every occurrence in hand has given its worker back, to be asked for later."""
     wait_until(
         lambda: (
-            bool(rig.dispatcher.executions())
-            and all(execution._parked is not None for execution in rig.dispatcher.executions())
+            bool(rig.dispatcher.assignments())
+            and all(assignment._pending.parked for assignment in rig.dispatcher.assignments())
         )
     )
     rig.clock.wait_for_sleepers(2)
@@ -151,9 +151,9 @@ def test_the_occurrence_that_the_preferred_one_claimed_is_elsewhere(far: Rig) ->
     add(far)
     far.advance(10 * SECOND)
     parked(far)
-    (execution,) = far.dispatcher.executions()
+    (assignment,) = far.dispatcher.assignments()
     lease = LeaseAsk("job", "preferred", "svc", "token", SECOND, job="job", run_id="theirs")
-    due_ns = execution.occurrence.due_ns
+    due_ns = assignment._occurrence.due_ns
     claimed = far.store.claim(ClaimAsk(lease, due_ns))
     assert isinstance(claimed, Claimed)
     far.store.settle(
@@ -193,18 +193,18 @@ def test_a_standby_that_holds_back_needs_no_worker_and_changes_no_lead() -> None
         assert lateness(rig.ended("plain")[0]) == (0, 0)
         rig.free("plain")
         parked(rig)
-        (execution,) = rig.dispatcher.executions()
+        (assignment,) = rig.dispatcher.assignments()
         rig.clock.advance(FAR_NS)
         rig.ended("job")
-        assert execution.prepared_ns is None
+        assert assignment.prepared_ns is None
 
 
 def test_a_stop_ends_the_holding_back(far: Rig) -> None:
     add(far)
     far.advance(10 * SECOND)
     parked(far)
-    (execution,) = far.dispatcher.executions()
-    execution.stop_claiming()
+    (assignment,) = far.dispatcher.assignments()
+    assignment.stop_claiming()
     (end,) = far.ended("job")
     assert (end.outcome, end.reason, claims(far)) == ("skipped", "stopping", 0)
 
@@ -220,9 +220,7 @@ def test_when_the_resource_is_freed_the_preferred_go_first_again(far: Rig) -> No
     far.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == "claim")
     parked(far)
     far.store.release(Lease("printer", "preferred", "token", granted.fence, 60 * SECOND, 0))
-    wait_until(
-        lambda: far.dispatcher.executions()[0]._attempt_at_claim._head_start.ends_ns() > far.clock.monotonic_ns()
-    )
+    wait_until(lambda: far.dispatcher.assignments()[0]._attempt._head_start.ends_ns() > far.clock.monotonic_ns())
     parked(far)
     asked = claims(far)
     far.clock.advance(FAR_NS)

@@ -1,4 +1,4 @@
-"""One occurrence in a worker's manual_locks: every way in which it can end."""
+"""One occurrence in hand: every way in which it can end."""
 
 from __future__ import annotations
 

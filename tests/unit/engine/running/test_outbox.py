@@ -1,4 +1,4 @@
-"""What the store could not be told at once is told later, in order, and never twice."""
+"""An outcome that could not be written at once is written later, in order, and never twice."""
 
 from __future__ import annotations
 

@@ -1,0 +1,248 @@
+"""One occurrence in hand: a claim that is pending, then an execution.
+
+Both stages take steps on workers, one step at a time. The stage may change while
+another thread asks for a stop: what is asked for before the execution begins is
+in the stop signal that the execution gets.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from tickglass.sched.engine.membership.head_start import HeadStart
+from tickglass.sched.engine.running.claim import ClaimAttempt, ClaimWon
+from tickglass.sched.engine.running.execution import Execution, end_aborted
+from tickglass.sched.engine.running.pending_claim import PendingClaim
+from tickglass.sched.engine.running.run_lease import ClaimedRun, Preparation, RunResult, UnclaimedRun
+from tickglass.sched.lease import LockEvent, LockMachine, LockReason, LockState
+from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason, Timings
+from tickglass.sched.ports import ClaimAsk, LeaseAsk
+from tickglass.sched.stop_signal import StopSignal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.leasing.in_doubt import InDoubt
+    from tickglass.sched.engine.leasing.renewer import LeaseRenewer
+    from tickglass.sched.engine.membership.presence import Presence
+    from tickglass.sched.engine.running.admitted import Admitted
+    from tickglass.sched.engine.running.claim import NotClaimed
+    from tickglass.sched.engine.running.outbox import Outbox
+    from tickglass.sched.engine.running.run_lease import RunLease
+    from tickglass.sched.engine.timing.timers import Timers
+    from tickglass.sched.occurrence import OccurrenceMachine
+    from tickglass.sched.ports import Executor
+
+__all__ = ["Assignment"]
+
+_log: Final = logging.getLogger(__name__)
+_UNANSWERED: Final = (SkipReason.STORE_UNAVAILABLE, SkipReason.STORE_ERROR)
+
+
+class Assignment:
+    """An admitted occurrence, from its admission to its end.
+
+    Args:
+        max_ahead_ns: how far ahead of the store's clock its claim may be; None: any distance.
+        executor: where the job's code runs.
+        presence: tells which preferred instances are there.
+        renewer: keeps the lease of its claim, and has threads for what must not wait for a worker.
+        in_doubt: claims of this instance whose outcome is unknown.
+        outbox: takes its outcome while the store does not answer.
+        submit: has a worker do something.
+        missed: accounts for an occurrence that waited for a worker until it was too late.
+        ended: called once, last of all; again for one that was aborted after its end.
+    """
+
+    def __init__(
+        self,
+        admitted: Admitted,
+        *,
+        context: EngineContext,
+        max_ahead_ns: int | None,
+        executor: Executor,
+        timers: Timers,
+        presence: Presence,
+        renewer: LeaseRenewer,
+        in_doubt: InDoubt,
+        outbox: Outbox,
+        submit: Callable[[Callable[[], None]], None],
+        missed: Callable[[OccurrenceMachine], None],
+        ended: Callable[[Assignment], None],
+    ) -> None:
+        job = admitted.job
+        self.job_name = job.name
+        self._admitted = admitted
+        self._occurrence = admitted.occurrence
+        self._context = context
+        self._executor = executor
+        self._timers = timers
+        self._renewer = renewer
+        self._in_doubt = in_doubt
+        self._outbox = outbox
+        self._submit = submit
+        self._missed = missed
+        self._ended = ended
+        self._timings = Timings(admitted.due_ns, context.clock.monotonic_ns())
+        self._began_wall_ns = 0
+        self._stop = StopSignal()
+        self._lock = _lock_for(admitted, context)
+        self._ask = _ask_for(admitted, context, max_ahead_ns)
+        head_start = HeadStart(job.prefer, presence, until_ns=admitted.hold_back_until_ns)
+        self._attempt = ClaimAttempt(
+            self._ask,
+            self._lock,
+            due_ns=admitted.due_ns,
+            until_ns=admitted.until_ns,
+            head_start=head_start,
+            in_doubt=in_doubt,
+            context=context,
+        )
+        self._pending = PendingClaim(
+            self._attempt,
+            head_start,
+            job.resource,
+            store=context.store,
+            timers=timers,
+            resumed=lambda: self.submit(self._claim),
+        )
+        self._mutex = threading.Lock()  # one of stop asked, execution begun at a time
+        self._execution: Execution | None = None
+
+    @property
+    def prepared_ns(self) -> int | None:
+        """How long it took from the submission to the claim; None if that was put off, or not granted at once."""
+        claimed_undelayed = self._timings.claimed_ns > 0 and self._attempt.undelayed
+        return self._timings.claimed_ns - self._timings.handed_ns if claimed_undelayed else None
+
+    def begin(self) -> None:
+        """On a worker: claim, wait until due, and execute."""
+        clock = self._context.clock
+        self._timings.taken_ns = clock.monotonic_ns()
+        self._began_wall_ns = clock.wall_ns()
+        self._occurrence.fire(OccurrenceEvent.TAKEN)
+        if self._admitted.too_late(clock.monotonic_ns()):
+            self._missed(self._occurrence)
+            self._ended(self)
+        else:
+            self._claim()
+
+    def submit(self, step: Callable[[], None]) -> None:
+        """Have a worker take a step."""
+        self._submit(lambda: self._guarded(step))
+
+    def stop_claiming(self) -> None:
+        """Give the claim up, unless it is made or being asked for; from any thread."""
+        self._pending.stop_claiming()
+
+    def ask_to_stop(self, reason: str) -> None:
+        """Ask the run to stop, for a key of `STOP_REASONS`; from any thread. A pending claim goes on."""
+        with self._mutex:
+            execution = self._execution
+            if execution is None:
+                self._stop.ask(reason)
+        if execution is not None:
+            execution.ask_to_stop(reason)
+
+    def _claim(self) -> None:
+        answer = self._pending.ask()
+        if answer is None:
+            return  # parked
+        preparation = Preparation(
+            self._admitted.job,
+            self._occurrence,
+            self._lock,
+            self._ask,
+            self._stop,
+            self._began_wall_ns,
+            self._context,
+            renewer=self._renewer,
+            in_doubt=self._in_doubt,
+            outbox=self._outbox,
+        )
+        if isinstance(answer, ClaimWon):
+            self._execute(ClaimedRun(preparation, answer, lambda: self.ask_to_stop("lost")))
+        elif self._admitted.job.runs_unclaimed and answer.reason in _UNANSWERED:
+            self._execute(UnclaimedRun(preparation))
+        else:
+            if self._attempt.in_doubt:
+                self._note_doubt(preparation, answer)
+            self._occurrence.fire(OccurrenceEvent.ENDED, outcome=answer.outcome, reason=answer.reason)
+            self._ended(self)
+
+    def _execute(self, run_lease: RunLease) -> None:
+        self._timings.claimed_ns = self._context.clock.monotonic_ns()
+        execution = Execution(
+            self._admitted,
+            run_lease,
+            self._executor,
+            timings=self._timings,
+            clock=self._context.clock,
+            tracer=self._context.tracer,
+            timers=self._timers,
+            submit_aside=self._renewer.submit,
+            guarded=self._guarded,
+            ended=lambda: self._ended(self),
+        )
+        with self._mutex:
+            self._execution = execution
+        execution.begin()
+
+    def _note_doubt(self, preparation: Preparation, answer: NotClaimed) -> None:
+        """Have the claim reclaimed, should it be granted after all: as what it ended here, or to be run again."""
+        if self._admitted.rerun or answer.outcome is not Outcome.SKIPPED:
+            self._in_doubt.note_open(self._ask)
+        else:
+            result = RunResult(answer.outcome, answer.reason, None, None)
+            self._in_doubt.note(preparation.settlement(None, result))
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Take a step; an error of the engine in it ends this occurrence, so that the job goes on with the next."""
+        try:
+            step()
+        except BaseException:  # noqa: BLE001 - reported; the job goes on
+            _log.exception("an error of the engine ended the execution of %s", self.job_name)
+            self._abort()
+
+    def _abort(self) -> None:
+        if self._execution is not None:
+            self._execution.abort()
+            return
+        if self._lock.state is LockState.WAITING:
+            self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_ERROR)
+        end_aborted(self._occurrence)
+        self._ended(self)
+
+
+def _ask_for(admitted: Admitted, context: EngineContext, max_ahead_ns: int | None) -> ClaimAsk:
+    job, occurrence = admitted.job, admitted.occurrence
+    lease = LeaseAsk(
+        job.resource,
+        context.owner,
+        context.service,
+        str(uuid4()),
+        job.ttl_ns,
+        job=job.name,
+        run_id=occurrence.run_id,
+    )
+    return ClaimAsk(lease, occurrence.due_ns, admitted.next_due_ns, job.rerun, max_ahead_ns)
+
+
+def _lock_for(admitted: Admitted, context: EngineContext) -> LockMachine:
+    job = admitted.job
+    return LockMachine(
+        job.resource,
+        owner=context.owner,
+        service=context.service,
+        job=job.name,
+        run_id=admitted.occurrence.run_id,
+        ttl_ns=job.ttl_ns,
+        blocking=True,
+        renewing=job.renew,
+        clock=context.clock,
+        sink=context.sink,
+    )

@@ -1,0 +1,99 @@
+"""Wait for the claim of one occurrence without holding a worker.
+
+A worker asks; if the answer is to ask again later, the worker is free until then.
+A timer, the release of the resource, a change among the preferred instances or the
+stop of the scheduler has a worker ask again.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from tickglass.sched.engine.running.claim import RetryAt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickglass.sched.engine.membership.head_start import HeadStart
+    from tickglass.sched.engine.running.claim import ClaimAttempt, ClaimWon, NotClaimed
+    from tickglass.sched.engine.timing.timers import Timer, Timers
+    from tickglass.sched.ports import LockStore
+
+__all__ = ["PendingClaim"]
+
+
+class PendingClaim:
+    """One occurrence before its claim.
+
+    Args:
+        head_start: that of the attempt.
+        resource: what the lease of the claim protects.
+        store: tells when the resource may have become free.
+        resumed: has a worker call `ask` again; called from any thread.
+    """
+
+    def __init__(
+        self,
+        attempt: ClaimAttempt,
+        head_start: HeadStart,
+        resource: str,
+        *,
+        store: LockStore,
+        timers: Timers,
+        resumed: Callable[[], None],
+    ) -> None:
+        self._attempt = attempt
+        self._head_start = head_start
+        self._resource = resource
+        self._store = store
+        self._timers = timers
+        self._resumed = resumed
+        self._mutex = threading.Lock()
+        self._giving_up = False
+        self._parked: Timer | None = None  # rings when to ask again
+        self._unwatch: Callable[[], None] = lambda: None
+
+    @property
+    def parked(self) -> bool:
+        """Whether it waits for the instant at which to ask again, without a worker."""
+        return self._parked is not None
+
+    def ask(self) -> ClaimWon | NotClaimed | None:
+        """On a worker: ask, or give up; None: it is parked, and `resumed` is called when to ask again."""
+        answer = self._attempt.give_up() if self._giving_up else self._attempt.ask()
+        if isinstance(answer, RetryAt):
+            self._park(answer)
+            return None
+        return answer
+
+    def resume(self) -> None:
+        """Have it asked again now, if it is parked; from any thread."""
+        with self._mutex:
+            parked, self._parked = self._parked, None
+            unwatch = self._unwatch
+        if parked is None:
+            return
+        parked.cancel()
+        unwatch()
+        self._resumed()
+
+    def stop_claiming(self) -> None:
+        """Do not ask any more; a request in progress goes on. From any thread."""
+        self._giving_up = True
+        self.resume()
+
+    def _park(self, later: RetryAt) -> None:
+        """Free the worker until it is time to ask again."""
+        with self._mutex:
+            self._parked = self._timers.at(later.at_ns, self.resume)
+            if later.held_back:
+                self._unwatch = self._head_start.watch(self.resume)
+            else:
+                self._unwatch = self._store.watch(self._resource, self._freed)
+        if self._giving_up or (later.held_back and self._head_start.ends_ns() < later.at_ns):
+            self.resume()  # what happened before it was parked did not wake it
+
+    def _freed(self) -> None:
+        self._attempt.freed()
+        self.resume()
