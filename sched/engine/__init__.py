@@ -7,13 +7,14 @@ The way of one occurrence through the rooms, and what each room answers:
     planning    planner: is it admitted? (policies/admission.py: run, defer, skip, or too late)
        |          too late, or passed while no instance was up: misfires asks the ledger who ran it
        |
-    running     dispatcher: one execution per job; a worker takes it
+    running     dispatcher: at most one occurrence of a job at a time
+       |          assignment: before the claim; a worker takes it, or too late: misfires
        |          claim:      is it ours? One request answers for the occurrence and for its lock.
        |                      Refused: wait for the lock within the grace, without a worker
-       |          execution:  wait until due, then run it on an executor (sched/executors)
+       |          execution:  after the claim; wait until due, then run it on an executor (sched/executors)
        |          run_lease:  may it go on? Renewed until its code has returned
        |          settlement: outcome and release, in one request
-       |          outbox:     outcomes that the store could not be told yet
+       |          outbox:     outcomes that could not be written yet
        |
     recovery    sweeper: outcomes still to write, claims in doubt, and orphans: claims of instances that
                 died go back to planning, as reruns

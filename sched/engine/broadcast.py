@@ -1,6 +1,6 @@
-"""Hand each event to every sink; telemetry that raises hurts nobody and is never quiet about it.
+"""Pass each event to every sink; a sink that raises affects no run and no other sink, and is always reported.
 
-Forbidden: to raise (but see foreign.py), to drop a sink, to reorder events.
+Forbidden: to raise (but see foreign_errors.py), to drop a sink, to reorder events.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Broadcast:
         self._logged_ns: dict[str, int] = {}
 
     def record(self, event: Event) -> None:
-        """Hand the event to every sink, and every failure to every sink."""
+        """Pass the event to every sink, and every failure to every sink."""
         for name, sink in self._sinks:
             try:
                 sink.record(event)
@@ -50,7 +50,7 @@ class Broadcast:
     def failed(self, name: str, error: BaseException) -> None:
         """Report a failure of telemetry to every sink, and once a minute to the log.
 
-        What is meant for the whole program is raised again.
+        An exit that is meant for the whole program is raised again.
         """
         if is_program_exit(error):
             raise error

@@ -1,4 +1,4 @@
-"""What every loop of the engine works with."""
+"""What all rooms of the engine share: the ports, and which instance this is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["EngineContext", "NoSpool", "NoTracer"]
 
 
 class NoSpool:
-    """A `Spool` that holds nothing: every outcome is dropped, and counted as that."""
+    """A `Spool` that holds nothing: every outcome is dropped, and counted as dropped."""
 
     def put(self, outcome: SpooledOutcome) -> bool:  # noqa: ARG002 - the port's signature
         """See `Spool`."""
@@ -44,7 +44,7 @@ class NoSpool:
 
 @dataclass(frozen=True, slots=True)
 class EngineContext:
-    """The ports, and who we are.
+    """The ports, and which instance this is.
 
     Args:
         sink: never raises.

@@ -37,10 +37,10 @@ class Engine:
     """A scheduler's loops. Start once, stop once.
 
     Args:
-        context: the ports; its store is watched from here on.
+        context: the ports; from here on every call to its store is measured.
         workers: size of the pool; None: CPU count x 1.5.
-        skew: how far our clock may be from the store's, and what then.
-        labels: those of this instance, as preferences name them.
+        skew: how far our clock may be from the store's, and what happens beyond that.
+        labels: the labels of this instance, as preferences name them.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Engine:
             skew=self._skew,
             registrar=self._registrar,
             jobs=self.jobs,
-            hurry=self._do_chores,
+            report_soon=self._do_chores,
         )
         self._heartbeat = Heartbeat(self._context, self._store.write_health)
         self._sweeper = Sweeper(
@@ -89,17 +89,17 @@ class Engine:
             self._dispatcher,
             self._skew,
             self.jobs,
-            chores=(self._registrar.catch_up, self._beat, self._readiness.tell),
+            chores=(self._registrar.catch_up, self._beat, self._readiness.report),
             pressing=lambda: self._registrar.waits or self._store.write_health.fails,
         )
 
     @property
     def state(self) -> SchedulerState:
-        """Where this scheduler stands."""
+        """The state of this scheduler."""
         return self._life.state
 
     def jobs(self) -> Mapping[str, Job]:
-        """Return the jobs, by name; never waits for an `add` that waits for the store."""
+        """Return the jobs, by name; this does not wait for an `add` that waits for the store."""
         return self._jobs
 
     def add(self, job: Job) -> None:
@@ -118,7 +118,7 @@ class Engine:
             self._jobs = {**self._jobs, job.name: job}
 
     def start(self) -> None:
-        """Register the jobs with the store and start all loops; a store that cannot be reached is waited for later.
+        """Register the jobs with the store and start all loops; with a store that cannot be reached, register later.
 
         Raises:
             StoreUnavailable: the store answered with an error; nothing was started.
@@ -145,10 +145,10 @@ class Engine:
             self._life.fire(SchedulerEvent.STARTED)
 
     def stop(self, drain_ns: int) -> list[str]:
-        """Claim nothing more, give the runs in hand so long, then ask them to stop.
+        """Claim nothing more, wait so long for the runs to end, then ask them to stop.
 
-        Leases of runs that do not end are left to expire, so that nobody else
-        starts while they may still act; so are leases taken by hand.
+        The leases of runs that do not end are left to expire, so that no other instance
+        starts while they may still act; so are the leases of manual locks.
 
         Returns:
             The names of jobs whose runs did not end; empty after a clean stop.
@@ -159,7 +159,7 @@ class Engine:
             self._life.fire(SchedulerEvent.STOP_ASKED)
         self._timeline.stop()
         self._sweeper.stop()
-        self._dispatcher.presence.stop()  # nothing more is claimed here: nobody shall hold back for us
+        self._dispatcher.presence.stop()  # nothing more is claimed here: other instances need not hold back
         self._store.stop()
         clock = self._context.clock
         if not self._dispatcher.drain(clock.monotonic_ns() + drain_ns):
@@ -181,14 +181,14 @@ class Engine:
         self._dispatcher.cut_short()
 
     def unready(self) -> list[str]:
-        """Return why not to count on this instance, a sentence each; empty when ready."""
+        """Return why not to count on this instance, one sentence for each reason; empty when ready."""
         return self._readiness.unready()
 
     def _do_chores(self) -> None:
         self._sweeper.cut_short()
 
     def _compare_clocks(self) -> None:
-        """Have our clock compared with the store's now, since it was set."""
+        """Have our clock compared with the store's now, because it was set."""
         self._sweeper.sweep_now()
 
     def _beat(self) -> None:

@@ -1,4 +1,4 @@
-"""Decide which errors of foreign code, a trigger's, a sink's or a callback's, end at our edge and which pass."""
+"""Decide which errors of foreign code (triggers, sinks, callbacks) are caught and which go on to the program."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["is_program_exit"]
 
 
 def is_program_exit(error: BaseException) -> bool:
-    """Return whether an error is meant for the whole program, whatever code it happened to come up in.
+    """Return whether an error is meant for the whole program, in whatever code it was raised.
 
     A Ctrl-C, or the sys.exit of a signal handler: Python raises both in the main
-    thread, wherever that is. None of our loops turns there, so they may pass. Anywhere
+    thread, whatever code runs there. None of our loops runs there, so they may pass. Anywhere
     else, foreign code raised it and would end a loop of ours.
     """
     return isinstance(error, (KeyboardInterrupt, SystemExit)) and threading.current_thread() is threading.main_thread()

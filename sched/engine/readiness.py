@@ -1,7 +1,7 @@
 """Say why not to count on this instance, and report when that changes.
 
-`/readyz` asks at any time. One thread, the sweeper's, tells of changes, in order, for those who only hear
-events: gauges, logs, a sidecar. A request that finds another answer than was told has it told at once.
+`/readyz` asks at any time. The sweeper's thread reports changes, in order, to sinks: gauges, logs, a sidecar. A
+request that finds another answer than the reported one has the change reported at once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Readiness:
 
     Args:
         jobs: returns the jobs, by name.
-        hurry: has `tell` called soon, on the thread that calls it.
+        report_soon: has `report` called soon, on the thread that always calls it.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Readiness:
         skew: SkewGuard,
         registrar: Registrar,
         jobs: Callable[[], Mapping[str, Job]],
-        hurry: Callable[[], None],
+        report_soon: Callable[[], None],
     ) -> None:
         self._context = context
         self._life = life
@@ -61,26 +61,26 @@ class Readiness:
         self._skew = skew
         self._registrar = registrar
         self._jobs = jobs
-        self._hurry = hurry
-        self._told: frozenset[str] | None = None
+        self._report_soon = report_soon
+        self._reported: frozenset[str] | None = None
 
     def unready(self) -> list[str]:
         """Return why not to count on this instance, a sentence each; empty when ready."""
         if self._life.state is not SchedulerState.RUNNING:
             return [f"the scheduler is {self._life.state}"]
         reasons = self._reasons()
-        if reasons.keys() != self._told:
-            self._hurry()
+        if reasons.keys() != self._reported:
+            self._report_soon()
         return list(reasons.values())
 
-    def tell(self) -> None:
-        """Report it if that has changed since the last time; called by one thread."""
+    def report(self) -> None:
+        """Report why this instance is not ready, if that has changed since the last report; called by one thread."""
         if self._life.state is not SchedulerState.RUNNING:
             return
         reasons = self._reasons()
-        if reasons.keys() == self._told:
+        if reasons.keys() == self._reported:
             return
-        self._told = frozenset(reasons)
+        self._reported = frozenset(reasons)
         self._context.sink.record(
             ReadinessMoved(
                 owner=self._context.owner,
@@ -91,7 +91,7 @@ class Readiness:
         )
 
     def _reasons(self) -> dict[str, str]:
-        """Return the sentences by what they are about: numbers in them change all the time, and are no news."""
+        """Return the sentences by subject: a number in a sentence that changes is no change to report."""
         now_ns = self._context.clock.monotonic_ns()
         silence_max_ns = _LATE_RENEWALS * max(period_ns(self._jobs().values()), LONGEST_WAIT_NS)
         found: dict[str, str | None] = {

@@ -1,11 +1,11 @@
-"""Decide how long an instance holds back before it takes a free lease that another region should have.
+"""Decide how long an instance holds back before it takes a free lease that another region is to have.
 
-Pure: no I/O, no clock reads. A preference is a matter of speed, never of safety: the store alone decides who
-has a lease, so labels that are wrong or presence that is out of date cost a delay, or take one away.
+Pure: no I/O, no clock reads. A preference changes when an instance asks, never which one may hold a lease: the store
+alone decides that. So wrong labels or outdated presence cost a delay, or leave one out.
 
-An instance shows that its region is there by a lease of its own, on `presence_resource` of each of its labels;
-one instance per label has it, and another one takes it over when that one dies. So whether a region has gone
-is what the store says of one lease, by the store's clock.
+An instance advertises its region by a lease on `presence_resource` of each of its labels. One instance per label has
+it, and another one takes it over when that one dies. So the store decides, by its own clock, whether a region is
+present.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
     "presence_resource",
 ]
 
-PRESENCE_TTL_NS: Final = 5 * SECOND  # well under a job's lease: when that ends, the region is known to have gone
+PRESENCE_TTL_NS: Final = 5 * SECOND  # well below a job's TTL: an absent region is known before its jobs' leases end
 NEAR: Final = "200ms"
 FAR: Final = "800ms"
 _RESOURCE: Final = "tickglass:presence:"
@@ -42,12 +42,12 @@ _RIGHT_LABELS: Final = ('labels={"region": "a"}',)
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """Who should have a lease; made by `preference`.
+    """Which instances are to have a lease; made by `preference`.
 
     Args:
         labels: "name=value", best first.
-        near_ns: how long the named ones but the first hold back.
-        far_ns: how long everybody else does.
+        near_ns: how long instances with another label than the first hold back.
+        far_ns: how long instances without any of the labels hold back.
     """
 
     labels: tuple[str, ...]
@@ -59,7 +59,7 @@ def preference(given: str, *, near: Duration = NEAR, far: Duration = FAR) -> Pre
     """Read `"region=a"`, or `"region=a, region=b"`: the first is preferred, the others are its near stand-ins.
 
     Raises:
-        ConfigError: it is not a list of labels, or those who are far would be faster than those who are near.
+        ConfigError: it is not a list of labels, or far is less than near.
     """
     if not isinstance(given, str):
         raise ConfigError(f"a preference is text, not {type(given).__name__}", given=repr(given), instead=_RIGHT)
@@ -84,7 +84,7 @@ def preference(given: str, *, near: Duration = NEAR, far: Duration = FAR) -> Pre
 
 
 def checked_preference(given: str | Preference | None) -> Preference | None:
-    """Return a preference however it was spelled: as text, by `preference`, or not at all.
+    """Return a preference that was given as text, as a `Preference`, or not at all.
 
     Raises:
         ConfigError: as `preference` does.
@@ -96,7 +96,7 @@ def checked_labels(labels: Mapping[str, str] | None) -> frozenset[str]:
     """Return an instance's labels as a preference spells them.
 
     Raises:
-        ConfigError: they are no names and values, or one of them could not be named in a preference.
+        ConfigError: they are not names and values, or a preference could not name one of them.
     """
     if labels is None:
         return frozenset()
@@ -111,7 +111,7 @@ def checked_labels(labels: Mapping[str, str] | None) -> frozenset[str]:
 
 
 def better_labels(preferred: Preference | None, ours: frozenset[str]) -> tuple[str, ...]:
-    """Return the labels whose bearers go before an instance with `ours`, best first; none for who is preferred."""
+    """Return the labels that go before `ours`, best first; none for a preferred instance."""
     if preferred is None:
         return ()
     rank = next((rank for rank, label in enumerate(preferred.labels) if label in ours), len(preferred.labels))
@@ -119,11 +119,11 @@ def better_labels(preferred: Preference | None, ours: frozenset[str]) -> tuple[s
 
 
 def head_start_ns(preferred: Preference | None, ours: frozenset[str], present: frozenset[str]) -> int:
-    """Return how long to hold back: nothing for who is preferred, nor when nobody better is there.
+    """Return how long to hold back: 0 for a preferred instance, and while no better label is present.
 
     Args:
         ours: the labels of this instance.
-        present: the labels that some live instance has.
+        present: the labels that a live instance has.
     """
     better = better_labels(preferred, ours)
     if preferred is None or present.isdisjoint(better):
@@ -132,17 +132,17 @@ def head_start_ns(preferred: Preference | None, ours: frozenset[str], present: f
 
 
 def is_presence(resource: str) -> bool:
-    """Return whether a resource only says that somebody is there: not a lock that anybody works under."""
+    """Return whether a resource only says that an instance is alive: it is no lock for work."""
     return resource.startswith(_RESOURCE)
 
 
 def presence_resource(label: str) -> str:
-    """Return the resource whose lease says that an instance with this label is there."""
+    """Return the resource whose lease says that an instance with this label is alive."""
     return _RESOURCE + label
 
 
 def heartbeat_resource(service: str, owner: str) -> str:
-    """Return the resource that an instance takes and gives back to see that the store takes writes.
+    """Return the resource that an instance takes and releases to see that the store takes writes.
 
     No label has a colon in its name, so that this is no `presence_resource`.
     """

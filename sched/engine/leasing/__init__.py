@@ -1,1 +1,1 @@
-"""Keep leases: renew them, give up what was granted unheard, and see who holds what."""
+"""Keep leases: renew them, end those that are in doubt, and see which instance holds one."""

@@ -1,11 +1,9 @@
-"""Remember which occurrences others have claimed, and do not ask the store for those.
+"""Remember which occurrences other instances have claimed, and answer for those without asking the store.
 
-A store that can (`ClaimFeed`) tells of each claim as it is won. An instance
-that comes later, because its clock is behind or its processor busy, then knows the
-answer and saves the round trip. Measured: docs/stores.md.
+A store that is a `ClaimFeed` notifies of each claim as it is won. An instance that is later, because its clock is
+behind or its processor is busy, then knows the answer and saves the round trip. Measured: docs/stores.md.
 
-What is remembered is true for as long as it matters: a claim is undone by nobody but
-the sweepers, and what they find abandoned is forgotten here.
+A remembered claim stays true: only the sweepers undo claims, and those that they find abandoned are forgotten here.
 """
 
 from __future__ import annotations
@@ -28,17 +26,17 @@ if TYPE_CHECKING:
 
 __all__ = ["REMEMBERED_MAX", "REMEMBERED_NS", "ClaimCachingStore"]
 
-REMEMBERED_NS: Final = 15 * SECOND  # a clock that is further behind asks, and is told the same by the store
+REMEMBERED_NS: Final = 15 * SECOND  # an instance whose clock is further behind asks the store, and gets the same answer
 REMEMBERED_MAX: Final = 10_000
 
 _Occurrence = tuple[str, int]
 
 
 class ClaimCachingStore(InstrumentedStore):
-    """A watched store that answers what it has heard already.
+    """An `InstrumentedStore` that answers for claims of which it was notified.
 
     Args:
-        owner: of this instance, whose own claims are asked for again when an answer was lost.
+        owner: this instance; its own claims are not cached, because it asks for them again when an answer was lost.
     """
 
     def __init__(self, store: Store, *, owner: str, service: str, clock: Clock, sink: EventSink) -> None:
@@ -46,14 +44,14 @@ class ClaimCachingStore(InstrumentedStore):
         self._owner = owner
         self._service = service
         self._mutex = threading.Lock()
-        self._claims: OrderedDict[_Occurrence, tuple[str, int]] = OrderedDict()  # -> by whom, heard when
+        self._claims: OrderedDict[_Occurrence, tuple[str, int]] = OrderedDict()  # -> claimant, notified when
         self._unwatch: Callable[[], None] = lambda: None
         self.before_claim: Callable[[], None] = lambda: None  # which may raise `StoreUnavailable` instead of the claim
 
     def start(self) -> None:
         """Begin to listen."""
         if isinstance(self._store, ClaimFeed):
-            self._unwatch = self._store.watch_claims(self._service, self._heard)
+            self._unwatch = self._store.watch_claims(self._service, self._on_claim)
 
     def stop(self) -> None:
         """Stop listening."""
@@ -61,7 +59,7 @@ class ClaimCachingStore(InstrumentedStore):
 
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
         """See `Ledger`."""
-        by = self._taken_by((ask.lease.job, ask.due_ns))
+        by = self._claimant_of((ask.lease.job, ask.due_ns))
         if by is None:
             self.before_claim()
             return super().claim(ask)
@@ -77,7 +75,7 @@ class ClaimCachingStore(InstrumentedStore):
                 self._claims.pop((orphan.job, orphan.due_ns), None)
         return found
 
-    def _heard(self, job: str, due_ns: int, owner: str) -> None:
+    def _on_claim(self, job: str, due_ns: int, owner: str) -> None:
         if owner == self._owner:
             return
         now_ns = self._clock.monotonic_ns()
@@ -87,7 +85,7 @@ class ClaimCachingStore(InstrumentedStore):
             while len(self._claims) > REMEMBERED_MAX or next(iter(self._claims.values()))[1] + REMEMBERED_NS <= now_ns:
                 self._claims.popitem(last=False)
 
-    def _taken_by(self, occurrence: _Occurrence) -> str | None:
+    def _claimant_of(self, occurrence: _Occurrence) -> str | None:
         with self._mutex:
-            by, heard_ns = self._claims.get(occurrence, ("", 0))
-        return by if by and self._clock.monotonic_ns() < heard_ns + REMEMBERED_NS else None
+            by, notified_ns = self._claims.get(occurrence, ("", 0))
+        return by if by and self._clock.monotonic_ns() < notified_ns + REMEMBERED_NS else None

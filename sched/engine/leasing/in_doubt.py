@@ -1,10 +1,9 @@
-"""Remember the claims and locks that were given up without an answer, and take back what was granted all the same.
+"""Remember claims and locks that were given up without an answer, and end their leases if they were granted.
 
-A store that went away may have heard the last request. Nobody acts under such a
-lease, yet it keeps everybody from its resource until it ends. An instance that is
-refused because of it takes it back, and asks again. What is taken back depends on
-how the occurrence ended here: its outcome is written; or, where it is still to be
-run, only its lease is released, and its claim is left for the sweepers.
+A store that stopped answering may have granted the last request. No code acts under that lease, but it keeps every
+instance from the resource until it ends. An instance that is refused by its own forgotten lease releases it and asks
+again. How depends on the occurrence: if it has ended here, its outcome is written, which releases the lease; if it is
+to be run again, only the lease is released, and the sweepers find the open claim.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["IN_DOUBT_MAX", "TRIES_MAX", "InDoubt"]
 
 _log: Final = logging.getLogger(__name__)
-IN_DOUBT_MAX: Final = 1_000  # of each kind; the oldest run out by themselves
-TRIES_MAX: Final = 3  # a request that three attempts in vain have not found will hardly arrive any more
+IN_DOUBT_MAX: Final = 1_000  # of each kind; the leases of the oldest run out
+TRIES_MAX: Final = 3  # a request that was not found three times will hardly reach the store any more
 
 T = TypeVar("T")
 
@@ -38,20 +37,20 @@ class _Ended:
     """A claim whose occurrence has ended, and how."""
 
     settlement: Settlement
-    tries: int = 0  # how often a sweep settled it in vain
+    tries: int = 0  # how often a sweep has tried to settle it
 
 
 @dataclass(slots=True)
-class _LockDoubt:
-    """A lock by hand that was asked for, or given back, without an answer."""
+class _LockInDoubt:
+    """A lock outside jobs that was asked for, or released, without an answer."""
 
     ask: LeaseAsk
-    tries: int = 0  # how often it was released in vain
-    tried_fence: int = 0  # the latest lease that was found not to be this one
+    tries: int = 0  # how often a release has not found it
+    tried_fence: int = 0  # the fence of the latest lease that was found not to be this one
 
 
 class InDoubt:
-    """What this instance has asked for, and does not know whether it has.
+    """Requests of this instance whose outcome it does not know.
 
     Args:
         write_outcome: writes the outcome of a run if it waits for the store, and its claim is therefore open;
@@ -64,39 +63,39 @@ class InDoubt:
         self._mutex = threading.Lock()
         self._ended: OrderedDict[str, _Ended] = OrderedDict()  # by run
         self._open: OrderedDict[str, ClaimAsk] = OrderedDict()  # by run
-        self._locks: OrderedDict[str, _LockDoubt] = OrderedDict()  # by token
+        self._locks: OrderedDict[str, _LockInDoubt] = OrderedDict()  # by token
 
     def note(self, settlement: Settlement) -> None:
-        """Remember a claim that may be granted unheard, and how its occurrence has ended."""
+        """Remember a claim that may be granted, and how its occurrence has ended."""
         self._remember(self._ended, settlement.run_id, _Ended(settlement))
 
     def note_open(self, ask: ClaimAsk) -> None:
-        """Remember a claim whose lease may live though nobody runs under it; its occurrence is to be run again."""
+        """Remember a claim whose lease may live though no run is under it; its occurrence is to be run again."""
         self._remember(self._open, ask.lease.run_id, ask)
 
     def note_lock(self, ask: LeaseAsk) -> None:
-        """Remember a lock by hand that may be granted though nobody has it."""
-        self._remember(self._locks, ask.token, _LockDoubt(ask))
+        """Remember a lock outside jobs that may be granted though no caller holds it."""
+        self._remember(self._locks, ask.token, _LockInDoubt(ask))
 
     def reclaim(self, resource: str, holder: Holder) -> bool:
-        """End the lease that is in the way, if nobody here acts under it; return whether to ask again at once."""
+        """End the lease that is in the way, if no code here acts under it; return whether to ask again at once."""
         try:
             if self.settle(holder.run_id) or self._release_claim(holder) or self._release_locks(resource, holder):
                 return True
         except StoreUnavailable as error:
-            _log.warning("the lease on %s, which nobody here acts under, was not taken back: %s", resource, error)
+            _log.warning("the lease on %s, under which no code here acts, was not released: %s", resource, error)
             return False
         ours = holder.owner == self._context.owner and holder.run_id != ""
         return ours and self._write_outcome(holder.run_id)
 
-    def take_back_rerun(self, job: str, due_ns: int) -> bool:
+    def release_rerun(self, job: str, due_ns: int) -> bool:
         """Release the claim of an earlier attempt at an occurrence that is asked for once more; as `reclaim`."""
         with self._mutex:
             asks = [ask for ask in self._open.values() if (ask.lease.job, ask.due_ns) == (job, due_ns)]
         try:
             return any(self._release_again(ask) for ask in asks)
         except StoreUnavailable as error:
-            _log.warning("a claim of %s that nobody runs under was not taken back: %s", job, error)
+            _log.warning("a claim of %s without a run was not released: %s", job, error)
             return False
 
     def settle(self, run_id: str) -> bool:
@@ -114,7 +113,7 @@ class InDoubt:
         return True
 
     def settle_all(self) -> None:
-        """Settle what may have been granted, before its lease ends and somebody runs again what has ended here.
+        """Settle what may have been granted, before its lease ends and another instance reruns what has ended here.
 
         Raises:
             StoreUnavailable: the store does not answer; the rest stays in doubt.
@@ -145,19 +144,19 @@ class InDoubt:
         return True
 
     def _release_locks(self, resource: str, holder: Holder) -> bool:
-        """Release those that it may be: the store does not tell the token, and refuses a release by any other."""
+        """Release the locks that it may be: the store does not tell the token, and refuses any other token."""
         tried = False
-        for doubt in self._locks_of(resource, holder):
-            answer = self._context.store.release(doubt.ask.untrusted(holder.fence))
+        for lock in self._locks_of(resource, holder):
+            answer = self._context.store.release(lock.ask.untrusted(holder.fence))
             tried = True
-            doubt.tries, doubt.tried_fence = doubt.tries + 1, holder.fence
-            if isinstance(answer, Released) or doubt.tries >= TRIES_MAX:
-                self._forget(self._locks, doubt.ask.token)
+            lock.tries, lock.tried_fence = lock.tries + 1, holder.fence
+            if isinstance(answer, Released) or lock.tries >= TRIES_MAX:
+                self._forget(self._locks, lock.ask.token)
             if isinstance(answer, Released):
                 break
         return tried
 
-    def _locks_of(self, resource: str, holder: Holder) -> list[_LockDoubt]:
+    def _locks_of(self, resource: str, holder: Holder) -> list[_LockInDoubt]:
         who = (resource, holder.owner, holder.run_id)
         with self._mutex:
             in_doubt = list(self._locks.values())
@@ -167,9 +166,9 @@ class InDoubt:
             if (it.ask.resource, it.ask.owner, it.ask.run_id) == who and it.tried_fence < holder.fence
         ]
 
-    def _remember(self, in_doubt: OrderedDict[str, T], key: str, doubt: T) -> None:
+    def _remember(self, in_doubt: OrderedDict[str, T], key: str, it: T) -> None:
         with self._mutex:
-            in_doubt[key] = doubt
+            in_doubt[key] = it
             if len(in_doubt) > IN_DOUBT_MAX:
                 in_doubt.popitem(last=False)
 

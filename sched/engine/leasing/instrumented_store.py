@@ -66,7 +66,7 @@ class InstrumentedStore:
         return self._call("release", lambda: self._store.release(lease))
 
     def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
-        """See `LockStore`; not a question, so it is not reported."""
+        """See `LockStore`; not a request, so it is not reported."""
         return self._store.watch(resource, freed)
 
     def allowance_ns(self, ttl_ns: int) -> int:

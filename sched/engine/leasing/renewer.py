@@ -1,9 +1,8 @@
-"""Renew every lease in hand, and say the moment one can no longer be trusted.
+"""Renew the leases of this instance, and report the moment at which one can no longer be trusted.
 
-Renewed at a third of the TTL; after a failure again in 100, 300 and 800 ms and
-then steadily. A slow store call for one lease does not delay another's. A hold
-never just goes quiet: it ends by `drop`, or its holder hears `on_lost` exactly
-once, before anybody else can have the lease.
+A lease is renewed at a third of its TTL; after a failure again as `backoff.STORE` says. A slow store call for one
+lease does not delay another lease's. A kept lease ends by `drop`, or its `on_lost` is called exactly once, before
+another instance can have the lease.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class KeptLease:
-    """One lease in hand, from the grant until it is dropped or lost."""
+    """One lease, from the grant until it is dropped or lost."""
 
     def __init__(
         self, lock: LockMachine, lease: Lease, asked_ns: int, on_lost: Callable[[], None], *, renewing: bool
@@ -56,7 +55,7 @@ class KeptLease:
 
 
 class LeaseRenewer:
-    """One renewer for all leases in hand."""
+    """One renewer for all leases of an instance."""
 
     def __init__(self, store: LockStore, *, clock: Clock, timers: Timers) -> None:
         self._store = store
@@ -71,40 +70,40 @@ class LeaseRenewer:
 
         Args:
             asked_ns: monotonic nanoseconds, read before the request that was granted.
-            on_lost: called once, on a thread of the renewer's, when the lease
-                can no longer be trusted; the lock has reported it by then.
+            on_lost: called once, on a thread of the renewer, when the lease
+                can no longer be trusted; the lock has reported the loss before.
             renew: False: only watch for the end of trust.
         """
         hold = KeptLease(lock, lease, asked_ns, on_lost, renewing=renew)
         with hold.mutex:
-            self._watch(hold)
+            self._set_next_timer(hold)
         return hold
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Have a store called on one of the renewer's threads, as renewals are; after `stop`, never."""
+        """Make a store call on one of the renewer's threads, as renewals are; after `stop`, never."""
         self._threads.submit(call)
 
     def stop_renewing(self, hold: KeptLease) -> None:
-        """Let the lease run out by itself, watching for that."""
+        """Let the lease run out; its loss is still reported."""
         with hold.mutex:
             hold.renewing = False
             if hold.kept:
-                self._watch(hold)
+                self._set_next_timer(hold)
 
     def check(self, hold: KeptLease) -> None:
-        """Say at once what the timer would have said, had this process not been frozen."""
+        """Report an end of trust that has passed now: the timer is late when the process was frozen."""
         if self._clock.monotonic_ns() >= hold.lease.trusted_until_ns:
             self._expire(hold)
 
     def drop(self, hold: KeptLease) -> None:
-        """Stop looking after it: its holder is about to release it."""
+        """Stop renewing and watching it, because its holder is about to release it."""
         with hold.mutex:
             hold.kept = False
             if hold.timer is not None:
                 hold.timer.cancel()
 
     def stop(self) -> None:
-        """Renew nothing any more; leases still in hand run out by themselves."""
+        """Renew nothing any more; leases that are still kept run out."""
         self._threads.stop()
 
     def _set_timer(self, hold: KeptLease, instant_ns: int, call: Callable[[], None]) -> None:
@@ -112,8 +111,8 @@ class LeaseRenewer:
             hold.timer.cancel()
         hold.timer = self._timers.at(instant_ns, call)
 
-    def _watch(self, hold: KeptLease) -> None:
-        """Ring for the next renewal, or for the end of trust when there is none."""
+    def _set_next_timer(self, hold: KeptLease) -> None:
+        """Set the timer for the next renewal, or for the end of trust if it is not renewed."""
         if hold.renewing:
             due_ns = hold.asked_ns + hold.lease.ttl_ns // RENEWALS_PER_TTL
             self._set_timer(hold, due_ns, lambda: self._begin_renewal(hold))
@@ -121,7 +120,7 @@ class LeaseRenewer:
             self._set_timer(hold, hold.lease.trusted_until_ns, lambda: self._expire(hold))
 
     def _begin_renewal(self, hold: KeptLease) -> None:
-        """On the timers' thread: watch trust while a renewer asks the store."""
+        """On the timers' thread: set the timer for the end of trust, and have another thread ask the store."""
         with hold.mutex:
             if not (hold.kept and hold.renewing):
                 return
@@ -132,7 +131,7 @@ class LeaseRenewer:
     def _renew(self, hold: KeptLease, lease: Lease) -> None:
         asked_ns = self._clock.monotonic_ns()
         if asked_ns >= lease.trusted_until_ns:
-            return  # the timer for the end of trust is ringing
+            return  # the timer for the end of trust fires now
         try:
             answer = self._store.renew(lease)
         except StoreUnavailable as error:
@@ -158,7 +157,7 @@ class LeaseRenewer:
             hold.lease = replace(hold.lease, trusted_until_ns=trusted_ns)
             hold.asked_ns, hold.failures = asked_ns, 0
             hold.lock.fire(LockEvent.RENEWED, trusted_until_ns=trusted_ns, margin_ns=left_ns)
-            self._watch(hold)
+            self._set_next_timer(hold)
 
     def _renewal_failed(self, hold: KeptLease, reason: LockReason) -> None:
         with hold.mutex:

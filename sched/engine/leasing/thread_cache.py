@@ -1,7 +1,6 @@
-"""Have store calls made on other threads, and none of them wait for a slow one.
+"""Make store calls on other threads, so that no call waits for a slow one.
 
-A call that finds all threads busy gets one of its own. A few of them stay when
-there is nothing to do; the others end.
+A call that finds all threads busy gets a new one. A few idle threads stay; the others end.
 """
 
 from __future__ import annotations
@@ -17,35 +16,35 @@ if TYPE_CHECKING:
 __all__ = ["STAYING", "ThreadCache"]
 
 _log: Final = logging.getLogger(__name__)
-STAYING: Final = 4  # threads that wait for the next call; as long as the store is quick, there are seldom more
+STAYING: Final = 4  # idle threads that wait for the next call; with a quick store there are seldom more threads
 
 
 class ThreadCache:
     """As many threads as calls are being made, started when they are needed."""
 
     def __init__(self) -> None:
-        self._handed = threading.Condition()
+        self._submitted = threading.Condition()
         self._calls: deque[Callable[[], None]] = deque()
         self._idle = 0
         self._stopping = False
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Have a call made as soon as possible; after `stop`, never."""
-        with self._handed:
+        """Make a call as soon as possible; after `stop`, never."""
+        with self._submitted:
             if self._stopping:
                 return
             self._calls.append(call)
             if self._idle >= len(self._calls):
-                self._handed.notify()
+                self._submitted.notify()
                 return
         threading.Thread(target=self._work, name="tickglass-renewer", daemon=True).start()
 
     def stop(self) -> None:
-        """Make none of the calls that have not begun; those that have may end when they like."""
-        with self._handed:
+        """Make none of the calls that have not begun; the others are not waited for."""
+        with self._submitted:
             self._stopping = True
             self._calls.clear()
-            self._handed.notify_all()
+            self._submitted.notify_all()
 
     def _work(self) -> None:
         while (call := self._next()) is not None:
@@ -55,12 +54,12 @@ class ThreadCache:
                 _log.exception("a renewal broke off")
 
     def _next(self) -> Callable[[], None] | None:
-        """Wait for a call; None: this thread is not needed any more."""
-        with self._handed:
+        """Wait for a call; None: this thread is to end."""
+        with self._submitted:
             while not self._calls:
                 if self._stopping or self._idle == STAYING:
                     return None
                 self._idle += 1
-                self._handed.wait()
+                self._submitted.wait()
                 self._idle -= 1
             return self._calls.popleft()

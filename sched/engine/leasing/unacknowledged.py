@@ -1,8 +1,7 @@
-"""Requests that got no answer, and since when a grant may therefore count.
+"""Remember that a request got no answer, and tell from when on a lease granted after it counts.
 
-The store may have granted one of them unheard, or may yet hear of it, late; a
-second request by the same token is then answered as the first, but the lease is
-as old as what got it. So such a lease is renewed before anybody trusts it.
+A request without an answer may have been granted, or may be granted later. A retry with the same token gets the
+first answer, so the lease may be as old as the first request: it is renewed before it is trusted.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ __all__ = ["Unacknowledged"]
 
 
 class Unacknowledged:
-    """What one token has asked for in vain."""
+    """The requests of one token that got no answer."""
 
     def __init__(self, context: EngineContext) -> None:
         self._context = context
@@ -37,7 +36,7 @@ class Unacknowledged:
         return self._since_ns is not None
 
     def lease_counts_from(self, lease: Lease, asked_ns: int) -> int:
-        """Return the monotonic instant from which a lease that was just granted lasts at least its TTL.
+        """Return the monotonic instant from which on a lease that was just granted lasts at least its TTL.
 
         Args:
             asked_ns: monotonic, read before the request that was answered.

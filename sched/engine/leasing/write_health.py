@@ -34,7 +34,7 @@ class _Failure(NamedTuple):
 
 
 class WriteHealth:
-    """Which writes fail, since when, and when a write last worked; any thread may tell and ask.
+    """Which writes fail, since when, and when a write last worked; for all threads.
 
     Args:
         store: its name.
@@ -65,9 +65,9 @@ class WriteHealth:
     def proved(self, now_ns: int) -> None:
         """Note that the store granted something: it can be reached, and takes writes.
 
-        What failed because it could not be reached counts no more. An operation that was answered
-        with an error may still be, whatever was granted: it counts until it works, or has not been
-        tried for ten seconds.
+        Operations that failed because the store could not be reached do not count any more. An operation that
+        was answered with an error may still fail, whatever was granted: it counts until it works, or has not
+        been tried for ten seconds.
         """
         self._proved_ns = now_ns
         if not self._failures:
@@ -85,11 +85,11 @@ class WriteHealth:
         return bool(self._failures)
 
     def unproved(self, now_ns: int, period_ns: int) -> bool:
-        """Return whether nothing was granted for a period: then only a write can tell."""
+        """Return whether nothing was granted for a period: then only a write can show whether writes work."""
         return self.fails or self._proved_ns is None or now_ns - self._proved_ns >= period_ns
 
     def reason(self, now_ns: int, silence_max_ns: int) -> str | None:
-        """Return a sentence while writes fail, or none has been answered for too long; None while all is well."""
+        """Return a sentence while writes fail, or the store has not answered one for too long; else None."""
         with self._mutex:
             failures = list(self._failures.items())
         if failures:

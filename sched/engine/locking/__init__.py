@@ -1,1 +1,1 @@
-"""Take locks by hand: outside jobs, under the same leases."""
+"""Take locks outside jobs, under the same leases."""

@@ -1,11 +1,10 @@
-"""Take one lock once: ask, wait in line, hold, give back. Every ending is reported by the lock.
+"""Take one lock once: ask, wait in the queue, hold, release. The lock reports every ending.
 
-A refusal is waited out: until the resource is freed, as far as the store can
-tell (`watch`); until the lease in the way ends; and at the latest after a pause
-that grows from 5 to 250 ms, half of it at random, so that the processes of a
-fleet do not ask in step. Who is not preferred lets the others go first, when its
-turn has come and whenever the resource is freed. A store that does not answer is
-asked again after 100, 300 and 800 ms, as long as the terms let it wait.
+After a refusal the waiter asks again: when the store notifies it that the resource is free (`watch`), when the lease
+in the way ends, and at the latest after a pause (`backoff.POLL`), half of it at random so that the processes of a
+fleet do not ask in step. A waiter that is not preferred waits out the head start, when it becomes the head of the
+queue and whenever the resource is freed. A store that does not answer is asked again (`backoff.STORE`), as long as
+the terms let the caller wait.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Acquisition", "NotAcquired"]
 
 _log: Final = logging.getLogger(__name__)
-_POLL_MIN_NS: Final = MS  # a store may say that a lease ends now, and mean soon
+_POLL_MIN_NS: Final = MS  # a store may say that a lease ends now while it still lasts a little
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class NotAcquired:
 
 
 class Acquisition:
-    """One lock from the request to the release.
+    """One lock, from the request to the release.
 
     `take` and `give_back` are called once each, one after the other; `cancel`
     and `abandon` from any thread at any time.
@@ -69,7 +68,7 @@ class Acquisition:
     Args:
         run: the run whose code asks, if any.
         stop: that run's stop signal; the waiting ends when it is asked to stop.
-        in_doubt: locks of this instance that may be in its own way.
+        in_doubt: claims and locks of this instance that may be in its own way.
     """
 
     def __init__(
@@ -133,12 +132,12 @@ class Acquisition:
         self._lock.fire(LockEvent.REQUESTED)
         try:
             with ExitStack() as waiting:
-                return self._acquire_in_turn(waiting) if self._terms.blocking else self._try()
+                return self._wait_for_it(waiting) if self._terms.blocking else self._try()
         except StoreUnavailable as error:
             down = error.kind == "unavailable"
             self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE if down else LockReason.STORE_ERROR)
             raise
-        except BaseException:  # the waiting thread itself was interrupted
+        except BaseException:  # the waiting thread was interrupted
             if self._lock.state is LockState.WAITING:
                 self._lock.fire(LockEvent.FAILED, reason=LockReason.CANCELLED)
             elif self._hold is not None:
@@ -158,9 +157,9 @@ class Acquisition:
         if isinstance(answer, HeldLease):
             return self._unless_cancelled(answer)
         self._lock.fire(LockEvent.REFUSED, other_owner=self._holder)
-        return self._not_taken("held")
+        return self._not_acquired("held")
 
-    def _acquire_in_turn(self, waiting: ExitStack) -> HeldLease | NotAcquired:
+    def _wait_for_it(self, waiting: ExitStack) -> HeldLease | NotAcquired:
         terms, clock = self._terms, self._context.clock
         waiting.enter_context(self._wait_queues.queued(terms.resource, self._wake))
         waiting.callback(self._head_start.watch(self._wake.ring))
@@ -178,20 +177,20 @@ class Acquisition:
                 again_ns = answer if again_ns is None else min(answer, again_ns)
             if last:
                 self._lock.fire(LockEvent.FAILED, reason=LockReason.TIMEOUT, other_owner=self._holder)
-                return self._not_taken("timeout")
-            if first and not watching:  # what was freed just before this is noticed after the first, shortest pause
+                return self._not_acquired("timeout")
+            if first and not watching:  # a release just before this is noticed after the first pause, the shortest
                 waiting.callback(self._context.store.watch(terms.resource, self._freed))
                 watching = True
             clock.wait(again_ns, self._wake)
         self._lock.fire(LockEvent.FAILED, reason=LockReason.CANCELLED, other_owner=self._holder)
-        return self._not_taken("cancelled")
+        return self._not_acquired("cancelled")
 
     def _unless_cancelled(self, lease: HeldLease) -> HeldLease | NotAcquired:
-        """Return the lease, or give it back: it was granted when nobody would look after it any more."""
+        """Return the lease; or release it, because the caller does not wait for it any more."""
         if not self._cancelled:
             return lease
         self.give_back()
-        return self._not_taken("cancelled")
+        return self._not_acquired("cancelled")
 
     def _freed(self) -> None:
         """On any thread."""
@@ -199,7 +198,7 @@ class Acquisition:
         self._wake.ring()
 
     def _answer_or_pause(self, *, last: bool) -> HeldLease | int:
-        """Return the lease, or the instant at which to ask, or to ask again."""
+        """Return the lease, or the instant at which to ask again."""
         now_ns = self._context.clock.monotonic_ns()
         if not self._head_start.begun:
             self._head_start.begin(now_ns)
@@ -245,12 +244,12 @@ class Acquisition:
         lease = self._ask.trusted(granted.fence, trusted_ns)
         if context.clock.monotonic_ns() >= trusted_ns:
             context.store.release(lease)
-            self._ask = replace(self._ask, token=str(uuid4()))  # should that release arrive late
+            self._ask = replace(self._ask, token=str(uuid4()))  # should that release reach the store late
             raise StoreUnavailable(context.store.name, "acquire", "the lease had run out when the answer came")
         self._lock.fire(
             LockEvent.GRANTED, fence=granted.fence, trusted_until_ns=trusted_ns, other_owner=granted.expired_owner
         )
-        held = HeldLease(self._lock, context.clock, self._loss, self._find_out)
+        held = HeldLease(self._lock, context.clock, self._loss, self._check_trust)
         with self._mutex:
             self._hold = self._renewer.keep(self._lock, lease, asked_ns, self._loss.report, renew=terms.renew)
         return held
@@ -259,17 +258,16 @@ class Acquisition:
         ttl_ns = self._terms.ttl_ns
         return trusted_until_ns(asked_ns, ttl_ns, self._context.store.allowance_ns(ttl_ns))
 
-    def _not_taken(self, reason: str) -> NotAcquired:
+    def _not_acquired(self, reason: str) -> NotAcquired:
         return NotAcquired(reason, self._holder, self._context.clock.monotonic_ns() - self._began_ns)
 
     # --- holding and giving back
 
     def give_back(self) -> bool:
-        """Release the lease if it is still ours; return whether it was, to the end.
+        """Release the lease if it is still ours; return whether it was ours until then.
 
-        One that was lost is left alone: by now it may be somebody else's. One
-        that the store does not take back runs out by itself, or is taken back
-        when it is in our way (engine/in_doubt.py).
+        A lost lease is left alone: another instance may have it by now. Without an answer from the store the lease
+        runs out, or is released when it is in our way (leasing/in_doubt.py).
         """
         with self._mutex:
             self._leaving = True
@@ -284,12 +282,12 @@ class Acquisition:
                 self._lock.fire(LockEvent.EXPIRED, reason=LockReason.STORE_UNAVAILABLE)
             elif isinstance(answer, Gone):
                 self._lock.fire(LockEvent.LOST, other_owner=answer.owner)
-        if answer is None:  # a request without an answer, be it a release or a renewal, may have left it with us
+        if answer is None:  # the lease may still be ours: a release or a renewal got no answer
             self._in_doubt.note_lock(self._ask)
         return self._lock.fire(LockEvent.RELEASED).before is LockState.HELD
 
     def abandon(self) -> None:
-        """End the waiting; or let the lease run out, and tell its holder, for nobody will renew it any more."""
+        """End the waiting; or let the lease run out and report the loss, because it is not renewed any more."""
         self.cancel()
         with self._mutex:
             hold = self._hold
@@ -301,8 +299,8 @@ class Acquisition:
             self._lock.fire(LockEvent.EXPIRED, reason=LockReason.CANCELLED)
         self._loss.report()
 
-    def _find_out(self) -> None:
-        """Have the renewer say at once what its timer would have said."""
+    def _check_trust(self) -> None:
+        """Have the renewer report an end of trust that has passed."""
         with self._mutex:
             hold = None if self._leaving else self._hold
         if hold is not None:
@@ -314,7 +312,7 @@ class Acquisition:
         try:
             answer, again = persist(lambda: self._context.store.release(lease), backoff.STORE, clock)
         except StoreUnavailable as error:
-            _log.error("lock %s could not be given back, it runs out by itself: %s", lease.resource, error)
+            _log.error("lock %s could not be released, it runs out by itself: %s", lease.resource, error)
             return None
         # While it was trusted, no other instance can have it: an earlier request released it, and its answer was lost.
         trusted = clock.monotonic_ns() < lease.trusted_until_ns

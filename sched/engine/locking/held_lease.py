@@ -33,13 +33,13 @@ class HeldLease:
         fence: the fencing token; pass it with every guarded write.
     """
 
-    def __init__(self, lock: LockMachine, clock: Clock, loss: LossSignal, find_out: Callable[[], None]) -> None:
+    def __init__(self, lock: LockMachine, clock: Clock, loss: LossSignal, check_trust: Callable[[], None]) -> None:
         self.resource = lock.resource
         self.fence = lock.fence
         self._lock = lock
         self._clock = clock
         self._loss = loss
-        self._find_out = find_out  # has a loss reported that has happened and is not reported yet
+        self._check_trust = check_trust  # has a loss reported that has happened and is not reported yet
 
     @property
     def trusted(self) -> bool:
@@ -69,7 +69,7 @@ class HeldLease:
             LeaseLost: it cannot be trusted, or was released.
         """
         if not self.trusted:
-            self._find_out()
+            self._check_trust()
             raise LeaseLost(self.resource, self.fence)
 
     def on_lost(self, callback: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""Tell the holder of a lock, once, that its lease is lost.
+"""Notify the holder of a lock, once, that its lease is lost.
 
 The engine has the `LossSignal` and reports the loss; the holder has the `HeldLease` and subscribes to it.
 """

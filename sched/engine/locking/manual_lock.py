@@ -1,7 +1,6 @@
-"""Lend locks to whoever takes them by hand, and know which of them are taken.
+"""Let callers take locks outside jobs, and know which of them are held or waited for.
 
-A `ManualLock` is one lock in one pair of manual_locks at a time; a `ManualLocks` is what all
-of a scheduler's share.
+A `ManualLock` is one lock with at most one holder at a time; `ManualLocks` is what all locks of a scheduler share.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ __all__ = ["LockHost", "ManualLock", "ManualLocks"]
 
 
 class ManualLocks:
-    """What locks taken by hand share: the ports, the renewer, who else is there, and the wait queues."""
+    """What locks outside jobs share: the ports, the renewer, presence, locks in doubt, and the wait queues."""
 
     def __init__(self, context: EngineContext, renewer: LeaseRenewer, presence: Presence, in_doubt: InDoubt) -> None:
         self._context = context
@@ -40,10 +39,10 @@ class ManualLocks:
         self._stopped = False
 
     def begin(self, terms: LockTerms) -> Acquisition:
-        """Return a new acquisition, in the name of the run whose code calls this.
+        """Return a new acquisition, on behalf of the run whose code calls this, if any.
 
         Raises:
-            ConfigError: nobody keeps leases here any more.
+            ConfigError: the scheduler has stopped.
         """
         self._presence.watch_labels(terms.prefer)
         head_start = HeadStart(terms.prefer, self._presence)
@@ -59,17 +58,17 @@ class ManualLocks:
         )
         with self._mutex:
             if self._stopped:
-                raise ConfigError(f"the scheduler has stopped: nobody would renew the lock {terms.resource}")
+                raise ConfigError(f"the scheduler has stopped: no thread would renew the lock {terms.resource}")
             self._acquisitions.add(acquisition)
         return acquisition
 
     def end(self, acquisition: Acquisition) -> None:
-        """Forget a acquisition that has come to its end."""
+        """Forget an acquisition that has ended."""
         with self._mutex:
             self._acquisitions.discard(acquisition)
 
     def stop(self) -> None:
-        """End all waiting. Leases in hand are lost to their holders, and run out by themselves."""
+        """End all waiting. Leases that are held count as lost, and run out by themselves."""
         with self._mutex:
             self._stopped = True
             acquisitions = list(self._acquisitions)
@@ -81,16 +80,16 @@ class LockHost(Protocol):
     """Where a lock finds its `ManualLocks` when it needs them."""
 
     def open(self) -> ManualLocks:
-        """Return them, at work; followed by one `shut`, unless it raises."""
+        """Return them, started; one `shut` follows, unless this raises."""
         ...
 
     def shut(self) -> None:
-        """They are not needed any more, for now."""
+        """Note that the caller does not need them any more, for now."""
         ...
 
 
 class ManualLock:
-    """One lock, taken by one party at a time; any thread may release what another acquired."""
+    """One lock with at most one holder at a time; any thread may release what another one acquired."""
 
     def __init__(self, terms: LockTerms, lock_host: LockHost) -> None:
         self.terms = terms
@@ -104,7 +103,7 @@ class ManualLock:
 
     @property
     def held(self) -> bool:
-        """Whether there is something to release, be it lost or not."""
+        """Whether there is a lease to release, lost or not."""
         return self._lease is not None
 
     def acquire(self) -> HeldLease | NotAcquired:
@@ -113,7 +112,7 @@ class ManualLock:
         Raises:
             LockInUse: it is held or waited for through this object.
             StoreUnavailable: the store does not answer.
-            ConfigError: there is nobody to keep the lease.
+            ConfigError: no scheduler runs that would renew the lease.
         """
         with self._mutex:
             if self._in_use:
@@ -129,7 +128,7 @@ class ManualLock:
         return answer
 
     def release(self) -> bool:
-        """Give the lock back; return whether it was ours to the end, False if it had been lost before.
+        """Release the lock; return whether it was ours until now, False if it had been lost before.
 
         Raises:
             LockNotHeld: it was not acquired, or was released.
@@ -145,7 +144,7 @@ class ManualLock:
             self._end()
 
     def cancel(self) -> bool:
-        """End the waiting, if there is any; return False if it is too late: the lock is held."""
+        """End the waiting, if there is any; return False if it is too late, because the lock is held."""
         with self._mutex:
             if self._lease is not None:
                 return False
@@ -171,11 +170,11 @@ class ManualLock:
             if not self._cancelled:
                 self._lease = answer
                 return answer
-        acquisition.give_back()  # granted in the moment in which it was cancelled
+        acquisition.give_back()  # granted while it was cancelled
         return NotAcquired("cancelled", "", 0)
 
     def _end(self) -> None:
-        """Let go of everything, so that the next one may acquire."""
+        """Forget the acquisition, so that the next caller may acquire."""
         if self._manual_locks is not None:
             if self._acquisition is not None:
                 self._manual_locks.end(self._acquisition)

@@ -1,10 +1,9 @@
-"""Line up those who wait for the same resource here: first come, first served.
+"""Queue the waiters of this process for the same resource: first come, first served.
 
-Only the first of a line asks the store. So a release wakes one waiter of this
-process, however many there are, and the store is asked as often for a thousand
-of them as for one. Between processes the store decides: where it tells all of a
-release, whoever asks first; in a file, those that have asked for long go first
-(stores/sqlite_waiting.py).
+Only the head of the queue polls the store. So a release wakes one waiter of this process, and the load on the store
+does not grow with the number of waiters. Between processes the store decides: where it notifies all of them of a
+release, the first request wins; in a SQLite file, the process that has asked for the longest time goes first
+(stores/sqlite/fairness.py).
 """
 
 from __future__ import annotations
@@ -22,34 +21,34 @@ __all__ = ["WaitQueues"]
 
 
 class WaitQueues:
-    """One line for each resource that somebody here waits for."""
+    """One queue for each resource that has waiters here."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._wait_queues: dict[str, list[Wake]] = {}
+        self._queues: dict[str, list[Wake]] = {}
 
     @contextmanager
     def queued(self, resource: str, wake: Wake) -> Iterator[None]:
-        """Stand in line meanwhile; `wake` rings on becoming the first."""
+        """Wait in the queue during the block; `wake` rings when the waiter becomes its head."""
         with self._mutex:
-            self._wait_queues.setdefault(resource, []).append(wake)
+            self._queues.setdefault(resource, []).append(wake)
         try:
             yield
         finally:
             self._leave(resource, wake)
 
     def is_head(self, resource: str, wake: Wake) -> bool:
-        """Return whether it is this one's turn to ask."""
+        """Return whether this waiter polls the store."""
         with self._mutex:
-            return self._wait_queues[resource][0] is wake
+            return self._queues[resource][0] is wake
 
     def _leave(self, resource: str, wake: Wake) -> None:
         with self._mutex:
-            line = self._wait_queues[resource]
-            was_first = line[0] is wake
-            line.remove(wake)
-            next_bell = line[0] if line else None
-            if not line:
-                del self._wait_queues[resource]
-        if was_first and next_bell is not None:
-            next_bell.ring()
+            queue = self._queues[resource]
+            was_head = queue[0] is wake
+            queue.remove(wake)
+            head = queue[0] if queue else None
+            if not queue:
+                del self._queues[resource]
+        if was_head and head is not None:
+            head.ring()

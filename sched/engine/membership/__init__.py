@@ -1,1 +1,1 @@
-"""Know who else is there: presence leases of labels, and the head start that they give."""
+"""Know which instances are alive: presence leases of labels, and the head start that they give."""

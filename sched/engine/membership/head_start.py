@@ -1,7 +1,7 @@
-"""Count the head start of those who are preferred, for one attempt at one lease.
+"""Count the head start of preferred instances, for one attempt at one lease.
 
-It runs from the instant at which the lease may have become free, as far as that
-is known here, and ends at once when nobody better placed is there any more.
+It runs from the instant at which the lease may have become free, as far as this instance knows. It ends at once when
+no instance with a better label is present any more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class HeadStart:
     """How long one attempt holds back.
 
     Args:
-        until_ns: monotonic; it never holds back longer. None: as long as the preference says.
+        until_ns: monotonic; the attempt never holds back longer. None: as long as the preference says.
     """
 
     def __init__(self, preferred: Preference | None, presence: Presence, *, until_ns: int | None = None) -> None:
@@ -31,10 +31,9 @@ class HeadStart:
         self._from_ns: int | None = None
 
     def begin(self, from_ns: int) -> None:
-        """Count from this monotonic instant: the lease may be free; a head start under way is not begun anew.
+        """Count from this monotonic instant, at which the lease may be free; a head start under way is not restarted.
 
-        For if it were, who is not preferred would never come to ask for a lease
-        that changes manual_locks often.
+        Restarting it would starve standbys of a lease that changes hands often.
         """
         if from_ns >= self.ends_ns():
             self._from_ns = from_ns
@@ -45,7 +44,7 @@ class HeadStart:
         return self._from_ns is not None
 
     def ends_ns(self) -> int:
-        """Return the monotonic instant until which to hold back, as things stand; 0 for not at all."""
+        """Return the monotonic instant until which to hold back, as far as is known now; 0: not at all."""
         head_start_ns = self._presence.head_start_ns(self._preferred)
         if self._from_ns is None or head_start_ns == 0:
             return 0
@@ -53,9 +52,9 @@ class HeadStart:
         return ends_ns if self._until_ns is None else min(self._until_ns, ends_ns)
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """Call when `ends_ns` may have changed, from any thread; return what ends that."""
+        """Call when `ends_ns` may have changed, from any thread; return the function that ends it."""
         return _nothing if self._preferred is None else self._presence.watch(changed)
 
 
 def _nothing() -> None:
-    """Nothing was watched."""
+    """End a watch that was none."""

@@ -1,9 +1,9 @@
-"""Write to the store where nobody else did for a while, to know whether it still takes writes.
+"""Write to the store when this instance has not written for a while, to know whether it still takes writes.
 
-An instance whose jobs are due once a day, or are claimed by others, would hear of a full, a
-read-only or a locked store only when its turn comes. It takes a lease on a resource of its own, and
-gives it back. The two calls count in the store's metrics like all others; the lease is no lock that
-anybody works under, so a sidecar leaves it out, as it does those of `presence.py`.
+An instance whose jobs are due once a day, or are claimed by others, would notice a full, a read-only or a locked
+store only when it has a claim to make. So it takes a lease on a resource of its own, and releases it. The two calls
+count in the store's metrics like all others. No job works under this lease, so a sidecar leaves it out, as it does
+the leases of `presence.py`.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Heartbeat"]
 
-_MIN_NS: Final = SECOND  # however short the leases of the jobs are, and so the pauses between sweeps
+_MIN_NS: Final = SECOND  # with short leases, sweeps come more often than this
 
 
 class Heartbeat:
     """A write that proves that the store takes writes.
 
     Args:
-        write_health: what is known of that.
+        write_health: knows when a write last worked.
     """
 
     def __init__(self, context: EngineContext, write_health: WriteHealth) -> None:
         self._context = context
         self._write_health = write_health
-        self._ask = LeaseAsk(  # with one token: should an answer be lost, the next request is granted the same lease
+        self._ask = LeaseAsk(  # one token: if an answer is lost, the next request is granted the same lease
             heartbeat_resource(context.service, context.owner),
             context.owner,
             context.service,
@@ -43,10 +43,10 @@ class Heartbeat:
         )
 
     def beat(self, period_ns: int) -> None:
-        """Write, if nothing was granted for a period, or a write failed and has not worked since.
+        """Write if nothing was granted for a period, or a write failed and has not worked since.
 
         Raises:
-            StoreUnavailable: the store does not take it.
+            StoreUnavailable: the store does not take the write.
         """
         if not self._write_health.unproved(self._context.clock.monotonic_ns(), max(_MIN_NS, period_ns)):
             return

@@ -1,15 +1,13 @@
-"""Show that this instance is there, and know who of the better placed is.
+"""Advertise this instance's labels, and track which of the preferred labels are present.
 
-For each of its labels an instance asks for the lease on `presence_resource`; one
-instance per label has it, kept by the renewer, and the others take it over when
-it ends. Who would hold back for a label looks whether somebody has that lease:
-when the store tells that it was given back or has ended, and twice a second, for
-no store tells of a grant and not every one of an end.
+For each of its labels an instance asks for the lease on `presence_resource`. One instance per label has it, kept by
+the renewer; the others take it over when it ends. An instance that prefers a label checks whether its presence lease
+is held: when the store notifies that it was released or has ended, and twice a second, because no store notifies of a
+grant and not every store of an end.
 
-These leases move through `LockMachine` as all do, but their moves go to the log
-and not to the sinks. They are held for as long as a process lives and refused to
-all but one of a region; among the locks that users wait for and hold, both would
-look like trouble. What they cost is counted with the calls to the store.
+These leases move through `LockMachine` as all do, but their moves go to the log and not to the sinks. They are held
+as long as a process lives, and refused to all but one instance of a region; among the locks that users wait for and
+hold, both would look like trouble. Their cost is counted with the calls to the store.
 
 Without labels and preferences there is no thread and no call.
 """
@@ -39,14 +37,14 @@ if TYPE_CHECKING:
     from tickglass.sched.events import Event
     from tickglass.sched.policies.preference import Preference
 
-__all__ = ["LOOK_EVERY_NS", "Presence"]
+__all__ = ["CHECK_EVERY_NS", "Presence"]
 
 _log: Final = logging.getLogger(__name__)
-LOOK_EVERY_NS: Final = 500 * MS
+CHECK_EVERY_NS: Final = 500 * MS
 
 
 class Presence:
-    """One thread that shows our labels and looks for those of others.
+    """One thread that advertises our labels and checks those of other instances.
 
     Args:
         ours: the labels of this instance, as `checked_labels` returns them.
@@ -58,23 +56,23 @@ class Presence:
         self._loop = Loop("presence", context.clock, self._step, last=self._give_back, lazy=True)
         self._own = [_PresenceLease(presence_resource(label), context, renewer, self._loop) for label in sorted(ours)]
         self._mutex = threading.Lock()
-        self._better: frozenset[str] = frozenset()  # whom to look for
-        self._absent: frozenset[str] = frozenset()  # who of them is away; who is not known to be counts as there
-        self._watches: dict[str, Callable[[], None]] = {}  # what ends each
+        self._better: frozenset[str] = frozenset()  # labels to check
+        self._absent: frozenset[str] = frozenset()  # a label counts as present until it was checked
+        self._watches: dict[str, Callable[[], None]] = {}  # the function that ends each
         self._changed: list[Callable[[], None]] = []
         if self._own:
             self._loop.wake()
 
     def start(self) -> None:
-        """Begin, if there is anything to show or to look for; else with the first preference."""
+        """Start the thread, if there is a label to advertise or to check; else with the first preference."""
         self._loop.start()
 
     def stop(self) -> None:
-        """Give back what shows our labels, and look no more: what is known stays as it is."""
+        """Release the leases of our labels, and check no more: what is known stays as it is."""
         self._loop.stop()
 
     def watch_labels(self, preferred: Preference | None) -> None:
-        """Look, from now on, for those who go before us in this preference."""
+        """Check, from now on, the labels that go before ours in this preference."""
         better = frozenset(better_labels(preferred, self._ours))
         if better <= self._better:
             return
@@ -88,7 +86,7 @@ class Presence:
         return head_start_ns(preferred, self._ours, present)
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """Call when somebody has come or gone, on our thread; return what ends that."""
+        """Call on the loop's thread when a label appears or disappears; return the function that ends it."""
         with self._mutex:
             self._changed.append(changed)
 
@@ -102,14 +100,14 @@ class Presence:
     # --- on the thread
 
     def _step(self) -> int | None:
-        """Show what is not shown, and look once; return when to do so again, None: when the loop is woken."""
-        instants = [again_ns for lease in self._own if (again_ns := lease.show()) is not None]
+        """Ask for our leases, and check the better labels once; return when to do so again, None: when woken."""
+        instants = [again_ns for lease in self._own if (again_ns := lease.ask()) is not None]
         better = self._better
         for label in better - self._watches.keys():
             self._watches[label] = self._context.store.watch(presence_resource(label), self._loop.wake)
         if better:
-            self._note(self._away(better))
-            instants.append(self._context.clock.monotonic_ns() + LOOK_EVERY_NS)
+            self._note(self._absent_of(better))
+            instants.append(self._context.clock.monotonic_ns() + CHECK_EVERY_NS)
         return min(instants, default=None)
 
     def _give_back(self) -> None:
@@ -118,14 +116,14 @@ class Presence:
         for lease in self._own:
             lease.give_back()
 
-    def _away(self, labels: frozenset[str]) -> frozenset[str]:
-        """Return those whose lease nobody has; none as long as the store cannot be asked."""
+    def _absent_of(self, labels: frozenset[str]) -> frozenset[str]:
+        """Return the labels whose lease no instance has; none as long as the store does not answer."""
         try:
-            return frozenset(label for label in labels if not self._is_there(label))
-        except StoreUnavailable:  # it has reported itself
+            return frozenset(label for label in labels if not self._is_present(label))
+        except StoreUnavailable:  # the call is reported
             return frozenset()
 
-    def _is_there(self, label: str) -> bool:
+    def _is_present(self, label: str) -> bool:
         return holder_of(presence_resource(label), self._context) != ""
 
     def _note(self, absent: frozenset[str]) -> None:
@@ -139,7 +137,7 @@ class Presence:
 
 
 class _PresenceLease:
-    """The lease that shows one label: all on the thread of its `Presence`."""
+    """The lease that advertises one label: all on the thread of its `Presence`."""
 
     def __init__(self, resource: str, context: EngineContext, renewer: LeaseRenewer, loop: Loop) -> None:
         self._resource = resource
@@ -163,7 +161,7 @@ class _PresenceLease:
         self._failures = 0
         self._unwatch: Callable[[], None] | None = None
 
-    def show(self) -> int | None:
+    def ask(self) -> int | None:
         """Ask for the lease, if it is time to; return when to do so again, None: when the loop is woken."""
         if self._lock.state is LockState.LOST:
             self._hold = None  # with the same token, because a renewal without an answer may have prolonged the lease
@@ -188,11 +186,11 @@ class _PresenceLease:
         self._lock.fire(LockEvent.REFUSED, other_owner=answer.holder.owner)
         if self._unwatch is None:
             self._unwatch = self._context.store.watch(self._resource, self._freed)
-            self._again_ns = asked_ns  # if it was freed in between, nobody said so
+            self._again_ns = asked_ns  # a release before the watch began was not notified
         return self._again_ns
 
     def give_back(self) -> None:
-        """Release the lease; one that the store does not take back runs out by itself."""
+        """Release the lease; without an answer from the store it runs out."""
         if self._unwatch is not None:
             self._unwatch()
         if self._hold is None:
@@ -201,11 +199,11 @@ class _PresenceLease:
         try:
             self._context.store.release(self._hold.lease)
         except StoreUnavailable as error:
-            _log.info("%s was not given back, it runs out by itself: %s", self._resource, error)
+            _log.info("%s was not released, it runs out by itself: %s", self._resource, error)
         self._lock.fire(LockEvent.RELEASED)
 
     def _take_up(self, granted: Granted, asked_ns: int) -> None:
-        """Have the lease kept; should an earlier, unheard request have been granted, it ends a little too early."""
+        """Have the lease kept; if an earlier request without an answer was granted, it ends a little too early."""
         trusted_ns = trusted_until_ns(asked_ns, PRESENCE_TTL_NS, self._context.store.allowance_ns(PRESENCE_TTL_NS))
         lease = Lease(self._resource, self._context.owner, self._token, granted.fence, PRESENCE_TTL_NS, trusted_ns)
         self._lock.fire(LockEvent.GRANTED, fence=granted.fence, trusted_until_ns=trusted_ns)
@@ -225,7 +223,7 @@ class _PresenceLease:
 
 
 class _Log:
-    """An `EventSink` that writes the moves of these leases down, for people."""
+    """An `EventSink` that logs the moves of these leases."""
 
     def record(self, event: Event) -> None:
         """See `EventSink`."""

@@ -164,9 +164,8 @@ class Misfires:
             record = records.get(job)
             if record is None or record.trigger == trigger or record.next_due_ns is None:
                 return False
-            return (
-                self._context.clock.wall_ns() < record.next_due_ns + record.grace_ns
-            )  # else those instances have gone as well
+            # Past that, the instances that registered the other trigger have gone as well.
+            return self._context.clock.wall_ns() < record.next_due_ns + record.grace_ns
 
         return is_replaced
 

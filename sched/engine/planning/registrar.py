@@ -34,9 +34,7 @@ class Registrar:
     def __init__(self, context: EngineContext, planner: Planner) -> None:
         self._context = context
         self._planner = planner
-        self._waiting: dict[
-            str, tuple[Job, int]
-        ] = {}  # with the instant after which it is planned; replaced, never changed
+        self._waiting: dict[str, tuple[Job, int]] = {}  # with the instant after which it is planned; replaced
         self._mutex = threading.Lock()
         self._tries = 0
         self._failure: StoreUnavailable | None = None  # of the last try

@@ -1,1 +1,1 @@
-"""Look after what was left behind: claims without an end, unwritten outcomes."""
+"""Look after what was left behind: orphans, unwritten outcomes, claims in doubt."""

@@ -139,7 +139,7 @@ class ClaimAttempt:
 
     def _already_claimed(self, answer: AlreadyClaimed) -> NotClaimed | RetryAt:
         if answer.outcome is None and answer.by == self._ask.lease.owner:
-            if self._in_doubt.take_back_rerun(self._ask.lease.job, self._ask.due_ns):
+            if self._in_doubt.release_rerun(self._ask.lease.job, self._ask.due_ns):
                 return RetryAt(self._context.clock.monotonic_ns())
             if self.in_doubt and not self._ask.rerun:  # our own: its answer was lost, and its lease has ended
                 self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE)

@@ -1,4 +1,4 @@
-"""Whatever breaks - a job, an answer, the spool, a step of our own - nobody else suffers, nothing is held for ever."""
+"""A job, an answer, the spool or a step of the engine breaks: nothing else fails with it, nothing is held for ever."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_job_is_not_started_under_a_lease_that_is_over(rig: Rig, monkeypatch: 
 # --- answers that are lost
 
 
-def test_a_run_whose_settlement_was_written_unheard_has_not_lost_its_lock(rig: Rig) -> None:
+def test_a_run_whose_settlement_was_written_without_an_answer_has_not_lost_its_lock(rig: Rig) -> None:
     rig.store.unheard["settle"] = DOWN
     rig.add(lambda: None, every("60s"), name="job")
     rig.advance(60 * SECOND)
@@ -133,7 +133,7 @@ def test_a_run_whose_settlement_was_written_unheard_has_not_lost_its_lock(rig: R
     assert rig.store.runs("job")[0].outcome == "success"
 
 
-def test_a_run_whose_settlement_was_taken_over_unheard_has_lost_its_lock(rig: Rig) -> None:
+def test_a_run_whose_settlement_was_overtaken_without_an_answer_has_lost_its_lock(rig: Rig) -> None:
     """The answer that was lost, and the one that came within the lease, may both be those of a forgotten claim."""
     rig.store.broken["settle"] = DOWN
     rig.add(lambda: None, every("60s"), name="job", ttl="10s")
@@ -148,7 +148,7 @@ def test_a_run_whose_settlement_was_taken_over_unheard_has_lost_its_lock(rig: Ri
     assert [move.event for move in rig.sink.of(LockMoved)] == ["requested", "granted", "lost", "released"]
 
 
-def test_a_claim_that_was_granted_unheard_and_given_up_is_in_nobodys_way(rig: Rig) -> None:
+def test_a_claim_granted_without_an_answer_and_given_up_blocks_no_instance(rig: Rig) -> None:
     rig.store.unheard["claim"] = DOWN
     rig.add(lambda: None, every("10s"), name="job", ttl="9h")
     rig.advance(10 * SECOND)
@@ -178,7 +178,7 @@ def _skipped(ask: ClaimAsk) -> Settlement:
     )
 
 
-def test_a_claim_in_doubt_that_cannot_be_taken_back_now_is_so_later(rig: Rig) -> None:
+def test_a_claim_in_doubt_that_cannot_be_released_now_is_released_later(rig: Rig) -> None:
     in_doubt = _in_doubt(rig)
     ask = ClaimAsk(LeaseAsk("job", "dead", "svc", "t", SECOND, "job", "0" * 32), 1)
     assert isinstance(rig.store.claim(ask), Claimed)
@@ -193,7 +193,7 @@ def test_a_claim_in_doubt_that_cannot_be_taken_back_now_is_so_later(rig: Rig) ->
     assert not in_doubt.reclaim("job", holder), "it is settled"
 
 
-def test_a_lock_that_was_granted_unheard_and_given_up_is_in_nobodys_way(desk: Desk) -> None:
+def test_a_lock_granted_without_an_answer_and_given_up_blocks_no_instance(desk: Desk) -> None:
     desk.rig.store.unheard["acquire"] = DOWN
     with pytest.raises(StoreUnavailable):
         desk.lock(blocking=False).acquire()
@@ -206,7 +206,7 @@ def test_a_lock_that_was_granted_unheard_and_given_up_is_in_nobodys_way(desk: De
     )
 
 
-def test_a_lock_that_was_granted_unheard_keeps_no_job_from_running(desk: Desk) -> None:
+def test_a_lock_granted_without_an_answer_keeps_no_job_from_running(desk: Desk) -> None:
     rig = desk.rig
     rig.store.unheard["acquire"] = DOWN
     with pytest.raises(StoreUnavailable):
@@ -218,7 +218,7 @@ def test_a_lock_that_was_granted_unheard_keeps_no_job_from_running(desk: Desk) -
     assert end.outcome == "success"
 
 
-def test_a_lock_in_doubt_that_cannot_be_taken_back_now_is_so_later(rig: Rig) -> None:
+def test_a_lock_in_doubt_that_cannot_be_released_now_is_released_later(rig: Rig) -> None:
     in_doubt, ask = _in_doubt(rig), LeaseAsk("r", "a", "svc", "t", SECOND)
     granted = rig.store.acquire(ask)
     assert isinstance(granted, Granted)
@@ -232,7 +232,7 @@ def test_a_lock_in_doubt_that_cannot_be_taken_back_now_is_so_later(rig: Rig) -> 
     assert not in_doubt.reclaim("r", holder), "it is released"
 
 
-def test_doubts_are_bounded(rig: Rig) -> None:
+def test_requests_in_doubt_are_bounded(rig: Rig) -> None:
     in_doubt = _in_doubt(rig)
     for number in range(IN_DOUBT_MAX + 5):
         ask = ClaimAsk(LeaseAsk("r", "a", "svc", str(number), SECOND, "job", str(number)), number)
@@ -242,7 +242,7 @@ def test_doubts_are_bounded(rig: Rig) -> None:
     assert next(iter(in_doubt._ended)) == next(iter(in_doubt._open)) == next(iter(in_doubt._locks)) == "5"
 
 
-def test_a_lock_that_was_released_unheard_was_not_lost(desk: Desk) -> None:
+def test_a_lock_released_without_an_answer_was_not_lost(desk: Desk) -> None:
     lock, _ = desk.take()
     desk.rig.store.unheard["release"] = DOWN
     giving_back = desk._threads.submit(lock.release)
@@ -269,7 +269,7 @@ def test_a_lock_that_is_granted_while_the_scheduler_stops_is_given_back(
     assert store.leases() == []
 
 
-def test_a_renewal_that_raises_is_tried_again_and_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_renewal_that_raises_is_tried_again_and_reported(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     renew, wishes = rig.store.renew, []
 
     def broken(lease: Lease) -> object:

@@ -1,4 +1,4 @@
-"""A sink that raises hurts nobody, stays in use, and is reported."""
+"""A sink that raises affects no other sink, stays in use, and is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An instance says whether it can be counted on, and why not; a store that is away keeps it from nothing but runs."""
+"""An instance says whether it can be counted on, and why not; without a store it does everything but runs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_job_that_comes_while_the_store_is_away_is_registered_later(stand: Sta
     assert [job.name for job in stand.store.jobs()] == ["job"]
 
 
-def test_a_job_that_goes_ahead_in_an_outage_does_so_though_nobody_could_register_it(stand: Stand) -> None:
+def test_a_job_that_runs_unclaimed_in_an_outage_does_so_before_it_is_registered(stand: Stand) -> None:
     stand.away()
     stand.add(nothing, every("1s"), name="job", on_outage="run")
     stand.engine.start()
@@ -174,7 +174,7 @@ def test_a_store_call_that_never_returns_makes_it_unready(stand: Stand, monkeypa
     wait_until(lambda: stand.engine.unready() == [])
 
 
-def test_a_coroutine_that_blocks_the_event_loop_makes_it_unready_until_it_lets_go(stand: Stand) -> None:
+def test_a_coroutine_that_blocks_the_event_loop_makes_it_unready_until_it_returns(stand: Stand) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
     async def block() -> None:

@@ -1,4 +1,4 @@
-"""Who holds back before taking a free lease, and for how long."""
+"""Which instances hold back before they take a free lease, and for how long."""
 
 from __future__ import annotations
 

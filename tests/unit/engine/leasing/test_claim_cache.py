@@ -1,4 +1,4 @@
-"""What others are known to have claimed is not asked for; what their sweepers find abandoned is."""
+"""The store is not asked for what other instances have claimed, unless a sweeper has found it abandoned."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_claim_whose_claimant_died_is_forgotten_when_it_is_found(fleet: Fleet)
     assert again.attempt == 2
 
 
-def test_other_services_and_what_is_said_after_the_end_are_not_heard(fleet: Fleet) -> None:
+def test_other_services_and_notifications_after_the_end_are_ignored(fleet: Fleet) -> None:
     fleet.late.stop()
     fleet.store.claim(fleet.ask(1, "a"))
     assert fleet.late.claim(fleet.ask(1)) == AlreadyClaimed("a", None)
@@ -84,14 +84,14 @@ def test_other_services_and_what_is_said_after_the_end_are_not_heard(fleet: Flee
 
 def test_the_memory_is_bounded_by_count_and_by_time(fleet: Fleet) -> None:
     for due_ns in range(REMEMBERED_MAX + 5):
-        fleet.late._heard("j", due_ns, "a")
+        fleet.late._on_claim("j", due_ns, "a")
     assert len(fleet.late._claims) == REMEMBERED_MAX
     fleet.clock.advance(REMEMBERED_NS)
-    fleet.late._heard("j", -1, "a")
+    fleet.late._on_claim("j", -1, "a")
     assert list(fleet.late._claims) == [("j", -1)]
 
 
-def test_a_settled_occurrence_is_still_somebody_elses(fleet: Fleet) -> None:
+def test_a_settled_occurrence_still_counts_as_claimed(fleet: Fleet) -> None:
     ask = fleet.ask(1, "a")
     claimed = fleet.store.claim(ask)
     assert isinstance(claimed, Claimed)

@@ -1,4 +1,4 @@
-"""What was granted when nobody listened any more is in nobody's way, and ends in the ledger as it ended here."""
+"""A lease that was granted without an answer blocks no instance, and its occurrence ends in the ledger as here."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_a_claim_that_was_given_up_because_the_scheduler_stops_is_settled_as_tha
 
 
 @pytest.mark.parametrize("ended", [False, True])
-def test_a_sweep_settles_a_claim_in_doubt_before_anybody_runs_it_again(rig: Rig, *, ended: bool) -> None:
+def test_a_sweep_settles_a_claim_in_doubt_before_an_instance_reruns_it(rig: Rig, *, ended: bool) -> None:
     rig.add(nothing, EVERY, name="job", ttl="5s")
     fall_due_unheard(rig)
     rig.ended("job")
@@ -247,7 +247,7 @@ def test_a_sweep_asks_for_a_claim_that_never_arrived_some_times_and_what_arrives
     assert ledger(rig) == [(1, "skipped", "store_unavailable")]
 
 
-def test_a_job_that_is_not_to_be_run_again_is_not_called_somebody_elses_when_it_is_its_own_claim(rig: Rig) -> None:
+def test_a_job_that_is_not_to_be_run_again_is_not_reported_as_elsewhere_when_the_claim_is_its_own(rig: Rig) -> None:
     rig.add(nothing, EVERY, name="job", ttl="50ms", rerun_orphaned=False)
     rig.store.unheard["claim"] = DOWN
     rig.advance(10 * SECOND)
@@ -288,7 +288,7 @@ def adopt_unheard(rig: Rig, due_ns: int) -> None:
     rig.store.unheard.clear()
 
 
-def test_a_rerun_in_doubt_holds_nobody_up_and_is_still_owed(rig: Rig) -> None:
+def test_a_rerun_in_doubt_blocks_no_instance_and_is_still_owed(rig: Rig) -> None:
     due_ns = orphaned(rig)
     rig.add(nothing, EVERY, name="job")
     adopt_unheard(rig, due_ns)
@@ -303,7 +303,7 @@ def test_a_rerun_in_doubt_holds_nobody_up_and_is_still_owed(rig: Rig) -> None:
     assert [run.outcome for run in rig.store.runs("job") if run.due_ns == due_ns] == ["success", "orphaned", "orphaned"]
 
 
-def test_a_rerun_that_is_asked_for_again_is_not_called_somebody_elses_when_it_is_its_own_claim(rig: Rig) -> None:
+def test_a_rerun_that_is_asked_for_again_is_not_reported_as_elsewhere_when_the_claim_is_its_own(rig: Rig) -> None:
     due_ns = orphaned(rig)
     adopt_unheard(rig, due_ns)
     rig.planner.rerun_orphan(declare(nothing, EVERY, name="job"), due_ns)
@@ -313,14 +313,14 @@ def test_a_rerun_that_is_asked_for_again_is_not_called_somebody_elses_when_it_is
 
 
 @pytest.mark.parametrize("broken", ["claim", "release"])
-def test_a_rerun_in_doubt_that_cannot_be_taken_back_now_is_left_to_end(rig: Rig, broken: str) -> None:
+def test_a_rerun_in_doubt_that_cannot_be_released_now_is_left_to_end(rig: Rig, broken: str) -> None:
     due_ns = orphaned(rig)
     adopt_unheard(rig, due_ns)
     rig.store.broken[broken] = DOWN
-    assert not rig.dispatcher.in_doubt.take_back_rerun("job", due_ns)
+    assert not rig.dispatcher.in_doubt.release_rerun("job", due_ns)
     rig.store.broken.clear()
-    assert rig.dispatcher.in_doubt.take_back_rerun("job", due_ns)
-    assert not rig.dispatcher.in_doubt.take_back_rerun("job", due_ns), "it is released"
+    assert rig.dispatcher.in_doubt.release_rerun("job", due_ns)
+    assert not rig.dispatcher.in_doubt.release_rerun("job", due_ns), "it is released"
 
 
 # --- renewals and releases without an answer
@@ -338,7 +338,7 @@ def lose_trust(rig: Rig) -> None:
     rig.store.unheard.clear()
 
 
-def test_a_lost_run_whose_lease_was_prolonged_unheard_is_in_nobodys_way(rig: Rig) -> None:
+def test_a_lost_run_whose_renewal_got_no_answer_blocks_no_instance(rig: Rig) -> None:
     def long(run: Run) -> None:
         run.wait("20s")
 
@@ -354,7 +354,7 @@ def test_a_lost_run_whose_lease_was_prolonged_unheard_is_in_nobodys_way(rig: Rig
     assert ledger(rig)[0] == (1, None, ""), "it is still to be run again"
 
 
-def test_a_lock_whose_release_was_not_heard_of_is_in_nobodys_way(desk: Desk) -> None:
+def test_a_lock_whose_release_did_not_arrive_blocks_no_instance(desk: Desk) -> None:
     lock, first = desk.take()
     desk.rig.store.broken["release"] = DOWN
     giving_back = desk._threads.submit(lock.release)
@@ -369,7 +369,7 @@ def test_a_lock_whose_release_was_not_heard_of_is_in_nobodys_way(desk: Desk) -> 
     assert second.fence > first.fence
 
 
-def test_a_lost_lock_whose_lease_was_prolonged_unheard_is_in_nobodys_way(desk: Desk) -> None:
+def test_a_lost_lock_whose_renewal_got_no_answer_blocks_no_instance(desk: Desk) -> None:
     lock, first = desk.take(ttl="9s")
     lose_trust(desk.rig)
     assert not first.trusted
@@ -387,7 +387,7 @@ def test_a_lock_in_doubt_is_asked_for_once_per_lease_that_is_in_the_way_and_not_
     assert sum(call.operation == "release" for call in rig.sink.of(StoreCalled)) == TRIES_MAX
 
 
-def test_a_lock_that_another_thread_has_is_not_taken_back_with_one_in_doubt(desk: Desk) -> None:
+def test_a_lock_that_another_thread_has_is_not_released_with_one_in_doubt(desk: Desk) -> None:
     store = desk.rig.store
     mine = LeaseAsk("printer", "a", "svc", "in doubt", 30 * SECOND)
     desk.rig.dispatcher.in_doubt.note_lock(mine)

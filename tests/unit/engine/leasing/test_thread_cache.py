@@ -1,4 +1,4 @@
-"""Slow store calls hold up nothing but themselves, and leave no threads behind."""
+"""A slow store call delays no other call, and leaves no thread behind."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_few_threads_stay_for_the_next_calls(thread_cache: Watched) -> None:
     assert thread_cache.threads() == STAYING
 
 
-def test_a_call_that_raises_is_told_and_the_next_one_is_made(
+def test_a_call_that_raises_is_reported_and_the_next_one_is_made(
     thread_cache: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = threading.Event()

@@ -1,4 +1,4 @@
-"""A lease that may be older than the answer that brought it is not trusted for longer than it lasts."""
+"""A lease that may be as old as an earlier request is not trusted for longer than it lasts."""
 
 from __future__ import annotations
 

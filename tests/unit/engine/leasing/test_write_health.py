@@ -69,7 +69,7 @@ def test_only_a_grant_makes_a_heartbeat_unnecessary_and_a_failure_makes_it_neces
     assert store.unproved(9 * SECOND, SECOND)
 
 
-def test_silence_is_told_when_it_lasts_too_long() -> None:
+def test_silence_is_a_reason_when_it_lasts_too_long() -> None:
     store = write_health()
     store.answered("renew", 2 * SECOND)
     assert store.reason(12 * SECOND, 10 * SECOND) is None

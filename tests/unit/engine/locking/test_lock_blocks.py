@@ -1,4 +1,4 @@
-"""`with` and `async with` a lock by hand, and what cancels them."""
+"""`with` and `async with` a manual lock, and what cancels them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_block_whose_lease_was_lost_raises_nothing_more(desk: Desk) -> None:
     assert desk.events()[-2:] == ["expired", "released"]
 
 
-def test_a_block_that_cannot_have_the_lock_says_who_has(desk: Desk) -> None:
+def test_a_block_that_cannot_have_the_lock_names_its_holder(desk: Desk) -> None:
     desk.taken_by_the_other()
     with pytest.raises(LockNotAcquired, match="other holds it") as caught, desk.face(blocking=False):
         pytest.fail("entered")

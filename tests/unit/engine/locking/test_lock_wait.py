@@ -1,4 +1,4 @@
-"""Waiting for a lock by hand: in line, woken, refused, cancelled, on a clock that stands still."""
+"""Waiting for a manual lock: queued, woken, refused, cancelled, on a clock that stands still."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_wait_ends_when_the_lease_in_the_way_does(desk: Desk) -> None:
     assert desk.metric("lease_expirations_total") == 1
 
 
-def test_a_release_that_nobody_tells_of_is_noticed_within_a_quarter_of_a_second(
+def test_a_release_without_a_notification_is_noticed_within_a_quarter_of_a_second(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(desk.rig.store, "watch", lambda resource, freed: lambda: None)
@@ -168,7 +168,7 @@ def test_a_release_that_nobody_tells_of_is_noticed_within_a_quarter_of_a_second(
     assert isinstance(waiting.result(10), HeldLease)
 
 
-def test_those_who_wait_here_are_served_in_order_and_one_of_them_asks(desk: Desk) -> None:
+def test_waiters_of_this_process_are_served_in_order_and_one_of_them_polls(desk: Desk) -> None:
     lease = desk.taken_by_the_other()
     locks = [desk.lock() for _ in range(4)]
     waits = [desk.waiting(lock, asleep=2 + number) for number, lock in enumerate(locks)]
@@ -184,7 +184,7 @@ def test_those_who_wait_here_are_served_in_order_and_one_of_them_asks(desk: Desk
     assert desk.metric("waiters") == 0
 
 
-def test_who_gives_up_lets_the_next_in_line_ask(desk: Desk) -> None:
+def test_a_waiter_that_gives_up_lets_the_next_one_poll(desk: Desk) -> None:
     lease = desk.taken_by_the_other()
     first = desk.lock()
     desk.waiting(first)
@@ -195,7 +195,7 @@ def test_who_gives_up_lets_the_next_in_line_ask(desk: Desk) -> None:
     assert isinstance(second.result(10), HeldLease)
 
 
-def test_whose_time_is_up_in_the_line_asks_once_himself(desk: Desk) -> None:
+def test_a_queued_waiter_whose_time_is_up_asks_once_itself(desk: Desk) -> None:
     desk.taken_by_the_other()
     desk.waiting(desk.lock())
     second = desk.waiting(desk.lock(wait="1s"), asleep=3)

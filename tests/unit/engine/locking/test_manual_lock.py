@@ -1,4 +1,4 @@
-"""A lock taken by hand: granted, kept, lost, given back, on a clock that stands still."""
+"""A manual lock: granted, kept, lost, released, on a clock that stands still."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_free_lock_is_granted_at_once_and_given_back(desk: Desk) -> None:
     assert desk.metric("releases_total", reason="released") == 1
 
 
-def test_a_lock_by_hand_has_no_job_and_no_run(desk: Desk) -> None:
+def test_a_manual_lock_has_no_job_and_no_run(desk: Desk) -> None:
     desk.take()
     assert {(move.job, move.run_id, move.owner) for move in desk.rig.sink.of(LockMoved)} == {("", "", "a")}
 
@@ -119,7 +119,7 @@ def test_a_ttl_that_leaves_too_little_after_the_drift_of_the_stores_clock_is_ref
 # --- losing it
 
 
-def test_a_lease_that_somebody_else_got_is_lost_at_the_next_renewal(desk: Desk) -> None:
+def test_a_lease_that_another_instance_got_is_lost_at_the_next_renewal(desk: Desk) -> None:
     lock, lease = desk.take(ttl="30s")
     told = threading.Event()
     lease.on_lost(told.set)
@@ -208,7 +208,7 @@ def test_a_lease_that_cannot_be_given_back_runs_out_and_says_so(desk: Desk) -> N
 # --- being told
 
 
-def test_who_asks_to_be_told_after_the_loss_is_told_at_once_and_once(desk: Desk) -> None:
+def test_a_callback_after_the_loss_is_called_at_once_and_once(desk: Desk) -> None:
     _, lease = desk.take(renew=False)
     told: list[str] = []
     early = threading.Event()
@@ -220,7 +220,7 @@ def test_who_asks_to_be_told_after_the_loss_is_told_at_once_and_once(desk: Desk)
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(1)])
-def test_a_callback_that_raises_is_logged_and_hurts_nobody(
+def test_a_callback_that_raises_is_logged_and_stops_no_other(
     desk: Desk, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, lease = desk.take(renew=False)
@@ -254,7 +254,7 @@ def test_a_callback_that_takes_its_time_holds_up_no_other_lease(desk: Desk) -> N
     leave.set()
 
 
-def test_nobody_is_told_of_a_lease_that_was_given_back(desk: Desk) -> None:
+def test_no_callback_follows_a_lease_that_was_released(desk: Desk) -> None:
     lock, lease = desk.take(renew=False)
     told: list[str] = []
     lease.on_lost(lambda: told.append("lost"))

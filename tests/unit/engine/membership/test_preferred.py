@@ -1,4 +1,4 @@
-"""Who is not preferred lets the others go first: claims of occurrences, and locks by hand."""
+"""Standbys wait out the head start of preferred instances: for claims of occurrences, and for manual locks."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def claims(rig: Rig) -> int:
 
 
 @pytest.mark.parametrize(("label", "held_back_ns"), [(B, NEAR_NS), (C, FAR_NS)])
-def test_a_standby_claims_so_much_after_the_due_instant_and_the_lock_is_why(label: str, held_back_ns: int) -> None:
+def test_a_standby_claims_after_the_head_start_and_its_lateness_is_the_locks(label: str, held_back_ns: int) -> None:
     with standing_by(label, present=True) as rig:
         add(rig)
         rig.advance(10 * SECOND)
@@ -119,7 +119,7 @@ def test_the_thresholds_are_the_jobs_to_say(far: Rig) -> None:
 
 
 @pytest.mark.parametrize("label", [A, B, C])
-def test_who_is_preferred_and_who_has_nobody_better_there_starts_on_time(label: str) -> None:
+def test_a_preferred_instance_and_one_without_a_better_one_start_on_time(label: str) -> None:
     with standing_by(label, present=False) as rig:
         add(rig)
         knows(rig, 0)
@@ -128,7 +128,7 @@ def test_who_is_preferred_and_who_has_nobody_better_there_starts_on_time(label: 
         assert (end.outcome, *lateness(end)) == ("success", 0, 0)
 
 
-def test_when_the_preferred_has_gone_the_standby_takes_over_at_once(far: Rig) -> None:
+def test_when_the_preferred_instance_has_gone_the_standby_takes_over_at_once(far: Rig) -> None:
     add(far)
     far.advance(10 * SECOND)
     parked(far)
@@ -137,7 +137,7 @@ def test_when_the_preferred_has_gone_the_standby_takes_over_at_once(far: Rig) ->
     assert (end.outcome, *lateness(end)) == ("success", 0, 0)
 
 
-def test_a_standby_whose_store_cannot_be_asked_who_is_there_holds_back() -> None:
+def test_a_standby_whose_store_does_not_answer_holds_back() -> None:
     with standing_by(C, present=False) as rig:
         rig.store.broken = {"renew": DOWN}
         add(rig)
@@ -173,7 +173,7 @@ def test_the_misfire_grace_ends_the_holding_back(far: Rig) -> None:
     assert lateness(far.ended("job")[0]) == (300 * MS, 300 * MS)
 
 
-def test_nobody_holds_back_into_the_next_occurrence(far: Rig) -> None:
+def test_no_standby_holds_back_into_the_next_occurrence(far: Rig) -> None:
     far.add(lambda: None, every("400ms"), name="job", prefer=PREFERRED)
     far.advance(400 * MS)
     for count in (1, 2):
@@ -185,7 +185,7 @@ def test_nobody_holds_back_into_the_next_occurrence(far: Rig) -> None:
         far.advance(200 * MS)
 
 
-def test_who_holds_back_holds_up_no_worker_and_teaches_no_lead() -> None:
+def test_a_standby_that_holds_back_needs_no_worker_and_changes_no_lead() -> None:
     with standing_by(C, present=True, workers=1) as rig:
         add(rig)
         rig.add(lambda: None, every("10s"), name="plain")
@@ -232,7 +232,7 @@ def test_when_the_resource_is_freed_the_preferred_go_first_again(far: Rig) -> No
 # --- locks by hand: the timers, who looks for the preferred, and who waits for the lock sleep
 
 
-def test_a_lock_by_hand_is_taken_so_much_later(far_desk: Desk) -> None:
+def test_a_manual_lock_is_taken_after_the_head_start(far_desk: Desk) -> None:
     waiting = far_desk.waiting(far_desk.lock(prefer=PREFERRED), asleep=3)
     assert far_desk.calls("acquire") == 1, "the one of our own presence"
     far_desk.rig.clock.advance(FAR_NS)
@@ -240,7 +240,7 @@ def test_a_lock_by_hand_is_taken_so_much_later(far_desk: Desk) -> None:
     assert far_desk.rig.lock_event("granted").stayed_ns == FAR_NS
 
 
-def test_a_lock_by_hand_is_taken_at_once_when_the_preferred_has_gone(far_desk: Desk) -> None:
+def test_a_manual_lock_is_taken_at_once_when_the_preferred_instance_has_gone(far_desk: Desk) -> None:
     waiting = far_desk.waiting(far_desk.lock(prefer=PREFERRED), asleep=3)
     go(far_desk.rig)
     assert isinstance(waiting.result(10), HeldLease)

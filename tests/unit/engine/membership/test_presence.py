@@ -1,4 +1,4 @@
-"""Who shows that it is there, who looks, and what each costs."""
+"""Labels are advertised, preferred labels are checked, and each has its cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kit.rig import BreakableStore, Rig, wait_until
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.context import EngineContext, NoTracer
 from tickglass.sched.engine.engine import Engine
-from tickglass.sched.engine.membership.presence import LOOK_EVERY_NS
+from tickglass.sched.engine.membership.presence import CHECK_EVERY_NS
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved, StoreCalled
 from tickglass.sched.lease import Lease
@@ -47,7 +47,7 @@ def rigs() -> Iterator[MakeRig]:
 
 
 def come(rig: Rig, label: str = A) -> Lease:
-    """Have somebody else show a label."""
+    """Have another instance advertise a label."""
     ask = LeaseAsk(presence_resource(label), "preferred", "svc", "token", PRESENCE_TTL_NS)
     granted = rig.store.acquire(ask)
     assert isinstance(granted, Granted)
@@ -55,7 +55,7 @@ def come(rig: Rig, label: str = A) -> Lease:
 
 
 def shown(rig: Rig) -> dict[str, str]:
-    """Return who shows which label."""
+    """Return which instance advertises which label."""
     return {it.resource.removeprefix("tickglass:presence:"): it.owner for it in rig.store.leases()}
 
 
@@ -71,7 +71,7 @@ def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("tickglass")}
 
 
-# --- showing
+# --- advertising
 
 
 def test_each_label_is_shown_by_a_lease_that_is_kept(rigs: MakeRig) -> None:
@@ -104,7 +104,7 @@ def test_a_presence_that_was_lost_is_taken_again(rigs: MakeRig) -> None:
     wait_until(lambda: [lease.fence for lease in rig.store.leases()] > [fence])
 
 
-def test_a_presence_that_was_prolonged_unheard_is_taken_up_again_at_once(rigs: MakeRig) -> None:
+def test_a_presence_whose_renewal_got_no_answer_is_taken_up_again_at_once(rigs: MakeRig) -> None:
     rig = rigs(A)
     wait_until(lambda: shown(rig) == {A: "a"})
     rig.clock.wait_for_sleepers(2)
@@ -174,14 +174,14 @@ def test_a_stop_while_the_store_is_out_leaves_presence_to_run_out(rigs: MakeRig)
     assert [lease.remaining_ns for lease in rig.store.leases()] == [0]
 
 
-# --- looking
+# --- checking
 
 
-def test_who_is_there_is_seen_and_whose_presence_ended_is_missed(rigs: MakeRig) -> None:
+def test_a_present_label_is_seen_and_one_whose_lease_ended_is_absent(rigs: MakeRig) -> None:
     rig = rigs(B)
     come(rig)
     presence = rig.dispatcher.presence
-    assert presence.head_start_ns(PREFERRED) == NEAR_NS, "who is not known to be away counts as there"
+    assert presence.head_start_ns(PREFERRED) == NEAR_NS, "a label counts as present until it was checked"
     presence.watch_labels(PREFERRED)
     rig.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == "renew")
     rig.clock.wait_for_sleepers(2)
@@ -190,11 +190,11 @@ def test_who_is_there_is_seen_and_whose_presence_ended_is_missed(rigs: MakeRig) 
     holds_back(presence, 0)
     rig.clock.wait_for_sleepers(2)
     come(rig)
-    rig.clock.advance(LOOK_EVERY_NS)
+    rig.clock.advance(CHECK_EVERY_NS)
     holds_back(presence, NEAR_NS)
 
 
-def test_who_gives_its_presence_back_has_gone_at_once(rigs: MakeRig) -> None:
+def test_a_label_whose_lease_is_released_is_absent_at_once(rigs: MakeRig) -> None:
     rig = rigs()
     lease = come(rig)
     rig.dispatcher.presence.watch_labels(PREFERRED)
@@ -205,32 +205,32 @@ def test_who_gives_its_presence_back_has_gone_at_once(rigs: MakeRig) -> None:
     holds_back(rig.dispatcher.presence, 0)
 
 
-def test_as_long_as_the_store_cannot_be_asked_everybody_counts_as_there(rigs: MakeRig) -> None:
+def test_while_the_store_does_not_answer_every_label_counts_as_present(rigs: MakeRig) -> None:
     rig = rigs()
     presence = rig.dispatcher.presence
     presence.watch_labels(PREFERRED)
     holds_back(presence, 0)
     rig.clock.wait_for_sleepers(2)
     rig.store.broken = {"renew": DOWN}
-    rig.clock.advance(LOOK_EVERY_NS)
+    rig.clock.advance(CHECK_EVERY_NS)
     holds_back(presence, FAR_NS)
     rig.clock.wait_for_sleepers(2)
     rig.store.broken.clear()
-    rig.clock.advance(LOOK_EVERY_NS)
+    rig.clock.advance(CHECK_EVERY_NS)
     holds_back(presence, 0)
 
 
-def test_a_look_takes_nothing_and_is_in_nobodys_way(rigs: MakeRig) -> None:
+def test_a_check_takes_no_lease_and_blocks_none(rigs: MakeRig) -> None:
     rig = rigs()
     rig.dispatcher.presence.watch_labels(PREFERRED)
     holds_back(rig.dispatcher.presence, 0)
     assert rig.store.leases() == []
     lease = come(rig)
     rig.clock.wait_for_sleepers(2)
-    rig.clock.advance(LOOK_EVERY_NS)
+    rig.clock.advance(CHECK_EVERY_NS)
     holds_back(rig.dispatcher.presence, FAR_NS)
     (record,) = rig.store.leases()
-    assert (record.fence, record.remaining_ns) == (lease.fence, PRESENCE_TTL_NS - LOOK_EVERY_NS)
+    assert (record.fence, record.remaining_ns) == (lease.fence, PRESENCE_TTL_NS - CHECK_EVERY_NS)
     other = LeaseAsk(lease.resource, "other", "svc", "another token", PRESENCE_TTL_NS)
     assert isinstance(rig.store.acquire(other), Refused)
 
@@ -248,7 +248,7 @@ def test_without_labels_and_preferences_there_is_no_thread_and_no_call(rigs: Mak
     assert calls(rig) == ["claim", "settle"]
 
 
-def test_who_is_preferred_looks_for_nobody(rigs: MakeRig) -> None:
+def test_a_preferred_instance_checks_no_label(rigs: MakeRig) -> None:
     rig = rigs(A)
     rig.add(lambda: None, every("1s"), name="ours", prefer=A)
     rig.advance(SECOND)
@@ -256,10 +256,10 @@ def test_who_is_preferred_looks_for_nobody(rigs: MakeRig) -> None:
     assert end.lateness is not None
     assert end.lateness.total_ns == 0
     wait_until(lambda: A in shown(rig))
-    assert calls(rig).count("acquire") == 1, "the one that shows us"
+    assert calls(rig).count("acquire") == 1, "the one that advertises our label"
 
 
-def test_what_goes_wrong_here_is_told_and_the_next_look_comes(
+def test_a_check_that_raises_is_reported_and_the_next_one_comes(
     rigs: MakeRig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig = rigs()
@@ -274,5 +274,5 @@ def test_what_goes_wrong_here_is_told_and_the_next_look_comes(
     wait_until(lambda: "a step of the presence loop raised" in caplog.text)
     monkeypatch.setattr(rig.store, "renew", renew)
     rig.clock.wait_for_sleepers(2)
-    rig.clock.advance(LOOK_EVERY_NS)
+    rig.clock.advance(CHECK_EVERY_NS)
     holds_back(rig.dispatcher.presence, 0)

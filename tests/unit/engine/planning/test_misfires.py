@@ -1,4 +1,4 @@
-"""What passed unattended is accounted for once: elsewhere up to the latest claim before, missed after it."""
+"""Instants that passed are accounted for once: elsewhere up to the latest claim, missed after it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def test_instants_up_to_the_latest_claim_before_it_was_back_are_elsewhere_and_th
 
 
 @pytest.mark.parametrize(("taken", "outcome"), [(3, "elsewhere"), (2, "missed"), (4, "missed")])
-def test_an_occurrence_past_its_grace_is_missed_unless_somebody_took_it(rig: Rig, taken: int, outcome: str) -> None:
+def test_an_occurrence_past_its_grace_is_missed_unless_another_instance_took_it(
+    rig: Rig, taken: int, outcome: str
+) -> None:
     take(rig, taken)
     occurrence = OccurrenceMachine(
         JOB.name, due(3), owner="a", service="svc", run_id="r", clock=rig.clock, sink=rig.sink

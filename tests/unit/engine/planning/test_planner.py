@@ -1,4 +1,4 @@
-"""What becomes of due instants: started, overlapping, missed, stepped over, taken over."""
+"""Due instants are started, deferred, skipped as overlaps, missed, or jumped over by the clock."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_after_a_restart_what_passed_meanwhile_is_accounted_for(rig: Rig) -> Non
     assert (missed.count, ends[1].outcome, ends[1].due_ns - ends[0].due_ns) == (9, "success", 10 * SECOND)
 
 
-def test_an_instant_that_was_announced_and_passed_while_nobody_was_there_is_run_within_its_grace(rig: Rig) -> None:
+def test_an_instant_that_was_announced_and_passed_while_no_instance_was_up_is_run_within_its_grace(rig: Rig) -> None:
     due = datetime.fromtimestamp(rig.clock.wall_ns() // SECOND, UTC) + timedelta(minutes=1)
     rig.add(nothing, at(due), misfire_grace="1h")
     rig.clock.advance(120 * SECOND)
@@ -195,7 +195,7 @@ class Moody(Trigger):
         return following
 
 
-def test_a_trigger_that_raises_is_reported_and_asked_again_and_hurts_nobody_else(rig: Rig) -> None:
+def test_a_trigger_that_raises_is_reported_and_asked_again_and_affects_no_other_job(rig: Rig) -> None:
     trigger = Moody()
     rig.add(nothing, every("1s"), name="other")
     rig.add(nothing, trigger)
@@ -281,7 +281,7 @@ def test_a_trigger_that_steps_back_is_refused_not_followed(rig: Rig) -> None:
 
 
 class Answers(Trigger):
-    """A trigger of somebody's own, without a type checker."""
+    """A user's own trigger, without a type checker."""
 
     def __init__(self, answer: Callable[[int], Any], count: object = None) -> None:
         self.answer, self.count = answer, count
@@ -294,7 +294,7 @@ class Answers(Trigger):
 
 
 @pytest.mark.parametrize("answer", ["soon", datetime(2100, 1, 1, tzinfo=UTC), 4e18, object()])
-def test_a_trigger_that_names_no_instant_is_refused_and_hurts_nobody_else(rig: Rig, answer: object) -> None:
+def test_a_trigger_that_names_no_instant_is_refused_and_affects_no_other_job(rig: Rig, answer: object) -> None:
     rig.add(nothing, Answers(lambda _: answer), name="odd")
     rig.add(nothing, every("1s"))
     rig.advance(SECOND)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def nothing() -> None: ...
 
 
-def test_an_occurrence_whose_claimant_cannot_renew_is_taken_over_after_the_old_run_was_told(rig: Rig) -> None:
+def test_an_occurrence_whose_claimant_cannot_renew_is_rerun_after_the_old_run_was_asked_to_stop(rig: Rig) -> None:
     def holds(run: Run) -> None:
         run.wait("40s" if run.attempt == 1 else "1s")
 
@@ -42,7 +42,7 @@ def test_an_occurrence_whose_claimant_cannot_renew_is_taken_over_after_the_old_r
     rig.skew.note(60 * SECOND, 0)
     rig.timeline.tick()
     assert not rig.dispatcher.busy("holds"), "not while the clocks disagree"
-    sweeper.sweep()  # which compares them anew
+    sweeper.sweep()  # which compares them again
     rig.timeline.tick()
     rig.started("holds", 2)
     rig.clock.advance(SECOND)

@@ -83,7 +83,7 @@ def test_a_claim_whose_outcome_waits_in_the_spool_is_not_abandoned(rig: Rig, tmp
     assert [(run.attempt, run.outcome) for run in rig.store.runs("job")] == [(1, "success")]
 
 
-def test_a_run_that_ends_while_orphans_are_looked_for_is_not_run_again(
+def test_a_run_that_ends_while_orphans_are_sought_is_not_run_again(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its execution settles in vain, its lease has ended: the claim looks abandoned until the spool has the outcome."""

@@ -108,7 +108,7 @@ def test_a_step_forward_brings_what_it_jumped_over(line: Line) -> None:
     assert step.step_ns == HOUR
 
 
-def test_a_rate_follows_a_step_forward_that_nobody_can_judge_once_it_has_lasted(line: Line) -> None:
+def test_a_rate_follows_a_step_forward_without_a_judge_once_it_has_lasted(line: Line) -> None:
     line.at(HOUR, steady=True)
     line.clock.step(HOUR)
     line.timeline.tick()
@@ -120,7 +120,7 @@ def test_a_rate_follows_a_step_forward_that_nobody_can_judge_once_it_has_lasted(
     assert line.names == ["it"]
 
 
-def test_a_rate_ignores_a_step_forward_that_is_taken_back_and_doubts_the_next_one_anew(line: Line) -> None:
+def test_a_rate_ignores_a_step_forward_that_is_taken_back_and_waits_again_at_the_next_one(line: Line) -> None:
     line.at(HOUR, steady=True)
     for _ in range(3):
         line.clock.step(HOUR)
@@ -162,7 +162,7 @@ def test_the_difference_of_two_readings_is_no_step(line: Line) -> None:
     assert line.timeline.offset_ns(steady=False) == line.clock.reading().offset_ns
 
 
-def test_a_visit_gets_the_offset_that_turns_its_instants_into_monotonic_ones(line: Line) -> None:
+def test_a_visit_gets_the_offset_that_converts_its_instants_into_monotonic_ones(line: Line) -> None:
     got: list[int] = []
     due_ns = line.clock.wall_ns() + SECOND
     line.timeline.at(due_ns, got.append, steady=True)

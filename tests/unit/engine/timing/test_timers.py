@@ -1,4 +1,4 @@
-"""Timers ring at their instants, in order, whatever became of the others."""
+"""Timers fire at their instants, in order, whatever other calls do."""
 
 from __future__ import annotations
 
@@ -18,56 +18,56 @@ if TYPE_CHECKING:
 PATIENCE_S = 10.0
 
 
-class Ringing:
-    """Timers on a clock that stands still, and what they rang."""
+class Firing:
+    """Timers on a clock that stands still, and the names of those that fired."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.timers = Timers(self.clock)
-        self.rung: list[str] = []
-        self._heard = threading.Condition()
+        self.fired: list[str] = []
+        self._fired = threading.Condition()
 
     def call(self, name: str) -> Callable[[], None]:
-        def ring() -> None:
-            with self._heard:
-                self.rung.append(name)
-                self._heard.notify_all()
+        def fire() -> None:
+            with self._fired:
+                self.fired.append(name)
+                self._fired.notify_all()
 
-        return ring
+        return fire
 
     def in_s(self, seconds: float) -> int:
         return self.clock.monotonic_ns() + int(seconds * SECOND)
 
-    def hear(self, *names: str) -> None:
-        """Wait until exactly these have rung, in this order."""
-        with self._heard:
-            assert self._heard.wait_for(lambda: len(self.rung) >= len(names), PATIENCE_S), self.rung
-            assert self.rung == list(names)
+    def wait_for(self, *names: str) -> None:
+        """Wait until exactly these have fired, in this order."""
+        with self._fired:
+            assert self._fired.wait_for(lambda: len(self.fired) >= len(names), PATIENCE_S), self.fired
+            assert self.fired == list(names)
 
 
 @pytest.fixture
-def ringing() -> Iterator[Ringing]:
-    ringing = Ringing()
-    ringing.timers.start()
-    ringing.clock.wait_for_sleepers(1)
-    yield ringing
-    ringing.timers.stop()
+def firing() -> Iterator[Firing]:
+    firing = Firing()
+    firing.timers.start()
+    firing.clock.wait_for_sleepers(1)
+    yield firing
+    firing.timers.stop()
 
 
-def test_an_alarm_rings_at_its_instant_and_not_before(ringing: Ringing) -> None:
-    ringing.timers.at(ringing.in_s(2), ringing.call("second"))
-    ringing.timers.at(ringing.in_s(1), ringing.call("first"))
-    ringing.clock.wait_for_sleepers(1)
-    ringing.clock.advance(SECOND - 1)
-    ringing.clock.wait_for_sleepers(1)
-    assert ringing.rung == []
-    ringing.clock.advance(1)
-    ringing.hear("first")
-    ringing.clock.advance(SECOND)
-    ringing.hear("first", "second")
+def test_a_timer_fires_at_its_instant_and_not_before(firing: Firing) -> None:
+    firing.timers.at(firing.in_s(2), firing.call("second"))
+    firing.timers.at(firing.in_s(1), firing.call("first"))
+    firing.clock.wait_for_sleepers(1)
+    firing.clock.advance(SECOND - 1)
+    firing.clock.wait_for_sleepers(1)
+    assert firing.fired == []
+    firing.clock.advance(1)
+    firing.wait_for("first")
+    firing.clock.advance(SECOND)
+    firing.wait_for("first", "second")
 
 
-def test_an_alarm_of_a_machine_that_was_suspended_rings_soon_after_it_wakes() -> None:
+def test_a_timer_of_a_machine_that_was_suspended_fires_soon_after_it_wakes() -> None:
     clock = SuspendableClock()
     timers, rung = Timers(clock), threading.Event()
     timers._loop._wake = wake = TellingWake()
@@ -79,51 +79,53 @@ def test_an_alarm_of_a_machine_that_was_suspended_rings_soon_after_it_wakes() ->
     timers.stop()
 
 
-def test_an_instant_that_has_passed_rings_at_once(ringing: Ringing) -> None:
-    ringing.timers.at(ringing.in_s(-1), ringing.call("late"))
-    ringing.hear("late")
+def test_a_timer_for_an_instant_that_has_passed_fires_at_once(firing: Firing) -> None:
+    firing.timers.at(firing.in_s(-1), firing.call("late"))
+    firing.wait_for("late")
 
 
-def test_a_cancelled_alarm_never_rings_also_when_it_is_cancelled_twice(ringing: Ringing) -> None:
-    timer = ringing.timers.at(ringing.in_s(1), ringing.call("cancelled"))
-    ringing.timers.at(ringing.in_s(1), ringing.call("kept"))
+def test_a_cancelled_timer_never_fires_also_when_it_is_cancelled_twice(firing: Firing) -> None:
+    timer = firing.timers.at(firing.in_s(1), firing.call("cancelled"))
+    firing.timers.at(firing.in_s(1), firing.call("kept"))
     timer.cancel()
     timer.cancel()
-    ringing.clock.advance(SECOND)
-    ringing.hear("kept")
+    firing.clock.advance(SECOND)
+    firing.wait_for("kept")
 
 
-def test_a_call_that_raises_is_reported_and_the_others_ring(ringing: Ringing, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_call_that_raises_is_reported_and_the_other_timers_fire(
+    firing: Firing, caplog: pytest.LogCaptureFixture
+) -> None:
     def boom() -> None:
         raise RuntimeError("no")
 
-    ringing.timers.at(ringing.in_s(1), boom)
-    ringing.timers.at(ringing.in_s(1), ringing.call("next"))
-    ringing.clock.advance(SECOND)
-    ringing.hear("next")
+    firing.timers.at(firing.in_s(1), boom)
+    firing.timers.at(firing.in_s(1), firing.call("next"))
+    firing.clock.advance(SECOND)
+    firing.wait_for("next")
     assert "a timer's call raised" in caplog.text
 
 
-def test_a_call_may_set_the_next_alarm(ringing: Ringing) -> None:
-    ringing.timers.at(ringing.in_s(0), lambda: _again(ringing))
-    ringing.hear("again")
+def test_a_call_may_set_the_next_timer(firing: Firing) -> None:
+    firing.timers.at(firing.in_s(0), lambda: _again(firing))
+    firing.wait_for("again")
 
 
-def _again(ringing: Ringing) -> None:
-    ringing.timers.at(ringing.in_s(0), ringing.call("again"))
+def _again(firing: Firing) -> None:
+    firing.timers.at(firing.in_s(0), firing.call("again"))
 
 
-def test_cancelled_alarms_do_not_pile_up(ringing: Ringing) -> None:
-    kept = [ringing.timers.at(ringing.in_s(3_600), ringing.call("kept")) for _ in range(100)]
+def test_cancelled_timers_do_not_pile_up(firing: Firing) -> None:
+    kept = [firing.timers.at(firing.in_s(3_600), firing.call("kept")) for _ in range(100)]
     for _ in range(5_000):
-        ringing.timers.at(ringing.in_s(3_600), ringing.call("cancelled")).cancel()
-    assert len(kept) <= len(ringing.timers._heap) <= 1_100 + len(kept)
-    ringing.clock.advance(3_600 * SECOND)
-    ringing.hear(*["kept"] * 100)
+        firing.timers.at(firing.in_s(3_600), firing.call("cancelled")).cancel()
+    assert len(kept) <= len(firing.timers._heap) <= 1_100 + len(kept)
+    firing.clock.advance(3_600 * SECOND)
+    firing.wait_for(*["kept"] * 100)
 
 
-def test_after_the_stop_nothing_rings(ringing: Ringing) -> None:
-    ringing.timers.at(ringing.in_s(1), ringing.call("never"))
-    ringing.timers.stop()
-    ringing.clock.advance(SECOND)
-    assert ringing.rung == []
+def test_after_the_stop_no_timer_fires(firing: Firing) -> None:
+    firing.timers.at(firing.in_s(1), firing.call("never"))
+    firing.timers.stop()
+    firing.clock.advance(SECOND)
+    assert firing.fired == []
