@@ -20,7 +20,7 @@ __all__ = ["FAILURES", "NO_VERDICT", "RUNS_READ", "prolonged", "streak_of"]
 FAILURES: Final = frozenset(
     outcome.value for outcome in (Outcome.FAILURE, Outcome.TIMEOUT, Outcome.LOST, Outcome.ORPHANED)
 )
-# Cancelled is the operator's doing, elsewhere is for somebody else to say.
+# An operator cancels; an elsewhere is reported by the instance that ran it.
 NO_VERDICT: Final = frozenset({Outcome.CANCELLED.value, Outcome.ELSEWHERE.value})
 RUNS_READ: Final = 32  # of a longer streak these are the latest: long enough for every alert
 
