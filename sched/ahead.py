@@ -1,8 +1,8 @@
 """Decide whether an occurrence is asked for too early, by the clock of the store.
 
-Pure: no I/O, no clock reads, no logging. A claim is kept for good, so a claim of an
-instant that is still far off would take that instant, and the job's place in time, from
-everybody; an instance with a fast clock asks for such.
+Pure: no I/O, no clock reads, no logging. An instance with a fast clock may claim an
+instant that is still far off. A claim is kept for good, so it would take that instant, and
+the job's place in time, from all other instances.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Ahead", "ahead_of"]
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """Too early for this claim, by the store's clock: it would be heard after `early_ns`. Nothing was written."""
+    """The claim came too early, by the store's clock: ask again after `early_ns`. Nothing was written."""
 
     early_ns: int
 

@@ -17,10 +17,10 @@ __all__ = ["Clock", "Reading", "SystemClock", "Wake", "instant_of", "ns_of"]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CLOSE_ENOUGH_NS: Final = 20_000  # a pair of readings further apart than this was interrupted
 _TRIES: Final = 8
-# Suspend included where the platform can tell: a lease goes on expiring while we sleep.
+# It counts suspend where the platform can, because a lease goes on expiring while the machine sleeps.
 _MONOTONIC: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-# The time-out of a condition stands still meanwhile, so a wait looks at the clock this often.
-_LOOK_AGAIN_NS: Final = 1_000_000_000
+# A condition's time-out does not count suspend, so a wait reads the clock this often.
+_RECHECK_NS: Final = 1_000_000_000
 
 
 class Reading(NamedTuple):
@@ -31,12 +31,12 @@ class Reading(NamedTuple):
 
     @property
     def offset_ns(self) -> int:
-        """Wall minus monotonic: constant until somebody sets the wall clock."""
+        """Wall minus monotonic: constant until the wall clock is set."""
         return self.wall_ns - self.monotonic_ns
 
 
 class Wake:
-    """A doorbell: one thread waits for it on a `Clock`, any thread rings it.
+    """A wake-up: one thread waits for it on a `Clock`, any thread rings it.
 
     A ring is remembered until a wait consumes it, so a ring just before the
     wait is never lost.
@@ -75,8 +75,8 @@ class Clock(Protocol):
 
         Returns:
             True when rung (the ring is consumed), False when the time came;
-            then monotonic_ns() >= until_ns. Should it have come while the
-            machine was suspended, that is noticed within a second of its waking.
+            then monotonic_ns() >= until_ns. If it came while the machine was
+            suspended, the wait returns within a second of waking.
         """
         ...
 
@@ -115,7 +115,7 @@ class SystemClock:
                 left_ns = until_ns - self.monotonic_ns()
                 if left_ns <= 0:
                     return False
-                wake.condition.wait(min(left_ns, _LOOK_AGAIN_NS) / 1e9)
+                wake.condition.wait(min(left_ns, _RECHECK_NS) / 1e9)
             wake.rung = False
             return True
 

@@ -42,7 +42,7 @@ _UNITS: Final[dict[str, int]] = {
     "ns": 1,
 }
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(d|h|ms|m|s|us|ns)", re.ASCII)
-_LONGEST: Final = 100  # characters; the longest that says anything new has some 40
+_CHARS_MAX: Final = 100  # characters; the longest that says anything new has some 40
 _EXAMPLES: Final = ('"100ms"', '"25s"', '"1h30m"')
 # How people write the units elsewhere. A capital M is a month to some, so single letters count only as they are.
 _WORD: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)(?:\s*,|\s+and\b)?", re.ASCII)
@@ -92,8 +92,10 @@ def duration_ns(given: Duration, *, what: str, min_ns: int = 1) -> int:
 def _parsed(text: str, what: str, min_ns: int) -> int:
     if not text:
         raise ConfigError(f"{what} is empty", given='""', examples=_EXAMPLES)
-    if len(text) > _LONGEST:
-        raise ConfigError(f"{what} is at most {_LONGEST} characters long", given=f"{text[:40]}...", examples=_EXAMPLES)
+    if len(text) > _CHARS_MAX:
+        raise ConfigError(
+            f"{what} is at most {_CHARS_MAX} characters long", given=f"{text[:40]}...", examples=_EXAMPLES
+        )
     total, position, smallest = Fraction(0), 0, max(_UNITS.values()) + 1
     while position < len(text):
         part = _PART.match(text, position)
@@ -125,7 +127,7 @@ def plainly_meant_ns(text: str) -> int | None:
     """
     text = text.strip(" ")
     total, position, units = Fraction(0), 0, set[str]()
-    while position < len(text) <= _LONGEST:
+    while position < len(text) <= _CHARS_MAX:
         part = _WORD.match(text, position)
         unit = None if part is None else part[2] if part[2] in _UNITS else _WORDS.get(part[2].lower())
         if part is None or unit is None or unit in units:

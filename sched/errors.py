@@ -1,7 +1,7 @@
 """Name everything that can go wrong, with its facts as attributes.
 
 Pure: builds messages, nothing else. Expected answers of a store (a lost race,
-say) are values, not errors; see ports.py.
+say) are values, not errors; see ports/.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class TickglassError(Exception):
 
 
 class ConfigError(TickglassError, ValueError):
-    """Something written by the user is wrong; nothing was half done.
+    """Something written by the user is wrong; nothing was changed.
 
     The message shows the text as it was written, points at the offending part,
     and names the right spelling where it is known what was meant.
@@ -35,7 +35,7 @@ class ConfigError(TickglassError, ValueError):
         given: the text as the user wrote it, shown on a line of its own.
         span: start and end offsets of the offending part in `given`.
         instead: right spellings of what was meant, best first.
-        examples: how such a thing is written, where nobody can know what was meant.
+        examples: how it is written, where it is unclear what was meant.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class IllegalTransition(TickglassError):  # noqa: N818 - says what happened
 
 
 class StoreUnavailable(TickglassError):  # noqa: N818 - says what happened
-    """The store did not answer, or answered something that makes no sense.
+    """The store did not answer, or its answer makes no sense.
 
     Args:
         store: the technology, e.g. "sqlite".
@@ -108,13 +108,13 @@ class StoreUnavailable(TickglassError):  # noqa: N818 - says what happened
 
 
 class LockNotAcquired(TickglassError):  # noqa: N818 - says what happened
-    """A lock was wanted for a `with` block, and somebody else kept it.
+    """A `with` block asked for a lock, and another owner kept it.
 
     Args:
         holder: owner of the lease that was in the way, "" if none was seen.
         waited_s: seconds since it was asked for.
-        reason: "held" (it was tried once), "timeout" (as long as `wait`
-            allowed) or "cancelled" (the waiting was ended).
+        reason: "held" (it was tried once), "timeout" (it was tried as long as
+            `wait` allowed) or "cancelled" (the waiting was ended).
     """
 
     def __init__(self, resource: str, holder: str, waited_s: float, *, reason: str = "held") -> None:
@@ -154,11 +154,11 @@ class LeaseLost(TickglassError):  # noqa: N818 - says what happened
 
 
 class StaleFence(TickglassError):  # noqa: N818 - says what happened
-    """A guarded write was refused: somebody wrote with a newer fence, or the writer has none.
+    """A guarded write was refused: a newer fence was recorded, or the writer has none.
 
     Args:
-        fence: what the write carried; 0: that of a run that went ahead without a claim.
-        newest: the newest that the guard has seen; 0 if it did not have to look.
+        fence: what the write carried; 0: it came from a run without a claim.
+        newest: the newest that the guard has seen; 0 if it did not read it.
     """
 
     def __init__(self, resource: str, fence: int, newest: int) -> None:
@@ -170,7 +170,7 @@ class StaleFence(TickglassError):  # noqa: N818 - says what happened
 
 
 def failure_text(error: BaseException) -> str:
-    """Return what somebody's code raised, as valid Unicode, even if it cannot say it itself."""
+    """Return what user code raised, as valid Unicode, even if its own text cannot be made."""
     try:
         text = f"{type(error).__name__}: {error}"
     except BaseException:  # noqa: BLE001 - its own __str__ raised

@@ -1,7 +1,7 @@
 """Decide how text from outside is written where a terminal shows it: in a log, on the command line, in a reason.
 
-Pure. Names and errors may hold anything: an escape sequence in one would colour what follows, rename the window or
-fill the clipboard, and a line break would forge a line.
+Pure. Names and errors may hold any character. An escape sequence would colour the text that follows, rename the window
+or fill the clipboard; a line break would forge a line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["lines_shown", "shown"]
 
-# What a terminal obeys (C0, DEL, C1), and what turns text about or breaks it where nobody sees it (Unicode's own).
+# What a terminal obeys (C0, DEL, C1), and Unicode's invisible characters that reverse or break text.
 _UNSEEN: Final = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 _SIGNS: Final[Mapping[int, str]] = {
     **{code: chr(0x2400 + code) for code in range(0x20)},
@@ -32,5 +32,5 @@ def shown(text: str) -> str:
 
 
 def lines_shown(text: str) -> str:
-    """Return the same of a text of several lines, whose breaks stay."""
+    """Do the same for a text of several lines; its line breaks stay."""
     return "\n".join(shown(line) for line in text.split("\n"))

@@ -59,13 +59,13 @@ class Lateness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Streak(msgspec.Struct, frozen=True, kw_only=True):
-    """The occurrences since the last success that were to run and did not succeed.
+    """The occurrences since the last success that were due and did not succeed.
 
     Args:
         failures: how many of them failed, timed out, were lost or orphaned.
         since_ns: due instant of the first of them; None: there is none.
         latest_ns: due instant of the latest of them; None: there is none.
-        succeeded_wall_ns: when the last success ended; None: nobody knows.
+        succeeded_wall_ns: when the last success ended; None: unknown.
     """
 
     failures: int = 0
@@ -99,7 +99,7 @@ class LockMoved(Event, frozen=True, kw_only=True):
 
 
 class FencingRejected(Event, frozen=True, kw_only=True):
-    """A guarded write was refused: it carried `fence`, and `newest` had been seen; both are 0 for want of a claim."""
+    """A guarded write was refused: it carried `fence`, and `newest` had been seen; both are 0 if there was no claim."""
 
     resource: str
     owner: str
@@ -115,7 +115,7 @@ class OccurrenceMoved(Event, frozen=True, kw_only=True):
     """An occurrence made one move: see `OccurrenceMachine.fire`.
 
     `lateness` and `ran_ns` come with ENDED, and only if the job's code started:
-    the start is measured after STARTED was told, so they are known only then.
+    the start is measured after STARTED was recorded, so they are known only then.
     """
 
     job: str
@@ -141,7 +141,7 @@ class OccurrenceMoved(Event, frozen=True, kw_only=True):
 
 
 class InstantsMissed(Event, frozen=True, kw_only=True):
-    """Due instants that passed while nobody was there: each is due and `missed` at once.
+    """Due instants that passed while no instance was there: each is due and `missed` at once.
 
     `exact` is False where so many passed that counting stopped: then `count` is a lower bound.
     They lie in [first_due_ns, before_ns).
@@ -198,7 +198,7 @@ class ClaimOrphaned(Event, frozen=True, kw_only=True):
 
 
 class ClaimCacheHit(Event, frozen=True, kw_only=True):
-    """An occurrence was known to be claimed by somebody else, so the store was not asked."""
+    """An occurrence was known to be claimed by another instance, so the store was not asked."""
 
     job: str
     due_ns: int
@@ -215,7 +215,7 @@ class TriggerFailed(Event, frozen=True, kw_only=True):
 
 
 class PoolMoved(Event, frozen=True, kw_only=True):
-    """Work was handed in, taken or finished. `waited_ns` only when taken."""
+    """Work was submitted, taken or finished. `waited_ns` only when taken."""
 
     pool: str
     slots: int
@@ -225,7 +225,7 @@ class PoolMoved(Event, frozen=True, kw_only=True):
 
 
 class TimelineTicked(Event, frozen=True, kw_only=True):
-    """The timeline's loop turned once."""
+    """The timeline's loop ticked once."""
 
     lag_ns: int  # how late it woke
     duration_ns: int
@@ -245,7 +245,7 @@ class EventLoopTurned(Event, frozen=True, kw_only=True):
 
 
 class StoreCalled(Event, frozen=True, kw_only=True):
-    """The store was asked something. `error` is "" or the kind of failure."""
+    """The store was called. `error` is "" or the kind of failure."""
 
     store: str
     operation: str
@@ -255,7 +255,7 @@ class StoreCalled(Event, frozen=True, kw_only=True):
 
 
 class ClockStepped(Event, frozen=True, kw_only=True):
-    """Somebody set the wall clock: it jumped against the monotonic one."""
+    """The wall clock was set: it jumped against the monotonic one."""
 
     step_ns: int  # positive: forward
     wall_ns: int
@@ -270,7 +270,7 @@ class SkewMeasured(Event, frozen=True, kw_only=True):
 
 
 class SchedulerMoved(Event, frozen=True, kw_only=True):
-    """A scheduler made one move of its life: see lifecycle.py."""
+    """A scheduler moved to another state: see lifecycle.py."""
 
     owner: str
     service: str
@@ -281,20 +281,20 @@ class SchedulerMoved(Event, frozen=True, kw_only=True):
 
 
 class ReadinessMoved(Event, frozen=True, kw_only=True):
-    """A running scheduler became ready, or not, or for other reasons."""
+    """A running scheduler became ready or unready, or its reasons changed."""
 
     owner: str
     service: str
-    error: str  # why not to count on it, a sentence a line; "" when it is ready
+    error: str  # why it is not ready, one sentence a line; "" when it is ready
     wall_ns: int
 
 
 class SpoolMove(StrEnum):
-    """What became of an outcome that the store could not be told at once."""
+    """What became of an outcome that could not be written to the store at once."""
 
     SPOOLED = "spooled"
     WRITTEN = "written"  # the store has it now
-    OVERTAKEN = "overtaken"  # somebody else had settled, or run, that occurrence meanwhile
+    OVERTAKEN = "overtaken"  # another instance had settled, or run, that occurrence meanwhile
     DROPPED = "dropped"  # the spool was full, or failed
 
 
@@ -317,7 +317,7 @@ class SinkFailed(Event, frozen=True, kw_only=True):
 
 
 class TelemetryDropped(Event, frozen=True, kw_only=True):
-    """Telemetry was made and could not be delivered: what kind of it, why, and how much."""
+    """Telemetry could not be delivered: which signal, why, and how much."""
 
     signal: str
     reason: str

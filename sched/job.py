@@ -36,7 +36,7 @@ __all__ = [
 TTL_DEFAULT: Final = "30s"
 TTL_MIN_NS: Final = 50 * MS  # below, a renewal does not fit between two scheduling hiccups
 GRACE_MAX_NS: Final = 12 * 3_600 * SECOND  # the ledger remembers a day; a claim must not outlive it
-UNRENEWED_SLACK_NS: Final = 5 * SECOND  # a lease nobody renews outlasts the longest run by this much
+UNRENEWED_SLACK_NS: Final = 5 * SECOND  # a lease that is not renewed outlasts the longest run by this much
 NAME_MAX: Final = 200
 _KINDS: Final = "a job is a plain or a coroutine function"
 
@@ -74,7 +74,7 @@ class Job:
         rerun: whether it runs again after its claimant died.
         runs_unclaimed: whether it runs without a claim while the store is out.
         releases: whether it gives its lock up at its timeout, though its code may still run.
-        prefer: whose claims go before those of others; None: nobody's.
+        prefer: the instances whose claims go before those of others; None: all are equal.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Job:
         return self.function(*((run,) if self.wants_run else ()))
 
     def check_result(self, returned: object) -> None:
-        """Refuse to take a function for done of which nothing has run.
+        """Refuse a returned generator: its body has not run.
 
         Raises:
             ConfigError: it returned a generator, as a wrapper around a function that yields does.
@@ -145,9 +145,9 @@ def declare(
         on_outage: while the store does not answer: "skip", or "run" without a claim and a lease, perhaps in several
             instances at once; such runs have no fence, are counted, and are written to the ledger later.
         on_timeout: what becomes of the lock of a run that goes on past its timeout: "hold" it until the code
-            returns, so that nothing runs beside it, or "release" it at the timeout.
-        prefer: labels of the instances that shall run it, "region=a" or "region=a, region=b": while a better one is
-            there, others wait 200 ms (those named next) or 800 ms longer; `preference(..., near=, far=)` sets both.
+            returns, so that no other run starts beside it, or "release" it at the timeout.
+        prefer: labels of the instances that should run it, "region=a" or "region=a, region=b": while a preferred one
+            is alive, others wait longer, 200 ms (those named next) or 800 ms; `preference(..., near=, far=)` sets both.
 
     Raises:
         ConfigError: naming what is wrong; nothing was registered.
@@ -177,10 +177,10 @@ def declare(
 
 
 def check_policies(names: Iterable[str]) -> None:
-    """Refuse what is no policy of a job.
+    """Refuse names that are not policies of a job.
 
     Raises:
-        ConfigError: naming the policy that was meant, or all of them.
+        ConfigError: it names the policy that was meant, or all of them.
     """
     known = Policies.__annotations__
     for name in names:
@@ -190,10 +190,10 @@ def check_policies(names: Iterable[str]) -> None:
 
 
 def checked_trigger(trigger: object) -> Trigger:
-    """Return what is a trigger.
+    """Return the trigger.
 
     Raises:
-        ConfigError: it is none; a function is what a decorator without its call gets.
+        ConfigError: it is not a trigger; it is a function where the decorator was not called.
     """
     if isinstance(trigger, Trigger):
         return trigger
@@ -205,7 +205,7 @@ def checked_trigger(trigger: object) -> Trigger:
 
 
 def checked_name(name: object, what: str) -> str:
-    """Return a name that is fit for a metric label and for a key in a store.
+    """Return a name that can be a metric label and a key in a store.
 
     Raises:
         ConfigError: saying what about the name is wrong.
@@ -224,10 +224,10 @@ def checked_name(name: object, what: str) -> str:
 
 
 def checked_flag(value: object, what: str) -> bool:
-    """Return what is True or False.
+    """Return the flag.
 
     Raises:
-        ConfigError: it is neither; "no" would count as True.
+        ConfigError: it is neither True nor False; "no" would count as True.
     """
     if not isinstance(value, bool):
         raise ConfigError(
@@ -254,7 +254,7 @@ def _check_choices(on_outage: str, on_timeout: str, timeout_ns: int | None) -> N
 def _check_times(ttl_ns: int, timeout_ns: int | None, grace_ns: int | None, *, renew: bool) -> None:
     if grace_ns is not None and grace_ns > GRACE_MAX_NS:
         raise ConfigError(
-            f"misfire_grace is at most {duration_text(GRACE_MAX_NS)}, the half of what the ledger remembers",
+            f"misfire_grace is at most {duration_text(GRACE_MAX_NS)}, half of what the ledger remembers",
             given=duration_text(grace_ns),
         )
     if renew:

@@ -104,8 +104,8 @@ class LockMachine(StateMachine[LockState, LockEvent]):
     """One party's view of one lock, from the request to the release.
 
     Args:
-        run_id: the run on whose behalf it is asked for, "" for a lock by hand.
-        blocking: whether a refusal is waited out.
+        run_id: the run that asks for it, "" for a lock by hand.
+        blocking: whether it waits after a refusal.
         renewing: whether the lease is renewed while it is held.
     """
 
@@ -153,8 +153,8 @@ class LockMachine(StateMachine[LockState, LockEvent]):
             fence: with GRANTED, the fencing token.
             trusted_until_ns: with GRANTED and RENEWED, the new end of trust.
             margin_ns: with RENEWED, what was left of the lease when it was confirmed.
-            other_owner: with REFUSED and LOST, who has it; with GRANTED, whose
-                lease on it had ended without a release.
+            other_owner: with REFUSED and LOST, its present owner; with GRANTED, the owner
+                whose lease on it had ended without a release.
 
         Raises:
             IllegalTransition: the table has no such move; nothing changed.
@@ -188,7 +188,7 @@ class LockMachine(StateMachine[LockState, LockEvent]):
         return self._fire(event, tell)
 
     def report_stale_fence(self, newest: int) -> None:
-        """Report that a write under this lock's fence was refused; no move, for a guard cannot end a lease."""
+        """Report that a write under this lock's fence was refused; no move, because a guard cannot end a lease."""
         self._sink.record(
             FencingRejected(
                 resource=self.resource,
@@ -215,7 +215,7 @@ def check_ttl(what: str, ttl_ns: int, allowance_ns: int) -> None:
     """Refuse a lease that would be trusted for less than half of its TTL: its renewals would come too late.
 
     Args:
-        what: who asks for it, for the error: "job nightly".
+        what: the job or lock that asks for it, for the error: "job nightly".
         allowance_ns: how long before its end the store's leases are not trusted any more.
 
     Raises:

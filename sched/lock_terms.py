@@ -26,10 +26,10 @@ class LockTerms:
 
     Args:
         ttl_ns: how long the lease lasts without a renewal.
-        wait_ns: how long to wait for somebody else's lease; None: for ever.
+        wait_ns: how long to wait for another owner's lease; None: for ever.
         blocking: False: ask once.
         renew: whether the lease is renewed while it is held.
-        prefer: who goes before others; None: nobody.
+        prefer: the holders that go before others; None: all are equal.
     """
 
     resource: str
@@ -54,13 +54,13 @@ def lock_terms(
     Args:
         resource: what the lock protects; shared with the jobs whose resource it is.
         ttl: how long the lease lasts if this process dies.
-        wait: how long to wait while somebody else has it; None: for ever.
+        wait: how long to wait while another owner has it; None: for ever.
         blocking: False: do not wait at all.
-        renew: False: the lease ends after `ttl`, whatever its holder does.
-        prefer: labels of those who shall have it, as for jobs: others wait a little longer.
+        renew: False: the lease ends after `ttl`, even while it is in use.
+        prefer: labels of the holders that should have it, as for jobs: others wait a little longer.
 
     Raises:
-        ConfigError: naming what is wrong.
+        ConfigError: it names what is wrong.
     """
     if wait is not None and not blocking:
         raise ConfigError(
@@ -70,7 +70,7 @@ def lock_terms(
         )
     if prefer is not None and not blocking:
         raise ConfigError(
-            "a lock that does not block does not hold back for who is preferred",
+            "a lock that does not block does not hold back for preferred holders",
             given=f"prefer={prefer!r}, blocking=False",
             instead=('prefer="region=a"', "blocking=False"),
         )

@@ -27,16 +27,16 @@ class Registered:
     before: JobRecord | None = None
 
     def owes_after_ns(self, now_ns: int) -> int:
-        """Return the instant after which the job owes its due instants: what lies before it is nobody's debt.
+        """Return the instant after which the job owes its due instants; those up to it are not owed.
 
-        What is owed is what was announced, by the registration or the claim before, under the same
-        trigger: from the instant on that the replaced record names. An instant that was announced and
-        has passed is announced anew while it may still be run (`Planner.add`); so several instances may
-        find it, and what is past its grace is found by one.
+        If the previous registration or claim announced an instant under the same trigger, it lies just before that
+        instant, but not after the present. With another trigger it is the present: see `superseded_due_ns` for what
+        the old one announced. If nothing was announced, it is the latest claimed instant, or the present if there is
+        none. It never lies before the latest claimed instant. An announcement beyond the next due instant came from
+        a fast clock, and does not count.
 
-        A trigger that was changed starts at the present: see `superseded_due_ns` for what the old one
-        announced. Where nothing is announced, or what a clock has announced that was ahead, the latest
-        claim counts, and without one the present.
+        An announced instant that has passed is announced again while it may still run (`Planner.add`). So several
+        instances may find it, but only one instance finds it once it is past its grace.
 
         Args:
             now_ns: the wall clock, nanoseconds since the Unix epoch; so is the answer.
@@ -59,5 +59,5 @@ class Registered:
         return None if claimed or before.next_due_ns > now_ns else before.next_due_ns
 
     def _is_ahead(self, announced_ns: int) -> bool:
-        """Whether an announcement lies beyond the next due instant: no clock that was right has made it."""
+        """Whether an announcement lies beyond the next due instant: then it came from a fast clock."""
         return self.job.next_due_ns is not None and announced_ns > self.job.next_due_ns

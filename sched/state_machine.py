@@ -1,4 +1,4 @@
-"""Move a state machine by its table, through one door that reports every move.
+"""Move a state machine by its table, through one method that reports every move.
 
 Pure but for the injected clock. The lock and the occurrence are such machines
 (lease.py, occurrence.py); their tables are data that docs and tests read.
@@ -39,7 +39,7 @@ class StateMachine(Generic[S, E]):
     """A table, a state, and the only assignment to that state.
 
     Moves are serialised, and reported in the order in which they were made:
-    the keeper and a worker may both fire.
+    the lease renewer and a worker may both fire.
     """
 
     def __init__(

@@ -1,13 +1,13 @@
-"""Refuse the writes of a holder whose lease has passed to somebody else.
+"""Refuse the writes of a holder whose lease has passed to another owner.
 
 A lock can promise only that two do not *hold* it at once. A process that was
-frozen in the middle of a statement wakes up and finishes it, minutes later, and
-no lock can hold it back. What it writes to can: it remembers the newest fence
-it has seen, and refuses older ones; and always 0, the fence of a run that went
-ahead without a claim. These are such guards, for SQL (SQLite and PostgreSQL), for
+frozen in the middle of a statement may wake up minutes later and finish it, and
+no lock can stop it. The database that it writes to can: it remembers the newest
+fence that it has seen and refuses older ones. It always refuses 0, the fence of a
+run without a claim. These guards do that for SQL (SQLite and PostgreSQL), for
 Redis and for etcd.
 
-A guard counts every refusal through whatever it was given, a run or a lease
+A guard reports every refusal to the writer that it was given, a run or a lease
 taken by hand, and raises `StaleFence`:
 
     >>> import sqlite3

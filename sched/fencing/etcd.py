@@ -16,7 +16,7 @@ __all__ = [
 
 
 class EtcdClient(Protocol):
-    """What is needed of a client: `aetcd.Client` has it."""
+    """The part of a client that is used: `aetcd.Client` has it."""
 
     @property
     def transactions(self) -> Any:  # noqa: ANN401 - the client's own types
@@ -34,7 +34,7 @@ class EtcdGuard:
     Args:
         client: the caller's.
         prefix: of the keys with the fences; their values are numbers of 20
-            digits, for etcd compares values as text.
+            digits, because etcd compares values as text.
     """
 
     def __init__(self, client: EtcdClient, prefix: str = "tickglass/fences/") -> None:
@@ -42,19 +42,19 @@ class EtcdGuard:
         self._prefix = prefix
 
     async def execute(self, writer: Fenced, *operations: object) -> list[Any]:
-        """Do operations of `client.transactions`, atomically with the check; none: only shut older ones out.
+        """Do operations of `client.transactions`, atomically with the check; none: only record the fence.
 
         Returns:
             The answers to the operations.
 
         Raises:
-            StaleFence: somebody with a newer fence was here, or this one is 0; nothing was done.
+            StaleFence: a newer fence was recorded, or this one is 0; nothing was done.
         """
         demand_fence(writer)
         parts = self._client.transactions
         key = f"{self._prefix}{writer.resource}".encode()
         moved = [parts.put(key, b"%020d" % writer.fence), *operations]
-        while True:  # a key that is not there compares with nothing, so it takes two questions
+        while True:  # a missing key has no value to compare, so it takes two questions
             for passes in (parts.value(key) < b"%020d" % (writer.fence + 1), parts.version(key) == 0):
                 done, answers = await self._client.transaction([passes], success=moved, failure=[parts.get(key)])
                 if done:

@@ -35,7 +35,7 @@ return {1, redis.call(ARGV[2], KEYS[2], unpack(ARGV, 3))}
 
 
 class RedisClient(Protocol):
-    """What is needed of a client: `redis.Redis` has it."""
+    """The part of a client that is used: `redis.Redis` has it."""
 
     def eval(self, script: str, numkeys: int, *keys_and_args: Any) -> Any:  # noqa: ANN401 - the client's own types
         """Run a script."""
@@ -48,7 +48,7 @@ class RedisGuard:
     Args:
         client: the caller's.
         prefix: of the keys with the fences. In a cluster, a fence and the keys
-            it guards must share a slot: "{stock}:fence:" with "{stock}:apple", say.
+            it guards must share a slot: for example "{stock}:fence:" and "{stock}:apple".
     """
 
     def __init__(self, client: RedisClient, prefix: str = "tickglass:fence:") -> None:
@@ -56,10 +56,10 @@ class RedisGuard:
         self._prefix = prefix
 
     def advance(self, writer: Fenced) -> None:
-        """Let nobody with an older fence write from now on.
+        """Record the writer's fence, so that older ones are refused from now on.
 
         Raises:
-            StaleFence: somebody with a newer fence was here, or this one is 0.
+            StaleFence: a newer fence was recorded, or this one is 0.
         """
         self._call(writer, [])
 
@@ -70,7 +70,7 @@ class RedisGuard:
             The reply as Redis gives it.
 
         Raises:
-            StaleFence: somebody with a newer fence was here, or this one is 0; nothing was done.
+            StaleFence: a newer fence was recorded, or this one is 0; nothing was done.
         """
         answer = self._call(writer, [key], command, *arguments)
         return answer[1] if len(answer) > 1 else None

@@ -20,7 +20,7 @@ __all__ = [
 
 
 class Cursor(Protocol):
-    """What is needed of a cursor as PEP 249 has it, of sqlite3 or psycopg, say."""
+    """The part of a PEP 249 cursor that is used, for example of sqlite3 or psycopg."""
 
     @property
     def rowcount(self) -> int:
@@ -39,9 +39,9 @@ class Cursor(Protocol):
 class SqlGuard:
     """A table with the newest fence seen of each resource, in the database that is written to.
 
-    Call `advance` in the transaction of the writes it guards, before them. From
-    then until the commit nobody with another fence gets past it, so a stale
-    holder can neither slip in between nor overwrite afterwards.
+    Call `advance` in the transaction of the writes that it guards, before them. From
+    then until the commit, writers with other fences wait; so a stale holder can
+    neither write in between nor overwrite afterwards.
 
     Args:
         placeholder: how the driver writes a parameter: "?" for SQLite, "%s" for psycopg.
@@ -65,10 +65,10 @@ class SqlGuard:
         self._newest = f"SELECT fence FROM {table} WHERE resource = {placeholder}"  # noqa: S608 - our names
 
     def advance(self, cursor: Cursor, writer: Fenced) -> None:
-        """Let the writer past if nobody with a newer fence was here, and nobody with an older one after him.
+        """Record the writer's fence; refuse it if a newer fence was recorded. Older ones are refused from now on.
 
         Raises:
-            StaleFence: somebody was, or the fence is 0; roll the transaction back.
+            StaleFence: a newer fence was recorded, or this one is 0; roll the transaction back.
         """
         demand_fence(writer)
         cursor.execute(self._advance, (writer.resource, writer.fence))
@@ -78,7 +78,7 @@ class SqlGuard:
 
 
 def wrote(cursor: Cursor, writer: Fenced, newest: str, parameters: Sequence[object]) -> bool:
-    """Tell what became of an UPDATE that was guarded by the row's own fence column.
+    """Return what became of an UPDATE that was guarded by the row's own fence column.
 
     For rows that carry a fence themselves:
 

@@ -1,4 +1,4 @@
-"""Say who writes under a fence, and refuse a stale one: what all guards share, and your own need."""
+"""Say what a writer under a fence is, and refuse a stale one: for all guards here, and for guards of your own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = [
 
 
 class Fenced(Protocol):
-    """Who writes under a fence: a `Run`, or a `HeldLease`."""
+    """A writer under a fence: a `Run`, or a `HeldLease`."""
 
     @property
     def resource(self) -> str:
@@ -27,7 +27,7 @@ class Fenced(Protocol):
         ...
 
     def report_stale_fence(self, newest: int) -> None:
-        """Report that a write was refused, since `newest` had been seen; never raises."""
+        """Report that a write was refused, because `newest` had been seen; never raises."""
         ...
 
 
@@ -42,9 +42,9 @@ def refuse(writer: Fenced, newest: int) -> NoReturn:
 
 
 def demand_fence(writer: Fenced) -> None:
-    """Refuse whoever was granted no fence: the first line of every guard, and of your own.
+    """Refuse a writer that was granted no fence: the first line of every guard, and of your own.
 
-    Fences begin at 1. Where none has been seen yet, 0 would pass for the first one.
+    Fences begin at 1. Where no fence was recorded yet, 0 would pass for the first one.
 
     Raises:
         StaleFence: the writer's is 0.

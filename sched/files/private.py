@@ -1,4 +1,4 @@
-"""Decide which folders and files other users cannot meddle with, and make those that are this user's alone.
+"""Decide which folders and files other users cannot change, and make folders and files for this user alone.
 
 A room of its own, because it asks the operating system, which the domain does not, and because stores, telemetry and
 the face, which must not import each other, all need the same answer.
@@ -24,16 +24,16 @@ _making: Final = threading.Lock()
 
 
 def private_folder(folder: Path) -> Path:
-    """Return a folder that only this user writes in; it is made if it is not there.
+    """Return a folder that only this user writes in; it is created if it is missing.
 
     Raises:
-        OSError: it cannot be made, or is not this user's alone; says which.
+        OSError: it cannot be created, or is not this user's alone; the error says which.
     """
-    # In a sticky folder, /tmp as a rule, other users cannot replace it; who owns that folder, a sandbox may not show.
+    # In a sticky folder, usually /tmp, other users cannot replace it; a sandbox may hide the owner of that folder.
     if not folder.parent.stat().st_mode & stat.S_ISVTX and (unsafe := why_unsafe(folder.parent)):
         raise PermissionError(unsafe)
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()  # after it was made: nobody else can put another in its place
+    found = folder.lstat()  # after it was made: no other user can replace it
     if stat.S_ISLNK(found.st_mode):
         raise PermissionError(f"{folder} is a symbolic link, not a folder")
     if found.st_uid != os.geteuid():
@@ -46,8 +46,8 @@ def private_folder(folder: Path) -> Path:
 def why_unsafe(folder: Path) -> str:
     """Return why another user can replace what this user makes in a folder; "" if it is root's or this user's own.
 
-    That everybody may write in it does not count: Kubernetes mounts such volumes, without a sticky bit, where no other
-    user runs.
+    A folder that all users may write in is accepted, because Kubernetes mounts volumes like that, without a sticky
+    bit, where no other user runs.
     """
     found = folder.stat()
     if found.st_uid in (0, os.geteuid()):
@@ -56,7 +56,7 @@ def why_unsafe(folder: Path) -> str:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Return a descriptor of a file that is made, for this user alone, if it is not there; it follows no link.
+    """Return a descriptor of a file; a missing file is created for this user alone, and no link is followed.
 
     Raises:
         OSError: it cannot be opened.
@@ -65,22 +65,22 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def make_private(path: Path) -> None:
-    """Make an empty file for this user alone, unless there is a file already: that one stays as it is.
+    """Create an empty file for this user alone; an existing file stays as it is.
 
-    What SQLite puts beside a database has the mode of the database.
+    The files that SQLite puts beside a database have the mode of the database.
 
     Raises:
         ConfigError: see `check_link`.
         OSError: it cannot be made.
     """
     check_link(path)
-    target = Path(os.path.realpath(path))  # a link of this user's own may name a file that is still to be made
+    target = Path(os.path.realpath(path))  # a link of this user may name a file that does not exist yet
     with _making, contextlib.suppress(FileExistsError):
         os.close(open_private(target, os.O_WRONLY | os.O_EXCL))
 
 
 def check_link(path: Path) -> None:
-    """Refuse a path that another user has made to mean something else.
+    """Refuse a symbolic link of another user.
 
     Raises:
         ConfigError: a symbolic link of another user's stands there.
@@ -99,7 +99,7 @@ def check_ours(path: Path) -> None:
     check_link(path)
     try:
         found = path.stat()
-    except OSError:  # it is not there, or cannot be reached: who opens it says so
+    except OSError:  # it is missing or cannot be reached: opening it says so
         return
     if found.st_uid != os.geteuid():
         raise ConfigError(f"{path} belongs to user {found.st_uid}, not to this process's user {os.geteuid()}")

@@ -16,5 +16,5 @@ class EventSink(Protocol):
     """Where events go. What the core is given never raises: see engine/broadcast.py."""
 
     def record(self, event: Event) -> None:
-        """Take note of one event; called on the hot path, so microseconds at most."""
+        """Record one event; called on the hot path, so it takes microseconds at most."""
         ...

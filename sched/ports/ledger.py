@@ -1,4 +1,4 @@
-"""Say what the domain needs of a ledger: who claimed which occurrence, and how it ended."""
+"""Say what the domain needs of a ledger: which instance claimed which occurrence, and how it ended."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class JobRecord:
 
     Args:
         next_due_ns: the next due instant, as last written; None when there is none.
-        last_due_ns: the latest occurrence ever claimed by anybody; None if none was.
+        last_due_ns: the latest occurrence that any instance has claimed; None if none was.
         seen_wall_ns: the store's wall clock when this was last written, by a registration or a claim.
     """
 
@@ -53,15 +53,15 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class ClaimAsk:
-    """A wish to run one occurrence under a lease on its job's resource.
+    """A request to run one occurrence under a lease on its job's resource.
 
     Args:
         lease: its `job` and `run_id` are filled in, and `run_id` is unique.
         due_ns: with lease.job, the occurrence.
         next_due_ns: the job's next due instant, noted in its record if this is the latest that was ever claimed.
         rerun: whether an occurrence whose claimant died may be claimed again.
-        max_ahead_ns: how far `due_ns` may lie ahead of the store's clock; None: any distance. What was claimed further
-            ahead before is not taken for the latest.
+        max_ahead_ns: how far `due_ns` may lie ahead of the store's clock; None: any distance. An earlier claim that
+            lies further ahead does not count as the job's latest.
     """
 
     lease: LeaseAsk
@@ -88,7 +88,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyClaimed:
-    """Somebody has, or had, this occurrence. `outcome` is None while it is not settled."""
+    """Another run has, or had, this occurrence. `outcome` is None while it is not settled."""
 
     by: str
     outcome: str | None
@@ -125,8 +125,8 @@ class Settled:
     """What a settlement did.
 
     Args:
-        recorded: False when the claim had been given to somebody else, or was settled: then nothing was written.
-        released: False when the lease was no longer ours: nobody else's was touched.
+        recorded: False when another run had the claim, or the claim was settled: then nothing was written.
+        released: False when the lease was no longer ours: then no lease was touched.
         earlier: this outcome of this run was recorded before, by a call whose answer may have been lost.
     """
 
@@ -147,7 +147,7 @@ class Orphan:
 
 
 class Ledger(Protocol):
-    """Who claimed which occurrence, and how it ended; keyed by (job, due_ns)."""
+    """Which instance claimed which occurrence, and how it ended; keyed by (job, due_ns)."""
 
     def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
         """Write these records, in one go; return what each has become, and what it was.
@@ -178,19 +178,19 @@ class Ledger(Protocol):
         ...
 
     def abandon(self, orphan: Orphan) -> bool:
-        """Settle an abandoned claim as "orphaned"; False when somebody else was faster."""
+        """Settle an abandoned claim as "orphaned"; False when another instance was faster."""
         ...
 
 
 @runtime_checkable
 class ClaimFeed(Protocol):
-    """A ledger that can tell of claims as they are won."""
+    """A ledger that can report claims as they are won."""
 
-    def watch_claims(self, service: str, heard: Callable[[str, int, str], None]) -> Callable[[], None]:
-        """Call `heard(job, due_ns, owner)` for each claim that a service's instances win; return what ends it.
+    def watch_claims(self, service: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
+        """Call `on_claim(job, due_ns, owner)` for each claim that a service's instances win; return what ends it.
 
-        Some may be left out; what is told is true. Like `LockStore.watch`, it
-        waits for nobody, and `heard` may be called from any thread but not from
-        within this call; it returns at once and does not raise.
+        Some claims may be left out; each one that is reported was won. As with `LockStore.watch`, this call does not
+        wait for the store, and `on_claim` may be called from any thread but not from within this call. `on_claim`
+        returns at once and does not raise.
         """
         ...

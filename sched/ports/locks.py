@@ -28,12 +28,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class LeaseAsk:
-    """A wish for a lease.
+    """A request for a lease.
 
     Args:
         resource: what the lock protects; any non-empty text.
-        token: UUIDv4; only its bearer renews or releases. A second call with
-            the same token, while it holds, answers as the first did.
+        token: UUIDv4; only a caller that has it renews or releases. A second call with
+            the same token, while the lease lasts, gets the answer of the first.
         job: name of the job it is for, "" for a lock taken by hand.
         run_id: the run it is for, "" for a lock taken by hand.
     """
@@ -65,7 +65,7 @@ class LeaseAsk:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who has a lock."""
+    """The instance that holds a lock, and what for."""
 
     owner: str
     service: str
@@ -80,7 +80,7 @@ class Granted:
 
     Args:
         fence: greater than every fence ever granted on that resource; numbers may be skipped.
-        expired_owner: whose lease on it ended without a release just before, or "".
+        expired_owner: the owner whose lease on it ended without a release just before, or "".
     """
 
     fence: int
@@ -89,7 +89,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Somebody else has it, or goes first; worth asking again after `retry_after_ns` at the latest."""
+    """Another owner holds it, or goes first; ask again after `retry_after_ns` at the latest."""
 
     holder: Holder
     retry_after_ns: int
@@ -102,7 +102,7 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The lease is no longer yours: it expired, or `owner` ("" if nobody) has it."""
+    """The lease is no longer yours: it expired, or `owner` ("" if unknown or none) holds it."""
 
     owner: str = ""
 
@@ -126,7 +126,7 @@ class LockStore(Protocol):
     def renew(self, lease: Lease) -> Renewed | Gone:
         """Extend the lease by its TTL from now, if its token still holds it.
 
-        An expired lease is `Gone` even if nobody took it since.
+        An expired lease is `Gone` even if no other owner has taken it since.
         """
         ...
 
@@ -137,17 +137,17 @@ class LockStore(Protocol):
     def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
         """Call `freed` when the resource may have become free; return what ends the watch.
 
-        A hint that saves waiting, no promise: it may come from any thread, for nothing, or not at all (from other
-        processes, where the technology cannot tell), but never from within this call, which does not wait for the
-        store. Who waits also asks again by himself. `freed` returns at once and does not raise. Ending a watch waits
-        for nobody, so that a call already on its way may come after it; ending it twice does no harm.
+        A hint: `freed` may be called from any thread, without a cause, or never (where the technology cannot report
+        the releases of other processes). So the caller must poll as well. This call does not wait for the store, and
+        `freed` is not called from within it. `freed` returns at once and does not raise. Ending a watch waits for
+        nothing, so a call that is already under way may come later; ending it twice does no harm.
         """
         ...
 
     def allowance_ns(self, ttl_ns: int) -> int:
         """Return how long before its end a lease must not be trusted any more.
 
-        Because the store's clock and ours may run at different rates: 1 % of the TTL plus 2 ms, or more.
+        The store's clock and ours may run at different rates: so 1 % of the TTL plus 2 ms, or more.
         """
         ...
 
@@ -156,5 +156,5 @@ class LockStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back connections and files. Leases in hand stay as they are."""
+        """Close connections and files. Leases that are held stay as they are."""
         ...

@@ -23,7 +23,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """A lease as the store has it; ages and rests by the store's clock."""
+    """A lease as the store has it; ages and remaining times by the store's clock."""
 
     resource: str
     owner: str
@@ -34,7 +34,7 @@ class LeaseRecord:
     ttl_ns: int
     acquired_wall_ns: int
     held_ns: int
-    remaining_ns: int  # 0 or less: it has expired, that long ago or longer, and nobody has taken it since
+    remaining_ns: int  # 0 or less: it expired that long ago or longer, and no owner has taken it since
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +51,20 @@ class RunRecord:
     fence: int
     claimed_wall_ns: int  # by the store's clock, like start and end
     started_wall_ns: int | None
-    ended_wall_ns: int | None  # of an attempt that never started: when the store was told
+    ended_wall_ns: int | None  # of an attempt that never started: when its outcome reached the store
     outcome: str | None  # None while it runs, or when its claimant died
     detail: str
     lateness_ns: int | None
 
 
 class StoreObserver(Protocol):
-    """What anybody may look at, without changing anything."""
+    """What any process may read, without changing anything."""
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
-        """Return all leases, or so many of them, by resource; expired ones that nobody took for a day at most.
+        """Return all leases, or `limit` of them, by resource.
 
-        Of more than `limit`, the same ones are returned again and again, as long as nothing changes.
+        An expired lease that no owner has taken since is included for a day at most. If there are more than `limit`,
+        each call returns the same ones as long as nothing changes.
         """
         ...
 
@@ -84,4 +85,4 @@ class Store(LockStore, Ledger, StoreObserver, Protocol):
     """All three: what a scheduler is given."""
 
     name: str  # the technology, e.g. "sqlite"; a metric label
-    own_clock: bool  # whether `time_ns` is a clock of its own; False: it is that of the host of all who use the store
+    own_clock: bool  # whether `time_ns` is a clock of its own; False: it is that of the host, which all users share

@@ -24,7 +24,7 @@ class SpooledOutcome:
     """An outcome that could not be written when it was known.
 
     Args:
-        unclaimed: for a run that went ahead without a claim, the claim that it would have asked for.
+        unclaimed: the claim that a run would have asked for, if it ran without a claim.
     """
 
     settlement: Settlement
@@ -42,20 +42,20 @@ class Spool(Protocol):
         ...
 
     def oldest(self, limit: int, *, after: int = 0) -> Sequence[tuple[int, SpooledOutcome | None]]:
-        """Return the first outcomes behind a number, and their own numbers, which grow from 1.
+        """Return the first outcomes after a number, each with its own number; numbers grow from 1.
 
-        None for one that cannot be read any more.
+        An outcome that cannot be read any more is None.
         """
         ...
 
     def drop(self, number: int) -> None:
-        """Forget one that was written."""
+        """Delete an outcome that the store has now."""
         ...
 
     def depth(self) -> int:
-        """Return how many wait."""
+        """Return how many outcomes wait."""
         ...
 
     def close(self) -> None:
-        """Give back the file; what it holds stays."""
+        """Close the file; what it holds stays."""
         ...

@@ -54,7 +54,7 @@ _age: Final = attrgetter("due_ns", "job", "attempt")
 
 @dataclass(slots=True)
 class _Held:
-    """A lease, live or expired; it is dropped when released or taken over."""
+    """A lease, live or expired; it is dropped when it is released, or when another owner takes it."""
 
     ask: LeaseAsk
     fence: int
@@ -110,7 +110,7 @@ class MemoryStore:
         self._keep_ns = keep_ns
         self._lock = threading.Lock()
         self._watchers = Watchers()
-        self._hearers: list[tuple[str, Callable[[str, int, str], None]]] = []
+        self._claim_listeners: list[tuple[str, Callable[[str, int, str], None]]] = []
         self._fence = 0
         self._leases: dict[str, _Held] = {}
         self._jobs: dict[str, JobRecord] = {}
@@ -156,7 +156,7 @@ class MemoryStore:
         return Gone() if live is None else Released()
 
     def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
-        """See `LockStore`; everybody is told."""
+        """See `LockStore`; every release is reported."""
         return self._watchers.add(resource, freed)
 
     def allowance_ns(self, ttl_ns: int) -> int:
@@ -168,7 +168,7 @@ class MemoryStore:
         return self._clock.wall_ns()
 
     def close(self) -> None:
-        """See `LockStore`; there is nothing to give back."""
+        """See `LockStore`; there is nothing to close."""
 
     # --- the ledger
 
@@ -202,20 +202,20 @@ class MemoryStore:
             if held is not None:
                 return Refused(held.holder, held.expires_ns - now_ns)
             claimed = self._claimed(self._begin(ask, latest, now_ns))
-            hearers = [heard for service, heard in self._hearers if service == ask.lease.service]
-        for heard in hearers:
-            heard(ask.lease.job, ask.due_ns, ask.lease.owner)
+            listeners = [on_claim for service, on_claim in self._claim_listeners if service == ask.lease.service]
+        for on_claim in listeners:
+            on_claim(ask.lease.job, ask.due_ns, ask.lease.owner)
         return claimed
 
-    def watch_claims(self, service: str, heard: Callable[[str, int, str], None]) -> Callable[[], None]:
-        """See `ClaimFeed`; everybody is told."""
+    def watch_claims(self, service: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
+        """See `ClaimFeed`; every claim is reported."""
         with self._lock:
-            self._hearers.append((service, heard))
+            self._claim_listeners.append((service, on_claim))
 
         def end() -> None:
             with self._lock:
-                if (service, heard) in self._hearers:
-                    self._hearers.remove((service, heard))
+                if (service, on_claim) in self._claim_listeners:
+                    self._claim_listeners.remove((service, on_claim))
 
         return end
 
@@ -305,7 +305,7 @@ class MemoryStore:
             found = sorted((it for it in self._unsettled.values() if not self._runs(it, now_ns)), key=_age)
             return [it.record for it in found[: max(0, limit)]]
 
-    # --- under the lock
+    # --- with the lock held
 
     def _live(self, resource: str, now_ns: int) -> _Held | None:
         held = self._leases.get(resource)

@@ -1,6 +1,6 @@
-"""Hide what may be a password in a URL, a right one or a wrong one, and how long it is.
+"""Hide passwords, and their lengths, in a URL that may be wrong.
 
-Pure. Errors point at parts of what the user wrote, so it is remembered where those parts went.
+Pure. Errors point at parts of the URL as written, so the position of each part in the redacted text is kept.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 __all__ = ["STARS", "RedactedText"]
 
-STARS: Final = "***"  # for any password
+STARS: Final = "***"  # stands for any password
 _SCHEME: Final = re.compile(r"[^:]*://")
 
 
 class RedactedText:
-    """A URL for people to see.
+    """A URL as it may be shown.
 
     Args:
         given: the URL as written.
-        options_of: returns the names of the options that the store of a scheme has. What follows any other is
+        options_of: returns the names of the options of a scheme. The text after any other name is
             hidden: it may be the rest of a password with an "&" in it.
     """
 
@@ -34,7 +34,7 @@ class RedactedText:
         self.text = text
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Return where a part of the URL as written stands in the text; of a hidden part, where its stars are."""
+        """Return where a part of the URL as written stands in the text; for a hidden part, where its stars are."""
         return self._moved(start, 0), self._moved(end, len(STARS))
 
     def _moved(self, offset: int, inside: int) -> int:
@@ -48,11 +48,11 @@ class RedactedText:
 
 
 def _hidden(given: str, options_of: Callable[[str], Sequence[str]]) -> Iterator[tuple[int, int]]:
-    """Yield where what must not be seen begins and ends, in order."""
+    """Yield where each hidden part begins and ends, in order."""
     found = _SCHEME.match(given)
     scheme = found[0] if found is not None else ""
     body, mark, query = given[len(scheme) :].partition("?")
-    if "@" in query:  # a password with a "?", or an option with an "@": nobody can tell
+    if "@" in query:  # a password with a "?", or an option with an "@": both are possible
         yield len(scheme), len(given)
         return
     start, end = body.find(":") + 1, body.rfind("@")
@@ -64,7 +64,7 @@ def _hidden(given: str, options_of: Callable[[str], Sequence[str]]) -> Iterator[
 
 
 def _value_of_no_option(query: str, known: Sequence[str]) -> int:
-    """Return where the value of the first option begins that the store does not have; the end, if it has all."""
+    """Return where the value of the first unknown option begins; the end if all are known."""
     end = 0
     for part in query.split("&"):
         name, equals, _ = part.partition("=")

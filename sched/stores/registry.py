@@ -46,7 +46,7 @@ class _StoreKind:
 
 
 def check_url(url: str) -> None:
-    """Refuse a wrong URL, and touch nothing: whether the place exists shows when it is opened.
+    """Refuse a wrong URL; nothing is opened or created, and whether the store exists is not checked.
 
     Raises:
         ConfigError: the URL is wrong.

@@ -1,6 +1,6 @@
-"""Keep outcomes in a local file while the store cannot be reached, in the order in which they were known.
+"""Keep outcomes in a local file while the store cannot be reached, in the order in which they became known.
 
-Bounded; made when it is first needed; survives kill -9. Not a store: nobody else reads it.
+Bounded; made when it is first needed; survives kill -9. Not a store: no other process reads it.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ class SqliteSpool:
     """A `Spool` in a SQLite file.
 
     Args:
-        path: made when the first outcome comes, for this user alone; its directory must be there.
-        most: how many outcomes it holds.
+        path: created for this user alone when the first outcome comes; its directory must exist.
+        outcomes_max: how many outcomes it holds.
 
     Raises:
-        ConfigError: what is at that path is another user's.
+        ConfigError: the file at that path is another user's.
     """
 
-    def __init__(self, path: Path, *, most: int = OUTCOMES_MAX) -> None:
-        check_ours(path)  # here, and not only when it is needed: then the outcome would be lost
+    def __init__(self, path: Path, *, outcomes_max: int = OUTCOMES_MAX) -> None:
+        check_ours(path)  # checked now: later, the outcome would be lost
         self._path = path
-        self._most = most
+        self._outcomes_max = outcomes_max
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
@@ -51,7 +51,7 @@ class SqliteSpool:
         """See `Spool`."""
 
         def work(connection: sqlite3.Connection) -> bool:
-            if _depth(connection) >= self._most:
+            if _depth(connection) >= self._outcomes_max:
                 return False
             connection.execute("INSERT INTO outcomes (outcome) VALUES (?)", (msgspec.json.encode(outcome),))
             return True
@@ -98,7 +98,7 @@ class SqliteSpool:
 
 
 def _read(row: bytes) -> SpooledOutcome | None:
-    """Return an outcome, None for what another version has written, or a failing disk."""
+    """Return an outcome; None if it cannot be read, because another version wrote it or the disk is failing."""
     try:
         return _decoder.decode(row)
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError):

@@ -1,6 +1,6 @@
 """Take a store's URL apart, or say what is wrong with it.
 
-Pure. What the options of one store mean, the `url` module of that store decides; which stores there are, registry.py.
+Pure. The `url` module of each store reads its options; registry.py lists the stores.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class UrlForm(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoreUrl:
-    """A URL taken apart; it remembers where its parts stood, so that errors can point at them.
+    """A URL in parts; it remembers where each part stood, so that errors can point at it.
 
     Args:
         given: the URL as written; never shown.
@@ -52,12 +52,12 @@ class StoreUrl:
 
     @property
     def text(self) -> str:
-        """The URL for people to see."""
+        """The URL as it may be shown."""
         return self.redacted.text
 
     @property
     def shown_body(self) -> str:
-        """The body for people to see."""
+        """The body as it may be shown."""
         start = len(self.scheme) + len("://")
         return self.text[slice(*self.redacted.span(start, start + len(self.body)))]
 

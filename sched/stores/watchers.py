@@ -1,6 +1,6 @@
-"""Remember who waits for a resource to become free, and tell them.
+"""Keep the callbacks of those that wait for a resource, and call them when it is freed.
 
-No I/O: a store says `freed` when it knows, of its own releases or from the technology.
+No I/O: a store calls `freed` when it knows of a release, its own or one that the technology reports.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Watchers:
         self._calls: dict[str, list[Callable[[], None]]] = {}
 
     def add(self, resource: str, call: Callable[[], None]) -> Callable[[], None]:
-        """Call when the resource is freed, until the function that is returned has been called."""
+        """Call `call` when the resource is freed, until the returned function is called."""
         with self._lock:
             self._calls.setdefault(resource, []).append(call)
 
@@ -37,16 +37,16 @@ class Watchers:
         return remove
 
     def watched(self, resource: str) -> bool:
-        """Return whether anybody waits for it."""
+        """Return whether a callback waits for it."""
         return resource in self._calls
 
     def resources(self) -> list[str]:
-        """Return what is waited for."""
+        """Return the resources that callbacks wait for."""
         with self._lock:
             return list(self._calls)
 
     def freed(self, resource: str) -> None:
-        """Tell those who wait for this resource."""
+        """Call the callbacks of this resource."""
         with self._lock:
             calls = list(self._calls.get(resource, ()))
         for call in calls:

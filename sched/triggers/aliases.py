@@ -1,6 +1,6 @@
-"""Decide what is meant by a word that stands for a whole expression: ours, and those of other schedulers.
+"""Decide what a word means that stands for a whole expression: our aliases, and those of other schedulers.
 
-Pure. Only ours are read; for the others the error says how it is written here.
+Pure. Only ours are accepted; for the others the error says how it is written here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ALIASES: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-# Of FreeBSD, systemd and Airflow, and what people hope for. No word that means different things in different places.
+# From FreeBSD, systemd and Airflow, and what people try. No word that means different things in different tools.
 _ELSEWHERE: Final = {
     "@secondly": "* * * * * *",
     "@everysecond": "* * * * * *",
@@ -53,7 +53,7 @@ def alias_fields(name: SourceSpan, rest: list[SourceSpan]) -> str:
     """Return the five fields that an alias stands for.
 
     Raises:
-        ConfigError: it is none, or not alone.
+        ConfigError: there is no such alias, or something follows it.
     """
     if name.lower == "@reboot":
         raise name.wrong("@reboot names no instant: it means when the machine starts")
@@ -75,7 +75,7 @@ def _no_alias(name: SourceSpan) -> ConfigError:
 
 
 def borrowed(whole: SourceSpan) -> ConfigError | None:
-    """Return the error for what another scheduler reads instead of fields; None if it is nothing of the kind."""
+    """Return the error for the syntax of another scheduler; None if it is not such syntax."""
     if match := _EVERY.fullmatch(whole.text):
         rate, problem = _rate(match[2]), f"{match[1]} is not a cron expression but a fixed rate"
         return whole.wrong(problem, *rate, examples=() if rate else ('every("5m")',))
@@ -83,7 +83,7 @@ def borrowed(whole: SourceSpan) -> ConfigError | None:
         return whole.wrong("this is a fixed rate of Amazon EventBridge, and no cron expression", *_rate(match[1]))
     if rate := _rate(whole.text):
         return whole.wrong("a duration is no cron expression; it makes a fixed rate", *rate)
-    if f"@{whole.lower}" in _ALIASES and whole.lower != "weekly":  # of systemd, whose week begins on Monday
+    if f"@{whole.lower}" in _ALIASES and whole.lower != "weekly":  # systemd's week begins on Monday
         return whole.wrong(f"an alias begins with @, and {whole.text} does not", whole.replaced(f"@{whole.lower}"))
     return None
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["At", "at"]
 
-_LONGEST: Final = 100  # characters; to the nanosecond and with its offset an instant has 35
+_CHARS_MAX: Final = 100  # characters; an instant to the nanosecond, with its offset, has 35
 _EXAMPLES: Final = ('at("2027-01-31T02:30:00+01:00")', 'at("2027-01-31T02:30:00Z")')
 
 
@@ -52,7 +52,7 @@ def at(instant: datetime | str, *, jitter: Duration | None = None) -> Trigger:
         instant: an aware datetime, or ISO-8601 text with an offset such as
             "2027-01-31T02:30:00+01:00", to the nanosecond. A local time that does not
             exist, because the clock jumps over it, is the first instant after the gap.
-        jitter: the instant moves later by less than this, differently for each job.
+        jitter: moves the instant later by less than this, differently for each job.
 
     Raises:
         ConfigError: not an instant, one without a zone, or one after `LATEST_NS`, in the year 2262.
@@ -68,8 +68,8 @@ def at(instant: datetime | str, *, jitter: Duration | None = None) -> Trigger:
 
 
 def _read(text: str) -> tuple[datetime, int]:
-    if len(text) > _LONGEST:
-        raise ConfigError(f"at(instant) is at most {_LONGEST} characters long", given=f"{text[:40]}...")
+    if len(text) > _CHARS_MAX:
+        raise ConfigError(f"at(instant) is at most {_CHARS_MAX} characters long", given=f"{text[:40]}...")
     try:
         moment, finer_ns = read_iso(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Say what every trigger can answer, and answer what follows from its next instant.
+"""Define what every trigger answers, and derive all answers from its next instant.
 
 Pure. Instants are whole nanoseconds since the Unix epoch, or aware datetimes.
 """
@@ -25,7 +25,7 @@ class InstantCount:
     """How many instants lie in a span of time, and which is the latest.
 
     Attributes:
-        count: the number of instants; where not exact, at least so many.
+        count: the number of instants; where not exact, a lower bound.
         latest_ns: the latest instant in the span, always exact; None if there is none.
         exact: False where counting stopped at the limit.
     """
@@ -38,7 +38,7 @@ class InstantCount:
 class Trigger(ABC):
     """A pure rule that yields due instants, strictly ascending.
 
-    A subclass writes `next_after_ns`; everything else follows from it. Two calls
+    A subclass writes `next_after_ns`; everything else is derived from it. Two calls
     with the same argument give the same answer, in every process and thread.
     """
 
@@ -54,7 +54,7 @@ class Trigger(ABC):
 
     @property
     def fixed_rate(self) -> bool:
-        """Whether it is a rate, which goes on when the wall clock is set back, and not a time of day."""
+        """Whether it is a rate, which goes on when the wall clock is set back, or a time of day."""
         return False
 
     @property
@@ -65,7 +65,7 @@ class Trigger(ABC):
     def next_after(self, instant: datetime) -> datetime | None:
         """Return the first instant strictly after an aware datetime, in the trigger's zone.
 
-        An instant finer than a microsecond is rounded up, for a datetime holds
+        An instant finer than a microsecond is rounded up, because a datetime holds
         no more. None where no more instants come, or none that a datetime can hold.
 
         Raises:
@@ -75,7 +75,7 @@ class Trigger(ABC):
         return None if found is None else from_ns(found, self.zone)
 
     def bind(self, job_name: str) -> Trigger:  # noqa: ARG002 - for triggers that differ by job
-        """Return the trigger as the job of that name sees it; jitter differs by job, nothing else does."""
+        """Return the trigger for the job of that name; only jitter differs by job."""
         return self
 
     def interval_ns(self, after_ns: int) -> int | None:
@@ -98,8 +98,8 @@ class Trigger(ABC):
     def _latest_ns(self, known_ns: int, until_ns: int) -> int:
         """Return the latest instant <= until_ns, given an earlier one.
 
-        Windows that double reach back from `until_ns` to an instant; halving then
-        closes in on the latest. Some 60 questions at worst, whatever lies between.
+        Windows that double in size reach back from `until_ns` to an instant; bisection then
+        finds the latest. It takes some 60 calls at most, for any span.
         """
         low, high, reach = known_ns, until_ns, 1_000_000
         while (probe := until_ns - reach) > low:
@@ -129,7 +129,7 @@ class Trigger(ABC):
 def to_ns(instant: datetime, *, what: str) -> int:
     """Return an aware datetime as nanoseconds since the Unix epoch.
 
-    One that its zone's clock jumps over is the first instant after the gap, as cron has it.
+    A time that its zone's clock jumps over is the first instant after the gap, as with cron.
 
     Raises:
         ConfigError: not a datetime, or one without a zone.

@@ -1,7 +1,7 @@
 """Decide the instants of a cron expression in a zone, through every change of its clock.
 
-Pure. Wall-clock times are matched in wall.py, the zone's changes found in dst.py;
-here the two meet.
+Pure. wall.py matches wall-clock times, dst.py finds the zone's changes; this module
+combines the two.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cron", "cron"]
 
-_FURTHEST_MS: Final = 2 * DAY_MS  # no two clocks on earth differ by so much
+_CLOCKS_APART_MAX_MS: Final = 2 * DAY_MS  # no two clocks on earth differ by so much
 
 
 class Cron(Trigger):
@@ -74,10 +74,10 @@ class Cron(Trigger):
                 return None
             if found < end + offset:
                 return found - offset
-            # No wall-clock time in [local, found) matches. Where it is far, the
-            # stretches between are passed over, for their clocks show none other.
-            far = found - _FURTHEST_MS > end and end - instant >= _FURTHEST_MS
-            instant = found - _FURTHEST_MS if far else end
+            # No wall-clock time in [local, found) matches. If `found` is far, the
+            # stretches between are skipped, because their clocks show no match.
+            far = found - _CLOCKS_APART_MAX_MS > end and end - instant >= _CLOCKS_APART_MAX_MS
+            instant = found - _CLOCKS_APART_MAX_MS if far else end
         return None
 
     def _stretch(self, instant: int) -> Stretch:
@@ -111,7 +111,7 @@ def cron(
             milliseconds before those "0/100ms * * * * * ?"; or "@daily" and its like.
         tz: a name of the tz database; by default the expression's own
             `TZ=Europe/Berlin` prefix, or else UTC.
-        dst: what becomes of a time that the clock jumps over, and of one that it
+        dst: what becomes of a time that the clock jumps over, and of a time that it
             shows twice. "once": the first instant after the gap, the first of
             two. "skip": nothing, the first of two. "both": the first instant
             after the gap, both. Expressions for every hour of the day follow real
@@ -119,7 +119,7 @@ def cron(
         jitter: each instant moves later by less than this, differently for each job.
 
     Raises:
-        ConfigError: anything that is wrong, or would silently mean something else.
+        ConfigError: the expression is wrong, or would silently mean something else.
     """
     parsed = parse(expression)
     if dst not in get_args(Dst):

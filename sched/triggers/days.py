@@ -13,7 +13,7 @@ __all__ = ["DayRule", "DaysBeforeLast", "LastWeekday", "NthWeekday", "Special", 
 
 @dataclass(frozen=True, slots=True)
 class DaysBeforeLast:
-    """`L`, `L-3`: so many days before the last of the month."""
+    """`L`, `L-3`: this many days before the last of the month."""
 
     days: int
 
@@ -73,7 +73,7 @@ Special = DaysBeforeLast | WorkdayNear | NthWeekday | LastWeekday
 
 @dataclass(frozen=True, slots=True)
 class DayRule:
-    """The day fields of an expression. None is a field that lets every day pass.
+    """The day fields of an expression. None is a field that allows every day.
 
     Attributes:
         months: 1 to 12.
@@ -88,7 +88,7 @@ class DayRule:
     def days_of(self, year: int, month: int) -> tuple[int, ...]:
         """Return the due days of a month, ascending.
 
-        Where both fields say something a day needs to satisfy only one, as in every cron.
+        Where both fields restrict the day, it needs to satisfy only one, as in every cron.
         """
         if month not in self.months:
             return ()
@@ -106,5 +106,5 @@ class DayRule:
         return tuple(sorted(day for day in due if day is not None and day <= length))
 
     def ever(self) -> bool:
-        """Say whether any day is due: the calendar repeats after 400 years."""
+        """Whether any day is ever due: the calendar repeats after 400 years."""
         return any(self.days_of(year, month) for year in range(2000, 2400) for month in self.months)

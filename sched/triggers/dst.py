@@ -1,4 +1,4 @@
-"""Decide which stretches of real time a zone's wall clock runs through evenly.
+"""Find the stretches of real time in which a zone's offset does not change.
 
 Pure. Everything is whole milliseconds since the Unix epoch; "local" means what
 the wall clock shows, counted as if it were UTC.
@@ -24,9 +24,9 @@ _SECOND: Final = timedelta(seconds=1)
 _NAIVE_EPOCH: Final = EPOCH.replace(tzinfo=None)
 
 # No two changes of any zone lie closer together than 95 hours (Africa/Freetown,
-# September 1939), so looking every 48 hours misses none. A test proves it anew
+# September 1939), so a probe every 48 hours misses none. A test checks it
 # against the tz database that is installed.
-_LOOK_EVERY_S: Final = 2 * 86_400
+_PROBE_EVERY_S: Final = 2 * 86_400
 
 
 def _year_ms(year: int) -> int:
@@ -52,15 +52,15 @@ class Stretch(NamedTuple):
 
 
 def stretch_at(zone: ZoneInfo, instant: int) -> Stretch:
-    """Return the stretch that holds an instant, cut at the turn of the UTC year."""
+    """Return the stretch that holds an instant, cut at the ends of the UTC year."""
     year = (_NAIVE_EPOCH + timedelta(milliseconds=instant)).year
     return next(stretch for stretch in _stretches(zone, year) if instant < stretch.end)
 
 
-@lru_cache(maxsize=2048)  # many jobs share few zones, and the years at hand
+@lru_cache(maxsize=2048)  # many jobs share few zones and years
 def _stretches(zone: ZoneInfo, year: int) -> tuple[Stretch, ...]:
     begin, end = _year_ms(year), _year_ms(year + 1)
-    start = begin // 1000 - _LOOK_EVERY_S  # far enough back to see where the clock came from
+    start = begin // 1000 - _PROBE_EVERY_S  # far enough back to see where the clock came from
     changes = _changes(zone, start, end // 1000)
     starts = [start * 1000, *(change * 1000 for change in changes)]
     ends = [*starts[1:], end]
@@ -80,7 +80,7 @@ def _changes(zone: ZoneInfo, start: int, end: int) -> list[int]:
     changes = []
     before, offset = start, _offset_s(zone, start)
     while before < end:
-        after = min(before + _LOOK_EVERY_S, end)
+        after = min(before + _PROBE_EVERY_S, end)
         offset_after = _offset_s(zone, after)
         if offset_after != offset:
             changes.append(_change(zone, before, after, offset))
@@ -100,6 +100,6 @@ def _change(zone: ZoneInfo, before: int, after: int, offset: int) -> int:
 
 def _offset_s(zone: ZoneInfo, instant_s: int) -> int:
     # The difference of the two clocks, not utcoffset(): that one looks the
-    # offset up by local time, which says less than the instant does.
+    # offset up by local time, which may be ambiguous; the instant is not.
     instant = _NAIVE_EPOCH + timedelta(seconds=instant_s)
     return (zone.fromutc(instant.replace(tzinfo=zone)).replace(tzinfo=None) - instant) // _SECOND

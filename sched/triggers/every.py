@@ -1,7 +1,7 @@
 """Decide the instants of a fixed rate: a grid of whole nanoseconds.
 
-Pure. The grid hangs on the Unix epoch or on an anchor, never on the moment a
-process started, so a restart neither shifts nor loses an instant.
+Pure. The grid starts from the Unix epoch or from an anchor, never from the start of a
+process, so a restart neither shifts nor loses an instant.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def every(
         offset: moves the grid later; smaller than the period.
         anchor: an aware datetime that lies on the grid (before the offset);
             the Unix epoch if not given. The grid reaches to both sides of it.
-            One that its zone's clock jumps over is the first instant after the gap.
+            An anchor that its zone's clock jumps over is the first instant after the gap.
         jitter: each instant moves later by less than this, differently for each job.
 
     Raises:

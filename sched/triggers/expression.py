@@ -30,8 +30,8 @@ from tickglass.sched.triggers.zones import zone_named
 
 __all__ = ["Parsed", "parse"]
 
-_LONGEST: Final = 1000  # characters; real ones have less than 100
-_NUMBER_LONGEST: Final = 18  # digits
+_CHARS_MAX: Final = 1000  # characters; real ones have less than 100
+_DIGITS_MAX: Final = 18  # digits
 _PREFIX: Final = re.compile(r"(?:CRON_)?TZ=(.*)", re.ASCII | re.IGNORECASE)
 _SEVEN_DAYS: Final = {"1-7": 1, "8-14": 2, "15-21": 3, "22-28": 4}
 _CALL: Final = re.compile(r'every\("([^"]*)"(?:, offset="([^"]*)")?\)')
@@ -62,7 +62,7 @@ def parse(expression: object) -> Parsed:
     try:
         return _parsed(expression)
     except ConfigError as error:
-        # An offer that is itself refused, for another fault beside this one, would be worse than none.
+        # A suggestion that is itself refused, because of another fault, would be worse than none.
         instead = tuple(offer for offer in dict.fromkeys(error.instead) if _works(offer))
         if isinstance(error, Ambiguous) and len(instead) > 1:
             instead = ()
@@ -91,8 +91,8 @@ def _parsed(expression: object) -> Parsed:
             examples=('cron("0 30 2 * * ?")',),
         )
     given = re.sub(r"\s", " ", expression, flags=re.ASCII)
-    if len(given) > _LONGEST:
-        raise ConfigError(f"a cron expression is at most {_LONGEST} characters long", given=f"{given[:40]}...")
+    if len(given) > _CHARS_MAX:
+        raise ConfigError(f"a cron expression is at most {_CHARS_MAX} characters long", given=f"{given[:40]}...")
     words = SourceSpan(given, 0, len(given)).words()
     zone = None
     if words and (match := _PREFIX.fullmatch(words[0].text)):
@@ -101,7 +101,7 @@ def _parsed(expression: object) -> Parsed:
     if not words:
         raise ConfigError("the cron expression is empty", given=given or '""', examples=("0 30 2 * * ?", "@daily"))
     whole = words[0].until(words[-1])
-    if number := re.search(rf"\d{{{_NUMBER_LONGEST + 1},}}", whole.text, re.ASCII):
+    if number := re.search(rf"\d{{{_DIGITS_MAX + 1},}}", whole.text, re.ASCII):
         raise whole.part(*number.span()).wrong(f"a number of {len(number[0])} digits is out of range of each field")
     if error := borrowed(whole) or unwrapped(whole):
         raise error

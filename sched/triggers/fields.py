@@ -1,8 +1,8 @@
 """Decide which values a field of a cron expression means, and refuse what would be misread.
 
-Pure. croniter decides what the classic items mean; here stands what it leaves
-out (`L-3`, `LW`, `5L`, lists of `W`, milliseconds) and what it takes without a
-word for something else (see docs/triggers.md).
+Pure. croniter decides what the classic items mean; this module adds what it lacks
+(`L-3`, `LW`, `5L`, lists of `W`, milliseconds), and refuses what it silently reads
+as something else (see docs/triggers.md).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Kind:
         low: the smallest value.
         high: the largest value as it may be written.
         unit: the unit of a duration of `every` that its steps resemble, if there is one. None for
-            days: at which time of them depends on the zone, in which a rate has no say.
-        place: where croniter finds a field with these values in an expression of five.
+            days: the time of day depends on the zone, which a rate ignores.
+        croniter_place: where croniter finds a field with these values in an expression of five.
         names: what may be written for a value, in lower case.
     """
 
@@ -41,7 +41,7 @@ class Kind:
     low: int
     high: int
     unit: str | None
-    place: int
+    croniter_place: int
     names: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -105,19 +105,19 @@ def _not_alone(item: SourceSpan, written: SourceSpan, kind: Kind) -> ConfigError
 
 
 def _expanded(item: str, kind: Kind) -> frozenset[int]:
-    """Return what an item means: what is due, and what checks are made of."""
+    """Return the values of an item, for the trigger and for the checks."""
     if kind is MS_FIELD:
         return frozenset(_range(item, kind))
-    values = _by_croniter(item, kind.place)
+    values = _by_croniter(item, kind.croniter_place)
     return frozenset(kind.values) if values is None else values
 
 
 @lru_cache(maxsize=1024)  # croniter needs 70 us, and ten thousand jobs share few fields
-def _by_croniter(items: str, place: int) -> frozenset[int] | None:
+def _by_croniter(items: str, croniter_place: int) -> frozenset[int] | None:
     """Return what items mean in that place of five; None if it is every value."""
     fields = ["*"] * 5
-    fields[place] = items
-    values = croniter.expand(" ".join(fields))[0][place]
+    fields[croniter_place] = items
+    values = croniter.expand(" ".join(fields))[0][croniter_place]
     return None if "*" in values else frozenset(int(value) for value in values)
 
 

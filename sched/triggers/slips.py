@@ -1,4 +1,4 @@
-"""Decide whether a word is another one with a slip of the pen.
+"""Decide whether a word is another word with one typing error.
 
 Pure. Stricter than the nearest word of a list: the nearest word to "minutely" is "monthly".
 """
@@ -9,7 +9,7 @@ __all__ = ["one_slip"]
 
 
 def one_slip(written: str, right: str) -> bool:
-    """Say whether one letter too many, too few or wrong, or two of them swapped, is all the difference."""
+    """Whether the words differ only by one letter too many, too few or wrong, or by two swapped letters."""
     if len(written) > len(right):
         return one_slip(right, written)
     same = next((index for index, (a, b) in enumerate(zip(written, right, strict=False)) if a != b), len(written))

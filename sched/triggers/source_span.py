@@ -1,4 +1,4 @@
-"""Point at a part of an expression, so that every refusal shows where and what instead.
+"""Point at a part of an expression, so that every error shows the place and a right spelling.
 
 Pure.
 """
@@ -34,7 +34,7 @@ class SourceSpan:
 
     @property
     def lower(self) -> str:
-        """The part without the difference of capitals, which no field makes."""
+        """The part in lower case, because fields ignore case."""
         return self.text.lower()
 
     def until(self, last: SourceSpan) -> SourceSpan:

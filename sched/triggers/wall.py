@@ -1,10 +1,10 @@
 """Decide which times of the wall clock match a cron expression.
 
-Pure, and blind to zones: times are whole milliseconds that the wall clock
+Pure, and without zones: times are whole milliseconds that the wall clock
 shows, counted from 1970-01-01 00:00 as if no zone ever changed.
 
-croniter says what the fields mean, but does not walk: it needs 30 to 55 us for a
-step, cannot show milliseconds, and does not see both passes of a repeated hour.
+croniter parses the fields, but does not compute instants: it needs 30 to 55 us for a
+step, has no milliseconds, and does not see both passes of a repeated hour.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _SHARED: Final[dict[str, tuple[str, ...]]] = {
     "PST": ("America/Los_Angeles", "Asia/Manila"),
     "SGT": ("Asia/Singapore",),
 }
-# In the folder of the tz database, but each machine's own, or off by the leap seconds.
+# In the folder of the tz database, but different on each machine, or wrong by the leap seconds.
 _NOT_ZONES: Final = ("localtime", "posixrules", "Factory")
 _EXAMPLES: Final = ("UTC", "Europe/Berlin")
 _OFFSET: Final = re.compile(r"(UTC|GMT)?([+-])(\d{1,2})(?::?(\d\d))?", re.ASCII | re.IGNORECASE)
@@ -40,7 +40,7 @@ _CITY: Final = re.compile(
     r"(?:Africa|America|Asia|Atlantic|Europe|Indian|Pacific|Australia(?!/(?:ACT|LHI|NSW|North|Queensland|South|Victoria|West)$))"
     r"/[^/]+"
 )
-_LEAST_LETTERS: Final = 5
+_LETTERS_MIN: Final = 5
 
 
 def zone_named(name: object, *, given: str | None = None, span: tuple[int, int] | None = None) -> ZoneInfo:
@@ -120,9 +120,9 @@ def _of_offset(prefix: str | None, sign: str, hours: str, minutes: str | None) -
 
 
 def _slipped(asked: str, written: str) -> bool:
-    """Say whether a letter is missing, too many or in the wrong place; another letter makes another town."""
+    """Whether a letter is missing, too many or in the wrong place; a different letter may be a different town."""
     return (
-        len(asked) >= _LEAST_LETTERS
+        len(asked) >= _LETTERS_MIN
         and (len(asked) != len(written) or sorted(asked) == sorted(written))
         and one_slip(asked, written)
     )

@@ -1,4 +1,4 @@
-"""Decide what a claim finds in the keys of an etcd store, and what it writes there.
+"""Read what a claim finds in the keys of an etcd store, and decide what it writes there.
 
 Pure: messages, no I/O.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClaimState", "LeaseState", "claim_from", "claim_reads", "lease_from", "lease_reads"]
 
-_NOBODY: Final = HolderEntry("", "", "", 0, 0)
+_NO_HOLDER: Final = HolderEntry("", "", "", 0, 0)
 
 
 class LeaseState(NamedTuple):
@@ -29,8 +29,8 @@ class LeaseState(NamedTuple):
         revision: the cluster's, at the time of the read.
         token: of the live lease, "" if there is none.
         fence: likewise, 0 if there is none.
-        holder: nobody in particular, with an empty owner, if there is none.
-        holder_revision: when it was written, 0 if there is none.
+        holder: with an empty owner if there is none.
+        holder_revision: the revision that wrote it, 0 if there is none.
     """
 
     revision: int
@@ -42,11 +42,11 @@ class LeaseState(NamedTuple):
 
     @property
     def live(self) -> bool:
-        """Whether somebody has the resource."""
+        """Whether the resource is held."""
         return self.fence > 0
 
-    def who(self) -> Holder:
-        """Return who has it."""
+    def as_holder(self) -> Holder:
+        """Return the holder, as `Refused` names it."""
         return Holder(self.holder.owner, self.holder.service, self.holder.job, self.holder.run_id, self.fence)
 
 
@@ -56,14 +56,14 @@ def lease_reads(keys: Keys, resource: str) -> list[Any]:
 
 
 def lease_from(reply: Any, first: int = 0) -> LeaseState:  # noqa: ANN401 - the client is not typed
-    """Understand an answer to `lease_reads`, whose first part has this number."""
+    """Read the answer to `lease_reads`, whose first part has this number."""
     lease, holder = kv.read(reply, first), kv.read(reply, first + 1)
     return LeaseState(
         reply.header.revision,
         "" if lease is None else lease.value.decode(),
         0 if lease is None else lease.create_revision,
         0 if lease is None else lease.lease,
-        _NOBODY if holder is None else msgspec.json.decode(holder.value, type=HolderEntry),
+        _NO_HOLDER if holder is None else msgspec.json.decode(holder.value, type=HolderEntry),
         0 if holder is None else holder.mod_revision,
     )
 
@@ -72,14 +72,14 @@ class ClaimState(NamedTuple):
     """An occurrence and its resource, as one read found them.
 
     Args:
-        begun: its attempt without an end.
+        begun: its unsettled attempt.
         begun_fence: the fence of that, 0 if there is none.
-        ended: its latest attempt with an end; it means nothing while there is one without.
+        ended: its latest settled attempt; it does not count while there is an unsettled one.
         last_due_ns: of the job's latest claimed occurrence.
-        last_revision: when that was written, 0 if none was claimed.
+        last_revision: the revision that wrote it, 0 if none was claimed.
     """
 
-    seen: LeaseState
+    lease: LeaseState
     begun: OpenRun | None
     begun_fence: int
     ended: EndedRun | None
@@ -99,10 +99,11 @@ class ClaimState(NamedTuple):
             "" if died is None else died.run_id,
         )
 
-    def writing(self, keys: Keys, ask: ClaimAsk, run: OpenRun) -> tuple[list[Any], list[Any]]:
-        """Return what must still be as it was, and what to write if it is.
+    def writes(self, keys: Keys, ask: ClaimAsk, run: OpenRun) -> tuple[list[Any], list[Any]]:
+        """Return the comparisons that must hold, and what to write if they do.
 
-        A latest claim that lies further ahead than anybody may claim now was a wrong clock's, and is written over.
+        A latest claim that lies further ahead than any instance may claim now came from a wrong clock, and is
+        overwritten.
         """
         job, due_ns, died = ask.lease.job, ask.due_ns, self.begun
         compares = [kv.unchanged(keys.open(job, due_ns), self.begun_fence)]
@@ -133,7 +134,7 @@ def claim_reads(keys: Keys, ask: ClaimAsk) -> list[Any]:
 
 
 def claim_from(reply: Any) -> ClaimState:  # noqa: ANN401
-    """Understand an answer to `claim_reads`."""
+    """Read the answer to `claim_reads`."""
     begun, ended, last = (kv.read(reply, number) for number in (2, 3, 4))
     return ClaimState(
         lease_from(reply),

@@ -1,8 +1,8 @@
-"""Carry questions to an etcd cluster: one deadline per operation, the next endpoint when one fails, errors of ours.
+"""Send requests to an etcd cluster: one deadline per operation, the next endpoint when one fails, errors of ours.
 
-The messages are those that aetcd ships; they travel over grpcio's own channels, which any thread may use at
-once and which keep deadlines. aetcd's asyncio client would need an event loop in a thread of its own, at no gain:
-both manage about 1,050 writes/s alone and 3,200/s eight at a time against one server.
+The messages are aetcd's; they are sent over grpcio's own channels, which many threads may use at once and which
+keep deadlines. aetcd's asyncio client would need an event loop in a thread of its own, without a gain: both manage
+about 1,050 writes/s alone and 3,200/s eight at a time against one server.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ RANGE: Final = "/etcdserverpb.KV/Range"
 TXN: Final = "/etcdserverpb.KV/Txn"
 GRANT: Final = "/etcdserverpb.Lease/LeaseGrant"
 REVOKE: Final = "/etcdserverpb.Lease/LeaseRevoke"
-# A stream by its definition; one message each way is a whole stream, and needs no thread to feed it.
+# A stream by its definition; here each stream has one message each way, and needs no thread to feed it.
 KEEP_ALIVE: Final = "/etcdserverpb.Lease/LeaseKeepAlive"
 TIME_TO_LIVE: Final = "/etcdserverpb.Lease/LeaseTimeToLive"
 AUTH: Final = "/etcdserverpb.Auth/Authenticate"
@@ -61,15 +61,15 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    ("grpc.keepalive_time_ms", 10_000),  # etcd hangs up on who asks more often than every 5 s
+    ("grpc.keepalive_time_ms", 10_000),  # etcd closes the connection of a client that pings more often than every 5 s
     ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.use_local_subchannel_pool", 1),  # a store's connections are its own
+    ("grpc.use_local_subchannel_pool", 1),  # each store has connections of its own
 )
 _LOST: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 
-class _Endpoint(NamedTuple):
-    """A connection, and what can be asked over it."""
+class _Connection(NamedTuple):
+    """A connection to one endpoint, and the methods that can be called over it."""
 
     endpoint: Endpoint
     channel: Any
@@ -84,25 +84,25 @@ class EtcdClient:
     """Connections to the members of one cluster, made when they are first used.
 
     Args:
-        user: "" when the cluster asks for no names.
+        user: "" when the cluster needs no login.
         timeout_ns: how long one operation may take, with all its round trips.
     """
 
     def __init__(self, endpoints: Sequence[Endpoint], *, user: str, password: str, timeout_ns: int) -> None:
         self.timeout_ns = timeout_ns
-        self._real = SystemClock()  # the network takes real time, whatever clock the scheduler runs on
+        self._real = SystemClock()  # the network takes real time, whatever clock the scheduler uses
         self._user = user
         self._password = password
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._lines = [_line(endpoint) for endpoint in endpoints]
-        self._now = 0  # the line that is asked
+        self._connections = [_connect(endpoint) for endpoint in endpoints]
+        self._current = 0  # the index of the connection in use
         self._closed = False
         self.metadata: tuple[tuple[str, str], ...] = ()
 
     @contextmanager
     def call(self, operation: str) -> Iterator[Call]:
-        """Begin an operation; what fails in it becomes `StoreUnavailable`."""
+        """Begin an operation; its failures become `StoreUnavailable`."""
         self.check(operation)
         try:
             yield Call(self, operation, self.deadline_ns())
@@ -111,14 +111,14 @@ class EtcdClient:
             IndexError,
             OverflowError,
             LeaseNotFound,
-        ) as error:  # what is under the prefix, or asked for, is not ours
+        ) as error:  # a key under the prefix, or a request, is not valid
             raise StoreUnavailable("etcd", operation, str(error), kind="error") from error
 
     def check(self, operation: str) -> None:
-        """Refuse to go on with what cannot work.
+        """Refuse to work once closed, or in a forked process.
 
         Raises:
-            StoreUnavailable: the store is closed, or came here through a fork.
+            StoreUnavailable: it is closed, or was opened before a fork.
         """
         if self._closed:
             raise StoreUnavailable("etcd", operation, "the store is closed", kind="error")
@@ -127,53 +127,55 @@ class EtcdClient:
             raise StoreUnavailable("etcd", operation, problem, kind="error")
 
     def deadline_ns(self) -> int:
-        """Return when an operation that begins now must be done."""
+        """Return the deadline of an operation that begins now."""
         return self._real.monotonic_ns() + self.timeout_ns
 
     def left_s(self, deadline_ns: int) -> float:
-        """Return the seconds left until then; never quite none, so that gRPC says what is late."""
+        """Return the seconds left until then; always more than 0, so that gRPC reports which call is late."""
         return max(deadline_ns - self._real.monotonic_ns(), 1) / SECOND
 
-    def line(self) -> _Endpoint:
-        """Return the line to ask now."""
-        return self._lines[self._now]
+    def connection(self) -> _Connection:
+        """Return the connection in use."""
+        return self._connections[self._current]
 
-    def leave(self, line: _Endpoint) -> None:
-        """Ask the next member from now on, unless another thread has moved on already."""
+    def leave(self, connection: _Connection) -> None:
+        """Use the next member from now on, unless another thread has changed it already."""
         with self._lock:
-            if self._lines[self._now] is line:
-                self._now = (self._now + 1) % len(self._lines)
+            if self._connections[self._current] is connection:
+                self._current = (self._current + 1) % len(self._connections)
 
     @property
     def members(self) -> int:
         """How many endpoints there are."""
-        return len(self._lines)
+        return len(self._connections)
 
-    def log_in(self, line: _Endpoint, timeout_s: float) -> None:
-        """Get a token for the name and the password, if there are any.
+    def log_in(self, connection: _Connection, timeout_s: float) -> None:
+        """Get a token for the user and the password, if there are any.
 
         Raises:
-            grpc.RpcError: they are wrong, or nobody answered.
+            grpc.RpcError: they are wrong, or the member did not answer.
         """
         if self._user:
-            answer = line.methods[AUTH](rpc.AuthenticateRequest(name=self._user, password=self._password), timeout_s)
+            answer = connection.methods[AUTH](
+                rpc.AuthenticateRequest(name=self._user, password=self._password), timeout_s
+            )
             self.metadata = (("token", answer.token),)
 
     @property
     def logged_in(self) -> bool:
-        """Whether a token is in hand, or none is needed."""
+        """Whether there is a token, or none is needed."""
         return bool(self.metadata) or not self._user
 
     def forget(self, request: object, method: str) -> None:
-        """Send something whose answer nobody waits for."""
+        """Send a request without waiting for its answer."""
         if not self._closed:
-            self.line().methods[method].future(request, self.timeout_ns / SECOND, self.metadata)
+            self.connection().methods[method].future(request, self.timeout_ns / SECOND, self.metadata)
 
     def close(self) -> None:
-        """Hang up; a second call does nothing."""
+        """Close all connections; a second call does nothing."""
         self._closed = True
-        for line in self._lines:
-            line.channel.close()
+        for connection in self._connections:
+            connection.channel.close()
 
 
 class Call:
@@ -184,93 +186,94 @@ class Call:
         deadline_ns: monotonic, of the real clock.
     """
 
-    __slots__ = ("_deadline_ns", "_operation", "_wire", "repeated")
+    __slots__ = ("_client", "_deadline_ns", "_operation", "repeated")
 
-    def __init__(self, wire: EtcdClient, operation: str, deadline_ns: int) -> None:
-        self.repeated = False  # whether something was asked that may have been done already
-        self._wire = wire
+    def __init__(self, client: EtcdClient, operation: str, deadline_ns: int) -> None:
+        self.repeated = False  # whether a request was repeated that may have been carried out
+        self._client = client
         self._operation = operation
         self._deadline_ns = deadline_ns
 
     @property
     def left_s(self) -> float:
         """How many seconds the operation may still take."""
-        return self._wire.left_s(self._deadline_ns)
+        return self._client.left_s(self._deadline_ns)
 
     def ask(self, method: str, request: object, *, again: bool = True) -> Any:  # noqa: ANN401 - the client is not typed
-        """Ask one question: see `ask_all`."""
+        """Send one request: see `ask_all`."""
         return self.ask_all((method, request), again=again)[0]
 
     def ask_all(self, *questions: tuple[str, object], again: bool = True) -> list[Any]:
-        """Ask all at once, of one member, and return the answers in order: one round trip.
+        """Send all requests at once to one member, and return the answers in order: one round trip.
 
         Args:
-            again: whether asking the next member does no harm if this one did what it was asked and then failed.
+            again: whether they may be repeated to the next member if this one fails after it has carried them out.
 
         Raises:
             LeaseNotFound: a key was to be attached to a lease that has ended.
-            StoreUnavailable: nobody answered in time, or what was asked is wrong.
+            StoreUnavailable: no member answered in time, or a request is wrong.
         """
         renewed_token = False
-        for _ in range(self._wire.members + 1):
-            line = self._wire.line()
+        for _ in range(self._client.members + 1):
+            connection = self._client.connection()
             try:
-                return self._ask(line, questions)
+                return self._ask(connection, questions)
             except grpc.RpcError as error:
                 if error.code() is grpc.StatusCode.NOT_FOUND:
                     raise LeaseNotFound from error
                 if _is_old_token(error) and not renewed_token:
-                    renewed_token, self._wire.metadata = True, ()
+                    renewed_token, self._client.metadata = True, ()
                     continue
-                problem = self._problem(line, error)
+                problem = self._problem(connection, error)
                 if error.code() not in _LOST:
                     raise problem from error
-                self._wire.leave(line)
-                if not again or error.code() is not grpc.StatusCode.UNAVAILABLE or self._wire.members == 1:
+                self._client.leave(connection)
+                if not again or error.code() is not grpc.StatusCode.UNAVAILABLE or self._client.members == 1:
                     raise problem from error
                 self.repeated, failed, cause = True, problem, error
         raise failed from cause
 
     def begin_page(self) -> None:
-        """Give the whole time again: an observer may have to ask many times."""
-        self._deadline_ns = self._wire.deadline_ns()
+        """Start the deadline again: an observer may need many requests."""
+        self._deadline_ns = self._client.deadline_ns()
 
     def give_up(self, detail: str) -> StoreUnavailable:
-        """Return the error for an operation that came to nothing."""
+        """Return the error for an operation that failed."""
         return StoreUnavailable("etcd", self._operation, detail, kind="error")
 
-    def _ask(self, line: _Endpoint, questions: tuple[tuple[str, object], ...]) -> list[Any]:
-        wire = self._wire
+    def _ask(self, connection: _Connection, questions: tuple[tuple[str, object], ...]) -> list[Any]:
+        client = self._client
         try:
-            if not wire.logged_in:
-                wire.log_in(line, wire.left_s(self._deadline_ns))
-            left_s = wire.left_s(self._deadline_ns)
+            if not client.logged_in:
+                client.log_in(connection, client.left_s(self._deadline_ns))
+            left_s = client.left_s(self._deadline_ns)
             (method, request), *others = questions
-            sent = [line.methods[method].future(request, left_s, wire.metadata) for method, request in others]
-            first = line.methods[method](request, left_s, wire.metadata)  # in this thread: half the price of a future
+            sent = [connection.methods[method].future(request, left_s, client.metadata) for method, request in others]
+            # The first one in this thread: that costs half as much as a future.
+            first = connection.methods[method](request, left_s, client.metadata)
             return [first, *(answer.result() for answer in sent)]
-        except ValueError as error:  # gRPC's word for a channel that another thread has just closed
-            wire.check(self._operation)
+        except ValueError as error:  # gRPC's error for a channel that another thread has just closed
+            client.check(self._operation)
             raise self.give_up(str(error)) from error
 
-    def _problem(self, line: _Endpoint, error: grpc.RpcError) -> StoreUnavailable:
-        where = line.endpoint
+    def _problem(self, connection: _Connection, error: grpc.RpcError) -> StoreUnavailable:
+        where = connection.endpoint
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            detail = f"{where} gave no answer within {duration_text(self._wire.timeout_ns)}"
+            detail = f"{where} gave no answer within {duration_text(self._client.timeout_ns)}"
         else:
             detail = f"{where}: {error.details()}"
         kind = "unavailable" if error.code() in _LOST else "error"
         return StoreUnavailable("etcd", self._operation, detail, kind=kind)
 
 
-def _line(endpoint: Endpoint) -> _Endpoint:
+def _connect(endpoint: Endpoint) -> _Connection:
     channel = grpc.insecure_channel(f"dns:///{endpoint}", _CHANNEL_OPTIONS)
     methods = {
         method: channel.unary_unary(method, asked.SerializeToString, answered.FromString)
         for method, (asked, answered) in _MESSAGES.items()
     }
     methods[WATCH] = channel.stream_stream(WATCH, rpc.WatchRequest.SerializeToString, rpc.WatchResponse.FromString)
-    return _Endpoint(endpoint, channel, methods)
+    return _Connection(endpoint, channel, methods)
 
 
 def _is_old_token(error: grpc.RpcError) -> bool:

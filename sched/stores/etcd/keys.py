@@ -1,12 +1,12 @@
 """Say which keys an etcd store has, what is in them, and how a transaction over them is written.
 
 Pure: messages, no I/O. Names are percent-encoded, so they are readable with etcdctl and hold no "/". Instants
-and attempts are written so that the newest comes first: etcd reads a range upwards without looking at all of it.
+and attempts are written so that the newest comes first, because etcd reads a range upwards.
 
     /lease/RESOURCE               the token; attached to an etcd lease, so etcd deletes it when that ends
-    /holder/RESOURCE              who has, or had, that lease; stays until it is released or taken, or ended long ago
-    /open/JOB/DUE                 an attempt that is not settled
-    /run/JOB/DUE/ATTEMPT          an attempt that is
+    /holder/RESOURCE              the present or last holder of that lease; until it is released, taken or long ended
+    /open/JOB/DUE                 an unsettled attempt
+    /run/JOB/DUE/ATTEMPT          a settled attempt
     /job/JOB                      what schedulers registered
     /last/JOB                     its latest occurrence that was claimed
 
@@ -49,11 +49,11 @@ _ATTEMPT_MAX: Final = 10**6
 
 
 class HolderEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who has a lease, or had the one that expired last.
+    """The holder of a lease, or of the one that expired last.
 
     Args:
         ended_wall_ns: when it was first found that the lease had ended, 0 until then.
-        fence: the lease's, once that was noted: it took a revision of its own.
+        fence: the lease's fence, once its end was noted, because that write has a revision of its own.
     """
 
     token: str
@@ -69,7 +69,7 @@ class HolderEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OpenRun(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An attempt without an end."""
+    """An unsettled attempt."""
 
     run_id: str
     owner: str
@@ -81,7 +81,7 @@ class OpenRun(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class EndedRun(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An attempt and its end."""
+    """A settled attempt."""
 
     claim: OpenRun
     fence: int
@@ -148,15 +148,15 @@ class Keys:
         return self._key("last", _quoted(job))
 
     def reaching(self, prefix: bytes, due_ns: int) -> bytes:
-        """Return what the oldest of a job's keys begin with, of those that are not due before this."""
+        """Return the prefix of the oldest of a job's keys that are not due before this."""
         return prefix + _due(due_ns).encode() + b"/"
 
     def due_before(self, job: str, due_ns: int) -> bytes:
-        """Return where a job's settled attempts begin that were due before this."""
+        """Return where the settled attempts of a job begin that were due before this."""
         return self.before(self.runs_of(job), due_ns)
 
     def before(self, prefix: bytes, due_ns: int) -> bytes:
-        """Return where a job's keys begin that were due before this; the newest of them comes first."""
+        """Return where the keys of a job begin that were due before this; the newest of them comes first."""
         return prefix + _due(due_ns - 1).encode()
 
     def name(self, key: bytes) -> str:
@@ -214,7 +214,7 @@ def absent(key: bytes) -> Any:  # noqa: ANN401
 
 
 def unchanged(key: bytes, revision: int) -> Any:  # noqa: ANN401
-    """Compare: the key was last written then; 0: it is not there."""
+    """Compare: the key was last written at this revision; 0: it is not there."""
     return rpc.Compare(target=rpc.Compare.MOD, key=key, mod_revision=revision)
 
 
@@ -224,7 +224,7 @@ def same(key: bytes, value: bytes) -> Any:  # noqa: ANN401
 
 
 def not_created(key: bytes, revision: int) -> Any:  # noqa: ANN401
-    """Compare: the key is not there, or was created at another time."""
+    """Compare: the key is not there, or was created at another revision."""
     return rpc.Compare(target=rpc.Compare.CREATE, result=rpc.Compare.NOT_EQUAL, key=key, create_revision=revision)
 
 

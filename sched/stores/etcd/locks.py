@@ -1,4 +1,4 @@
-"""Take, keep and free one lease of an etcd store, inside a call that may do more in the same transaction."""
+"""Take, renew and free one lease of an etcd store, inside a call that may do more in the same transaction."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Locks"]
 
-_NOTICED_NS: Final = 750 * MS  # etcd looks every 500 ms for leases that have ended, and then has to agree on it
+_EXPIRY_DELAY_NS: Final = 750 * MS  # etcd checks every 500 ms for ended leases, and then the members must agree
 
 
 class Locks:
     """The leases under one prefix, as one process takes them.
 
     Args:
-        watch: is told of refusals and releases.
+        watch: notes refusals and releases.
     """
 
     def __init__(self, keys: Keys, clock: Clock, watch: LeaseWatch) -> None:
-        self.countdowns = EtcdLeasePool()
+        self.lease_pool = EtcdLeasePool()
         self._keys = keys
         self._clock = clock
         self._watch = watch
@@ -47,8 +47,8 @@ class Locks:
         self,
         call: Call,
         ask: LeaseAsk,
-        seen: LeaseState,
-        looks: Sequence[Any],
+        current: LeaseState,
+        reads: Sequence[Any],
         compares: Sequence[Any] = (),
         puts: Sequence[Any] = (),
         run: OpenRun | None = None,
@@ -56,61 +56,61 @@ class Locks:
         """Take the lease and write the rest, all or nothing.
 
         Returns:
-            The fence; 0 if somebody went ahead, and then what `looks` see now.
+            The fence and the reply; fence 0 if another client was faster: then the reply answers `reads`.
         """
-        countdown = self.countdowns.take(call, ask.ttl_ns)
-        expired_owner, wall_ns = seen.holder.owner, self._clock.wall_ns()
-        who = (ask.token, ask.owner, ask.service, ask.ttl_ns, wall_ns, ask.job, ask.run_id, expired_owner)
+        pooled = self.lease_pool.take(call, ask.ttl_ns)
+        expired_owner, wall_ns = current.holder.owner, self._clock.wall_ns()
+        holder_fields = (ask.token, ask.owner, ask.service, ask.ttl_ns, wall_ns, ask.job, ask.run_id, expired_owner)
         lease, holder = self._keys.lease(ask.resource), self._keys.holder(ask.resource)
-        still = [kv.absent(lease), kv.unchanged(holder, seen.holder_revision), *compares]
-        then = [kv.put(lease, ask.token.encode(), countdown.lease_id), kv.put(holder, HolderEntry(*who)), *puts]
-        questions = [(TXN, kv.transaction(still, then, looks))]
-        if not countdown.fresh:  # at the same time: what counts is that it is renewed after we began
-            questions.append((KEEP_ALIVE, rpc.LeaseKeepAliveRequest(ID=countdown.lease_id)))
+        still = [kv.absent(lease), kv.unchanged(holder, current.holder_revision), *compares]
+        then = [kv.put(lease, ask.token.encode(), pooled.lease_id), kv.put(holder, HolderEntry(*holder_fields)), *puts]
+        questions = [(TXN, kv.transaction(still, then, reads))]
+        if not pooled.fresh:  # at the same time: it is enough that it is renewed after this call began
+            questions.append((KEEP_ALIVE, rpc.LeaseKeepAliveRequest(ID=pooled.lease_id)))
         try:
             written, *renewed = call.ask_all(*questions)
-        except LeaseNotFound:  # a spare one, which has ended by itself
-            return 0, call.ask(TXN, kv.transaction([], looks))
+        except LeaseNotFound:  # a spare etcd lease that has ended by itself
+            return 0, call.ask(TXN, kv.transaction([], reads))
         if not written.succeeded:
-            if not call.repeated:  # else the key that is in our way may be our own
-                self.countdowns.give_back(countdown)
+            if not call.repeated:  # else the key that prevented it may be our own
+                self.lease_pool.give_back(pooled)
             return 0, written
         if renewed and renewed[0].TTL <= 0:
             raise call.give_up("the lease ended while it was taken")
         fence: int = written.header.revision
-        self.countdowns.remember(ask.token, HeldLease(countdown, fence, run))
+        self.lease_pool.remember(ask.token, HeldLease(pooled, fence, run))
         return fence, written
 
-    def renew_again(self, call: Call, seen: LeaseState) -> None:
-        """Let a lease that is asked for a second time last as long as the first answer said, from now."""
-        if call.ask(KEEP_ALIVE, rpc.LeaseKeepAliveRequest(ID=seen.lease_id)).TTL <= 0:
+    def renew_again(self, call: Call, current: LeaseState) -> None:
+        """Renew a lease that is asked for a second time: it lasts its whole TTL from now."""
+        if call.ask(KEEP_ALIVE, rpc.LeaseKeepAliveRequest(ID=current.lease_id)).TTL <= 0:
             raise call.give_up("the lease ended while it was asked for again")
 
-    def refused(self, call: Call, resource: str, seen: LeaseState) -> Refused:
-        """Return the answer to somebody else who asks for it."""
-        self._watch.refused(resource, seen.revision)
-        left = call.ask(TIME_TO_LIVE, rpc.LeaseTimeToLiveRequest(ID=seen.lease_id))
-        return Refused(seen.who(), (max(0, left.TTL) + 1) * SECOND + _NOTICED_NS)
+    def refused(self, call: Call, resource: str, current: LeaseState) -> Refused:
+        """Return the answer to another owner that asks for it."""
+        self._watch.refused(resource, current.revision)
+        left = call.ask(TIME_TO_LIVE, rpc.LeaseTimeToLiveRequest(ID=current.lease_id))
+        return Refused(current.as_holder(), (max(0, left.TTL) + 1) * SECOND + _EXPIRY_DELAY_NS)
 
-    def look(self, call: Call, resource: str) -> LeaseState:
+    def read_lease(self, call: Call, resource: str) -> LeaseState:
         """Read a resource's lease and holder."""
         return lease_from(call.ask(TXN, kv.transaction([], lease_reads(self._keys, resource))))
 
-    def freeing(self, lease: Lease) -> Any:  # noqa: ANN401 - the client is not typed
-        """Return the transaction that frees the resource, or looks who has it."""
+    def release_transaction(self, lease: Lease) -> Any:  # noqa: ANN401 - the client is not typed
+        """Return the transaction that frees the resource, or reads its holder."""
         key = self._keys.lease(lease.resource)
         then = [kv.delete(key), kv.delete(self._keys.holder(lease.resource))]
         ours = [kv.same(key, lease.token.encode())]
         return kv.transaction(ours, then, lease_reads(self._keys, lease.resource))
 
     def freed(self, call: Call, lease: Lease, answer: Any) -> str:  # noqa: ANN401
-        """Draw the conclusions of `_freeing`; return whose the live lease is, "" if there is none."""
-        self.countdowns.forget(lease.token, freed=answer.succeeded)
+        """Act on the answer to `release_transaction`; return the owner of the live lease, "" if there is none."""
+        self.lease_pool.forget(lease.token, freed=answer.succeeded)
         if answer.succeeded:
             self._watch.freed(lease.resource)
             return ""
-        seen = lease_from(answer)
-        if not seen.live and seen.holder.token == lease.token:  # it has expired, and now its holder says so
+        current = lease_from(answer)
+        if not current.live and current.holder.token == lease.token:  # it has expired, and its holder releases it now
             key = self._keys.holder(lease.resource)
-            call.ask(TXN, kv.transaction([kv.unchanged(key, seen.holder_revision)], [kv.delete(key)]))
-        return seen.holder.owner if seen.live else ""
+            call.ask(TXN, kv.transaction([kv.unchanged(key, current.holder_revision)], [kv.delete(key)]))
+        return current.holder.owner if current.live else ""

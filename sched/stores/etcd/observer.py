@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 __all__ = ["Observer", "job_shown"]
 
 _PAGE: Final = 1_000  # keys
-_WINDOW: Final = 64  # questions under way at a time
+_WINDOW: Final = 64  # requests under way at a time
 _HALF_A_SECOND_NS: Final = 500 * MS
 
 
 class Observer:
-    """Looks on."""
+    """Reads leases, jobs and runs."""
 
-    def __init__(self, wire: EtcdClient, keys: Keys, clock: Clock) -> None:
-        self._wire = wire
+    def __init__(self, client: EtcdClient, keys: Keys, clock: Clock) -> None:
+        self._client = client
         self._keys = keys
         self._clock = clock
 
     def leases(self, limit: int | None) -> list[LeaseRecord]:
-        """Return all leases, or the first so many, by resource.
+        """Return all leases, or the first `limit`, by resource.
 
-        etcd says in whole seconds how long a lease still has, so half a second is
-        added: what is returned is wrong by half a second at most. How long it has
+        etcd reports the remaining time of a lease in whole seconds, so half a second
+        is added: the answer is wrong by half a second at most. The time that it has
         been held is by the wall clocks of its owner and of this host.
         """
-        with self._wire.call("leases") as call:
+        with self._client.call("leases") as call:
             snapshot = _Snapshot(call)
             holders = list(snapshot.under(self._keys.holders, limit))
             upto = holders[-1].key.removeprefix(self._keys.holders) + b"\0" if holders else b""
@@ -55,7 +55,7 @@ class Observer:
 
     def jobs(self) -> list[JobRecord]:
         """Return all jobs ever registered, by name."""
-        with self._wire.call("jobs") as call:
+        with self._client.call("jobs") as call:
             snapshot = _Snapshot(call)
             jobs = list(snapshot.under(self._keys.jobs))
             lasts = {self._keys.name(it.key): it for it in snapshot.under(self._keys.lasts)}
@@ -66,11 +66,11 @@ class Observer:
         """Return the latest attempts, newest due instant first; with `before_ns`, of what was due before then."""
         if limit <= 0:
             return []
-        with self._wire.call("runs") as call:
+        with self._client.call("runs") as call:
             snapshot = _Snapshot(call)
             if job is not None:
                 jobs, least_due_ns = [job], None
-            else:  # of the jobs that have the latest attempts of all, if these are wanted
+            else:  # the jobs that may have the latest attempts of all
                 jobs, least_due_ns = self._latest_jobs(snapshot, limit if before_ns is None else None)
             found = [run for name in jobs for run in self._runs_of(snapshot, name, limit, least_due_ns, before_ns)]
         found.sort(key=lambda run: (run.due_ns, run.job, run.attempt), reverse=True)
@@ -87,7 +87,7 @@ class Observer:
 
     def _abandoned(self, operation: str, jobs: frozenset[str] | None) -> list[RunRecord]:
         """Return abandoned claims, of these jobs or all, oldest first."""
-        with self._wire.call(operation) as call:
+        with self._client.call(operation) as call:
             snapshot = _Snapshot(call)
             begun = [it for it in snapshot.under(self._keys.opens) if jobs is None or self._keys.name(it.key) in jobs]
             live = {it.create_revision for it in snapshot.under(self._keys.leases, keys_only=True)} if begun else set()
@@ -112,7 +112,7 @@ class Observer:
         )
 
     def _latest_jobs(self, snapshot: _Snapshot, limit: int | None) -> tuple[list[str], int | None]:
-        """Return the jobs that may have the latest attempts, and the due instant before which none of these lies."""
+        """Return the jobs that may have the latest attempts, and the due instant before which none of these was due."""
         lasts = [
             (msgspec.json.decode(it.value, type=LastEntry).due_ns, self._keys.name(it.key))
             for it in snapshot.under(self._keys.lasts)
@@ -167,7 +167,7 @@ class Observer:
 
 
 def job_shown(entry: Any, last: Any) -> JobRecord:  # noqa: ANN401
-    """Return a job of what its key holds, and of its latest claim, None if there is none."""
+    """Return a job from its key and from its latest claim, which may be None."""
     job = msgspec.json.decode(entry.value, type=JobRecord)
     if last is None:
         return job
@@ -179,18 +179,18 @@ def job_shown(entry: Any, last: Any) -> JobRecord:  # noqa: ANN401
 
 
 class _Snapshot:
-    """Reads of one revision: that of the first."""
+    """Reads at one revision: that of the first read."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._revision = 0
 
     def under(self, prefix: bytes, limit: int | None = None, *, keys_only: bool = False) -> Iterator[Any]:
-        """Yield all keys with a prefix, or the first so many."""
+        """Yield all keys with a prefix, or the first `limit`."""
         return self.between(prefix, after_prefix(prefix), limit, keys_only=keys_only)
 
     def between(self, first: bytes, end: bytes, limit: int | None, *, keys_only: bool = False) -> Iterator[Any]:
-        """Yield the keys from `first` to before `end`, so many at most."""
+        """Yield the keys from `first` to before `end`, at most `limit`."""
         left = limit
         while left is None or left > 0:
             page = _PAGE if left is None else min(_PAGE, left)
@@ -206,7 +206,7 @@ class _Snapshot:
 
 
 def _rests_ns(call: Call, lease_ids: Sequence[int]) -> dict[int, int]:
-    """Return what these etcd leases still have; those that ended in the meantime are left out."""
+    """Return the remaining times of these etcd leases; those that ended meanwhile are left out."""
     rests = {}
     for first in range(0, len(lease_ids), _WINDOW):
         some = lease_ids[first : first + _WINDOW]

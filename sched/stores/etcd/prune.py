@@ -1,8 +1,8 @@
-"""Forget what need not be kept, in small transactions, a bounded time at a time.
+"""Delete what need not be kept, in small transactions, for a bounded time at a time.
 
-Every instance does it; what one has deleted, the next does not find. Leases and jobs are gone through in turn, so one
-pass that runs out of time is continued by the next. etcd does not say when a lease ended: who finds it so writes that
-down, and it is kept from then on.
+Every instance does it. Leases and jobs are read in order, and a pass that runs out of time is continued by the next
+one. etcd does not report when a lease ended: the first instance that finds it ended writes the time down, and the
+lease is kept for its time from then on.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Pruner"]
 
-_BATCH: Final = 100  # a cluster takes 128 operations in one transaction, unless told otherwise
-_AT_MAX_NS: Final = 500 * MS  # the rest next time: whoever called wants to go on
+_BATCH: Final = 100  # by default a cluster takes 128 operations in one transaction
+_AT_MAX_NS: Final = 500 * MS  # the rest next time: the caller waits for this
 _LEASES_AT_MAX_NS: Final = 100 * MS  # of it
 
 
@@ -40,8 +40,8 @@ class Pruner:
         keep_ns: how long after its end an attempt is kept.
     """
 
-    def __init__(self, wire: EtcdClient, keys: Keys, clock: Clock, keep_ns: int) -> None:
-        self._wire = wire
+    def __init__(self, client: EtcdClient, keys: Keys, clock: Clock, keep_ns: int) -> None:
+        self._client = client
         self._keys = keys
         self._clock = clock
         self._keep_ns = keep_ns
@@ -52,22 +52,22 @@ class Pruner:
         self._holders_from = keys.holders  # the resource to go on with
 
     def prune_now_and_then(self) -> None:
-        """Prune if the last time was a minute ago; made to be called every few seconds."""
+        """Prune if the last time was a minute ago; call it every few seconds."""
         if self._clock.monotonic_ns() - self._pruned_ns >= PRUNE_EVERY_NS:
             self.prune()
 
     def prune(self) -> None:
-        """Forget what may be forgotten, for half a second at most.
+        """Delete what may be deleted, for half a second at most.
 
         Raises:
             StoreUnavailable: see `Call.ask_all`.
         """
         if not self._busy.acquire(blocking=False):
-            return  # another thread is at it
+            return  # another thread is pruning
         try:
             self._pruned_ns = self._clock.monotonic_ns()
             began_ns, wall_ns = self._real.monotonic_ns(), self._clock.wall_ns()
-            with self._wire.call("prune") as call:
+            with self._client.call("prune") as call:
                 self._prune_leases(call, wall_ns, began_ns + _LEASES_AT_MAX_NS)
                 self._prune_runs(call, wall_ns - self._keep_ns, began_ns + _AT_MAX_NS)
         finally:
@@ -84,7 +84,7 @@ class Pruner:
                 return
 
     def _prune_holders(self, call: Call, holders: list[Any], wall_ns: int) -> None:
-        """Note which of these leases have ended; forget those of which that was noted long ago."""
+        """Note which of these leases have ended; delete those whose end was noted long ago."""
         names = [self._keys.name(it.key) for it in holders]
         first, last = self._keys.lease(names[0]), self._keys.lease(names[-1])
         found = call.ask(RANGE, rpc.RangeRequest(key=first, range_end=last + b"\0", keys_only=True))
@@ -92,14 +92,14 @@ class Pruner:
         steps = []
         for name, it in zip(names, holders, strict=True):
             step = None if self._keys.lease(name) in live else self._step(it, wall_ns)
-            if step is not None:  # one that was taken since has a lease again, and another holder
+            if step is not None:  # a lease that was taken meanwhile has a key again, and another holder
                 still = [kv.absent(self._keys.lease(name)), kv.unchanged(it.key, it.mod_revision)]
                 steps.append(kv.nested(kv.transaction(still, [step])))
         if steps:
             call.ask(TXN, kv.transaction([], steps))
 
     def _step(self, found: Any, wall_ns: int) -> Any | None:  # noqa: ANN401 - the client is not typed
-        """Return what to do with the holder of a lease that has ended, None while there is nothing to do."""
+        """Return the operation for the holder of an ended lease; None while there is nothing to do."""
         holder = msgspec.json.decode(found.value, type=HolderEntry)
         if not holder.ended_wall_ns:
             return kv.put(found.key, replace(holder, ended_wall_ns=wall_ns, fence=found.mod_revision))
@@ -119,18 +119,18 @@ class Pruner:
                 return
 
     def _with_old_ones(self, call: Call, names: list[str], oldest_ns: int) -> list[str]:
-        """Return the jobs that have an attempt which was due before this."""
+        """Return the jobs that have an attempt that was due before this."""
         if not names:
             return []
-        looks = [
+        reads = [
             kv.get(self._keys.due_before(name, oldest_ns), kv.after_prefix(self._keys.runs_of(name)), 1, keys_only=True)
             for name in names
         ]
-        found = call.ask(TXN, kv.transaction([], looks))
+        found = call.ask(TXN, kv.transaction([], reads))
         return [name for number, name in enumerate(names) if kv.read(found, number) is not None]
 
     def _prune_job(self, call: Call, job: str, oldest_ns: int, stop_ns: int) -> bool:
-        """Forget what one job need not keep; False when the time is up before that is done."""
+        """Delete what one job need not keep; False when the time is up before that is done."""
         first = self._keys.runs_of(job)
         end = kv.after_prefix(first)
         kept = call.ask(RANGE, rpc.RangeRequest(key=first, range_end=end, limit=LATEST_KEPT, keys_only=True))

@@ -1,6 +1,6 @@
-"""Ask an etcd member for the time, as far as etcd tells it.
+"""Ask an etcd member for the time, to the second.
 
-The etcd API has no clock. Its HTTP side, on the same port, dates each answer to the second, as every HTTP server does.
+The etcd API has no clock. But its HTTP side, on the same port, dates each answer to the second, as HTTP servers do.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["ClusterClock", "closest_ns", "dated_ns"]
 
 
 class ClusterClock:
-    """Our clock, with the cluster's wall time as far as it is known: so that a wrong clock here dates nothing there.
+    """Our clock, corrected by the cluster's wall time once that is known, so that a wrong clock here dates no records.
 
     Args:
         clock: ours; until the cluster was asked, its wall side as well.
-        ask: asks the cluster for its wall time, as `closest_ns` has it.
+        ask: asks the cluster for its wall time, see `closest_ns`.
     """
 
     def __init__(self, clock: Clock, ask: Callable[[], int]) -> None:
@@ -34,14 +34,14 @@ class ClusterClock:
         self._offset_ns: int | None = None  # the cluster's wall clock minus our monotonic one
 
     def compare(self) -> int:
-        """Ask the cluster, and go by the answer from here on; return its wall time.
+        """Ask the cluster, and use its answer from now on; return its wall time.
 
         Raises:
             StoreUnavailable: it does not answer.
         """
-        told_ns = self._ask()
-        self._offset_ns = told_ns - self._clock.monotonic_ns()
-        return told_ns
+        reported_ns = self._ask()
+        self._offset_ns = reported_ns - self._clock.monotonic_ns()
+        return reported_ns
 
     @property
     def compared(self) -> bool:
@@ -67,7 +67,7 @@ class ClusterClock:
 
 
 def dated_ns(host: str, port: int, timeout_s: float) -> int | None:
-    """Return the second that a member's clock is in; None if it does not speak HTTP there."""
+    """Return the second that a member's clock is in; None if no HTTP server answers there."""
     connection = http.client.HTTPConnection(host.strip("[]"), port, timeout=timeout_s)
     try:
         connection.request("GET", "/version")
@@ -79,20 +79,20 @@ def dated_ns(host: str, port: int, timeout_s: float) -> int | None:
         connection.close()
 
 
-def closest_ns(clock: Clock, asked_ns: int, told_ns: int | None) -> int:
-    """Return the instant closest to our own wall clock that a member may have meant.
+def closest_ns(clock: Clock, asked_ns: int, reported_ns: int | None) -> int:
+    """Return the instant closest to our own wall clock that agrees with a member's answer.
 
     Args:
-        asked_ns: our wall clock before the question.
-        told_ns: the second that the member was in; None if it did not tell.
+        asked_ns: our wall clock before the request.
+        reported_ns: the second that the member was in; None if it did not report one.
 
     Returns:
-        Our own time, midway between question and answer, if that may be the member's
-        too; else the nearer end of what may be.
+        Our own time, midway between request and answer, if the member's may be the
+        same; else the nearer end of what it may be.
     """
     answered_ns = max(asked_ns, clock.wall_ns())
     ours_ns = asked_ns + (answered_ns - asked_ns) // 2
-    if told_ns is None:
+    if reported_ns is None:
         return ours_ns
     half_ns = (answered_ns - asked_ns) // 2  # the member read its clock at some time in between
-    return min(max(ours_ns, told_ns - half_ns), told_ns + SECOND - 1 + half_ns)
+    return min(max(ours_ns, reported_ns - half_ns), reported_ns + SECOND - 1 + half_ns)

@@ -1,4 +1,4 @@
-"""Say where a cluster is, and what holds for a store unless its URL says otherwise."""
+"""Say where a cluster is, and the defaults of what its URL may set."""
 
 from __future__ import annotations
 

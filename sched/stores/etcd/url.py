@@ -30,11 +30,11 @@ _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?
 
 def read_etcd(url: StoreUrl) -> Opener:
     """Read `etcd://[user:password@]h1:2379,h2:2379?prefix=/tickglass&keep=24h&timeout=2s`."""
-    login, _, places = url.body.rpartition("@")
+    login, _, addresses = url.body.rpartition("@")
     user, colon, password = login.partition(":")
     if login and not (user and colon and password):
         raise url.refusal("a user comes with a password", login, "etcd://user:password@localhost:2379")
-    endpoints = _endpoints(url, places)
+    endpoints = _endpoints(url, addresses)
     prefix = _prefix(url)
     keep_ns = url.duration_ns("keep", KEEP_NS, min_ns=KEEP_MIN_NS)
     timeout_ns = url.duration_ns("timeout", TIMEOUT_NS, min_ns=MS)
@@ -58,18 +58,18 @@ def read_etcd(url: StoreUrl) -> Opener:
     return opener
 
 
-def _endpoints(url: StoreUrl, places: str) -> list[Endpoint]:
-    if "/" in places:
-        path = places[places.index("/") :]
+def _endpoints(url: StoreUrl, addresses: str) -> list[Endpoint]:
+    if "/" in addresses:
+        path = addresses[addresses.index("/") :]
         raise url.refusal("etcd:// has no path; what keys begin with is an option", path, f"?prefix={path}")
     endpoints: list[Endpoint] = []
-    for place in places.split(","):
-        found = _HOST.fullmatch(place)
+    for address in addresses.split(","):
+        found = _HOST.fullmatch(address)
         if found is None or not 0 < int(found[2] or PORT) < 65_536:
-            raise url.refusal("an endpoint is a host and a port", place, "etcd://localhost:2379", "etcd://[::1]:2379")
+            raise url.refusal("an endpoint is a host and a port", address, "etcd://localhost:2379", "etcd://[::1]:2379")
         endpoint = Endpoint(found[1], int(found[2] or PORT))
         if endpoint in endpoints:
-            raise url.refusal(f"{endpoint} is named twice", place)
+            raise url.refusal(f"{endpoint} is named twice", address)
         endpoints.append(endpoint)
     return endpoints
 

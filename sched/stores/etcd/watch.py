@@ -1,8 +1,8 @@
-"""Hear from the cluster when a lease key is deleted: released, or expired.
+"""Watch for deleted lease keys in the cluster: released, or expired.
 
-One stream and one thread for all resources that anybody waits for, from the first wait on. What is watched is each
-resource by itself, from the revision at which its lease was last refused: nothing in between is missed, and the
-releases of all others in the fleet are not heard.
+One stream and one thread serve all resources that callbacks wait for, from the first wait on. Each resource has a watch
+of its own, from the revision at which its lease was last refused: no release in between is missed, and the releases
+of other resources are not received.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _REFUSALS_MAX: Final = 10_000
 
 
 class LeaseWatch:
-    """Tells those who wait.
+    """Calls the callbacks that wait for a resource.
 
     Args:
-        wire: whose line the stream goes over.
+        client: the stream uses its connection.
     """
 
-    def __init__(self, wire: EtcdClient, keys: Keys) -> None:
-        self._wire = wire
+    def __init__(self, client: EtcdClient, keys: Keys) -> None:
+        self._client = client
         self._keys = keys
         self._watchers = Watchers()
         self._real = SystemClock()
@@ -50,26 +50,26 @@ class LeaseWatch:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._refused_at: dict[str, int] = {}
-        self._from: dict[str, tuple[int, int]] = {}  # resource -> the number of its watch, and where it began
+        self._from: dict[str, tuple[int, int]] = {}  # resource -> the number of its watch, and its start revision
         self._resources: dict[int, str] = {}
-        self._blind: set[int] = set()  # the numbers of watches that may have missed something before they begin
-        self._asks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._incomplete: set[int] = set()  # the numbers of watches that may have missed something before they begin
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._stream: Any = None
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def refused(self, resource: str, revision: int) -> None:
-        """Note that the resource was not free then."""
+        """Note that the resource was not free at this revision."""
         if len(self._refused_at) >= _REFUSALS_MAX:
-            self._refused_at.clear()  # who watches without this is told of what happens from now on
+            self._refused_at.clear()  # watches without it start from now on
         self._refused_at[resource] = revision
 
     def freed(self, resource: str) -> None:
-        """Tell those who wait here of what this store has done, without waiting for the cluster to say so."""
+        """Call the callbacks for a release by this store, without waiting for the cluster's message."""
         self._watchers.freed(resource)
 
     def add(self, resource: str, call: Callable[[], None]) -> Callable[[], None]:
-        """Call when the resource is freed, until the function that is returned has been called."""
+        """Call `call` when the resource is freed, until the returned function is called."""
         remove = self._watchers.add(resource, call)
         with self._lock:
             if not self._closed:
@@ -89,13 +89,13 @@ class LeaseWatch:
             self._closed = True
             stream, thread = self._stream, self._thread
         self._stop.ring()
-        self._asks.put(None)
+        self._requests.put(None)
         if stream is not None:
             stream.cancel()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    # --- with the lock in hand
+    # --- with the lock held
 
     def _begin(self, resource: str) -> None:
         revision = self._refused_at.pop(resource, 0)
@@ -103,7 +103,7 @@ class LeaseWatch:
             number = next(self._numbers)
             self._from[resource] = (number, revision and revision + 1)
             self._resources[number] = resource
-            self._asks.put(self._create(resource))
+            self._requests.put(self._create(resource))
         if self._thread is None:
             self._thread = threading.Thread(target=self._listen, name="tickglass-etcd-watch", daemon=True)
             self._thread.start()
@@ -112,8 +112,8 @@ class LeaseWatch:
         number, _ = self._from.pop(resource, (0, 0))
         if number:
             del self._resources[number]
-            self._blind.discard(number)
-            self._asks.put(rpc.WatchRequest(cancel_request=rpc.WatchCancelRequest(watch_id=number)))
+            self._incomplete.discard(number)
+            self._requests.put(rpc.WatchRequest(cancel_request=rpc.WatchCancelRequest(watch_id=number)))
 
     def _create(self, resource: str) -> Any:  # noqa: ANN401 - the client is not typed
         number, revision = self._from[resource]
@@ -130,52 +130,54 @@ class LeaseWatch:
 
     def _listen(self) -> None:
         for again in itertools.count():
-            line = self._wire.line()
+            connection = self._client.connection()
             try:
                 with self._lock:
                     if self._closed:
                         return
-                    self._asks.put(None)  # ends the asking of the last stream
-                    self._asks = queue.SimpleQueue()
+                    self._requests.put(None)  # ends the requests of the last stream
+                    self._requests = queue.SimpleQueue()
                     for resource, (number, revision) in self._from.items():
                         if again and not revision:
-                            self._blind.add(number)
-                        self._asks.put(self._create(resource))
-                    metadata = (*self._wire.metadata, ("hasleader", "true"))
-                    stream = self._stream = line.methods[WATCH](iter(self._asks.get, None), metadata=metadata)
+                            self._incomplete.add(number)
+                        self._requests.put(self._create(resource))
+                    metadata = (*self._client.metadata, ("hasleader", "true"))
+                    stream = self._stream = connection.methods[WATCH](iter(self._requests.get, None), metadata=metadata)
                 for answer in stream:
-                    self._hear(answer)
+                    self._handle(answer)
                     if answer.cancel_reason and not answer.compact_revision:
-                        stream.cancel()  # refused, for an old token say; the next stream has the one of that time
+                        stream.cancel()  # refused, for example for an old token; the next stream has the present one
             except (grpc.RpcError, ValueError):  # ValueError: the channel is closed
-                self._wire.leave(line)
+                self._client.leave(connection)
             except Exception:  # noqa: BLE001 - the thread's outer edge
-                _log.exception("hearing of freed resources failed, and begins anew")
+                _log.exception("the watch for freed resources failed; it is replaced")
                 if self._stream is not None:
                     self._stream.cancel()
             self._real.wait(self._real.monotonic_ns() + _RECONNECT_NS, self._stop)
 
-    def _hear(self, answer: Any) -> None:  # noqa: ANN401
+    def _handle(self, answer: Any) -> None:  # noqa: ANN401
         with self._lock:
             resource = self._resources.get(answer.watch_id)
-            if resource is None or not self._tells(resource, answer):
+            if resource is None or not self._may_be_freed(resource, answer):
                 return
         self._watchers.freed(resource)
 
-    def _tells(self, resource: str, answer: Any) -> bool:  # noqa: ANN401
-        """Note how far a watch has come; return whether it may have been freed."""
+    def _may_be_freed(self, resource: str, answer: Any) -> bool:  # noqa: ANN401
+        """Note the progress of a watch; return whether the resource may have been freed."""
         number, revision = self._from[resource]
-        if answer.compact_revision:  # what it asked for was compacted away: go on from now, and tell when that begins
+        if (
+            answer.compact_revision
+        ):  # its start revision was compacted away: go on from now, and wake the waiters when that begins
             del self._resources[number]
             number = next(self._numbers)
             self._from[resource], self._resources[number] = (number, 0), resource
-            self._blind.add(number)
-            self._asks.put(self._create(resource))
+            self._incomplete.add(number)
+            self._requests.put(self._create(resource))
             return False
         if answer.cancel_reason:
             return False
-        blind = number in self._blind
-        self._blind.discard(number)
+        incomplete = number in self._incomplete
+        self._incomplete.discard(number)
         if answer.events or not revision:
             self._from[resource] = (number, answer.header.revision + 1)
-        return bool(answer.events) or blind
+        return bool(answer.events) or incomplete

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]       the store's base
 -- ARGV[1]-[6]   resource, token, owner, service, job, run_id
--- ARGV[7]-[9]   ttl_ns, ttl_ms, least fence and number of the question (0: the server's clock)
+-- ARGV[7]-[9]   ttl_ns, ttl_ms, least fence and number of the request (0: the server's clock)
 --
 -- Result: {'granted', fence, expired_owner}
 --      or {'refused', owner, service, job, run_id, fence, rest_us, ttl_ns, token}

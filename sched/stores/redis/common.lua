@@ -1,9 +1,9 @@
--- What all scripts of a store share; it stands in front of each of them.
+-- What all scripts of a store share; it is put in front of each of them.
 --
 -- KEYS[1]  the store's base: its prefix in braces. All keys begin with it, so they share one slot of a cluster.
 --
---   BASE:fences          hash: the last fence granted on the resources of a bucket; so that it stays small, and
---                        different resources seldom get into each other's way
+--   BASE:fences          hash: the last fence granted on the resources of a bucket. Buckets keep it small, and
+--                        different resources seldom share one
 --   BASE:lock:RESOURCE   the token of the live lease; ends by itself (PX)
 --   BASE:lease:RESOURCE  hash: the lease as last granted, live or expired; a release deletes it, and so does pruning
 --   BASE:leases          sorted set: the resources that have such a hash
@@ -23,14 +23,14 @@ local base = KEYS[1]
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 
--- The places in an attempt's list.
+-- The indices in an attempt's list.
 local RUN_ID, OWNER, SERVICE, PREVIOUS, RESOURCE, FENCE = 1, 2, 3, 4, 5, 6
 local CLAIMED_US, STARTED_NS, ENDED_US, OUTCOME, DETAIL, LATENESS_NS, SETTLED_BY = 7, 8, 9, 10, 11, 12, 13
 
 -- Lua's numbers are doubles: exact for microseconds since 1970 until the year 2255, not for nanoseconds.
 local function text(number) return string.format('%.0f', number) end
 
--- The resource's lease, live or not; nil if it was released or never taken.
+-- Return the resource's lease, live or not; nil if it was released or never taken.
 local function lease_of(resource)
   local row = redis.call('HMGET', base .. ':lease:' .. resource, 'token', 'owner', 'service', 'job', 'run_id',
     'fence', 'ttl_ns', 'expired_owner', 'acquired_us', 'expires_us', 'question')
@@ -44,13 +44,13 @@ local function lease_of(resource)
   }
 end
 
--- The first instant at which Redis sees a lease of so many milliseconds as ended.
+-- Return the first instant at which Redis sees a lease of ttl_ms, granted now, as ended.
 local function expires_us(ttl_ms) return text((math.floor(now_us / 1000) + ttl_ms + 1) * 1000) end
 
 local function bucket_of(resource) return string.sub(redis.sha1hex(resource), 1, 3) end
 
--- The next fence on a resource: greater than all before it, and not below the clock, so that it also grows when
--- the last one was lost. With a floor (Redlock) the clock is the asking client's.
+-- Return the next fence on a resource: greater than all before it, and not below the clock; so it also grows when
+-- the last one was lost. With a floor (Redlock) the clock is that of the client.
 local function next_fence(resource, floor)
   local bucket = bucket_of(resource)
   local last = tonumber(redis.call('HGET', base .. ':fences', bucket) or '0')
@@ -59,9 +59,9 @@ local function next_fence(resource, floor)
   return fence
 end
 
--- Give the resource to who asks in ARGV[1] to ARGV[9]: resource, token, owner, service, job, run_id, ttl_ns,
--- ttl_ms, floor. `expired` is the lease that ended on it, or nil. The floor is also the number of the question: later
--- ones of the same client have greater numbers. The lease keeps it; without a floor, its fence.
+-- Grant the resource to the request in ARGV[1] to ARGV[9]: resource, token, owner, service, job, run_id, ttl_ns,
+-- ttl_ms, floor. `expired` is the lease that ended on it, or nil. The floor is also the number of the request: later
+-- requests of the same client have greater numbers. The lease keeps it as `question`; without a floor, its fence.
 local function grant(expired)
   local resource, token, ttl_ms, floor = ARGV[1], ARGV[2], tonumber(ARGV[8]), tonumber(ARGV[9])
   local fence, expired_owner = next_fence(resource, floor), expired and expired.owner or ''
@@ -73,8 +73,8 @@ local function grant(expired)
   return fence, expired_owner
 end
 
--- Note that who has the live lease asks for it in ARGV[1] to ARGV[9] once more. To a later question (Redlock) this is a
--- new vote: it lasts as long as those that others give now, and what comes late of the questions before does not end it.
+-- The holder of the live lease asks for it again in ARGV[1] to ARGV[9]. For a later request (Redlock) this is a new
+-- vote: it lasts as long as the votes of the other servers, and late messages of earlier requests do not end it.
 local function grant_again(held)
   local ttl_ms, floor = tonumber(ARGV[8]), tonumber(ARGV[9])
   if held.token ~= ARGV[2] or floor <= held.question then return end
@@ -83,8 +83,8 @@ local function grant_again(held)
     'question', text(floor))
 end
 
--- Whether this lease was granted to the token by this question or one before it: a message may be so late that the same
--- token has been granted the lease anew.
+-- Whether this lease was granted to the token for this request or an earlier one: a message may be so late that the
+-- same token was granted the lease again meanwhile.
 local function is_granted_to(held, token, question)
   return held ~= nil and held.token == token and held.question <= tonumber(question)
 end
@@ -95,14 +95,14 @@ local function take_off(resource)
   redis.call('ZREM', base .. ':leases', resource)
 end
 
--- The same, and tell who waits for it: a hint, which must not break off what has been written.
+-- The same, and publish it for waiters: a hint, whose failure must not abort the script.
 local function free(resource)
   take_off(resource)
   redis.pcall('PUBLISH', base .. ':freed', resource)
 end
 
--- Read the keys of a job that are written later on: should one be of another type, the script is broken off before it
--- has written anything. Those of its attempts and of a lease are read anyway, and RIGHTS looks at those of the store.
+-- Read the keys of a job that are written later: if one has another type, the script is aborted before it has
+-- written anything. Those of its attempts and of a lease are read anyway, and RIGHTS checks those of the store.
 local function touch(job)
   redis.call('HEXISTS', base .. ':job:' .. job, 'record')
   redis.call('HLEN', base .. ':run:' .. job)
@@ -113,40 +113,46 @@ local function refused(held)
     held.token}
 end
 
-local function read_run(job, place) return cjson.decode(redis.call('HGET', base .. ':run:' .. job, place)) end
+local function read_run(job, attempt_key)
+  return cjson.decode(redis.call('HGET', base .. ':run:' .. job, attempt_key))
+end
 
-local function write_run(job, place, run) redis.call('HSET', base .. ':run:' .. job, place, cjson.encode(run)) end
+local function write_run(job, attempt_key, run)
+  redis.call('HSET', base .. ':run:' .. job, attempt_key, cjson.encode(run))
+end
 
--- DUE JOB NUL ATTEMPT, of a job and its DUE/ATTEMPT.
-local function entry_of(job, place) return string.sub(place, 1, 20) .. job .. '\0' .. string.sub(place, 22) end
+-- Return DUE JOB NUL ATTEMPT, from a job and its DUE/ATTEMPT.
+local function entry_of(job, attempt_key)
+  return string.sub(attempt_key, 1, 20) .. job .. '\0' .. string.sub(attempt_key, 22)
+end
 
--- The job and its DUE/ATTEMPT, of DUE JOB NUL ATTEMPT.
-local function place_of(entry)
+-- Return the job and its DUE/ATTEMPT, from DUE JOB NUL ATTEMPT.
+local function job_and_attempt_of(entry)
   return string.sub(entry, 21, -8), string.sub(entry, 1, 20) .. '/' .. string.sub(entry, -6)
 end
 
--- The latest attempt at an occurrence: its DUE/ATTEMPT and its list; nil if there is none.
+-- Return the latest attempt at an occurrence: its DUE/ATTEMPT and its list; nil if there is none.
 local function latest_of(job, due)
-  local place = redis.call('ZREVRANGEBYLEX', base .. ':due:' .. job, '[' .. due .. '0', '[' .. due .. '/',
+  local attempt_key = redis.call('ZREVRANGEBYLEX', base .. ':due:' .. job, '[' .. due .. '0', '[' .. due .. '/',
     'LIMIT', 0, 1)[1]
-  if place then return place, read_run(job, place) end
+  if attempt_key then return attempt_key, read_run(job, attempt_key) end
 end
 
--- Put an attempt on the lists, and take it off them all.
-local function add_run(job, place)
-  redis.call('ZADD', base .. ':due:' .. job, 0, place)
-  redis.call('ZADD', base .. ':runs', 0, entry_of(job, place))
+-- Add an attempt to the lists; `forget_run` removes it from all of them.
+local function add_run(job, attempt_key)
+  redis.call('ZADD', base .. ':due:' .. job, 0, attempt_key)
+  redis.call('ZADD', base .. ':runs', 0, entry_of(job, attempt_key))
 end
 
-local function forget_run(job, place)
-  redis.call('ZREM', base .. ':due:' .. job, place)
-  redis.call('HDEL', base .. ':run:' .. job, place)
-  redis.call('ZREM', base .. ':runs', entry_of(job, place))
-  redis.call('ZREM', base .. ':open', entry_of(job, place))
+local function forget_run(job, attempt_key)
+  redis.call('ZREM', base .. ':due:' .. job, attempt_key)
+  redis.call('HDEL', base .. ':run:' .. job, attempt_key)
+  redis.call('ZREM', base .. ':runs', entry_of(job, attempt_key))
+  redis.call('ZREM', base .. ':open', entry_of(job, attempt_key))
 end
 
--- Note that an occurrence was claimed; returns whether it is the job's latest, and whether the job is registered. With
--- `ahead_us`, what was noted of an instant further ahead than that is not believed: nobody may claim such now.
+-- Note that an occurrence was claimed; return whether it is the job's latest, and whether the job is registered. With
+-- `ahead_us`, a noted instant that lies further ahead than that does not count: no instance may claim it now.
 local function note_claim(job, due, ahead_us)
   local known = redis.call('HMGET', base .. ':job:' .. job, 'record', 'last_due')
   if not known[2] then redis.call('ZADD', base .. ':ledgers', 0, job) end
@@ -164,13 +170,13 @@ local function is_running(run)
   return held ~= nil and held.live and held.fence == run[FENCE], held
 end
 
-local function end_run(job, place, run, outcome, ended_us)
+local function end_run(job, attempt_key, run, outcome, ended_us)
   run[OUTCOME], run[ENDED_US] = outcome, ended_us or text(now_us)
-  write_run(job, place, run)
-  redis.call('ZREM', base .. ':open', entry_of(job, place))
+  write_run(job, attempt_key, run)
+  redis.call('ZREM', base .. ':open', entry_of(job, attempt_key))
 end
 
--- A page of a sorted set: the entries after `after` ('' for the first page), and where the next page begins.
+-- Return a page of a sorted set: the entries after `after` ('' for the first page), and where the next page begins.
 local function page_of(key, after, count)
   local entries = redis.call('ZRANGEBYLEX', key, after == '' and '-' or '(' .. after, '+', 'LIMIT', 0, count)
   return entries, #entries == tonumber(count) and entries[#entries] or ''

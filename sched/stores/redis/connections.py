@@ -1,9 +1,9 @@
-"""Talk to one Redis server: a connection per thread that is inside, errors of ours.
+"""Talk to one Redis server: one connection for each call under way, errors of ours.
 
 redis-py's shared pool costs eight threads more than half of their throughput (2,755
-lock cycles/s, 6,862 with a connection each), so connections lie in a deque, whose ends
-are taken and put back without a lock: there are never more than threads were inside at
-once, and a thread that ends leaves nothing behind.
+lock cycles/s, 6,862 with a connection each). So idle connections are kept in a deque, from
+which they are taken and put back without a lock. There are never more than calls were under
+way at once, and a thread that ends leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.stores.redis.rights import forbids, lacking, with_cure
-from tickglass.sched.stores.redis.scripts import RIGHTS, claimed_by, freed
+from tickglass.sched.stores.redis.scripts import RIGHTS, claims_channel, freed_channel
 from tickglass.sched.stores.redis.topology import call, connect, driver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tickglass.sched.stores.redis.scripts import Argument, Script
-    from tickglass.sched.stores.redis.topology import Credentials, Link, ServerLocator
+    from tickglass.sched.stores.redis.topology import Connection, Credentials, ServerLocator
 
 __all__ = ["RedisConnections", "kind_of", "run_script"]
 
-# Not there, not yet ready, or no longer the one to ask: to wait and to ask again may help.
+# Absent, not yet ready, or no longer the right server: waiting and asking again may help.
 _ABSENT = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY", "NOREPLICAS")
 # TLS that was cut short, not refused: the server or the network went away.
 _TLS_CUT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
@@ -40,83 +40,85 @@ class RedisConnections:
         base: the prefix of all keys, in braces.
     """
 
-    def __init__(self, name: str, base: str, finder: ServerLocator, login: Credentials) -> None:
+    def __init__(self, name: str, base: str, locator: ServerLocator, credentials: Credentials) -> None:
         self.base = base
         self._name = name
-        self._finder = finder
-        self._login = login
+        self._locator = locator
+        self._credentials = credentials
         self._errors = driver()
         self._pid = os.getpid()
         self._closed = False
-        self._allowed: bool | None = None  # whether the server lets us do what scripts do; None: never asked
-        self._idle: deque[Link] = deque()
+        self._allowed: bool | None = None  # whether the server allows what scripts do; None: never asked
+        self._idle: deque[Connection] = deque()
 
     def run(self, operation: str, script: Script, *args: Argument, again: bool = True) -> Any:  # noqa: ANN401 - see the script
-        """Run a script and return its answer; before the first that writes, it is asked whether it may.
+        """Run a script and return its answer; before the first that writes, the user's rights are checked.
 
         Args:
             again: whether it may be sent a second time when the connection
-                breaks and nobody knows whether the script ran: only where the
-                second run gives the first one's answer.
+                breaks and it is unknown whether the script ran: only where the
+                second run gives the answer of the first.
 
         Raises:
             StoreUnavailable: "unavailable" when the server cannot be reached in
                 time or is not ready, "error" otherwise.
         """
         if script.writes and not self._allowed:
-            # Later on, a lease in hand is worth more than a hint: only what would break a script off is asked again.
-            self._check_rights(operation, (freed(self.base),) if self._allowed is None else ())
+            # Later, only the rights that would abort a script are checked again: subscribing gives hints only.
+            self._check_rights(operation, (freed_channel(self.base),) if self._allowed is None else ())
         try:
             return self._run(operation, script, args, again=again)
         except (self._errors.RedisError, OSError, UnicodeError, OverflowError) as error:
-            raise self._ours(operation, error) from error
+            raise self._our_error(operation, error) from error
 
     def check_rights(self, operation: str, services: Iterable[str] = ()) -> None:
-        """Ask whether the user may do all that the scripts do, and hear of it; Redis before 7 cannot say.
+        """Check that the user may run all commands of the scripts, and subscribe; Redis before 7 cannot tell.
 
         Args:
-            services: whose claims are told and heard of.
+            services: the services whose claims are published and subscribed to.
 
         Raises:
             StoreUnavailable: "error", saying which right is missing and what gives it; or see `run`.
         """
-        self._check_rights(operation, (freed(self.base), *(claimed_by(self.base, service) for service in services)))
+        self._check_rights(
+            operation, (freed_channel(self.base), *(claims_channel(self.base, service) for service in services))
+        )
 
     def ask(self, operation: str, *words: str | int) -> Any:  # noqa: ANN401 - whatever the server answers
-        """Say one command that changes nothing and return the answer.
+        """Send one command that changes nothing and return the answer.
 
         Raises:
             StoreUnavailable: see `run`.
         """
         try:
-            return self._with_link(operation, lambda link: call(link, *words), again=True)
+            return self._with_connection(operation, lambda connection: call(connection, *words), again=True)
         except (self._errors.RedisError, OSError) as error:
-            raise self._ours(operation, error) from error
+            raise self._our_error(operation, error) from error
 
-    def cured(self, problem: str) -> str:
-        """Return what the server has forbidden, and what allows it."""
-        return with_cure(problem, self.base, self._login.username, self._finder.rights)
+    def with_cure_for(self, problem: str) -> str:
+        """Return what the server has forbidden, and the command that allows it."""
+        return with_cure(problem, self.base, self._credentials.username, self._locator.rights)
 
-    def open(self, *, patience_ns: int | None = None) -> Link:
-        """Return a new connection, which is the caller's to close; redis-py's errors come out."""
+    def open(self, *, timeout_ns: int | None = None) -> Connection:
+        """Return a new connection, which the caller closes; redis-py's errors are not wrapped."""
         try:
-            connection = connect(self._finder.find(), self._login, patience_ns=patience_ns)
+            connection = connect(self._locator.find(), self._credentials, timeout_ns=timeout_ns)
         except (self._errors.RedisError, OSError):
-            self._finder.forget()
+            self._locator.forget()
             raise
         try:
-            self._finder.check(connection)
+            self._locator.check(connection)
         except BaseException:
             connection.disconnect()
-            self._finder.forget()
+            self._locator.forget()
             raise
         return connection
 
     def check_usable(self, operation: str) -> None:
-        """Refuse to work once closed, or in a forked process: two would read each other's answers.
+        """Refuse to work once closed, or in a forked process: two processes would read each other's answers.
 
         Raises:
-            StoreUnavailable: it is so.
+            StoreUnavailable: it is closed, or was opened before a fork.
         """
         if self._closed:
             raise StoreUnavailable(self._name, operation, "the store is closed", kind="error")
@@ -125,35 +127,39 @@ class RedisConnections:
             raise StoreUnavailable(self._name, operation, problem, kind="error")
 
     def close(self) -> None:
-        """Close what is idle; what is in use is closed when it is given back."""
+        """Close idle connections; those in use are closed when their calls end."""
         self._closed = True
         self._drop_idle()
 
     # --- inside
 
-    def _ours(self, operation: str, error: Exception) -> StoreUnavailable:
+    def _our_error(self, operation: str, error: Exception) -> StoreUnavailable:
         """Return an error of the driver as one of ours."""
         detail = str(error) or type(error).__name__
         if forbids(error):
-            self._ask_anew()
-            detail = self.cured(detail)
+            self._forget_rights()
+            detail = self.with_cure_for(detail)
         return StoreUnavailable(self._name, operation, detail, kind=kind_of(error, self._errors))
 
     def _check_rights(self, operation: str, channels: tuple[str, ...]) -> None:
-        problem = lacking(self.run(operation, RIGHTS, *channels), self.base, self._login.username, self._finder.rights)
+        problem = lacking(
+            self.run(operation, RIGHTS, *channels), self.base, self._credentials.username, self._locator.rights
+        )
         if problem:
             raise StoreUnavailable(self._name, operation, problem, kind="error")
         self._allowed = True
 
-    def _ask_anew(self) -> None:
-        """Ask for the rights before the next script that writes, unless they are asked for there anyway."""
+    def _forget_rights(self) -> None:
+        """Have the rights checked again before the next script that writes."""
         if self._allowed:
             self._allowed = False
 
     def _run(self, operation: str, script: Script, args: tuple[Argument, ...], *, again: bool) -> Any:  # noqa: ANN401
-        return self._with_link(operation, lambda link: run_script(link, script, self.base, args), again=again)
+        return self._with_connection(
+            operation, lambda connection: run_script(connection, script, self.base, args), again=again
+        )
 
-    def _with_link(self, operation: str, work: Any, *, again: bool) -> Any:  # noqa: ANN401
+    def _with_connection(self, operation: str, work: Any, *, again: bool) -> Any:  # noqa: ANN401
         self.check_usable(operation)
         try:
             return self._once(work, sure=not again)
@@ -163,36 +169,36 @@ class RedisConnections:
         return self._once(work, sure=not again)
 
     def _once(self, work: Any, *, sure: bool) -> Any:  # noqa: ANN401
-        link = self._taken(sure=sure)
+        connection = self._idle_or_new(sure=sure)
         try:
-            answer = work(link)
+            answer = work(connection)
         except self._errors.ResponseError:
-            self._give_back(link)  # it answered: the connection is in order
+            self._give_back(connection)  # it answered: the connection works
             raise
         except BaseException:
-            link.disconnect()
+            connection.disconnect()
             raise
-        self._give_back(link)
+        self._give_back(connection)
         return answer
 
-    def _taken(self, *, sure: bool) -> Link:
+    def _idle_or_new(self, *, sure: bool) -> Connection:
         try:
-            link = self._idle.pop()
+            connection = self._idle.pop()
         except IndexError:
             return self.open()
-        if sure and _has_ended(link, self._errors):
+        if sure and _has_ended(connection, self._errors):
             self._drop_idle()
-            link.disconnect()
+            connection.disconnect()
             return self.open()
-        return link
+        return connection
 
-    def _give_back(self, link: Link) -> None:
-        self._idle.append(link)
+    def _give_back(self, connection: Connection) -> None:
+        self._idle.append(connection)
         if self._closed:
             self._drop_idle()
 
     def _drop_idle(self) -> None:
-        self._ask_anew()  # what is connected next may be another server
+        self._forget_rights()  # the next connection may lead to another server
         try:
             while True:
                 self._idle.pop().disconnect()
@@ -200,38 +206,38 @@ class RedisConnections:
             pass
 
     def _worth_another_try(self, error: Exception, *, again: bool) -> bool:
-        """Whether to ask once more, at once; what is known to be broken or outdated is dropped."""
+        """Whether to ask once more, at once; broken and outdated connections are dropped."""
         text = str(error)
         if isinstance(error, self._errors.ResponseError):
             moved = _says(error, "MOVED", self._errors) or _says(error, "READONLY", self._errors)
-            if moved:  # it changed nothing: a server that is not the one says so at the first write
-                self._finder.forget(text)
+            if moved:  # it changed nothing: the wrong server says so at the first write
+                self._locator.forget(text)
                 self._drop_idle()
-            return moved and self._finder.can_change
+            return moved and self._locator.can_change
         if isinstance(error, self._errors.AuthenticationError):
             return False
         timed_out = isinstance(error, self._errors.TimeoutError)
-        if not timed_out or self._finder.can_change:
-            # The server restarted, went, or hangs while another took over: the other connections would each cost a
-            # time-out, too. One that cannot be another may only be slow, and slower if all connected anew.
+        if not timed_out or self._locator.can_change:
+            # The server restarted, stopped, or hangs while another took over: each other connection would cost a
+            # time-out, too. But a server that cannot change may only be slow, and new connections would slow it more.
             self._drop_idle()
-            self._finder.forget()
+            self._locator.forget()
         return again and not (timed_out or isinstance(error, self._errors.BusyLoadingError))
 
 
-def run_script(link: Link, script: Script, base: str, args: tuple[Argument, ...]) -> Any:  # noqa: ANN401
-    """Run a script by name; the server is shown its text if it has not seen it since it started."""
+def run_script(connection: Connection, script: Script, base: str, args: tuple[Argument, ...]) -> Any:  # noqa: ANN401
+    """Run a script by its hash; send its text if the server does not know it."""
     try:
-        return call(link, "EVALSHA", script.sha, 1, base, *args)
+        return call(connection, "EVALSHA", script.sha, 1, base, *args)
     except driver().exceptions.NoScriptError:
-        return call(link, "EVAL", script.text, 1, base, *args)
+        return call(connection, "EVAL", script.text, 1, base, *args)
 
 
 def kind_of(error: Exception, errors: Any) -> str:  # noqa: ANN401 - the module redis
     """Return the `kind` of `StoreUnavailable` that an error of the driver stands for."""
     if isinstance(error, errors.AuthenticationError | errors.exceptions.AuthorizationError):
         return "error"
-    cause = error.__context__  # redis-py says no more than that there is no connection
+    cause = error.__context__  # redis-py says only that there is no connection
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, _TLS_CUT):
         return "error"
     if isinstance(error, errors.ConnectionError | errors.TimeoutError | OSError):
@@ -254,9 +260,9 @@ def _says(error: Exception, word: str, errors: Any) -> bool:  # noqa: ANN401
     return isinstance(error, by_class.get(word, ())) or text.startswith(f"{word} ") or f"-{word} " in text
 
 
-def _has_ended(link: Link, errors: Any) -> bool:  # noqa: ANN401
-    """Whether the server closed this idle connection: then there is something to read, its end."""
+def _has_ended(connection: Connection, errors: Any) -> bool:  # noqa: ANN401
+    """Whether the server closed this idle connection: then its end can be read."""
     try:
-        return link.can_read(0)
+        return connection.can_read(0)
     except (errors.RedisError, OSError):
         return True

@@ -1,4 +1,4 @@
--- Show leases by resource, expired ones that nobody took since included.
+-- Show leases by resource, including expired ones that no owner has taken since.
 --
 -- KEYS[1]  the store's base
 -- ARGV     the resource after which the page begins ('' for the first), how many

@@ -1,4 +1,4 @@
--- Forget leases that ended long ago without a release. The fences granted on their resources are kept elsewhere.
+-- Delete leases that ended long ago without a release. The fences of their resources are kept in BASE:fences.
 --
 -- KEYS[1]  the store's base
 -- ARGV     the resource after which to go on ('' to begin), how many to look at, how long to keep in us

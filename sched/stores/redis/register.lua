@@ -1,4 +1,4 @@
--- Write what is known of jobs; claims are not touched.
+-- Write the records of jobs; claims are not touched.
 --
 -- KEYS[1]  the store's base
 -- ARGV     name, record (JSON), next_due_ns ('' for none); and so on for each job

@@ -1,9 +1,9 @@
--- Free a resource if the token holds it, or held it last, by this grant: compare and delete.
+-- Free a resource if the token holds it, or held it last, from this request: compare and delete.
 --
 -- KEYS[1]  the store's base
--- ARGV     resource, token, the lease's fence (Redlock: the number of a question after all that were asked for it)
+-- ARGV     resource, token, the lease's fence (Redlock: the number of a request after all those that asked for it)
 --
--- Result: {'released'}, or {'gone', owner} if it was not, or no longer, held; owner is '' if nobody has it
+-- Result: {'released'}, or {'gone', owner} if the token does not hold it, or no longer; owner is '' if it is free
 
 local held = lease_of(ARGV[1])
 if not held then return {'gone', ''} end

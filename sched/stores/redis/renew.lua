@@ -3,7 +3,7 @@
 -- KEYS[1]  the store's base
 -- ARGV     resource, token, ttl_ns, ttl_ms
 --
--- Result: {'renewed'} or {'gone', owner}; owner is '' if nobody has it
+-- Result: {'renewed'} or {'gone', owner}; owner is '' if it is free
 
 local held = lease_of(ARGV[1])
 if not held or not held.live then return {'gone', ''} end

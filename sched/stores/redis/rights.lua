@@ -1,6 +1,6 @@
--- Tell what would break a script of this store off: what its user may not do here, and keys that are not ours.
+-- Return what would abort a script of this store: commands that its user may not run, and keys of another program.
 --
--- A script that is broken off does not take back what it has written, so this is asked before the first that writes.
+-- An aborted script does not undo what it has written, so this runs before the first script that writes.
 --
 -- KEYS[1]  the store's base
 -- ARGV     the channels that are used
@@ -9,7 +9,7 @@
 
 local missing, foreign = {}, {}
 
--- Every command of the scripts, by the keys that they use it on; NAME stands for that of a resource or a job.
+-- Every command of the scripts, by the keys that it is used on; NAME stands for the name of a resource or a job.
 local uses = {
   {':fences', 'HGET HSET TYPE'},
   {':lock:NAME', 'GET SET PEXPIRE DEL EXISTS'},
@@ -28,7 +28,7 @@ local function need(command, what)
   if not redis.acl_check_cmd(command, what) then missing[#missing + 1] = command .. ' on ' .. what end
 end
 
-if redis.acl_check_cmd then -- since Redis 7, which is also the first where a user has no channels unless told so
+if redis.acl_check_cmd then -- since Redis 7, the first version in which a user has no channels by default
   for _, use in ipairs(uses) do
     for command in string.gmatch(use[2], '%u+') do need(command, base .. use[1]) end
   end

@@ -1,8 +1,8 @@
-"""Say which right a Redis user lacks, and the line that gives it.
+"""Say which right a Redis user lacks, and the command that gives it.
 
-Pure but for the name of the driver's errors. Redis takes nothing back that a script has
-written before a command in it is forbidden; so a store asks for all its rights before it
-writes at all (`rights.lua`), and a right that is missing is an error at the start.
+Pure but for the name of the driver's errors. If a command in a script is forbidden, Redis does
+not undo what the script wrote before; so a store checks all its rights before it writes at
+all (`rights.lua`), and a missing right is an error at the start.
 """
 
 from __future__ import annotations
@@ -23,29 +23,28 @@ _IN_SCRIPTS: Final = ("The user executing the script can't", "ACL failure in scr
 
 
 def forbids(error: Exception) -> bool:
-    """Whether the server's error is that this user may not do what was asked."""
+    """Whether the server's error says that this user may not do what was asked."""
     return isinstance(error, driver().exceptions.NoPermissionError) or any(word in str(error) for word in _IN_SCRIPTS)
 
 
 def with_cure(problem: str, base: str, user: str, more: str = "") -> str:
-    """Return what a server has forbidden, and the line that allows all that a store needs.
+    """Return what a server has forbidden, and the command that allows all that a store needs.
 
     Args:
-        more: rights that the way to the server takes, see `ServerLocator`.
+        more: rights that are needed to find the server, see `ServerLocator`.
     """
     line = f"ACL SETUSER {user or 'default'} ~{base}* &{base}:* {_RIGHTS} {more}"
     return f"{problem}; this gives a user what a store needs: {line.rstrip()}"
 
 
 def lacking(reply: Sequence[Any], base: str, user: str, more: str = "") -> str:
-    """Return what the answer of RIGHTS says against writing, "" if nothing."""
+    """Return the problem in the answer of RIGHTS, "" if there is none."""
     missing, foreign = reply
     if missing:
         named = ", ".join(missing[:_NAMED_MAX])
         rest = f" and {len(missing) - _NAMED_MAX} more" if len(missing) > _NAMED_MAX else ""
         return with_cure(f"the user {user or 'default'} may not {named}{rest}", base, user, more)
     if foreign:
-        return (
-            f"{', '.join(sorted(foreign))}: somebody else writes there; give this store a prefix of its own (?prefix=)"
-        )
+        keys = ", ".join(sorted(foreign))
+        return f"{keys}: another program writes there; give this store a prefix of its own (?prefix=)"
     return ""

@@ -1,7 +1,7 @@
 -- Show attempts, newest due instant first.
 --
 -- KEYS[1]  the store's base
--- ARGV     what the entries of the page are below ('' for the first page), how many, '1' for one job, its name
+-- ARGV     the entry below which the page begins ('' for the first page), how many, '1' for one job, its name
 --
 -- Result: {next, {job, DUE/ATTEMPT, the attempt's JSON list}, ...}; next is '' after the last page
 
@@ -10,8 +10,8 @@ local key = of_one and base .. ':due:' .. ARGV[4] or base .. ':runs'
 local entries = redis.call('ZREVRANGEBYLEX', key, ARGV[1] == '' and '+' or '(' .. ARGV[1], '-', 'LIMIT', 0, ARGV[2])
 local shown = {#entries == tonumber(ARGV[2]) and entries[#entries] or ''}
 for _, entry in ipairs(entries) do
-  local job, place = ARGV[4], entry
-  if not of_one then job, place = place_of(entry) end
-  shown[#shown + 1] = {job, place, redis.call('HGET', base .. ':run:' .. job, place)}
+  local job, attempt_key = ARGV[4], entry
+  if not of_one then job, attempt_key = job_and_attempt_of(entry) end
+  shown[#shown + 1] = {job, attempt_key, redis.call('HGET', base .. ':run:' .. job, attempt_key)}
 end
 return shown

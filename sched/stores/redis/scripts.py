@@ -1,7 +1,7 @@
-"""Say what RedisStore asks its scripts, and what their answers mean.
+"""Build the arguments of the scripts, and read their answers.
 
 Pure but for reading the scripts from this package, once. Each .lua file opens with
-its KEYS, ARGV and result; common.lua stands in front of each and names the keys.
+its KEYS, ARGV and result; common.lua is put in front of each and names the keys.
 """
 
 from __future__ import annotations
@@ -56,14 +56,16 @@ __all__ = [
     "acquired",
     "claim_args",
     "claimed",
-    "claimed_by",
+    "claims_channel",
     "due_text",
-    "freed",
+    "freed_channel",
+    "is_settled_as",
     "job_args",
     "job_record",
     "lease_record",
     "load_script",
     "orphan",
+    "read_claim_message",
     "registered",
     "release_args",
     "released",
@@ -71,8 +73,6 @@ __all__ = [
     "renewed",
     "run_record",
     "settle_args",
-    "settled_so",
-    "told_claim",
     "too_early",
 ]
 
@@ -80,7 +80,7 @@ Argument = str | int
 _PACKAGE: Final = "tickglass.sched.stores.redis"
 _DUE_DIGITS: Final = 20
 _OUTCOME: Final = 9  # its place in an attempt's list
-_DUE_OFFSET: Final = 2**63  # so that texts of 20 digits sort like the instants, negative ones included
+_DUE_OFFSET: Final = 2**63  # makes texts of 20 digits sort like the instants, negative ones included
 
 
 class Script(NamedTuple):
@@ -113,11 +113,11 @@ RUNS: Final = load_script("runs", writes=False)
 RIGHTS: Final = load_script("rights", writes=False)
 
 
-# --- what is asked
+# --- arguments
 
 
 def acquire_args(ask: LeaseAsk, least_fence: int = 0) -> tuple[Argument, ...]:
-    """Return ARGV of ACQUIRE, which begins that of CLAIM too; the least fence is also the question's number."""
+    """Return ARGV of ACQUIRE, with which CLAIM's begins too; the least fence is also the number of the request."""
     who = (ask.resource, ask.token, ask.owner, ask.service, ask.job, ask.run_id)
     return (*who, ask.ttl_ns, _ms(ask.ttl_ns), least_fence)
 
@@ -130,7 +130,7 @@ def claim_args(ask: ClaimAsk, least_fence: int = 0) -> tuple[Argument, ...]:
 
 
 def release_args(lease: Lease, question: int) -> tuple[Argument, ...]:
-    """Return ARGV of RELEASE; what was granted by later questions than this, or with a greater fence, is left alone."""
+    """Return ARGV of RELEASE; a lease from a later request than this, or with a greater fence, is not released."""
     return lease.resource, lease.token, question
 
 
@@ -140,7 +140,7 @@ def renew_args(lease: Lease) -> tuple[Argument, ...]:
 
 
 def settle_args(settlement: Settlement, call: str) -> tuple[Argument, ...]:
-    """Return ARGV of SETTLE; `call` is this call's own."""
+    """Return ARGV of SETTLE; `call` is the id of this call."""
     which = (settlement.lease.resource, settlement.lease.token, settlement.job, settlement.run_id)
     how = (settlement.outcome, shown_detail(settlement.detail))
     when = (_text(settlement.started_wall_ns), _text(settlement.lateness_ns))
@@ -150,7 +150,7 @@ def settle_args(settlement: Settlement, call: str) -> tuple[Argument, ...]:
 
 
 def abandon_args(orphan: Orphan, call: str) -> tuple[Argument, ...]:
-    """Return ARGV of ABANDON; `call` is this call's own."""
+    """Return ARGV of ABANDON; `call` is the id of this call."""
     due = due_text(orphan.due_ns)
     return orphan.job, due, f"{due}/{orphan.attempt:06d}", orphan.run_id, call
 
@@ -162,11 +162,11 @@ def job_args(job: JobRecord) -> tuple[Argument, ...]:
 
 
 def due_text(due_ns: int) -> str:
-    """Return a due instant as the keys have it."""
+    """Return a due instant as it stands in the keys."""
     return f"{due_ns + _DUE_OFFSET:020d}"
 
 
-# --- what was answered
+# --- answers
 
 
 def acquired(reply: Sequence[Any]) -> Granted | Refused:
@@ -174,8 +174,8 @@ def acquired(reply: Sequence[Any]) -> Granted | Refused:
     return Granted(int(reply[1]), reply[2]) if reply[0] == "granted" else _refused(reply)
 
 
-def settled_so(packed: str, settlement: Settlement) -> bool:
-    """Whether an attempt that a run has settled, as SETTLE answers it, has this outcome; "" is none."""
+def is_settled_as(packed: str, settlement: Settlement) -> bool:
+    """Whether the attempt in SETTLE's answer has this outcome; "" is no attempt."""
     return bool(packed) and json.loads(packed)[_OUTCOME] == settlement.outcome
 
 
@@ -199,19 +199,19 @@ def claimed(reply: Sequence[Any]) -> Claimed | AlreadyClaimed | Refused | Ahead:
 
 
 def too_early(reply: Sequence[Any]) -> Ahead:
-    """Read CLAIM's answer to who comes too early."""
+    """Read CLAIM's answer to a claim that comes too early."""
     return Ahead(int(reply[1]) * 1_000)
 
 
 def orphan(row: Sequence[Any]) -> Orphan:
     """Read one row of ORPHANS."""
-    job, place, packed = row
+    job, attempt_key, packed = row
     run_id, owner, *_ = json.loads(packed)
-    return Orphan(job, *_place(place), run_id, owner)
+    return Orphan(job, *_due_and_attempt(attempt_key), run_id, owner)
 
 
 def job_record(row: Sequence[Any]) -> JobRecord:
-    """Read one row of JOBS, or what one of REGISTER begins with."""
+    """Read one row of JOBS, or the first part of a row of REGISTER."""
     name, record, next_due_ns, last_due, seen_us = row
     trigger, resource, owner, service, ttl_ns, grace_ns, timeout_ns = json.loads(record)
     return JobRecord(
@@ -248,12 +248,12 @@ def lease_record(row: Sequence[Any]) -> LeaseRecord:
 
 def run_record(row: Sequence[Any]) -> RunRecord:
     """Read one row of RUNS or ORPHANS."""
-    job, place, packed = row
+    job, attempt_key, packed = row
     run_id, owner, service, _, resource, fence, claimed_us, *rest = json.loads(packed)
     started_ns, ended_us, outcome, detail, lateness_ns, _ = rest
     return RunRecord(
         job,
-        *_place(place),
+        *_due_and_attempt(attempt_key),
         owner,
         service,
         run_id,
@@ -268,18 +268,18 @@ def run_record(row: Sequence[Any]) -> RunRecord:
     )
 
 
-def freed(base: str) -> str:
-    """Return the channel on which freed resources are named."""
+def freed_channel(base: str) -> str:
+    """Return the channel on which freed resources are published."""
     return f"{base}:freed"
 
 
-def claimed_by(base: str, service: str) -> str:
-    """Return the channel on which the claims of a service are told."""
+def claims_channel(base: str, service: str) -> str:
+    """Return the channel on which the claims of a service are published."""
     return f"{base}:claimed:{service}"
 
 
-def told_claim(message: str) -> tuple[str, int, str]:
-    """Read what is told there: job, due_ns, owner."""
+def read_claim_message(message: str) -> tuple[str, int, str]:
+    """Read a message of that channel: job, due_ns, owner."""
     job, _, owner = message[_DUE_DIGITS:].partition("\0")
     return job, int(message[:_DUE_DIGITS]) - _DUE_OFFSET, owner
 
@@ -291,13 +291,13 @@ def _refused(reply: Sequence[Any]) -> Refused:
     return Refused(Holder(owner, service, job, run_id, int(fence)), rest_ns)
 
 
-def _place(place: str) -> tuple[int, int]:
-    due, attempt = place.split("/")
+def _due_and_attempt(attempt_key: str) -> tuple[int, int]:
+    due, attempt = attempt_key.split("/")
     return int(due) - _DUE_OFFSET, int(attempt)
 
 
 def _ms(ttl_ns: int) -> int:
-    return -(-ttl_ns // 1_000_000)  # rounded up: no lease is shorter than was asked for
+    return -(-ttl_ns // 1_000_000)  # rounded up: no lease is shorter than requested
 
 
 def _text(number: int | None) -> str:

@@ -3,7 +3,7 @@
 -- KEYS[1]       the store's base
 -- ARGV[1]-[5]   resource, token, job, run_id, DUE
 -- ARGV[6]-[9]   outcome, detail, started_ns, lateness_ns ('' for none)
--- ARGV[10]      a number of the call: sent again after a broken connection, it gets the same answer
+-- ARGV[10]      the id of the call: sent again after a broken connection, it gets the same answer
 -- ARGV[11]-[12] started_after_us, ran_ns ('' for none): see run_times.py
 --
 -- Result: {recorded, released, DUE/ATTEMPT, the attempt's JSON list}; recorded and released are 1 or 0; the
@@ -11,18 +11,18 @@
 --         the occurrence is not known here
 
 local resource, job = ARGV[1], ARGV[3]
-local place, run = latest_of(job, ARGV[5])
+local attempt_key, run = latest_of(job, ARGV[5])
 local ours = run and run[RUN_ID] == ARGV[4]
 local function answer(recorded, released)
   if ours and run[OUTCOME] ~= '' and run[OUTCOME] ~= 'orphaned' then
-    return {recorded, released, place, cjson.encode(run)}
+    return {recorded, released, attempt_key, cjson.encode(run)}
   end
   return {recorded, released, run and '' or '-', ''}
 end
 if ours and run[SETTLED_BY] == ARGV[10] .. '+' then return answer(1, 1) end
 if ours and run[SETTLED_BY] == ARGV[10] .. '-' then return answer(1, 0) end
 
--- When it started and ended by this server's clock, as run_times.py says it for the other stores.
+-- When the run started and ended by this server's clock; run_times.py does the same for the other stores.
 local function times()
   local started_ns, after_us, ran_ns = ARGV[8], ARGV[11], tonumber(ARGV[12])
   if started_ns == '' or not ran_ns then return started_ns, text(now_us) end
@@ -45,6 +45,6 @@ if ours and run[OUTCOME] == '' then
   local started_ns, ended_us = times()
   run[DETAIL], run[STARTED_NS], run[LATENESS_NS] = ARGV[7], started_ns, ARGV[9]
   run[SETTLED_BY] = ARGV[10] .. (released == 1 and '+' or '-')
-  end_run(job, place, run, ARGV[6], ended_us)
+  end_run(job, attempt_key, run, ARGV[6], ended_us)
 end
 return answer(recorded, released)

@@ -1,4 +1,4 @@
-"""Keep leases and ledger in Redis, shared by all who reach it.
+"""Keep leases and ledger in Redis, shared by all processes that reach it.
 
 Each method is one script, atomic on the server and one round trip (observers: one per
 page). All time is the server's. Design: docs/stores.md; keys: common.lua.
@@ -51,15 +51,15 @@ __all__ = ["RedisStore"]
 _PAGE: Final = 500  # rows: the server does nothing else for about a millisecond
 _PRUNE_JOBS: Final = 100
 _PRUNE_ROWS: Final = 200  # in all: the server does nothing else for some 3 ms
-_PRUNE_AT_MAX_NS: Final = 500 * MS  # the rest next time: whoever called wants to go on
+_PRUNE_AT_MAX_NS: Final = 500 * MS  # the rest next time: the caller waits for this
 _PRUNE_LEASES_AT_MAX_NS: Final = 100 * MS  # of it
 
 
 class RedisStore:
-    """A store for a fleet. Nothing is connected before the first question.
+    """A store for a fleet. No connection is made before the first call.
 
     Args:
-        finder: where the server is: named, or found by Sentinel or in a Cluster.
+        locator: finds the server: the one that the URL names, or through Sentinel or a Cluster.
         prefix: what all keys begin with, in braces; stores with different ones do not see each other.
         keep_ns: how long the ledger remembers, see retention.py.
 
@@ -71,35 +71,35 @@ class RedisStore:
     own_clock = True
 
     def __init__(
-        self, finder: ServerLocator, login: Credentials, *, prefix: str = "tickglass", keep_ns: int = KEEP_NS
+        self, locator: ServerLocator, credentials: Credentials, *, prefix: str = "tickglass", keep_ns: int = KEEP_NS
     ) -> None:
-        self._links = RedisConnections(self.name, f"{{{prefix}}}", finder, login)
-        self._watch = RedisWatch(self._links)
+        self._connections = RedisConnections(self.name, f"{{{prefix}}}", locator, credentials)
+        self._watch = RedisWatch(self._connections)
         self._keep_ns = keep_ns
         self._real = SystemClock()
         self._pruned_ns = self._real.monotonic_ns()
         self._pruned_to = ""
         self._leases_pruned_to = ""
-        self._me = uuid.uuid4().hex
+        self._client_id = uuid.uuid4().hex
         self._count = itertools.count()
 
     # --- locks
 
     def acquire(self, ask: LeaseAsk) -> Granted | Refused:
         """See `LockStore`."""
-        return lua.acquired(self._links.run("acquire", lua.ACQUIRE, *lua.acquire_args(ask)))
+        return lua.acquired(self._connections.run("acquire", lua.ACQUIRE, *lua.acquire_args(ask)))
 
     def renew(self, lease: Lease) -> Renewed | Gone:
         """See `LockStore`."""
-        return lua.renewed(self._links.run("renew", lua.RENEW, *lua.renew_args(lease)))
+        return lua.renewed(self._connections.run("renew", lua.RENEW, *lua.renew_args(lease)))
 
     def release(self, lease: Lease) -> Released | Gone:
-        """See `LockStore`; never sent twice, for the second would call the first one's lease gone."""
+        """See `LockStore`; never sent twice, because the second answer would be `Gone`."""
         args = lua.release_args(lease, lease.fence)
-        return lua.released(self._links.run("release", lua.RELEASE, *args, again=False))
+        return lua.released(self._connections.run("release", lua.RELEASE, *args, again=False))
 
     def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
-        """See `LockStore`; everybody is told, wherever the lease was."""
+        """See `LockStore`; releases by all processes are reported."""
         return self._watch.add(resource, freed)
 
     def allowance_ns(self, ttl_ns: int) -> int:
@@ -108,43 +108,43 @@ class RedisStore:
 
     def time_ns(self) -> int:
         """See `LockStore`."""
-        seconds, microseconds = self._links.ask("time", "TIME")
+        seconds, microseconds = self._connections.ask("time", "TIME")
         return (int(seconds) * 1_000_000 + int(microseconds)) * 1_000
 
     def close(self) -> None:
         """See `LockStore`."""
         self._watch.close()
-        self._links.close()
+        self._connections.close()
 
     # --- the ledger
 
     def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
-        """See `Ledger`; many jobs go in pages, each at once.
+        """See `Ledger`; many jobs are written in pages, each page at once.
 
         Raises:
-            StoreUnavailable: also when the user lacks a right, be it that to hear of what others do.
+            StoreUnavailable: also when the user lacks a right, including the rights to subscribe.
         """
-        self._links.check_rights("register", {job.service for job in jobs})
+        self._connections.check_rights("register", {job.service for job in jobs})
         stored = []
         for start in range(0, len(jobs), _PAGE):
             page = [word for job in jobs[start : start + _PAGE] for word in lua.job_args(job)]
-            stored += self._links.run("register", lua.REGISTER, *page)
+            stored += self._connections.run("register", lua.REGISTER, *page)
         self.prune()
         return [lua.registered(row) for row in stored]
 
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
         """See `Ledger`."""
-        return lua.claimed(self._links.run("claim", lua.CLAIM, *lua.claim_args(ask)))
+        return lua.claimed(self._connections.run("claim", lua.CLAIM, *lua.claim_args(ask)))
 
-    def watch_claims(self, service: str, heard: Callable[[str, int, str], None]) -> Callable[[], None]:
-        """See `ClaimFeed`; everybody is told while there is a connection."""
-        return self._watch.add_claims(service, heard)
+    def watch_claims(self, service: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
+        """See `ClaimFeed`; all claims are reported while there is a connection."""
+        return self._watch.add_claims(service, on_claim)
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""
-        args = lua.settle_args(settlement, self._call())
-        recorded, released, _, packed = self._links.run("settle", lua.SETTLE, *args)
-        return Settled(recorded == 1, released == 1, recorded == 0 and lua.settled_so(packed, settlement))
+        args = lua.settle_args(settlement, self._call_id())
+        recorded, released, _, packed = self._connections.run("settle", lua.SETTLE, *args)
+        return Settled(recorded == 1, released == 1, recorded == 0 and lua.is_settled_as(packed, settlement))
 
     def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""
@@ -158,7 +158,7 @@ class RedisStore:
 
     def abandon(self, orphan: Orphan) -> bool:
         """See `Ledger`."""
-        return bool(self._links.run("abandon", lua.ABANDON, *lua.abandon_args(orphan, self._call())) == 1)
+        return bool(self._connections.run("abandon", lua.ABANDON, *lua.abandon_args(orphan, self._call_id())) == 1)
 
     # --- observers
 
@@ -184,9 +184,9 @@ class RedisStore:
         return [lua.run_record(row) for row in itertools.islice(rows, max(0, limit))]
 
     def prune(self) -> None:
-        """Forget what need not be kept, in small scripts, for half a second at most; what is left over, next time.
+        """Delete what need not be kept, in small scripts, for half a second at most; the rest next time.
 
-        So it is if the server does not answer, too: who calls this has the answer that he wanted.
+        An unreachable server is ignored: pruning must not fail the call that triggered it.
         """
         now_ns = self._pruned_ns = self._real.monotonic_ns()
         with contextlib.suppress(StoreUnavailable):
@@ -199,24 +199,24 @@ class RedisStore:
         keep_us, more = ended_keep_ns(self._keep_ns) // 1_000, 1
         while more and self._real.monotonic_ns() < stop_ns:
             args = (self._leases_pruned_to, _PAGE, keep_us)
-            self._leases_pruned_to, more = self._links.run("prune", lua.PRUNE_LEASES, *args)
+            self._leases_pruned_to, more = self._connections.run("prune", lua.PRUNE_LEASES, *args)
 
     def _prune_runs(self, stop_ns: int) -> None:
         more = 1
         while more and self._real.monotonic_ns() < stop_ns:
             args = (self._pruned_to, _PRUNE_JOBS, self._keep_ns // 1_000, LATEST_KEPT, _PRUNE_ROWS)
-            self._pruned_to, more = self._links.run("prune", lua.PRUNE, *args)
+            self._pruned_to, more = self._connections.run("prune", lua.PRUNE, *args)
 
-    def _call(self) -> str:
-        """Return a name for this call, by which a script knows it when it is sent again."""
-        return f"{self._me}-{next(self._count)}"
+    def _call_id(self) -> str:
+        """Return an id for this call, by which a script recognises it when it is sent again."""
+        return f"{self._client_id}-{next(self._count)}"
 
     def _pages(
         self, operation: str, script: Script, *args: Argument, count: int = _PAGE, after: str = ""
     ) -> Iterator[Any]:
-        """Yield the rows of all pages; what changes between two pages is seen or not."""
+        """Yield the rows of all pages; a change between two pages may be missed."""
         while True:
-            after, *rows = self._links.run(operation, script, after, count, *args)
+            after, *rows = self._connections.run(operation, script, after, count, *args)
             yield from rows
             if not after:
                 return

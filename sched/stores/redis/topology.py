@@ -1,4 +1,4 @@
-"""Find the server that has a store's keys: named outright, by Sentinel, or by a Cluster.
+"""Find the server that has a store's keys: the one in the URL, or through Sentinel or a Cluster.
 
 All keys of a store share one slot, so also in a Cluster they are on one server.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import socket
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ConfigError
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cluster",
+    "Connection",
     "Credentials",
     "Direct",
-    "Link",
     "Sentinel",
     "Server",
     "ServerLocator",
@@ -29,7 +29,7 @@ __all__ = [
     "driver",
 ]
 
-# Before an idle connection over which nothing comes any more is closed: seconds of silence, between probes, how many.
+# TCP keepalive, after which a dead idle connection is closed: seconds until the first probe, between probes, how many.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 _MOVED: Final = re.compile(r"\b\d+ (\S*):(\d+)$")
 
@@ -65,7 +65,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """How to introduce oneself to a server.
+    """How to log in to a server.
 
     Args:
         ca: path of the certificates to trust, "" for the system's; with tls.
@@ -79,8 +79,8 @@ class Credentials:
     timeout_ns: int = 2 * SECOND
 
 
-class Link(Protocol):
-    """What is used of redis-py's connections, whose methods have no types."""
+class Connection(Protocol):
+    """The part of redis-py's connections that is used here; its methods have no types."""
 
     _sock: socket.socket | None
 
@@ -89,7 +89,7 @@ class Link(Protocol):
         ...
 
     def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None:  # noqa: FBT001 - theirs
-        """Send it; connects anew when the connection is closed."""
+        """Send a packed command; connects again if the connection is closed."""
         ...
 
     def read_response(self) -> Any:  # noqa: ANN401 - whatever the server answers
@@ -97,7 +97,7 @@ class Link(Protocol):
         ...
 
     def can_read(self, timeout: float) -> bool:
-        """Wait so many seconds for something to read."""
+        """Wait at most this many seconds for something to read."""
         ...
 
     def disconnect(self) -> None:
@@ -105,15 +105,15 @@ class Link(Protocol):
         ...
 
 
-def connect(server: Server, login: Credentials, *, patience_ns: int | None = None) -> Link:
-    """Return a new connection, introduced; redis-py's errors come out."""
+def connect(server: Server, credentials: Credentials, *, timeout_ns: int | None = None) -> Connection:
+    """Return a new connection, logged in; redis-py's errors are not wrapped."""
     redis = driver()
     kinds = redis.connection
-    timeout_s = (patience_ns or login.timeout_ns) / SECOND
+    timeout_s = (timeout_ns or credentials.timeout_ns) / SECOND
     options: dict[str, Any] = {
-        "db": login.db,
-        "username": login.username or None,
-        "password": login.password or None,
+        "db": credentials.db,
+        "username": credentials.username or None,
+        "password": credentials.password or None,
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "decode_responses": True,
@@ -124,12 +124,12 @@ def connect(server: Server, login: Credentials, *, patience_ns: int | None = Non
         kind = kinds.UnixDomainSocketConnection
         options |= {"path": server.path}
     else:
-        kind = kinds.SSLConnection if login.tls else kinds.Connection
+        kind = kinds.SSLConnection if credentials.tls else kinds.Connection
         known = {getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)}
         options |= {"host": server.host, "port": server.port}
         options |= {"socket_keepalive": True, "socket_keepalive_options": known}
-    if login.tls:
-        options |= {"ssl_ca_certs": login.ca or None, "ssl_check_hostname": True}
+    if credentials.tls:
+        options |= {"ssl_ca_certs": credentials.ca or None, "ssl_check_hostname": True}
     connection = kind(**options)
     try:
         connection.connect()
@@ -139,32 +139,31 @@ def connect(server: Server, login: Credentials, *, patience_ns: int | None = Non
                 f"no answer from {server} to the TLS handshake; does it speak TLS there?"
             ) from error
         raise
-    link: Link = connection
-    return link
+    return cast("Connection", connection)
 
 
-def call(connection: Link, *words: str | int) -> Any:  # noqa: ANN401 - whatever the server answers
-    """Say one command and return the answer; redis-py's errors come out."""
+def call(connection: Connection, *words: str | int) -> Any:  # noqa: ANN401 - whatever the server answers
+    """Send one command and return the answer; redis-py's errors are not wrapped."""
     connection.send_packed_command(connection.pack_command(*words), check_health=False)
     return connection.read_response()
 
 
 class ServerLocator(Protocol):
-    """Knows, or finds out, which server to call to."""
+    """Knows, or finds out, which server has the keys."""
 
     can_change: bool  # whether asking again may find another one
-    rights: str  # which a user needs for being found, beside those for the store
+    rights: str  # the rights that a user needs to find it, beside those for the store
 
     def find(self) -> Server:
-        """Return the server as last known; redis-py's errors come out when it must be asked for in vain."""
+        """Return the server as last known, or look it up; redis-py's errors are not wrapped."""
         ...
 
-    def check(self, connection: Link) -> None:
+    def check(self, connection: Connection) -> None:
         """Raise redis-py's ConnectionError if this new connection leads to the wrong server."""
         ...
 
     def forget(self, moved: str = "") -> None:
-        """It was the wrong one: ask anew next time, or go where the server says that it has moved."""
+        """Forget the server: look it up next time, or take the one that a MOVED answer names."""
         ...
 
 
@@ -181,11 +180,11 @@ class Direct:
         """See `ServerLocator`."""
         return self._server
 
-    def check(self, connection: Link) -> None:
-        """See `ServerLocator`; it is what it is."""
+    def check(self, connection: Connection) -> None:
+        """See `ServerLocator`; any server at that address is right."""
 
     def forget(self, moved: str = "") -> None:
-        """See `ServerLocator`; there is no other."""
+        """See `ServerLocator`; there is no other server."""
 
 
 class Sentinel:
@@ -194,23 +193,23 @@ class Sentinel:
     can_change = True
     rights = "+role"
 
-    def __init__(self, sentinels: Sequence[Server], name: str, login: Credentials) -> None:
+    def __init__(self, sentinels: Sequence[Server], name: str, credentials: Credentials) -> None:
         self._sentinels = list(sentinels)
         self._name = name
-        self._login = Credentials(tls=login.tls, ca=login.ca, timeout_ns=login.timeout_ns)
+        self._credentials = Credentials(tls=credentials.tls, ca=credentials.ca, timeout_ns=credentials.timeout_ns)
         self._known: Server | None = None
 
     def find(self) -> Server:
         """See `ServerLocator`."""
         if self._known is None:
             words = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
-            sentinel, answer = _first_answer(self._sentinels, self._login, words)
-            self._sentinels.sort(key=lambda it: it != sentinel)  # who answered is asked first
+            sentinel, answer = _first_answer(self._sentinels, self._credentials, words)
+            self._sentinels.sort(key=lambda it: it != sentinel)  # the one that answered is asked first
             self._known = Server(answer[0], int(answer[1]))
         return self._known
 
-    def check(self, connection: Link) -> None:
-        """See `ServerLocator`: a sentinel may name a server that is master no more, or not yet."""
+    def check(self, connection: Connection) -> None:
+        """See `ServerLocator`: a sentinel may name a server that is no longer master, or not yet."""
         role = call(connection, "ROLE")[0]
         if role != "master":
             raise driver().ConnectionError(f"the server named as master is a {role}")
@@ -226,25 +225,25 @@ class Cluster:
     can_change = True
     rights = "+cluster"
 
-    def __init__(self, nodes: Sequence[Server], base: str, login: Credentials) -> None:
+    def __init__(self, nodes: Sequence[Server], base: str, credentials: Credentials) -> None:
         self._nodes = list(nodes)
         self._base = base
-        self._login = login
+        self._credentials = credentials
         self._known: Server | None = None
 
     def find(self) -> Server:
         """See `ServerLocator`."""
         if self._known is None:
-            node, slot = _first_answer(self._nodes, self._login, ("CLUSTER", "KEYSLOT", self._base))
-            _, spans = _first_answer([node], self._login, ("CLUSTER", "SLOTS"))
+            node, slot = _first_answer(self._nodes, self._credentials, ("CLUSTER", "KEYSLOT", self._base))
+            _, spans = _first_answer([node], self._credentials, ("CLUSTER", "SLOTS"))
             masters = [master for first, last, master, *_ in spans if first <= slot <= last]
             if not masters:
                 raise driver().ConnectionError(f"no server of the cluster has slot {slot}")
             self._known = Server(masters[0][0] or node.host, int(masters[0][1]))
         return self._known
 
-    def check(self, connection: Link) -> None:
-        """See `ServerLocator`: the wrong one says MOVED by itself."""
+    def check(self, connection: Connection) -> None:
+        """See `ServerLocator`: the wrong server answers MOVED."""
 
     def forget(self, moved: str = "") -> None:
         """See `ServerLocator`; what follows MOVED is slot, host and port."""
@@ -252,12 +251,12 @@ class Cluster:
         self._known = Server(found[1], int(found[2])) if found is not None and found[1] else None
 
 
-def _first_answer(servers: Sequence[Server], login: Credentials, words: tuple[str, ...]) -> tuple[Server, Any]:
+def _first_answer(servers: Sequence[Server], credentials: Credentials, words: tuple[str, ...]) -> tuple[Server, Any]:
     redis = driver()
     failures = []
     for server in list(servers):
         try:
-            connection = connect(server, login)
+            connection = connect(server, credentials)
             try:
                 answer = call(connection, *words)
             finally:

@@ -48,11 +48,11 @@ _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?
 def read_redis(url: StoreUrl) -> Opener:
     """Read `redis://[user:password@]host:port/db`, or `rediss://` for TLS."""
     user, rest = split_user(url.body)
-    place, slash, db = rest.partition("/")
+    address, slash, db = rest.partition("/")
     right = f"{url.scheme}://localhost:6379/0"
-    if not place or "," in place:
-        raise url.refusal(f"{url.scheme}:// names one server", place, right, "redis+cluster://h1:6379,h2:6379")
-    server = read_server(url, place, REDIS_PORT)
+    if not address or "," in address:
+        raise url.refusal(f"{url.scheme}:// names one server", address, right, "redis+cluster://h1:6379,h2:6379")
+    server = read_server(url, address, REDIS_PORT)
     if not slash or not db:
         whole = f"{url.scheme}://{server.host}:{server.port}/0"
         raise url.refusal("the number of a database follows the server", rest, whole)
@@ -73,8 +73,8 @@ def read_unix(url: StoreUrl) -> Opener:
 def read_sentinel(url: StoreUrl) -> Opener:
     """Read `redis+sentinel://[user:password@]h1:26379,h2:26379/mymaster/0`."""
     user, rest = split_user(url.body)
-    places, *more = rest.split("/")
-    sentinels = read_servers(url, places, SENTINEL_PORT)
+    addresses, *more = rest.split("/")
+    sentinels = read_servers(url, addresses, SENTINEL_PORT)
     if len(more) != 2 or not more[0]:
         right = "redis+sentinel://h1:26379,h2:26379/mymaster/0"
         raise url.refusal("the name of a master and the number of a database follow the sentinels", rest, right)
@@ -85,10 +85,10 @@ def read_sentinel(url: StoreUrl) -> Opener:
 def read_cluster(url: StoreUrl) -> Opener:
     """Read `redis+cluster://[user:password@]h1:6379,h2:6379`."""
     user, rest = split_user(url.body)
-    places, slash, db = rest.partition("/")
+    addresses, slash, db = rest.partition("/")
     if slash and db != "0":
-        raise url.refusal("a cluster has no database but 0", f"/{db}", f"redis+cluster://{places}")
-    nodes = read_servers(url, places, REDIS_PORT)
+        raise url.refusal("a cluster has no database but 0", f"/{db}", f"redis+cluster://{addresses}")
+    nodes = read_servers(url, addresses, REDIS_PORT)
     credentials = read_credentials(url, user, 0)
     return _opener(url, Cluster(nodes, f"{{{read_prefix(url)}}}", credentials), credentials)
 
@@ -102,20 +102,20 @@ def split_user(body: str) -> tuple[str, str]:
     return (user, rest) if at else ("", body)
 
 
-def read_servers(url: StoreUrl, places: str, port: int) -> list[Server]:
+def read_servers(url: StoreUrl, addresses: str, port: int) -> list[Server]:
     """Return the servers of a list with commas."""
-    servers = [read_server(url, place, port) for place in places.split(",")]
+    servers = [read_server(url, address, port) for address in addresses.split(",")]
     for number, server in enumerate(servers):
         if server in servers[:number]:
-            raise url.refusal(f"{server} is named twice", places.split(",")[number])
+            raise url.refusal(f"{server} is named twice", addresses.split(",")[number])
     return servers
 
 
-def read_server(url: StoreUrl, place: str, port: int) -> Server:
+def read_server(url: StoreUrl, address: str, port: int) -> Server:
     """Return one server."""
-    found = _HOST.fullmatch(place)
+    found = _HOST.fullmatch(address)
     if found is None or not 0 < int(found[2] or port) < 65_536:
-        raise url.refusal("a server is a host and a port", place, f"localhost:{port}", f"[::1]:{port}")
+        raise url.refusal("a server is a host and a port", address, f"localhost:{port}", f"[::1]:{port}")
     return Server(found[1].strip("[]"), int(found[2] or port))
 
 
@@ -127,7 +127,7 @@ def read_db(url: StoreUrl, text: str) -> int:
 
 
 def read_prefix(url: StoreUrl) -> str:
-    """Return what all keys begin with."""
+    """Return the prefix of all keys."""
     prefix = unquote(url.options.get("prefix", PREFIX))
     if set(prefix) & set("{}") or not prefix.isprintable():
         # In braces it becomes the hash tag that keeps all keys in one slot of a cluster.
@@ -143,7 +143,7 @@ def read_keep_ns(url: StoreUrl) -> int:
 def read_credentials(
     url: StoreUrl, user: str, db: int, *, tls: bool = False, timeout_ns: int | None = None
 ) -> Credentials:
-    """Return how to introduce oneself."""
+    """Return how to log in."""
     name, _, password = user.partition(":")
     return Credentials(
         db=db,

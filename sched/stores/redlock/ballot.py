@@ -1,4 +1,4 @@
-"""Hold a vote among independent servers, and keep nothing of one that was not won.
+"""Hold a vote among independent servers, and take back the votes of one that was not won.
 
 Source: the Redlock algorithm, redis.io/docs; with fences that a majority remembers
 before they are used.
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 __all__ = ["Ballot", "Won"]
 
 _NAME: Final = "redlock"
-_TIMEOUTS_PER_TTL: Final = 10  # a server that does not answer costs at most so small a part of a lease
-_ROUNDS: Final = 24  # of a vote that split; with the pauses between them at most about a third of a second
+_TIMEOUTS_PER_TTL: Final = 10  # a server that does not answer costs at most this part of a lease
+_ROUNDS: Final = 24  # of votes that split; with the pauses between them about a third of a second at most
 _PAUSE_NS: Final = (MS, 20 * MS)  # the longest pause after the first split, and after many
-_FENCE_MAX: Final = 2**52  # us: the year 2112; beyond twice that, Lua's numbers are no longer exact
+_FENCE_MAX: Final = 2**52  # us: the year 2112; from twice that on, Lua's numbers are no longer exact
 _SILENCE: Final = ("",)
-_OURS: Final = ("granted", "claimed", *_SILENCE)  # who was asked and is silent may have voted for us
+_OURS: Final = ("granted", "claimed", *_SILENCE)  # a server that was asked and is silent may have voted for us
 
 
 class Won(NamedTuple):
-    """A majority: what the servers answered, and what they agreed on."""
+    """A majority was won: what its servers agreed on."""
 
     fence: int
     expired_owner: str
@@ -52,11 +52,11 @@ class Won(NamedTuple):
 
 
 class Ballot:
-    """Asks for votes until a majority gave theirs to us, or to somebody else.
+    """Asks for votes until a majority has voted for this client, or for another one.
 
     Args:
-        allowance_ns: how long before its end a lease of some TTL is not trusted any more.
-        timeout_given: whether login's timeout holds for short leases too.
+        allowance_ns: returns how long before its end a lease of some TTL is not trusted any more.
+        timeout_given: whether the timeout of the credentials holds for short leases too.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Ballot:
         quorum: Quorum,
         ledger: RedlockLedger,
         leftovers: Leftovers,
-        login: Credentials,
+        credentials: Credentials,
         allowance_ns: Callable[[int], int],
         *,
         timeout_given: bool,
@@ -73,7 +73,7 @@ class Ballot:
         self._ledger = ledger
         self._leftovers = leftovers
         self._allowance_ns = allowance_ns
-        self._timeout_ns = login.timeout_ns
+        self._timeout_ns = credentials.timeout_ns
         self._timeout_given = timeout_given
         self._real = SystemClock()
         self._counting = threading.Lock()
@@ -87,10 +87,10 @@ class Ballot:
         lease: LeaseAsk,
         due: str,
     ) -> Won | AlreadyClaimed | Refused | Ahead:
-        """Ask for votes until a majority gave theirs to us, or to somebody else; keep none without a majority.
+        """Ask for votes until a majority has voted for this client, or for another; without a majority, keep none.
 
-        Each round is a question of its own, with a number: that its votes are taken back may be heard late, when the
-        next one has been answered.
+        Each round is a request of its own, with a number, because the message that takes its votes back may arrive
+        late, when the next request has been answered.
         """
         self._quorum.check_rights_once(operation)
         for round_ in itertools.count():
@@ -99,8 +99,8 @@ class Ballot:
             asked_ns, suspects = self._real.monotonic_ns(), set(range(self._quorum.size))
             silent: AbstractSet[int] = suspects
             try:
-                args, patience_ns = args_with(question), self.patience_ns(lease.ttl_ns)
-                replies = self._quorum.ask(operation, script, args, patience_ns=patience_ns)
+                args, timeout_ns = args_with(question), self.timeout_ns(lease.ttl_ns)
+                replies = self._quorum.ask(operation, script, args, timeout_ns=timeout_ns)
                 verdict = judge(list(replies.values()), self._quorum.needed, self._quorum.size)
                 suspects = {number for number in replies.asked if replies.get(number, _SILENCE)[0] in _OURS}
                 silent = replies.asked - replies.keys()
@@ -122,15 +122,15 @@ class Ballot:
         raise AssertionError  # the loop above has no end of its own
 
     def _give_up(self, ballot: tuple[Argument, ...], suspects: AbstractSet[int], silent: AbstractSet[int]) -> None:
-        """Take back the votes of a question that was not won; what has not answered may do later what it was asked."""
+        """Take back the votes of a request that was not won; a silent server may still carry out that request later."""
         if suspects:
             self._ledger.withdraw(ballot, suspects)
-        self._ledger.leave(ballot, silent)
+        self._ledger.note_silent(ballot, silent)
 
     def question(self, above: int = 0) -> int:
-        """Return the number of a new question, greater than those of all before; it is the least fence to be granted.
+        """Return the number of a new request, greater than all before; it is also the least fence to be granted.
 
-        One that no server has reached: then all give the same fence, and need not be told.
+        It is a fence that no server has reached, so all servers grant the same one and none needs to be corrected.
         """
         wall_us = self._real.wall_ns() // 1_000
         with self._counting:
@@ -139,7 +139,7 @@ class Ballot:
             return self._newest_fence
 
     def _agree(self, operation: str, replies: dict[int, Any], ballot: tuple[Argument, ...]) -> Won:
-        """Make a majority remember one fence, the greatest, before it is used; and which attempt this is."""
+        """Make a majority remember one fence, the greatest, before it is used, and the number of the attempt."""
         ours = {number: reply for number, reply in replies.items() if reply[0] in _OURS}
         fence = max(int(reply[1]) for reply in ours.values())
         latest = max(ours.values(), key=lambda reply: int(reply[3]) if len(reply) > 3 else 0)
@@ -147,8 +147,8 @@ class Ballot:
         with self._counting:
             self._newest_fence = max(fence, self._newest_fence)
         if any((int(it[1]), it[3:]) != (fence, latest[3:]) for it in ours.values()):
-            place = f"{ballot[4]}/{attempt:06d}"
-            args = (*ballot, fence, place, previous)
+            attempt_key = f"{ballot[4]}/{attempt:06d}"
+            args = (*ballot, fence, attempt_key, previous)
             agreed = self._quorum.ask(operation, CONFIRM, args, among=list(ours))
             if sum(agreed.values()) < self._quorum.needed:
                 raise StoreUnavailable(_NAME, operation, "a majority voted, but did not confirm the fence")
@@ -161,20 +161,20 @@ class Ballot:
             raise StoreUnavailable(_NAME, operation, detail)
 
     def pause(self, round_: int) -> None:
-        """Wait a random time, longer after many splits, so that one of us is first."""
+        """Wait a random time, longer after many splits, so that one client is first."""
         longest_ns = min(_PAUSE_NS[0] << min(round_, 8), _PAUSE_NS[1])
         now_ns = self._real.monotonic_ns()
         self._real.wait(now_ns + random.randint(0, longest_ns), Wake())  # noqa: S311 - fairness, no secret
 
-    def patience_ns(self, ttl_ns: int) -> int:
-        """Return how long a server may take to answer about such a lease."""
+    def timeout_ns(self, ttl_ns: int) -> int:
+        """Return how long a server may take to answer about a lease of this TTL."""
         if self._timeout_given:
             return self._timeout_ns
         return max(MS, min(self._timeout_ns, ttl_ns // _TIMEOUTS_PER_TTL))
 
 
 def _sooner(answer: AlreadyClaimed | Refused | Ahead, rest_ns: int) -> AlreadyClaimed | Refused | Ahead:
-    """Return a refusal after a split vote with its short random rest: nobody may have the lease."""
+    """Return a refusal after a split vote with a short random time to retry: maybe no client has the lease."""
     if rest_ns and isinstance(answer, Refused):
         return replace(answer, retry_after_ns=min(answer.retry_after_ns, rest_ns))
     return answer

@@ -1,7 +1,7 @@
-"""Write and mend the ledger by majority: settle, abandon, withdraw.
+"""Write and repair the ledger by majority: settle, abandon, withdraw.
 
-A settled attempt is copied to servers that missed its claim, so that the majority that
-knows of it does not wear away as servers come and go.
+A settled attempt is copied to servers that missed its claim (read repair), so that a majority
+goes on knowing it as servers come and go.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RedlockLedger:
     """The ledger's votes.
 
     Args:
-        leftovers: is told which servers may not have heard that a vote has ended.
+        leftovers: notes the servers that may not know that a vote has ended.
     """
 
     def __init__(self, quorum: Quorum, leftovers: Leftovers) -> None:
@@ -38,47 +38,48 @@ class RedlockLedger:
         self._leftovers = leftovers
 
     def settle(self, settlement: Settlement, call: str) -> Settled:
-        """Settle on all; recorded if a majority has it now and some did not before; earlier, if all of these did.
+        """Settle on all servers.
 
-        Released if a majority may have had the lease until now: a server that is silent has lost nobody's.
+        Recorded: a majority has the outcome now, and some server did not have it before. Earlier: a majority had it
+        before. Released: a majority may have had the lease until now, because a silent server may have it still.
 
         Raises:
-            StoreUnavailable: also when it is for the silent servers to say whether a majority has it.
+            StoreUnavailable: also when it depends on the silent servers whether a majority has the outcome.
         """
-        whose = settlement.lease.token, settlement.run_id
-        replies = self._leftovers.ask(whose, "settle", lua.SETTLE, lua.settle_args(settlement, call))
+        voters = settlement.lease.token, settlement.run_id
+        replies = self._leftovers.ask(voters, "settle", lua.SETTLE, lua.settle_args(settlement, call))
         written = sum(reply[0] for reply in replies.values())
         released = sum(reply[1] for reply in replies.values())
         have = [reply for reply in replies.values() if reply[3]]
         stored = len(have)
         unknown = [number for number, reply in replies.items() if reply[2] == "-"]
         if written and unknown:
-            _, _, place, packed = have[0]
-            stored += self._read_repair(settlement.job, lua.due_text(settlement.due_ns), place, packed, unknown)
+            _, _, attempt_key, packed = have[0]
+            stored += self._read_repair(settlement.job, lua.due_text(settlement.due_ns), attempt_key, packed, unknown)
         needed, silent = self._quorum.needed, self._quorum.size - len(replies)
         if 0 < stored < needed <= stored + silent:
             detail = f"{stored} servers have the outcome, and {silent} that may have its claim are silent"
             raise StoreUnavailable("redlock", "settle", detail)
-        earlier = written == 0 and sum(lua.settled_so(reply[3], settlement) for reply in have) >= needed
+        earlier = written == 0 and sum(lua.is_settled_as(reply[3], settlement) for reply in have) >= needed
         return Settled(written > 0 and stored >= needed, released + silent >= needed, earlier)
 
     def withdraw(self, ballot: tuple[Argument, ...], numbers: Iterable[int]) -> None:
-        """Take back the votes that these servers may have given us.
+        """Take back the votes that these servers may have given to this client.
 
-        One that is away keeps it until its lease ends, or until it is in our own way.
+        A server that does not answer keeps its vote until the lease ends, or until the vote refuses a request of ours.
         """
-        unheard = set(numbers)
+        unanswered = set(numbers)
         with contextlib.suppress(StoreUnavailable):  # closed meanwhile
-            unheard -= self._quorum.ask("withdraw", WITHDRAW, ballot, among=list(unheard)).keys()
-        self.leave(ballot, unheard)
+            unanswered -= self._quorum.ask("withdraw", WITHDRAW, ballot, among=list(unanswered)).keys()
+        self.note_silent(ballot, unanswered)
 
-    def leave(self, ballot: tuple[Argument, ...], numbers: Iterable[int]) -> None:
-        """Remember that these servers may vote for us yet, or go on to."""
+    def note_silent(self, ballot: tuple[Argument, ...], numbers: Iterable[int]) -> None:
+        """Note that these servers may still vote for this client, or still have its vote."""
         _, token, _, run_id, *_ = ballot
         self._leftovers.note((str(token), str(run_id)), "withdraw", WITHDRAW, ballot, numbers)
 
     def abandon(self, orphan: Orphan, call: str) -> bool | None:
-        """Abandon on all; None: the vote split, nothing was kept, and asking again may help."""
+        """Abandon on all servers; None: the vote split, nothing was changed, and asking again may help."""
         replies = self._quorum.ask("abandon", lua.ABANDON, lua.abandon_args(orphan, call))
         won = sum(reply == 1 for reply in replies.values())
         lost = sum(reply == 0 for reply in replies.values())
@@ -91,7 +92,7 @@ class RedlockLedger:
         return False
 
     def abandoned(self, views: Sequence[Sequence[Orphan]]) -> list[Orphan]:
-        """Return the claims that are abandoned by the views of several servers, oldest first."""
+        """Return the claims that are abandoned according to several servers, oldest first."""
         votes: dict[tuple[str, int, str], list[Orphan]] = defaultdict(list)
         for view in views:
             for orphan in view:
@@ -105,19 +106,21 @@ class RedlockLedger:
         return sorted(found, key=lambda it: (it.due_ns, it.job, it.attempt))
 
     def _is_abandoned(self, orphan: Orphan) -> bool:
-        """Ask all servers about what only some hold for abandoned; mend those that missed its end."""
+        """Ask all servers about a claim that only some report as abandoned; repair those that missed its end."""
         due = lua.due_text(orphan.due_ns)
         states: dict[int, Any] = self._quorum.ask("orphans", OCCURRENCE_STATE, (orphan.job, due))
         settled = [reply for reply in states.values() if reply[0] == "settled"]
         if settled:
-            _, place, packed = max(settled, key=lambda reply: str(reply[1]))
+            _, attempt_key, packed = max(settled, key=lambda reply: str(reply[1]))
             behind = [number for number, reply in states.items() if reply[0] in ("abandoned", "unknown")]
-            self._read_repair(orphan.job, due, place, packed, behind)
+            self._read_repair(orphan.job, due, attempt_key, packed, behind)
             return False
         return not any(reply[0] == "running" for reply in states.values())
 
-    def _read_repair(self, job: str, due: str, place: str, packed: str, numbers: Sequence[int]) -> int:
+    def _read_repair(self, job: str, due: str, attempt_key: str, packed: str, numbers: Sequence[int]) -> int:
         """Copy a settled attempt to these servers; return how many have it now."""
         if not numbers:
             return 0
-        return sum(self._quorum.ask("read_repair", READ_REPAIR, (job, due, place, packed), among=numbers).values())
+        return sum(
+            self._quorum.ask("read_repair", READ_REPAIR, (job, due, attempt_key, packed), among=numbers).values()
+        )

@@ -1,7 +1,7 @@
-"""Remember the votes of ours that a server may still have though we ended them, and end them when they are in our way.
+"""Remember votes of this client that a server may still have though they were ended, and end them when they refuse us.
 
-A server that did not answer is left alone for a while, or does late what it was asked: then it keeps a vote until the
-lease would have ended. Beside a second server that is down, such a vote is in the way of a majority.
+A server that did not answer is not asked for a while, or carries out a request late: then it keeps a vote until the
+lease would have ended. If a second server is down, that vote can prevent a majority.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["LEFTOVERS_MAX", "Leftovers"]
 
-LEFTOVERS_MAX: Final = 1_000  # the oldest end by themselves
+LEFTOVERS_MAX: Final = 1_000  # the oldest ones end by themselves
 
 
 class _Ending(NamedTuple):
-    """What ends the votes of one token, and on which servers that is still to be done."""
+    """The script that ends the votes of one token, and the servers on which it has still to run."""
 
     operation: str
     script: Script
@@ -31,9 +31,9 @@ class _Ending(NamedTuple):
 
 
 class Leftovers:
-    """What ends votes, by the token or the run that has them.
+    """The scripts that end votes, by the token or the run that has them.
 
-    Each script that is noted leaves alone what the same token was granted since.
+    Each of them leaves alone what the same token was granted later.
     """
 
     def __init__(self, quorum: Quorum) -> None:
@@ -41,52 +41,52 @@ class Leftovers:
         self._mutex = threading.Lock()
         self._endings: OrderedDict[str, _Ending] = OrderedDict()
 
-    def ask(self, whose: Iterable[str], operation: str, script: Script, args: tuple[Argument, ...]) -> Answers:
-        """Have all servers end these votes, and remember those that do not answer.
+    def ask(self, voters: Iterable[str], operation: str, script: Script, args: tuple[Argument, ...]) -> Answers:
+        """Have all servers end these votes, and remember the servers that do not answer.
 
         Raises:
             StoreUnavailable: less than a majority answered.
         """
-        unheard = set(range(self._quorum.size))
+        unanswered = set(range(self._quorum.size))
         try:
             replies = self._quorum.ask(operation, script, args)
-            unheard -= replies.keys()
+            unanswered -= replies.keys()
             return replies
         finally:
-            self.note(whose, operation, script, args, unheard)
+            self.note(voters, operation, script, args, unanswered)
 
     def note(
         self,
-        whose: Iterable[str],
+        voters: Iterable[str],
         operation: str,
         script: Script,
         args: tuple[Argument, ...],
         numbers: Iterable[int],
     ) -> None:
-        """Remember what these servers may not have heard.
+        """Remember that these servers may not have run the script.
 
         Args:
-            whose: the token, and the run if there is one: servers tell the one or the other.
+            voters: the token, and the run if there is one: a server's refusal names one or the other.
         """
-        unheard = set(numbers)
-        if not unheard:
+        unanswered = set(numbers)
+        if not unanswered:
             return
-        ending = _Ending(operation, script, args, unheard)
+        ending = _Ending(operation, script, args, unanswered)
         with self._mutex:
-            for name in filter(None, whose):
+            for name in filter(None, voters):
                 self._endings[name] = ending
                 self._endings.move_to_end(name)
             while len(self._endings) > LEFTOVERS_MAX:
                 self._endings.popitem(last=False)
 
-    def forget(self, *whose: str) -> None:
-        """Drop what ends the votes of a token that has just been granted a lease again."""
+    def forget(self, *voters: str) -> None:
+        """Forget the votes of a token that has just been granted a lease again."""
         with self._mutex:
-            for name in whose:
+            for name in voters:
                 self._endings.pop(name, None)
 
     def end(self, replies: Mapping[int, Any]) -> bool:
-        """End those votes by which ACQUIRE or CLAIM were refused here that are ours; return whether one was."""
+        """End the votes of this client that refused its own ACQUIRE or CLAIM; return whether there was one."""
         found: list[tuple[int, _Ending]] = []
         with self._mutex:
             for number, reply in replies.items():
@@ -100,7 +100,7 @@ class Leftovers:
 
 
 def _voter(reply: Any) -> str:  # noqa: ANN401 - as the server answers
-    """Return who has the server's vote: a token, or the run of a claim."""
+    """Return the token, or the run of a claim, that has the server's vote."""
     if reply[0] == "refused":
         return str(reply[8])
     return str(reply[3]) if reply[0] == "already" and not reply[2] else ""

@@ -1,7 +1,7 @@
 """Ask several servers at once: send to all, then read from all.
 
-One after the other through redis-py gave 654 lock cycles/s over five servers, a thread
-for each 545, and this 2,651: the answers come while the others are still being read.
+One server after the other through redis-py gave 654 lock cycles/s over five servers, a thread
+for each server 545, and this 2,651: answers arrive while the others are being read.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.stores.redis.connections import kind_of
 from tickglass.sched.stores.redis.rights import forbids, lacking, with_cure
-from tickglass.sched.stores.redis.scripts import RIGHTS, freed
+from tickglass.sched.stores.redis.scripts import RIGHTS, freed_channel
 from tickglass.sched.stores.redis.topology import call, connect, driver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tickglass.sched.stores.redis.scripts import Argument, Script
-    from tickglass.sched.stores.redis.topology import Credentials, Link, Server
+    from tickglass.sched.stores.redis.topology import Connection, Credentials, Server
 
 __all__ = ["Answers", "Quorum"]
 
-_LEFT_ALONE_NS: Final = SECOND  # a server that did not answer costs a time-out at most once in this time
-_LEAST_WAIT_NS: Final = MS  # when the others have used up the time: what has arrived is still read
-_Bundle = list["Link | None"]
+_AVOIDED_NS: Final = SECOND  # a server that did not answer costs at most one time-out in this time
+_WAIT_MIN_NS: Final = MS  # when other servers have used up the time: what has arrived is still read
+_Bundle = list["Connection | None"]
 
 
 class Answers(dict[int, Any]):
-    """What answered in time, by the server's number.
+    """The answers that came in time, by the server's number.
 
     Args:
-        asked: the numbers of all that were asked, and may have done what was asked.
+        asked: the numbers of all servers that were asked, and may have run the script.
     """
 
     def __init__(self, asked: Sequence[int]) -> None:
@@ -49,23 +49,23 @@ class Answers(dict[int, Any]):
 
 
 class Quorum:
-    """Connections to all servers; a bundle of them per thread that is inside.
+    """Connections to all servers; one bundle of them for each call under way.
 
     Args:
         base: the prefix of all keys, in braces.
     """
 
-    def __init__(self, servers: Sequence[Server], base: str, login: Credentials) -> None:
+    def __init__(self, servers: Sequence[Server], base: str, credentials: Credentials) -> None:
         self.needed = len(servers) // 2 + 1
         self.size = len(servers)
         self.base = base
         self._servers = servers
-        self._login = login
+        self._credentials = credentials
         self._errors = driver()
         self._pid = os.getpid()
         self._clock = SystemClock()
         self._closed = False
-        self._allowed = False  # whether the servers were found to allow all that a script may do
+        self._allowed = False  # whether the servers are known to allow all that a script may do
         self._idle: deque[_Bundle] = deque()
         self._absent_until_ns = [0] * self.size
 
@@ -76,36 +76,36 @@ class Quorum:
         args: Sequence[Argument],
         *,
         among: Sequence[int] | None = None,
-        patience_ns: int | None = None,
+        timeout_ns: int | None = None,
     ) -> Answers:
-        """Run a script on the servers and return what answered in time, by the server's number.
+        """Run a script on the servers and return the answers that came in time, by the server's number.
 
         Args:
             among: the numbers of the servers to ask; all if it is not given.
-            patience_ns: how long to wait for each server.
+            timeout_ns: how long to wait for the servers.
 
         Raises:
-            StoreUnavailable: all were asked, and less than a majority answered.
+            StoreUnavailable: all were asked, and fewer than a majority answered.
         """
         self.check_usable(operation)
         if script.writes and among is None:
             self.check_rights_once(operation)
         failures: dict[int, Exception] = {}
-        answers = self._asked(script, args, failures, among=among, patience_ns=patience_ns)
+        answers = self._asked(script, args, failures, among=among, timeout_ns=timeout_ns)
         if among is None and len(answers) < self.needed:
             raise self._too_few(operation, len(answers), failures)
         return answers
 
     def check_rights(self, operation: str) -> None:
-        """Ask whether the user may do all that the scripts do; a server that forbids it is a mistake, be it one alone.
+        """Check that the user may run all commands of the scripts; one server that forbids one is an error.
 
         Raises:
-            StoreUnavailable: "error", saying which server, which right is missing and what gives it; or see `ask`.
+            StoreUnavailable: "error", naming the server, the missing right and what gives it; or see `ask`.
         """
         self.check_usable(operation)
         failures: dict[int, Exception] = {}
-        answers = self._asked(RIGHTS, [freed(self.base)], failures)
-        user = self._login.username
+        answers = self._asked(RIGHTS, [freed_channel(self.base)], failures)
+        user = self._credentials.username
         problems = {number: lacking(reply, self.base, user) for number, reply in answers.items()}
         problems |= {at: with_cure(str(error), self.base, user) for at, error in failures.items() if forbids(error)}
         for number, problem in problems.items():
@@ -116,15 +116,15 @@ class Quorum:
         self._allowed = True
 
     def check_rights_once(self, operation: str) -> None:
-        """The same, unless the servers were found to allow it; for who counts the time from here on."""
+        """Do the same, unless it has succeeded before; so that a vote's time does not include it."""
         if not self._allowed:
             self.check_rights(operation)
 
     def check_usable(self, operation: str) -> None:
-        """Refuse to work once closed, or in a forked process: two would read each other's answers.
+        """Refuse to work once closed, or in a forked process: two processes would read each other's answers.
 
         Raises:
-            StoreUnavailable: it is so.
+            StoreUnavailable: it is closed, or was opened before a fork.
         """
         if self._closed:
             raise StoreUnavailable("redlock", operation, "the store is closed", kind="error")
@@ -133,7 +133,7 @@ class Quorum:
             raise StoreUnavailable("redlock", operation, problem, kind="error")
 
     def close(self) -> None:
-        """Close what is idle; what is in use is closed when it is given back."""
+        """Close idle connections; those in use are closed when their calls end."""
         self._closed = True
         self._drop_idle()
 
@@ -146,7 +146,7 @@ class Quorum:
         failures: dict[int, Exception],
         *,
         among: Sequence[int] | None = None,
-        patience_ns: int | None = None,
+        timeout_ns: int | None = None,
     ) -> Answers:
         try:
             bundle = self._idle.pop()
@@ -154,14 +154,14 @@ class Quorum:
             bundle = [None] * self.size
         try:
             command = ("EVALSHA", script.sha, 1, self.base, *args)
-            patience_ns = patience_ns or self._login.timeout_ns
+            timeout_ns = timeout_ns or self._credentials.timeout_ns
             wanted = self._wanted() if among is None else list(among)
-            answers = self._round(bundle, script, command, wanted, patience_ns, failures)
-            if among is None and len(answers) < self.needed:  # then those left alone must do
+            answers = self._round(bundle, script, command, wanted, timeout_ns, failures)
+            if among is None and len(answers) < self.needed:  # then the avoided servers are asked, too
                 rest = [number for number in range(self.size) if number not in wanted]
-                answers.join(self._round(bundle, script, command, rest, patience_ns, failures))
+                answers.join(self._round(bundle, script, command, rest, timeout_ns, failures))
         except BaseException:
-            _drop(bundle)  # answers may still be on their way
+            _drop(bundle)  # answers may still be under way
             raise
         self._idle.append(bundle)
         if self._closed:
@@ -169,7 +169,7 @@ class Quorum:
         return answers
 
     def _wanted(self) -> list[int]:
-        """Return whom to ask: not those that were just found absent, if the others are enough."""
+        """Return the servers to ask: not those that did not answer recently, if the others are enough."""
         now_ns = self._clock.monotonic_ns()
         present = [number for number in range(self.size) if self._absent_until_ns[number] <= now_ns]
         return present if len(present) >= self.needed else list(range(self.size))
@@ -180,43 +180,43 @@ class Quorum:
         script: Script,
         command: tuple[Argument, ...],
         numbers: list[int],
-        patience_ns: int,
+        timeout_ns: int,
         failures: dict[int, Exception],
     ) -> Answers:
-        sent = self._send(bundle, command, numbers, patience_ns, failures)
-        return self._read(bundle, script, command, sent, patience_ns, failures)
+        sent = self._send(bundle, command, numbers, timeout_ns, failures)
+        return self._read(bundle, script, command, sent, timeout_ns, failures)
 
     def _send(
         self,
         bundle: _Bundle,
         command: tuple[Argument, ...],
         numbers: list[int],
-        patience_ns: int,
+        timeout_ns: int,
         failures: dict[int, Exception],
     ) -> list[int]:
         sent, packed = [], None
         for number in numbers:
             try:
-                link = self._link(bundle, number, patience_ns)
-                packed = packed or link.pack_command(*command)
-                link.send_packed_command(packed, check_health=False)
+                connection = self._connection_to(bundle, number, timeout_ns)
+                packed = packed or connection.pack_command(*command)
+                connection.send_packed_command(packed, check_health=False)
             except (self._errors.RedisError, OSError) as error:
                 self._failed(bundle, number, error, failures)
             else:
                 sent.append(number)
         return sent
 
-    def _link(self, bundle: _Bundle, number: int, patience_ns: int) -> Link:
-        link = bundle[number]
-        if link is not None:
+    def _connection_to(self, bundle: _Bundle, number: int, timeout_ns: int) -> Connection:
+        connection = bundle[number]
+        if connection is not None:
             try:
-                if not link.can_read(0):
-                    return link
+                if not connection.can_read(0):
+                    return connection
             except (self._errors.RedisError, OSError):
-                pass  # the server closed it while it lay idle
-            link.disconnect()
-        link = bundle[number] = connect(self._servers[number], self._login, patience_ns=patience_ns)
-        return link
+                pass  # the server closed it while it was idle
+            connection.disconnect()
+        connection = bundle[number] = connect(self._servers[number], self._credentials, timeout_ns=timeout_ns)
+        return connection
 
     def _read(
         self,
@@ -224,42 +224,42 @@ class Quorum:
         script: Script,
         command: tuple[Argument, ...],
         sent: list[int],
-        patience_ns: int,
+        timeout_ns: int,
         failures: dict[int, Exception],
     ) -> Answers:
         answers = Answers(sent)
-        until_ns = self._clock.monotonic_ns() + patience_ns
+        until_ns = self._clock.monotonic_ns() + timeout_ns
         for number in sent:
-            link = bundle[number]
-            if link is None:
+            connection = bundle[number]
+            if connection is None:
                 continue
             try:
-                _wait_at_most(link, max(_LEAST_WAIT_NS, until_ns - self._clock.monotonic_ns()))
-                answers[number] = self._answer(link, script, command, patience_ns)
+                _wait_at_most(connection, max(_WAIT_MIN_NS, until_ns - self._clock.monotonic_ns()))
+                answers[number] = self._answer(connection, script, command, timeout_ns)
             except self._errors.ResponseError as error:
-                failures[number] = error  # it answered: the connection is in order
+                failures[number] = error  # it answered: the connection works
             except (self._errors.RedisError, OSError) as error:
                 self._failed(bundle, number, error, failures)
         return answers
 
-    def _answer(self, link: Link, script: Script, command: tuple[Argument, ...], patience_ns: int) -> Any:  # noqa: ANN401
+    def _answer(self, connection: Connection, script: Script, command: tuple[Argument, ...], timeout_ns: int) -> Any:  # noqa: ANN401
         try:
-            return link.read_response()
+            return connection.read_response()
         except self._errors.exceptions.NoScriptError:
-            _wait_at_most(link, patience_ns)  # asked anew, though a silent server has used up the time of all
-            return call(link, "EVAL", script.text, *command[2:])
+            _wait_at_most(connection, timeout_ns)  # asked again, although a silent server may have used up the time
+            return call(connection, "EVAL", script.text, *command[2:])
 
     def _failed(self, bundle: _Bundle, number: int, error: Exception, failures: dict[int, Exception]) -> None:
         failures[number] = error
-        self._absent_until_ns[number] = self._clock.monotonic_ns() + _LEFT_ALONE_NS
-        link, bundle[number] = bundle[number], None
-        if link is not None:
-            link.disconnect()
+        self._absent_until_ns[number] = self._clock.monotonic_ns() + _AVOIDED_NS
+        connection, bundle[number] = bundle[number], None
+        if connection is not None:
+            connection.disconnect()
 
     def _too_few(self, operation: str, count: int, failures: dict[int, Exception]) -> StoreUnavailable:
         told = "; ".join(f"{self._servers[number]}: {error}" for number, error in failures.items())
         if any(map(forbids, failures.values())):
-            told = with_cure(told, self.base, self._login.username)
+            told = with_cure(told, self.base, self._credentials.username)
         kinds = {kind_of(error, self._errors) for error in failures.values()}
         return StoreUnavailable(
             "redlock",
@@ -276,13 +276,13 @@ class Quorum:
             pass
 
 
-def _wait_at_most(link: Link, patience_ns: int) -> None:
-    if link._sock is not None:  # noqa: SLF001 - `read_response` takes no timeout in all versions
-        link._sock.settimeout(patience_ns / SECOND)  # noqa: SLF001
+def _wait_at_most(connection: Connection, timeout_ns: int) -> None:
+    if connection._sock is not None:  # noqa: SLF001 - `read_response` takes no timeout in all versions
+        connection._sock.settimeout(timeout_ns / SECOND)  # noqa: SLF001
 
 
 def _drop(bundle: _Bundle) -> None:
-    for number, link in enumerate(bundle):
+    for number, connection in enumerate(bundle):
         bundle[number] = None
-        if link is not None:
-            link.disconnect()
+        if connection is not None:
+            connection.disconnect()

@@ -1,7 +1,7 @@
 """Keep leases and ledger by majority over several independent Redis servers.
 
-Each server has what a store of its own would have (redis.py, same scripts); this asks
-all of them at once, and counts. What that promises and what not: docs/stores.md.
+Each server holds what a store of its own would hold (redis/, same scripts); this asks all of
+them at once, and counts. What that guarantees and what it does not: docs/stores.md.
 
 Source: the Redlock algorithm, redis.io/docs, with fences: M. Kleppmann, "How to do
 distributed locking", 2016, says why a lease alone does not protect data.
@@ -66,12 +66,12 @@ class RedlockStore:
 
     Args:
         servers: three or more; a minority of them may fail.
-        login: its timeout is that of one question to one server.
-        drift_ns: how long before its end a lease is not trusted any more, where that is more than usual.
-        timeout_given: whether login's timeout holds for short leases too.
+        credentials: with the timeout of one request to one server.
+        drift_ns: how long before its end a lease is not trusted any more, if that is more than usual.
+        timeout_given: whether that timeout holds for short leases too.
 
     Raises:
-        ConfigError: redis-py is not installed, or there is no majority to be had.
+        ConfigError: redis-py is not installed, or the number of servers gives no majority.
     """
 
     name = "redlock"
@@ -80,7 +80,7 @@ class RedlockStore:
     def __init__(
         self,
         servers: Sequence[Server],
-        login: Credentials,
+        credentials: Credentials,
         *,
         prefix: str = "tickglass",
         keep_ns: int = KEEP_NS,
@@ -89,22 +89,22 @@ class RedlockStore:
     ) -> None:
         if len(servers) < 3 or len(servers) % 2 == 0:
             raise ConfigError(f"redlock needs an odd number of servers, three or more, not {len(servers)}")
-        self._quorum = Quorum(servers, f"{{{prefix}}}", login)
-        self._nodes = [RedisStore(Direct(server), login, prefix=prefix, keep_ns=keep_ns) for server in servers]
+        self._quorum = Quorum(servers, f"{{{prefix}}}", credentials)
+        self._nodes = [RedisStore(Direct(server), credentials, prefix=prefix, keep_ns=keep_ns) for server in servers]
         self._leftovers = Leftovers(self._quorum)
         self._ledger = RedlockLedger(self._quorum, self._leftovers)
         self._drift_ns = drift_ns
-        self._election = Ballot(
-            self._quorum, self._ledger, self._leftovers, login, self.allowance_ns, timeout_given=timeout_given
+        self._ballot = Ballot(
+            self._quorum, self._ledger, self._leftovers, credentials, self.allowance_ns, timeout_given=timeout_given
         )
-        self._me = uuid.uuid4().hex
+        self._client_id = uuid.uuid4().hex
         self._count = itertools.count()
 
     # --- locks
 
     def acquire(self, ask: LeaseAsk) -> Granted | Refused:
         """See `LockStore`."""
-        won = self._election.hold("acquire", lua.ACQUIRE, lambda fence: lua.acquire_args(ask, fence), ask, "")
+        won = self._ballot.hold("acquire", lua.ACQUIRE, lambda fence: lua.acquire_args(ask, fence), ask, "")
         if isinstance(won, Won):
             return Granted(won.fence, won.expired_owner)
         assert isinstance(won, Refused)  # noqa: S101 - an acquisition has no other answer
@@ -114,10 +114,10 @@ class RedlockStore:
         """See `LockStore`.
 
         Raises:
-            StoreUnavailable: also when so many servers are away that neither is sure.
+            StoreUnavailable: also when so many servers are away that neither answer is certain.
         """
-        patience_ns = self._election.patience_ns(lease.ttl_ns)
-        replies = self._quorum.ask("renew", lua.RENEW, lua.renew_args(lease), patience_ns=patience_ns)
+        timeout_ns = self._ballot.timeout_ns(lease.ttl_ns)
+        replies = self._quorum.ask("renew", lua.RENEW, lua.renew_args(lease), timeout_ns=timeout_ns)
         renewed = sum(reply[0] == "renewed" for reply in replies.values())
         if renewed >= self._quorum.needed:
             return Renewed()
@@ -127,15 +127,15 @@ class RedlockStore:
         return gone_of(replies.values(), self._quorum.needed)
 
     def release(self, lease: Lease) -> Released | Gone:
-        """See `LockStore`; gone is only what a majority cannot have had any more, the silent servers included."""
-        args = lua.release_args(lease, self._election.question(lease.fence))
+        """See `LockStore`; `Gone` only if a majority did not have it any more, even counting the silent servers."""
+        args = lua.release_args(lease, self._ballot.question(lease.fence))
         replies = self._leftovers.ask((lease.token,), "release", lua.RELEASE, args)
         released = sum(reply[0] == "released" for reply in replies.values())
         may_have = released + self._quorum.size - len(replies)
         return Released() if may_have >= self._quorum.needed else gone_of(replies.values(), self._quorum.needed)
 
     def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
-        """See `LockStore`; each server tells, so `freed` is called up to once for each."""
+        """See `LockStore`; each server publishes it, so `freed` is called up to once for each."""
         ends = [node.watch(resource, freed) for node in self._nodes]
 
         def end() -> None:
@@ -145,11 +145,11 @@ class RedlockStore:
         return end
 
     def allowance_ns(self, ttl_ns: int) -> int:
-        """See `LockStore`; several clocks count down, and the drift of the URL may ask for more."""
+        """See `LockStore`; several clocks count down, and the `drift` of the URL may be larger."""
         return max(self._drift_ns, drift_allowance_ns(ttl_ns))
 
     def time_ns(self) -> int:
-        """See `LockStore`: the one in the middle of those that answer."""
+        """See `LockStore`: the median of those that answer."""
         times = sorted(self._views("time", RedisStore.time_ns))
         return times[len(times) // 2]
 
@@ -177,7 +177,7 @@ class RedlockStore:
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
         """See `Ledger`."""
         due = lua.due_text(ask.due_ns)
-        won = self._election.hold("claim", lua.CLAIM, lambda fence: lua.claim_args(ask, fence), ask.lease, due)
+        won = self._ballot.hold("claim", lua.CLAIM, lambda fence: lua.claim_args(ask, fence), ask.lease, due)
         if isinstance(won, Won):
             return Claimed(won.fence, won.attempt, won.previous_run_id, won.expired_owner)
         if isinstance(won, Refused) and not won.holder.job:
@@ -186,10 +186,10 @@ class RedlockStore:
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`; recorded if a majority has it, released if a majority freed it, or may have."""
-        return self._ledger.settle(settlement, self._call())
+        return self._ledger.settle(settlement, self._call_id())
 
     def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
-        """See `Ledger`: what a majority found abandoned, or some did and nobody knows better."""
+        """See `Ledger`: claims that a majority reports as abandoned, or some servers do and none contradicts."""
         if limit <= 0:
             return []
         views = self._views("orphans", lambda node: node.orphans(jobs, limit))
@@ -198,10 +198,10 @@ class RedlockStore:
     def abandon(self, orphan: Orphan) -> bool:
         """See `Ledger`."""
         for round_ in range(_ABANDON_ROUNDS):
-            won = self._ledger.abandon(orphan, self._call())
+            won = self._ledger.abandon(orphan, self._call_id())
             if won is not None:
                 return won
-            self._election.pause(round_)
+            self._ballot.pause(round_)
         return False
 
     # --- observers
@@ -223,26 +223,26 @@ class RedlockStore:
         return merged_runs(views, self._quorum.needed, self._quorum.size)[:limit]
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
-        """See `StoreObserver`; what a majority holds for abandoned, or may."""
+        """See `StoreObserver`; claims that a majority reports as abandoned, or may."""
         views = self._views("abandoned", lambda node: node.abandoned(limit))
         return merged_runs(views, self._quorum.needed, self._quorum.size)[::-1][: max(0, limit)]
 
     # --- inside
 
-    def _call(self) -> str:
-        return f"{self._me}-{next(self._count)}"
+    def _call_id(self) -> str:
+        return f"{self._client_id}-{next(self._count)}"
 
-    def _views(self, operation: str, look: Callable[[RedisStore], T]) -> list[T]:
-        """Look at each server; a minority may be away.
+    def _views(self, operation: str, read: Callable[[RedisStore], T]) -> list[T]:
+        """Read from each server; a minority may be away.
 
         Raises:
-            StoreUnavailable: more than that is away.
+            StoreUnavailable: more than a minority is away.
         """
         self._quorum.check_usable(operation)
         views, failures = [], []
         for node in self._nodes:
             try:
-                views.append(look(node))
+                views.append(read(node))
             except StoreUnavailable as error:
                 failures.append(error)
         if len(views) < self._quorum.needed:

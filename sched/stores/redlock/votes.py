@@ -32,16 +32,16 @@ __all__ = [
     "whole_pages",
 ]
 
-# Whoever got its lease this recently may be about to give it back, for want of a majority.
+# A client that got its lease this recently may be about to give it back, because it has no majority.
 _UNSETTLED_NS: Final = 100 * MS
 
 
 class Verdict(NamedTuple):
-    """What a vote came to.
+    """The result of a vote.
 
     Args:
-        answer: None: a majority voted for us.
-        split: nobody has a majority, and asking again soon may change that.
+        answer: None: a majority voted for this client.
+        split: no client has a majority, and asking again soon may change that.
     """
 
     answer: AlreadyClaimed | Refused | Ahead | None
@@ -51,10 +51,10 @@ class Verdict(NamedTuple):
 def judge(replies: Sequence[Sequence[Any]], needed: int, size: int) -> Verdict:
     """Judge the answers of ACQUIRE or CLAIM.
 
-    A settled occurrence counts though one server says it: outcomes are never made up; unless
-    a majority has known a later attempt, which none of them grants after that outcome. Then it
-    came too late to be recorded. An unsettled one, like a holder, needs a majority. A claim comes too early if so
-    many servers say so that there is no majority without them: it takes more than one wrong clock among theirs.
+    One server's settled outcome is enough, because outcomes are never invented; but not if a majority has granted a
+    later attempt: then the outcome arrived too late to be recorded. An unsettled claim, like a holder, needs a
+    majority. A claim comes too early if there is no majority without the servers that say so: one wrong clock among
+    theirs does not decide it.
     """
     ours = [it for it in replies if it[0] in ("granted", "claimed")]
     already = [it for it in replies if it[0] == "already"]
@@ -81,7 +81,7 @@ def judge(replies: Sequence[Sequence[Any]], needed: int, size: int) -> Verdict:
         return Verdict(min(ahead, key=lambda it: it.early_ns))
     winner = max(others.values(), key=lambda votes: (len(votes), votes[0].holder.fence))
     rests = sorted(it.retry_after_ns for votes in others.values() for it in votes)
-    # So many of the leases in our way must end before there can be a majority for us.
+    # This many of the other leases must end before there can be a majority for this client.
     in_the_way = needed - len(ours) - (size - len(replies))
     rest_ns = rests[min(max(in_the_way, 1), len(rests)) - 1]
     holder = max((it.holder for it in winner), key=lambda it: it.fence)
@@ -89,7 +89,7 @@ def judge(replies: Sequence[Sequence[Any]], needed: int, size: int) -> Verdict:
 
 
 def _opponent(reply: Sequence[Any]) -> tuple[str, Refused, bool]:
-    """Return who has this server's vote, as a refusal, and whether it has had it for a short time only."""
+    """Return the voter that has this server's vote, its refusal, and whether it got the vote only recently."""
     if reply[0] == "refused":
         _, owner, service, job, run_id, fence, rest_us, ttl_ns, token = reply
         rest_ns = min(int(rest_us) * 1_000, int(ttl_ns))
@@ -104,19 +104,19 @@ def _opponent(reply: Sequence[Any]) -> tuple[str, Refused, bool]:
 
 
 def expired_owner_of(replies: Iterable[Sequence[Any]], needed: int) -> str:
-    """Return whose lease had ended, as a majority has it; "" if no majority has it alike."""
+    """Return the owner whose lease had ended, as a majority reports it; "" if no majority agrees."""
     owner, count = Counter(str(it[2]) for it in replies).most_common(1)[0]
     return owner if count >= needed else ""
 
 
 def gone_of(replies: Iterable[Sequence[Any]], needed: int) -> Gone:
-    """Return the answer to who has lost a lease: its new owner, if a majority names one."""
+    """Return the answer for a lost lease, with its new owner if a majority names one."""
     owners = Counter(it[1] for it in replies if it[0] == "gone")
     owner, count = owners.most_common(1)[0] if owners else ("", 0)
     return Gone(owner if count >= needed else "")
 
 
-# --- what observers see: whatever may have a majority, the servers that did not answer included
+# --- for observers: all that may have a majority, counting the servers that did not answer
 
 
 def merged_leases(views: Sequence[Sequence[LeaseRecord]], needed: int, size: int) -> list[LeaseRecord]:
@@ -133,19 +133,19 @@ def merged_leases(views: Sequence[Sequence[LeaseRecord]], needed: int, size: int
             rests = sorted((it.remaining_ns for it in votes), reverse=True)
             rest_ns = rests[min(needed, len(rests)) - 1]
             shown.append(replace(newest, remaining_ns=rest_ns, held_ns=max(it.held_ns for it in votes)))
-    # A majority of servers that did not miss anything names one lease per resource.
+    # Of several leases on one resource, the one with the greatest fence is the present one.
     newest_first = sorted(shown, key=lambda it: (it.resource, -it.fence))
     return [it for at, it in enumerate(newest_first) if at == 0 or newest_first[at - 1].resource != it.resource]
 
 
 def whole_pages(views: Sequence[Sequence[LeaseRecord]], limit: int | None) -> list[list[LeaseRecord]]:
-    """Return what all of these pages, of so many leases each, reach to: beyond, some servers would seem not to know."""
+    """Cut these pages, of `limit` leases each, where the shortest ends: beyond it some servers were not read."""
     lasts = [view[-1].resource.encode() for view in views if limit and len(view) == limit]
     return [[it for it in view if not lasts or it.resource.encode() <= min(lasts)] for view in views]
 
 
 def merged_jobs(views: Sequence[Sequence[JobRecord]]) -> list[JobRecord]:
-    """Return all jobs, by name; each as written last."""
+    """Return all jobs, by name; each as it was written last."""
     found: dict[str, list[JobRecord]] = defaultdict(list)
     for view in views:
         for job in view:

@@ -1,8 +1,8 @@
--- Take back a vote that did not make a majority: as if it had never been asked for. It is not told as freed: nobody had a
--- lease, and who asked for the vote would be the first to hear of it.
+-- Take back a vote that did not make a majority, as if it had never been given. It is not published as freed, because
+-- no client had a lease, and the client that asked for the vote would be woken first.
 --
 -- KEYS[1]  the store's base
--- ARGV     resource, token, job ('' for a lock by hand), run_id, DUE, the number of the question
+-- ARGV     resource, token, job ('' for a lock by hand), run_id, DUE, the number of the request
 --
 -- Result: 1
 
@@ -10,10 +10,10 @@ local resource, job = ARGV[1], ARGV[3]
 if not is_granted_to(lease_of(resource), ARGV[2], ARGV[6]) then return 1 end
 take_off(resource)
 if job == '' then return 1 end
-local place, run = latest_of(job, ARGV[5])
+local attempt_key, run = latest_of(job, ARGV[5])
 if not run or run[RUN_ID] ~= ARGV[4] or run[OUTCOME] ~= '' then return 1 end
 
-forget_run(job, place)
+forget_run(job, attempt_key)
 local latest = redis.call('ZREVRANGE', base .. ':due:' .. job, 0, 0)[1]
 if latest then -- the vote may have been noted as the job's latest claim
   redis.call('HSET', base .. ':job:' .. job, 'last_due', string.sub(latest, 1, 20))

@@ -1,12 +1,12 @@
 """Hold a database file open: whole transactions, fair waiting, errors of ours.
 
-Two connections: all writers of this process take turns on one, observers on the
-other, so that a scrape never waits for a claim. SQLite lets one writer in at a time
-anyhow, so more connections would win nothing.
+Two connections: all writers of this process share one, observers the other, so a
+scrape never waits for a claim. SQLite allows one writer at a time, so more
+connections would gain nothing.
 
-Its own busy handler is not used: with four processes it left a waiter without the
-write lock for 0.4 to 2 s, because it sleeps longer the longer it has waited. Short
-random sleeps give everybody the same chance.
+SQLite's own busy handler is not used: with four processes it left a waiter without
+the write lock for 0.4 to 2 s, because it sleeps longer the longer it has waited.
+With short random sleeps, all waiters have the same chance.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ T = TypeVar("T")
 Synchronous = Literal["normal", "full"]
 
 BUSY_TIMEOUT_NS: Final = 5 * SECOND
-_NAP_NS: Final = (100 * US, MS)  # a transaction holds the lock for about 50 us
-_NAP_GROWTH: Final = 1.1
-_NAP_MAX_NS: Final = 4 * MS
+_RETRY_NS: Final = (100 * US, MS)  # a transaction holds the lock for about 50 us
+_RETRY_GROWTH: Final = 1.1
+_RETRY_MAX_NS: Final = 4 * MS
 # A claim and its settlement write nine pages. In small pages, and moved from the log to the file less often than by
 # default, the two take a fifth less time, and their 99th percentile a third (400 us, not 1,400).
 _PAGE_BYTES: Final = 1_024
@@ -52,29 +52,31 @@ _WRONG_FILE: Final = {
 class SqliteFile:
     """One database file, opened by one process; any thread may use it.
 
-    A file that another process keeps locked is opened later, by the first call that finds it free.
+    A file that another process keeps locked is opened later, by the first call that finds it unlocked.
 
     Args:
-        path: absolute; created if it is not there, for this user alone, but its directory is not.
+        path: absolute; a missing file is created, for this user alone; a missing directory is not.
         synchronous: "full" syncs to the disk at each commit; "normal" may lose
             the last commits to a power failure, never to a crash of a process.
-        patience_ns: how long to wait for another process's write.
+        busy_timeout_ns: how long to wait for another process's write.
 
     Raises:
         ConfigError: the path is wrong, or the file is not ours to write.
         StoreUnavailable: the file is damaged.
     """
 
-    def __init__(self, path: Path, *, synchronous: Synchronous = "normal", patience_ns: int = BUSY_TIMEOUT_NS) -> None:
+    def __init__(
+        self, path: Path, *, synchronous: Synchronous = "normal", busy_timeout_ns: int = BUSY_TIMEOUT_NS
+    ) -> None:
         self.path = path
-        self._patience_ns = patience_ns
-        self._real = SystemClock()  # others hold the lock in real time, whatever clock the leases run on
+        self._busy_timeout_ns = busy_timeout_ns
+        self._real = SystemClock()  # other processes hold the lock in real time, whatever clock the leases use
         self._pid = os.getpid()
         self._synchronous = synchronous
         self._closed = False
-        self._opening = threading.Lock()
-        self._turn = threading.Lock()
-        self._looking = threading.Lock()
+        self._open_mutex = threading.Lock()
+        self._write_mutex = threading.Lock()
+        self._read_mutex = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._check_place()
@@ -87,41 +89,41 @@ class SqliteFile:
     def write(self, operation: str, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do all of `work` in one write transaction, or nothing of it.
 
-        It runs with the write lock in hand, so a clock that it reads agrees with
-        everything written before.
+        It runs with the write lock held, so a clock that it reads is not behind
+        what was written before.
 
         Raises:
             StoreUnavailable: "unavailable" when the lock stayed taken, "error" otherwise.
         """
         self._open_late(operation)
-        deadline_ns = self._real.monotonic_ns() + self._patience_ns
-        if not self._turn.acquire(timeout=self._patience_ns / SECOND):
+        deadline_ns = self._real.monotonic_ns() + self._busy_timeout_ns
+        if not self._write_mutex.acquire(timeout=self._busy_timeout_ns / SECOND):
             raise self._locked(operation)
         try:
             return self._transact(operation, work, self._usable(self._writer, operation), deadline_ns)
         finally:
-            self._turn.release()
+            self._write_mutex.release()
 
     def read(self, operation: str, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do `work`, one query, on a snapshot; it waits for no writer.
+        """Do `work`, one query, on a snapshot; it does not wait for writers.
 
         Raises:
             StoreUnavailable: see `write`.
         """
         self._open_late(operation)
-        deadline_ns = self._real.monotonic_ns() + self._patience_ns
-        with self._looking:
+        deadline_ns = self._real.monotonic_ns() + self._busy_timeout_ns
+        with self._read_mutex:
             connection = self._usable(self._reader, operation)
             try:
-                return self._patiently(operation, lambda: work(connection), deadline_ns)
+                return self._retry_while_busy(operation, lambda: work(connection), deadline_ns)
             except _FAILURES as error:
                 raise StoreUnavailable("sqlite", operation, str(error), kind="error") from error
 
     def close(self) -> None:
-        """Close both connections, once whatever uses them is done; a second call does nothing."""
-        with self._opening, self._turn, self._looking:
+        """Close both connections when no thread uses them any more; a second call does nothing."""
+        with self._open_mutex, self._write_mutex, self._read_mutex:
             self._closed = True
-            self._hang_up()
+            self._disconnect()
 
     # --- opening
 
@@ -135,10 +137,10 @@ class SqliteFile:
             raise ConfigError(f"{self.path} is a directory, not a file")
 
     def _open_late(self, operation: str) -> None:
-        """Open the file if nobody could yet; one thread tries, and the others wait for it as they do for a turn."""
+        """Open the file if that failed so far; one thread tries, and the others wait for it as for a write."""
         if self._reader is not None or self._closed or os.getpid() != self._pid:
             return
-        if not self._opening.acquire(timeout=self._patience_ns / SECOND):
+        if not self._open_mutex.acquire(timeout=self._busy_timeout_ns / SECOND):
             raise self._locked(operation)
         try:
             if self._reader is None and not self._closed:
@@ -148,15 +150,15 @@ class SqliteFile:
         except ConfigError as error:
             raise StoreUnavailable("sqlite", operation, str(error), kind="error") from error
         finally:
-            self._opening.release()
+            self._open_mutex.release()
 
     def _open(self) -> None:
-        with contextlib.suppress(OSError):  # SQLite will say in its own words what is wrong there
+        with contextlib.suppress(OSError):  # SQLite's own error says what is wrong there
             make_private(self.path)
         try:
             self._connect()
         except BaseException as error:
-            self._hang_up()
+            self._disconnect()
             if isinstance(error, sqlite3.Error):
                 raise self._unopened(error) from error
             raise
@@ -167,14 +169,14 @@ class SqliteFile:
             return ConfigError(f"{_WRONG_FILE[code]}: {self.path}")
         return StoreUnavailable("sqlite", "open", f"{self.path}: {error}", kind="error")
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         for connection in (self._reader, self._writer):
             if connection is not None:
                 connection.close()
         self._reader = self._writer = None
 
     def _connect(self) -> None:
-        deadline_ns = self._real.monotonic_ns() + self._patience_ns
+        deadline_ns = self._real.monotonic_ns() + self._busy_timeout_ns
         writer = self._writer = self._connection()
 
         def set_up() -> str:
@@ -183,15 +185,15 @@ class SqliteFile:
             writer.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
             return str(writer.execute("PRAGMA journal_mode=WAL").fetchone()[0])
 
-        # Looked at before anything is changed: it may be another application's.
-        self._patiently("open", lambda: sqlite_schema.is_prepared(writer), deadline_ns)
-        if self._patiently("open", set_up, deadline_ns) != "wal":
+        # Checked before anything is changed: it may be another application's file.
+        self._retry_while_busy("open", lambda: sqlite_schema.is_prepared(writer), deadline_ns)
+        if self._retry_while_busy("open", set_up, deadline_ns) != "wal":
             raise ConfigError(f"the file system of {self.path} cannot share memory between processes (SQLite's WAL)")
         self._transact("open", sqlite_schema.create, writer, deadline_ns)
         reader = self._connection()
         reader.execute("PRAGMA query_only=1")
         self._identity = _identity(self.path)
-        self._reader = reader  # last: it says that the file is open
+        self._reader = reader  # last: it marks the file as open
 
     def _connection(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -202,20 +204,20 @@ class SqliteFile:
         self, operation: str, work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection, deadline_ns: int
     ) -> T:
         try:
-            self._patiently(operation, lambda: connection.execute("BEGIN IMMEDIATE"), deadline_ns)
+            self._retry_while_busy(operation, lambda: connection.execute("BEGIN IMMEDIATE"), deadline_ns)
             answer = work(connection)
             connection.execute("COMMIT")
         except _FAILURES as error:
             raise StoreUnavailable("sqlite", operation, str(error), kind="error") from error
         finally:
             if connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):  # what failed is being told already
+                with contextlib.suppress(sqlite3.Error):  # the first error is raised already
                     connection.execute("ROLLBACK")
         return answer
 
-    def _patiently(self, operation: str, step: Callable[[], T], deadline_ns: int) -> T:
-        """Do one step as soon as no other process is in its way."""
-        shortest, longest = _NAP_NS
+    def _retry_while_busy(self, operation: str, step: Callable[[], T], deadline_ns: int) -> T:
+        """Do one step; repeat it while another process holds the lock."""
+        shortest, longest = _RETRY_NS
         while True:
             try:
                 return step()
@@ -226,7 +228,7 @@ class SqliteFile:
                 if now_ns >= deadline_ns:
                     raise self._locked(operation) from error
             self._real.wait(now_ns + random.randint(shortest, longest), Wake())  # noqa: S311 - fairness, no secret
-            longest = min(int(longest * _NAP_GROWTH), _NAP_MAX_NS)
+            longest = min(int(longest * _RETRY_GROWTH), _RETRY_MAX_NS)
 
     def _usable(self, connection: sqlite3.Connection | None, operation: str) -> sqlite3.Connection:
         if connection is None:
@@ -234,18 +236,18 @@ class SqliteFile:
         elif os.getpid() != self._pid:
             problem = "the store was opened before this process was forked; open one in each process"
         elif _identity(self.path) != self._identity:
-            problem = f"{self.path} was removed or replaced while it was open; others would not see what we write"
+            problem = f"{self.path} was removed or replaced while it was open; other processes would not see our writes"
         else:
             return connection
         raise StoreUnavailable("sqlite", operation, problem, kind="error")
 
     def _locked(self, operation: str) -> StoreUnavailable:
         return StoreUnavailable(
-            "sqlite", operation, f"the write lock was not free for {duration_text(self._patience_ns)}"
+            "sqlite", operation, f"the write lock was not free for {duration_text(self._busy_timeout_ns)}"
         )
 
 
-# Beside SQLite's own: an integer over 64 bits, and text that is not Unicode.
+# Beside SQLite's own errors: an integer over 64 bits, and text that is not Unicode.
 _FAILURES: Final = (sqlite3.Error, OverflowError, UnicodeError)
 
 

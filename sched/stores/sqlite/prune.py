@@ -1,6 +1,6 @@
-"""Forget what need not be kept, without making a claim wait.
+"""Delete what need not be kept, without making a claim wait.
 
-What may go is looked up by the observers' connection; it is then deleted in
+What may be deleted is looked up by the observers' connection; it is then deleted in
 small write transactions, so a claim in between waits for one of them at most.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
 from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns
-from tickglass.sched.stores.sqlite.fairness import clear_marks
+from tickglass.sched.stores.sqlite.fairness import clear_waiting
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Pruner"]
 
 _BATCH: Final = 200  # rows: about a millisecond
-_AT_MAX_NS: Final = 500 * MS  # the rest next time: whoever called wants to go on
+_AT_MAX_NS: Final = 500 * MS  # the rest next time: the caller waits for this
 
 # Skips from job to job along an index: 10,000 jobs with millions of rows cost 10,000 look-ups.
 _SPANS: Final = """
@@ -61,18 +61,18 @@ class Pruner:
         self._pruned_ns = clock.monotonic_ns()
 
     def prune_now_and_then(self) -> None:
-        """Prune if the last time was a minute ago; made to be called every few seconds."""
+        """Prune if the last time was a minute ago; call it every few seconds."""
         if self._clock.monotonic_ns() - self._pruned_ns >= PRUNE_EVERY_NS:
             self.prune()
 
     def prune(self) -> None:
-        """Forget what may be forgotten, for half a second at most.
+        """Delete what may be deleted, for half a second at most.
 
         Raises:
             StoreUnavailable: see `SqliteFile.write`.
         """
         if not self._busy.acquire(blocking=False):
-            return  # another thread is at it
+            return  # another thread is pruning
         try:
             self._pruned_ns = self._clock.monotonic_ns()
             stop_ns = self._real.monotonic_ns() + _AT_MAX_NS
@@ -86,17 +86,17 @@ class Pruner:
             now_ns = self._clock.monotonic_ns()
             return now_ns, now_ns - ended_keep_ns(self._keep_ns)
 
-        def look(connection: sqlite3.Connection) -> list[tuple[str]]:
+        def read_ended(connection: sqlite3.Connection) -> list[tuple[str]]:
             return connection.execute(_ENDED, (*ended(), _BATCH)).fetchall()
 
-        def forget(connection: sqlite3.Connection) -> None:  # with the write lock in hand, nothing is from the future
+        def forget(connection: sqlite3.Connection) -> None:  # with the write lock held, nothing lies in the future
             at = ended()
             connection.executemany(_FORGET, [(resource, *at) for (resource,) in found])
 
-        self._file.write("prune", lambda connection: clear_marks(connection, self._clock.monotonic_ns()))
+        self._file.write("prune", lambda connection: clear_waiting(connection, self._clock.monotonic_ns()))
         more = True
         while more and self._real.monotonic_ns() < stop_ns:
-            found = self._file.read("prune", look)
+            found = self._file.read("prune", read_ended)
             if found:
                 self._file.write("prune", forget)
             more = len(found) == _BATCH

@@ -1,7 +1,7 @@
 """Decide what a store's database file holds, and whether a given file is one.
 
-`create` is the only writer of the schema; nothing here touches a file that belongs to
-somebody else, or to a newer version of ours.
+`create` is the only writer of the schema; nothing here changes a file of another
+application, or of a newer version of Tickglass.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SCHEMA_VERSION: Final = 1
 _APPLICATION_ID: Final = int.from_bytes(b"TkGl")  # what `file` and we know our databases by
 
 # Times: *_wall_ns are for people, nanoseconds since the Unix epoch. The others are the host's monotonic clock, which
-# starts anew at a reboot: a lease renewed "later than now" is from an earlier boot, and dead.
+# restarts at a reboot: a lease renewed "later than now" is from an earlier boot, and dead.
 #
 # One fence counter for all resources: each fence is greater than all before it, and a million resources that were
 # locked once leave nothing behind. A lease is told from all others by (resource, fence).
@@ -81,8 +81,8 @@ _TABLES: Final = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
-# Who asks for a resource in vain, see sqlite_waiting.py; times are the monotonic clock's. It came later than the other
-# tables, and a version that does not know it lets nobody go first.
+# The parties that wait for a resource, see fairness.py; times are the monotonic clock's. This table is newer than the
+# others, and a version that does not know it lets no party go first.
 _WAITING: Final = """
     CREATE TABLE IF NOT EXISTS waiting (
         resource TEXT NOT NULL,
@@ -95,7 +95,7 @@ _WAITING: Final = """
     ) WITHOUT ROWID"""
 
 # One statement, so one snapshot: another process may be creating the tables at this moment.
-_LOOK: Final = """
+_IDENTIFY: Final = """
     SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
         (SELECT count(*) FROM sqlite_master)"""
 
@@ -106,7 +106,7 @@ def is_prepared(connection: sqlite3.Connection) -> bool:
     Raises:
         ConfigError: it is another application's, or a newer version's.
     """
-    application_id, version, objects = connection.execute(_LOOK).fetchone()
+    application_id, version, objects = connection.execute(_IDENTIFY).fetchone()
     if application_id == _APPLICATION_ID and version > SCHEMA_VERSION:
         raise ConfigError(
             f"the database was written by a newer Tickglass: its schema is version {version}, "

@@ -1,6 +1,6 @@
 """Say in SQL what SqliteStore reads and writes, and what its rows mean.
 
-Pure but for the statements that it hands to the connection given.
+Pure but for the statements that it runs on the connection given.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Held(NamedTuple):
         return is_live(self.renewed_ns, self.expires_ns, now_ns)
 
     def refusal(self, now_ns: int) -> Refused:
-        """Return the answer to somebody else who asks for it."""
+        """Return the answer to another owner that asks for it."""
         holder = Holder(self.owner, self.service, self.job, self.run_id, self.fence)
         return Refused(holder, self.expires_ns - now_ns)
 
@@ -132,7 +132,7 @@ def is_live(renewed_ns: int | None, expires_ns: int | None, now_ns: int) -> bool
 
 
 def job_row(job: JobRecord, wall_ns: int) -> tuple[object, ...]:
-    """Return what REGISTER writes; `last_due_ns` is no column, but what the runs say."""
+    """Return what REGISTER writes; `last_due_ns` is not a column, it is read from the runs."""
     who = (job.name, job.trigger, job.resource, job.owner, job.service)
     return (*who, job.ttl_ns, job.grace_ns, job.timeout_ns, job.next_due_ns, wall_ns)
 
@@ -140,8 +140,8 @@ def job_row(job: JobRecord, wall_ns: int) -> tuple[object, ...]:
 def lease_record(row: tuple[Any, ...], now: Reading) -> LeaseRecord:
     """Return a row of LEASES as observers see it.
 
-    The monotonic instants of an earlier boot mean nothing now: then the wall
-    clock tells the age, and the lease ended before this boot did begin.
+    The monotonic instants of an earlier boot mean nothing now: then the age is
+    taken from the wall clock, and the lease ended before this boot began.
     """
     resource, owner, service, job, run_id, fence, ttl_ns, acquired_wall_ns, acquired_ns, renewed_ns, expires_ns = row
     if renewed_ns <= now.monotonic_ns:

@@ -1,7 +1,7 @@
 """Keep leases and ledger in a database file, shared by the processes of one host.
 
-Each method is one transaction. All clocks are read with the write lock in hand (by
-observers: after their query), so what was written before is never from the future.
+Each method is one transaction. Clocks are read with the write lock held (by observers:
+after their query), so nothing that was written before lies in the future.
 Design: docs/stores.md.
 """
 
@@ -31,7 +31,7 @@ from tickglass.sched.registration import Registered
 from tickglass.sched.stores.retention import KEEP_NS, shown_detail
 from tickglass.sched.stores.run_times import run_times_ns
 from tickglass.sched.stores.sqlite import statements as sql
-from tickglass.sched.stores.sqlite.fairness import mark_refusal, refusal_in_favour
+from tickglass.sched.stores.sqlite.fairness import note_waiting, refusal_in_favour
 from tickglass.sched.stores.sqlite.file import BUSY_TIMEOUT_NS, SqliteFile, Synchronous
 from tickglass.sched.stores.sqlite.prune import Pruner
 from tickglass.sched.stores.watchers import Watchers
@@ -54,11 +54,11 @@ class SqliteStore:
     """A store for the processes of one host.
 
     Args:
-        path: the database file; made if it is not there, but its directory is not.
+        path: the database file; a missing file is created, a missing directory is not.
         clock: leases expire by its monotonic side, which all processes of a host share.
         synchronous: "normal" or "full", see `SqliteFile`.
         keep_ns: how long the ledger remembers, see retention.py.
-        patience_ns: how long to wait for another process's write.
+        busy_timeout_ns: how long to wait for another process's write.
 
     Raises:
         ConfigError: the path is wrong, or the file is not ours to write.
@@ -75,18 +75,18 @@ class SqliteStore:
         *,
         synchronous: Synchronous = "normal",
         keep_ns: int = KEEP_NS,
-        patience_ns: int = BUSY_TIMEOUT_NS,
+        busy_timeout_ns: int = BUSY_TIMEOUT_NS,
     ) -> None:
         self._clock = clock
-        self._file = SqliteFile(Path(path).absolute(), synchronous=synchronous, patience_ns=patience_ns)
+        self._file = SqliteFile(Path(path).absolute(), synchronous=synchronous, busy_timeout_ns=busy_timeout_ns)
         self._watchers = Watchers()
         self._pruner = Pruner(self._file, clock, keep_ns)
-        self._party = uuid.uuid4().hex  # whoever waits here is one party among the processes
+        self._party = uuid.uuid4().hex  # all waiters of this object count as one party among the processes
 
     # --- locks
 
     def acquire(self, ask: LeaseAsk) -> Granted | Refused:
-        """See `LockStore`; who has asked for long goes before others, and then those are refused a free resource."""
+        """See `LockStore`; a party that has waited for long goes first: others are refused even a free resource."""
 
         def work(connection: sqlite3.Connection) -> Granted | Refused:
             now_ns = self._clock.monotonic_ns()
@@ -94,11 +94,11 @@ class SqliteStore:
             if held is not None and held.live_at(now_ns):
                 if held.token == ask.token:
                     return Granted(held.fence, held.expired_owner)
-                mark_refusal(connection, ask, self._party, now_ns)
+                note_waiting(connection, ask, self._party, now_ns)
                 return held.refusal(now_ns)
             refusal = refusal_in_favour(connection, ask.resource, self._party, now_ns)
             if refusal is not None:
-                mark_refusal(connection, ask, self._party, now_ns)
+                note_waiting(connection, ask, self._party, now_ns)
                 return refusal
             return Granted(*self._grant(connection, ask, held, now_ns))
 
@@ -135,7 +135,7 @@ class SqliteStore:
         return answer
 
     def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
-        """See `LockStore`; releases by other processes are not told."""
+        """See `LockStore`; releases by other processes are not reported."""
         return self._watchers.add(resource, freed)
 
     def allowance_ns(self, ttl_ns: int) -> int:
@@ -143,7 +143,7 @@ class SqliteStore:
         return drift_allowance_ns(ttl_ns)
 
     def time_ns(self) -> int:
-        """See `LockStore`; the parties of a file share one host's clock."""
+        """See `LockStore`; all users of a file share one host's clock."""
         return self._clock.wall_ns()
 
     def close(self) -> None:
@@ -165,7 +165,7 @@ class SqliteStore:
                 for row, old in zip(now, before, strict=True)
             ]
 
-        self._pruner.prune()  # first: a failure of it would have been one of the writing too
+        self._pruner.prune()  # first: if it fails, nothing was registered
         return self._file.write("register", work)
 
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
@@ -205,8 +205,8 @@ class SqliteStore:
             recorded, earlier = outcome is None, outcome == settlement.outcome
             if recorded:
                 times = run_times_ns(settlement, claimed_ns, self._clock.wall_ns())
-                told = (settlement.outcome, shown_detail(settlement.detail), *times, settlement.lateness_ns)
-                connection.execute(sql.SETTLE, (*told, *key, attempt))
+                outcome_row = (settlement.outcome, shown_detail(settlement.detail), *times, settlement.lateness_ns)
+                connection.execute(sql.SETTLE, (*outcome_row, *key, attempt))
             held = sql.held_of(connection, settlement.lease.resource)
             if held is None or (held.token, held.run_id) != (settlement.lease.token, settlement.run_id):
                 return Settled(recorded, released=False, earlier=earlier)

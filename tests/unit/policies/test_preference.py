@@ -100,7 +100,7 @@ def test_a_preference_is_spelled_as_text_or_with_its_thresholds() -> None:
 
 def test_a_lock_that_does_not_wait_holds_nobody_back() -> None:
     assert lock_terms("printer", prefer="region=a").prefer == preference("region=a")
-    with pytest.raises(ConfigError, match="does not hold back for who is preferred"):
+    with pytest.raises(ConfigError, match="does not hold back for preferred holders"):
         lock_terms("printer", prefer="region=a", blocking=False)
     with pytest.raises(ConfigError, match="a preference names labels"):
         lock_terms("printer", prefer="a")

@@ -69,7 +69,7 @@ def test_what_somebody_else_has_put_there_is_not_used(tmp_path: Path) -> None:
 
 
 def test_a_full_spool_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
-    spool = SqliteSpool(tmp_path / "spool", most=2)
+    spool = SqliteSpool(tmp_path / "spool", outcomes_max=2)
     assert [spool.put(outcome(number)) for number in range(3)] == [True, True, False]
     assert spool.depth() == 2
 

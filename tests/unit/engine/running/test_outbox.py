@@ -197,7 +197,7 @@ def test_a_claim_whose_outcome_waits_too_is_ended_first_and_what_waited_for_its_
 def test_what_the_spool_cannot_hold_is_counted_as_dropped(rig: Rig, tmp_path: Path, kind: str) -> None:
     spools: dict[str, Spool] = {
         "none": NoSpool(),
-        "full": SqliteSpool(tmp_path / "spool", most=0),
+        "full": SqliteSpool(tmp_path / "spool", outcomes_max=0),
         "broken": SqliteSpool(tmp_path / "missing" / "spool"),
     }
     outbox(rig, spools[kind]).put(SpooledOutcome(claimed(rig, 1)))

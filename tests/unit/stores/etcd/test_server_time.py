@@ -15,10 +15,10 @@ def test_a_member_that_cannot_be_reached_says_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told_ns", "closest"),
+    ("reported_ns", "closest"),
     [(None, 0), (0, 0), (-SECOND + 1, 0), (5 * SECOND, 5 * SECOND), (-3 * SECOND, -2 * SECOND - 1)],
 )
-def test_the_closest_instant_that_the_member_may_have_meant(told_ns: int | None, closest: int) -> None:
+def test_the_closest_instant_that_the_member_may_have_meant(reported_ns: int | None, closest: int) -> None:
     clock = FakeClock()
     now_ns = clock.wall_ns()
-    assert closest_ns(clock, now_ns, None if told_ns is None else now_ns + told_ns) == now_ns + closest
+    assert closest_ns(clock, now_ns, None if reported_ns is None else now_ns + reported_ns) == now_ns + closest

@@ -143,7 +143,7 @@ def test_the_next_endpoint_is_asked_when_one_is_gone(opened: Opened) -> None:
     store = opened(Endpoint("127.0.0.1", find_free_port()), here)
     lease = hold(store)
     assert (store.renew(lease), store.release(lease)) == (Renewed(), Released())
-    assert store._wire.line().endpoint == here
+    assert store._client.connection().endpoint == here
 
 
 def test_leases_jobs_and_fences_outlive_a_restart_of_the_server(own: Opened) -> None:
@@ -180,7 +180,7 @@ def test_a_closed_store_is_told_so(opened: Opened) -> None:
 
 def test_a_store_is_refused_after_a_fork(opened: Opened) -> None:
     store = opened()
-    store._wire._pid -= 1
+    store._client._pid -= 1
     assert "forked" in within_ns(SECOND, lambda: store.acquire(ask()), "error").detail
 
 
@@ -221,20 +221,20 @@ def test_a_ttl_is_rounded_up_and_its_rest_is_true_to_half_a_second(opened: Opene
 def test_an_etcd_lease_serves_again_after_a_release_and_only_then(opened: Opened) -> None:
     store = opened()
     first, second = hold(store, "a"), hold(store, "b")
-    spare = store._locks.countdowns
-    ids = {spare._mine[lease.token].countdown.lease_id for lease in (first, second)}
+    spare = store._locks.lease_pool
+    ids = {spare._held[lease.token].pooled.lease_id for lease in (first, second)}
     assert len(ids) == 2
     store.release(first)
     third, fourth = hold(store, "c"), hold(store, "d")
-    assert spare._mine[third.token].countdown.lease_id in ids
-    assert spare._mine[fourth.token].countdown.lease_id not in ids
+    assert spare._held[third.token].pooled.lease_id in ids
+    assert spare._held[fourth.token].pooled.lease_id not in ids
     assert (store.renew(third), store.renew(second)) == (Renewed(), Renewed())
 
 
 def test_a_spare_etcd_lease_that_has_ended_is_replaced(opened: Opened) -> None:
     store = opened()
     lease = hold(store)
-    lease_id = store._locks.countdowns._mine[lease.token].countdown.lease_id
+    lease_id = store._locks.lease_pool._held[lease.token].pooled.lease_id
     store.release(lease)
     opened.server.say("lease/revoke", ID=lease_id)
     assert hold(store).fence > lease.fence

@@ -53,9 +53,9 @@ def test_a_right_url_touches_nothing_and_its_parts_arrive() -> None:
     check_url("etcd://u:p@nowhere.invalid:2379,[::1]")
     store = open_store("etcd://me:hunt%40er@h1,[::1]:99?prefix=/jobs&keep=2h&timeout=300ms", SystemClock())
     assert isinstance(store, EtcdStore)
-    wire = store._wire
-    assert [line.endpoint for line in wire._lines] == [Endpoint("h1", 2379), Endpoint("[::1]", 99)]
-    assert (wire._user, wire._password, wire.timeout_ns) == ("me", "hunt@er", 300 * MS)
+    client = store._client
+    assert [connection.endpoint for connection in client._connections] == [Endpoint("h1", 2379), Endpoint("[::1]", 99)]
+    assert (client._user, client._password, client.timeout_ns) == ("me", "hunt@er", 300 * MS)
     assert (store._pruner._keep_ns, store._keys.lease("a/b")) == (7_200 * SECOND, b"/jobs/lease/a%2Fb")
     store.close()
 

@@ -185,7 +185,7 @@ def test_a_channel_that_is_taken_away_costs_a_hint_and_no_lease(
     assert store.release(lease) == Released()
     clock = SystemClock()
     until_ns = clock.monotonic_ns() + int(PATIENCE_S * SECOND)
-    while "nothing is heard of freed resources and claims" not in caplog.text:
+    while "no subscription to freed resources and claims" not in caplog.text:
         assert clock.monotonic_ns() < until_ns
         clock.wait(clock.monotonic_ns() + 20 * MS, Wake())
     assert f"ACL SETUSER app {LINE}" in caplog.text
@@ -228,11 +228,11 @@ def test_every_command_of_the_scripts_is_asked_for() -> None:
     assert used <= listed
 
 
-# --- keys of somebody else, and a server that is full
+# --- keys of another program, and a server that is full
 
 
 @pytest.mark.parametrize("key", ["fences", "leases", "jobs", "ledgers", "runs", "open"])
-def test_a_key_of_the_store_that_somebody_else_has_written_is_told_at_the_start(
+def test_a_key_of_the_store_that_another_program_has_written_is_told_at_the_start(
     server: RedisServer, as_user: Callable[..., Store], key: str
 ) -> None:
     server.say("SET", f"{{tickglass}}:{key}", "theirs")
@@ -240,13 +240,13 @@ def test_a_key_of_the_store_that_somebody_else_has_written_is_told_at_the_start(
     for call, ask in ((store.register, [JOB]), (store.acquire, ASK), (store.claim, CLAIM)):
         problem = problem_of(call, ask)
         assert problem.kind == "error"
-        assert f"{{tickglass}}:{key} is a string: somebody else writes there" in problem.detail
+        assert f"{{tickglass}}:{key} is a string: another program writes there" in problem.detail
     assert contents(server) == before
 
 
 @pytest.mark.parametrize("died", [False, True])
 @pytest.mark.parametrize("key", ["job:nightly", "due:nightly", "run:nightly", "lease:nightly"])
-def test_a_key_of_a_job_that_somebody_else_has_written_breaks_a_claim_off_before_it_writes(
+def test_a_key_of_a_job_that_another_program_has_written_breaks_a_claim_off_before_it_writes(
     server: RedisServer, as_user: Callable[..., Store], key: str, *, died: bool
 ) -> None:
     store = as_user(LINE)
@@ -296,4 +296,4 @@ def test_an_outcome_is_written_whole_whatever_the_script_may_not_do(
     claimed = store.claim(CLAIM)
     server.say("ACL", "SETUSER", "app", "resetchannels")
     args = lua.settle_args(settlement_of(claimed), "call")
-    assert store._links.run("settle", lua.SETTLE, *args)[:2] == [1, 1]  # type: ignore[attr-defined]
+    assert store._connections.run("settle", lua.SETTLE, *args)[:2] == [1, 1]  # type: ignore[attr-defined]

@@ -141,7 +141,7 @@ def test_an_answer_that_was_lost_is_given_again(store: RedisStore) -> None:
     first = store.claim(CLAIM)
     settlement = settlement_of(CLAIM, first)
     args = lua.settle_args(settlement, "call")
-    sent = [store._links.run("settle", lua.SETTLE, *args)[:2] for _ in range(2)]
+    sent = [store._connections.run("settle", lua.SETTLE, *args)[:2] for _ in range(2)]
     assert sent == [[1, 1], [1, 1]]
     assert store.settle(settlement) == Settled(recorded=False, released=False, earlier=True), "another call"
 
@@ -185,14 +185,14 @@ def test_a_release_that_arrives_late_does_not_end_what_the_same_token_was_grante
 ) -> None:
     ask = replace(ASK, ttl_ns=100 * MS)
     with Proxy() as network:
-        link = network.link(server.port)
-        behind = opened(f"redis://127.0.0.1:{link.port}/0?timeout=150ms")
+        connection = network.link(server.port)
+        behind = opened(f"redis://127.0.0.1:{connection.port}/0?timeout=150ms")
         behind.release(lease_of(ask, behind.acquire(ask)))  # the server knows the script now
         lease = lease_of(ask, behind.acquire(ask))
-        link.hold(BOTH_WAYS)
+        connection.hold(BOTH_WAYS)
         assert kind_of(lambda: behind.release(lease)) == "unavailable"
         again = lease_of(ASK, store.acquire(ASK))  # the first has run out
-        link.hold(frozenset())
+        connection.hold(frozenset())
         assert behind.time_ns() > 0, "asked after the release, on the same way"
         assert store.renew(again) == Renewed()
         behind.close()
@@ -246,11 +246,11 @@ def test_threads_share_as_many_connections_as_are_inside_at_once(server: RedisSe
 
 def test_an_idle_connection_is_closed_when_nothing_comes_over_it_any_more(store: RedisStore) -> None:
     store.acquire(ASK)
-    (link,) = store._links._idle
-    assert link._sock is not None
-    assert link._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-    assert link._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
-    assert link._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 5
+    (connection,) = store._connections._idle
+    assert connection._sock is not None
+    assert connection._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert connection._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+    assert connection._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 5
 
 
 def test_a_store_is_refused_in_a_forked_process(store: RedisStore) -> None:
@@ -424,8 +424,8 @@ def test_a_master_that_hangs_costs_one_timeout_however_many_connections_lie_idle
     master, replica, sentinel = watched_by_sentinel(own_redis)
     store = opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/mymaster/0?timeout=1s")
     lease = lease_of(ASK, store.acquire(ASK))
-    for link in [store._links.open() for _ in range(8)]:  # so many threads were inside at once
-        store._links._give_back(link)
+    for connection in [store._connections.open() for _ in range(8)]:  # so many threads were inside at once
+        store._connections._give_back(connection)
     wait_until(lambda: replica.say("GET", "{tickglass}:lock:ledger") == "token")
     master.kill(signal.SIGSTOP)
     named = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster")

@@ -151,7 +151,7 @@ def test_a_vote_that_is_asked_for_again_lasts_as_long_as_a_new_one(
 def test_a_fence_that_is_confirmed_late_does_not_replace_the_one_agreed_on_since(
     servers: list[RedisServer], store: RedlockStore
 ) -> None:
-    confirm = ("ledger", "token", "", "", "", store._election.question(), 7, "", "")
+    confirm = ("ledger", "token", "", "", "", store._ballot.question(), 7, "", "")
     granted = store.acquire(ASK)
     assert isinstance(granted, Granted)
     assert set(store._quorum.ask("acquire", CONFIRM, confirm).values()) == {0}
@@ -163,16 +163,16 @@ def test_a_release_that_arrives_late_does_not_end_what_the_same_token_was_grante
 ) -> None:
     with Proxy() as network:
         links = [network.link(server.port) for server in servers]
-        behind = opened(link.port for link in links)
+        behind = opened(connection.port for connection in links)
         behind.release(lease_of(ASK, behind.acquire(ASK)))  # the servers know the script now
         lease = lease_of(ASK, behind.acquire(ASK))
-        for link in links:
-            link.hold(BOTH_WAYS)
+        for connection in links:
+            connection.hold(BOTH_WAYS)
         with pytest.raises(StoreUnavailable):
             behind.release(lease)
         again = lease_of(ASK, store.acquire(ASK))
-        for link in links:
-            link.hold(frozenset())
+        for connection in links:
+            connection.hold(frozenset())
         assert behind.time_ns() > 0, "asked after the release, on the same way"
         assert store.renew(again) == Renewed()
         behind.close()

@@ -109,8 +109,8 @@ def test_the_drift_of_the_url_is_kept_from_every_lease(opened: Callable[..., Red
 
 def test_a_server_gets_a_small_part_of_a_lease_to_answer(opened: Callable[..., RedlockStore]) -> None:
     usual, given = opened("prefix=a"), opened("timeout=40ms")
-    assert [usual._election.patience_ns(ttl_ns) for ttl_ns in (SECOND, 200 * MS)] == [50 * MS, 20 * MS]
-    assert [given._election.patience_ns(ttl_ns) for ttl_ns in (SECOND, 200 * MS)] == [40 * MS, 40 * MS]
+    assert [usual._ballot.timeout_ns(ttl_ns) for ttl_ns in (SECOND, 200 * MS)] == [50 * MS, 20 * MS]
+    assert [given._ballot.timeout_ns(ttl_ns) for ttl_ns in (SECOND, 200 * MS)] == [40 * MS, 40 * MS]
 
 
 # --- servers that fail
@@ -241,7 +241,7 @@ def test_fences_grow_whatever_minority_is_lost_between(
     servers: list[RedisServer], opened: Callable[..., RedlockStore], seed: int
 ) -> None:
     rng, clients = random.Random(seed), [opened(), opened()]
-    clients[1]._election._newest_fence = 2**52 - 10_000  # the clock of that client is far ahead of the other's
+    clients[1]._ballot._newest_fence = 2**52 - 10_000  # the clock of that client is far ahead of the other's
     fences = []
     for number in range(12):
         lost = rng.choice(servers)
@@ -264,8 +264,8 @@ def test_a_wall_clock_out_of_its_mind_uses_up_no_fences(store: RedlockStore) -> 
         def wall_ns(self) -> int:
             return 2**62
 
-    store._election._real = Mad()
-    store._election._newest_fence = 0
+    store._ballot._real = Mad()
+    store._ballot._newest_fence = 0
     lease = lease_of(ASK, store.acquire(ASK))
     assert lease.fence == 1
     store.release(lease)  # has a number, too

@@ -47,7 +47,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(path, FakeClock(), patience_ns=50 * MS)
+    store = SqliteStore(path, FakeClock(), busy_timeout_ns=50 * MS)
     yield store
     store.close()
 
@@ -300,7 +300,7 @@ def test_a_file_that_stays_locked_is_opened_by_the_first_call_that_finds_it_free
         SqliteStore(path, FakeClock()).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute(f"BEGIN {mode}")
-        store = SqliteStore(path, FakeClock(), patience_ns=50 * MS)
+        store = SqliteStore(path, FakeClock(), busy_timeout_ns=50 * MS)
         for use, operation in ((lambda: store.acquire(ASK), "acquire"), (store.leases, "leases")):
             with pytest.raises(StoreUnavailable, match="the write lock was not free for 50ms") as raised:
                 use()
@@ -316,7 +316,7 @@ def test_a_file_that_stays_locked_is_opened_by_the_first_call_that_finds_it_free
 def test_a_file_that_was_never_opened_is_closed_for_good(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        store = SqliteStore(path, FakeClock(), patience_ns=MS)
+        store = SqliteStore(path, FakeClock(), busy_timeout_ns=MS)
         store.close()
         other.execute("ROLLBACK")
     with pytest.raises(StoreUnavailable, match="the store is closed"):
