@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tickglass.sched.clock import Clock
-    from tickglass.sched.ports import EventSink
+    from tickglass.sched.ports.events import EventSink
 
 __all__ = [
     "LOCK_TRANSITIONS",

@@ -6,12 +6,31 @@ Pure: no I/O, no clock reads, no logging.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tickglass.sched.ports import JobRecord
+__all__ = ["JobRecord", "Registered"]
 
-__all__ = ["Registered"]
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """What the store knows of a job, for observers and for restarts.
+
+    Args:
+        next_due_ns: the next due instant, as last written; None when there is none.
+        last_due_ns: the latest occurrence that any instance has claimed; None if none was.
+        seen_wall_ns: the store's wall clock when this was last written, by a registration or a claim.
+    """
+
+    name: str
+    trigger: str
+    resource: str
+    owner: str
+    service: str
+    ttl_ns: int
+    grace_ns: int
+    timeout_ns: int | None
+    next_due_ns: int | None
+    last_due_ns: int | None = None
+    seen_wall_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

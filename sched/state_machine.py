@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.events import Event
-    from tickglass.sched.ports import EventSink
+    from tickglass.sched.ports.events import EventSink
 
 __all__ = ["Move", "StateMachine"]
 

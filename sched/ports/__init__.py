@@ -3,11 +3,11 @@
 from tickglass.sched.ports.events import EventSink
 from tickglass.sched.ports.executor import CallResult, Executor, JobCall
 from tickglass.sched.ports.ledger import (
+    Ahead,
     AlreadyClaimed,
     ClaimAsk,
     Claimed,
     ClaimFeed,
-    JobRecord,
     Ledger,
     Orphan,
     Settled,
@@ -17,8 +17,10 @@ from tickglass.sched.ports.locks import Gone, Granted, Holder, LeaseAsk, LockSto
 from tickglass.sched.ports.observers import LeaseRecord, RunRecord, Store, StoreObserver
 from tickglass.sched.ports.spool import Spool, SpooledOutcome
 from tickglass.sched.ports.tracing import RunTracer, TracedRun
+from tickglass.sched.registration import JobRecord
 
 __all__ = [
+    "Ahead",
     "AlreadyClaimed",
     "CallResult",
     "ClaimAsk",

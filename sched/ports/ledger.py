@@ -11,16 +11,15 @@ from tickglass.sched.ports.locks import LeaseAsk  # noqa: TC001 - read at run ti
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tickglass.sched.ahead import Ahead
     from tickglass.sched.ports.locks import Refused
-    from tickglass.sched.registration import Registered
+    from tickglass.sched.registration import JobRecord, Registered
 
 __all__ = [
+    "Ahead",
     "AlreadyClaimed",
     "ClaimAsk",
     "ClaimFeed",
     "Claimed",
-    "JobRecord",
     "Ledger",
     "Orphan",
     "Settled",
@@ -29,26 +28,10 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class JobRecord:
-    """What the store knows of a job, for observers and for restarts.
+class Ahead:
+    """The claim came too early, by the store's clock: ask again after `early_ns`. Nothing was written."""
 
-    Args:
-        next_due_ns: the next due instant, as last written; None when there is none.
-        last_due_ns: the latest occurrence that any instance has claimed; None if none was.
-        seen_wall_ns: the store's wall clock when this was last written, by a registration or a claim.
-    """
-
-    name: str
-    trigger: str
-    resource: str
-    owner: str
-    service: str
-    ttl_ns: int
-    grace_ns: int
-    timeout_ns: int | None
-    next_due_ns: int | None
-    last_due_ns: int | None = None
-    seen_wall_ns: int = 0
+    early_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +52,19 @@ class ClaimAsk:
     next_due_ns: int | None = None
     rerun: bool = True
     max_ahead_ns: int | None = None
+
+    def ahead_at(self, now_ns: int) -> Ahead | None:
+        """Return the refusal of a claim that comes too early; None if it does not.
+
+        An instance with a fast clock may claim an instant that is still far off. A claim is kept for good, so
+        it would take that instant, and the job's place in time, from all other instances.
+
+        Args:
+            now_ns: the store's wall clock, nanoseconds since the Unix epoch.
+        """
+        if self.max_ahead_ns is None or self.due_ns <= now_ns + self.max_ahead_ns:
+            return None
+        return Ahead(self.due_ns - self.max_ahead_ns - now_ns)
 
 
 @dataclass(frozen=True, slots=True)

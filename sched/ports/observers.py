@@ -11,7 +11,7 @@ from tickglass.sched.ports.locks import LockStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tickglass.sched.ports.ledger import JobRecord
+    from tickglass.sched.registration import JobRecord
 
 __all__ = [
     "LeaseRecord",

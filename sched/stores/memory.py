@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.ahead import ahead_of
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.lease import drift_allowance_ns
@@ -39,10 +38,9 @@ from tickglass.sched.triggers import LATEST_NS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tickglass.sched.ahead import Ahead
     from tickglass.sched.clock import Clock
     from tickglass.sched.lease import Lease
-    from tickglass.sched.ports import ClaimAsk, LeaseAsk, Settlement
+    from tickglass.sched.ports import Ahead, ClaimAsk, LeaseAsk, Settlement
     from tickglass.sched.stores.url import StoreUrl
 
 __all__ = ["MEMORY_KEEP_NS", "MemoryStore", "check_memory_exists", "read_memory"]
@@ -195,7 +193,7 @@ class MemoryStore:
                     return self._claimed(latest)
                 if latest.outcome is not None or self._runs(latest, now_ns) or not ask.rerun:
                     return AlreadyClaimed(latest.ask.owner, latest.outcome)
-            ahead = ahead_of(ask, self._clock.wall_ns())
+            ahead = ask.ahead_at(self._clock.wall_ns())
             if ahead is not None:
                 return ahead
             held = self._live(ask.lease.resource, now_ns)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import duration_text, plainly_meant_ns
 from tickglass.sched.triggers.shape import is_command
-from tickglass.sched.triggers.slips import one_slip
+from tickglass.sched.triggers.source_span import one_slip
 
 if TYPE_CHECKING:
     from tickglass.sched.errors import ConfigError

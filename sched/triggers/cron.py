@@ -15,7 +15,7 @@ from tickglass.sched.triggers.base import Trigger
 from tickglass.sched.triggers.dst import DAY_MS, FIRST_MS, LAST_MS, Dst, Stretch, stretch_at
 from tickglass.sched.triggers.expression import Parsed, parse
 from tickglass.sched.triggers.jitter import with_jitter
-from tickglass.sched.triggers.slips import one_slip
+from tickglass.sched.triggers.source_span import one_slip
 from tickglass.sched.triggers.zones import zone_named
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tickglass.sched.errors import ConfigError
 
-__all__ = ["SourceSpan"]
+__all__ = ["SourceSpan", "one_slip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +77,18 @@ class SourceSpan:
     def wrong(self, problem: str, *instead: str, examples: tuple[str, ...] = ()) -> ConfigError:
         """Return the error that points here."""
         return ConfigError(problem, given=self.given, span=(self.start, self.end), instead=instead, examples=examples)
+
+
+def one_slip(written: str, right: str) -> bool:
+    """Return whether two words differ by one typing error: a letter too many, too few or wrong, or two swapped.
+
+    Stricter than the nearest word of a list: the nearest word to "minutely" is "monthly".
+    """
+    if len(written) > len(right):
+        return one_slip(right, written)
+    same = next((index for index, (a, b) in enumerate(zip(written, right, strict=False)) if a != b), len(written))
+    rest, rest_right = written[same:], right[same:]
+    if len(written) < len(right):
+        return rest == rest_right[1:]
+    swapped = rest[:2] == rest_right[1::-1] and rest[2:] == rest_right[2:]
+    return bool(rest) and (swapped or rest[1:] == rest_right[1:])

@@ -10,7 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.triggers.slips import one_slip
+from tickglass.sched.triggers.source_span import one_slip
 
 __all__ = ["zone_named"]
 

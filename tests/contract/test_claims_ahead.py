@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.ahead import Ahead
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.planning.past_runs import without_claims_ahead
-from tickglass.sched.ports import AlreadyClaimed, Claimed
+from tickglass.sched.ports import Ahead, AlreadyClaimed, Claimed
 
 if TYPE_CHECKING:
     from contract.conftest import StoreKit

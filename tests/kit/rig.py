@@ -24,12 +24,12 @@ from tickglass.testing import FakeClock, ListSink
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tickglass.sched.ahead import Ahead
     from tickglass.sched.clock import Clock
     from tickglass.sched.errors import StoreUnavailable
     from tickglass.sched.job import Job
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
+        Ahead,
         EventSink,
         Granted,
         JobRecord,

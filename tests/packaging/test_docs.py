@@ -24,22 +24,6 @@ MODULE: Final = re.compile(r"tickglass(?:\.[a-z_]\w*)+(?:\.[A-Z]\w*)?")
 PAGE_NAMED: Final = re.compile(r"\bdocs/[\w-]+\.md\b")
 # Files that a page names and that users write themselves.
 THEIRS: Final = frozenset({"app.py", "jobs.py"})
-# What pages name already and what is still to come.
-NOT_YET_LINKED: Final[frozenset[str]] = frozenset({"README.md: docs/api.md", "docs/architecture.md: api.md"})
-NOT_YET_THERE: Final[frozenset[str]] = frozenset(
-    {
-        "docs/architecture.md: sched/engine/planning/past_runs.py",
-        "docs/architecture.md: sched/engine/recovery/orphans.py",
-        "docs/architecture.md: sched/engine/running/assignment.py",
-        "docs/architecture.md: sched/engine/running/pending_claim.py",
-        "docs/architecture.md: sched/engine/timing/lead_time.py",
-        "docs/architecture.md: sched/policies/admission.py",
-        "docs/architecture.md: sched/stores/registry.py",
-        "docs/architecture.md: telemetry/endpoint/",
-        "docs/architecture.md: telemetry/endpoint/access.py",
-        "docs/architecture.md: url.py",
-    }
-)
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +100,7 @@ def is_module_in(trees: Mapping[str, ast.Module], root: Path) -> Callable[[str],
 
 def test_every_link_leads_somewhere(pages: dict[str, str], paths: frozenset[str]) -> None:
     found = {broken for path in pages for broken in broken_links(path, pages, paths)}
-    assert sorted(found - NOT_YET_LINKED) == []
-    assert sorted(NOT_YET_LINKED - found) == [], "there by now: take it off the table"
+    assert sorted(found) == []
 
 
 def test_every_file_folder_and_module_that_a_page_names_exists(
@@ -125,8 +108,7 @@ def test_every_file_folder_and_module_that_a_page_names_exists(
 ) -> None:
     is_module = is_module_in(trees, root)
     found = [wrong for path, page in pages.items() for wrong in wrong_names(path, page, paths, is_module)]
-    assert sorted(set(found) - NOT_YET_THERE) == []
-    assert sorted(NOT_YET_THERE - set(found)) == [], "there by now: take it off the table"
+    assert sorted(set(found)) == []
 
 
 def test_every_page_that_code_names_exists(trees: dict[str, ast.Module], root: Path, paths: frozenset[str]) -> None:

@@ -96,7 +96,7 @@ HOUSES: Final = (
             ("endpoint",),
             ("logs", "metrics", "spans"),
             ("internals", "jobs", "locks", "queries", "reference", "tracing"),
-            ("interval", "selectors", "series", "thresholds"),
+            ("interval", "series", "thresholds"),
             ("catalogue",),
             ("label_values", "metric"),
         ),
@@ -121,57 +121,6 @@ SPARSE: Final[Mapping[str, frozenset[str]]] = {
 }
 # A policy is a function of its arguments: it asks nothing outside, and it waits for nothing.
 NOT_FOR_POLICIES: Final = frozenset({"asyncio", "io", "os", "pathlib", "random", "threading", "time", "zoneinfo"})
-
-# What is known and shall go: imports as "path imports name", modules by their import names.
-NOT_YET_DOWN: Final[frozenset[str]] = frozenset(
-    {
-        "sched/engine/leasing/in_doubt.py imports tickglass.sched.engine.running.outbox.Outbox",
-        "sched/engine/running/dispatcher.py imports tickglass.sched.engine.planning.misfires.Misfires",
-        "sched/engine/timing/clock_skew.py imports tickglass.sched.engine.running.lead_time.LEAD_MAX_NS",
-        "sched/stores/etcd/urls.py imports tickglass.sched.stores.urls.StoreUrl",
-        "sched/stores/redis/urls.py imports tickglass.sched.stores.redlock.store.RedlockStore",
-        "sched/stores/redis/urls.py imports tickglass.sched.stores.urls.StoreUrl",
-        "telemetry/sidecar/web/auth.py imports tickglass.telemetry.access.bears",
-        "telemetry/sidecar/web/auth.py imports tickglass.telemetry.access.is_smuggled",
-        "telemetry/sidecar/web/auth.py imports tickglass.telemetry.access.is_token",
-        "telemetry/sidecar/web/server.py imports tickglass.telemetry.exporter.parse_listen",
-        "telemetry/sidecar/web/server.py imports tickglass.telemetry.listener.listening",
-    }
-)
-NOT_YET_ON_A_FLOOR: Final[frozenset[str]] = frozenset(
-    {
-        "tickglass.sched.stores.urls",
-        "tickglass.telemetry.access",
-        "tickglass.telemetry.exporter",
-        "tickglass.telemetry.exposition",
-        "tickglass.telemetry.listener",
-    }
-)
-NOT_YET_BUILT: Final[frozenset[str]] = frozenset(
-    {
-        "tickglass.sched.engine.loop",
-        "tickglass.sched.stores.registry",
-        "tickglass.sched.stores.url",
-        "tickglass.telemetry.endpoint",
-        "tickglass.telemetry.queries",
-    }
-)
-NOT_YET_CUT: Final[frozenset[str]] = frozenset(  # without these imports there is no circle
-    {
-        "sched/ahead.py imports tickglass.sched.ports.ClaimAsk",
-        "sched/engine/running/execution.py imports tickglass.sched.engine.running.dispatcher.Dispatcher",
-        "sched/engine/running/run_lease.py imports tickglass.sched.engine.running.dispatcher.Dispatcher",
-        "sched/lease.py imports tickglass.sched.ports.EventSink",
-        "sched/registration.py imports tickglass.sched.ports.JobRecord",
-        "sched/state_machine.py imports tickglass.sched.ports.EventSink",
-        "sched/stores/etcd/client.py imports tickglass.sched.stores.etcd.urls.Endpoint",
-        "sched/stores/etcd/store.py imports tickglass.sched.stores.etcd.urls.Endpoint",
-        "sched/stores/etcd/store.py imports tickglass.sched.stores.etcd.urls.PREFIX",
-        "sched/stores/etcd/store.py imports tickglass.sched.stores.etcd.urls.TIMEOUT_NS",
-        "sched/stores/etcd/urls.py imports tickglass.sched.stores.urls.StoreUrl",
-        "sched/stores/redis/urls.py imports tickglass.sched.stores.urls.StoreUrl",
-    }
-)
 
 
 @pytest.fixture(scope="module")
@@ -206,8 +155,7 @@ def _is_too_much(found: Import, room: str) -> bool:
 
 def test_every_import_between_rooms_points_down(imports: list[Import]) -> None:
     found = upward(imports)
-    check_none({str(wrong) for wrong in found if wrong.row not in NOT_YET_DOWN}, "point up or aside")
-    check_none(NOT_YET_DOWN - {wrong.row for wrong in found}, "are right by now: take them off NOT_YET_DOWN")
+    check_none({str(wrong) for wrong in found}, "point up or aside")
 
 
 def test_every_module_of_a_house_is_in_a_room_that_has_a_floor(modules: frozenset[str]) -> None:
@@ -217,14 +165,12 @@ def test_every_module_of_a_house_is_in_a_room_that_has_a_floor(modules: frozense
         for module in modules
         if is_within(module, house.package) and module != house.package and house.place_of(module) is None
     }
-    check_none(homeless - NOT_YET_ON_A_FLOOR, "are on no floor: say in HOUSES what may use them")
-    check_none(NOT_YET_ON_A_FLOOR - homeless, "are right by now: take them off NOT_YET_ON_A_FLOOR")
+    check_none(homeless, "are on no floor: say in HOUSES what may use them")
 
 
 def test_every_room_on_a_floor_exists(modules: frozenset[str]) -> None:
     rooms = {f"{house.package}.{room}" for house in HOUSES for floor in house.floors for room in floor}
-    check_none(rooms - modules - NOT_YET_BUILT, "have a floor, but do not exist")
-    check_none(NOT_YET_BUILT & modules, "exist by now: take them off NOT_YET_BUILT")
+    check_none(rooms - modules, "have a floor, but do not exist")
 
 
 def test_triggers_policies_and_fencing_need_almost_nothing(imports: list[Import]) -> None:
@@ -232,14 +178,7 @@ def test_triggers_policies_and_fencing_need_almost_nothing(imports: list[Import]
 
 
 def test_no_module_imports_itself_through_others(imports: list[Import], modules: frozenset[str]) -> None:
-    cut = [found for found in imports if found.row not in NOT_YET_CUT]
-    assert circle_in(module_graph(cut, modules)) == []
-    harmless = {row for row in NOT_YET_CUT if not circle_in(module_graph([*cut, *_of(row, imports)], modules))}
-    check_none(harmless, "make no circle by now: take them off NOT_YET_CUT")
-
-
-def _of(row: str, imports: list[Import]) -> list[Import]:
-    return [found for found in imports if found.row == row]
+    assert circle_in(module_graph(imports, modules)) == []
 
 
 def check_none(found: Iterable[str], what: str) -> None:

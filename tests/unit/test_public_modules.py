@@ -40,6 +40,7 @@ def test_the_table_at_the_top_is_that_of_the_sections() -> None:
 def test_every_public_name_of_the_core_is_the_same_object() -> None:
     """An old import path and the public one must not give two classes: `isinstance` and `except` compare them."""
     for public, private in (
+        ("tickglass.clock", "tickglass.sched.clock"),
         ("tickglass.events", "tickglass.sched.events"),
         ("tickglass.fencing", "tickglass.sched.fencing"),
     ):

@@ -20,9 +20,8 @@ from tickglass.sched.ports import AlreadyClaimed, ClaimFeed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tickglass.sched.ahead import Ahead
     from tickglass.sched.clock import Clock
-    from tickglass.sched.ports import ClaimAsk, Claimed, EventSink, Orphan, Refused, Store
+    from tickglass.sched.ports import Ahead, ClaimAsk, Claimed, EventSink, Orphan, Refused, Store
 
 __all__ = ["REMEMBERED_MAX", "REMEMBERED_NS", "ClaimCachingStore"]
 

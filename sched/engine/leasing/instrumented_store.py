@@ -15,10 +15,10 @@ from tickglass.sched.ports import Claimed, Granted
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tickglass.sched.ahead import Ahead
     from tickglass.sched.clock import Clock
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
+        Ahead,
         AlreadyClaimed,
         ClaimAsk,
         EventSink,

@@ -11,14 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tickglass.sched.ahead import Ahead
 from tickglass.sched.engine.leasing.unacknowledged import Unacknowledged
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import LockEvent, LockReason, LockState
 from tickglass.sched.occurrence import Outcome, SkipReason
 from tickglass.sched.policies import backoff, overlap
 from tickglass.sched.policies.verdict import Defer
-from tickglass.sched.ports import AlreadyClaimed, Claimed, Refused
+from tickglass.sched.ports import Ahead, AlreadyClaimed, Claimed, Refused
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.context import EngineContext

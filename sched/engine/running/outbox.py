@@ -15,10 +15,9 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.ahead import Ahead
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import SpoolMove, SpoolMoved
-from tickglass.sched.ports import AlreadyClaimed, Refused
+from tickglass.sched.ports import Ahead, AlreadyClaimed, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

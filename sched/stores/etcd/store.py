@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aetcd import rpc
 
-from tickglass.sched.ahead import ahead_of
 from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import AlreadyClaimed, Claimed, Gone, Granted, Refused, Released, Renewed, Settled
 from tickglass.sched.registration import Registered
@@ -32,10 +31,10 @@ from tickglass.sched.stores.run_times import run_times_ns
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tickglass.sched.ahead import Ahead
     from tickglass.sched.clock import Clock
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
+        Ahead,
         ClaimAsk,
         JobRecord,
         LeaseAsk,
@@ -277,9 +276,9 @@ class EtcdStore:
         """Return the refusal of a claim that comes too early; before it is refused, the clocks are compared again."""
         if ask.max_ahead_ns is None:
             return None
-        if self._clock.compared and ahead_of(ask, self._clock.wall_ns()) is None:
+        if self._clock.compared and ask.ahead_at(self._clock.wall_ns()) is None:
             return None
-        return ahead_of(ask, self._clock.compare())
+        return ask.ahead_at(self._clock.compare())
 
     # --- inside a call
 

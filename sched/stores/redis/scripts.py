@@ -11,8 +11,8 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tickglass.sched.ahead import Ahead
 from tickglass.sched.ports import (
+    Ahead,
     AlreadyClaimed,
     Claimed,
     Gone,

@@ -24,9 +24,9 @@ from tickglass.sched.stores.retention import KEEP_NS, LATEST_KEPT, PRUNE_EVERY_N
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tickglass.sched.ahead import Ahead
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
+        Ahead,
         AlreadyClaimed,
         ClaimAsk,
         Claimed,

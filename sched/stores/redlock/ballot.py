@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
-    from tickglass.sched.ahead import Ahead
-    from tickglass.sched.ports import AlreadyClaimed, LeaseAsk
+    from tickglass.sched.ports import Ahead, AlreadyClaimed, LeaseAsk
     from tickglass.sched.stores.redis.scripts import Argument, Script
     from tickglass.sched.stores.redis.topology import Credentials
     from tickglass.sched.stores.redlock.ledger import RedlockLedger

@@ -37,9 +37,9 @@ from tickglass.sched.stores.retention import KEEP_NS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tickglass.sched.ahead import Ahead
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
+        Ahead,
         AlreadyClaimed,
         ClaimAsk,
         Gone,

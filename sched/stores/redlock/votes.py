@@ -17,8 +17,7 @@ from tickglass.sched.stores.redis.scripts import too_early
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tickglass.sched.ahead import Ahead
-    from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord
+    from tickglass.sched.ports import Ahead, JobRecord, LeaseRecord, RunRecord
 
 __all__ = [
     "Verdict",

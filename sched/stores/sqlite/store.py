@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tickglass.sched.ahead import ahead_of
 from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import (
     AlreadyClaimed,
@@ -42,10 +41,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
-    from tickglass.sched.ahead import Ahead
     from tickglass.sched.clock import Clock
     from tickglass.sched.lease import Lease
-    from tickglass.sched.ports import ClaimAsk, LeaseAsk, LeaseRecord, Settlement
+    from tickglass.sched.ports import Ahead, ClaimAsk, LeaseAsk, LeaseRecord, Settlement
 
 __all__ = ["SqliteStore"]
 
@@ -183,7 +181,7 @@ class SqliteStore:
                 if outcome is not None or live or not ask.rerun:
                     return AlreadyClaimed(owner, outcome)
                 died, died_run_id = attempt, run_id
-            ahead = ahead_of(ask, self._clock.wall_ns())
+            ahead = ask.ahead_at(self._clock.wall_ns())
             if ahead is not None:
                 return ahead
             held = sql.held_of(connection, ask.lease.resource)

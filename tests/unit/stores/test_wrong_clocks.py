@@ -6,11 +6,10 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.ahead import Ahead
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, JobRecord, LeaseAsk, Refused, Settlement
+from tickglass.sched.ports import Ahead, AlreadyClaimed, ClaimAsk, Claimed, JobRecord, LeaseAsk, Refused, Settlement
 from tickglass.sched.stores import open_store
 from tickglass.sched.stores.redlock.votes import judge
 
