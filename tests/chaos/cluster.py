@@ -234,7 +234,7 @@ def record(
     )
     with ExitStack() as undo:
         log = home / "witness.log"
-        witness = Process(undo, home / "witness.errors", "chaos.witness", str(home / "witness.sock"), str(log))
+        witness = Process(undo, home / "witness.errors", "chaos.observer", str(home / "witness.sock"), str(log))
         witness.ready()
         fleet = _Fleet(ground, home, seed, undo, careless=careless)
         for place in range(PROCESSES):

@@ -337,7 +337,7 @@ class EtcdGround(_Networked):
         self._server.thaw()
 
     def _fill(self, server: int, *, full: bool) -> None:
-        self._server.say("maintenance/timer", action="ACTIVATE" if full else "DEACTIVATE", timer="NOSPACE")
+        self._server.say("maintenance/alarm", action="ACTIVATE" if full else "DEACTIVATE", alarm="NOSPACE")
 
     def _url(self, ports: Sequence[int]) -> str:
         return f"etcd://127.0.0.1:{ports[0]}?timeout=300ms"

@@ -1,4 +1,4 @@
-"""Accept a write only if nobody has written there under a greater fence: `python -m chaos.witness SOCKET LOG`.
+"""Accept a write only if nobody has written there under a greater fence: `python -m chaos.observer SOCKET LOG`.
 
 The sink that fencing tokens are for, in a process of its own that no fault
 reaches. It knows no leases and no clocks. Ends when its standard input does.

@@ -69,7 +69,7 @@ def test_a_fast_job_and_two_skewed_clocks_run_once(ground: Ground, tmp_path: Pat
 def test_a_paused_holder_does_not_write(ground: Ground, tmp_path: Path) -> None:
     with ExitStack() as undo:
         socket = tmp_path / "witness.sock"
-        referee = Process(undo, tmp_path / "1.errors", "chaos.witness", str(socket), str(tmp_path / "witness.log"))
+        referee = Process(undo, tmp_path / "1.errors", "chaos.observer", str(socket), str(tmp_path / "witness.log"))
         referee.ready()
         command = ("chaos.paused", ground.direct_url, str(tmp_path), f"{ground.ttl_ms}ms")
         paused = Process(undo, tmp_path / "2.errors", *command)

@@ -32,8 +32,8 @@ class Stand:
     def __init__(self, skew: SkewGuard | None = None) -> None:
         self.clock, self.sink = FakeClock(), ListSink()
         self.store = BreakableStore(self.clock)
-        gear = EngineContext(self.clock, self.store, Broadcast({"list": self.sink}, self.clock), NoTracer(), "a", "svc")
-        self.engine = Engine(gear, workers=2, skew=skew)
+        context = EngineContext(self.clock, self.store, Broadcast({"list": self.sink}, self.clock), NoTracer(), "a", "svc")
+        self.engine = Engine(context, workers=2, skew=skew)
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
         self.engine.add(declare(function, trigger, **policies))

@@ -114,10 +114,10 @@ def test_an_etcd_without_space(tmp_path: Path) -> None:
 
     @contextmanager
     def full() -> Iterator[str]:
-        server.say("maintenance/timer", action="ACTIVATE", memberID=0, timer="NOSPACE")
+        server.say("maintenance/alarm", action="ACTIVATE", memberID=0, alarm="NOSPACE")
         yield "database space exceeded"
-        for timer in server.say("maintenance/timer", action="GET").get("timers", []):
-            server.say("maintenance/timer", action="DEACTIVATE", memberID=timer.get("memberID", 0), timer="NOSPACE")
+        for alarm in server.say("maintenance/alarm", action="GET").get("alarms", []):
+            server.say("maintenance/alarm", action="DEACTIVATE", memberID=alarm.get("memberID", 0), alarm="NOSPACE")
 
     try:
         proves(server.url("/tickglass"), full, "etcd")
