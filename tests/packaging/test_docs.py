@@ -21,6 +21,7 @@ CODE: Final = re.compile(r"```.*?^```|`([^`\n]+)`", re.MULTILINE | re.DOTALL)  #
 FILE: Final = re.compile(r"[\w.][\w./-]*\.(?:css|html|js|jsx|json|lua|md|py|sh|toml|yml)")
 BELOW_A_FOLDER: Final = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./-]*")
 MODULE: Final = re.compile(r"tickglass(?:\.[a-z_]\w*)+(?:\.[A-Z]\w*)?")
+TO_BE_CHOSEN: Final = re.compile(r"/[^/]*(?:NAME|ALERT).*")  # in recipes; the folder above it exists
 PAGE_NAMED: Final = re.compile(r"\bdocs/[\w-]+\.md\b")
 # Files that a page names and that users write themselves.
 THEIRS: Final = frozenset({"app.py", "jobs.py"})
@@ -68,7 +69,8 @@ def _resolved(folder: PurePosixPath, relative: str) -> str:
 
 def wrong_names(path: str, page: str, paths: frozenset[str], is_module: Callable[[str], bool]) -> Iterator[str]:
     """Yield what stands in backquotes and looks like a file, a folder or a module of ours, and is none."""
-    for text in CODE.findall(page):
+    for written in CODE.findall(page):
+        text = TO_BE_CHOSEN.sub("/", written)
         if FILE.fullmatch(text):
             right = text in THEIRS or is_path(text, paths)
         elif BELOW_A_FOLDER.fullmatch(text):
@@ -146,10 +148,13 @@ def test_a_link_that_leads_nowhere_is_seen(link: str, broken: bool) -> None:  # 
         ("`engine/job.py`", True),
         ("`sched/gone/`", True),
         ("`tests/gone`", True),
+        ("`sched/gone/NAME.py`", True),
         ("`tickglass.sched.gone`", True),
         ("`sched/job.py`", False),
         ("`job.py`", False),
         ("`sched/`", False),
+        ("`sched/NAME.py`", False),
+        ("`sched/NAME/`", False),
         ("`tickglass.sched.job`", False),
         ("`tickglass_job_due_total`", False),
         ("`run.cancelled`", False),
