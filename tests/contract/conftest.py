@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SERVED_TTL_NS: Final = 600 * MS  # soon over, and yet a lease is not while a busy machine stops for a moment
+SERVED_TTL_NS: Final = SECOND  # soon over, and yet a lease is not while a busy machine stops for a moment
 
 
 @dataclass
@@ -168,7 +168,7 @@ def _etcd(request: pytest.FixtureRequest) -> StoreKit:
         lambda: open_store(url, SystemClock()),
         _really_wait,
         forget,
-        SECOND,
+        SERVED_TTL_NS,
         keeps=True,
         least_ttl_ns=SECOND,
         late_ns=750 * MS,
@@ -179,7 +179,7 @@ def _etcd(request: pytest.FixtureRequest) -> StoreKit:
 def _redlock(count: int, request: pytest.FixtureRequest) -> StoreKit:
     servers = request.getfixturevalue("redis_servers")(count)
     # Patient, for the tests' sake: eight threads and five servers may have two cores between them.
-    url = f"redlock://{','.join(f'127.0.0.1:{server.port}' for server in servers)}/0?timeout=250ms"
+    url = f"redlock://{','.join(f'127.0.0.1:{server.port}' for server in servers)}/0?timeout=500ms"
 
     def forget(store: Store) -> None:
         assert isinstance(store, RedlockStore)
