@@ -32,7 +32,9 @@ class Stand:
     def __init__(self, skew: SkewGuard | None = None) -> None:
         self.clock, self.sink = FakeClock(), ListSink()
         self.store = BreakableStore(self.clock)
-        context = EngineContext(self.clock, self.store, Broadcast({"list": self.sink}, self.clock), NoTracer(), "a", "svc")
+        context = EngineContext(
+            self.clock, self.store, Broadcast({"list": self.sink}, self.clock), NoTracer(), "a", "svc"
+        )
         self.engine = Engine(context, workers=2, skew=skew)
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
