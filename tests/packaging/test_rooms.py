@@ -192,6 +192,13 @@ def is_package(path: str) -> bool:
     return PurePosixPath(path).name in {"__init__.py", "__main__.py"}
 
 
+def only_exports(tree: ast.Module) -> bool:
+    """Whether a module has nothing of its own: a docstring, imports and `__all__`."""
+    kinds = {ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Expr}
+    own = [name for node in ast.walk(tree) if isinstance(node, ast.Name) and (name := node.id) != "__all__"]
+    return {type(node) for node in tree.body} <= kinds and not own
+
+
 def crowded(paths: list[str]) -> dict[str, int]:
     rooms = Counter(str(PurePosixPath(path).parent) for path in paths if not is_package(path))
     return {room: modules for room, modules in rooms.items() if modules > ROOM_MODULES_MAX}
@@ -241,7 +248,7 @@ def test_every_suite_of_the_table_exists_and_knows_its_modules(trees: dict[str, 
 
 def without_suite(trees: Mapping[str, ast.Module], table: Mapping[str, tuple[str, ...]]) -> list[str]:
     listed = {path for paths in table.values() for path in paths}
-    modules = [path for path in shipped(trees) if not is_package(path)]
+    modules = [path for path, tree in shipped(trees).items() if not is_package(path) and not only_exports(tree)]
     return [path for path in modules if suite_of(path) not in trees and path not in listed]
 
 
@@ -292,10 +299,25 @@ def _room(path: str) -> PurePosixPath:
 
 
 def test_a_module_without_a_suite_is_seen() -> None:
-    trees = {path: ast.parse("") for path in ("sched/engine/loop.py", "sched/job.py", "tests/unit/domain/test_job.py")}
+    paths = ("sched/engine/loop.py", "sched/job.py", "tests/unit/domain/test_job.py")
+    trees = {path: ast.parse("A = 1") for path in paths}
     assert without_suite(trees, {}) == ["sched/engine/loop.py"]
     assert without_suite(trees, {"tests/unit/engine/test_engine.py": ("sched/engine/loop.py",)}) == []
     assert without_suite(trees | {"tests/unit/engine/test_loop.py": ast.parse("")}, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "exports"),
+    [
+        ('"""Public."""\nfrom a import b\n\n__all__ = ["b"]', True),
+        ("from a import b\nC = b", False),
+        ("from a import b\ndef c(): pass", False),
+        ("from a import b\nclass C: pass", False),
+        ("from a import b\nb()", False),
+    ],
+)
+def test_a_module_that_only_exports_is_told_from_others(text: str, exports: bool) -> None:  # noqa: FBT001 - a column
+    assert only_exports(ast.parse(text)) is exports
 
 
 @pytest.mark.parametrize(
