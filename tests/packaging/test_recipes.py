@@ -61,6 +61,36 @@ def test_every_store_has_a_section_and_a_row(root: Path) -> None:
         assert re.search(rf"^\| `{store}://", page, re.MULTILINE), store
 
 
+def executors(trees: Mapping[str, ast.Module]) -> set[str]:
+    """Return the classes with the method of an executor: `submit(call, done)`."""
+    return {
+        node.name
+        for path, tree in trees.items()
+        if path.startswith("sched/executors/")
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and any(_submits(method) for method in node.body)
+    }
+
+
+def _submits(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.FunctionDef)
+        and node.name == "submit"
+        and [argument.arg for argument in node.args.args] == ["self", "call", "done"]
+    )
+
+
+def test_every_executor_passes_the_suite_of_all_executors(trees: dict[str, ast.Module]) -> None:
+    suite = trees.get("tests/unit/executors/test_executor.py", ast.Module([], []))
+    named = {node.id for node in ast.walk(suite) if isinstance(node, ast.Name)}
+    assert sorted(executors(trees) - named) == []
+
+
+def test_an_executor_is_found() -> None:
+    text = "class A:\n    def submit(self, call, done): ...\nclass B:\n    def submit(self, task): ..."
+    assert executors({"sched/executors/a.py": ast.parse(text)}) == {"A"}
+
+
 def test_the_triggers_are_found() -> None:
     assert {"at", "cron", "every"} <= makers()
 
