@@ -25,7 +25,7 @@ class DidNotRun:
 scheduler = Scheduler("memory://", sinks={"did-not-run": DidNotRun()})
 
 
-@scheduler.job(every("100ms"))
+@scheduler.job(every("100ms"), misfire_grace="1s")
 def slower_than_its_interval(run: Run) -> None:
     run.wait("250ms")
 

@@ -78,7 +78,7 @@ def test_a_frozen_process_finds_on_waking_that_it_may_not_act(fleet: Fleet) -> N
 
 
 def test_a_run_that_is_deaf_to_its_timeout_is_not_started_again_beside_itself(fleet: Fleet) -> None:
-    instances = [fleet.start("deaf", ttl="600ms").running() for _ in range(3)]
+    instances = [fleet.start("deaf", ttl="1500ms").running() for _ in range(3)]
     wait_until(lambda: any(one.occurrences("started") for one in instances), "nobody started")
     holder = next(one for one in instances if one.occurrences("started"))
     due_ns = holder.occurrences("started")[0].due_ns
@@ -87,7 +87,7 @@ def test_a_run_that_is_deaf_to_its_timeout_is_not_started_again_beside_itself(fl
     def overlapped(other: Instance) -> bool:
         """Whether it still skips, well past what the lease would last without a renewal."""
         return any(
-            (end.outcome, end.reason) == ("skipped", "overlap") and end.due_ns > due_ns + 2_400 * MS
+            (end.outcome, end.reason) == ("skipped", "overlap") and end.due_ns > due_ns + 4_500 * MS
             for end in other.occurrences("ended")
         )
 
