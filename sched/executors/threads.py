@@ -65,6 +65,7 @@ class Pool:
         self._clock = clock
         self._sink = sink
         self._changed = threading.Condition()
+        self._reporting = threading.RLock()  # a sink may submit something
         self._tasks: deque[tuple[int, Callable[[], None]]] = deque()
         self._in_use = 0
         self._closing = False
@@ -81,10 +82,13 @@ class Pool:
         self._report(None)
 
     def submit(self, task: Callable[[], None]) -> None:
-        """Give a task to the next free worker; never blocks."""
+        """Give a task to the next free worker; never waits for one."""
         with self._changed:
             self._tasks.append((self._clock.monotonic_ns(), task))
             self._changed.notify()
+            waits = self._in_use == self.size
+        if waits:  # it may be that no worker moves any more, and so none reports it
+            self._report(None)
 
     def close(self, until_ns: int) -> bool:
         """Let the workers end when no task is left.
@@ -135,15 +139,17 @@ class Pool:
         return task
 
     def _report(self, waited_ns: int | None) -> None:
-        self._sink.record(
-            PoolMoved(
-                pool=self.name,
-                slots=self.size,
-                in_use=self._in_use,
-                waiting=len(self._tasks),
-                waited_ns=waited_ns,
+        """Report the present state, one thread at a time: the last report is of the last state."""
+        with self._reporting:
+            self._sink.record(
+                PoolMoved(
+                    pool=self.name,
+                    slots=self.size,
+                    in_use=self._in_use,
+                    waiting=len(self._tasks),
+                    waited_ns=waited_ns,
+                )
             )
-        )
 
 
 class ThreadExecutor:

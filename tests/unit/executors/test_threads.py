@@ -101,6 +101,16 @@ def test_tasks_begin_in_the_order_in_which_they_were_submitted(stand: Stand) -> 
     assert begun == list(range(20))
 
 
+def test_a_queue_is_reported_though_every_worker_hangs(stand: Stand) -> None:
+    go_on = threading.Event()
+    pool = stand.pool(1)
+    pool.submit(lambda: blocked_until(go_on))
+    stand.moved(lambda move: (move.in_use, move.waiting) == (1, 0))
+    pool.submit(lambda: None)
+    stand.moved(lambda move: (move.in_use, move.waiting, move.waited_ns) == (1, 1, None))
+    go_on.set()
+
+
 def test_the_wait_for_a_worker_is_reported_with_what_is_in_use_and_waiting(stand: Stand) -> None:
     pool = stand.pool(1)
     go_on = threading.Event()
