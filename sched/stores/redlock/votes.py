@@ -165,14 +165,22 @@ def _merged_job(rows: Sequence[JobRecord]) -> JobRecord:
 
 
 def merged_runs(views: Sequence[Sequence[RunRecord]], needed: int, size: int) -> list[RunRecord]:
-    """Return the attempts that are settled, or that a majority has, or may have; newest due instant first."""
+    """Return the attempts that are settled, or that a majority has, or may have; newest due instant first.
+
+    A claim that only a minority granted may be settled there as skipped, by an instance that did not hear of the
+    vote. It is left out if a majority has the same attempt of another run: that one won.
+    """
     absent = size - len(views)
     found: dict[tuple[str, int, str], list[RunRecord]] = defaultdict(list)
     for view in views:
         for run in view:
             found[run.job, run.due_ns, run.run_id].append(run)
+    won = {(job, due_ns, votes[0].attempt): run for (job, due_ns, run), votes in found.items() if len(votes) >= needed}
     shown = []
-    for votes in found.values():
+    for (job, due_ns, run_id), votes in found.items():
+        latest = max(votes, key=lambda it: it.attempt)
+        if latest.outcome == "skipped" and won.get((job, due_ns, latest.attempt), run_id) != run_id:
+            continue
         settled = [it for it in votes if it.outcome is not None]
         if settled or len(votes) + absent >= needed:
             shown.append(max(settled or votes, key=lambda it: (it.outcome != "orphaned", it.attempt, it.fence)))
