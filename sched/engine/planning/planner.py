@@ -122,8 +122,9 @@ class Planner:
         now_ns = self.now_ns(job)
         self._introduce(job, streak, now_ns)
         registered = self._without_claims_ahead(registered, now_ns)
-        self._take_over(job, registered, until_ns)
-        owed_ns = registered.owes_after_ns(until_ns)
+        began_ns = min(until_ns, now_ns)  # by a clock that was ahead it began later than now: not silent until then
+        self._take_over(job, registered, began_ns)
+        owed_ns = registered.owes_after_ns(began_ns)
         if owed_ns < until_ns:
             self._plan_next(_Plan(job, owed_ns, until_ns))
 
@@ -252,7 +253,7 @@ class Planner:
         if self._verdict(job, now_ns - due_ns, misfire.grace_max_ns(job.grace_ns)) == Defer():
             self._visit_at(plan, due_ns)
             return
-        due_ns = self._latest_passed(job, due_ns, now_ns if plan.until_ns is None else plan.until_ns)
+        due_ns = self._latest_passed(job, due_ns, now_ns if plan.until_ns is None else min(now_ns, plan.until_ns))
         plan.after_ns = due_ns
         self._plan_next(plan)
         occurrence = self._fell_due(job, due_ns, plan.due_ns)

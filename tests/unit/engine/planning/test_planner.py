@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.events import ClockStepped, JobRegistered, TriggerFailed
+from tickglass.sched.events import ClockStepped, JobRegistered, Streak, TriggerFailed
+from tickglass.sched.job import declare
 from tickglass.sched.triggers import LATEST_NS, InstantCount, Trigger, at, cron, every
 from tickglass.sched.triggers.base import to_ns
 
@@ -319,3 +320,18 @@ def test_a_trigger_that_counts_no_instants_is_asked_for_the_next_one_all_the_sam
         rig.ended("nothing", count)
         rig.free("nothing")
     assert "count_between returns an InstantCount, not 3" in rig.sink.of(TriggerFailed)[-1].error
+
+
+def test_a_job_that_began_by_a_clock_that_was_ahead_is_not_silent_until_then(rig: Rig) -> None:
+    """The store was away at the start, so no clock could be compared; when it answers, ours has been set right."""
+    job = declare(lambda: None, every("1s"), name="beat")
+    ahead_ns = rig.clock.wall_ns() + 20 * SECOND
+    rig.planner.begin(job, ahead_ns)
+    (registered,) = rig.store.register([rig.planner.record_of(job)])
+    rig.planner.make_up(job, registered, Streak(), ahead_ns)
+    for count in range(1, 26):
+        rig.advance(SECOND)
+        assert rig.ended("beat", count)[-1].outcome == "success"
+        rig.free("beat")
+    dues = [end.due_ns for end in rig.ended("beat", 25)]
+    assert dues == [dues[0] + number * SECOND for number in range(25)]

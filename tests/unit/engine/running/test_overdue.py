@@ -31,9 +31,15 @@ class Deaf:
     def __init__(self) -> None:
         self.let_go = threading.Event()
         self.runs: list[Run] = []
+        self._entered = threading.Semaphore(0)
+
+    def entered(self) -> None:
+        """Wait until one more run is inside: a start is reported just before the code is called."""
+        assert self._entered.acquire(timeout=PATIENCE_S)
 
     def __call__(self, run: Run) -> None:
         self.runs.append(run)
+        self._entered.release()
         self.let_go.wait(PATIENCE_S)
 
 
@@ -73,6 +79,7 @@ def test_a_run_past_its_timeout_keeps_its_lease_until_its_code_returns(rig: Rig,
     rig.add(deaf, every("20s"), name="deaf", timeout="1s", ttl="3s")
     rig.advance(20 * SECOND)
     rig.started("deaf")
+    deaf.entered()
     renewed(rig, 12, every_ns=SECOND)
     assert overdue(rig) == 1
     assert deaf.runs[0].cancel_reason == "timeout"
@@ -92,6 +99,7 @@ def test_instants_that_fall_due_beside_an_overdue_run_are_overlaps(rig: Rig, dea
     rig.add(deaf, every("5s"), name="deaf", timeout="1s", ttl="3s")
     rig.advance(5 * SECOND)
     rig.started("deaf")
+    deaf.entered()
     renewed(rig, 5, every_ns=SECOND)
     rig.timeline.tick()
     (end,) = rig.ended("deaf")
@@ -99,9 +107,10 @@ def test_instants_that_fall_due_beside_an_overdue_run_are_overlaps(rig: Rig, dea
 
 
 def test_a_coroutine_that_swallows_its_cancellation_keeps_its_lease_as_well(rig: Rig) -> None:
-    let_go = threading.Event()
+    entered, let_go = threading.Event(), threading.Event()
 
     async def deaf() -> None:
+        entered.set()
         while not let_go.is_set():
             try:
                 await asyncio.sleep(0.01)
@@ -111,6 +120,7 @@ def test_a_coroutine_that_swallows_its_cancellation_keeps_its_lease_as_well(rig:
     rig.add(deaf, every("20s"), timeout="1s", ttl="3s")
     rig.advance(20 * SECOND)
     rig.started("deaf")
+    assert entered.wait(PATIENCE_S)
     renewed(rig, 6, every_ns=SECOND)
     assert overdue(rig) == 1
     let_go.set()
@@ -126,6 +136,7 @@ def test_a_lock_is_given_up_at_the_timeout_if_the_job_says_so(
     due_ns = rig.clock.wall_ns() + 20 * SECOND
     rig.advance(20 * SECOND)
     rig.started("deaf")
+    deaf.entered()
     rig.clock.wait_for_sleepers(1)
     with caplog.at_level(logging.WARNING, "tickglass.jobs"):
         rig.clock.advance(SECOND)
@@ -151,6 +162,7 @@ def test_a_lock_is_given_up_once_if_the_code_returns_in_the_same_moment(rig: Rig
     for count in range(1, 6):
         rig.advance(20 * SECOND)
         rig.started("deaf", count)
+        deaf.entered()
         rig.clock.wait_for_sleepers(1)
         deaf.let_go.set()
         rig.clock.advance(SECOND)
@@ -164,6 +176,7 @@ def test_a_lease_that_is_not_renewed_is_given_up_before_it_ends(rig: Rig, deaf: 
     rig.add(deaf, every("60s"), name="deaf", timeout="1s", ttl="10s", renew=False)
     rig.advance(60 * SECOND)
     rig.started("deaf")
+    deaf.entered()
     rig.clock.wait_for_sleepers(1)
     rig.clock.advance(SECOND)
     rig.clock.wait_for_sleepers(1)
