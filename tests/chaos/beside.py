@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
-from chaos.history import Acknowledged, Began, Returned, Violation, Wrote
+from chaos.history import Acknowledged, Violation, Wrote
 
 from tickglass.sched.durations import MS
 from tickglass.sched.lease import RENEWALS_PER_TTL
@@ -20,7 +20,7 @@ from tickglass.sched.lease import RENEWALS_PER_TTL
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from chaos.history import History
+    from chaos.history import Began, History
     from chaos.spells import Conduct
 
 __all__ = ["runs_beside"]
@@ -51,14 +51,12 @@ def runs_beside(history: History, conducts: Sequence[Conduct]) -> Iterator[Viola
 
 
 def _codes_of(conduct: Conduct) -> Iterator[_Code]:
-    returned = {entry.run_id: entry.at_ns for entry in conduct.entries if isinstance(entry, Returned)}
     writes: defaultdict[str, list[Wrote]] = defaultdict(list)
     for entry in conduct.entries:
         if isinstance(entry, Wrote):
             writes[entry.run_id].append(entry)
-    for entry in conduct.entries:
-        if isinstance(entry, Began):
-            yield _Code(conduct, entry, returned.get(entry.run_id, conduct.last_ns), writes[entry.run_id])
+    for began, ends_ns in conduct.codes():
+        yield _Code(conduct, began, ends_ns, writes[began.run_id])
 
 
 def _two_at_once(codes: Sequence[_Code], ttl_ns: int) -> Iterator[Violation]:
@@ -86,12 +84,19 @@ def _two_at_once(codes: Sequence[_Code], ttl_ns: int) -> Iterator[Violation]:
 
 
 def _was_kept(code: _Code, until_ns: int, ttl_ns: int) -> bool:
-    """Return whether the store answered its process as often as its lease is renewed, and failed to renew none."""
-    from_ns = code.began.at_ns
-    failures = (entry for entry in code.conduct.unanswered if from_ns <= entry.at_ns <= until_ns)
-    if any(failure.operation == "renew" for failure in failures):
+    """Return whether the store answered its process as often as its lease is renewed, and renewals without delay.
+
+    Calls have connections of their own: one may wait for the store while others are
+    answered. Of one that was under way when its process was killed nothing is known.
+    """
+    conduct, from_ns, in_time_ns = code.conduct, code.began.at_ns, ttl_ns // RENEWALS_PER_TTL
+    if any(it.operation == "renew" and from_ns <= it.at_ns <= until_ns for it in conduct.unanswered):
         return False
-    return code.conduct.reached(from_ns, until_ns, ttl_ns // RENEWALS_PER_TTL)
+    waited = (spell for spell in conduct.renewals_waited if spell.ends_ns - spell.begins_ns > in_time_ns)
+    if any(spell.begins_ns <= until_ns and from_ns <= spell.ends_ns for spell in waited):
+        return False
+    killed = code.ends_ns == conduct.last_ns
+    return conduct.reached(from_ns, until_ns + (ttl_ns if killed else 0), in_time_ns)
 
 
 def _acts_after_the_end(conduct: Conduct) -> Iterator[Violation]:

@@ -37,12 +37,14 @@ __all__ = [
     "Opened",
     "Pen",
     "Reached",
+    "RenewalWaited",
     "Returned",
     "Sampled",
     "Setting",
     "Stepped",
     "Stopping",
     "Unanswered",
+    "Unblocked",
     "Violation",
     "Won",
     "Written",
@@ -191,6 +193,12 @@ class Unanswered(Entry, frozen=True, kw_only=True):
     operation: str
 
 
+class RenewalWaited(Entry, frozen=True, kw_only=True):
+    """A renewal that was asked for at `since_ns` has come to its end only now, with an answer or without."""
+
+    since_ns: int
+
+
 class Sampled(Entry, frozen=True, kw_only=True):
     """What the scheduler says of its readiness: nothing when it is ready. Also a sign that this process runs."""
 
@@ -204,9 +212,11 @@ class Clocked(Entry, frozen=True, kw_only=True):
 
 
 class Blocked(Entry, frozen=True, kw_only=True):
-    """A coroutine has kept the event loop from turning since then; noted when it lets go."""
+    """A coroutine keeps the event loop from turning from now on."""
 
-    since_ns: int
+
+class Unblocked(Entry, frozen=True, kw_only=True):
+    """The coroutine that kept the event loop from turning lets it turn."""
 
 
 class Crowded(Entry, frozen=True, kw_only=True):
@@ -250,9 +260,11 @@ _ENTRY: Final = msgspec.json.Decoder(
     | Reached
     | Won
     | Unanswered
+    | RenewalWaited
     | Sampled
     | Clocked
     | Blocked
+    | Unblocked
     | Crowded
     | Measured
     | Written

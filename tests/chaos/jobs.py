@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from chaos.faults import LONGEST_BLOCK_NS
-from chaos.history import Began, Blocked, Crowded, Declared, Returned, Wrote
+from chaos.history import Began, Blocked, Crowded, Declared, Returned, Unblocked, Wrote
 from chaos.recorder import pause
 from chaos.steering import BlockLoop, Crowd
 
@@ -157,9 +157,10 @@ class Jobs:
             pause(_WRITE_EVERY_NS)
 
     async def _block(self, _: Run, until_ns: int) -> None:
-        since_ns = _CLOCK.monotonic_ns()
-        self._last(until_ns - since_ns)
-        self._recorder.note(Blocked(at_ns=_CLOCK.monotonic_ns(), since_ns=since_ns))
+        now_ns = _CLOCK.monotonic_ns()
+        self._recorder.note(Blocked(at_ns=now_ns))
+        self._last(until_ns - now_ns)
+        self._recorder.note(Unblocked(at_ns=_CLOCK.monotonic_ns()))
 
     # --- and what is noted of it
 

@@ -18,6 +18,7 @@ from chaos.history import (
     Kept,
     Measured,
     Reached,
+    RenewalWaited,
     Stepped,
     Unanswered,
     Won,
@@ -181,6 +182,8 @@ class Line:
     def record(self, event: Event) -> None:
         """Note some of the answers, all grants, and all that failed; see `EventSink`."""
         at_ns = _CLOCK.monotonic_ns()
+        if isinstance(event, StoreCalled) and event.operation == "renew" and event.duration_ns >= LOOK_NS:
+            self._recorder.note(RenewalWaited(at_ns=at_ns, since_ns=at_ns - event.duration_ns))
         match event:
             case StoreCalled() if event.error:
                 self._recorder.note(Unanswered(at_ns=at_ns, operation=event.operation))

@@ -9,7 +9,22 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from chaos.history import WRITING, Blocked, Clocked, Crowded, Opened, Reached, Sampled, Stopping, Unanswered, Won
+from chaos.history import (
+    WRITING,
+    Began,
+    Blocked,
+    Clocked,
+    Crowded,
+    Opened,
+    Reached,
+    RenewalWaited,
+    Returned,
+    Sampled,
+    Stopping,
+    Unanswered,
+    Unblocked,
+    Won,
+)
 
 from tickglass.sched.durations import MS, SECOND
 
@@ -82,6 +97,8 @@ class Conduct:
     Attributes:
         runs: when it was neither frozen, nor kept from a processor for long.
         reached_ns: when the store answered it something for which it had to write.
+        renewals_waited: when a renewal was under way that took long.
+        blocked: when its event loop did not turn.
         failing: from a call that failed, though it may have had to write, to the next grant.
         healthy: when it was open, reached its store at least once a second without
             failing, had the right time, a loop that turned, and workers to spare.
@@ -101,11 +118,21 @@ class Conduct:
         self.open = Spell(opened_ns, stopping_ns)
         self.wrong_clocks = list(self._wrong_clocks())
         self.failing = list(self._failing())
-        self.blocked = [Spell(entry.since_ns, entry.at_ns) for entry in entries if isinstance(entry, Blocked)]
+        self.renewals_waited = [
+            Spell(entry.since_ns, entry.at_ns) for entry in entries if isinstance(entry, RenewalWaited)
+        ]
+        self.blocked = list(self._blocked())
         crowded = [Spell(entry.at_ns, entry.until_ns) for entry in entries if isinstance(entry, Crowded)]
         closed = [Spell(-_EVER_NS, opened_ns), Spell(stopping_ns, _EVER_NS)]
         wrong = [*(wrong.spell for wrong in self.wrong_clocks), *self.failing]
         self.healthy = outside(spells_of(self.reached_ns, _HEALTHY_NS), [*closed, *wrong, *self.blocked, *crowded])
+
+    def codes(self) -> Iterator[tuple[Began, int]]:
+        """Yield when the code of each run began, and when it ended: if it was killed, what its process noted last."""
+        returned = {entry.run_id: entry.at_ns for entry in self.entries if isinstance(entry, Returned)}
+        for entry in self.entries:
+            if isinstance(entry, Began):
+                yield entry, returned.get(entry.run_id, self.last_ns)
 
     def ran(self, from_ns: int, until_ns: int) -> bool:
         """Return whether it ran all that time."""
@@ -132,6 +159,18 @@ class Conduct:
         for set_, next_ in pairwise([*sets, last]):
             if set_.offset_ns:
                 yield Wrong(Spell(set_.at_ns, next_.at_ns), set_.offset_ns)
+
+    def _blocked(self) -> Iterator[Spell]:
+        """Return when its loop did not turn; one that was killed meanwhile did not let go."""
+        since_ns: int | None = None
+        for entry in self.entries:
+            if isinstance(entry, Blocked):
+                since_ns = entry.at_ns
+            elif isinstance(entry, Unblocked) and since_ns is not None:
+                yield Spell(since_ns, entry.at_ns)
+                since_ns = None
+        if since_ns is not None:
+            yield Spell(since_ns, self.last_ns)
 
     def _failing(self) -> Iterator[Spell]:
         since_ns: int | None = None

@@ -20,11 +20,13 @@ from chaos.history import (
     History,
     Opened,
     Reached,
+    RenewalWaited,
     Returned,
     Sampled,
     Setting,
     Stopping,
     Unanswered,
+    Unblocked,
     Won,
     Wrote,
 )
@@ -109,6 +111,14 @@ def fails(from_s: float, until_s: float, operation: str = "claim") -> list[Entry
     return [Unanswered(at_ns=ns(at_s), operation=operation) for at_s in every(0.5, from_s, until_s)]
 
 
+def renewal_waited(from_s: float, until_s: float) -> RenewalWaited:
+    return RenewalWaited(at_ns=ns(until_s), since_ns=ns(from_s))
+
+
+def blocked(from_s: float, until_s: float) -> list[Entry]:
+    return [Blocked(at_ns=ns(from_s)), Unblocked(at_ns=ns(until_s))]
+
+
 def opened(at_s: float = 0) -> Opened:
     return Opened(at_ns=ns(at_s))
 
@@ -191,6 +201,18 @@ GOOD = {
     "a job that does not run while it runs": history(
         story(opened(), declared(lasts_s=9), reached(0, 12), falls_due(0, 12), began(0.1), returned(9))
     ),
+    "a job that does not run again while its loop is blocked": history(
+        story(
+            opened(),
+            declared(),
+            reached(0, 20),
+            falls_due(0, 20),
+            beats(0, 3),
+            began(3.1),
+            returned(12),
+            beats(12.5, 20),
+        )
+    ),
     "started within its grace": history(story(ready(0, 9), began(2.9, due_s=2, grace_s=1))),
     "frozen between the last look and the first line": history(
         story(ready(0, 2.5), ready(6, 9), began(6.1, due_s=2, grace_s=1))
@@ -233,10 +255,15 @@ GOOD = {
     "run again beside one that could not renew": history(
         story(reached(0, 9), began(1), fails(2, 3, "renew"), wrote(4, cancelled=True), returned(6)), NEXT
     ),
+    "run again beside one whose renewal was under way": history(
+        story(reached(0, 9), began(1), renewal_waited(1.3, 3.6), wrote(4, cancelled=True), returned(6)), NEXT
+    ),
+    "run again beside one that was killed soon after it": history(story(reached(0, 4.2), began(1)), NEXT),
     "says that its loop is blocked": history(
-        story(
-            opened(), ready(0, 3), ready(3.05, 9, unready="loop"), reached(0, 9), Blocked(at_ns=ns(9), since_ns=ns(2))
-        )
+        story(opened(), ready(0, 3), ready(3.05, 9, unready="loop"), reached(0, 9), blocked(2, 9))
+    ),
+    "killed while it says that its loop is blocked": history(
+        story(opened(), ready(0, 3), ready(3.05, 9, unready="loop"), reached(0, 9), Blocked(at_ns=ns(2)))
     ),
     "says that its clock is wrong": history(
         story(opened(), ready(0, 4), ready(4.05, 9, unready="skew"), reached(0, 9), clocked(3, 20))
@@ -251,6 +278,8 @@ GOOD = {
 BAD = {
     "ran beside itself": [
         history(story(reached(0, 9), began(1), wrote(5, cancelled=True), returned(6)), NEXT),
+        history(story(reached(0, 9), began(1), renewal_waited(1.3, 1.6), renewal_waited(3.6, 5), returned(6)), NEXT),
+        history(story(reached(0, 9), began(1)), NEXT),
         history(DEAF_ALONE, story(began(5.9, "y", 2, due_s=5), returned(7, "y"))),  # another instant, too early
         history(story(reached(0, 9), began(1), began(3, "y", 2))),  # in one process
     ],
@@ -270,6 +299,7 @@ BAD = {
         history(story(opened(), declared(), reached(0, 20), falls_due(0, 20))),
         history(story(opened(), declared(), reached(0, 20), falls_due(0, 20), beats(0, 3), beats(10, 20))),
         history(story(opened(), declared(), reached(0, 20), falls_due(0, 20), beats(0, 20, step_s=2))),
+        history(story(opened(), declared(), reached(0, 20), falls_due(0, 20), beats(0, 3), began(3.1), returned(8))),
         history(
             story(opened(), declared(), reached(0, 20), falls_due(0, 20), beats(0, 3)), story(opened(), reached(0, 8))
         ),
@@ -295,7 +325,8 @@ BAD = {
     ],
     "ready, and claims nothing": [history(story(opened(), ready(0, 9), reached(0, 9), fails(1, 8)))],
     "ready with a blocked loop": [
-        history(story(opened(), ready(0, 9), reached(0, 9), Blocked(at_ns=ns(9), since_ns=ns(2)))),
+        history(story(opened(), ready(0, 9), reached(0, 9), blocked(2, 9))),
+        history(story(opened(), ready(0, 9), reached(0, 9), Blocked(at_ns=ns(2)))),
     ],
     "ready with a wrong clock": [
         history(story(opened(), ready(0, 9), reached(0, 9), clocked(3, 20))),
@@ -342,6 +373,6 @@ def test_spells_are_united_and_cut() -> None:
 
 
 def test_a_process_is_healthy_while_nothing_is_wrong_with_it() -> None:
-    blocked, crowded = Blocked(at_ns=ns(3), since_ns=ns(2)), Crowded(at_ns=ns(5), until_ns=ns(6))
-    conduct = Conduct("a", story(opened(1), reached(0, 9), blocked, crowded, clocked(8, 20)))
+    crowded = Crowded(at_ns=ns(5), until_ns=ns(6))
+    conduct = Conduct("a", story(opened(1), reached(0, 9), blocked(2, 3), crowded, clocked(8, 20)))
     assert conduct.healthy == [Spell(ns(1), ns(2)), Spell(ns(3), ns(5)), Spell(ns(6), ns(8))]

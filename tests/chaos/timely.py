@@ -7,7 +7,7 @@ share, so that the wrong wall clocks of some do not blind it.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from chaos.history import Began, Claimed, Declared, FellDue, Violation
 from chaos.spells import Spell, united
@@ -30,17 +30,25 @@ _AHEAD_NS: Final = SECOND + 550 * MS  # the skew that is allowed, the longest le
 _LEAST_RATE: Final = 0.5  # of the instants: claimants die, are frozen and cut off all the time
 
 
+class _Begun(NamedTuple):
+    """When the code of one run began and ended, and the instant for which it was run."""
+
+    at_ns: int
+    ends_ns: int
+    due_ns: int
+
+
 def out_of_time(history: History, conducts: Sequence[Conduct]) -> Iterator[Violation]:
     """Return all violations of what is promised of when things happen."""
     declared = {entry.job: entry for conduct in conducts for entry in _declared(conduct)}
-    begun: dict[str, list[Began]] = {job: [] for job in declared}
+    begun: dict[str, list[_Begun]] = {job: [] for job in declared}
     for conduct in conducts:
-        for entry in conduct.entries:
-            if isinstance(entry, Began) and entry.job in begun:
-                begun[entry.job].append(entry)
+        for began, ends_ns in conduct.codes():
+            if began.job in begun:
+                begun[began.job].append(_Begun(began.at_ns, ends_ns, began.due_ns))
     fleet = united(spell for conduct in conducts for spell in conduct.healthy)
     for job in declared.values():
-        yield from _starved(job, sorted(begun[job.job], key=lambda began: began.at_ns), fleet, history.setting.ttl_ns)
+        yield from _starved(job, sorted(begun[job.job]), fleet, history.setting.ttl_ns)
     for conduct in conducts:
         yield from _silent(conduct)
         yield from _late(conduct, history)
@@ -52,13 +60,17 @@ def _declared(conduct: Conduct) -> list[Declared]:
     return [entry for entry in conduct.entries if isinstance(entry, Declared)]
 
 
-def _starved(job: Declared, begun: Sequence[Began], fleet: Sequence[Spell], ttl_ns: int) -> Iterator[Violation]:
-    """Never a job that does not run while an instance is healthy, nor one that runs at less than half its rate."""
+def _starved(job: Declared, begun: Sequence[_Begun], fleet: Sequence[Spell], ttl_ns: int) -> Iterator[Violation]:
+    """Never a job that does not run while an instance is healthy, nor one that runs at less than half its rate.
+
+    A run that takes longer than its code says, because somebody else blocks its event loop, keeps its lease, too.
+    """
     bound_ns = job.interval_ns + job.lasts_ns + _TAKE_OVERS * ttl_ns + _STARVED_NS
     for spell in fleet:
         inside = [began for began in begun if spell.covers(began.at_ns, began.at_ns)]
-        for before_ns, after_ns in pairwise([spell.begins_ns, *(began.at_ns for began in inside), spell.ends_ns]):
-            if after_ns - before_ns > bound_ns:
+        marks = [(spell.begins_ns, 0), *((it.at_ns, it.ends_ns - job.lasts_ns) for it in inside), (spell.ends_ns, 0)]
+        for (before_ns, blocked_until_ns), (after_ns, _) in pairwise(marks):
+            if after_ns - max(before_ns, blocked_until_ns) > bound_ns:
                 yield Violation("starved", f"{job.job} did not run from {before_ns} to {after_ns}")
         counted_ns = spell.ends_ns - spell.begins_ns - bound_ns
         due = counted_ns // (job.interval_ns if job.lasts_ns < job.interval_ns else job.interval_ns + job.lasts_ns)
