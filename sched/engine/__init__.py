@@ -32,6 +32,7 @@ Imports point one way, for type checking too, and no two rooms import each other
 
     engine > recovery > planning > running | locking > membership > leasing > timing
 
-Every room may import `context.py` (the ports, and the name of this instance), `loop.py` (a thread that
-steps), `broadcast.py` and `foreign_errors.py` (errors of foreign code), and none of these imports a room.
+Every room may import `context.py` (the ports, and the name of this instance), `broadcast.py` and
+`foreign_errors.py` (errors of foreign code), and none of these imports a room. Threads that wait for an
+instant or for work are loops (`sched/threads/loop.py`).
 """

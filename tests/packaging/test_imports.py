@@ -22,11 +22,12 @@ pytestmark = pytest.mark.xdist_group("source")  # which is read once
 # Which rooms each room may use beside itself. The face (src/tickglass) may use all.
 MAY_USE: Final[Mapping[str, frozenset[str]]] = {
     "domain": frozenset(),
-    "engine": frozenset({"domain"}),
+    "threads": frozenset({"domain"}),
+    "engine": frozenset({"domain", "threads"}),
     "executors": frozenset({"domain"}),
     "files": frozenset({"domain"}),
     "stores": frozenset({"domain", "files"}),
-    "telemetry": frozenset({"domain", "files"}),
+    "telemetry": frozenset({"domain", "files", "threads"}),
     "dashboards": frozenset({"telemetry", "domain"}),
     "alerts": frozenset({"telemetry", "domain"}),
 }
@@ -34,6 +35,7 @@ ROOMS: Final = (  # the longest name that fits decides
     ("tickglass.sched.engine", "engine"),
     ("tickglass.sched.executors", "executors"),
     ("tickglass.sched.files", "files"),
+    ("tickglass.sched.threads", "threads"),
     ("tickglass.sched.stores", "stores"),
     ("tickglass.sched", "domain"),
     ("tickglass.telemetry", "telemetry"),
@@ -87,6 +89,7 @@ def test_every_import_points_inwards(trees: dict[str, ast.Module]) -> None:
         ("sched/job.py", "from tickglass import Scheduler"),
         ("sched/job.py", "from . import engine"),
         ("sched/job.py", "import logging"),
+        ("sched/job.py", "from tickglass.sched.threads.loop import Loop"),
         ("sched/job.py", "def f():\n    import sqlite3"),
         ("sched/triggers/cron.py", "from ..stores import memory"),
         ("sched/__init__.py", "from .engine import pool"),

@@ -299,11 +299,11 @@ def _room(path: str) -> PurePosixPath:
 
 
 def test_a_module_without_a_suite_is_seen() -> None:
-    paths = ("sched/engine/loop.py", "sched/job.py", "tests/unit/domain/test_job.py")
+    paths = ("sched/engine/context.py", "sched/job.py", "tests/unit/domain/test_job.py")
     trees = {path: ast.parse("A = 1") for path in paths}
-    assert without_suite(trees, {}) == ["sched/engine/loop.py"]
-    assert without_suite(trees, {"tests/unit/engine/test_engine.py": ("sched/engine/loop.py",)}) == []
-    assert without_suite(trees | {"tests/unit/engine/test_loop.py": ast.parse("")}, {}) == []
+    assert without_suite(trees, {}) == ["sched/engine/context.py"]
+    assert without_suite(trees, {"tests/unit/engine/test_engine.py": ("sched/engine/context.py",)}) == []
+    assert without_suite(trees | {"tests/unit/engine/test_context.py": ast.parse("")}, {}) == []
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ HOUSES: Final = (
             ("membership",),
             ("leasing",),
             ("timing",),
-            ("broadcast", "context", "loop"),
+            ("broadcast", "context"),
             ("foreign_errors",),
         ),
     ),

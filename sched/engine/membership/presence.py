@@ -21,13 +21,13 @@ from uuid import uuid4
 
 from tickglass.sched.durations import MS
 from tickglass.sched.engine.leasing.holders import holder_of
-from tickglass.sched.engine.loop import Loop
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved
 from tickglass.sched.lease import Lease, LockEvent, LockMachine, LockReason, LockState, trusted_until_ns
 from tickglass.sched.policies import backoff
 from tickglass.sched.policies.preference import PRESENCE_TTL_NS, better_labels, head_start_ns, presence_resource
 from tickglass.sched.ports import Granted, LeaseAsk
+from tickglass.sched.threads.loop import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tickglass.sched.engine.loop import Loop
 from tickglass.sched.errors import failure_text
 from tickglass.sched.events import InstantsElsewhere, InstantsMissed, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
+from tickglass.sched.threads.loop import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,11 +11,11 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.loop import Loop
 from tickglass.sched.engine.recovery.orphans import Orphans
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import SkewMeasured
 from tickglass.sched.lease import RENEWALS_PER_TTL
+from tickglass.sched.threads.loop import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

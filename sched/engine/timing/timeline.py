@@ -14,9 +14,9 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.loop import Loop
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.events import ClockStepped, TimelineTicked
+from tickglass.sched.threads.loop import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

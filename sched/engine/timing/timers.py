@@ -12,7 +12,7 @@ import threading
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.engine.loop import Loop
+from tickglass.sched.threads.loop import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,15 +7,14 @@ A probe is bounded in leases, jobs and abandoned claims; the snapshot says if th
 from __future__ import annotations
 
 import logging
-import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from tickglass.sched.clock import Reading, Wake
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.policies.preference import is_presence
 from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, StoreObserver
+from tickglass.sched.threads.loop import Loop
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.series import Histogram
 from tickglass.telemetry.sidecar.stores.ledger_cache import LedgerCache
@@ -23,7 +22,7 @@ from tickglass.telemetry.sidecar.stores.ledger_cache import LedgerCache
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tickglass.sched.clock import Clock
+    from tickglass.sched.clock import Clock, Reading
 
 __all__ = ["EVERY_NS", "LEASES_MAX", "Observed", "Probe", "StoreSnapshot", "probe_once"]
 
@@ -94,7 +93,6 @@ class _StoreProbe:
     """Probes one store, and keeps its latest snapshot."""
 
     def __init__(self, source: str, store: Observed, clock: Clock, every_ns: int) -> None:
-        self.wake = Wake()
         self._store = store
         self._clock = clock
         self._every_ns = every_ns
@@ -103,8 +101,8 @@ class _StoreProbe:
         self._errors: dict[str, int] = {}
         self.snapshot = StoreSnapshot(source, fresh_for_ns=max(_FRESH_FOR_MIN_NS, _FRESH_FOR_PROBES * every_ns))
 
-    def probe(self) -> None:
-        """Read the store once; a failure is recorded in the snapshot."""
+    def probe(self) -> int:
+        """Read the store once, noting a failure in the snapshot; return the monotonic instant of the next probe."""
         began_ns = self._clock.monotonic_ns()
         error, kind = "", ""
         snapshot = self.snapshot
@@ -127,6 +125,7 @@ class _StoreProbe:
             errors=dict(self._errors),
             durations=self._durations.copy(),
         )
+        return self._clock.monotonic_ns() + self._every_ns
 
     def _read(self) -> StoreSnapshot:
         asked = self._clock.reading()
@@ -159,37 +158,22 @@ class Probe:
     """
 
     def __init__(self, observers: Mapping[str, Observed], *, clock: Clock, every_ns: int = EVERY_NS) -> None:
-        self._clock = clock
-        self._every_ns = every_ns
-        self._stopping = False
         self._probes = [_StoreProbe(source, store, clock, every_ns) for source, store in observers.items()]
-        self._threads = [
-            threading.Thread(target=self._run, args=(one,), name=f"tickglass-probe-{number}", daemon=True)
-            for number, one in enumerate(self._probes)
-        ]
+        self._loops = [Loop(f"probe-{number}", clock, one.probe) for number, one in enumerate(self._probes)]
 
     def start(self) -> None:
-        """Start the threads; returns at once."""
-        for thread in self._threads:
-            thread.start()
+        """Start a thread for each store; returns at once."""
+        for loop in self._loops:
+            loop.start()
 
     def stop(self) -> None:
         """End the threads; a thread that waits for its store ends later by itself."""
-        self._stopping = True
-        for one in self._probes:
-            one.wake.ring()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(_STOP_S)
+        for loop in self._loops:
+            loop.stop(_STOP_S)
 
     def snapshots(self) -> list[StoreSnapshot]:
         """Return the latest snapshot of every store, without I/O."""
         return [one.snapshot for one in self._probes]
-
-    def _run(self, one: _StoreProbe) -> None:
-        while not self._stopping:
-            one.probe()
-            self._clock.wait(self._clock.monotonic_ns() + self._every_ns, one.wake)
 
 
 def probe_once(source: str, store: Observed, clock: Clock) -> StoreSnapshot:

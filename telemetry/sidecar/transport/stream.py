@@ -11,13 +11,13 @@ import logging
 import os
 import select
 import socket
-import threading
 from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.threads.loop import Loop
 from tickglass.telemetry.label_values import DropReason, Signal
 from tickglass.telemetry.sidecar.transport.frames import (
     PROTOCOL,
@@ -82,7 +82,7 @@ class StreamSink:
         self._began_ns = 0
         self._dropped_reported = self._dropped_at_introduction = self._unsendable = 0
         self._absence_logged = False
-        self._thread = threading.Thread(target=self._run, name="tickglass-stream", daemon=True)
+        self._loop = Loop("stream", clock, self._stream_once, last=self._send_the_rest)
 
     def record(self, event: Event) -> None:
         """See `tickglass.sched.ports.EventSink`; never waits."""
@@ -95,7 +95,7 @@ class StreamSink:
         """Start the thread, which connects to the sidecar and sends all events."""
         self._began_ns = self._clock.monotonic_ns()
         self._poll_wake.open()
-        self._thread.start()
+        self._loop.start()
 
     def stop(self, deadline_s: float) -> bool:
         """Send the waiting events within that time; a second call does nothing.
@@ -108,7 +108,7 @@ class StreamSink:
         self._until_ns = self._clock.monotonic_ns() + int(deadline_s * SECOND)
         self._wake.ring()
         self._poll_wake.ring()
-        self._thread.join()
+        self._loop.stop()
         self._idle = False
         self._poll_wake.close()
         left = len(self._ring)
@@ -123,19 +123,22 @@ class StreamSink:
 
     # --- the thread
 
-    def _run(self) -> None:
-        while True:
-            link = self._connected()
-            if link is not None:
-                with link:
-                    try:
-                        self._stream(link)
-                    except OSError as error:
-                        _log.warning("the sidecar at %s went away (%s); events wait for it", self._path, error)
-            self._report()
-            if self._until_ns is not None:
-                return
-            self._clock.wait(self._clock.monotonic_ns() + RETRY_NS, self._wake)
+    def _stream_once(self) -> int:
+        """Send events while there is a sidecar, until the stop; return when to look for one again."""
+        link = self._connected()
+        if link is not None:
+            with link:
+                try:
+                    self._stream(link)
+                except OSError as error:
+                    _log.warning("the sidecar at %s went away (%s); events wait for it", self._path, error)
+        self._report()
+        return self._clock.monotonic_ns() + RETRY_NS
+
+    def _send_the_rest(self) -> None:
+        """After the stop: try once more to send what came while there was no sidecar."""
+        if len(self._ring) and not self._is_past_deadline():
+            self._stream_once()
 
     def _connected(self) -> socket.socket | None:
         """Return a connection to a sidecar of our own user, if there is one."""

@@ -1,7 +1,7 @@
 """Call a step again and again, on a thread of its own, until it is stopped.
 
-All threads of the engine that wait for an instant or for work are loops of this kind, so that starting,
-waking and stopping are written once. `start` and `stop` may be called from any thread, in any order and
+All threads of the engine and of the sidecar that wait for an instant or for work are loops of this kind, so that
+starting, waking and stopping are written once. `start` and `stop` may be called from any thread, in any order and
 more than once.
 """
 
@@ -75,14 +75,18 @@ class Loop:
                 self._begin()
         self._wake.ring()
 
-    def stop(self) -> None:
-        """End the thread, and wait for a step in progress; a step that calls this is not waited for."""
+    def stop(self, timeout_s: float | None = None) -> None:
+        """End the thread, and wait for a step in progress; a step that calls this is not waited for.
+
+        Args:
+            timeout_s: how long to wait at most; a step that takes longer ends the thread when it returns.
+        """
         with self._mutex:
             self._stopping = True
             thread = self._thread
         self._wake.ring()
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            thread.join(timeout_s)
 
     def _begin(self) -> None:
         if self._started and self._wanted and not self._stopping and self._thread is None:

@@ -10,7 +10,7 @@ import pytest
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.loop import RETRY_NS, Loop
+from tickglass.sched.threads.loop import RETRY_NS, Loop
 from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -131,6 +131,23 @@ def test_a_step_may_stop_its_own_loop() -> None:
     loop.start()
     loop.stop()
     assert loop.stopping
+    assert loop_threads() == []
+
+
+def test_a_step_that_hangs_is_waited_for_no_longer_than_asked() -> None:
+    hanging, let_go = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hanging.set()
+        let_go.wait(PATIENCE_S)
+
+    loop = Loop("tested", FakeClock(), hang)
+    loop.start()
+    assert hanging.wait(PATIENCE_S)
+    loop.stop(timeout_s=0.01)
+    assert loop_threads() == ["tickglass-tested"]
+    let_go.set()
+    loop.stop()
     assert loop_threads() == []
 
 

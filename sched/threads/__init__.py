@@ -1,0 +1,1 @@
+"""Threads that step until they are stopped."""
