@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest_plugins = ["kit.servers", "kit.alerting"]
+pytest_plugins = ["kit.servers", "kit.alerting", "kit.own_process"]
 
 settings.register_profile("tickglass", deadline=None)  # no test is about how fast a machine is
 settings.load_profile("tickglass")

@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack
 
+from tickglass.assembly import OUR_SINKS, Parts, checked_path, refuses_skew, sidecar_path, token_of
 from tickglass.lock import SchedulerLock, SchedulerLockHost
-from tickglass.owner import Slot, spool_path
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import US, duration_ns
-from tickglass.sched.engine.broadcast import Broadcast, GuardedTracer
-from tickglass.sched.engine.context import EngineContext
-from tickglass.sched.engine.engine import Engine
-from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.events import InterpreterPaused, TelemetryDropped
 from tickglass.sched.executors.threads import checked_size
 from tickglass.sched.job import TTL_DEFAULT, check_policies, checked_name, checked_trigger, declare
 from tickglass.sched.lock_terms import lock_terms
 from tickglass.sched.policies.preference import checked_labels
-from tickglass.sched.stores import check_url, open_store
-from tickglass.sched.stores.spool import SqliteSpool
+from tickglass.sched.stores import check_url
 from tickglass.signals import StopSignals
 from tickglass.sinks import checked_sinks
-from tickglass.stopping import Inside, InsideSink, Stopping
-from tickglass.telemetry.endpoint.access import checked_token, token_in_environment
+from tickglass.stopping import Inside, Stopping
 from tickglass.telemetry.endpoint.exporter import MetricsServer, parse_listen
-from tickglass.telemetry.internals import GcMonitor
-from tickglass.telemetry.logs import LogSink
 from tickglass.telemetry.metrics import MetricSink
-from tickglass.telemetry.sidecar.transport.socket_path import path_of
-from tickglass.telemetry.sidecar.transport.stream import StreamSink
-from tickglass.telemetry.spans import SpanSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
     from types import TracebackType
 
-    from tickglass.sched.clock import Clock
+    from tickglass.assembly import OnSkew
     from tickglass.sched.durations import Duration
+    from tickglass.sched.engine.engine import Engine
     from tickglass.sched.engine.locking.manual_lock import ManualLocks
     from tickglass.sched.job import Job, Policies
     from tickglass.sched.policies.preference import Preference
@@ -52,10 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["Scheduler"]
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
-
-_OUR_SINKS: Final = ("spans", "metrics", "logs", "sidecar")
-SIDECAR_ENV: Final = "TICKGLASS_SIDECAR"
-FLUSH_S: Final = 2.0  # for spans and events that are still to be exported when everything else has stopped
 
 
 class Scheduler:
@@ -106,30 +90,30 @@ class Scheduler:
         drain: Duration = "30s",
         sinks: Mapping[str, EventSink] | None = None,
         max_skew: Duration = "1s",
-        on_skew: Literal["warn", "refuse"] = "warn",
+        on_skew: OnSkew = "warn",
         spool: str | Path | None = None,
         switch_interval: Duration | None = "100us",
     ) -> None:
-        self.store_url = store
-        self.service = checked_name(service, "service")
-        self._owner = None if owner is None else checked_name(owner, "owner")
-        self._labels = checked_labels(labels)
-        self._listen = metrics
-        self._token = "" if metrics is None else _checked_token(token)
-        self._sidecar = path_of(telemetry) if telemetry else _path_in_environment()
-        self._workers = workers
+        self._parts = Parts(
+            store_url=store,
+            service=checked_name(service, "service"),
+            owner=None if owner is None else checked_name(owner, "owner"),
+            labels=checked_labels(labels),
+            listen=metrics,
+            token="" if metrics is None else token_of(token),
+            sidecar=sidecar_path(telemetry),
+            workers=workers,
+            max_skew_ns=duration_ns(max_skew, what="max_skew"),
+            refuse_skew=refuses_skew(on_skew),
+            spool=None if spool is None else checked_path(spool),
+            sinks=checked_sinks(sinks, ours=OUR_SINKS),
+        )
         self._drain_ns = duration_ns(drain, what="drain", min_ns=0)
-        self._max_skew_ns = duration_ns(max_skew, what="max_skew")
-        if on_skew not in ("warn", "refuse"):
-            raise ConfigError("on_skew is one of two words", given=repr(on_skew), instead=('"warn"', '"refuse"'))
-        self._refuse_skew = on_skew == "refuse"
-        self._spool_path = None if spool is None else _checked_path(spool)
         self._switch_ns = (
             None if switch_interval is None else duration_ns(switch_interval, what="switch_interval", min_ns=US)
         )
         self._clock = SystemClock()
         self._metrics = MetricSink(self._clock)
-        self._sinks = checked_sinks(sinks, ours=_OUR_SINKS)
         self._jobs: dict[str, Job] = {}
         self._mutex = threading.RLock()
         self._inside = Inside()
@@ -141,6 +125,16 @@ class Scheduler:
         checked_size(workers)
         if metrics is not None:
             parse_listen(metrics)
+
+    @property
+    def store_url(self) -> str:
+        """The URL of the store, as given."""
+        return self._parts.store_url
+
+    @property
+    def service(self) -> str:
+        """What the jobs belong to."""
+        return self._parts.service
 
     def job(self, trigger: Trigger, **policies: Unpack[Policies]) -> Callable[[Function], Function]:
         """Return a decorator that registers a function as a job and leaves it as it is.
@@ -243,7 +237,7 @@ class Scheduler:
 
     def _start(self) -> None:
         with ExitStack() as undo:
-            engine, server = self._assembled(undo)
+            engine, server = self._parts.assembled(self._metrics, self._clock, self._inside, undo)
             for job in self._jobs.values():
                 engine.add(job)
             if server is not None:
@@ -337,86 +331,6 @@ class Scheduler:
     def _manual_locks(self) -> ManualLocks | None:
         with self._mutex:  # a job of a scheduler that is about to have started waits until it has
             return None if self._live is None else self._live.engine.manual_locks
-
-    def _assembled(self, undo: ExitStack) -> tuple[Engine, MetricsServer | None]:
-        """Open all resources, and register in `undo` how to close them."""
-        store = open_store(self.store_url, self._clock)
-        undo.callback(store.close)
-        owner = self._owner
-        if owner is None:
-            slot = Slot(self.service)
-            undo.callback(slot.close)
-            owner = slot.owner
-
-        def dropped(signal: str, reason: str, count: int) -> None:
-            broadcast.record(TelemetryDropped(signal=signal, reason=reason, count=count))
-
-        spans = SpanSink.from_environment(service=self.service, owner=owner, clock=self._clock, on_drop=dropped)
-        undo.callback(spans.close, FLUSH_S)
-        sinks: dict[str, EventSink] = {"spans": spans, "metrics": self._metrics, "logs": LogSink()}
-        sinks |= {name: InsideSink(sink, self._inside) for name, sink in self._sinks.items()}
-        stream = None if self._sidecar is None else self._stream(self._sidecar, owner, store.name, [*sinks, "tracer"])
-        if stream is not None:
-            sinks["sidecar"] = stream
-        self._metrics.preregister(stores=[store.name], sinks=[*sinks, "tracer"])
-        spool = SqliteSpool(self._spool_path or spool_path(owner))
-        undo.callback(spool.close)
-        broadcast = Broadcast(sinks, self._clock)
-        if stream is not None:
-            _start(stream, self._clock, undo)
-        tracer = GuardedTracer(spans, broadcast)
-        context = EngineContext(self._clock, store, broadcast, tracer, owner, self.service, spool)
-        skew = SkewGuard(self._max_skew_ns, refuse=self._refuse_skew)
-        engine = Engine(context, workers=self._workers, skew=skew, labels=self._labels)
-        if self._listen is None:
-            return engine, None
-        return engine, MetricsServer(self._listen, self._metrics.registry, engine.unready, token=self._token)
-
-    def _stream(self, path: str, owner: str, store: str, sinks: list[str]) -> StreamSink:
-        return StreamSink(
-            path,
-            owner=owner,
-            service=self.service,
-            clock=self._clock,
-            stores=[store],
-            sinks=[*sinks, "sidecar"],
-            on_drop=self._metrics.dropped,
-        )
-
-
-def _start(stream: StreamSink, clock: Clock, undo: ExitStack) -> None:
-    """Start the stream to a sidecar, with the garbage collector's pauses, which only this process can measure."""
-
-    def paused(generation: str, duration_ns: int) -> None:
-        stream.record(InterpreterPaused(generation=generation, duration_ns=duration_ns))
-
-    stream.start()
-    undo.callback(stream.stop, FLUSH_S)
-    pauses = GcMonitor(clock, paused)
-    pauses.install()
-    undo.callback(pauses.remove)
-
-
-def _path_in_environment() -> str | None:
-    url = os.environ.get(SIDECAR_ENV)
-    try:
-        return path_of(url) if url else None
-    except ConfigError as error:
-        raise error.for_variable(SIDECAR_ENV) from error
-
-
-def _checked_token(token: str | None) -> str:
-    if token is None:
-        return token_in_environment()
-    return "" if token == "" else checked_token(token, "token=")
-
-
-def _checked_path(spool: object) -> Path:
-    if not isinstance(spool, str | Path):
-        raise ConfigError(f"spool is the path of a file, not {type(spool).__name__}", given=repr(spool))
-    if not str(spool):
-        raise ConfigError("spool is the path of a file", given='""', instead=('spool="spool.db"',))
-    return Path(spool)
 
 
 class _Live(NamedTuple):

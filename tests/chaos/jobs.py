@@ -142,8 +142,8 @@ class Jobs:
     def _leave_over(self, run: Run) -> None:
         self._write(run)
         thread = threading.Thread(target=self._go_on, args=(run,), daemon=True)
-        self._left_over = [*(it for it in self._left_over if it.is_alive()), thread]
         thread.start()
+        self._left_over = [*(it for it in self._left_over if it.is_alive()), thread]  # which `join` may read now
 
     def _go_on(self, run: Run) -> None:
         until_ns = _CLOCK.monotonic_ns() + _LEFT_OVER_NS

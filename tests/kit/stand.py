@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,11 +85,3 @@ class Stand:
     @property
     def states(self) -> list[str]:
         return [move.after for move in self.sink.of(SchedulerMoved)]
-
-
-def threads() -> set[str]:
-    """Return the names of ours that run."""
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("tickglass")}
-
-
-def nothing() -> None: ...

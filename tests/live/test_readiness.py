@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +9,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kit.own_process import nothing
 from kit.processes import TICKGLASS, wait_until
 from kit.servers import PATIENCE_S, EtcdServer, RedisServer, reading, wait_for_line
 
@@ -25,15 +25,7 @@ if TYPE_CHECKING:
     Broken = Callable[[], AbstractContextManager[str]]  # yields what the last error says
 
 
-@pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slots of our own, and no exporter."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    for name in [name for name in os.environ if name.startswith("OTEL_")]:
-        monkeypatch.delenv(name)
-
-
-def nothing() -> None: ...
+pytestmark = pytest.mark.usefixtures("own_runtime")
 
 
 @contextmanager

@@ -108,3 +108,38 @@ def test_a_spool_that_somebody_else_put_there_is_refused_at_the_start(runtime: P
     os.chown(spool, STRANGER, STRANGER)
     with pytest.raises(ConfigError, match=f"spool belongs to user {STRANGER}"):
         Scheduler("memory://", owner="host-1", spool=spool).start()
+
+
+@pytest.mark.usefixtures("runtime")
+def test_slots_are_the_lowest_that_are_free() -> None:
+    first, second = Slot("billing"), Slot("billing")
+    other = Slot("shop")
+    assert [slot.owner.split("/", 1)[1] for slot in (first, second, other)] == ["billing/0", "billing/1", "shop/0"]
+    first.close()
+    again = Slot("billing")
+    assert again.owner == first.owner
+    for slot in (again, second, other):
+        slot.close()
+
+
+@pytest.mark.parametrize("service", ["a/b", "../x", "ä" * 200, "x y"])
+def test_any_service_has_slots(service: str, runtime: Path) -> None:
+    slot = Slot(service)
+    assert slot.owner == f"{os.uname().nodename}/{service}/0"
+    (home,) = runtime.iterdir()
+    assert len(list(home.iterdir())) == 1
+    slot.close()
+
+
+def test_a_runtime_directory_that_is_not_there_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "gone"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    Slot("billing").close()
+    assert (tmp_path / f"tickglass-{os.getuid()}" / "billing-0.lock").exists()
+
+
+def test_without_a_place_for_slots_a_name_is_asked_for(runtime: Path) -> None:
+    (runtime / f"tickglass-{os.getuid()}").write_text("in the way")
+    with pytest.raises(ConfigError, match="this instance needs a name") as refused:
+        Slot("billing")
+    assert refused.value.instead == ('owner="host-1"',)

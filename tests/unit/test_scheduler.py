@@ -2,71 +2,37 @@
 
 from __future__ import annotations
 
-import gc
-import http.client
-import os
-import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kit.own_process import descriptors, nothing, ready, threads
 from kit.rig import wait_until
-from kit.sidecar_events import listening
 
 from tickglass import ConfigError, Scheduler, at, every
-from tickglass.owner import Slot
 from tickglass.sched.events import OccurrenceMoved, SchedulerMoved
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("own_runtime")
+
 PATIENCE_S = 10.0
-
-
-@pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Slots of our own, and no exporter."""
-    home = tmp_path / "runtime"
-    home.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home))
-    for name in [name for name in os.environ if name.startswith("OTEL_")]:
-        monkeypatch.delenv(name)
-    return home
-
-
-def nothing() -> None: ...
-
-
-def threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("tickglass")}
-
-
-def descriptors() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names will do
-
-
-def ready(scheduler: Scheduler, **headers: str) -> int:
-    assert scheduler.metrics_port is not None
-    connection = http.client.HTTPConnection("127.0.0.1", scheduler.metrics_port, timeout=PATIENCE_S)
-    connection.request("GET", "/readyz", headers=headers)
-    status = connection.getresponse().status
-    connection.close()
-    return status
 
 
 # --- before the start
 
 
-def test_nothing_is_opened_before_the_start(tmp_path: Path, runtime: Path) -> None:
+def test_nothing_is_opened_before_the_start(tmp_path: Path, own_runtime: Path) -> None:
     before = descriptors()
     scheduler = Scheduler(f"sqlite:///{tmp_path / 'jobs.db'}", metrics="127.0.0.1:0")
     scheduler.add(nothing, every("10ms"))
     assert (threads(), descriptors() - before) == (set(), set())
     assert [path.name for path in tmp_path.iterdir()] == ["runtime"]
-    assert list(runtime.iterdir()) == []
+    assert list(own_runtime.iterdir()) == []
     assert scheduler.metrics_port is None
     assert scheduler.unready() == ["the scheduler is new"]
     assert scheduler.stop() == []
@@ -116,47 +82,6 @@ def test_a_wrong_argument_is_refused_where_it_is_written(argument: str, wrong: o
     arguments: dict[str, Any] = {"store": "memory://", argument: wrong}
     with pytest.raises(ConfigError, match=message):
         Scheduler(**arguments)
-    assert threads() == set()
-
-
-def test_the_environment_names_the_sidecar_where_the_program_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TICKGLASS_SIDECAR", "run/tickglass.sock")
-    with pytest.raises(ConfigError, match="unix:// and a path") as refused:
-        Scheduler("memory://")
-    assert refused.value.given == "TICKGLASS_SIDECAR=run/tickglass.sock"
-    assert refused.value.instead == ("TICKGLASS_SIDECAR=unix:///run/tickglass.sock",)
-    Scheduler("memory://", telemetry="unix:///run/tickglass.sock")
-    monkeypatch.setenv("TICKGLASS_SIDECAR", "")
-    Scheduler("memory://")
-
-
-def test_a_scheduler_tells_a_sidecar_everything_until_its_last_move(tmp_path: Path) -> None:
-    with listening(tmp_path / "s.sock") as ears:
-        told = ListSink()
-        scheduler = Scheduler("memory://", owner="me", telemetry=f"unix://{ears.path}", sinks={"told": told})
-        scheduler.add(nothing, every("10ms"))
-        with scheduler:
-            told.wait_for(lambda event: isinstance(event, OccurrenceMoved) and event.after == "ended", count=5)
-            gc.collect()
-            ears.connected()
-        wait_until(lambda: not ears.source.connected)
-        snapshot = ears.source.history.snapshot()
-        (ended,) = (
-            sample.value
-            for family in ears.source.families()
-            for sample in family.samples
-            if sample.name == "tickglass_job_outcomes_total" and sample.labels["outcome"] == "success"
-        )
-        pauses = [
-            sample.value
-            for family in ears.source.families()
-            for sample in family.samples
-            if sample.name == "tickglass_gc_pause_seconds_count" and sample.labels["generation"] == "2"
-        ]
-    assert snapshot.state == "stopped"
-    assert ended == sum(event.outcome == "success" for event in told.of(OccurrenceMoved))
-    assert pauses[0] >= 1
-    assert ears.source.missed == 0
     assert threads() == set()
 
 
@@ -346,117 +271,6 @@ def test_it_is_ready_exactly_while_it_runs() -> None:
     stopping.join(PATIENCE_S)
     assert asked.statuses == {"starting": 503, "running": 200, "draining": 503, "stopped": 503}
     assert scheduler.metrics_port is None
-
-
-@pytest.mark.parametrize(
-    ("given", "variable", "asked_for"),
-    [
-        (None, None, False),
-        (None, "s3cret\n", True),
-        ("s3cret", None, True),
-        ("s3cret", "another", True),
-        ("", "s3cret", False),
-    ],
-)
-def test_the_endpoint_asks_for_the_token_that_it_was_given(
-    monkeypatch: pytest.MonkeyPatch, given: str | None, variable: str | None, *, asked_for: bool
-) -> None:
-    monkeypatch.delenv("TICKGLASS_TOKEN", raising=False)
-    if variable is not None:
-        monkeypatch.setenv("TICKGLASS_TOKEN", variable)
-    with Scheduler("memory://", metrics="127.0.0.1:0", token=given) as scheduler:
-        assert ready(scheduler) == (401 if asked_for else 200)
-        assert ready(scheduler, Authorization="Bearer s3cret") == 200
-
-
-def test_a_variable_without_a_token_in_it_is_refused_where_something_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TICKGLASS_TOKEN", " ")
-    Scheduler("memory://")
-    with pytest.raises(ConfigError, match=r"the token in \$TICKGLASS_TOKEN is empty"):
-        Scheduler("memory://", metrics="127.0.0.1:0")
-    with pytest.raises(ConfigError, match="the token in token= holds more than printable ASCII"):
-        Scheduler("memory://", metrics="127.0.0.1:0", token="a b")
-
-
-# --- a start that fails
-
-
-def assert_nothing_is_left(before: set[str]) -> None:
-    wait_until(lambda: threads() == set())
-    assert descriptors() - before == set()
-    slot = Slot("billing")
-    assert slot.owner.endswith("/billing/0"), "the slot is free"
-    slot.close()
-
-
-def test_a_port_in_use_is_refused_and_leaves_nothing_behind() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        before = descriptors()
-        scheduler = Scheduler("memory://", service="billing", metrics=f"127.0.0.1:{port}")
-        scheduler.add(nothing, every("10ms"))
-        with pytest.raises(ConfigError, match="cannot listen on this address: Address already in use"):
-            scheduler.start()
-        assert_nothing_is_left(before)
-    assert scheduler.stop() == []
-    with scheduler:  # nothing was started, so it may be tried again
-        assert scheduler.metrics_port == port
-
-
-def test_a_store_that_cannot_be_opened_is_refused_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    before = descriptors()
-    scheduler = Scheduler(f"sqlite:///{tmp_path / 'no' / 'jobs.db'}", service="billing", metrics="127.0.0.1:0")
-    with pytest.raises(ConfigError, match="no"):
-        scheduler.start()
-    assert_nothing_is_left(before)
-    assert scheduler.metrics_port is None
-
-
-def test_an_exporter_that_is_not_spoken_is_refused_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-    before = descriptors()
-    scheduler = Scheduler("memory://", service="billing", metrics="127.0.0.1:0")
-    with pytest.raises(ConfigError, match="over HTTP only"):
-        scheduler.start()
-    assert_nothing_is_left(before)
-
-
-# --- the names of instances
-
-
-def test_slots_are_the_lowest_that_are_free() -> None:
-    first, second = Slot("billing"), Slot("billing")
-    other = Slot("shop")
-    assert [slot.owner.split("/", 1)[1] for slot in (first, second, other)] == ["billing/0", "billing/1", "shop/0"]
-    first.close()
-    again = Slot("billing")
-    assert again.owner == first.owner
-    for slot in (again, second, other):
-        slot.close()
-
-
-@pytest.mark.parametrize("service", ["a/b", "../x", "ä" * 200, "x y"])
-def test_any_service_has_slots(service: str, runtime: Path) -> None:
-    slot = Slot(service)
-    assert slot.owner == f"{os.uname().nodename}/{service}/0"
-    (home,) = runtime.iterdir()
-    assert len(list(home.iterdir())) == 1
-    slot.close()
-
-
-def test_a_runtime_directory_that_is_not_there_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "gone"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    Slot("billing").close()
-    assert (tmp_path / f"tickglass-{os.getuid()}" / "billing-0.lock").exists()
-
-
-def test_without_a_place_for_slots_a_name_is_asked_for(runtime: Path) -> None:
-    (runtime / f"tickglass-{os.getuid()}").write_text("in the way")
-    with pytest.raises(ConfigError, match="this instance needs a name") as refused:
-        Slot("billing")
-    assert refused.value.instead == ('owner="host-1"',)
 
 
 def test_a_stop_from_another_thread_ends_a_run() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kit.own_process import threads
 from kit.rig import wait_until
 
 from tickglass import Scheduler, every
@@ -22,29 +22,19 @@ if TYPE_CHECKING:
 
     from tickglass.sched.events import Event
 
+pytestmark = pytest.mark.usefixtures("own_runtime")
+
 PATIENCE_S = 10.0
-
-
-@pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slots of our own, and no exporter."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    for name in [name for name in os.environ if name.startswith("OTEL_")]:
-        monkeypatch.delenv(name)
-
-
-def threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("tickglass")}
 
 
 class Watch:
     """A scheduler that is watched until it has stopped; `answers` is what the calls of `stop` returned."""
 
-    def __init__(self, **sinks: Any) -> None:  # noqa: ANN401 - sinks of the tests
+    def __init__(self, store: str = "memory://", **sinks: Any) -> None:  # noqa: ANN401 - sinks of the tests
         self.sink = ListSink()
         self.answers: list[list[str]] = []
         self.answered = threading.Event()
-        self.scheduler = Scheduler("memory://", owner="me", drain="5s", sinks={"told": self.sink, **sinks})
+        self.scheduler = Scheduler(store, owner="me", drain="5s", sinks={"told": self.sink, **sinks})
 
     def stop(self) -> None:
         self.answers.append(self.scheduler.stop())
@@ -181,11 +171,10 @@ def test_all_who_stop_it_at_once_are_told_the_same() -> None:
 
 def test_a_stop_during_a_start_that_fails_has_nothing_to_stop(tmp_path: Path) -> None:
     sink = StopAt(lambda told: isinstance(told, SchedulerMoved))
-    sink.watch = watch = Watch(stops=sink)
-    watch.scheduler.store_url = f"sqlite:///{tmp_path / 'gone' / 'jobs.db'}"
+    sink.watch = watch = Watch(f"sqlite:///{tmp_path / 'missing' / 'jobs.db'}", stops=sink)
     with pytest.raises(ValueError, match="there is no directory"):
         watch.scheduler.start()
-    watch.scheduler.store_url = "memory://"
+    (tmp_path / "missing").mkdir()
     watch.scheduler.start()  # nothing was started, so it may be tried again
     watch.stopped_whole()
 

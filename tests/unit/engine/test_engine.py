@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from kit.own_process import nothing, threads
 from kit.rig import BreakableStore, wait_until
-from kit.stand import Stand, nothing, threads
+from kit.stand import Stand
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.engine import STOP_GRACE_NS

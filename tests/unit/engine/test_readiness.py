@@ -6,8 +6,9 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from kit.own_process import nothing, threads
 from kit.rig import wait_until
-from kit.stand import WRITES, Stand, nothing, threads
+from kit.stand import WRITES, Stand
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable

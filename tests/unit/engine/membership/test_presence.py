@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from kit.own_process import threads
 from kit.rig import BreakableStore, Rig, wait_until
 
 from tickglass.sched.durations import MS, SECOND
@@ -65,10 +65,6 @@ def holds_back(presence: Presence, for_ns: int) -> None:
 
 def calls(rig: Rig) -> list[str]:
     return [call.operation for call in rig.sink.of(StoreCalled)]
-
-
-def threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("tickglass")}
 
 
 # --- advertising

@@ -1,0 +1,137 @@
+"""A scheduler is assembled as its arguments and the environment say, or not at all."""
+
+from __future__ import annotations
+
+import gc
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from kit.own_process import descriptors, nothing, ready, threads
+from kit.rig import wait_until
+from kit.sidecar_events import listening
+
+from tickglass import ConfigError, Scheduler, every
+from tickglass.owner import Slot
+from tickglass.sched.events import OccurrenceMoved
+from tickglass.testing import ListSink
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("own_runtime")
+
+
+def test_the_environment_names_the_sidecar_where_the_program_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKGLASS_SIDECAR", "run/tickglass.sock")
+    with pytest.raises(ConfigError, match="unix:// and a path") as refused:
+        Scheduler("memory://")
+    assert refused.value.given == "TICKGLASS_SIDECAR=run/tickglass.sock"
+    assert refused.value.instead == ("TICKGLASS_SIDECAR=unix:///run/tickglass.sock",)
+    Scheduler("memory://", telemetry="unix:///run/tickglass.sock")
+    monkeypatch.setenv("TICKGLASS_SIDECAR", "")
+    Scheduler("memory://")
+
+
+def test_a_scheduler_tells_a_sidecar_everything_until_its_last_move(tmp_path: Path) -> None:
+    with listening(tmp_path / "s.sock") as ears:
+        told = ListSink()
+        scheduler = Scheduler("memory://", owner="me", telemetry=f"unix://{ears.path}", sinks={"told": told})
+        scheduler.add(nothing, every("10ms"))
+        with scheduler:
+            told.wait_for(lambda event: isinstance(event, OccurrenceMoved) and event.after == "ended", count=5)
+            gc.collect()
+            ears.connected()
+        wait_until(lambda: not ears.source.connected)
+        snapshot = ears.source.history.snapshot()
+        (ended,) = (
+            sample.value
+            for family in ears.source.families()
+            for sample in family.samples
+            if sample.name == "tickglass_job_outcomes_total" and sample.labels["outcome"] == "success"
+        )
+        pauses = [
+            sample.value
+            for family in ears.source.families()
+            for sample in family.samples
+            if sample.name == "tickglass_gc_pause_seconds_count" and sample.labels["generation"] == "2"
+        ]
+    assert snapshot.state == "stopped"
+    assert ended == sum(event.outcome == "success" for event in told.of(OccurrenceMoved))
+    assert pauses[0] >= 1
+    assert ears.source.missed == 0
+    assert threads() == set()
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "asked_for"),
+    [
+        (None, None, False),
+        (None, "s3cret\n", True),
+        ("s3cret", None, True),
+        ("s3cret", "another", True),
+        ("", "s3cret", False),
+    ],
+)
+def test_the_endpoint_asks_for_the_token_that_it_was_given(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, variable: str | None, *, asked_for: bool
+) -> None:
+    monkeypatch.delenv("TICKGLASS_TOKEN", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("TICKGLASS_TOKEN", variable)
+    with Scheduler("memory://", metrics="127.0.0.1:0", token=given) as scheduler:
+        assert ready(scheduler) == (401 if asked_for else 200)
+        assert ready(scheduler, Authorization="Bearer s3cret") == 200
+
+
+def test_a_variable_without_a_token_in_it_is_refused_where_something_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKGLASS_TOKEN", " ")
+    Scheduler("memory://")
+    with pytest.raises(ConfigError, match=r"the token in \$TICKGLASS_TOKEN is empty"):
+        Scheduler("memory://", metrics="127.0.0.1:0")
+    with pytest.raises(ConfigError, match="the token in token= holds more than printable ASCII"):
+        Scheduler("memory://", metrics="127.0.0.1:0", token="a b")
+
+
+# --- a start that fails
+
+
+def assert_nothing_is_left(before: set[str]) -> None:
+    wait_until(lambda: threads() == set())
+    assert descriptors() - before == set()
+    slot = Slot("billing")
+    assert slot.owner.endswith("/billing/0"), "the slot is free"
+    slot.close()
+
+
+def test_a_port_in_use_is_refused_and_leaves_nothing_behind() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        before = descriptors()
+        scheduler = Scheduler("memory://", service="billing", metrics=f"127.0.0.1:{port}")
+        scheduler.add(nothing, every("10ms"))
+        with pytest.raises(ConfigError, match="cannot listen on this address: Address already in use"):
+            scheduler.start()
+        assert_nothing_is_left(before)
+    assert scheduler.stop() == []
+    with scheduler:  # nothing was started, so it may be tried again
+        assert scheduler.metrics_port == port
+
+
+def test_a_store_that_cannot_be_opened_is_refused_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = descriptors()
+    scheduler = Scheduler(f"sqlite:///{tmp_path / 'no' / 'jobs.db'}", service="billing", metrics="127.0.0.1:0")
+    with pytest.raises(ConfigError, match="no"):
+        scheduler.start()
+    assert_nothing_is_left(before)
+    assert scheduler.metrics_port is None
+
+
+def test_an_exporter_that_is_not_spoken_is_refused_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    before = descriptors()
+    scheduler = Scheduler("memory://", service="billing", metrics="127.0.0.1:0")
+    with pytest.raises(ConfigError, match="over HTTP only"):
+        scheduler.start()
+    assert_nothing_is_left(before)
