@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from tickglass.sched.durations import MS, SECOND, Duration, duration_ns, duration_text
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.job_id import JobId
 from tickglass.sched.policies.misfire import grace_for_ns
 from tickglass.sched.policies.preference import Preference, checked_preference
 from tickglass.sched.triggers import Trigger
@@ -115,10 +116,11 @@ class Job:
         return grace_for_ns(self.grace_ns, due_ns, next_due_ns)
 
 
-def declare(
+def declare(  # noqa: PLR0913 - choices, by name, and nearly all have a default
     function: Callable[..., Any],
     trigger: Trigger,
     *,
+    service: str,
     name: str | None = None,
     resource: str | None = None,
     ttl: Duration = TTL_DEFAULT,
@@ -135,8 +137,8 @@ def declare(
     Args:
         function: a function or coroutine function of one parameter (the run) or none; a coroutine that it returns runs.
         trigger: `cron(...)`, `every(...)`, `at(...)` or a `Trigger` of your own.
-        name: unique per fleet; default: the function's name.
-        resource: what its lock protects; default: the job's name.
+        service: what the job belongs to; `name` is unique in it, and by default the function's name.
+        resource: what its lock protects, shared with all that name it, in any service; default: its own, see `JobId`.
         ttl: how long the lease lasts if this process dies.
         timeout: a longer run is asked to stop; see `on_timeout`.
         misfire_grace: how late it may start; default: one interval, at most 60 s.
@@ -164,7 +166,7 @@ def declare(
         wants_run=_wants_run(function, job_name),
         coroutine=any(map(inspect.iscoroutinefunction, _called(function))),
         trigger=checked_trigger(trigger).bind(job_name),
-        resource=job_name if resource is None else checked_name(resource, "resource"),
+        resource=str(JobId(service, job_name)) if resource is None else checked_name(resource, "resource"),
         ttl_ns=ttl_ns,
         timeout_ns=timeout_ns,
         grace_ns=grace_ns,

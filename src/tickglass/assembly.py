@@ -96,7 +96,7 @@ class Parts:
                 on_drop=metrics.dropped,
             )
         metrics.preregister(stores=[store.name], sinks=[*sinks, "tracer"])
-        spool = SqliteSpool(self.spool or spool_path(owner))
+        spool = SqliteSpool(self.spool or spool_path(owner), self.service)
         undo.callback(spool.close)
         broadcast = Broadcast(sinks, clock)
         if stream is not None:

@@ -164,7 +164,7 @@ class Scheduler:
             StoreUnavailable: running, and the store answered with an error; nothing was added.
         """
         check_policies(policies)
-        job = declare(function, trigger, **policies)
+        job = declare(function, trigger, service=self.service, **policies)
         with self._mutex, self._inside:
             if job.name in self._jobs:
                 raise ConfigError(f"there is already a job named {job.name}", instead=('name="another"',))

@@ -80,6 +80,12 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "dashboards/telemetry_health.py",
     ),
     "tests/boards/test_export.py": ("src/tickglass/cli/commands/dashboards.py",),
+    "tests/contract/test_layouts.py": (
+        "sched/stores/etcd/layout.py",
+        "sched/stores/etcd/migration.py",
+        "sched/stores/redis/layout.py",
+        "sched/stores/sqlite/migration.py",
+    ),
     "tests/contract/test_ledger.py": ("sched/ports/ledger.py", "sched/stores/run_times.py"),
     "tests/contract/test_lock_store.py": ("sched/ports/locks.py", "sched/stores/watchers.py"),
     "tests/contract/test_store_observer.py": ("sched/ports/observers.py",),

@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.stores.redis.layout import MIGRATING, is_older, migrate, refused_layout, run_script, told
 from tickglass.sched.stores.redis.rights import forbids, lacking, with_cure
 from tickglass.sched.stores.redis.scripts import RIGHTS, claims_channel, freed_channel
 from tickglass.sched.stores.redis.topology import call, connect, driver
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tickglass.sched.stores.redis.scripts import Argument, Script
     from tickglass.sched.stores.redis.topology import Connection, Credentials, ServerLocator
 
-__all__ = ["RedisConnections", "kind_of", "run_script"]
+__all__ = ["RedisConnections", "kind_of"]
 
 # Absent, not yet ready, or no longer the right server: waiting and asking again may help.
 _ABSENT = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY", "NOREPLICAS")
@@ -54,6 +55,8 @@ class RedisConnections:
     def run(self, operation: str, script: Script, *args: Argument, again: bool = True) -> Any:  # noqa: ANN401 - see the script
         """Run a script and return its answer; before the first that writes, the user's rights are checked.
 
+        Keys of the layout before are migrated for a script that writes.
+
         Args:
             again: whether it may be sent a second time when the connection
                 breaks and it is unknown whether the script ran: only where the
@@ -67,6 +70,12 @@ class RedisConnections:
             # Later, only the rights that would abort a script are checked again: subscribing gives hints only.
             self._check_rights(operation, (freed_channel(self.base),) if self._allowed is None else ())
         try:
+            try:
+                return self._run(operation, script, args, again=again)
+            except self._errors.ResponseError as error:
+                if not (script.writes and is_older(refused_layout(error))):
+                    raise
+            self._with_connection(operation, lambda connection: migrate(connection, self.base), again=True)
             return self._run(operation, script, args, again=again)
         except (self._errors.RedisError, OSError, UnicodeError, OverflowError) as error:
             raise self._our_error(operation, error) from error
@@ -136,6 +145,10 @@ class RedisConnections:
     def _our_error(self, operation: str, error: Exception) -> StoreUnavailable:
         """Return an error of the driver as one of ours."""
         detail = str(error) or type(error).__name__
+        layout = refused_layout(error)
+        if layout:
+            kind = "unavailable" if layout == MIGRATING else "error"
+            return StoreUnavailable(self._name, operation, told(layout, self.base), kind=kind)
         if forbids(error):
             self._forget_rights()
             detail = self.with_cure_for(detail)
@@ -223,14 +236,6 @@ class RedisConnections:
             self._drop_idle()
             self._locator.forget()
         return again and not (timed_out or isinstance(error, self._errors.BusyLoadingError))
-
-
-def run_script(connection: Connection, script: Script, base: str, args: tuple[Argument, ...]) -> Any:  # noqa: ANN401
-    """Run a script by its hash; send its text if the server does not know it."""
-    try:
-        return call(connection, "EVALSHA", script.sha, 1, base, *args)
-    except driver().exceptions.NoScriptError:
-        return call(connection, "EVAL", script.text, 1, base, *args)
 
 
 def kind_of(error: Exception, errors: Any) -> str:  # noqa: ANN401 - the module redis

@@ -90,7 +90,7 @@ class SqliteFile:
         """Do all of `work` in one write transaction, or nothing of it.
 
         It runs with the write lock held, so a clock that it reads is not behind
-        what was written before.
+        what was written before. A file of the version before is migrated first, in the same transaction.
 
         Raises:
             StoreUnavailable: "unavailable" when the lock stayed taken, "error" otherwise.
@@ -100,7 +100,7 @@ class SqliteFile:
         if not self._write_mutex.acquire(timeout=self._busy_timeout_ns / SECOND):
             raise self._locked(operation)
         try:
-            return self._transact(operation, work, self._usable(self._writer, operation), deadline_ns)
+            return self._transact(operation, _on_current(work), self._usable(self._writer, operation), deadline_ns)
         finally:
             self._write_mutex.release()
 
@@ -115,7 +115,7 @@ class SqliteFile:
         with self._read_mutex:
             connection = self._usable(self._reader, operation)
             try:
-                return self._retry_while_busy(operation, lambda: work(connection), deadline_ns)
+                return self._retry_while_busy(operation, lambda: _read_current(connection, work), deadline_ns)
             except _FAILURES as error:
                 raise StoreUnavailable("sqlite", operation, str(error), kind="error") from error
 
@@ -186,7 +186,7 @@ class SqliteFile:
             return str(writer.execute("PRAGMA journal_mode=WAL").fetchone()[0])
 
         # Checked before anything is changed: it may be another application's file.
-        self._retry_while_busy("open", lambda: sqlite_schema.is_prepared(writer), deadline_ns)
+        self._retry_while_busy("open", lambda: sqlite_schema.version_of(writer), deadline_ns)
         if self._retry_while_busy("open", set_up, deadline_ns) != "wal":
             raise ConfigError(f"the file system of {self.path} cannot share memory between processes (SQLite's WAL)")
         self._transact("open", sqlite_schema.create, writer, deadline_ns)
@@ -247,8 +247,21 @@ class SqliteFile:
         )
 
 
-# Beside SQLite's own errors: an integer over 64 bits, and text that is not Unicode.
-_FAILURES: Final = (sqlite3.Error, OverflowError, UnicodeError)
+# Beside SQLite's own errors: an integer over 64 bits, text that is not Unicode, and another version's schema.
+_FAILURES: Final = (sqlite3.Error, OverflowError, UnicodeError, ConfigError)
+
+
+def _on_current(work: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
+    def checked(connection: sqlite3.Connection) -> T:
+        sqlite_schema.make_current(connection)
+        return work(connection)
+
+    return checked
+
+
+def _read_current(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    sqlite_schema.check_current(connection)
+    return work(connection)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tickglass.sched.clock import Clock
+    from tickglass.sched.job_id import JobId
     from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, Store
 
 __all__ = ["LazyStore", "existing_store"]
@@ -57,7 +58,7 @@ class LazyStore:
         """See `StoreObserver`."""
         return self._opened().jobs()
 
-    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+    def runs(self, job: JobId | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
         return self._opened().runs(job, limit, before_ns=before_ns)
 

@@ -6,6 +6,7 @@ metrics of the probe itself are shown. No I/O, no clock reads.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.samples import Sample
@@ -59,7 +60,8 @@ def store_families(
 ) -> list[Family]:
     """Return the families of `STORE_METRICS` with the samples of the stores; each once, some without samples.
 
-    Labels are the metric's own and `source`. Locks and jobs are there only for fresh snapshots.
+    Labels are the metric's own and `source`; those of a job have its `service` too, because services that share a store
+    may use the same names. Locks and jobs are there only for fresh snapshots.
 
     Args:
         snapshots: what `Probe.snapshots` returns.
@@ -70,17 +72,34 @@ def store_families(
     page = {metric.name: family(metric) for metric in STORE_METRICS}
     for snapshot in snapshots:
         source = {"source": snapshot.source}
-        for metric, values, value in _values(snapshot, now, dropped):
+        for (metric, values, value), more in _labelled(snapshot, now, dropped):
             labels = {label.name: text for label, text in zip(metric.labels, values, strict=False)}
-            page[metric.name].samples.append(Sample(metric.name, {**labels, **source}, value))
+            page[metric.name].samples.append(Sample(metric.name, {**labels, **more, **source}, value))
         if snapshot.durations is not None:
             metric = catalogue.SIDECAR_PROBE_DURATION
             page[metric.name].samples.extend(snapshot.durations.samples(metric, source))
     return list(page.values())
 
 
-def _values(snapshot: StoreSnapshot, now: Reading, dropped: Callable[[JobRecord, int], bool]) -> Iterator[_Value]:
-    """Yield metric, the values of its labels but for `source`, and the value."""
+def _labelled(
+    snapshot: StoreSnapshot, now: Reading, dropped: Callable[[JobRecord, int], bool]
+) -> Iterator[tuple[_Value, dict[str, str]]]:
+    """Yield all values, each with the labels that are not its metric's own, but for `source`."""
+    for value in _values(snapshot, now):
+        yield value, {}
+    if not snapshot.is_fresh(now):
+        return
+    abandoned = Counter(run.job_id for run in snapshot.abandoned)
+    dead = {run.run_id for run in snapshot.abandoned}
+    for job in snapshot.jobs:
+        service = {"service": job.service}
+        yield (catalogue.JOB_ABANDONED, (job.name,), abandoned[job.job_id]), service
+        for value in _of_job(job, snapshot.runs.get(job.job_id, ()), dead, now, dropped):
+            yield value, service
+
+
+def _values(snapshot: StoreSnapshot, now: Reading) -> Iterator[_Value]:
+    """Yield metric, the values of its labels but for `source`, and the value; not those of jobs."""
     if snapshot.taken is not None:
         yield catalogue.SIDECAR_LAST_PROBE, (snapshot.source,), snapshot.taken.wall_ns / _S
     for kind in StoreErrorKind:
@@ -94,13 +113,6 @@ def _values(snapshot: StoreSnapshot, now: Reading, dropped: Callable[[JobRecord,
     for lease in _shown(snapshot):
         yield from _of_lease(lease, passed_ns, now)
     yield from _limits(snapshot.jobs)
-    abandoned: dict[str, int] = {}
-    for run in snapshot.abandoned:
-        abandoned[run.job] = abandoned.get(run.job, 0) + 1
-    dead = {run.run_id for run in snapshot.abandoned}
-    for job in snapshot.jobs:
-        yield catalogue.JOB_ABANDONED, (job.name,), abandoned.get(job.name, 0)
-        yield from _of_job(job, snapshot.runs.get(job.name, ()), dead, now, dropped)
 
 
 def _shown(snapshot: StoreSnapshot) -> Sequence[LeaseRecord]:

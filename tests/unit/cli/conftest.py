@@ -102,7 +102,9 @@ class Filled(NamedTuple):
         started_ahead_ns: int = 0,
     ) -> None:
         started_ns = SystemClock().wall_ns() + started_ahead_ns
-        settlement = Settlement(lease, job, due_ns, run_id, outcome, detail, started_ns, lateness_ns=1_250_000)
+        settlement = Settlement(
+            lease, "billing", job, due_ns, run_id, outcome, detail, started_ns, lateness_ns=1_250_000
+        )
         assert self.store.settle(settlement).recorded
 
     def lock(self, resource: str, *, ttl_ns: int = TTL_NS) -> None:

@@ -21,6 +21,7 @@ from tickglass.sched.events import (
     StoreCalled,
     Streak,
 )
+from tickglass.sched.job_id import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement
 from tickglass.sched.triggers import Trigger, every
@@ -126,7 +127,7 @@ def fill_the_ledger(store: BreakableStore, job: str, *outcomes: str) -> None:
         claimed = store.claim(ClaimAsk(ask, due_ns))
         assert isinstance(claimed, Claimed)
         lease = Lease(job, "b", ask.token, claimed.fence, SECOND, 0)
-        store.settle(Settlement(lease, job, due_ns, ask.run_id, outcome))
+        store.settle(Settlement(lease, "svc", job, due_ns, ask.run_id, outcome))
 
 
 def test_a_job_is_introduced_with_how_it_did_before_this_process(stand: Stand) -> None:
@@ -269,7 +270,7 @@ def test_a_run_that_does_not_end_is_named_and_its_lease_left_to_expire(stand: St
     assert stand.moved("stop_asked").reason == "shutdown"
     (lease,) = stand.store.leases()
     assert lease.remaining_ns > 0
-    assert stand.store.runs("job")[0].outcome is None
+    assert stand.store.runs(JobId("svc", "job"))[0].outcome is None
     go_on.set()
 
 

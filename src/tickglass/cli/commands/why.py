@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -13,6 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from tickglass.cli.job_choice import one_job_named
 from tickglass.cli.lazy_group import EXIT_NO_ANSWER
 from tickglass.cli.sidecar_client import Unreachable, fetch_view, sidecar_options
 from tickglass.cli.stores import existing_store
@@ -20,6 +20,7 @@ from tickglass.cli.text import distance_text, lines_shown, shown, span_text
 from tickglass.cli.watch_screen import outcome_text
 from tickglass.sched.clock import SystemClock, instant_of, ns_of
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.job_id import JobId
 from tickglass.sched.triggers.iso import read_iso
 from tickglass.telemetry.sidecar.merge.merge import view_of
 from tickglass.telemetry.sidecar.merge.occurrences import merged, rows_of
@@ -76,7 +77,11 @@ def why(
     occurrence.
     """  # noqa: D301 - \b is for click: the lines after it stay as they are
     asked_ns = None if instant is None else _instant_ns(instant)
-    view, older = (fetch_view(sidecar_url, token), []) if store_url is None else _of_store(store_url, job, asked_ns)
+    older: list[OccurrenceView] = []
+    if store_url is None:
+        view = fetch_view(sidecar_url, token)
+    else:
+        view, older = _of_store(store_url, job, service, asked_ns)
     found = _job_named(view, job, service)
     known = _known(view, found, older)
     occurrences = _at(known, asked_ns)
@@ -87,22 +92,22 @@ def why(
     if not occurrences:
         click.echo(shown(_nothing(view, found, known, asked_ns)), err=True)
         if known and store_url is None:
-            click.echo(lines_shown(_ask_the_ledger(view, job, instant)), err=True)
+            click.echo(lines_shown(_ask_the_ledger(view, found, instant)), err=True)
         click.get_current_context().exit(EXIT_NO_ANSWER)
     if not as_json:
         _print(view, found, occurrences, asked_ns)
 
 
-def _of_store(url: str, job: str, asked_ns: int | None) -> tuple[View, list[OccurrenceView]]:
+def _of_store(url: str, job: str, service: str | None, asked_ns: int | None) -> tuple[View, list[OccurrenceView]]:
     """Return the view of a store, and the attempts at the job's occurrence due at that instant, or last before."""
     clock = SystemClock()
     with existing_store(url) as store:
         snapshot = probe_once(_STORE, store, clock)
         if snapshot.error:
             raise Unreachable(snapshot.error)
-        attempts = [] if asked_ns is None else attempts_at(store, job, asked_ns)
-    service = next((it.service for it in snapshot.jobs if it.name == job), "")
-    rows = rows_of(replace(snapshot, runs={job: attempts}), service, job)
+        one = one_job_named((record.job_id for record in snapshot.jobs), job, service)
+        attempts = [] if asked_ns is None else attempts_at(store, one, asked_ns)
+    rows = rows_of(replace(snapshot, runs={one: attempts}), one)
     return view_of([], [snapshot], clock.reading()), merged([], rows)
 
 
@@ -116,23 +121,9 @@ def _instant_ns(text: str) -> int:
 
 
 def _job_named(view: View, name: str, service: str | None) -> JobView:
-    """Return the one job of that name.
-
-    Raises:
-        ConfigError: there is none, or there are several.
-    """
-    named = [job for job in view.jobs if job.name == name]
-    found = [job for job in named if service in (None, job.service)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        services = tuple(f"--service {job.service}" for job in found)
-        raise ConfigError("several services have a job of this name", given=name, instead=services)
-    if named:
-        services = tuple(f"--service {job.service}" for job in named)
-        raise ConfigError("that service has no job of this name", given=f"{name} --service {service}", instead=services)
-    near = get_close_matches(name, [job.name for job in view.jobs], n=3)
-    raise ConfigError("there is no job of this name", given=name, instead=tuple(near))
+    """Return the one job of that name; see `one_job_named` for errors."""
+    jobs = {JobId(job.service, job.name): job for job in view.jobs}
+    return jobs[one_job_named(jobs, name, service)]
 
 
 def _known(view: View, job: JobView, older: Sequence[OccurrenceView]) -> list[OccurrenceView]:
@@ -156,10 +147,12 @@ def _nothing(view: View, job: JobView, known: Sequence[OccurrenceView], asked_ns
     return f"nothing is known of an occurrence of {job.name} due by then; the oldest that is known was due {oldest}"
 
 
-def _ask_the_ledger(view: View, job: str, instant: str | None) -> str:
+def _ask_the_ledger(view: View, job: JobView, instant: str | None) -> str:
     """Return the command that reads the store, because the ledger reaches further back than a sidecar."""
     store = view.stores[0].source if view.stores else "STORE_URL"
-    words = shlex.join(["tickglass", "why", job, *([] if instant is None else [instant]), "--store", store])
+    several = sum(it.name == job.name for it in view.jobs) > 1
+    which = [job.name, *([] if instant is None else [instant]), *(["--service", job.service] if several else [])]
+    words = shlex.join(["tickglass", "why", *which, "--store", store])
     return f"a sidecar knows the latest {RECENT_MAX} of each job; its store may know older ones:\n    {words}"
 
 

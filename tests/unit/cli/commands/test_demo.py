@@ -49,9 +49,9 @@ def test_without_a_terminal_there_is_a_line_per_event(tmp_path: Path, environmen
         day + r"run  tick +started",
         day + r"run  tick +ended success late \S+ ms",
         day + r"run  flaky +ended failure ConnectionError: the upstream hung up late \S+ ms",
-        day + r"lock tick +requested for tick",
-        day + r"lock tick +granted for tick fence \d+",
-        day + r"lock tick +released for tick fence \d+",
+        day + r"lock demo/tick +requested for tick",
+        day + r"lock demo/tick +granted for tick fence \d+",
+        day + r"lock demo/tick +released for tick fence \d+",
         day + r"lock printer +granted for (invoices|labels) fence \d+",
     }
     with subprocess.Popen(DEMO, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

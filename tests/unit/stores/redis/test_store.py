@@ -19,6 +19,7 @@ from kit.servers import PATIENCE_S, find_free_port
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.job_id import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import (
     AlreadyClaimed,
@@ -84,7 +85,7 @@ def lease_of(ask: LeaseAsk, answer: object) -> Lease:
 
 def settlement_of(ask: ClaimAsk, answer: object) -> Settlement:
     lease = ask.lease
-    return Settlement(lease_of(lease, answer), lease.job, ask.due_ns, lease.run_id, "success")
+    return Settlement(lease_of(lease, answer), lease.service, lease.job, ask.due_ns, lease.run_id, "success")
 
 
 def kind_of(call: Callable[[], object]) -> str:
@@ -348,7 +349,7 @@ def test_observers_turn_pages(store: RedisStore) -> None:
     assert [job.name for job in store.jobs()] == names
     assert [lease.resource for lease in store.leases()] == names
     assert [run.job for run in store.runs(limit=1_100)] == names[:99:-1]
-    assert store.orphans(names) == []
+    assert store.orphans([JobId("s", name) for name in names]) == []
 
 
 def test_instants_are_kept_to_the_nanosecond_and_may_be_before_1970(store: RedisStore) -> None:

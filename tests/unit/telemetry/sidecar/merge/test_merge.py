@@ -346,7 +346,7 @@ def test_of_two_services_each_has_its_own_runs_and_marks(rig: SidecarRig) -> Non
         scheduler.end(ended, Outcome.LOST)
         scheduler.begin(going)
     rig.register(owner="host-3", service="sales", name="nightly")
-    rig.claim(owner="host-3")
+    rig.claim(owner="host-3", service="sales")
     rig.probe()
     view = rig.view()
     assert {(run.service, run.owner) for run in view.runs} == {
