@@ -86,7 +86,7 @@ if os.environ["FLEET_SERVICE"] == "billing":
     scheduler.add(fail, every("300ms"), on_outage="run")
     scheduler.add(overrun, every("1s"), timeout="200ms")
     scheduler.add(guard, every("500ms"))
-    scheduler.add(keep, every("1s"), ttl="1500ms", timeout="1h")
+    scheduler.add(keep, every("1s"), resource="keep", ttl="1500ms", timeout="1h")
     scheduler.add(beg, every("500ms"))
 else:
     scheduler.add(tick, every("200ms"), name="mail")

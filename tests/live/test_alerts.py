@@ -229,7 +229,8 @@ def test_a_holder_that_is_killed_and_no_scheduler_left_to_scrape(watch: Watch, t
         fleet.freeze(second)
         assert watch.told("TickglassSchedulerDown")["receiver"] == "pager"
         watch.told_nothing_but(
-            *("DistributedLockLeaseExpired fleet/hold", "TickglassJobFailing hold"), *(f"{alert} hold" for alert in BLOCKED)
+            *("DistributedLockLeaseExpired fleet/hold", "TickglassJobFailing hold"),
+            *(f"{alert} hold" for alert in BLOCKED),
         )
 
 

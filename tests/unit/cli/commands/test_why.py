@@ -274,3 +274,18 @@ def test_a_note_says_what_is_not_known(rig: SidecarRig, serve: Serve, tickglass:
     result = tickglass("why", "nightly", "--sidecar", serve(rig.view))
     assert result.stderr == "note: the timeline of host-1 does not tick\n"
     assert os.environ["TZ"] == "UTC"
+
+
+def test_of_two_services_in_one_store_each_job_has_its_own_reasons(filled: Filled, tickglass: Tickglass) -> None:
+    for number, (service, outcome) in enumerate((("billing", "success"), ("mail", "failure"))):
+        filled.register("sync", service=service)
+        run_id = str(number) * 32
+        lease = filled.claim("sync", run_id=run_id, service=service)
+        filled.settle(lease, "sync", outcome, run_id=run_id, detail="ValueError: no", service=service)
+    ambiguous = tickglass("why", "sync", "--store", filled.url)
+    assert ambiguous.exit_code == 2
+    assert "--service billing" in ambiguous.stderr
+    for service, outcome in (("billing", "success"), ("mail", "failure")):
+        answer = tickglass("why", "sync", "--store", filled.url, "--service", service, "--json")
+        found = json.loads(answer.stdout)["occurrences"]
+        assert [(it["service"], it["outcome"]) for it in found] == [(service, outcome)]

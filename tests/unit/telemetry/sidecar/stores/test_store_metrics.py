@@ -48,6 +48,15 @@ def test_the_metrics_of_a_frozen_holder_grow_between_two_looks(rig: SidecarRig) 
     assert "tickglass_job_next_run_timestamp_seconds" not in found, "it runs"
 
 
+def test_jobs_of_one_name_have_series_of_their_own(rig: SidecarRig) -> None:
+    rig.register(service="billing")
+    rig.register(service="mail")
+    rig.claim(service="mail", owner="dead")
+    rig.clock.advance(TTL_NS + SECOND)
+    rig.probe()
+    assert shown(rig)["tickglass_job_abandoned_claims"] == {"nightly/billing": 0, "nightly/mail": 1}
+
+
 def test_the_metrics_say_what_expired_and_what_was_abandoned(rig: SidecarRig) -> None:
     rig.register()
     rig.settle(rig.claim(), "failure")
