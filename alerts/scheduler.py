@@ -25,7 +25,8 @@ _WHO: Final = "{{ with $labels.owner }}{{ . }} at {{ end }}{{ $labels.instance }
 def scheduler(scope: RuleScope) -> Group:
     """Return the rules about schedulers."""
     return Group(
-        "tickglass.scheduler", (*_life(scope), _pool(scope), *_clock(scope), *_spool(scope), *_telemetry(scope))
+        "tickglass.scheduler",
+        (*_life(scope), _store(scope), _pool(scope), *_clock(scope), *_spool(scope), *_telemetry(scope)),
     )
 
 
@@ -65,6 +66,19 @@ def _life(scope: RuleScope) -> tuple[Alert, ...]:
             description=f"The timeline of {_WHO} has not ticked for two minutes.",
             board=Board.SCHEDULER,
         ),
+    )
+
+
+def _store(scope: RuleScope) -> Alert:
+    forgot = scope.increase_by(catalogue.STORE_FORGOT, *INSTANCE, window="10m")
+    return Alert(
+        name="TickglassStoreForgot",
+        expr=f"{forgot} > 0",
+        severity=Severity.WARNING,
+        labels=INSTANCE,
+        summary="A store has lost what it held: leases, claims and the records of jobs.",
+        description=f"The store of {_WHO} had lost the record of this instance; its jobs are registered again.",
+        board=Board.SCHEDULER,
     )
 
 

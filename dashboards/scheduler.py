@@ -26,7 +26,7 @@ def scheduler(scope: BoardScope) -> Board:
         "Does the timeline tick, are workers free, is the clock right, and does the process get enough CPU?",
         (
             Row("Now", (_instances(scope), scheduler_states(scope, 12))),
-            Row("Readiness", (_ready(scope), _loop_lag(scope))),
+            Row("Readiness", (_ready(scope), _loop_lag(scope), _forgot(scope))),
             Row("Timeline", (_lag(scope), _tick(scope), _heartbeat(scope))),
             Row("Pools", (_busy(scope), _queue(scope), _queue_wait(scope))),
             Row("Clock and outages", (_offset(scope), _steps(scope), _spool(scope), _spooled(scope))),
@@ -65,7 +65,7 @@ def _ready(scope: BoardScope) -> Panel:
         "still; its /readyz and its log say which.",
         "short",
         (Query(scope.sum_by(catalogue.SCHEDULER_READY, *_WHO), _NAME),),
-        width=12,
+        width=8,
         no_value="no scheduler",
         mappings=(ValueMapping(0, "not ready", "red"), ValueMapping(1, "ready", GOOD)),
         link=TO_INSTANCE,
@@ -80,7 +80,7 @@ def _loop_lag(scope: BoardScope) -> Panel:
         "coroutine blocks the loop, and no other coroutine can start or end.",
         "s",
         (Query(scope.max_by(catalogue.EVENT_LOOP_LAG, *_WHO), _NAME),),
-        width=12,
+        width=8,
         no_value="no coroutine yet",
         steps=above(scope.on_time_s),
         link=TO_INSTANCE,
@@ -169,6 +169,21 @@ def _queue_wait(scope: BoardScope) -> Panel:
         (Query(scope.quantile(0.99, catalogue.POOL_WAIT, *_WHO), _NAME),),
         no_value="no waits",
         steps=above(scope.on_time_s),
+        link=TO_INSTANCE,
+    )
+
+
+def _forgot(scope: BoardScope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Stores that forgot",
+        "How often a store had lost the record of a running instance, with all leases and claims: restarted empty, "
+        "emptied, or restored. The instance has registered its jobs again.",
+        "short",
+        (Query(scope.increase_by(catalogue.STORE_FORGOT, *_WHO, window=RATE), _NAME),),
+        width=8,
+        no_value="none",
+        steps=above(1),
         link=TO_INSTANCE,
     )
 

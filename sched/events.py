@@ -37,6 +37,7 @@ __all__ = [
     "SpoolMove",
     "SpoolMoved",
     "StoreCalled",
+    "StoreForgot",
     "Streak",
     "TelemetryDropped",
     "TimelineTicked",
@@ -251,6 +252,17 @@ class StoreCalled(Event, frozen=True, kw_only=True):
     operation: str
     duration_ns: int
     error: str
+    wall_ns: int
+
+
+class StoreForgot(Event, frozen=True, kw_only=True):
+    """The store had lost the record of this instance: it was restarted empty, emptied or restored.
+
+    The jobs of this instance are registered again by now. Leases and the ledger are lost with the record.
+    """
+
+    store: str
+    jobs: int  # how many were registered again
     wall_ns: int
 
 

@@ -69,6 +69,7 @@ class SchedulerGroup(SeriesGroup):
         self._offset_error = self.gauge(catalogue.CLOCK_ERROR)
         self._states = self.counters(catalogue.SCHEDULER_STATE)  # one of them is 1
         self._ready = self.gauge(catalogue.SCHEDULER_READY)
+        self._forgot = self.counter(catalogue.STORE_FORGOT)
         self._spool = self.gauge(catalogue.SPOOL_DEPTH, start=0)
         self._spooled = self.counters(catalogue.SPOOL_OUTCOMES)
         self._dropped = {
@@ -120,6 +121,11 @@ class SchedulerGroup(SeriesGroup):
         """Take its readiness."""
         with self.lock:
             self._ready.value = int(not event.error)
+
+    def store_forgot(self) -> None:
+        """Count a store that had lost the record of this instance."""
+        with self.lock:
+            self._forgot.add()
 
     def loop_asked(self, event: EventLoopAsked) -> None:
         """Note that the event loop was asked to answer."""

@@ -79,6 +79,10 @@ class StoreOperation(StrEnum):
     JOBS = "jobs"
     RUNS = "runs"
     ABANDONED = "abandoned"
+    JOIN = "join"
+    BEAT = "beat"
+    INSTANCES = "instances"
+    JOB_SET = "job_set"
 
 
 class StoreErrorKind(StrEnum):

@@ -31,6 +31,7 @@ from tickglass.sched.events import (
     SinkFailed,
     SpoolMoved,
     StoreCalled,
+    StoreForgot,
     TriggerFailed,
 )
 from tickglass.sched.lease import LockEvent
@@ -125,6 +126,12 @@ class LogSink:
             ClockStepped: lambda e: self._say(logging.WARNING, "the wall clock was set by %+.3f s", e.step_ns / 1e9),
             SinkFailed: lambda e: self._say(logging.DEBUG, "telemetry sink %s raised: %s", e.sink, e.error),
             StoreCalled: self._store_called,
+            StoreForgot: lambda e: self._say(
+                logging.WARNING,
+                "the %s store had lost what it held; %d jobs registered again; leases and ledger before now are gone",
+                e.store,
+                e.jobs,
+            ),
         }
 
     def record(self, event: Event) -> None:

@@ -22,7 +22,7 @@ The way of one occurrence through the rooms, and what each room answers:
 Beside this way:
 
     locking     locks that callers take outside jobs, under the same leases
-    membership  presence of labels, the head start of preferred instances, the heartbeat to the store
+    membership  presence of labels, the head start of preferred instances, the record of this instance in the store
     leasing     leases in hand (renewer), leases in doubt, and the store as the engine sees it: measured,
                 and with a cache of claims that other instances have won
 

@@ -51,6 +51,7 @@ class EngineContext:
     Args:
         sink: never raises.
         owner: stable name of this instance.
+        version: of Tickglass, as other instances are shown it.
     """
 
     clock: Clock
@@ -60,6 +61,7 @@ class EngineContext:
     owner: str
     service: str
     spool: Spool = field(default_factory=NoSpool)
+    version: str = ""
 
     def job_id(self, name: str) -> JobId:
         """Return the identity of a job of this instance's service."""

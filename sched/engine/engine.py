@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.leasing.claim_cache import ClaimCachingStore
 from tickglass.sched.engine.locking.manual_lock import ManualLocks
-from tickglass.sched.engine.membership.heartbeat import Heartbeat
+from tickglass.sched.engine.membership.own_record import OwnRecord
 from tickglass.sched.engine.planning.misfires import Misfires
 from tickglass.sched.engine.planning.planner import Planner
 from tickglass.sched.engine.planning.registrar import Registrar
@@ -21,6 +21,7 @@ from tickglass.sched.engine.timing.timeline import Timeline
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.lease import check_ttl
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine, SchedulerState
+from tickglass.sched.ports import InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +83,9 @@ class Engine:
             jobs=self.jobs,
             report_soon=self._do_chores,
         )
-        self._heartbeat = Heartbeat(self._context, self._store.write_health)
+        self._own_record = OwnRecord(
+            self._context, self._store.write_health, jobs=self.jobs, register_again=self._registrar.again
+        )
         self._sweeper = Sweeper(
             self._context,
             self._planner,
@@ -143,6 +146,7 @@ class Engine:
             self._timeline.start()
             self._sweeper.start()
             self._life.fire(SchedulerEvent.STARTED)
+        self._do_chores()  # the record of this instance says so soon
 
     def stop(self, drain_ns: int) -> list[str]:
         """Claim nothing more, wait so long for the runs to end, then ask them to stop.
@@ -161,6 +165,7 @@ class Engine:
         self._sweeper.stop()
         self._dispatcher.presence.stop()  # nothing more is claimed here: other instances need not hold back
         self._store.stop()
+        self._own_record.leave(InstanceState.DRAINING)
         clock = self._context.clock
         if not self._dispatcher.drain(clock.monotonic_ns() + drain_ns):
             self._dispatcher.ask_all_to_stop("shutdown")
@@ -169,6 +174,7 @@ class Engine:
         self.manual_locks.stop()
         self._dispatcher.stop(clock.monotonic_ns() + (0 if left else STOP_GRACE_NS))
         self._misfires.stop()  # last: until then a worker may find that an occurrence came too late
+        self._own_record.leave(InstanceState.LEFT)
         self._life.fire(SchedulerEvent.STOPPED)
         return left
 
@@ -192,4 +198,6 @@ class Engine:
         self._sweeper.sweep_now()
 
     def _beat(self) -> None:
-        self._heartbeat.beat(period_ns(self.jobs().values()))
+        running = self.state is SchedulerState.RUNNING
+        state = InstanceState.RUNNING if running else InstanceState.STARTING
+        self._own_record.beat(state, period_ns(self.jobs().values()))

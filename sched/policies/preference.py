@@ -25,7 +25,6 @@ __all__ = [
     "checked_labels",
     "checked_preference",
     "head_start_ns",
-    "heartbeat_resource",
     "is_presence",
     "preference",
     "presence_resource",
@@ -139,11 +138,3 @@ def is_presence(resource: str) -> bool:
 def presence_resource(label: str) -> str:
     """Return the resource whose lease says that an instance with this label is alive."""
     return _RESOURCE + label
-
-
-def heartbeat_resource(service: str, owner: str) -> str:
-    """Return the resource that an instance takes and releases to see that the store takes writes.
-
-    No label has a colon in its name, so that this is no `presence_resource`.
-    """
-    return f"{_RESOURCE}heartbeat:{service}/{owner}"

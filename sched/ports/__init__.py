@@ -14,6 +14,7 @@ from tickglass.sched.ports.ledger import (
     Settlement,
 )
 from tickglass.sched.ports.locks import Gone, Granted, Holder, LeaseAsk, LockStore, Refused, Released, Renewed
+from tickglass.sched.ports.membership import SILENT_AFTER_NS, Beat, InstanceRecord, InstanceState, Membership
 from tickglass.sched.ports.observers import SCHEDULED, LeaseRecord, RunRecord, Store, StoreObserver
 from tickglass.sched.ports.spool import Spool, SpooledOutcome
 from tickglass.sched.ports.tracing import RunTracer, TracedRun
@@ -21,8 +22,10 @@ from tickglass.sched.registration import JobRecord
 
 __all__ = [
     "SCHEDULED",
+    "SILENT_AFTER_NS",
     "Ahead",
     "AlreadyClaimed",
+    "Beat",
     "CallResult",
     "ClaimAsk",
     "ClaimFeed",
@@ -32,12 +35,15 @@ __all__ = [
     "Gone",
     "Granted",
     "Holder",
+    "InstanceRecord",
+    "InstanceState",
     "JobCall",
     "JobRecord",
     "LeaseAsk",
     "LeaseRecord",
     "Ledger",
     "LockStore",
+    "Membership",
     "Orphan",
     "Refused",
     "Released",

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 from tickglass.sched.job_id import JobId
 from tickglass.sched.ports.ledger import Ledger
 from tickglass.sched.ports.locks import LockStore
+from tickglass.sched.ports.membership import Membership
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tickglass.sched.ports.membership import InstanceRecord
     from tickglass.sched.registration import JobRecord
 
 __all__ = [
@@ -92,9 +94,17 @@ class StoreObserver(Protocol):
         """Return claims without an end whose leases have ended, oldest first: as `Ledger.orphans`, of all jobs."""
         ...
 
+    def instances(self) -> Sequence[InstanceRecord]:
+        """Return the records of instances, by service, owner and incarnation; see `Membership` for how long."""
+        ...
 
-class Store(LockStore, Ledger, StoreObserver, Protocol):
-    """All three: what a scheduler is given."""
+    def job_set(self, fingerprint: str) -> Sequence[str] | None:
+        """Return the names of the jobs of instances with this fingerprint, sorted; None if it is not known."""
+        ...
+
+
+class Store(LockStore, Ledger, Membership, StoreObserver, Protocol):
+    """All four: what a scheduler is given."""
 
     name: str  # the technology, e.g. "sqlite"; a metric label
     own_clock: bool  # whether `time_ns` is a clock of its own; False: it is that of the host, which all users share

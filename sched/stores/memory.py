@@ -30,6 +30,7 @@ from tickglass.sched.ports import (
     Settled,
 )
 from tickglass.sched.registration import Registered
+from tickglass.sched.stores.instance_table import InstanceTable
 from tickglass.sched.stores.retention import KEEP_MIN_NS, LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns, shown_detail
 from tickglass.sched.stores.run_times import run_times_ns
 from tickglass.sched.stores.watchers import Watchers
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.job_id import JobId
     from tickglass.sched.lease import Lease
-    from tickglass.sched.ports import Ahead, ClaimAsk, LeaseAsk, Settlement
+    from tickglass.sched.ports import Ahead, Beat, ClaimAsk, InstanceRecord, LeaseAsk, Settlement
     from tickglass.sched.stores.url import StoreUrl
 
 __all__ = ["MEMORY_KEEP_NS", "MemoryStore", "check_memory_exists", "read_memory"]
@@ -117,6 +118,7 @@ class MemoryStore:
         self._jobs: dict[JobId, JobRecord] = {}
         self._attempts: dict[JobId, list[_Attempt]] = {}  # of each job, by due instant and attempt
         self._unsettled: dict[tuple[JobId, int, int], _Attempt] = {}
+        self._instances = InstanceTable(clock)
         self._pruned_ns = clock.monotonic_ns()
 
     # --- locks
@@ -265,6 +267,18 @@ class MemoryStore:
             self._end(attempt, "orphaned")
             return True
 
+    # --- instances
+
+    def join(self, instance: InstanceRecord, jobs: Sequence[str]) -> None:
+        """See `Membership`."""
+        with self._lock:
+            self._instances.join(instance, jobs)
+
+    def beat(self, instance: InstanceRecord) -> Beat:
+        """See `Membership`."""
+        with self._lock:
+            return self._instances.beat(instance)
+
     # --- observers
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
@@ -309,6 +323,16 @@ class MemoryStore:
             now_ns = self._clock.monotonic_ns()
             found = sorted((it for it in self._unsettled.values() if not self._runs(it, now_ns)), key=_age)
             return [it.record for it in found[: max(0, limit)]]
+
+    def instances(self) -> Sequence[InstanceRecord]:
+        """See `StoreObserver`."""
+        with self._lock:
+            return self._instances.all()
+
+    def job_set(self, fingerprint: str) -> Sequence[str] | None:
+        """See `StoreObserver`."""
+        with self._lock:
+            return self._instances.job_set(fingerprint)
 
     # --- with the lock held
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -102,7 +103,7 @@ class Parts:
         if stream is not None:
             _start(stream, clock, undo)
         tracer = GuardedTracer(spans, broadcast)
-        context = EngineContext(clock, store, broadcast, tracer, owner, self.service, spool)
+        context = EngineContext(clock, store, broadcast, tracer, owner, self.service, spool, version("tickglass"))
         skew = SkewGuard(self.max_skew_ns, refuse=self.refuse_skew)
         engine = Engine(context, workers=self.workers, skew=skew, labels=self.labels)
         if self.listen is None:

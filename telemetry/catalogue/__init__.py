@@ -29,6 +29,7 @@ from tickglass.telemetry.catalogue.internals import (
     SPOOL_OUTCOMES,
     STORE_DURATION,
     STORE_ERRORS,
+    STORE_FORGOT,
     TICK_DURATION,
     TICK_LAG,
 )
@@ -179,6 +180,7 @@ __all__ = [
     "SPOOL_OUTCOMES",
     "STORE_DURATION",
     "STORE_ERRORS",
+    "STORE_FORGOT",
     "TICK_DURATION",
     "TICK_LAG",
     "metrics",

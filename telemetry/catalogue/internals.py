@@ -41,6 +41,7 @@ __all__ = [
     "SPOOL_OUTCOMES",
     "STORE_DURATION",
     "STORE_ERRORS",
+    "STORE_FORGOT",
     "TICK_DURATION",
     "TICK_LAG",
 ]
@@ -53,6 +54,10 @@ STORE_ERRORS: Final = counter(
     "Calls that the store did not answer, or answered with an error.",
     *BY_CALL,
     Label("kind", StoreErrorKind),
+)
+STORE_FORGOT: Final = counter(
+    "tickglass_store_forgot_total",
+    "Times that the store had lost the record of this running instance, and its jobs were registered again.",
 )
 POOL_SLOTS: Final = gauge("tickglass_pool_slots", "Workers of the pool.", BY_POOL)
 POOL_IN_USE: Final = gauge("tickglass_pool_slots_in_use", "Workers of the pool that are busy.", BY_POOL)

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         Ahead,
+        Beat,
         EventSink,
         Granted,
+        InstanceRecord,
         JobRecord,
         LeaseAsk,
         Orphan,
@@ -60,6 +62,7 @@ class BreakableStore(MemoryStore):
         self.unheard: dict[str, StoreUnavailable] = {}
         self.slow: dict[str, int] = {}
         self.asks: list[LeaseAsk] = []
+        self.beats: list[InstanceRecord] = []
         self.gone = False
 
     def _check(self, operation: str) -> None:
@@ -97,6 +100,15 @@ class BreakableStore(MemoryStore):
     def release(self, lease: Lease) -> Released | Gone:
         self._check("release")
         return self._answer("release", super().release(lease))
+
+    def join(self, instance: InstanceRecord, jobs: Sequence[str]) -> None:
+        self._check("join")
+        super().join(instance, jobs)
+
+    def beat(self, instance: InstanceRecord) -> Beat:
+        self._check("beat")
+        self.beats.append(instance)
+        return super().beat(instance)
 
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
         self._check("claim")

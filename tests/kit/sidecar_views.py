@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickglass.sched.job_id import JobId
-    from tickglass.sched.ports import EventSink, LeaseRecord, RunRecord
+    from tickglass.sched.ports import EventSink, InstanceRecord, LeaseRecord, RunRecord
     from tickglass.telemetry.sidecar.view import JobView, View
 
 TTL_NS = 30 * SECOND
@@ -228,6 +228,12 @@ class ScriptedStore:
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
         return self._ask("abandoned").abandoned(limit)
+
+    def instances(self) -> Sequence[InstanceRecord]:
+        return self._ask("instances").instances()
+
+    def job_set(self, fingerprint: str) -> Sequence[str] | None:
+        return self._ask(f"job_set {fingerprint}").job_set(fingerprint)
 
     def time_ns(self) -> int:
         return self._ask("time").time_ns()

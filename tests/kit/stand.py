@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.timing.clock_skew import SkewGuard
     from tickglass.sched.triggers import Trigger
 
-WRITES: Final = ("acquire", "claim", "register", "settle")
+WRITES: Final = ("acquire", "beat", "claim", "join", "register", "settle")
 
 
 class Stand:

@@ -41,7 +41,7 @@ def running(url: str, **policies: Any) -> Iterator[tuple[Scheduler, ListSink]]: 
 def proves(url: str, broken: Broken, store: str) -> None:
     """Hold an idle instance to it: nothing is due, so only it can find out by itself."""
     with running(url) as (scheduler, sink):
-        sink.wait_for(lambda told: isinstance(told, StoreCalled) and told.operation == "release")
+        sink.wait_for(lambda told: isinstance(told, StoreCalled) and told.operation == "join")
         assert scheduler.unready() == []
         with broken() as words:
             beginning = f"the {store} store has not taken our writes since 20"
@@ -56,7 +56,7 @@ def test_a_full_redis(own_redis: Callable[..., RedisServer]) -> None:
     @contextmanager
     def full() -> Iterator[str]:
         server.say("CONFIG", "SET", "maxmemory", "1")
-        yield "last error, of acquire: command not allowed when used memory > 'maxmemory'"
+        yield "last error, of beat: command not allowed when used memory > 'maxmemory'"
         server.say("CONFIG", "SET", "maxmemory", "0")
 
     proves(server.url, full, "redis")

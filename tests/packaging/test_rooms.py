@@ -123,7 +123,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/unit/engine/test_bad_days.py": ("sched/engine/foreign_errors.py",),
     "tests/unit/engine/test_broadcast.py": ("sched/ports/events.py",),
     "tests/unit/engine/test_engine.py": ("sched/engine/context.py", "sched/engine/planning/registrar.py"),
-    "tests/unit/engine/test_readiness.py": ("sched/engine/membership/heartbeat.py", "sched/engine/running/loop_lag.py"),
+    "tests/unit/engine/test_readiness.py": ("sched/engine/running/loop_lag.py",),
     "tests/unit/engine/test_wrong_clocks.py": ("sched/engine/timing/clock_skew.py",),
     "tests/unit/executors/test_threads.py": ("sched/ports/executor.py",),
     "tests/unit/stores/etcd/test_store.py": (
@@ -136,6 +136,12 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "sched/stores/etcd/watch.py",
     ),
     "tests/unit/stores/etcd/test_url.py": ("sched/stores/etcd/settings.py",),
+    "tests/contract/test_membership.py": (
+        "sched/ports/membership.py",
+        "sched/stores/etcd/instances.py",
+        "sched/stores/instance_table.py",
+        "sched/stores/redis/instances.py",
+    ),
     "tests/unit/stores/redis/test_rights.py": ("sched/stores/redis/scripts.py",),
     "tests/unit/stores/redis/test_store.py": ("sched/stores/redis/connections.py", "sched/stores/redis/topology.py"),
     "tests/unit/stores/redlock/test_store.py": (

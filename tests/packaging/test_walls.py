@@ -80,6 +80,7 @@ HOUSES: Final = (
             ("redlock",),
             ("etcd", "memory", "redis", "spool", "sqlite"),
             ("url",),
+            ("instance_table",),
             ("redaction", "retention", "run_times", "watchers"),
         ),
         only_for={

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tickglass.sched.engine.leasing.write_health import WRITES, WriteHealth
 from tickglass.sched.errors import StoreUnavailable, failure_text
 from tickglass.sched.events import StoreCalled
-from tickglass.sched.ports import Claimed, Granted
+from tickglass.sched.ports import Beat, Claimed, Granted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ClaimAsk,
         EventSink,
         Gone,
+        InstanceRecord,
         JobRecord,
         LeaseAsk,
         LeaseRecord,
@@ -102,6 +103,14 @@ class InstrumentedStore:
         """See `Ledger`."""
         return self._call("abandon", lambda: self._store.abandon(orphan))
 
+    def join(self, instance: InstanceRecord, jobs: Sequence[str]) -> None:
+        """See `Membership`."""
+        self._call("join", lambda: self._store.join(instance, jobs))
+
+    def beat(self, instance: InstanceRecord) -> Beat:
+        """See `Membership`."""
+        return self._call("beat", lambda: self._store.beat(instance))
+
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
         """See `StoreObserver`."""
         return self._call("leases", lambda: self._store.leases(limit))
@@ -117,6 +126,14 @@ class InstrumentedStore:
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
         return self._call("abandoned", lambda: self._store.abandoned(limit))
+
+    def instances(self) -> Sequence[InstanceRecord]:
+        """See `StoreObserver`."""
+        return self._call("instances", self._store.instances)
+
+    def job_set(self, fingerprint: str) -> Sequence[str] | None:
+        """See `StoreObserver`."""
+        return self._call("job_set", lambda: self._store.job_set(fingerprint))
 
     def _call(self, operation: str, ask: Callable[[], Answer]) -> Answer:
         asked_ns = self._clock.monotonic_ns()
@@ -152,5 +169,5 @@ class InstrumentedStore:
             self.write_health.failed(operation, detail, failure, self._clock.reading())
             return
         self.write_health.answered(operation, now_ns)
-        if isinstance(answer, Granted | Claimed):
+        if operation == "join" or isinstance(answer, Granted | Claimed) or answer in (Beat.KNOWN, Beat.PARTLY):
             self.write_health.proved(now_ns)

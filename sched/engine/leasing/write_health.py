@@ -1,7 +1,8 @@
 """Judge from a store's answers to writes whether this instance can claim.
 
-A grant, of a claim or of a lock, proves it. Answers to reads do not: a full Redis, a replica and a
-locked file go on answering them. Refusals by other holders are answers, and count as working.
+A grant, of a claim or of a lock, proves it, and so does a record of this instance that was written. Answers to reads
+do not: a full Redis, a replica and a locked file go on answering them. Refusals by other holders are answers, and count
+as working.
 
 No I/O; the clock is the caller's.
 """
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WRITES", "WriteHealth"]
 
-WRITES: Final = frozenset({"abandon", "acquire", "claim", "register", "release", "renew", "settle"})
+WRITES: Final = frozenset({"abandon", "acquire", "beat", "claim", "join", "register", "release", "renew", "settle"})
 _ERROR_LASTS_NS: Final = 10 * SECOND  # a spooled outcome is tried again within the longest pause between sweeps
 _DETAIL_MAX: Final = 300  # characters of an error in a sentence for people
 
@@ -34,7 +35,7 @@ class _Failure(NamedTuple):
 
 
 class WriteHealth:
-    """Which writes fail, since when, and when a write last worked; for all threads.
+    """Which writes fail, since when, and when the store last answered one; for all threads.
 
     Args:
         store: its name.
@@ -46,7 +47,6 @@ class WriteHealth:
         self._mutex = threading.Lock()
         self._failures: dict[str, _Failure] = {}  # by operation
         self._answered_ns = now_ns
-        self._proved_ns: int | None = None
 
     def failed(self, operation: str, detail: str, kind: str, now: Reading) -> None:
         """Note that a write did not work."""
@@ -63,13 +63,12 @@ class WriteHealth:
                 self._failures.pop(operation, None)
 
     def proved(self, now_ns: int) -> None:
-        """Note that the store granted something: it can be reached, and takes writes.
+        """Note that the store granted or wrote something: it can be reached, and takes writes.
 
         Operations that failed because the store could not be reached do not count any more. An operation that
         was answered with an error may still fail, whatever was granted: it counts until it works, or has not
         been tried for ten seconds.
         """
-        self._proved_ns = now_ns
         if not self._failures:
             return
         with self._mutex:
@@ -83,10 +82,6 @@ class WriteHealth:
     def fails(self) -> bool:
         """Whether a write failed that has not worked since."""
         return bool(self._failures)
-
-    def unproved(self, now_ns: int, period_ns: int) -> bool:
-        """Return whether nothing was granted for a period: then only a write can show whether writes work."""
-        return self.fails or self._proved_ns is None or now_ns - self._proved_ns >= period_ns
 
     def reason(self, now_ns: int, silence_max_ns: int) -> str | None:
         """Return a sentence while writes fail, or the store has not answered one for too long; else None."""

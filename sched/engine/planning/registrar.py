@@ -17,7 +17,7 @@ from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import Streak
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.engine.planning.planner import Planner
@@ -86,6 +86,18 @@ class Registrar:
             waiting = list(self._waiting.values())
             if waiting:
                 self._try(waiting)
+
+    def again(self, jobs: Mapping[str, Job]) -> None:
+        """Register jobs once more, because the store has lost what it held; what is planned stays as it is.
+
+        A job that still waits for its first registration is left to `catch_up`.
+
+        Raises:
+            StoreUnavailable: the store does not take them.
+        """
+        with self._mutex:
+            known = [job for name, job in jobs.items() if name not in self._waiting]
+        self._context.store.register([self._planner.record_of(job) for job in known])
 
     def _plan_without(self, jobs: Sequence[Job]) -> None:
         planned = {job.name: (job, self._planner.now_ns(job)) for job in jobs}

@@ -10,6 +10,8 @@ and attempts are written so that the newest comes first, because etcd reads a ra
     /runs/SERVICE/JOB/DUE/ATTEMPT a settled attempt
     /jobs/SERVICE/JOB             what schedulers registered
     /latest/SERVICE/JOB           its latest occurrence that was claimed
+    /instances/INCARNATION        the record of an instance; versions before it do not read it, nor the next one
+    /jobsets/FINGERPRINT/FROM     names of the jobs of instances with this fingerprint, a thousand from that number on
     /last/JOB                     what keeps instances of layout 1 from a job of that name: they cannot read it
 
 The fence of a lease is the revision of the transaction that granted it: the create revision of its lease key,
@@ -45,6 +47,7 @@ __all__ = [
     "get",
     "nested",
     "not_created",
+    "present",
     "put",
     "read",
     "same",
@@ -151,6 +154,8 @@ class Keys:
         self.opens = self._key("opened", "")
         self.jobs = self._key("jobs", "")
         self.lasts = self._key("latest", "")
+        self.instances = self._key("instances", "")
+        self.job_sets = self._key("jobsets", "")
 
     def lease(self, resource: str) -> bytes:
         """Where a live lease's token is."""
@@ -187,6 +192,18 @@ class Keys:
     def last(self, job: JobId) -> bytes:
         """Where its latest claimed occurrence is."""
         return self._key("latest", *_of(job))
+
+    def instance(self, incarnation: str) -> bytes:
+        """Where the record of an instance is."""
+        return self._key("instances", _quoted(incarnation))
+
+    def job_set(self, fingerprint: str) -> bytes:
+        """What the parts of a job set begin with."""
+        return self._key("jobsets", _quoted(fingerprint), "")
+
+    def job_set_part(self, fingerprint: str, first: int) -> bytes:
+        """Where its names are from this number on; the parts lie in order."""
+        return self._key("jobsets", _quoted(fingerprint), f"{first:07d}")
 
     def old(self, *parts: str) -> bytes:
         """Return a key of layout 1, or what such keys begin with: "job", "open", "run" or "last", then its parts."""
@@ -278,6 +295,11 @@ def nested(request: Any) -> Any:  # noqa: ANN401
 def absent(key: bytes, end: bytes = b"") -> Any:  # noqa: ANN401
     """Compare: there is no such key, or none up to `end`."""
     return rpc.Compare(target=rpc.Compare.VERSION, key=key, range_end=end, version=0)
+
+
+def present(key: bytes) -> Any:  # noqa: ANN401
+    """Compare: there is such a key."""
+    return rpc.Compare(target=rpc.Compare.VERSION, result=rpc.Compare.GREATER, key=key, version=0)
 
 
 def unchanged(key: bytes, revision: int) -> Any:  # noqa: ANN401

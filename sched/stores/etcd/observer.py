@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tickglass.sched.stores.etcd.client import Call, EtcdClient
     from tickglass.sched.stores.etcd.keys import Keys, OpenRun
 
-__all__ = ["Observer", "job_shown"]
+__all__ = ["Observer", "Snapshot", "job_shown"]
 
 _PAGE: Final = 1_000  # keys
 _WINDOW: Final = 64  # requests under way at a time
@@ -44,7 +44,7 @@ class Observer:
         been held is by the wall clocks of its owner and of this host.
         """
         with self._client.call("leases") as call:
-            snapshot = _Snapshot(call)
+            snapshot = Snapshot(call)
             holders = list(snapshot.under(self._keys.holders, limit))
             upto = holders[-1].key.removeprefix(self._keys.holders) + b"\0" if holders else b""
             leases = snapshot.between(self._keys.leases, self._keys.leases + upto, None)
@@ -57,7 +57,7 @@ class Observer:
     def jobs(self) -> list[JobRecord]:
         """Return all jobs ever registered, by service and name."""
         with self._client.call("jobs") as call:
-            snapshot = _Snapshot(call)
+            snapshot = Snapshot(call)
             jobs = list(snapshot.under(self._keys.jobs))
             lasts = {self._keys.job_id(it.key): it for it in snapshot.under(self._keys.lasts)}
             found = [job_shown(it, lasts.get(self._keys.job_id(it.key))) for it in jobs]
@@ -68,7 +68,7 @@ class Observer:
         if limit <= 0:
             return []
         with self._client.call("runs") as call:
-            snapshot = _Snapshot(call)
+            snapshot = Snapshot(call)
             if job is not None:
                 jobs: list[JobId] = [job]
                 least_due_ns = None
@@ -90,7 +90,7 @@ class Observer:
     def _abandoned(self, operation: str, jobs: frozenset[JobId] | None) -> list[RunRecord]:
         """Return abandoned claims, of these jobs or all, oldest first."""
         with self._client.call(operation) as call:
-            snapshot = _Snapshot(call)
+            snapshot = Snapshot(call)
             opens = snapshot.under(self._keys.opens)
             begun = {it.key: Opened.read(it) for it in opens if jobs is None or self._keys.job_id(it.key) in jobs}
             live = {it.create_revision for it in snapshot.under(self._keys.leases, keys_only=True)} if begun else set()
@@ -113,7 +113,7 @@ class Observer:
             remaining_ns=rests.get(live.get(resource, 0), min(0, (holder.ended_wall_ns or wall_ns) - wall_ns)),
         )
 
-    def _latest_jobs(self, snapshot: _Snapshot, limit: int | None) -> tuple[list[JobId], int | None]:
+    def _latest_jobs(self, snapshot: Snapshot, limit: int | None) -> tuple[list[JobId], int | None]:
         """Return the jobs that may have the latest attempts, and the due instant before which none of these was due."""
         lasts = [
             (msgspec.json.decode(it.value, type=LastEntry).due_ns, self._keys.job_id(it.key))
@@ -126,7 +126,7 @@ class Observer:
         return [job for due_ns, job in lasts if due_ns >= least_due_ns], least_due_ns
 
     def _runs_of(
-        self, snapshot: _Snapshot, job: JobId, limit: int, least_due_ns: int | None, before_ns: int | None
+        self, snapshot: Snapshot, job: JobId, limit: int, least_due_ns: int | None, before_ns: int | None
     ) -> Iterator[RunRecord]:
         def begins(prefix: bytes) -> bytes:
             return prefix if before_ns is None else self._keys.before(prefix, before_ns)
@@ -183,7 +183,7 @@ def job_shown(entry: Any, last: Any) -> JobRecord:  # noqa: ANN401
     return replace(job, next_due_ns=claimed.next_due_ns, seen_wall_ns=claimed.seen_wall_ns)
 
 
-class _Snapshot:
+class Snapshot:
     """Reads at one revision: that of the first read."""
 
     def __init__(self, call: Call) -> None:

@@ -18,6 +18,7 @@ from tickglass.sched.registration import Registered
 from tickglass.sched.stores.etcd import keys as kv
 from tickglass.sched.stores.etcd.claim_state import claim_from, claim_reads, lease_from, lease_reads
 from tickglass.sched.stores.etcd.client import KEEP_ALIVE, RANGE, TXN, EtcdClient
+from tickglass.sched.stores.etcd.instances import Instances
 from tickglass.sched.stores.etcd.keys import EndedRun, Keys, LastEntry, Opened
 from tickglass.sched.stores.etcd.layout import REFUSAL, Layout
 from tickglass.sched.stores.etcd.locks import Locks
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         Ahead,
+        Beat,
         ClaimAsk,
+        InstanceRecord,
         JobRecord,
         LeaseAsk,
         LeaseRecord,
@@ -90,6 +93,7 @@ class EtcdStore:
         layout = Layout(self._keys)
         self._client = EtcdClient(endpoints, layout, user=user, password=password, timeout_ns=timeout_ns)
         self._observer = Observer(self._client, self._keys, self._clock)
+        self._instances = Instances(self._client, self._keys, self._clock)
         self._pruner = Pruner(self._client, self._keys, self._clock, keep_ns)
         self._watch = LeaseWatch(self._client, self._keys)
         self._locks = Locks(self._keys, self._clock, self._watch)
@@ -250,6 +254,16 @@ class EtcdStore:
             move = [kv.put(self._keys.run(orphan.job_id, orphan.due_ns, found.run.attempt), ended), kv.delete(key)]
             return bool(call.ask(TXN, kv.transaction(still, move), again=False).succeeded)
 
+    # --- instances
+
+    def join(self, instance: InstanceRecord, jobs: Sequence[str]) -> None:
+        """See `Membership`; some five round trips, and one for each thousand jobs."""
+        self._instances.join(instance, jobs)
+
+    def beat(self, instance: InstanceRecord) -> Beat:
+        """See `Membership`."""
+        return self._instances.beat(instance)
+
     # --- observers
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
@@ -267,6 +281,14 @@ class EtcdStore:
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
         return self._observer.abandoned(limit)
+
+    def instances(self) -> Sequence[InstanceRecord]:
+        """See `StoreObserver`; silence is counted by the cluster's clock."""
+        return self._instances.all()
+
+    def job_set(self, fingerprint: str) -> Sequence[str] | None:
+        """See `StoreObserver`."""
+        return self._instances.job_set(fingerprint)
 
     # --- the cluster's clock
 

@@ -21,6 +21,9 @@
 --   BASE:runs:JOB        hash: DUE/ATTEMPT -> the attempt, a JSON list of texts (see below)
 --   BASE:runs            sorted set: the attempts of all jobs, DUE JOB NUL ATTEMPT
 --   BASE:open            sorted set: those of them that are not settled
+--   BASE:instances       hash: incarnation -> the record of an instance, a JSON list of texts (see write_instance)
+--   BASE:jobsets         hash: fingerprint -> the names of the jobs of such instances, a JSON list
+--                        (versions before these two do not know them, and leave them alone)
 --   BASE:freed           channel: a resource that was freed
 --   BASE:claimed:SERVICE channel: DUE NAME NUL OWNER of a claim that was won (not with Redlock, where it is a vote)
 --
@@ -212,5 +215,10 @@ end
 local function page_of(key, after, count)
   local entries = redis.call('ZRANGEBYLEX', key, after == '' and '-' or '(' .. after, '+', 'LIMIT', 0, count)
   return entries, #entries == tonumber(count) and entries[#entries] or ''
+end
+
+local function write_instance(incarnation, service, owner, version, fingerprint, state)
+  local record = cjson.encode({service, owner, version, fingerprint, state, text(now_us)})
+  redis.call('HSET', base .. ':instances', incarnation, record)
 end
 

@@ -26,6 +26,8 @@ local uses = {
   {':runs:NAME', 'HGET HLEN HSET HDEL'},
   {':runs', 'ZADD ZREM ZREVRANGEBYLEX UNLINK TYPE'},
   {':open', 'ZADD ZREM ZRANGEBYLEX UNLINK TYPE'},
+  {':instances', 'HGETALL HEXISTS HSET HDEL TYPE'},
+  {':jobsets', 'HGET HKEYS HEXISTS HSET HDEL TYPE'},
   {':1:jobs', 'ZRANGE ZREM EXISTS RENAME'},
   {':1:ledgers', 'ZRANGE ZREM EXISTS RENAME'},
   {':job:NAME', 'HMGET DEL'},
@@ -49,7 +51,7 @@ end
 
 if #missing == 0 then
   local kinds = {layout = 'string', fence = 'hash', leases = 'zset', jobs = 'zset', ledgers = 'zset', runs = 'zset',
-    open = 'zset'}
+    open = 'zset', instances = 'hash', jobsets = 'hash'}
   kinds.fences = (layout_found() or '1') == '1' and 'hash' or 'string'
   for name, wanted in pairs(kinds) do
     local kind = redis.call('TYPE', base .. ':' .. name)['ok']

@@ -15,7 +15,8 @@ from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import drift_allowance_ns
-from tickglass.sched.ports import Settled
+from tickglass.sched.ports import Beat, Settled
+from tickglass.sched.stores.redis import instances as members
 from tickglass.sched.stores.redis import scripts as lua
 from tickglass.sched.stores.redis.connections import RedisConnections
 from tickglass.sched.stores.redis.watch import RedisWatch
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         Claimed,
         Gone,
         Granted,
+        InstanceRecord,
         JobRecord,
         LeaseAsk,
         LeaseRecord,
@@ -161,6 +163,16 @@ class RedisStore:
         """See `Ledger`."""
         return bool(self._connections.run("abandon", lua.ABANDON, *lua.abandon_args(orphan, self._call_id())) == 1)
 
+    # --- instances
+
+    def join(self, instance: InstanceRecord, jobs: Sequence[str]) -> None:
+        """See `Membership`."""
+        self._connections.run("join", members.JOIN, *members.join_args(instance, jobs))
+
+    def beat(self, instance: InstanceRecord) -> Beat:
+        """See `Membership`."""
+        return Beat(self._connections.run("beat", members.BEAT, *members.beat_args(instance)))
+
     # --- observers
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
@@ -185,6 +197,14 @@ class RedisStore:
         """See `StoreObserver`."""
         rows = self._pages("abandoned", lua.ORPHANS)
         return [lua.run_record(row) for row in itertools.islice(rows, max(0, limit))]
+
+    def instances(self) -> Sequence[InstanceRecord]:
+        """See `StoreObserver`."""
+        return members.instances_in(self._connections.run("instances", members.INSTANCES))
+
+    def job_set(self, fingerprint: str) -> Sequence[str] | None:
+        """See `StoreObserver`."""
+        return members.names_in(self._connections.run("job_set", members.JOB_SET, fingerprint))
 
     def prune(self) -> None:
         """Delete what need not be kept, in small scripts, for half a second at most; the rest next time.

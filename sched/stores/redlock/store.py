@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.lease import drift_allowance_ns
-from tickglass.sched.ports import Claimed, Granted, Refused, Released, Renewed, Settled
+from tickglass.sched.ports import Beat, Claimed, Granted, Refused, Released, Renewed, Settled
+from tickglass.sched.stores.redis import instances as members
 from tickglass.sched.stores.redis import scripts as lua
 from tickglass.sched.stores.redis.store import RedisStore
 from tickglass.sched.stores.redis.topology import Direct
@@ -25,7 +26,9 @@ from tickglass.sched.stores.redlock.ledger import RedlockLedger
 from tickglass.sched.stores.redlock.leftovers import Leftovers
 from tickglass.sched.stores.redlock.quorum import Quorum
 from tickglass.sched.stores.redlock.votes import (
+    beat_of,
     gone_of,
+    merged_instances,
     merged_jobs,
     merged_leases,
     merged_registration,
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
         AlreadyClaimed,
         ClaimAsk,
         Gone,
+        InstanceRecord,
         JobRecord,
         LeaseAsk,
         LeaseRecord,
@@ -205,6 +209,17 @@ class RedlockStore:
             self._ballot.pause(round_)
         return False
 
+    # --- instances
+
+    def join(self, instance: InstanceRecord, jobs: Sequence[str]) -> None:
+        """See `Membership`; on a majority at least."""
+        self._quorum.ask("join", members.JOIN, members.join_args(instance, jobs))
+
+    def beat(self, instance: InstanceRecord) -> Beat:
+        """See `Membership`; forgotten if a majority has forgotten it."""
+        replies = self._quorum.ask("beat", members.BEAT, members.beat_args(instance))
+        return beat_of([Beat(reply) for reply in replies.values()], self._quorum.needed)
+
     # --- observers
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
@@ -227,6 +242,15 @@ class RedlockStore:
         """See `StoreObserver`; claims that a majority reports as abandoned, or may."""
         views = self._views("abandoned", lambda node: node.abandoned(limit))
         return merged_runs(views, self._quorum.needed, self._quorum.size)[::-1][: max(0, limit)]
+
+    def instances(self) -> Sequence[InstanceRecord]:
+        """See `StoreObserver`; each as it was heard of last."""
+        return merged_instances(self._views("instances", RedisStore.instances))
+
+    def job_set(self, fingerprint: str) -> Sequence[str] | None:
+        """See `StoreObserver`; of any server, because the same fingerprint means the same names."""
+        views = self._views("job_set", lambda node: node.job_set(fingerprint))
+        return next((names for names in views if names is not None), None)
 
     # --- inside
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tickglass.sched.durations import MS
-from tickglass.sched.ports import AlreadyClaimed, Gone, Holder, Refused
+from tickglass.sched.ports import AlreadyClaimed, Beat, Gone, Holder, Refused
 from tickglass.sched.registration import Registered
 from tickglass.sched.stores.redis.scripts import too_early
 
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tickglass.sched.job_id import JobId
-    from tickglass.sched.ports import Ahead, JobRecord, LeaseRecord, RunRecord
+    from tickglass.sched.ports import Ahead, InstanceRecord, JobRecord, LeaseRecord, RunRecord
 
 __all__ = [
     "Verdict",
+    "beat_of",
     "expired_owner_of",
     "gone_of",
     "judge",
+    "merged_instances",
     "merged_jobs",
     "merged_leases",
     "merged_registration",
@@ -116,6 +118,13 @@ def gone_of(replies: Iterable[Sequence[Any]], needed: int) -> Gone:
     return Gone(owner if count >= needed else "")
 
 
+def beat_of(answers: Sequence[Beat], needed: int) -> Beat:
+    """Return what a majority had of an instance; `PARTLY` while one of the servers that answer has less than all."""
+    if answers.count(Beat.FORGOTTEN) >= needed:
+        return Beat.FORGOTTEN
+    return Beat.KNOWN if all(answer is Beat.KNOWN for answer in answers) else Beat.PARTLY
+
+
 # --- for observers: all that may have a majority, counting the servers that did not answer
 
 
@@ -142,6 +151,17 @@ def whole_pages(views: Sequence[Sequence[LeaseRecord]], limit: int | None) -> li
     """Cut these pages, of `limit` leases each, where the shortest ends: beyond it some servers were not read."""
     lasts = [view[-1].resource.encode() for view in views if limit and len(view) == limit]
     return [[it for it in view if not lasts or it.resource.encode() <= min(lasts)] for view in views]
+
+
+def merged_instances(views: Sequence[Sequence[InstanceRecord]]) -> list[InstanceRecord]:
+    """Return all instances, by service, owner and incarnation; each as the server has it that was told last."""
+    latest: dict[str, InstanceRecord] = {}
+    for view in views:
+        for it in view:
+            known = latest.get(it.incarnation)
+            if known is None or it.silent_ns < known.silent_ns:
+                latest[it.incarnation] = it
+    return sorted(latest.values(), key=lambda it: (it.service, it.owner, it.incarnation))
 
 
 def merged_jobs(views: Sequence[Sequence[JobRecord]]) -> list[JobRecord]:

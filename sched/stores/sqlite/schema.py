@@ -14,7 +14,7 @@ from tickglass.sched.stores.sqlite.migration import migrate
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["SCHEMA_VERSION", "check_current", "create", "make_current", "version_of"]
+__all__ = ["INSTANCES", "SCHEMA_VERSION", "check_current", "create", "make_current", "version_of"]
 
 SCHEMA_VERSION: Final = 2
 _APPLICATION_ID: Final = int.from_bytes(b"TkGl")  # what `file` and we know our databases by
@@ -98,6 +98,22 @@ _WAITING: Final = """
         PRIMARY KEY (resource, party)
     ) WITHOUT ROWID"""
 
+# Added to schema 2 later, and no statement of an older process names them: so both kinds of process share a file, and
+# these tables are made where they are first written.
+INSTANCES: Final = (
+    """CREATE TABLE IF NOT EXISTS instances (
+        incarnation TEXT PRIMARY KEY,
+        service TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        version TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        state TEXT NOT NULL,
+        seen_wall_ns INTEGER NOT NULL,
+        seen_ns INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE TABLE IF NOT EXISTS job_sets (fingerprint TEXT PRIMARY KEY, names TEXT NOT NULL) WITHOUT ROWID",
+)
+
 # One statement, so one snapshot: another process may be creating the tables at this moment.
 _IDENTIFY: Final = """
     SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
@@ -123,7 +139,7 @@ def version_of(connection: sqlite3.Connection) -> int:
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables of an empty file, inside a write transaction, unless another process was faster."""
     if version_of(connection) == 0:
-        for statement in (*_FENCE, _LEASES, _JOBS, _ATTEMPTS, *_INDEXES, _WAITING):
+        for statement in (*_FENCE, _LEASES, _JOBS, _ATTEMPTS, *_INDEXES, _WAITING, *INSTANCES):
             connection.execute(statement)
         _mark(connection)
 

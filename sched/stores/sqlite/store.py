@@ -32,6 +32,7 @@ from tickglass.sched.stores.run_times import run_times_ns
 from tickglass.sched.stores.sqlite import statements as sql
 from tickglass.sched.stores.sqlite.fairness import note_waiting, refusal_in_favour
 from tickglass.sched.stores.sqlite.file import BUSY_TIMEOUT_NS, SqliteFile, Synchronous
+from tickglass.sched.stores.sqlite.instances import Instances
 from tickglass.sched.stores.sqlite.prune import Pruner
 from tickglass.sched.stores.watchers import Watchers
 from tickglass.sched.triggers import LATEST_NS
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.job_id import JobId
     from tickglass.sched.lease import Lease
-    from tickglass.sched.ports import Ahead, ClaimAsk, LeaseAsk, LeaseRecord, Settlement
+    from tickglass.sched.ports import Ahead, Beat, ClaimAsk, InstanceRecord, LeaseAsk, LeaseRecord, Settlement
 
 __all__ = ["SqliteStore"]
 
@@ -80,6 +81,7 @@ class SqliteStore:
         self._file = SqliteFile(Path(path).absolute(), synchronous=synchronous, busy_timeout_ns=busy_timeout_ns)
         self._watchers = Watchers()
         self._pruner = Pruner(self._file, clock, keep_ns)
+        self._instances = Instances(self._file, clock)
         self._party = uuid.uuid4().hex  # all waiters of this object count as one party among the processes
 
     # --- locks
@@ -247,6 +249,16 @@ class SqliteStore:
 
         return self._file.write("abandon", work)
 
+    # --- instances
+
+    def join(self, instance: InstanceRecord, jobs: Sequence[str]) -> None:
+        """See `Membership`."""
+        self._instances.join(instance, jobs)
+
+    def beat(self, instance: InstanceRecord) -> Beat:
+        """See `Membership`."""
+        return self._instances.beat(instance)
+
     # --- observers
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
@@ -279,6 +291,14 @@ class SqliteStore:
             RunRecord(*run) for *run, renewed_ns, expires_ns in rows if not sql.is_live(renewed_ns, expires_ns, now_ns)
         )
         return list(islice(dead, max(0, limit)))
+
+    def instances(self) -> Sequence[InstanceRecord]:
+        """See `StoreObserver`."""
+        return self._instances.all()
+
+    def job_set(self, fingerprint: str) -> Sequence[str] | None:
+        """See `StoreObserver`."""
+        return self._instances.job_set(fingerprint)
 
     # --- inside a write transaction
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.job_id import JobId
-    from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, Store
+    from tickglass.sched.ports import InstanceRecord, JobRecord, LeaseRecord, RunRecord, Store
 
 __all__ = ["LazyStore", "existing_store"]
 
@@ -65,6 +65,14 @@ class LazyStore:
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
         return self._opened().abandoned(limit)
+
+    def instances(self) -> Sequence[InstanceRecord]:
+        """See `StoreObserver`."""
+        return self._opened().instances()
+
+    def job_set(self, fingerprint: str) -> Sequence[str] | None:
+        """See `StoreObserver`."""
+        return self._opened().job_set(fingerprint)
 
     def time_ns(self) -> int:
         """See `LockStore`."""

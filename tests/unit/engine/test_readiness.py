@@ -21,13 +21,14 @@ from tickglass.sched.events import (
     TimelineTicked,
 )
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import ClaimAsk, Claimed, Holder, LeaseAsk, Refused, Settlement
+from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement
 from tickglass.sched.triggers import every
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATIENCE_S = 10.0
+INSTANCE_WRITES = ("acquire", "beat", "join", "register", "release")
 
 
 @pytest.fixture
@@ -124,13 +125,14 @@ def test_what_passed_before_a_start_without_the_store_is_accounted_for_once_it_i
 def test_a_store_that_answers_and_takes_no_writes_makes_it_unready_until_it_does(stand: Stand) -> None:
     stand.add(nothing, every("24h"), name="job")
     stand.engine.start()
-    stand.sink.wait_for(lambda event: isinstance(event, StoreCalled) and event.operation == "release")
+    stand.sink.wait_for(lambda event: isinstance(event, ReadinessMoved))
+    wait_until(lambda: [it.state for it in stand.store.instances()] == ["running"])
     for operation in WRITES:
         stand.store.broken[operation] = StoreUnavailable("memory", operation, "OOM:\nit is full", kind="error")
     assert stand.engine.unready() == []
     stand.advance_until(lambda: stand.engine.unready() != [])
     (why,) = stand.engine.unready()
-    assert why.endswith(" UTC; last error, of acquire: OOM: it is full")
+    assert why.endswith(" UTC; last error, of beat: OOM: it is full")
     stand.store.broken.clear()
     stand.advance_until(lambda: stand.engine.unready() == [])
     wait_until(lambda: [told.error for told in stand.sink.of(ReadinessMoved)] == ["", why, ""])
@@ -145,28 +147,31 @@ def test_a_store_that_answers_only_writes_is_one_to_claim_from(stand: Stand) -> 
     assert stand.engine.unready() == []
 
 
-def test_an_idle_instance_writes_once_a_sweep_and_a_busy_one_need_not(stand: Stand) -> None:
-    def beats() -> int:
-        return sum(ask.resource == "tickglass:presence:heartbeat:svc/a" for ask in stand.store.asks)
+def test_an_idle_instance_writes_once_a_sweep(stand: Stand) -> None:
+    def writes() -> list[str]:
+        return [call.operation for call in stand.sink.of(StoreCalled) if call.operation in INSTANCE_WRITES]
 
     stand.engine.start()
+    wait_until(lambda: [it.state for it in stand.store.instances()] == ["running"])
+    stand.clock.wait_for_sleepers(3)  # the timeline, the timers and the sweeper
+    before = len(writes())
+    assert writes() in (["register", "join"], ["register", "join", "beat"]), "it joined while it started, or as it ran"
     for count in range(1, 4):
-        stand.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == "release", count=count)
-        assert beats() == count
-        stand.clock.wait_for_sleepers(3)  # the timeline, the timers and the sweeper
         stand.clock.advance(10 * SECOND)
+        wait_until(lambda count=count: len(writes()) == before + count)  # type: ignore[misc]
+        stand.clock.wait_for_sleepers(3)
+    assert writes()[before:] == ["beat"] * 3
     assert stand.store.leases() == []
 
 
 def test_a_store_call_that_never_returns_makes_it_unready(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
-    def hang(_: LeaseAsk) -> Refused:
+    def hang(*_: object) -> None:
         entered.set()
         go_on.wait(PATIENCE_S)
-        return Refused(Holder("b", "svc", "", "", 1), SECOND)
 
-    monkeypatch.setattr(stand.store, "acquire", hang)
+    monkeypatch.setattr(stand.store, "join", hang)
     stand.add(nothing, every("24h"), name="job")
     stand.engine.start()
     assert entered.wait(PATIENCE_S)

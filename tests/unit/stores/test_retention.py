@@ -9,9 +9,9 @@ import pytest
 from tickglass.sched.durations import SECOND
 from tickglass.sched.job_id import JobId
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, JobRecord, LeaseAsk, Settlement
+from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, InstanceRecord, JobRecord, LeaseAsk, Settlement
 from tickglass.sched.stores import open_store
-from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS
+from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, gone_for_long
 from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -105,3 +105,23 @@ def test_pruning_is_at_most_once_a_minute_while_looking_for_orphans(store: Store
     clock.advance(1)
     store.orphans([])
     assert len(due_instants(store, "busy")) == LATEST_KEPT
+
+
+def test_records_of_instances_go_an_hour_after_they_left_and_a_day_after_they_fell_silent() -> None:
+    minute = 60 * SECOND
+    ages = {"left": (59 * minute, 60 * minute), "running": (1_439 * minute, 1_440 * minute), "draining": (minute, 0)}
+    records = [
+        InstanceRecord("svc", "a", f"{state} {age}", "1", "f", state, silent_ns=age)
+        for state, its in ages.items()
+        for age in its
+    ]
+    assert gone_for_long(records) == [f"left {60 * minute}", f"running {1_440 * minute}"]
+
+
+def test_of_a_process_that_restarts_all_the_time_the_latest_thousand_records_are_kept_beside_the_living() -> None:
+    records = [
+        InstanceRecord("svc", "a", str(number), "1", "f", "running", silent_ns=60 * SECOND + number)
+        for number in range(1_002)
+    ]
+    living = [InstanceRecord("svc", "a", f"living {number}", "1", "f", "running") for number in range(1_500)]
+    assert gone_for_long([*living, *records]) == ["1000", "1001"]

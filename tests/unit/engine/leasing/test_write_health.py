@@ -57,18 +57,6 @@ def test_an_error_of_one_operation_outlasts_the_grants_of_others_for_ten_seconds
     assert not store.fails
 
 
-def test_only_a_grant_makes_a_heartbeat_unnecessary_and_a_failure_makes_it_necessary() -> None:
-    store = write_health()
-    store.answered("claim", 1)
-    assert store.unproved(2, SECOND), "a refusal says nothing about writes"
-    store.proved(5 * SECOND)
-    assert not store.unproved(6 * SECOND - 1, SECOND)
-    assert store.unproved(6 * SECOND, SECOND)
-    store.proved(9 * SECOND)
-    store.failed("renew", "no route", "unavailable", at(9))
-    assert store.unproved(9 * SECOND, SECOND)
-
-
 def test_silence_is_a_reason_when_it_lasts_too_long() -> None:
     store = write_health()
     store.answered("renew", 2 * SECOND)

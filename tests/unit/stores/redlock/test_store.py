@@ -18,10 +18,12 @@ from tickglass.sched.job_id import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import (
     AlreadyClaimed,
+    Beat,
     ClaimAsk,
     Claimed,
     Gone,
     Granted,
+    InstanceRecord,
     JobRecord,
     LeaseAsk,
     Refused,
@@ -432,3 +434,18 @@ def test_a_waiter_is_woken_though_a_server_is_away(servers: list[RedisServer], s
     store.release(lease_of(ASK, store.acquire(ASK)))
     assert heard.acquire(timeout=PATIENCE_S)
     unwatch()
+
+
+def test_a_server_that_comes_back_empty_is_told_of_an_instance_again_and_only_a_majority_has_forgotten_it(
+    servers: list[RedisServer], opened: Callable[..., RedlockStore]
+) -> None:
+    store, record = opened(), InstanceRecord("billing", "n1", "i1", "1.2.3", "f00d", "running")
+    store.join(record, ["nightly"])
+    servers[0].say("FLUSHALL")
+    assert store.beat(record) is Beat.PARTLY
+    store.join(record, ["nightly"])
+    assert store.beat(record) is Beat.KNOWN
+    for server in servers[:2]:
+        server.say("FLUSHALL")
+    assert store.beat(record) is Beat.FORGOTTEN
+    assert [it.owner for it in store.instances()] == ["n1"], "the third server knows it still"
