@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import pytest
+from aetcd import rpc
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, JobRecord, LeaseAsk, Settlement
 from tickglass.sched.stores import open_store
+from tickglass.sched.stores.etcd import keys as kv
+from tickglass.sched.stores.etcd.client import RANGE, TXN
 from tickglass.sched.stores.etcd.store import EtcdStore
 from tickglass.sched.stores.redis.store import RedisStore
 from tickglass.sched.stores.redlock.store import RedlockStore
@@ -24,7 +29,9 @@ from tickglass.sched.stores.retention import PRUNE_EVERY_NS
 from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from kit.servers import RedisServer
 
     from tickglass.sched.ports import Store
 
@@ -46,6 +53,8 @@ class StoreKit:
         least_ttl_ns: the shortest lease that the technology has; shorter ones are made as long.
         grants_short: whether it grants leases that are over almost before the answer is here.
         late_ns: how long after its end a lease may hold on, because the technology looks now and then.
+        holes: returns what a person can delete now, by its name; None: nothing. Redlock: on a majority.
+        wipe: deletes all that there is.
         grain_ns: how far the rest of a lease, as observers see it, may be wrong.
     """
 
@@ -60,6 +69,8 @@ class StoreKit:
     grants_short: bool = True
     late_ns: int = 0
     grain_ns: int = 0
+    holes: Callable[[], dict[str, Callable[[], None]]] | None = None
+    wipe: Callable[[], None] = lambda: None
     _count: Iterator[int] = field(default_factory=itertools.count)
 
     def ask(self, resource: str = "ledger", owner: str = "n1", *, ttl_ns: int | None = None) -> LeaseAsk:
@@ -140,7 +151,19 @@ def _sqlite(request: pytest.FixtureRequest) -> StoreKit:
     clock, home = FakeClock(), request.getfixturevalue("tmp_path")
     url = f"sqlite:///{home}/jobs.db"
     forget = _two_days_pass(clock)
-    return StoreKit("sqlite", lambda: open_store(url, clock), clock.advance, forget, 30 * SECOND, keeps=True)
+
+    def holes() -> dict[str, Callable[[], None]]:
+        def empty(table: str) -> None:
+            with closing(sqlite3.connect(home / "jobs.db")) as connection:
+                connection.execute(f"DELETE FROM {table}")
+                connection.commit()
+
+        with closing(sqlite3.connect(home / "jobs.db")) as connection:
+            tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return {table: partial(empty, table) for (table,) in tables}
+
+    open_one, wipe = partial(open_store, url, clock), partial(_delete_all, holes)
+    return StoreKit("sqlite", open_one, clock.advance, forget, 30 * SECOND, keeps=True, holes=holes, wipe=wipe)
 
 
 def _redis(request: pytest.FixtureRequest) -> StoreKit:
@@ -152,7 +175,14 @@ def _redis(request: pytest.FixtureRequest) -> StoreKit:
         store.orphans([])
 
     return StoreKit(
-        "redis", lambda: open_store(server.url, SystemClock()), _really_wait, forget, SERVED_TTL_NS, keeps=True
+        "redis",
+        lambda: open_store(server.url, SystemClock()),
+        _really_wait,
+        forget,
+        SERVED_TTL_NS,
+        keeps=True,
+        holes=lambda: _keys_of([server]),
+        wipe=lambda: server.say("FLUSHALL"),
     )
 
 
@@ -165,6 +195,10 @@ def _etcd(request: pytest.FixtureRequest) -> StoreKit:
         for _ in range(2):  # it is noted that a lease has ended, then it is forgotten
             store._pruner.prune()
 
+    reader = open_store(url, SystemClock())
+    assert isinstance(reader, EtcdStore)
+    request.addfinalizer(reader.close)
+    holes = partial(_keys_under, reader)
     return StoreKit(
         "etcd",
         lambda: open_store(url, SystemClock()),
@@ -174,6 +208,8 @@ def _etcd(request: pytest.FixtureRequest) -> StoreKit:
         keeps=True,
         least_ttl_ns=SECOND,
         late_ns=750 * MS,
+        holes=holes,
+        wipe=partial(_delete_all, holes),
         grain_ns=500 * MS,
     )
 
@@ -197,7 +233,37 @@ def _redlock(count: int, request: pytest.FixtureRequest) -> StoreKit:
         SERVED_TTL_NS,
         keeps=True,
         grants_short=False,
+        holes=lambda: _keys_of(servers[: count // 2 + 1]),
+        wipe=lambda: _delete_all(lambda: _keys_of(servers)),
     )
+
+
+def _keys_under(store: EtcdStore) -> dict[str, Callable[[], None]]:
+    """Return what deletes each key of an etcd store, also that of its layout."""
+
+    def delete(key: bytes) -> None:
+        with store._client.call("test") as call:
+            call._ask_members(((TXN, kv.transaction([], [kv.delete(key)])),), again=True)
+
+    first = store._keys.layout.removesuffix(b"layout")
+    with store._client.call("test") as call:
+        found = call.ask(RANGE, rpc.RangeRequest(key=first, range_end=kv.after_prefix(first), keys_only=True)).kvs
+    return {it.key.removeprefix(first).decode(): partial(delete, it.key) for it in found}
+
+
+def _delete_all(holes: Callable[[], dict[str, Callable[[], None]]]) -> None:
+    for delete in holes().values():
+        delete()
+
+
+def _keys_of(servers: Sequence[RedisServer]) -> dict[str, Callable[[], None]]:
+    """Return what deletes each key on all of these servers."""
+
+    def delete(key: str) -> None:
+        for server in servers:
+            server.say("DEL", key)
+
+    return {key: partial(delete, key) for server in servers for key in server.say("KEYS", "*")}
 
 
 def _two_days_pass(clock: FakeClock) -> Callable[[Store], None]:

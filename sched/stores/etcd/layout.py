@@ -46,15 +46,16 @@ class Layout:
 
         A reader changes nothing, so it must tell a store without keys from one of an older layout.
         """
-        old = [kv.get(first, kv.after_prefix(first), limit=1, keys_only=True) for first in self.old_prefixes]
+        old = [kv.get(first, kv.after_prefix(first), limit=1) for first in self.old_prefixes]
         reads = [rpc.RequestOp(request_range=asked), self._get, *old]
         return kv.transaction([], reads)
 
     def read_answer(self, answer: Any) -> tuple[Any, str]:  # noqa: ANN401
         """Return the range, and the layout that was found; OURS if there are no keys at all."""
         layout = layout_in(kv.read(answer, 1))
-        if not layout:
-            layout = OLDEST if any(kv.read(answer, 2 + at) for at in range(len(self.old_prefixes))) else OURS
+        if not layout:  # there are no keys, or it was deleted by hand, or it is older than that key
+            old = (kv.read(answer, 2 + at) for at in range(len(self.old_prefixes)))
+            layout = OLDEST if any(it is not None and it.value != REFUSAL for it in old) else OURS
         return answer.responses[0].response_range, layout
 
     @property

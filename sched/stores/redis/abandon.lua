@@ -7,7 +7,15 @@
 -- Result: 1, or 0 if another instance was faster, or its lease is live, or -1 if the occurrence is not known here
 
 local attempt_key, run = latest_of(ARGV[1], ARGV[2])
-if not run then return -1 end
+if not run then
+  run = read_run(ARGV[1], ARGV[3]) -- only the list of the job's attempts was deleted by hand
+  if not run then
+    redis.call('ZREM', base .. ':open', entry_of(ARGV[1], ARGV[3]))
+    return -1
+  end
+  attempt_key = ARGV[3]
+  add_run(ARGV[1], attempt_key)
+end
 if attempt_key ~= ARGV[3] or run[RUN_ID] ~= ARGV[4] then return 0 end
 if run[OUTCOME] ~= '' then return run[SETTLED_BY] == ARGV[5] and 1 or 0 end
 if is_running(run) then return 0 end

@@ -27,6 +27,9 @@
 --   BASE:freed           channel: a resource that was freed
 --   BASE:claimed:SERVICE channel: DUE NAME NUL OWNER of a claim that was won (not with Redlock, where it is a vote)
 --
+-- A person may delete any of these keys. A list may then name what is not there any more: scripts that read skip such an
+-- entry, and scripts that write drop it or write what it names anew. A claim whose row is gone was never made.
+--
 -- All sorted sets have the score 0 and are read in the order of their bytes. DUE is due_ns + 2^63.
 
 local LAYOUT = '2'
@@ -104,7 +107,7 @@ local function grant(expired)
   redis.call('HSET', base .. ':lease:' .. resource, 'token', token, 'owner', ARGV[3], 'service', ARGV[4],
     'job', ARGV[5], 'run_id', ARGV[6], 'fence', fence, 'ttl_ns', ARGV[7], 'expired_owner', expired_owner,
     'acquired_us', text(now_us), 'expires_us', expires_us(ttl_ms), 'question', floor > 0 and text(floor) or fence)
-  if not expired then redis.call('ZADD', base .. ':leases', 0, resource) end
+  redis.call('ZADD', base .. ':leases', 0, resource)
   return fence, expired_owner
 end
 
@@ -148,8 +151,10 @@ local function refused(held)
     held.token}
 end
 
+-- Return an attempt; nil if its row was deleted by hand.
 local function read_run(job, attempt_key)
-  return cjson.decode(redis.call('HGET', base .. ':runs:' .. job, attempt_key))
+  local packed = redis.call('HGET', base .. ':runs:' .. job, attempt_key)
+  return packed and cjson.decode(packed) or nil
 end
 
 local function write_run(job, attempt_key, run)
@@ -168,9 +173,11 @@ end
 
 -- Return the latest attempt at an occurrence: its DUE/ATTEMPT and its list; nil if there is none.
 local function latest_of(job, due)
-  local attempt_key = redis.call('ZREVRANGEBYLEX', base .. ':dues:' .. job, '[' .. due .. '0', '[' .. due .. '/',
-    'LIMIT', 0, 1)[1]
-  if attempt_key then return attempt_key, read_run(job, attempt_key) end
+  local attempt_keys = redis.call('ZREVRANGEBYLEX', base .. ':dues:' .. job, '[' .. due .. '0', '[' .. due .. '/')
+  for _, attempt_key in ipairs(attempt_keys) do
+    local run = read_run(job, attempt_key)
+    if run then return attempt_key, run end
+  end
 end
 
 -- Add an attempt to the lists; `forget_run` removes it from all of them.

@@ -9,6 +9,6 @@ local jobs, next_page = page_of(base .. ':jobs', ARGV[1], ARGV[2])
 local shown = {next_page}
 for _, job in ipairs(jobs) do
   local row = redis.call('HMGET', base .. ':record:' .. job, 'record', 'next_due_ns', 'last_due', 'seen_us')
-  shown[#shown + 1] = {job, row[1], row[2], row[3] or '', row[4]}
+  if row[1] then shown[#shown + 1] = {job, row[1], row[2], row[3] or '', row[4]} end
 end
 return shown

@@ -9,7 +9,9 @@ local resources, next_page = page_of(base .. ':leases', ARGV[1], ARGV[2])
 local shown = {next_page}
 for _, resource in ipairs(resources) do
   local held = lease_of(resource)
-  shown[#shown + 1] = {resource, held.owner, held.service, held.job, held.run_id, held.fence, held.ttl_ns,
-    held.acquired_us, text(now_us - tonumber(held.acquired_us)), text(held.rest_us)}
+  if held then
+    shown[#shown + 1] = {resource, held.owner, held.service, held.job, held.run_id, held.fence, held.ttl_ns,
+      held.acquired_us, text(now_us - tonumber(held.acquired_us)), text(held.rest_us)}
+  end
 end
 return shown

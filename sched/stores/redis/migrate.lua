@@ -71,7 +71,12 @@ local function move_record(name)
 end
 
 local function move_attempt(name, attempt_key)
-  local run = cjson.decode(redis.call('HGET', base .. ':run:' .. name, attempt_key))
+  local packed = redis.call('HGET', base .. ':run:' .. name, attempt_key)
+  if not packed then -- it was deleted by hand
+    redis.call('ZREM', base .. ':due:' .. name, attempt_key)
+    return
+  end
+  local run = cjson.decode(packed)
   local job = job_of(run[SERVICE], name)
   if run[RESOURCE] == name then
     keep_fence(name, job)

@@ -10,6 +10,6 @@ local found = {next_page}
 for _, entry in ipairs(entries) do
   local job, attempt_key = job_and_attempt_of(entry)
   local run = read_run(job, attempt_key)
-  if not is_running(run) then found[#found + 1] = {job, attempt_key, cjson.encode(run)} end
+  if run and not is_running(run) then found[#found + 1] = {job, attempt_key, cjson.encode(run)} end
 end
 return found

@@ -14,7 +14,10 @@ for at, job in ipairs(jobs) do
   for _, attempt_key in ipairs(attempt_keys) do
     local run = read_run(job, attempt_key)
     left = left - 1
-    if run[OUTCOME] ~= '' then
+    if not run then
+      forget_run(job, attempt_key)
+      forgotten = forgotten + 1
+    elseif run[OUTCOME] ~= '' then
       if tonumber(run[ENDED_US]) >= now_us - keep_us then break end -- those after it ended later, with few exceptions
       forget_run(job, attempt_key)
       forgotten = forgotten + 1

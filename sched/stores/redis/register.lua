@@ -14,6 +14,7 @@ for at = 1, #ARGV, 3 do
   local before = redis.call('HMGET', key, 'record', 'next_due_ns', 'seen_us', 'last_due')
   redis.call('HSET', key, 'record', record, 'next_due_ns', next_due_ns, 'seen_us', text(now_us))
   redis.call('ZADD', base .. ':jobs', 0, job)
+  if before[4] then redis.call('ZADD', base .. ':ledgers', 0, job) end -- else the first claim adds it
   local row = {job, record, next_due_ns, before[4] or '', text(now_us)}
   if before[1] then row[6], row[7], row[8] = before[1], before[2], before[3] end
   stored[#stored + 1] = row

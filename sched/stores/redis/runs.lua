@@ -12,6 +12,7 @@ local shown = {#entries == tonumber(ARGV[2]) and entries[#entries] or ''}
 for _, entry in ipairs(entries) do
   local job, attempt_key = ARGV[4], entry
   if not of_one then job, attempt_key = job_and_attempt_of(entry) end
-  shown[#shown + 1] = {job, attempt_key, redis.call('HGET', base .. ':runs:' .. job, attempt_key)}
+  local packed = redis.call('HGET', base .. ':runs:' .. job, attempt_key)
+  if packed then shown[#shown + 1] = {job, attempt_key, packed} end
 end
 return shown

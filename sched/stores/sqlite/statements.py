@@ -29,6 +29,7 @@ __all__ = [
     "RAISE_FENCE",
     "REGISTER",
     "RENEW",
+    "RESTORE_FENCE",
     "RUNS",
     "SETTLE",
     "UNSETTLED",
@@ -55,6 +56,10 @@ GRANT: Final = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 # Never below the clock, in microseconds: so fences go on growing in a file that was made anew or restored.
 RAISE_FENCE: Final = "UPDATE fence SET latest = max(latest + 1, ?)"
+# Where a person deleted the row.
+RESTORE_FENCE: Final = """
+    INSERT INTO fence SELECT max(?, ifnull((SELECT max(fence) FROM leases), 0) + 1,
+        ifnull((SELECT max(fence) FROM attempts), 0) + 1)"""
 RENEW: Final = "UPDATE leases SET ttl_ns = ?, renewed_ns = ?, expires_ns = ? WHERE resource = ?"
 BEGIN: Final = """
     INSERT INTO attempts (service, job, due_ns, attempt, owner, run_id, previous_run_id, resource, fence,

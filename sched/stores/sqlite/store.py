@@ -306,7 +306,8 @@ class SqliteStore:
         self, connection: sqlite3.Connection, ask: LeaseAsk, expired: sql.Held | None, now_ns: int
     ) -> tuple[int, str]:
         wall_ns = self._clock.wall_ns()
-        connection.execute(sql.RAISE_FENCE, (wall_ns // 1_000,))
+        if not connection.execute(sql.RAISE_FENCE, (wall_ns // 1_000,)).rowcount:
+            connection.execute(sql.RESTORE_FENCE, (wall_ns // 1_000,))
         (fence,) = connection.execute("SELECT latest FROM fence").fetchone()
         expired_owner = "" if expired is None else expired.owner
         who = (ask.resource, ask.token, ask.owner, ask.service, ask.job, ask.run_id, fence, expired_owner)
