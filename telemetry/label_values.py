@@ -75,6 +75,7 @@ class StoreOperation(StrEnum):
     SETTLE = "settle"
     ORPHANS = "orphans"
     ABANDON = "abandon"
+    FORGET = "forget"
     LEASES = "leases"
     JOBS = "jobs"
     RUNS = "runs"

@@ -198,6 +198,14 @@ class Ledger(Protocol):
         """Settle an abandoned claim as "orphaned"; False when another instance was faster."""
         ...
 
+    def forget(self, job: JobId) -> bool:
+        """Delete a job's record and all its attempts, as if it had never been; False when there was nothing.
+
+        Leases and fences stay. The caller has made sure that no instance has the job: a run in progress would end
+        without an entry in the ledger.
+        """
+        ...
+
 
 @runtime_checkable
 class ClaimFeed(Protocol):

@@ -267,6 +267,15 @@ class MemoryStore:
             self._end(attempt, "orphaned")
             return True
 
+    def forget(self, job: JobId) -> bool:
+        """See `Ledger`."""
+        with self._lock:
+            known = job in self._jobs or job in self._attempts
+            self._jobs.pop(job, None)
+            for attempt in self._attempts.pop(job, ()):
+                self._unsettled.pop((job, attempt.due_ns, attempt.attempt), None)
+            return known
+
     # --- instances
 
     def join(self, instance: InstanceRecord, jobs: Sequence[str]) -> None:

@@ -97,6 +97,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "tests/unit/cli/test_escapes.py": ("sched/escaping.py", "src/tickglass/cli/demo_table.py"),
     "tests/unit/cli/test_main.py": ("src/tickglass/cli/lazy_group.py",),
+    "tests/unit/cli/commands/test_instances.py": ("src/tickglass/cli/tables.py",),
     "tests/unit/domain/test_clock.py": ("src/tickglass/testing.py",),
     "tests/unit/domain/test_fencing.py": (
         "sched/fencing/etcd.py",

@@ -103,6 +103,10 @@ class InstrumentedStore:
         """See `Ledger`."""
         return self._call("abandon", lambda: self._store.abandon(orphan))
 
+    def forget(self, job: JobId) -> bool:
+        """See `Ledger`."""
+        return self._call("forget", lambda: self._store.forget(job))
+
     def join(self, instance: InstanceRecord, jobs: Sequence[str]) -> None:
         """See `Membership`."""
         self._call("join", lambda: self._store.join(instance, jobs))

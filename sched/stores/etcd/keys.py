@@ -282,9 +282,9 @@ def put(key: bytes, value: object, lease_id: int = 0, **more: Any) -> Any:  # no
     return rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=content, lease=lease_id, **more))
 
 
-def delete(key: bytes) -> Any:  # noqa: ANN401
-    """Return the operation that deletes a key, if it is there."""
-    return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key))
+def delete(key: bytes, end: bytes = b"") -> Any:  # noqa: ANN401
+    """Return the operation that deletes a key, or a range up to `end`, as far as there are such keys."""
+    return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key, range_end=end))
 
 
 def nested(request: Any) -> Any:  # noqa: ANN401

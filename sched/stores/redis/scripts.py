@@ -40,6 +40,7 @@ __all__ = [
     "ABANDON",
     "ACQUIRE",
     "CLAIM",
+    "FORGET",
     "JOBS",
     "LEASES",
     "MIGRATE",
@@ -116,6 +117,7 @@ SETTLE: Final = load_script("settle")
 REGISTER: Final = load_script("register")
 ORPHANS: Final = load_script("orphans", writes=False)
 ABANDON: Final = load_script("abandon")
+FORGET: Final = load_script("forget")
 PRUNE: Final = load_script("prune")
 PRUNE_LEASES: Final = load_script("prune_leases")
 LEASES: Final = load_script("leases", writes=False)

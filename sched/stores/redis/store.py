@@ -163,6 +163,13 @@ class RedisStore:
         """See `Ledger`."""
         return bool(self._connections.run("abandon", lua.ABANDON, *lua.abandon_args(orphan, self._call_id())) == 1)
 
+    def forget(self, job: JobId) -> bool:
+        """See `Ledger`; many attempts are deleted by several scripts, the record by the last."""
+        found, more = self._connections.run("forget", lua.FORGET, str(job), _PRUNE_ROWS)
+        while more:
+            _, more = self._connections.run("forget", lua.FORGET, str(job), _PRUNE_ROWS)
+        return bool(found)
+
     # --- instances
 
     def join(self, instance: InstanceRecord, jobs: Sequence[str]) -> None:

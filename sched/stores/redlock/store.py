@@ -209,6 +209,15 @@ class RedlockStore:
             self._ballot.pause(round_)
         return False
 
+    def forget(self, job: JobId) -> bool:
+        """See `Ledger`; on a majority at least: a server that was away still has it, and is asked next time."""
+        known, more = False, True
+        while more:
+            replies = self._quorum.ask("forget", lua.FORGET, (str(job), _REGISTER_PAGE)).values()
+            known = known or any(found for found, _ in replies)
+            more = any(left for _, left in replies)
+        return known
+
     # --- instances
 
     def join(self, instance: InstanceRecord, jobs: Sequence[str]) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BEGIN",
     "CLAIM_OF",
+    "FORGET_ATTEMPTS",
+    "FORGET_JOB",
     "GRANT",
     "JOB",
     "JOBS",
@@ -101,6 +103,10 @@ _RUN: Final = """
     SELECT attempts.job, due_ns, attempt, attempts.owner, attempts.service, attempts.run_id, attempts.resource,
         attempts.fence, claimed_wall_ns, started_wall_ns, ended_wall_ns, outcome, detail, lateness_ns,
         kind, not_before_ns, ran_ns"""
+FORGET_JOB: Final = "DELETE FROM jobs WHERE service = ? AND name = ?"
+FORGET_ATTEMPTS: Final = """
+    DELETE FROM attempts WHERE (due_ns, service, job, attempt) IN (
+        SELECT due_ns, service, job, attempt FROM attempts WHERE service = ? AND job = ? LIMIT ?)"""
 RUNS: Final = f"{_RUN} FROM attempts {{which}} ORDER BY due_ns DESC, service DESC, job DESC, attempt DESC LIMIT ?"
 # Then when the run's own lease was renewed, and when it expires.
 OPEN: Final = f"""{_RUN}, leases.renewed_ns, leases.expires_ns

@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import (
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import Ahead, Beat, ClaimAsk, InstanceRecord, LeaseAsk, LeaseRecord, Settlement
 
 __all__ = ["SqliteStore"]
+
+_FORGOTTEN_AT_ONCE: Final = 200  # rows: about a millisecond
 
 
 class SqliteStore:
@@ -248,6 +250,21 @@ class SqliteStore:
             return True
 
         return self._file.write("abandon", work)
+
+    def forget(self, job: JobId) -> bool:
+        """See `Ledger`; many attempts are deleted in several transactions, the record in the last."""
+
+        def attempts(connection: sqlite3.Connection) -> int:
+            return connection.execute(sql.FORGET_ATTEMPTS, (*job, _FORGOTTEN_AT_ONCE)).rowcount
+
+        def record(connection: sqlite3.Connection) -> int:
+            return connection.execute(sql.FORGET_JOB, tuple(job)).rowcount
+
+        deleted = total = self._file.write("forget", attempts)
+        while deleted == _FORGOTTEN_AT_ONCE:
+            deleted = self._file.write("forget", attempts)
+            total += deleted
+        return self._file.write("forget", record) + total > 0
 
     # --- instances
 

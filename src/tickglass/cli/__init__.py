@@ -24,6 +24,8 @@ COMMANDS: Final = {
     "jobs": "tickglass.cli.commands.inspect:jobs",
     "locks": "tickglass.cli.commands.inspect:locks",
     "runs": "tickglass.cli.commands.inspect:runs",
+    "instances": "tickglass.cli.commands.instances:instances",
+    "forget": "tickglass.cli.commands.forget:forget",
     "dashboards": "tickglass.cli.commands.dashboards:dashboards",
     "alerts": "tickglass.cli.commands.alerts:alerts",
 }
@@ -44,10 +46,11 @@ def main() -> None:
     What is going on?      tickglass jobs  sqlite:///jobs.db
     Who holds what?        tickglass locks sqlite:///jobs.db
     What became of it?     tickglass runs  sqlite:///jobs.db --job reconcile
+    Which instances live?  tickglass instances sqlite:///jobs.db
 
-    These commands change nothing, and work while schedulers run. Set TICKGLASS_STORE
-    once instead of naming the store each time; add --json for machines.
+    Only run and forget change a store; the others can be used at any time. Set
+    TICKGLASS_STORE once instead of naming the store each time; add --json for machines.
 
-    Exit codes: 0 done, 1 no answer, 2 an argument is wrong, 3 the store
+    Exit codes: 0 done, 1 no answer or refused, 2 an argument is wrong, 3 the store
     or the sidecar cannot be reached, 4 runs were left that did not end.
     """  # noqa: D301 - \b is for click: the lines after it stay as they are

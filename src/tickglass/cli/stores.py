@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError, StoreUnavailable
-from tickglass.sched.stores import check_exists, check_url, is_shared, open_store, scheme_of
+from tickglass.sched.stores import check_exists, check_url, is_shared, open_store, redacted_url, scheme_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tickglass.sched.job_id import JobId
     from tickglass.sched.ports import InstanceRecord, JobRecord, LeaseRecord, RunRecord, Store
 
-__all__ = ["LazyStore", "existing_store"]
+__all__ = ["LazyStore", "check_one_store", "existing_store"]
 
 
 @contextmanager
@@ -33,6 +33,19 @@ def existing_store(url: str) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def check_one_store(url: str) -> None:
+    """Refuse a value that is not one existing store, because the variable may name several for a sidecar.
+
+    Raises:
+        ConfigError: it names several, or the store does not exist.
+    """
+    several = [redacted_url(one) for one in url.split(" ")]
+    if len(several) > 1:
+        problem = "name one store, not several with blanks between them; write a blank in a path as %20"
+        raise ConfigError(problem, given=" ".join(several), instead=tuple(filter(None, several)))
+    check_exists(url)
 
 
 class LazyStore:

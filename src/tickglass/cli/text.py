@@ -13,7 +13,7 @@ from tickglass.sched.durations import span_text
 from tickglass.sched.escaping import lines_shown, shown
 
 if TYPE_CHECKING:
-    from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord
+    from tickglass.sched.ports import InstanceRecord, JobRecord, LeaseRecord, RunRecord
 
 __all__ = ["distance_text", "instant_text", "lines_shown", "one_line", "record_json", "shown", "span_text"]
 
@@ -37,7 +37,7 @@ def one_line(text: str) -> str:
     return first if len(first) <= ONE_LINE_MAX else f"{first[: ONE_LINE_MAX - 1]}…"
 
 
-def record_json(record: JobRecord | LeaseRecord | RunRecord) -> dict[str, Any]:
+def record_json(record: InstanceRecord | JobRecord | LeaseRecord | RunRecord) -> dict[str, Any]:
     """Return a record's fields under their Python names, each instant also as ISO 8601.
 
     `due_ns` gets a `due_at` beside it, `ended_wall_ns` an `ended_at`: in UTC, to the microsecond.

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from tickglass.cli.envvars import variable_checker
 from tickglass.cli.job_choice import jobs_named
 from tickglass.cli.numbers import IntRange
-from tickglass.cli.stores import existing_store
+from tickglass.cli.stores import check_one_store, existing_store
+from tickglass.cli.tables import print_table
 from tickglass.cli.text import distance_text, instant_text, one_line, record_json, shown, span_text
-from tickglass.sched.errors import ConfigError
 from tickglass.sched.job_id import JobId
 from tickglass.sched.occurrence import Outcome
-from tickglass.sched.stores import check_exists, redacted_url
+from tickglass.telemetry.sidecar.explain.roster import Roster, read_roster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -31,10 +28,7 @@ __all__ = ["jobs", "locks", "runs"]
 F = TypeVar("F", bound="Callable[..., Any]")
 
 RUNS_SHOWN: Final = 50
-_PIPED_WIDTH: Final = 1_000  # programs that read lines get each row on one line
-_NARROWEST: Final = 112  # on a narrower terminal the lines wrap, which is better than empty columns
 _NONE: Final = "-"
-_WHOLE: Final = frozenset({"due", "next due", "last due", "outcome"})  # never folded, nor is a number
 _STYLES: Final[Mapping[str, str]] = {
     Outcome.SUCCESS: "green",
     Outcome.FAILURE: "bold red",
@@ -58,20 +52,11 @@ def _store_options(command: F) -> F:
         click.option("--job", metavar="NAME", help="Only this job; of several services, if they have one each."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON array."),
         click.argument(
-            "store_url", metavar="STORE_URL", envvar="TICKGLASS_STORE", callback=variable_checker(_check_one_store)
+            "store_url", metavar="STORE_URL", envvar="TICKGLASS_STORE", callback=variable_checker(check_one_store)
         ),
     ):
         command = decorate(command)
     return command
-
-
-def _check_one_store(url: str) -> None:
-    """Refuse a value that is not one existing store, because the variable may name several for a sidecar."""
-    several = [redacted_url(one) for one in url.split(" ")]
-    if len(several) > 1:
-        problem = "name one store, not several with blanks between them; write a blank in a path as %20"
-        raise ConfigError(problem, given=" ".join(several), instead=tuple(filter(None, several)))
-    check_exists(url)
 
 
 @click.command(short_help="Show the jobs: trigger, next due instant, owner.")
@@ -85,12 +70,13 @@ def jobs(store_url: str, job: str | None, service: str | None, limit: int | None
     with existing_store(store_url) as store:
         chosen = _chosen(store, job, service)
         found = [record for record in store.jobs() if chosen is None or record.job_id in chosen][:limit]
+        roster = read_roster(store)
         now_ns = store.time_ns()
     if as_json:
-        _print_json(found)
+        _print_json(found, [{"instances": roster.presence(record.job_id)} for record in found])
     else:
-        headings = ("job", "service", "trigger", "resource", "next due", "", "owner", "last due")
-        _print_table("jobs", headings, [_job_row(record, now_ns) for record in found])
+        headings = ("job", "service", "trigger", "resource", "next due", "", "owner", "last due", "instances")
+        print_table("jobs", headings, [_job_row(record, now_ns, roster) for record in found])
 
 
 @click.command(short_help="Show who holds which lock, and for how long.")
@@ -109,7 +95,7 @@ def locks(store_url: str, job: str | None, service: str | None, limit: int | Non
         _print_json(found)
     else:
         headings = ("resource", "owner", "service", "job", "held for", "lease left", "ttl", "fence", "run id")
-        _print_table("locks", headings, [_lock_row(record) for record in found], numbers={4, 5, 6, 7})
+        print_table("locks", headings, [_lock_row(record) for record in found], numbers={4, 5, 6, 7})
 
 
 @click.command(short_help="Show the latest runs: outcome, lateness, duration.")
@@ -140,7 +126,7 @@ def runs(store_url: str, job: str | None, service: str | None, limit: int | None
             "run id",
             "detail",
         )
-        _print_table("runs", headings, [_run_row(record, alive) for record in found], numbers={3, 5, 6, 8})
+        print_table("runs", headings, [_run_row(record, alive) for record in found], numbers={3, 5, 6, 8})
 
 
 def _chosen(store: StoreObserver, job: str | None, service: str | None) -> list[JobId] | None:
@@ -157,7 +143,7 @@ def _runs_of(store: StoreObserver, chosen: Sequence[JobId] | None, limit: int) -
     return sorted(found, key=lambda run: (run.due_ns, run.job_id, run.attempt), reverse=True)[:limit]
 
 
-def _job_row(record: JobRecord, now_ns: int) -> list[str]:
+def _job_row(record: JobRecord, now_ns: int, roster: Roster) -> list[str]:
     due = record.next_due_ns
     last = record.last_due_ns
     return [
@@ -169,6 +155,7 @@ def _job_row(record: JobRecord, now_ns: int) -> list[str]:
         "" if due is None else distance_text(due, now_ns),
         record.owner,
         _NONE if last is None else instant_text(last),
+        roster.presence(record.job_id),
     ]
 
 
@@ -210,25 +197,10 @@ def _run_row(record: RunRecord, alive: Collection[str]) -> list[str | Text]:
     ]
 
 
-def _print_json(records: Sequence[JobRecord | LeaseRecord | RunRecord]) -> None:
-    click.echo(json.dumps([record_json(record) for record in records], indent=2))
-
-
-def _print_table(
-    what: str, headings: Sequence[str], rows: Sequence[Sequence[str | Text]], *, numbers: Collection[int] = ()
+def _print_json(
+    records: Sequence[JobRecord | LeaseRecord | RunRecord], more: Sequence[Mapping[str, object]] = ()
 ) -> None:
-    if not rows:
-        click.echo(f"no {what}", err=True)
-        return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for position, heading in enumerate(headings):
-        number = position in numbers
-        whole = number or heading in _WHOLE
-        justify: Literal["left", "right"] = "right" if number else "left"
-        table.add_column(heading, overflow="fold", no_wrap=whole, min_width=None if whole else 8, justify=justify)
-    for row in rows:
-        # As Text, because a job may have the name "[red]", which is not markup here.
-        table.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell)) for cell in row))
-    console = Console(highlight=False)
-    console.width = max(console.width, _NARROWEST) if console.is_terminal else _PIPED_WIDTH
-    console.print(table)
+    told = [record_json(record) for record in records]
+    for record, others in zip(told, more, strict=False):
+        record.update(others)
+    click.echo(json.dumps(told, indent=2))

@@ -24,7 +24,7 @@ def test_jobs_are_shown_with_their_trigger_and_next_due_instant(filled: Filled, 
     (sync,) = [line for line in lines if line.startswith("sync")]
     (nightly,) = [line for line in lines if line.startswith("nightly")]
     assert all(part in sync for part in ('every("100ms")', "res:sync", "in 1m", "host/billing/0"))
-    assert nightly.split()[-3:] == ["-", "host/billing/0", "-"]
+    assert nightly.split()[-5:] == ["-", "host/billing/0", "-", "no", "instance"]
 
 
 def test_jobs_as_json_name_the_fields_as_the_records_do(filled: Filled, tickglass: Tickglass) -> None:

@@ -1,0 +1,54 @@
+"""Remove a job from a store: `tickglass forget JOB`. The only command that writes to a store without a scheduler."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tickglass.cli.envvars import variable_checker
+from tickglass.cli.job_choice import one_job_named
+from tickglass.cli.stores import check_one_store, existing_store
+from tickglass.cli.text import shown, span_text
+from tickglass.sched.job_id import JobId
+from tickglass.telemetry.sidecar.explain.roster import read_roster
+
+if TYPE_CHECKING:
+    from tickglass.sched.ports import Store
+
+__all__ = ["forget"]
+
+
+@click.command(short_help="Remove a job that no instance has any more.")
+@click.option("--service", metavar="NAME", help="The service of the job, if several have one of this name.")
+@click.argument("job", metavar="JOB")
+@click.argument("store_url", metavar="STORE_URL", envvar="TICKGLASS_STORE", callback=variable_checker(check_one_store))
+def forget(job: str, store_url: str, service: str | None) -> None:
+    """Remove a job's record and its runs from the store.
+
+    It is refused while a living instance has the job. A second call does nothing.
+    STORE_URL is e.g. sqlite:///jobs.db; by default $TICKGLASS_STORE.
+    """
+    with existing_store(store_url) as store:
+        meant = _meant(store, job, service)
+        if meant is None:
+            click.echo(f"there is no job {shown(job)}: nothing to forget")
+            return
+        having = read_roster(store).having(meant)
+        if having:
+            who = ", ".join(f"{shown(it.owner)} ({it.state}, seen {span_text(it.silent_ns)} ago)" for it in having)
+            raise click.ClickException(f"{shown(str(meant))} is not forgotten, because a living instance has it: {who}")
+        known = store.forget(meant)
+    click.echo(f"forgot {shown(str(meant))}" if known else f"there is no job {shown(str(meant))}: nothing to forget")
+
+
+def _meant(store: Store, name: str, service: str | None) -> JobId | None:
+    """Return the job; None if no service has one of that name.
+
+    Raises:
+        ConfigError: several services have one.
+    """
+    if service is not None:
+        return JobId(service, name)
+    known = [record.job_id for record in store.jobs() if record.name == name]
+    return one_job_named(known, name, None) if known else None

@@ -1,0 +1,68 @@
+"""Show which instances there are: `tickglass instances`. Read-only."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.text import Text
+
+from tickglass.cli.envvars import variable_checker
+from tickglass.cli.stores import check_one_store, existing_store
+from tickglass.cli.tables import print_table
+from tickglass.cli.text import record_json, span_text
+from tickglass.sched.ports import InstanceState
+from tickglass.telemetry.sidecar.explain.roster import Roster, read_roster
+
+if TYPE_CHECKING:
+    from tickglass.sched.ports import InstanceRecord
+
+__all__ = ["instances"]
+
+
+@click.command(short_help="Show the instances: state, version, jobs that differ.")
+@click.option("--service", metavar="NAME", help="Only instances of this service.")
+@click.option("--all", "everything", is_flag=True, help="Also those that have left.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@click.argument("store_url", metavar="STORE_URL", envvar="TICKGLASS_STORE", callback=variable_checker(check_one_store))
+def instances(store_url: str, service: str | None, *, everything: bool, as_json: bool) -> None:
+    """Show every instance in the store: its state, its version, when it was seen, and whether its jobs differ.
+
+    An instance that died is "silent" a minute after it was seen last. Those that were
+    stopped are left out, unless --all is given. Times go by the store's clock.
+    STORE_URL is e.g. sqlite:///jobs.db; by default $TICKGLASS_STORE.
+    """
+    with existing_store(store_url) as store:
+        roster = read_roster(store)
+    found = [
+        it
+        for it in roster.instances
+        if service in (None, it.service) and (everything or it.state != InstanceState.LEFT)
+    ]
+    if as_json:
+        click.echo(json.dumps([_json(it, roster) for it in found], indent=2))
+    else:
+        headings = ("owner", "service", "state", "version", "jobs", "seen", "incarnation")
+        print_table("instances", headings, [_row(it, roster) for it in found])
+
+
+def _row(it: InstanceRecord, roster: Roster) -> list[str | Text]:
+    names, differs = roster.names.get(it.fingerprint), roster.difference(it)
+    count = "-" if names is None else str(len(names))
+    silent = not it.living and it.state != InstanceState.LEFT
+    return [
+        it.owner,
+        it.service,
+        Text("silent", "bold red") if silent else it.state,
+        it.version or "-",
+        Text(f"{count}: {differs}", "yellow") if differs else count,
+        f"{span_text(it.silent_ns)} ago",
+        it.incarnation,
+    ]
+
+
+def _json(it: InstanceRecord, roster: Roster) -> dict[str, Any]:
+    names = roster.names.get(it.fingerprint)
+    jobs = None if names is None else sorted(names)
+    return {**record_json(it), "living": it.living, "jobs": jobs, "difference": roster.difference(it)}
