@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 __all__ = [
+    "InstanceView",
     "JobView",
     "LockMark",
     "LockView",
@@ -185,6 +186,26 @@ class SchedulerView(msgspec.Struct, frozen=True, kw_only=True):
     pending: int = 0
 
 
+class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
+    """One instance, as a store has its record.
+
+    Args:
+        source: the store's URL without password.
+        state: a value of `InstanceState`, or "silent": it has not left, and was not heard of for a minute.
+        silent_ns: since its record was written, by the store's clock.
+        difference: how its jobs differ from those of most living instances of its service; "" if they do not.
+    """
+
+    source: str
+    service: str
+    owner: str
+    incarnation: str
+    state: str
+    version: str = ""
+    silent_ns: int = 0
+    difference: str = ""
+
+
 class StoreView(msgspec.Struct, frozen=True, kw_only=True):
     """One store that the probe reads.
 
@@ -215,6 +236,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         runs: of the last minutes, oldest first, including those that have not ended.
         marks: of the last minutes, oldest first.
+        instances: that have not left, as the stores know them: also those that are connected to no sidecar.
         unready: why this view is incomplete, a sentence each; empty if it is complete.
     """
 
@@ -225,4 +247,5 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     locks: list[LockView] = []
     runs: list[OccurrenceView] = []
     marks: list[LockMark] = []
+    instances: list[InstanceView] = []
     unready: list[str] = []

@@ -14,9 +14,9 @@ from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES, NEUTRAL, Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tickglass.telemetry.sidecar.view import OccurrenceView
+    from tickglass.telemetry.sidecar.view import InstanceView, OccurrenceView
 
-__all__ = ["Tone", "icon_of", "tone_of", "word_of"]
+__all__ = ["Tone", "icon_of", "instance_tone", "tone_of", "word_of"]
 
 
 class Tone(StrEnum):
@@ -68,6 +68,11 @@ def tone_of(occurrence: OccurrenceView) -> Tone:
     if occurrence.outcome:
         return _OUTCOMES.get(occurrence.outcome, Tone.WARN)
     return _STATES.get(occurrence.state, Tone.RUN)
+
+
+def instance_tone(instance: InstanceView) -> Tone:
+    """Return the tone of an instance; a silent one died, or does not reach the store."""
+    return {"running": Tone.OK, "silent": Tone.WARN}.get(instance.state, Tone.RUN)
 
 
 def icon_of(occurrence: OccurrenceView) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND, span_text
+from tickglass.sched.ports import InstanceState
 from tickglass.telemetry.sidecar.merge.jobs import jobs_of
 from tickglass.telemetry.sidecar.merge.locks import locks_of
 from tickglass.telemetry.sidecar.merge.scheduler_status import SchedulerStatus, statuses_of
-from tickglass.telemetry.sidecar.view import LockMark, OccurrenceView, SchedulerView, StoreView, View
+from tickglass.telemetry.sidecar.view import InstanceView, LockMark, OccurrenceView, SchedulerView, StoreView, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,6 +49,7 @@ def view_of(sources: Iterable[SchedulerSource], snapshots: Sequence[StoreSnapsho
         locks=locks,
         runs=[run for run in occurrences if _is_late_enough(run, since_ns)],
         marks=_marks(statuses, since_ns),
+        instances=[view for snapshot in fresh for view in _instances(snapshot, now)],
         unready=_unready(statuses, snapshots, now),
     )
 
@@ -97,6 +99,25 @@ def _store(snapshot: StoreSnapshot, now: Reading) -> StoreView:
         jobs=len(snapshot.jobs) if seen else None,
         truncated=snapshot.truncated,
     )
+
+
+def _instances(snapshot: StoreSnapshot, now: Reading) -> list[InstanceView]:
+    """Return the instances of a store that have not left; silence goes on since it was read."""
+    age_ns = snapshot.age_ns(now) or 0
+    return [
+        InstanceView(
+            source=snapshot.source,
+            service=it.service,
+            owner=it.owner,
+            incarnation=it.incarnation,
+            state=it.state if it.living else "silent",
+            version=it.version,
+            silent_ns=it.silent_ns + age_ns,
+            difference=snapshot.roster.difference(it),
+        )
+        for it in snapshot.roster.instances
+        if it.state != InstanceState.LEFT
+    ]
 
 
 def _marks(statuses: Iterable[SchedulerStatus], since_ns: int) -> list[LockMark]:

@@ -17,6 +17,7 @@ from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, StoreObserv
 from tickglass.sched.threads.loop import Loop
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.series import Histogram
+from tickglass.telemetry.sidecar.explain.roster import Roster, read_roster
 from tickglass.telemetry.sidecar.stores.ledger_cache import LedgerCache
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class StoreSnapshot:
         taken: when the leases were queried; None before the first success.
         runs: of each job the latest attempts, oldest first, as far as they have been read.
         abandoned: claims without an end whose leases have ended, oldest first.
+        roster: its instances, and the names of their jobs.
         skew_ns: our wall clock minus the store's, within plus or minus `skew_bound_ns`.
         truncated: there was more than one probe may read.
         took_ns: how long it took.
@@ -71,6 +73,7 @@ class StoreSnapshot:
     jobs: tuple[JobRecord, ...] = ()
     runs: Mapping[JobId, list[RunRecord]] = field(default_factory=dict)
     abandoned: tuple[RunRecord, ...] = ()
+    roster: Roster = field(default_factory=lambda: Roster((), {}))
     skew_ns: int | None = None
     skew_bound_ns: int | None = None
     truncated: bool = False
@@ -135,6 +138,7 @@ class _StoreProbe:
         jobs = self._store.jobs()
         abandoned = self._store.abandoned(ABANDONED_MAX + 1)
         self._ledger.read(self._store, jobs[:JOBS_MAX])
+        roster = read_roster(self._store)
         taken = self._clock.reading()
         leases = self._store.leases(LEASES_MAX + 1)
         return replace(
@@ -144,6 +148,7 @@ class _StoreProbe:
             jobs=tuple(jobs[:JOBS_MAX]),
             runs=self._ledger.by_job(),
             abandoned=tuple(abandoned[:ABANDONED_MAX]),
+            roster=roster,
             skew_ns=asked.wall_ns + bound_ns - store_ns,
             skew_bound_ns=bound_ns,
             truncated=len(leases) > LEASES_MAX or len(jobs) > JOBS_MAX or len(abandoned) > ABANDONED_MAX,

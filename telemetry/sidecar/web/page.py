@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["ASSETS", "Asset", "Pages", "brief", "link"]
 
 _HERE: Final = Path(__file__).parent
-_OVERVIEW: Final = ("state", "problems", "jobs", "timeline", "locks", "schedulers", "stores")
+_OVERVIEW: Final = ("state", "problems", "jobs", "timeline", "locks", "schedulers", "instances", "stores")
 _JOB: Final = ("state", "problems", "job", "occurrences")
 
 

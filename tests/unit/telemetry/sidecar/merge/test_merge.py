@@ -10,6 +10,7 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import FencingRejected, PoolMoved
 from tickglass.sched.lease import Lease, LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
+from tickglass.sched.ports import SILENT_AFTER_NS, InstanceRecord
 from tickglass.telemetry.sidecar.merge.merge import TIMELINE_NS
 from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS
 from tickglass.telemetry.sidecar.view import View
@@ -455,3 +456,15 @@ def test_a_view_survives_its_json(rig: SidecarRig) -> None:
     rig.probe()
     view = rig.view()
     assert msgspec.json.decode(msgspec.json.encode(view), type=View) == view
+
+
+def test_instances_are_shown_as_their_stores_have_them_until_they_have_left(rig: SidecarRig) -> None:
+    for incarnation, jobs, state in (("i1", "f1", "running"), ("i2", "f1", "running"), ("i3", "f2", "left")):
+        rig.store.join(InstanceRecord("billing", "n1", incarnation, "1.2.3", jobs, state), ["a"])
+    rig.clock.advance(SILENT_AFTER_NS - SECOND)
+    rig.store.join(InstanceRecord("billing", "n2", "i4", "1.2.4", "f4", "draining"), ["a", "b"])
+    rig.clock.advance(SECOND)
+    rig.probe()
+    rig.clock.advance(2 * SECOND)
+    shown = {it.incarnation: (it.state, it.silent_ns // SECOND, it.difference) for it in rig.view().instances}
+    assert shown == {"i1": ("silent", 62, ""), "i2": ("silent", 62, ""), "i4": ("draining", 3, "")}

@@ -8,7 +8,7 @@ from kit.sidecar_views import TTL_NS, ScriptedStore, SidecarRig
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.policies.preference import presence_resource
-from tickglass.sched.ports import LeaseAsk
+from tickglass.sched.ports import InstanceRecord, LeaseAsk
 from tickglass.telemetry.sidecar.stores import probe as probe_module
 from tickglass.telemetry.sidecar.stores.probe import Probe, probe_once
 
@@ -141,3 +141,10 @@ def test_stopping_ends_the_threads(rig: SidecarRig) -> None:
     probe = running(rig, redis=ScriptedStore(rig.store))
     probe.stop()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("tickglass-probe")]
+
+
+def test_instances_are_read_with_the_jobs_of_those_that_live(rig: SidecarRig) -> None:
+    rig.store.join(InstanceRecord("billing", "n1", "i1", "1.2.3", "f00d", "running"), ["nightly"])
+    roster = probe_once("memory://", rig.store, rig.clock).roster
+    assert [it.owner for it in roster.instances] == ["n1"]
+    assert roster.names == {"f00d": frozenset({"nightly"})}

@@ -63,7 +63,16 @@ def test_the_first_event_holds_all_and_the_next_only_what_changed(scene: Any, se
     with listening(f"{url}/events") as page:
         assert page.answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert page.answer.headers["cache-control"] == "no-store"
-        assert set(page.next()) == {"state", "problems", "jobs", "timeline", "locks", "schedulers", "stores"}
+        assert set(page.next()) == {
+            "state",
+            "problems",
+            "jobs",
+            "timeline",
+            "locks",
+            "schedulers",
+            "instances",
+            "stores",
+        }
         view = well()
         scene.view = msgspec.structs.replace(view, stores=[msgspec.structs.replace(view.stores[0], leases=12)])
         assert set(page.wait_for("stores", "12 leases")) == {"stores"}

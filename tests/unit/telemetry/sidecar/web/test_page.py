@@ -14,6 +14,7 @@ from kit.view_samples import NOW_NS, ill, job_of, runs_of, twins, well
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.telemetry.sidecar.view import (
+    InstanceView,
     JobView,
     LockMark,
     LockView,
@@ -269,3 +270,26 @@ def test_a_page_of_very_many_jobs_is_no_heavier() -> None:
         return len(PAGES.whole(View(at_wall_ns=NOW_NS, jobs=jobs), Subject()))
 
     assert weight(600) < 1.05 * weight(60)
+
+
+def test_instances_are_listed_with_state_version_and_whether_their_jobs_differ() -> None:
+    one = InstanceView(
+        source="redis://r",
+        service="billing",
+        owner="n1",
+        incarnation="i1",
+        state="running",
+        version="1.2.3",
+        silent_ns=5 * SECOND,
+    )
+    changes = {"owner": "n2", "incarnation": "i2", "state": "silent", "difference": "lacks <nightly>"}
+    instances = [one, msgspec.structs.replace(one, version="", **changes)]
+    html = PAGES.regions(View(at_wall_ns=NOW_NS, instances=instances), Subject())["instances"]
+    assert "billing · 1.2.3" in html
+    assert "lacks &lt;nightly&gt;" in html
+    assert html.count("silent") == 1
+    assert html.count("5.0 s ago") == 2
+
+
+def test_a_view_without_instances_says_why() -> None:
+    assert "No store knows an instance" in PAGES.regions(View(at_wall_ns=NOW_NS), Subject())["instances"]
