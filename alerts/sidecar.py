@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.alerts.rule import Alert, Board, Group, Severity
 from tickglass.sched.durations import SECOND, duration_text
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.queries.selector import INSTANCE
+from tickglass.telemetry.queries.selector import INSTANCE, aggregate
 
 if TYPE_CHECKING:
     from tickglass.alerts.scope import RuleScope
@@ -22,7 +22,7 @@ _PROBE: Final = ("job", "instance", "source")
 
 def sidecar(scope: RuleScope) -> Group:
     """Return the rules about what sidecars say of themselves."""
-    return Group("tickglass.sidecar", (_down(scope), _blind(scope), _missed(scope)))
+    return Group("tickglass.sidecar", (_down(scope), _silent(scope), _on_some(scope), _blind(scope), _missed(scope)))
 
 
 def _down(scope: RuleScope) -> Alert:
@@ -35,6 +35,41 @@ def _down(scope: RuleScope) -> Alert:
         summary="No scheduler of a service is connected to its sidecar any more.",
         description="{{ $value }} schedulers of {{ $labels.service }} are connected to their sidecars.",
         board=Board.OVERVIEW,
+    )
+
+
+def _silent(scope: RuleScope) -> Alert:
+    living = scope.max_by(catalogue.SERVICE_INSTANCES, "service")
+    most = aggregate("max", ("service",), f"max_over_time({scope.series(catalogue.SERVICE_INSTANCES)}[1h])")
+    return Alert(
+        name="TickglassInstanceSilent",
+        expr=(
+            f"{scope.max_by(catalogue.SERVICE_SILENT, 'service')} > 0\n"
+            f"and on (service)\n{living} < on (service) {most}"  # else others have taken their places
+        ),
+        pending="2m",
+        severity=Severity.WARNING,
+        labels=("service",),
+        summary="An instance died, or does not reach its store, and none has taken its place.",
+        description="{{ $value }} instances of {{ $labels.service }} are silent: they did not stop by themselves.",
+        board=Board.SCHEDULER,
+    )
+
+
+def _on_some(scope: RuleScope) -> Alert:
+    having = scope.max_by(catalogue.JOB_INSTANCES, "service", "job_name")
+    living = scope.max_by(catalogue.SERVICE_INSTANCES, "service")
+    return Alert(
+        name="TickglassJobOnSomeInstances",
+        expr=f"{having} < on (service) group_left () {living}",
+        pending="15m",
+        severity=Severity.WARNING,
+        labels=("service", "job_name"),
+        summary="A job is on some instances of its service only, for longer than a deploy takes.",
+        description=(
+            "Only {{ $value }} of the living instances of {{ $labels.service }} have the job {{ $labels.job_name }}."
+        ),
+        board=Board.JOBS,
     )
 
 

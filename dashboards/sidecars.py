@@ -11,7 +11,7 @@ from tickglass.telemetry import catalogue, thresholds
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import BoardScope
 
-__all__ = ["sidecar_event_panels", "sidecar_probe_panels"]
+__all__ = ["sidecar_event_panels", "sidecar_instance_panels", "sidecar_probe_panels"]
 
 _WHO = ("owner", "service")
 
@@ -24,6 +24,11 @@ def sidecar_event_panels(scope: BoardScope) -> tuple[Panel, ...]:
 def sidecar_probe_panels(scope: BoardScope) -> tuple[Panel, ...]:
     """Return the panels about the stores that sidecars read."""
     return _last_probe(scope), _probe_time(scope), _probe_errors(scope), _offset(scope)
+
+
+def sidecar_instance_panels(scope: BoardScope) -> tuple[Panel, ...]:
+    """Return the panels about the instances that the stores know."""
+    return _living(scope), _having(scope)
 
 
 def _panel(
@@ -39,6 +44,29 @@ def _panel(
         no_value="no sidecar",
         steps=steps,
         sidecar=True,
+    )
+
+
+def _living(scope: BoardScope) -> Panel:
+    return _panel(
+        "Instances",
+        "How many instances of each service live, by their records in the store. Silent: it died or does not reach "
+        "the store, and was not started again.",
+        "short",
+        Query(scope.max_by(catalogue.SERVICE_INSTANCES, "service"), "{{service}}"),
+        Query(scope.max_by(catalogue.SERVICE_SILENT, "service"), "{{service}} silent"),
+        width=12,
+    )
+
+
+def _having(scope: BoardScope) -> Panel:
+    return _panel(
+        "Instances that have each job",
+        "How many living instances have each job. Fewer than there are, for longer than a deploy takes: a deploy "
+        "stopped half-way, or instances are configured differently.",
+        "short",
+        Query(scope.max_by(catalogue.JOB_INSTANCES, "service", "job_name"), "{{service}}/{{job_name}}"),
+        width=12,
     )
 
 

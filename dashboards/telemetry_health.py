@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tickglass.dashboards.model import Board, Kind, Panel, Query, Row, above, below
 from tickglass.dashboards.scope import RATE
 from tickglass.dashboards.shared_panels import TO_INSTANCE
-from tickglass.dashboards.sidecars import sidecar_event_panels, sidecar_probe_panels
+from tickglass.dashboards.sidecars import sidecar_event_panels, sidecar_instance_panels, sidecar_probe_panels
 from tickglass.telemetry import catalogue
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def health(scope: BoardScope) -> Board:
             Row("Losses", (_dropped(scope), _sinks(scope), _overflow(scope))),
             Row("Sidecars: events", sidecar_event_panels(scope)),
             Row("Sidecars: stores", sidecar_probe_panels(scope)),
+            Row("Sidecars: instances", sidecar_instance_panels(scope)),
         ),
     )
 

@@ -85,7 +85,10 @@ from tickglass.telemetry.catalogue.locks import (
 )
 from tickglass.telemetry.catalogue.sidecar import (
     JOB_ABANDONED,
+    JOB_INSTANCES,
     LEASE_EXPIRED,
+    SERVICE_INSTANCES,
+    SERVICE_SILENT,
     SIDECAR_CONNECTED,
     SIDECAR_EVENTS,
     SIDECAR_GAPS,
@@ -114,6 +117,7 @@ __all__ = [
     "JOB_DURATION",
     "JOB_FAILING",
     "JOB_GRACE",
+    "JOB_INSTANCES",
     "JOB_INTERVAL",
     "JOB_LAST_COMPLETION",
     "JOB_LAST_LATENESS",
@@ -164,6 +168,8 @@ __all__ = [
     "SCHEDULER_INFO",
     "SCHEDULER_READY",
     "SCHEDULER_STATE",
+    "SERVICE_INSTANCES",
+    "SERVICE_SILENT",
     "SIDECAR_CONNECTED",
     "SIDECAR_EVENTS",
     "SIDECAR_GAPS",
@@ -202,4 +208,7 @@ def sidecar_metrics() -> tuple[Metric, ...]:
         *(metric for metric in metrics() if metric.name.startswith("tickglass_sidecar_")),
         LEASE_EXPIRED,
         JOB_ABANDONED,
+        JOB_INSTANCES,
+        SERVICE_INSTANCES,
+        SERVICE_SILENT,
     )

@@ -15,11 +15,14 @@ from tickglass.telemetry.catalogue.declare import (
     histogram,
 )
 from tickglass.telemetry.label_values import RefusedBecause, StoreErrorKind
-from tickglass.telemetry.metric import Label
+from tickglass.telemetry.metric import Declared, Label
 
 __all__ = [
     "JOB_ABANDONED",
+    "JOB_INSTANCES",
     "LEASE_EXPIRED",
+    "SERVICE_INSTANCES",
+    "SERVICE_SILENT",
     "SIDECAR_CONNECTED",
     "SIDECAR_EVENTS",
     "SIDECAR_GAPS",
@@ -80,4 +83,20 @@ LEASE_EXPIRED: Final = gauge(
 )
 JOB_ABANDONED: Final = gauge(
     "tickglass_job_abandoned_claims", "Claims in the store that have no outcome and whose lease has ended.", BY_JOB
+)
+JOB_INSTANCES: Final = gauge(
+    "tickglass_job_instances",
+    "Living instances of its service that have the job, by their records in the store; absent while that is not known.",
+    BY_JOB,
+)
+SERVICE_INSTANCES: Final = gauge(
+    "tickglass_service_instances",
+    "Living instances of the service, by their records in the store.",
+    Label("service", Declared.SERVICE),
+)
+SERVICE_SILENT: Final = gauge(
+    "tickglass_service_silent_instances",
+    "Instances of the service that died or do not reach the store: they have not left, were not heard of for a minute, "
+    "and no living instance has their owner's name.",
+    Label("service", Declared.SERVICE),
 )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.ports import InstanceState
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -55,6 +57,19 @@ class Roster:
             return JobPresence.UNKNOWN
         having = len(self.having(job))
         return JobPresence.RETIRED if not having else JobPresence.ALL if having == len(living) else JobPresence.SOME
+
+    def services(self) -> list[str]:
+        """Return the services of instances that have not left."""
+        return sorted({it.service for it in self.instances if it.state != InstanceState.LEFT})
+
+    def silent(self, service: str) -> list[InstanceRecord]:
+        """Return the instances of a service that died or do not reach the store, and were not started again."""
+        again = {it.owner for it in self.living(service)}
+        return [
+            it
+            for it in self.instances
+            if it.service == service and not it.living and it.state != InstanceState.LEFT and it.owner not in again
+        ]
 
     def difference(self, instance: InstanceRecord) -> str:
         """Return how a living instance's jobs differ from those of most others of its service; "" if they do not."""

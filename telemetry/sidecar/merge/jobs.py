@@ -12,6 +12,7 @@ from tickglass.sched.durations import SECOND, span_text
 from tickglass.sched.job_id import JobId
 from tickglass.sched.occurrence import FAILURES, OccurrenceState, Outcome
 from tickglass.sched.triggers.text import trigger_of
+from tickglass.telemetry.sidecar.explain.roster import JobPresence
 from tickglass.telemetry.sidecar.explain.why import Facts, why
 from tickglass.telemetry.sidecar.merge.occurrences import LEFT, merged, rows_of
 from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MAX
@@ -203,7 +204,8 @@ class _Merging:
             soonest_ns = min((due_ns for due_ns in standing if due_ns is not None), default=None)
             return _Waiting(soonest_ns, self._now.wall_ns)
         for snapshot, record in self._known.read:
-            if record is self._record and snapshot.taken is not None and not self._was_dropped(record):
+            retired = snapshot.roster.presence(self._job) is JobPresence.RETIRED
+            if record is self._record and snapshot.taken is not None and not (retired or self._was_dropped(record)):
                 attempts = snapshot.runs.get(self._job, [])
                 claims = {row.run.run_id for row in rows if row.run.state == _CLAIMED}
                 due_ns = waiting_due_ns(record, attempts, running=bool(claims))

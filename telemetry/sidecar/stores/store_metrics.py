@@ -15,6 +15,7 @@ from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.label_values import StoreErrorKind
 from tickglass.telemetry.series import family
+from tickglass.telemetry.sidecar.explain.roster import JobPresence
 from tickglass.telemetry.sidecar.stores.overdue import interval_ns, waiting_due_ns
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ STORE_METRICS: Final = (
     catalogue.JOB_INTERVAL,
     catalogue.JOB_GRACE,
     catalogue.JOB_ABANDONED,
+    catalogue.JOB_INSTANCES,
+    catalogue.SERVICE_INSTANCES,
+    catalogue.SERVICE_SILENT,
     catalogue.SIDECAR_LAST_PROBE,
     catalogue.SIDECAR_PROBE_DURATION,
     catalogue.SIDECAR_PROBE_ERRORS,
@@ -94,6 +98,11 @@ def _labelled(
     for job in snapshot.jobs:
         service = {"service": job.service}
         yield (catalogue.JOB_ABANDONED, (job.name,), abandoned[job.job_id]), service
+        presence = snapshot.roster.presence(job.job_id)
+        if presence in (JobPresence.ALL, JobPresence.SOME):
+            yield (catalogue.JOB_INSTANCES, (job.name,), len(snapshot.roster.having(job.job_id))), service
+        if presence is JobPresence.RETIRED:
+            continue  # no instance is meant to run it: nothing of it can be late
         for value in _of_job(job, snapshot.runs.get(job.job_id, ()), dead, now, dropped):
             yield value, service
 
@@ -113,6 +122,9 @@ def _values(snapshot: StoreSnapshot, now: Reading) -> Iterator[_Value]:
     for lease in _shown(snapshot):
         yield from _of_lease(lease, passed_ns, now)
     yield from _limits(snapshot.jobs)
+    for service in snapshot.roster.services():
+        yield catalogue.SERVICE_INSTANCES, (service,), len(snapshot.roster.living(service))
+        yield catalogue.SERVICE_SILENT, (service,), len(snapshot.roster.silent(service))
 
 
 def _shown(snapshot: StoreSnapshot) -> Sequence[LeaseRecord]:

@@ -468,3 +468,14 @@ def test_instances_are_shown_as_their_stores_have_them_until_they_have_left(rig:
     rig.clock.advance(2 * SECOND)
     shown = {it.incarnation: (it.state, it.silent_ns // SECOND, it.difference) for it in rig.view().instances}
     assert shown == {"i1": ("silent", 62, ""), "i2": ("silent", 62, ""), "i4": ("draining", 3, "")}
+
+
+def test_a_job_that_no_living_instance_has_is_not_overdue(rig: SidecarRig) -> None:
+    rig.register()
+    rig.settle(rig.claim())
+    rig.clock.advance(EVERY_NS + GRACE_NS + SECOND)
+    rig.probe()
+    assert rig.job().overdue_ns > 0
+    rig.store.join(InstanceRecord("billing", "n1", "i1", "1.2.3", "f1", "running"), ["another"])
+    rig.probe()
+    assert (rig.job().overdue_ns, rig.job().next_due_ns) == (0, None)

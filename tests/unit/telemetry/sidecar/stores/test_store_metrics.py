@@ -6,7 +6,7 @@ from kit.sidecar_views import EVERY_NS, GRACE_NS, TTL_NS, ScriptedStore, Sidecar
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.ports import LeaseAsk
+from tickglass.sched.ports import SILENT_AFTER_NS, InstanceRecord, LeaseAsk
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.sidecar.stores.probe import probe_once
 from tickglass.telemetry.sidecar.stores.store_metrics import SHOWN_MAX, STORE_METRICS, store_families
@@ -131,3 +131,39 @@ def test_what_is_shown_is_declared() -> None:
     declared = set(catalogue.metrics())
     assert set(STORE_METRICS) <= declared
     assert len({family.name for family in store_families([], SystemClock().reading())}) == len(STORE_METRICS)
+
+
+def join(rig: SidecarRig, owner: str, *jobs: str, incarnation: str = "", state: str = "running") -> None:
+    record = InstanceRecord("billing", owner, incarnation or owner, "1.2.3", "+".join(jobs), state)
+    rig.store.join(record, jobs)
+
+
+def test_the_metrics_say_how_many_instances_live_are_silent_and_have_each_job(rig: SidecarRig) -> None:
+    for name in ("nightly", "some", "retired"):
+        rig.register(name)
+    rig.register("nightly", service="mail")
+    join(rig, "died", "nightly")
+    join(rig, "again", "nightly", incarnation="before")
+    rig.clock.advance(SILENT_AFTER_NS)
+    join(rig, "again", "nightly", "some", incarnation="after")
+    join(rig, "n1", "nightly", state="draining")
+    join(rig, "gone", "retired", state="left")
+    rig.probe()
+    found = shown(rig)
+    assert found["tickglass_service_instances"] == {"billing": 2}
+    assert found["tickglass_service_silent_instances"] == {"billing": 1}, "the other one was started again"
+    assert found["tickglass_job_instances"] == {"nightly/billing": 2, "some/billing": 1}
+
+
+def test_a_job_that_no_living_instance_has_is_not_due_and_is_without_limits(rig: SidecarRig) -> None:
+    rig.register("kept")
+    rig.register("retired")
+    rig.probe()
+    due = "tickglass_job_next_run_timestamp_seconds"
+    assert shown(rig)[due].keys() == {"kept/billing", "retired/billing"}
+    join(rig, "n1", "kept")
+    rig.probe()
+    found = shown(rig)
+    assert found[due].keys() == {"kept/billing"}
+    assert found["tickglass_job_interval_seconds"].keys() == {"kept/billing"}
+    assert found["tickglass_job_abandoned_claims"].keys() == {"kept/billing", "retired/billing"}
