@@ -10,6 +10,7 @@ from tickglass.dashboards.shared_panels import TO_LOCK
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.label_values import RenewalStatus
 from tickglass.telemetry.queries.locks import store_error_share
+from tickglass.telemetry.queries.selector import on
 
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import BoardScope
@@ -35,8 +36,8 @@ def store_panels(scope: BoardScope) -> tuple[Panel, ...]:
 
 
 def _expiry(scope: BoardScope) -> Panel:
-    held = scope.max_by(catalogue.LOCK_HELD, "resource")
-    left = f"({scope.max_by(catalogue.LOCK_EXPIRY, 'resource')} - time()) and on (resource) {held}"
+    held = scope.max_by(catalogue.LOCK_HELD, *scope.by_resource)
+    left = f"({scope.max_by(catalogue.LOCK_EXPIRY, *scope.by_resource)} - time()) and {on(scope.by_resource)} {held}"
     return Panel(
         Kind.TIMESERIES,
         "Left of the lease",
@@ -50,15 +51,15 @@ def _expiry(scope: BoardScope) -> Panel:
 
 
 def _renewal_age(scope: BoardScope) -> Panel:
-    unrenewed = scope.max_by(catalogue.LOCK_UNRENEWED, "resource")
-    ttl = scope.max_by(catalogue.LOCK_TTL, "resource")
+    unrenewed = scope.max_by(catalogue.LOCK_UNRENEWED, *scope.by_resource)
+    ttl = scope.max_by(catalogue.LOCK_TTL, *scope.by_resource)
     return Panel(
         Kind.TIMESERIES,
         "Since the last renewal",
         "As a share of the TTL. Renewals are due at a third. Above the line: at least one renewal has failed, and the "
         "lease will end soon.",
         "percentunit",
-        (Query(f"{unrenewed} / on (resource) {ttl}", "{{resource}}"),),
+        (Query(f"{unrenewed} / {on(scope.by_resource)} {ttl}", "{{resource}}"),),
         no_value="all are free",
         steps=above(thresholds.RENEWAL_AGE_OF_TTL),
         link=TO_LOCK,
@@ -93,8 +94,8 @@ def _margins(scope: BoardScope) -> Panel:
 
 
 def _harm(scope: BoardScope) -> Panel:
-    abandoned = scope.increase_by(catalogue.LOCK_EXPIRATIONS, "resource", window=RATE)
-    refused = scope.increase_by(catalogue.FENCING_REJECTIONS, "resource", window=RATE)
+    abandoned = scope.increase_by(catalogue.LOCK_EXPIRATIONS, *scope.by_resource, window=RATE)
+    refused = scope.increase_by(catalogue.FENCING_REJECTIONS, *scope.by_resource, window=RATE)
     return Panel(
         Kind.TIMESERIES,
         "Leases abandoned, stale writes refused",
@@ -127,7 +128,7 @@ def _store_errors(scope: BoardScope) -> Panel:
         "Share of the calls that the store did not answer, or answered with an error. Above the line: runs are "
         "skipped, and leases may be lost.",
         "percentunit",
-        (Query(store_error_share(scope, RATE), "{{backend}}"),),
+        (Query(store_error_share(scope, RATE, *scope.keep, "backend"), "{{backend}}"),),
         no_value="not asked",
         steps=above(thresholds.STORE_ERROR_SHARE),
         maximum=1,

@@ -10,14 +10,14 @@ from tickglass.dashboards.scope import RATE, SPAN
 from tickglass.dashboards.shared_panels import TO_LOCK, quantiles, stuck_locks, waits
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.label_values import AttemptStatus, ReleaseReason
-from tickglass.telemetry.queries.locks import held_of_limit
+from tickglass.telemetry.queries.locks import by_holder, held_of_limit
+from tickglass.telemetry.queries.selector import on
 
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import BoardScope
 
 __all__ = ["locks"]
 
-_HOLDER = ("resource", "owner", "service")
 _ATTEMPTS = (
     (AttemptStatus.ACQUIRED, GOOD),
     (AttemptStatus.CONTENDED, "blue"),
@@ -50,7 +50,7 @@ def _counts(scope: BoardScope) -> tuple[Panel, ...]:
             Kind.STAT, title, description, "short", (Query(expr, title),), width=4, height=4, no_value="0", steps=steps
         )
 
-    held = scope.max_by(catalogue.LOCK_HELD, "resource")
+    held = scope.max_by(catalogue.LOCK_HELD, *scope.by_resource)
     lost = scope.increase_by(catalogue.LOCK_RELEASES, window=SPAN, reason="=~lost|expired")
     return (
         count("Held", "Locks that are held now. No number of them is bad.", f"count({held}) or vector(0)", ()),
@@ -83,12 +83,12 @@ def _counts(scope: BoardScope) -> tuple[Panel, ...]:
 
 
 def _holders(scope: BoardScope) -> Panel:
-    held = scope.max_by(catalogue.LOCK_HELD, *_HOLDER)
-    since = scope.max_by(catalogue.LOCK_ACQUIRED, *_HOLDER)
-    waiters = scope.sum_by(catalogue.LOCK_WAITERS, "resource")
-    left = f"{scope.max_by(catalogue.LOCK_EXPIRY, 'resource')} - time()"
-    fence = scope.max_by(catalogue.LOCK_FENCE, "resource")
-    any_holder = f"and on (resource) {held}"
+    held = scope.max_by(catalogue.LOCK_HELD, *by_holder(scope))
+    since = scope.max_by(catalogue.LOCK_ACQUIRED, *by_holder(scope))
+    waiters = scope.sum_by(catalogue.LOCK_WAITERS, *scope.by_resource)
+    left = f"{scope.max_by(catalogue.LOCK_EXPIRY, *scope.by_resource)} - time()"
+    fence = scope.max_by(catalogue.LOCK_FENCE, *scope.by_resource)
+    any_holder = f"and {on(scope.by_resource)} {held}"
     return Panel(
         Kind.TABLE,
         "Holders",
@@ -118,8 +118,9 @@ def _holders(scope: BoardScope) -> Panel:
 
 
 def _timeline(scope: BoardScope) -> Panel:
-    held = scope.max_by(catalogue.LOCK_HELD, *_HOLDER)
-    limit = scope.max_by(catalogue.LOCK_MAX_HOLD, "resource")
+    held = scope.max_by(catalogue.LOCK_HELD, *by_holder(scope))
+    of_service = (*scope.by_resource, "service")
+    limit = scope.max_by(catalogue.LOCK_MAX_HOLD, *of_service)
     return Panel(
         Kind.STATE_TIMELINE,
         "Holders over time",
@@ -129,7 +130,7 @@ def _timeline(scope: BoardScope) -> Panel:
         "short",
         (
             Query(
-                f"1 + ({held} > bool on (resource) group_left () ({thresholds.HELD_OF_LIMIT:g} * {limit})) or 1 + 0 "
+                f"1 + ({held} > bool {on(of_service)} group_left () ({thresholds.HELD_OF_LIMIT:g} * {limit})) or 1 + 0 "
                 f"* {held}",
                 "{{resource}}: {{owner}}",
             ),
@@ -149,7 +150,7 @@ def _untaken(scope: BoardScope) -> Panel:
         "Leases that ended without a release, by their last owner, as a sidecar finds them in the store. Here for "
         "long: the holder died or froze, and no other instance has asked for the lock since.",
         "s",
-        (Query(scope.max_by(catalogue.LEASE_EXPIRED, *_HOLDER), column=Column("Ended", "s", above(1))),),
+        (Query(scope.max_by(catalogue.LEASE_EXPIRED, *by_holder(scope)), column=Column("Ended", "s", above(1))),),
         width=24,
         height=6,
         no_value="none",

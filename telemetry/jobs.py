@@ -146,14 +146,21 @@ class JobGroup(SeriesGroup):
         with self.lock:
             self._orphans.add()
 
-    def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:  # noqa: ARG002 - no ages here
-        """Return the numbers of open and of running occurrences."""
+    def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:
+        """Return the numbers of open and of running occurrences, and the ages that rules read."""
         values = (self._name,)
+        next_due_ns = self._interval_tracker.next_due_ns
+        if next_due_ns is not None and self._name != OVERFLOW:  # several jobs have no one next instant
+            yield catalogue.JOB_OVERDUE, values, max(0, now.wall_ns - next_due_ns) / _S
         yield catalogue.JOB_PENDING, values, len(self._open)
         yield catalogue.JOB_RUNNING, values, len(self._running)
         yield catalogue.JOB_OVERDUE_RUNS, values, len(self._overdue)
         if self._running:
-            yield catalogue.JOB_RUNNING_SINCE, values, min(self._running.values()) / _S
+            since_ns = min(self._running.values())
+            yield catalogue.JOB_RUNNING_SINCE, values, since_ns / _S
+            yield catalogue.JOB_RUNNING_FOR, values, max(0, now.wall_ns - since_ns) / _S
+        if self._streak.since_ns is not None:
+            yield catalogue.JOB_UNSUCCESSFUL_FOR, values, max(0, now.wall_ns - self._streak.since_ns) / _S
 
     def _take_over(self, streak: Streak) -> None:
         """Take over the job's streak from the ledger: failures of an earlier process still count."""

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from tickglass.telemetry.series import SeriesGroup, Value
 
 G = TypeVar("G")
+Group = TypeVar("Group", bound="SeriesGroup")
 
 __all__ = ["NAMES_MAX", "SINK_METRICS", "MetricSink"]
 
@@ -72,20 +73,39 @@ class MetricSink:
             CPU and memory beside.
         names_most: how many job names, resources and so on get series of their
             own; those after them share `__other__`, which is counted.
+        service: the label `service` of every series, because another service
+            may have a job of the same name; "" for a sink whose reader adds it.
     """
 
-    def __init__(self, clock: Clock, registry: CollectorRegistry | None = None, *, names_most: int = NAMES_MAX) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        registry: CollectorRegistry | None = None,
+        *,
+        names_most: int = NAMES_MAX,
+        service: str = "",
+    ) -> None:
         self._clock = clock
+        common = {"service": service} if service else {}
         self._scheduler = SchedulerGroup(version("tickglass"))
+        self._scheduler.label(**common)
+
+        def labelled(make: Callable[[str], Group]) -> Callable[[str], Group]:
+            def made(name: str) -> Group:
+                group = make(name)
+                group.label(**common)
+                return group
+
+            return made
 
         def named(label: Declared, make: Callable[[str], G]) -> ByName[G]:
             return ByName(make, names_most, self._scheduler.overflows[label.value])
 
         owners, services = named(Declared.OWNER, str), named(Declared.SERVICE, str)
-        self._jobs = named(Declared.JOB_NAME, JobGroup)
-        self._locks = named(Declared.RESOURCE, lambda name: LockGroup(name, owners, services))
-        self._pools = named(Declared.POOL, PoolGroup)
-        self._stores = named(Declared.STORE, StoreGroup)
+        self._jobs = named(Declared.JOB_NAME, labelled(JobGroup))
+        self._locks = named(Declared.RESOURCE, labelled(lambda name: LockGroup(name, owners, services)))
+        self._pools = named(Declared.POOL, labelled(PoolGroup))
+        self._stores = named(Declared.STORE, labelled(StoreGroup))
         self._sinks: ByName[Value] = named(Declared.SINK, self._scheduler.sink)
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             LockMoved: lambda event: self._locks[event.resource].moved(event),

@@ -34,9 +34,10 @@ Labels whose values users declare (`job_name`, `resource`, `owner`, `service`, `
 values each; those after them share `__other__`, and `tickglass_label_overflow_total` counts how often. The values of
 all other labels are listed here.
 
-A [sidecar](sidecar.md) shows the same series, each with the `owner` and the `service` of the scheduler that reported
-it, also if the entry does not name them. What it reads in a store has an additional label `source`: the store's URL
-without password.
+A scheduler's own endpoint adds the label `service` to every series, because another service may have a job of the same
+name. A [sidecar](sidecar.md) shows the same series, each with the `owner` and the `service` of the scheduler that
+reported it, also if the entry does not name them. What it reads in a store has an additional label `source`: the
+store's URL without password.
 
 Beside these, the process's own `process_cpu_seconds_total`, `process_resident_memory_bytes` and so on are exported
 as prometheus_client names them.

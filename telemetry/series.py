@@ -163,6 +163,13 @@ class SeriesGroup:
         self.lock = threading.RLock()
         self.gone = False  # its subject has gone: only the past is shown
         self._rows: list[tuple[Metric, dict[str, str], Instrument]] = []
+        self._common: dict[str, str] = {}
+
+    def label(self, **common: str) -> None:
+        """Give every series these labels, beside its own; a label that a metric declares keeps its own value."""
+        with self.lock:
+            self._common = common
+            self._rows = [(metric, {**common, **labels}, instrument) for metric, labels, instrument in self._rows]
 
     def counter(self, metric: Metric, *values: str) -> Value:
         """Return a new counter at zero; `values` are those of the metric's labels, in order."""
@@ -190,13 +197,14 @@ class SeriesGroup:
             live = [] if self.gone else list(self.live(now))
             rows = [row for row in self._rows if _stays(row[0])] if self.gone else self._rows.copy()
             copies = [instrument.copy() for _, _, instrument in rows]
+            common = self._common
         for (metric, labels, _), copied in zip(rows, copies, strict=True):
             page[metric.name].samples.extend(copied.samples(metric, labels))
         for metric, values, value in live:
-            page[metric.name].samples.append(Sample(metric.name, _labelled(metric, values), value))
+            page[metric.name].samples.append(Sample(metric.name, {**common, **_labelled(metric, values)}, value))
 
     def _keep(self, metric: Metric, values: tuple[str, ...], instrument: Kept) -> Kept:
-        self._rows.append((metric, _labelled(metric, values), instrument))
+        self._rows.append((metric, {**self._common, **_labelled(metric, values)}, instrument))
         return instrument
 
 

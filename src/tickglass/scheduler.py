@@ -113,7 +113,7 @@ class Scheduler:
             None if switch_interval is None else duration_ns(switch_interval, what="switch_interval", min_ns=US)
         )
         self._clock = SystemClock()
-        self._metrics = MetricSink(self._clock)
+        self._metrics = MetricSink(self._clock, service=self._parts.service)
         self._jobs: dict[str, Job] = {}
         self._mutex = threading.RLock()
         self._inside = Inside()

@@ -25,17 +25,20 @@ __all__ = [
     "JOB_NEXT",
     "JOB_ORPHANS",
     "JOB_OUTCOMES",
+    "JOB_OVERDUE",
     "JOB_OVERDUE_RUNS",
     "JOB_PENDING",
     "JOB_REGISTERED",
     "JOB_REMEMBERED",
     "JOB_RUNNING",
+    "JOB_RUNNING_FOR",
     "JOB_RUNNING_SINCE",
     "JOB_SKIPS",
     "JOB_TRIGGER_FAILURES",
     "JOB_UNCLAIMED",
     "JOB_UNDERCOUNTS",
     "JOB_UNSUCCESSFUL",
+    "JOB_UNSUCCESSFUL_FOR",
     "JOB_UNSUCCESSFUL_LATEST",
 ]
 
@@ -73,6 +76,12 @@ JOB_LAST_LATENESS: Final = gauge(
 JOB_NEXT: Final = gauge(
     "tickglass_job_next_run_timestamp_seconds", "The job's next due instant; absent when there is none.", BY_JOB
 )
+JOB_OVERDUE: Final = gauge(
+    "tickglass_job_overdue_seconds",
+    "How long ago the earliest due instant was that has not been taken up here, computed when scraped; 0 until it is "
+    "due; absent when there is none.",
+    BY_JOB,
+)
 JOB_LAST_START: Final = gauge("tickglass_job_last_start_timestamp_seconds", "When a run last started here.", BY_JOB)
 JOB_LAST_SUCCESS: Final = gauge(
     "tickglass_job_last_success_timestamp_seconds",
@@ -85,6 +94,11 @@ JOB_LAST_COMPLETION: Final = gauge(
 JOB_RUNNING_SINCE: Final = gauge(
     "tickglass_job_running_since_timestamp_seconds",
     "When the oldest run in progress here started; absent when there is none.",
+    BY_JOB,
+)
+JOB_RUNNING_FOR: Final = gauge(
+    "tickglass_job_running_seconds",
+    "How long the oldest run in progress here has been going on, computed when scraped; absent when there is none.",
     BY_JOB,
 )
 JOB_REGISTERED: Final = gauge("tickglass_job_registered_timestamp_seconds", "When the job was registered here.", BY_JOB)
@@ -105,6 +119,11 @@ JOB_UNSUCCESSFUL: Final = gauge(
     "Due instant of the first occurrence since the last success here that should have run here and did not "
     "succeed; starts "
     "with what the ledger has at registration; absent while there is none.",
+    BY_JOB,
+)
+JOB_UNSUCCESSFUL_FOR: Final = gauge(
+    "tickglass_job_unsuccessful_seconds",
+    "How long ago that first due instant was, computed when scraped; absent while there is none.",
     BY_JOB,
 )
 JOB_UNSUCCESSFUL_LATEST: Final = gauge(

@@ -45,6 +45,7 @@ ELSEWHERE: Final = {  # series that the catalogue does not declare
 NO_RATE: Final = {"Unaccounted for": "an identity of counters holds at every scrape; of their rates it would not"}
 NEITHER_SHOWN_NOR_ALERTED: Final = {  # metrics that are on no board and in no rule, and why
     "distributed_lock_last_renewal_timestamp_seconds": "the boards show distributed_lock_unrenewed_seconds instead",
+    "tickglass_job_running_since_timestamp_seconds": "boards and rules read tickglass_job_running_seconds instead",
     "tickglass_job_registered_timestamp_seconds": "for those who ask when; nothing follows from it",
 }
 

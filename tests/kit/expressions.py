@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EXPRESSIONS: Final = {rule.name: rule.expr for group in groups() for rule in group.rules}
 _RECORDED: Final = {name for name in EXPRESSIONS if ":" in name}
+_ADDED: Final = {"service", "owner", "source"}  # by a scheduler's own endpoint, and by a sidecar
 _PROMETHEUS_OWN: Final = {"up", "ALERTS"}
 
 
@@ -34,7 +35,7 @@ def exposed() -> dict[str, set[str]]:
     """Return the names under which the catalogue's metrics are scraped, with their own labels."""
     names: dict[str, set[str]] = {}
     for metric in catalogue.metrics():
-        labels = {label.name for label in metric.labels}
+        labels = {label.name for label in metric.labels} | _ADDED
         parts = ("_bucket", "_sum", "_count") if metric.kind is Kind.HISTOGRAM else ("",)
         names |= {metric.name + part: labels | ({"le"} if part == "_bucket" else set()) for part in parts}
     return names

@@ -51,15 +51,17 @@ SUITES_OF: Final[Mapping[str, str]] = {
 TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/alerts/test_rules.py": (
         "alerts/alertmanager.py",
+        "alerts/budget.py",
         "alerts/export.py",
         "alerts/jobs.py",
         "alerts/locks.py",
-        "alerts/records.py",
+        "alerts/presence.py",
         "alerts/reference.py",
         "alerts/rule.py",
         "alerts/rulebook.py",
         "alerts/scheduler.py",
         "alerts/scope.py",
+        "alerts/shares.py",
         "alerts/sidecar.py",
         "telemetry/thresholds.py",
     ),

@@ -13,6 +13,7 @@ from tickglass.sched.occurrence import FAILURES, OccurrenceState, Outcome
 from tickglass.sched.triggers.text import trigger_of
 from tickglass.telemetry.sidecar.explain.why import Facts, why
 from tickglass.telemetry.sidecar.merge.occurrences import LEFT, merged, rows_of
+from tickglass.telemetry.sidecar.merge.scheduler_status import resting_services
 from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MAX
 from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS, interval_ns, waiting_due_ns
 from tickglass.telemetry.sidecar.view import JobView, LockView, OccurrenceView
@@ -228,10 +229,18 @@ class _Merging:
         return None if trigger is None else trigger.next_after_ns(reported_ns)
 
     def _was_dropped(self, record: JobRecord) -> bool:
-        """Return whether the schedulers at work dropped it: at once if one registered it last, else after an hour."""
-        at_work = [one.source.owner for one in self._statuses if one.at_work and one.source.service == record.service]
+        """Return whether no scheduler is to run it: its service was stopped on request, or those at work dropped it.
+
+        It counts as dropped at once if the scheduler that registered it last is at work or was stopped on request; else
+        after an hour.
+        """
+        own = [one for one in self._statuses if one.source.service == record.service]
+        if record.service in resting_services(one.source for one in own):
+            return True
+        known = {one.source.owner for one in own if one.at_work or one.source.history.drained}
         due_ns = self._now.wall_ns if record.next_due_ns is None else record.next_due_ns
-        return record.owner in at_work or (bool(at_work) and self._now.wall_ns - due_ns > DROPPED_AFTER_NS)
+        late = self._now.wall_ns - due_ns > DROPPED_AFTER_NS
+        return any(one.at_work for one in own) and (late or record.owner in known)
 
     def _overdue(self, waiting: _Waiting) -> OccurrenceView | None:
         how, due_ns = self._how, waiting.due_ns

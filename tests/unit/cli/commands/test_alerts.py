@@ -41,7 +41,7 @@ def test_the_operator_gets_a_manifest_with_the_users_addresses(tickglass: Tickgl
     rules = {rule.get("alert"): rule for group in yaml.safe_load(text)["spec"]["groups"] for rule in group["rules"]}
     annotations = rules["DistributedLockStuck"]["annotations"]
     assert annotations["runbook_url"] == "https://wiki.example.com/tg/DistributedLockStuck.md"
-    assert annotations["dashboard_url"].startswith("https://g.example.com/d/tickglass-locks?var-resource={{")
+    assert annotations["dashboard_url"].startswith("https://g.example.com/d/tickglass-locks?var-service={{")
     assert 'le="0.25",namespace="prod"' in text
     assert "250 ms" in rules["TickglassOnTimeBudgetBurnFast"]["annotations"]["description"]
 

@@ -22,11 +22,12 @@ def down() -> None:
 
 
 def shown(rig: SidecarRig) -> dict[str, dict[str, float]]:
-    """Return every sample by name, and by its labels but for the source."""
+    """Return every sample by name, and by its labels but for the source, and the service that is added."""
     found: dict[str, dict[str, float]] = {}
     for family in store_families(rig.snapshots, rig.clock.reading()):
         for sample in family.samples:
-            labels = {name: value for name, value in sample.labels.items() if name != "source"}
+            added = {"source"} if "owner" in sample.labels else {"source", "service"}
+            labels = {name: value for name, value in sample.labels.items() if name not in added}
             assert sample.labels["source"] == "memory://"
             found.setdefault(sample.name, {})["/".join(labels.values())] = sample.value
     return found
