@@ -63,7 +63,7 @@ def burn(
             f"and {matching}\nround(\n{indented(late)}\n) >= {count}"
         ),
         pending=pending,
-        keep_firing_for="10m",
+        keep_firing_for="5m",  # with the short window it ends before the causes that inhibit it
         severity=severity,
         labels=scope.by_job,
         summary=f"A job spends its budget of late starts {factor:g} times too fast.",

@@ -118,16 +118,15 @@ def unready(sources: Sources, snapshots: Iterable[StoreSnapshot], clock: Clock) 
 def _is_not_due(sources: Iterable[Source], resting: Collection[str], job: JobRecord, overdue_ns: int) -> bool:
     """Return whether a job's service was stopped on request, or every connected scheduler of it has dropped the job.
 
-    It counts as dropped at once if the scheduler that registered it last is among them, or was stopped on request; else
-    after an hour.
+    If the scheduler that registered it last left without a stop, it counts as dropped only after an hour.
     """
     if job.service in resting:
         return True
     own = [one for one in sources if one.service == job.service]
     connected = [one for one in own if one.connected]
-    known = {one.owner for one in own if one.connected or one.history.drained}
+    died = {one.owner for one in own if not one.connected and not one.history.drained}
     without = all(one.history.lacks(job.name) for one in connected)
-    return bool(connected) and without and (overdue_ns > DROPPED_AFTER_NS or job.owner in known)
+    return bool(connected) and without and (overdue_ns > DROPPED_AFTER_NS or job.owner not in died)
 
 
 def _about(source: Source, *, rests: bool) -> Iterator[tuple[Metric, float]]:

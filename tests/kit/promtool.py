@@ -195,7 +195,8 @@ def records_of(alert: str) -> list[Document]:
     """Return the recording rules that an alert reads."""
     documents = rule_documents()
     records = {name: rule for name, rule in documents.items() if "record" in rule}
-    wanted, read = [], documents[alert]["expr"]
+    wanted: list[Document] = []
+    read = documents[alert]["expr"]
     for name, rule in reversed(records.items()):  # a record reads only those before it
         if name in read:
             wanted.insert(0, rule)

@@ -15,6 +15,7 @@ from tickglass.telemetry.sidecar.explain.why import Facts, why
 from tickglass.telemetry.sidecar.merge.occurrences import LEFT, merged, rows_of
 from tickglass.telemetry.sidecar.merge.scheduler_status import resting_services
 from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MAX
+from tickglass.telemetry.sidecar.schedulers.tally import summed
 from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS, interval_ns, waiting_due_ns
 from tickglass.telemetry.sidecar.view import JobView, LockView, OccurrenceView
 
@@ -175,6 +176,7 @@ class _Merging:
             last_success_wall_ns=self._latest(all_of, "last_success_wall_ns", successes=True),
             last_end_wall_ns=self._latest(all_of, "last_end_wall_ns", successes=False),
             abandoned=len(dead) if self._known.read else None,
+            shares=summed(job.shares for _, job in self._known.reported if job.shares),
         ), all_of
 
     def _reported(self, runs: Sequence[OccurrenceView]) -> list[OccurrenceView]:
@@ -231,16 +233,15 @@ class _Merging:
     def _was_dropped(self, record: JobRecord) -> bool:
         """Return whether no scheduler is to run it: its service was stopped on request, or those at work dropped it.
 
-        It counts as dropped at once if the scheduler that registered it last is at work or was stopped on request; else
-        after an hour.
+        If the scheduler that registered it last left without a stop, it counts as dropped only after an hour.
         """
         own = [one for one in self._statuses if one.source.service == record.service]
         if record.service in resting_services(one.source for one in own):
             return True
-        known = {one.source.owner for one in own if one.at_work or one.source.history.drained}
+        died = {one.source.owner for one in own if not one.connected and not one.source.history.drained}
         due_ns = self._now.wall_ns if record.next_due_ns is None else record.next_due_ns
         late = self._now.wall_ns - due_ns > DROPPED_AFTER_NS
-        return any(one.at_work for one in own) and (late or record.owner in known)
+        return any(one.at_work for one in own) and (late or record.owner not in died)
 
     def _overdue(self, waiting: _Waiting) -> OccurrenceView | None:
         how, due_ns = self._how, waiting.due_ns

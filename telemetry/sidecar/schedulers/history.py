@@ -1,6 +1,6 @@
 """Keep one scheduler's live state and its last occurrences.
 
-Folded from its events, in bounded memory. No I/O; the clock is read only for events that carry no time.
+Folded from its events, in bounded memory. No I/O; the clock is read for events that carry no time, and for a snapshot.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ class History:
     def snapshot(self) -> SchedulerSnapshot:
         """Return an immutable copy of the present state."""
         with self._mutex:
-            live = self._live
+            live, now_wall_ns = self._live, self._clock.wall_ns()
             return SchedulerSnapshot(
                 state=live.state,
                 gone_wall_ns=self._gone_wall_ns,
@@ -190,7 +190,7 @@ class History:
                 ticked_ns=live.ticked_ns,
                 skew_ns=self._skew_ns,
                 pools=dict(live.pools),
-                jobs=[job.snapshot(self._locks) for job in self._jobs.values()],
+                jobs=[job.snapshot(self._locks, now_wall_ns) for job in self._jobs.values()],
                 holds=self._locks.present(),
                 ends=dict(self._locks.ends),
                 limits=self._locks.limits(),

@@ -427,3 +427,31 @@ def test_a_signal_handler_may_report_in_the_middle_of_a_report(stage: Stage) -> 
     with group.lock:  # as when a handler interrupts `record` in the same thread
         stage.run(stage.occurrence("nightly"))
     assert stage.value("tickglass_job_due_total", job_name="nightly") == 1
+
+
+def test_ages_that_rules_read_are_those_at_the_scrape(stage: Stage) -> None:
+    stage.register("nightly")
+    assert stage.value("tickglass_job_overdue_seconds", job_name="nightly") == 0
+    stage.clock.advance(3 * SECOND)
+    assert stage.value("tickglass_job_overdue_seconds", job_name="nightly") == 2
+    run = stage.occurrence("nightly")
+    stage.start(run)
+    stage.clock.advance(5 * SECOND)
+    assert stage.value("tickglass_job_running_seconds", job_name="nightly") == 5
+    run.fire(OccurrenceEvent.ENDED, outcome=Outcome.FAILURE, ran_ns=SECOND)
+    stage.clock.advance(SECOND)
+    assert stage.value("tickglass_job_running_seconds", job_name="nightly") is None
+    assert stage.value("tickglass_job_unsuccessful_seconds", job_name="nightly") == 6
+    stage.run(stage.occurrence("nightly"))
+    assert stage.value("tickglass_job_unsuccessful_seconds", job_name="nightly") is None
+
+
+def test_a_sink_of_a_service_labels_every_series_of_ours_with_it(stage: Stage) -> None:
+    metrics = MetricSink(stage.clock, CollectorRegistry(), service="billing")
+    stage.sink = metrics
+    event = stage.register("nightly")
+    stage.hold(stage.lock("nightly"))
+    metrics.preregister(stores=["redis"], pools=["default"])
+    samples = [sample for family in metrics.collect() for sample in family.samples]
+    assert samples
+    assert {sample.labels.get("service") for sample in samples} == {event.service}

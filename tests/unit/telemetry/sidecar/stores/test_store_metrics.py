@@ -123,3 +123,24 @@ def test_what_is_shown_is_declared() -> None:
     declared = set(catalogue.metrics())
     assert set(STORE_METRICS) <= declared
     assert len({family.name for family in store_families([], SystemClock().reading())}) == len(STORE_METRICS)
+
+
+def test_what_is_read_of_jobs_and_locks_names_their_service(rig: SidecarRig) -> None:
+    rig.register()
+    rig.claim(owner="frozen")
+    rig.probe()
+    for family in store_families(rig.snapshots, rig.clock.reading()):
+        for sample in family.samples:
+            about_the_probe = sample.name.startswith("tickglass_sidecar_")
+            assert sample.labels.get("service") == (None if about_the_probe else "billing"), sample
+
+
+def test_a_job_is_as_overdue_as_the_probe_saw_it_however_late_the_scrape(rig: SidecarRig) -> None:
+    rig.register()
+    rig.probe()
+    assert shown(rig)["tickglass_job_overdue_seconds"] == {"nightly": 0}
+    rig.clock.advance(EVERY_NS + 3 * SECOND)
+    rig.probe()
+    rig.clock.advance(4 * SECOND)
+    assert shown(rig)["tickglass_job_overdue_seconds"] == {"nightly": 3}
+    assert shown(rig)["tickglass_sidecar_source_age_seconds"] == {"": 4}, "its only label is the source"
