@@ -136,6 +136,14 @@ def _store(scope: RuleScope) -> Alert:
     of_store = (*scope.by_service, "backend")
     matching, errors = on(of_store), scope.series(catalogue.STORE_ERRORS)
     outage = f"{store_error_share(scope, '2m', *of_store)}\n> {thresholds.STORE_OUTAGE_SHARE:g}"
+    # Callers of a store that hangs wait, and make few calls: their share is small beside the calls before it hung.
+    seconds = scope.rate_by(catalogue.STORE_DURATION, *of_store, part="sum", window="2m")
+    calls = scope.rate_by(catalogue.STORE_DURATION, *of_store, part="count", window="2m")
+    hangs = (
+        f"{store_error_share(scope, '2m', *of_store)}\n> {thresholds.STORE_ERROR_SHARE:g}\n"
+        f"and {matching}\n{seconds}\n/ {matching}\n{calls}\n> {thresholds.STORE_CALL_S:g}\n"
+        f"and {matching}\n{aggregate('sum', of_store, f'increase({errors}[2m])')} >= {thresholds.STORE_ERRORS_MIN}"
+    )
     # Few failures among many calls must last: they are seen now, and were three minutes ago.
     now, before = (aggregate("sum", of_store, f"increase({errors}[2m]{ago})") for ago in ("", " offset 3m"))
     lasting = (
@@ -146,7 +154,7 @@ def _store(scope: RuleScope) -> Alert:
     # alert goes on for as long as their windows see the outage.
     return Alert(
         name="DistributedLockStoreErrors",
-        expr=f"{outage}\nor {matching}\n(\n{indented(lasting)}\n)",
+        expr=f"{outage}\nor {matching}\n(\n{indented(hangs)}\n)\nor {matching}\n(\n{indented(lasting)}\n)",
         pending="1m",
         keep_firing_for="10m",
         severity=Severity.CRITICAL,

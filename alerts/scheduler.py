@@ -73,13 +73,13 @@ def _life(scope: RuleScope) -> tuple[Alert, ...]:
 def _pool(scope: RuleScope) -> tuple[Alert, ...]:
     keys = (*scope.by_instance, "pool")
 
-    def full(window: str) -> str:
-        busy = aggregate("max", keys, f"avg_over_time({scope.series(catalogue.POOL_IN_USE)}[{window}])")
+    def busy(window: str) -> str:
+        in_use = aggregate("max", keys, f"avg_over_time({scope.series(catalogue.POOL_IN_USE)}[{window}])")
+        return f"{in_use}\n/ {on(keys)}\n{scope.max_by(catalogue.POOL_SLOTS, *keys)}"
+
+    def queued(window: str) -> str:
         queue = aggregate("max", keys, f"min_over_time({scope.series(catalogue.POOL_QUEUE)}[{window}])")
-        return (
-            f"{busy}\n/ {on(keys)}\n{scope.max_by(catalogue.POOL_SLOTS, *keys)}\n> {thresholds.POOL_BUSY_SHARE:g}\n"
-            f"and {on(keys)}\n{queue} > 0"
-        )
+        return f"and {on(keys)}\n{queue} > 0"
 
     due = due_here(scope, "increase", "2m", *scope.by_instance)
     on_time = on_time_starts(scope, "increase", "2m", *scope.by_instance)
@@ -88,7 +88,11 @@ def _pool(scope: RuleScope) -> tuple[Alert, ...]:
     return (
         Alert(
             name="TickglassPoolDelaysJobs",
-            expr=f"{full('2m')}\nand {on(scope.by_instance)}\n(\n{indented(late)}\n) >= {thresholds.LATE_MIN}",
+            # A worker between two runs is not busy when it is scraped; while all wait, the queue says enough.
+            expr=(
+                f"{busy('2m')}\n{queued('2m')}\n"
+                f"and {on(scope.by_instance)}\n(\n{indented(late)}\n) >= {thresholds.LATE_MIN}"
+            ),
             pending="1m",
             keep_firing_for="10m",  # as long as the windows of the jobs that it delays
             severity=Severity.CRITICAL,
@@ -99,7 +103,7 @@ def _pool(scope: RuleScope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="TickglassPoolSaturated",
-            expr=full("10m"),
+            expr=f"{busy('10m')}\n> {thresholds.POOL_BUSY_SHARE:g}\n{queued('10m')}",
             pending="5m",
             severity=Severity.WARNING,
             labels=keys,

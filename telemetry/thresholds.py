@@ -32,6 +32,8 @@ __all__ = [
     "PROBE_SILENT_S",
     "RENEWAL_AGE_OF_TTL",
     "REPLICA_GONE_S",
+    "STORE_CALL_S",
+    "STORE_ERRORS_MIN",
     "STORE_ERROR_SHARE",
     "STORE_OUTAGE_SHARE",
     "UNLIMITED_RUN_S",
@@ -48,6 +50,8 @@ WAIT_P95_S: Final = 5.0  # seconds: from here on a wait delays the work noticeab
 WAITS_MIN: Final = 10  # fewer waits say nothing about a percentile
 STORE_ERROR_SHARE: Final = 0.05  # of the calls: a single failure now and then stays below
 
+STORE_CALL_S: Final = 0.1  # seconds a call on average, while calls fail: the store hangs
+STORE_ERRORS_MIN: Final = 10  # in 2 min: fewer may be a blip
 STORE_OUTAGE_SHARE: Final = 0.25  # of the calls in 2 min: half a minute without an answer
 
 # --- jobs ---------------------------------------------------------------------

@@ -48,12 +48,12 @@ SAME: Final = (
     ),
     (
         r"TickglassJobNotSucceeding",
-        r"(max .* at 1034 .* became 'sum'|by .* at 1034 .* became by .*, pod|the aggregation at 1034 .*)",
+        r"(max .* at 1481 .* became 'sum'|by .* at 1481 .* became by .*, pod|the aggregation at 1481 .*)",
         "it only asks whether there are any",
     ),
     (
         r"TickglassJobNotSucceeding",
-        r"(max|time) .*at 9(25|44) behind a condition .*",
+        r"max .*at 1339 behind a condition .*",
         "nought times anything is nought",
     ),
     (
@@ -75,9 +75,9 @@ SAME: Final = (
         "of zero, or of a quantile, both are the same",
     ),
     (r".*(Burn.*|High|StoreErrors)", r"> .* became >=", "a measured share does not stand still at the threshold"),
-    (r".*Burn.*", r".*fleet.*", "the other window's, and the label that comes with it, still hold"),
+    (r".*(Burn|FailsOften).*", r".*fleet.*", "the other window's, and the label that comes with it, still hold"),
     (r".*Burn.*", r"by .* behind a condition became by .*, pod", "it only guards against few due instants"),
-    (r".*Burn.*", r"(every .*|\{outcome!=.* went missing)", "it only guards against few due instants"),
+    (r".*Burn.*", r"(every .*|\{outcome!=.* went missing|increase at .*)", "it only guards against few due instants"),
     (r"TickglassJobNotSucceeding", r"\{fleet=.* at \d{3} went missing", "what stands for nothing only has to be there"),
     (r"TickglassJobNotSucceeding", r"every \[1h\].*", "TickglassJobFailing has the same words, and cases for them"),
     (r"TickglassJobLeftOut", r"\{outcome=~.* at .* went missing", "what was not left out excuses it anyway"),
@@ -90,6 +90,22 @@ SAME: Final = (
         "it only asks whether there is any",
     ),
     (r"Tickglass(JobTriggerEnded|JobFailsOften|NoTargets)", r"keep_firing_for came in", "its end is not prompt anyway"),
+    (
+        r"TickglassServiceDown",
+        r"\{state=.*",
+        "a scheduler has a series for each state, and it only asks whether there is one",
+    ),
+    (
+        r"Tickglass(ServiceDown|TargetDown|JobMissedRun)",
+        r"\{job=~.* went missing",
+        "only targets of the same scrape job are compared",
+    ),
+    (r".*Stalled", r"by .* behind a condition became by", "it only asks whether any of the service ticks"),
+    (
+        r"TickglassJobMissedRun",
+        r"(and on \(job, instance\) at 1140|\{owner=.* at 1108|,source=.* at 1117) .*",
+        "what was due is asked twice, and the first says which jobs there are",
+    ),
     (r"TickglassWatchdog", r"(1 at|keep_firing).*", "always is always"),
 )
 
