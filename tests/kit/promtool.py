@@ -83,6 +83,7 @@ SAME: Final = (
     (r"TickglassJobLeftOut", r"\{outcome=~.* at .* went missing", "what was not left out excuses it anyway"),
     (r"TickglassServiceDown", r"max .* became 'sum'", "of zeros"),
     (r".*Down", r"max by .* became 'sum'", "of zeros, or of ones"),
+    (r"DistributedLockStoreErrors", r"(>=|10) at 105\d became .*", "how many failed is an estimate"),
     (r"TickglassPoolDelaysJobs", r"(>= at|10 at|increase).*", "how many are late is an estimate, and it is many"),
     (
         r"TickglassJobMissedRun",
