@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tickglass.sched.clock import Reading
-    from tickglass.sched.events import InstantsElsewhere, InstantsMissed, JobRegistered, Lateness, OccurrenceMoved
+    from tickglass.sched.events import (
+        InstantsElsewhere,
+        InstantsMissed,
+        JobContested,
+        JobRegistered,
+        Lateness,
+        OccurrenceMoved,
+    )
     from tickglass.telemetry.metric import Metric
 
 __all__ = ["JobGroup"]
@@ -68,6 +75,7 @@ class JobGroup(SeriesGroup):
         self._interval = self.gauge(catalogue.JOB_INTERVAL, name)
         self._max_runtime = self.gauge(catalogue.JOB_MAX_RUNTIME, name)
         self._grace = self.gauge(catalogue.JOB_GRACE, name)
+        self._contested = self.gauge(catalogue.JOB_CONTESTED, name)
         self._interval_tracker = IntervalTracker()
         self._streak = Streak()
         self._moves: dict[str, Callable[[OccurrenceMoved, _Key], None]] = {
@@ -87,6 +95,7 @@ class JobGroup(SeriesGroup):
             self._interval_tracker = IntervalTracker(event.next_due_ns, event.interval_ns)
             self._keep_interval()
             self._max_runtime.value = _seconds(event.timeout_ns)
+            self._contested.value = None
             if event.job == self._name:
                 self._take_over(event.streak)
 
@@ -135,6 +144,11 @@ class JobGroup(SeriesGroup):
         """Count a trigger that raised."""
         with self.lock:
             self._trigger_failures.add()
+
+    def contested(self, event: JobContested) -> None:
+        """Take that another program claims the job's instants, or no longer does."""
+        with self.lock:
+            self._contested.value = _seconds(event.since_wall_ns)
 
     def claim_cache_hit(self) -> None:
         """Count a round trip saved."""

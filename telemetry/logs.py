@@ -23,6 +23,7 @@ from tickglass.sched.events import (
     FencingRejected,
     InstantsElsewhere,
     InstantsMissed,
+    JobContested,
     JobRegistered,
     LockMoved,
     OccurrenceMoved,
@@ -110,6 +111,7 @@ class LogSink:
                 job=e.job,
                 run_id=e.run_id,
             ),
+            JobContested: self._job_contested,
             TriggerFailed: lambda e: self._say(
                 logging.ERROR, "job %s: its trigger raised: %s", e.job, e.error, job=e.job
             ),
@@ -144,6 +146,21 @@ class LogSink:
         self._resources[event.job] = event.resource
         facts = {"job": event.job, "resource": event.resource}
         self._say(logging.INFO, "job %s registered: %s", event.job, event.trigger, **facts)
+
+    def _job_contested(self, event: JobContested) -> None:
+        if event.since_wall_ns is None:
+            self._say(logging.INFO, "job %s: only one program has it again", event.job, job=event.job)
+            return
+        self._say(
+            logging.WARNING,
+            "job %s of service %s is in two programs: %s claims its instants with another trigger or function, since "
+            "%s; give one of the two another name or service",
+            event.job,
+            event.service,
+            event.claimant,
+            instant_of(event.since_wall_ns).isoformat(timespec="seconds"),
+            job=event.job,
+        )
 
     def _lock_moved(self, event: LockMoved) -> None:
         level = _LOCK_LEVELS.get(event.event, logging.DEBUG)

@@ -13,6 +13,7 @@ from tickglass.sched.engine.membership.heartbeat import Heartbeat
 from tickglass.sched.engine.planning.misfires import Misfires
 from tickglass.sched.engine.planning.planner import Planner
 from tickglass.sched.engine.planning.registrar import Registrar
+from tickglass.sched.engine.planning.rivals import Rivals
 from tickglass.sched.engine.readiness import Readiness
 from tickglass.sched.engine.recovery.sweeper import Sweeper, period_ns
 from tickglass.sched.engine.running.dispatcher import Dispatcher
@@ -82,6 +83,7 @@ class Engine:
             jobs=self.jobs,
             report_soon=self._do_chores,
         )
+        self._rivals = Rivals(self._context, self.jobs)
         self._heartbeat = Heartbeat(self._context, self._store.write_health)
         self._sweeper = Sweeper(
             self._context,
@@ -89,7 +91,7 @@ class Engine:
             self._dispatcher,
             self._skew,
             self.jobs,
-            chores=(self._registrar.catch_up, self._beat, self._readiness.report),
+            chores=(self._registrar.catch_up, self._beat, self._readiness.report, self._rivals.look),
             pressing=lambda: self._registrar.waits or self._store.write_health.fails,
         )
 

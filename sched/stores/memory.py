@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickglass.sched.clock import Clock
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import Ahead, ClaimAsk, LeaseAsk, Settlement
     from tickglass.sched.stores.url import StoreUrl
@@ -79,6 +79,7 @@ class _Attempt:
     attempt: int
     previous_run_id: str
     claimed_wall_ns: int
+    declaration: str
     started_wall_ns: int | None = None
     ended_wall_ns: int | None = None
     outcome: str | None = None
@@ -92,7 +93,9 @@ class _Attempt:
         who = (ask.owner, ask.service, ask.run_id, ask.resource, self.held.fence)
         when = (self.claimed_wall_ns, self.started_wall_ns, self.ended_wall_ns)
         how = (self.outcome, self.detail, self.lateness_ns)
-        return RunRecord(ask.job, self.due_ns, self.attempt, *who, *when, *how, ran_ns=self.ran_ns)
+        return RunRecord(
+            ask.job, self.due_ns, self.attempt, *who, *when, *how, ran_ns=self.ran_ns, declaration=self.declaration
+        )
 
 
 class MemoryStore:
@@ -351,6 +354,7 @@ class MemoryStore:
             attempt=1 if died is None else died.attempt + 1,
             previous_run_id="" if died is None else died.ask.run_id,
             claimed_wall_ns=wall_ns,
+            declaration=ask.declaration,
         )
         insort(rows, attempt, key=_age)
         self._unsettled[job, ask.due_ns, attempt.attempt] = attempt

@@ -33,6 +33,7 @@ from tickglass.telemetry.catalogue.internals import (
     TICK_LAG,
 )
 from tickglass.telemetry.catalogue.jobs import (
+    JOB_CONTESTED,
     JOB_DUE,
     JOB_DURATION,
     JOB_FAILING,
@@ -109,6 +110,7 @@ __all__ = [
     "FENCING_REJECTIONS",
     "GC_PAUSE",
     "JOB_ABANDONED",
+    "JOB_CONTESTED",
     "JOB_DUE",
     "JOB_DURATION",
     "JOB_FAILING",

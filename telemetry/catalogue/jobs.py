@@ -10,6 +10,7 @@ from tickglass.telemetry.label_values import LatenessPart
 from tickglass.telemetry.metric import Label
 
 __all__ = [
+    "JOB_CONTESTED",
     "JOB_DUE",
     "JOB_DURATION",
     "JOB_FAILING",
@@ -138,6 +139,12 @@ JOB_UNDERCOUNTS: Final = counter(
 JOB_REMEMBERED: Final = counter(
     "tickglass_job_claims_remembered_total",
     "Occurrences known to be claimed by another instance without asking the store; each saved a round trip.",
+    BY_JOB,
+)
+JOB_CONTESTED: Final = gauge(
+    "tickglass_job_contested_since_timestamp_seconds",
+    "Since when another program, which has the same job with another trigger or function, claims its due instants; "
+    "absent while there is none, and for the first 15 minutes, because a deployment looks the same.",
     BY_JOB,
 )
 JOB_UNCLAIMED: Final = counter(

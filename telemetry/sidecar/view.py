@@ -80,6 +80,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
         lateness_ns: of the latest starts, oldest first.
         owners: the schedulers that have it, connected ones first.
         abandoned: claims without an end whose lease has ended; None if no store could say.
+        contested: what other program claims its instants too, a sentence; "" if none does.
     """
 
     name: str
@@ -102,6 +103,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     last_success_wall_ns: int | None = None
     last_end_wall_ns: int | None = None
     abandoned: int | None = None
+    contested: str = ""
 
 
 class LockView(msgspec.Struct, frozen=True, kw_only=True):

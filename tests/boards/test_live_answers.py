@@ -121,7 +121,7 @@ def test_what_belongs_to_another_service_is_not_listed(servers: dict[str, Promet
     assert {"tick", "mail"} <= set(everything["job_name"])
     ours = Asking(servers[how], board, {"service": "billing"}).listed
     theirs = Asking(servers[how], board, {"service": "mail"}).listed
-    assert theirs["job_name"] == theirs["resource"] == ["mail"]
+    assert (theirs["job_name"], theirs["resource"]) == (["mail"], ["mail/mail"])
     assert set(ours["job_name"]) == set(everything["job_name"]) - {"mail"}
     assert "ledger" in ours["resource"]
     assert len(ours["instance"]) == (2 if how == "themselves" else 1)

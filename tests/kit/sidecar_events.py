@@ -20,6 +20,7 @@ from tickglass.sched.events import (
     EventLoopTurned,
     InstantsElsewhere,
     InstantsMissed,
+    JobContested,
     PoolMoved,
     ReadinessMoved,
     SinkFailed,
@@ -142,6 +143,14 @@ class Life:
         return self._rng.choice(
             [
                 ClaimOrphaned(job=job, due_ns=1, attempt=1, run_id="", claimant="host-9", wall_ns=wall_ns),
+                JobContested(
+                    job=job,
+                    owner="host-1",
+                    service="billing",
+                    claimant="host-9",
+                    since_wall_ns=self._rng.choice((None, 1)),
+                    wall_ns=wall_ns,
+                ),
                 ClockStepped(step_ns=-5, wall_ns=wall_ns),
                 InstantsElsewhere(job=job, count=2, exact=True, first_due_ns=1, before_ns=9, wall_ns=wall_ns),
                 InstantsMissed(job=job, count=3, exact=True, first_due_ns=1, before_ns=9, wall_ns=wall_ns),

@@ -13,7 +13,7 @@ from tickglass.sched.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
 
 __all__ = ["jobs_named", "one_job_named"]
 

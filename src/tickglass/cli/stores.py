@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tickglass.sched.clock import Clock
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, Store
 
 __all__ = ["LazyStore", "existing_store"]

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND, span_text
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.occurrence import FAILURES, OccurrenceState, Outcome
+from tickglass.sched.policies.rivalry import Claim, owners_of_rivals
 from tickglass.sched.triggers.text import trigger_of
 from tickglass.telemetry.sidecar.explain.why import Facts, why
 from tickglass.telemetry.sidecar.merge.occurrences import LEFT, merged, rows_of
@@ -174,6 +175,7 @@ class _Merging:
             last_success_wall_ns=self._latest(all_of, "last_success_wall_ns", successes=True),
             last_end_wall_ns=self._latest(all_of, "last_end_wall_ns", successes=False),
             abandoned=len(dead) if self._known.read else None,
+            contested=self._contested(),
         ), all_of
 
     def _reported(self, runs: Sequence[OccurrenceView]) -> list[OccurrenceView]:
@@ -279,6 +281,19 @@ class _Merging:
         if self._declared:
             return self._declared[0][1].interval_ns
         return None if self._record is None else interval_ns(self._record, self._now.wall_ns)
+
+    def _contested(self) -> str:
+        """Return that two programs have the job, with another trigger or function; "" if none is known to."""
+        told = "claims its due instants with another trigger or function"
+        for one, job in self._known.reported:
+            if one.connected and job.contested is not None:
+                return f"is in two programs: {job.contested.claimant} {told} than {one.source.owner}"
+        for snapshot, _ in self._known.read:
+            runs = snapshot.runs.get(self._job, [])
+            owners = owners_of_rivals([Claim(run.owner, run.claimed_wall_ns, run.declaration) for run in runs])
+            if owners:
+                return f"is in two programs: of {', '.join(owners)}, one {told} than another"
+        return ""
 
     def _failures(self, recent: Sequence[OccurrenceView]) -> int:
         """Count back to the last success; a scheduler's own count reaches further than the recent occurrences."""

@@ -17,7 +17,14 @@ from tickglass.telemetry.sidecar.explain.why import Facts, why
 from tickglass.telemetry.sidecar.view import OccurrenceView
 
 if TYPE_CHECKING:
-    from tickglass.sched.events import ClaimOrphaned, InstantsMissed, JobRegistered, LockMoved, OccurrenceMoved
+    from tickglass.sched.events import (
+        ClaimOrphaned,
+        InstantsMissed,
+        JobContested,
+        JobRegistered,
+        LockMoved,
+        OccurrenceMoved,
+    )
     from tickglass.telemetry.sidecar.schedulers.lock_history import Hold, LockHistory
 
 __all__ = ["ERROR_MAX", "OPEN_MAX", "RECENT_MAX", "JobHistory", "JobSnapshot", "StoreFailure"]
@@ -63,6 +70,7 @@ class JobSnapshot:
         declared: its registration; None if the scheduler, as it is now, does not have it.
         recent: the occurrences that ended last, oldest first.
         open_occurrences: those that have not ended.
+        contested: the other program that claims its instants too; None: there is none.
     """
 
     name: str
@@ -74,6 +82,7 @@ class JobSnapshot:
     recent: list[OccurrenceView]
     lateness_ns: list[int]
     open_occurrences: list[OccurrenceView]
+    contested: JobContested | None = None
 
 
 class StoreFailure(NamedTuple):
@@ -89,6 +98,7 @@ class JobHistory:
     def __init__(self, name: str) -> None:
         self.name = name
         self.next_due_ns: int | None = None
+        self.contested: JobContested | None = None
         self.open_occurrences: OrderedDict[_Key, OpenOccurrence] = OrderedDict()
         self._declared: JobRegistered | None = None
         self._recent: deque[OccurrenceView] = deque(maxlen=RECENT_MAX)
@@ -114,6 +124,7 @@ class JobHistory:
     def undeclare(self) -> None:
         """Forget its registration, until the next one."""
         self._declared = None
+        self.contested = None
         self.next_due_ns = None
 
     def moved(self, event: OccurrenceMoved) -> None:
@@ -252,6 +263,7 @@ class JobHistory:
                 self._open_view(occurrence, occurrence.state, holder, None)
                 for occurrence in self.open_occurrences.values()
             ],
+            contested=self.contested,
         )
 
     def _previous(self) -> OpenOccurrence | None:

@@ -6,7 +6,7 @@ import pytest
 
 from tickglass.cli.job_choice import jobs_named, one_job_named
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 
 BILLING, MAIL, NIGHTLY = JobId("billing", "sync"), JobId("mail", "sync"), JobId("mail", "nightly")
 KNOWN = [BILLING, MAIL, NIGHTLY]

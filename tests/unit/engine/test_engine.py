@@ -21,7 +21,7 @@ from tickglass.sched.events import (
     StoreCalled,
     Streak,
 )
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement
 from tickglass.sched.triggers import Trigger, every

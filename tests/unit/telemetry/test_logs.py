@@ -11,10 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kit.metrics_stage import MS, SECOND, Stage
+from msgspec.structs import replace
 from opentelemetry.sdk.trace import TracerProvider
 
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.events import ClockStepped, InstantsElsewhere, InstantsMissed, ReadinessMoved, StoreCalled
+from tickglass.sched.events import (
+    ClockStepped,
+    InstantsElsewhere,
+    InstantsMissed,
+    JobContested,
+    ReadinessMoved,
+    StoreCalled,
+)
 from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.sched.occurrence import Outcome
 from tickglass.sched.run import Run, executing
@@ -287,3 +295,15 @@ def test_a_wrong_format_or_level_is_refused_and_changes_nothing(
     with pytest.raises(ConfigError, match=next(iter(wrong.values()))):
         configure_logging(**wrong)
     assert untouched_root.handlers == before
+
+
+def test_two_programs_with_one_job_are_a_warning_and_its_end_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    told = JobContested(
+        job="nightly", owner="host-1", service="billing", claimant="host-9", since_wall_ns=0, wall_ns=SECOND
+    )
+    with caplog.at_level(logging.INFO, "tickglass.events"):
+        LogSink().record(told)
+        LogSink().record(replace(told, since_wall_ns=None))
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert "nightly of service billing is in two programs: host-9 claims its instants" in caplog.messages[0]
+    assert "since 1970-01-01T00:00:00+00:00; give one of the two another name or service" in caplog.messages[0]

@@ -14,6 +14,7 @@ from tickglass.sched.events import (
     EventLoopAsked,
     EventLoopTurned,
     InstantsMissed,
+    JobContested,
     PoolMoved,
     ReadinessMoved,
     SinkFailed,
@@ -427,3 +428,14 @@ def test_a_signal_handler_may_report_in_the_middle_of_a_report(stage: Stage) -> 
     with group.lock:  # as when a handler interrupts `record` in the same thread
         stage.run(stage.occurrence("nightly"))
     assert stage.value("tickglass_job_due_total", job_name="nightly") == 1
+
+
+def test_a_job_in_two_programs_has_a_series_while_that_lasts(stage: Stage) -> None:
+    def tell(since_ns: int | None) -> float | None:
+        contested = JobContested(
+            job="nightly", owner="host-1", service="billing", claimant="host-9", since_wall_ns=since_ns, wall_ns=0
+        )
+        stage.sink.record(contested)
+        return stage.value("tickglass_job_contested_since_timestamp_seconds", job_name="nightly")
+
+    assert [tell(since_ns) for since_ns in (7 * SECOND, None, 9 * SECOND)] == [7, None, 9]

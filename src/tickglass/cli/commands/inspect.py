@@ -17,7 +17,7 @@ from tickglass.cli.numbers import IntRange
 from tickglass.cli.stores import existing_store
 from tickglass.cli.text import distance_text, instant_text, one_line, record_json, shown, span_text
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.occurrence import Outcome
 from tickglass.sched.stores import check_exists, redacted_url
 

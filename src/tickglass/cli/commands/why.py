@@ -20,7 +20,7 @@ from tickglass.cli.text import distance_text, lines_shown, shown, span_text
 from tickglass.cli.watch_screen import outcome_text
 from tickglass.sched.clock import SystemClock, instant_of, ns_of
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.triggers.iso import read_iso
 from tickglass.telemetry.sidecar.merge.merge import view_of
 from tickglass.telemetry.sidecar.merge.occurrences import merged, rows_of
@@ -170,6 +170,8 @@ def _print(view: View, job: JobView, occurrences: Sequence[OccurrenceView], aske
             console.print(Text(shown(f"    {facts}"), style="dim"))
         for other in run.others:
             console.print(Text(shown(f"    {other}"), style="dim"))
+    if job.contested:
+        console.print(Text(shown(f"  {job.name} {job.contested}"), style="yellow"))
     if job.next_due_ns is not None and job.next_due_ns > first.due_ns:
         console.print(Text(f"  next due {_when(job.next_due_ns, view)}"))
 
@@ -210,6 +212,7 @@ def _json(view: View, job: JobView, occurrences: Sequence[OccurrenceView], asked
         "next_due_ns": job.next_due_ns,
         "next_due_at": _iso(job.next_due_ns),
         "overdue_ns": job.overdue_ns,
+        "contested": job.contested,
         "unready": view.unready,
     }
 

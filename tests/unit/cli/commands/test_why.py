@@ -10,6 +10,7 @@ from kit.sidecar_views import EVERY_NS, GRACE_NS, SidecarRig
 from tickglass.cli.sidecar_client import Unreachable, fetch_view
 from tickglass.sched.clock import SystemClock, instant_of
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.events import JobContested
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
 
 if TYPE_CHECKING:
@@ -289,3 +290,18 @@ def test_of_two_services_in_one_store_each_job_has_its_own_reasons(filled: Fille
         answer = tickglass("why", "sync", "--store", filled.url, "--service", service, "--json")
         found = json.loads(answer.stdout)["occurrences"]
         assert [(it["service"], it["outcome"]) for it in found] == [(service, outcome)]
+
+
+def test_a_job_in_two_programs_is_told_with_the_reason(rig: SidecarRig, serve: Serve, tickglass: Tickglass) -> None:
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    occurrence = scheduler.occurrence("nightly")
+    scheduler.begin(occurrence)
+    scheduler.history.record(
+        JobContested(job="nightly", owner="host-1", service="billing", claimant="host-9", since_wall_ns=1, wall_ns=2)
+    )
+    url = serve(rig.view)
+    assert "nightly is in two programs: host-9 claims" in tickglass("why", "nightly", "--sidecar", url).stdout
+    assert (
+        "is in two programs" in json.loads(tickglass("why", "nightly", "--sidecar", url, "--json").stdout)["contested"]
+    )

@@ -16,7 +16,7 @@ import pytest
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import ConfigError, StoreUnavailable
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, Gone, Granted, LeaseAsk, Refused, Renewed
 from tickglass.sched.stores.retention import KEEP_NS, PRUNE_EVERY_NS
