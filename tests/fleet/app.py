@@ -92,7 +92,7 @@ def obey(run: Run) -> None:
 
 scheduler = Scheduler(
     os.environ.get("FLEET_URL", f"sqlite:///{HOME / 'jobs.db'}"),
-    service="fleet",
+    service=os.environ.get("FLEET_SERVICE", "fleet"),
     metrics="127.0.0.1:0",
     drain=os.environ["FLEET_DRAIN"],
     sinks={"teller": Teller()},
