@@ -10,6 +10,7 @@ from kit.processes import Fleet, Instance, running_fleet, wait_until
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
+from tickglass.sched.events import InstantsElsewhere, InstantsMissed
 from tickglass.sched.identity import JobId
 from tickglass.sched.stores import open_store
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 SERVICES = ("billing", "mail")
 PERIOD_NS = 250 * MS  # as in the app
 ENOUGH = 16  # instants of each service
-MOST_OF_THEM = 0.8  # a busy machine may skip some as overlaps
+MOST_OF_THEM = 0.8  # a busy machine may come too late for some
 
 
 @pytest.fixture
@@ -47,7 +48,14 @@ def places(
 
 
 def beats(instance: Instance) -> dict[int, str | None]:
-    return {event.due_ns: event.outcome for event in instance.occurrences("ended") if event.job == "beat"}
+    """Return what became of each due instant; a busy machine may have jumped over some."""
+    ended = {event.due_ns: event.outcome for event in instance.occurrences("ended") if event.job == "beat"}
+    spans = [*instance.told.of(InstantsMissed), *instance.told.of(InstantsElsewhere)]
+    for span in spans:
+        what = "missed" if isinstance(span, InstantsMissed) else "elsewhere"
+        passed = range(span.first_due_ns, span.before_ns, PERIOD_NS) if span.job == "beat" else ()
+        ended |= dict.fromkeys(passed, what)
+    return ended
 
 
 def run_both(fleet: Fleet, url: str) -> dict[str, Instance]:
@@ -65,7 +73,7 @@ def assert_each_ran_its_own(services: dict[str, Instance], store: Store) -> None
         ended = beats(instance)
         assert sorted(ended) == list(range(min(ended), max(ended) + 1, PERIOD_NS)), "each instant, once"
         ran = [due_ns for due_ns, outcome in ended.items() if outcome == "success"]
-        assert set(ended.values()) <= {"success", "skipped"}, "none of them was another service's"
+        assert set(ended.values()) <= {"success", "skipped", "missed"}, "none of them was another service's"
         assert len(ran) >= MOST_OF_THEM * len(ended)
         runs = store.runs(JobId(service, "beat"), 1_000)
         assert {run.owner for run in runs} == {instance.owner}
