@@ -50,11 +50,10 @@ def places(
 def beats(instance: Instance) -> dict[int, str | None]:
     """Return what became of each due instant; a busy machine may have jumped over some."""
     ended = {event.due_ns: event.outcome for event in instance.occurrences("ended") if event.job == "beat"}
-    spans = [*instance.told.of(InstantsMissed), *instance.told.of(InstantsElsewhere)]
-    for span in spans:
-        what = "missed" if isinstance(span, InstantsMissed) else "elsewhere"
-        passed = range(span.first_due_ns, span.before_ns, PERIOD_NS) if span.job == "beat" else ()
-        ended |= dict.fromkeys(passed, what)
+    for event in instance.told.events:
+        if isinstance(event, InstantsMissed | InstantsElsewhere) and event.job == "beat":
+            what = "missed" if isinstance(event, InstantsMissed) else "elsewhere"
+            ended |= dict.fromkeys(range(event.first_due_ns, event.before_ns, PERIOD_NS), what)
     return ended
 
 
