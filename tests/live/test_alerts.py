@@ -255,6 +255,6 @@ def test_a_holder_that_is_frozen_as_a_sidecar_sees_it(
         instance.signal(signal.SIGKILL)
         assert watch.told("TickglassServiceDown", service="fleet")["receiver"] == "pager"
         watch.told_nothing_but(
-            *("DistributedLockRenewalsStalled hold", "TickglassServiceDown"),
+            *("DistributedLockRenewalsStalled fleet/hold", "TickglassServiceDown"),
             *(f"{alert} hold" for alert in BLOCKED),
         )
