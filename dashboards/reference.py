@@ -35,7 +35,6 @@ packages: these are drawn in a simpler way, from the same answers and in the sam
 ## Getting them into Grafana
 
 ```console
-$ pip install 'tickglass[dashboards]'
 $ tickglass dashboards export /var/lib/grafana/dashboards/tickglass
 ```
 
@@ -48,6 +47,7 @@ configuration for that.
 | `--datasource UID` | begin with this data source; without it, with Grafana's default |
 | `--on-time SECONDS` | how late a start may be to count as on time: a bound of the lateness histogram; 0.008 |
 
+With an option, the boards are built anew; that needs `pip install 'tickglass[dashboards]'`.
 The same words write the same bytes. Boards are not editable in Grafana: a change that is made there would be lost with
 the next version. Copy a board to change it.
 
