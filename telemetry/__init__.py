@@ -1,10 +1,19 @@
-"""Turn the core's events into metrics, spans and logs, and serve them."""
+"""Turn the core's events into metrics, spans and logs, and serve them.
 
-from tickglass.telemetry.endpoint.exporter import DEFAULT_LISTEN, MetricsServer, parse_listen
-from tickglass.telemetry.logs import LogSink, configure_logging
-from tickglass.telemetry.metrics import MetricSink
-from tickglass.telemetry.spans import SpanSink
-from tickglass.telemetry.tracing import build_tracer_provider
+Each name is loaded when it is first asked for: who uses the log needs no Prometheus, and no OpenTelemetry SDK.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tickglass.telemetry.endpoint.exporter import DEFAULT_LISTEN, MetricsServer, parse_listen
+    from tickglass.telemetry.logs import LogSink, configure_logging
+    from tickglass.telemetry.metrics import MetricSink
+    from tickglass.telemetry.spans import SpanSink
+    from tickglass.telemetry.tracing import build_tracer_provider
 
 __all__ = [
     "DEFAULT_LISTEN",
@@ -16,3 +25,29 @@ __all__ = [
     "configure_logging",
     "parse_listen",
 ]
+
+_MODULES: "Final[Mapping[str, str]]" = {
+    "DEFAULT_LISTEN": "endpoint.exporter",
+    "LogSink": "logs",
+    "MetricSink": "metrics",
+    "MetricsServer": "endpoint.exporter",
+    "SpanSink": "spans",
+    "build_tracer_provider": "tracing",
+    "configure_logging": "logs",
+    "parse_listen": "endpoint.exporter",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load the module that defines a public name."""
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value  # from now on without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -36,7 +36,7 @@ from tickglass.sched.events import (
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.sched.run import current_run
-from tickglass.telemetry.tracing import root_of
+from tickglass.telemetry.trace_ids import root_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

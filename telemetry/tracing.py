@@ -1,37 +1,24 @@
-"""Decide where spans go, and which ids a run's spans have.
+"""Decide where spans go.
 
-The run id is the trace id, so a log line, a ledger entry, an exemplar and a
-trace of one run share one name. Settings come from the OTEL_* environment, as
-the OpenTelemetry specification names them.
+Settings come from the OTEL_* environment, as the OpenTelemetry specification names them. The SDK is loaded only by a
+process that exports traces: it takes longer to load than all of Tickglass.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
-
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.trace import SpanContext, TraceFlags
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
 
 from tickglass.sched.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from opentelemetry.context import Context
-    from opentelemetry.sdk.trace import ReadableSpan, Span
+    from opentelemetry.sdk.trace import TracerProvider
 
-__all__ = ["OnDrop", "RunIds", "build_tracer_provider", "root_of", "within"]
-
-QUEUE_MAX: Final = 2_048  # spans that wait for the exporter; more are dropped and counted
-BATCH_MAX: Final = 512
-EXPORT_TIMEOUT_S: Final = 2.0  # OpenTelemetry's own 10 s made the exit wait 8 s for a dead collector
+__all__ = ["OnDrop", "build_tracer_provider", "load_exporter", "within"]
 
 
 class OnDrop(Protocol):
@@ -40,50 +27,6 @@ class OnDrop(Protocol):
     def __call__(self, signal: str, reason: str, count: int, /) -> None:
         """Count it."""
         ...
-
-
-class RunIds(IdGenerator):
-    """Gives a run's root span the ids that its run id says, and all others random ones.
-
-    Args:
-        others: where the other ids come from.
-    """
-
-    def __init__(self, others: IdGenerator) -> None:
-        self._others = others
-        self._beginning = threading.local()
-
-    @contextmanager
-    def of(self, run_id: str) -> Iterator[None]:
-        """Give the ids of this run to the root span that this thread starts inside the `with`."""
-        self._beginning.run_id = run_id
-        try:
-            yield
-        finally:
-            self._beginning.run_id = ""
-
-    def generate_trace_id(self) -> int:
-        """See `IdGenerator`."""
-        run_id: str = getattr(self._beginning, "run_id", "")
-        return int(run_id, 16) if run_id else self._others.generate_trace_id()
-
-    def generate_span_id(self) -> int:
-        """See `IdGenerator`."""
-        run_id: str = getattr(self._beginning, "run_id", "")
-        return _span_id(run_id) if run_id else self._others.generate_span_id()
-
-    def is_trace_id_random(self) -> bool:
-        """See `IdGenerator`: run ids are random, all 128 bits."""
-        return self._others.is_trace_id_random()
-
-
-def root_of(run_id: str) -> SpanContext:
-    """Return the root span's context of any run, also of one that ran elsewhere."""
-    return SpanContext(int(run_id, 16), _span_id(run_id), is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
-
-
-def _span_id(run_id: str) -> int:
-    return int(run_id[:16], 16) or 1  # 0 is no span
 
 
 def build_tracer_provider(
@@ -107,10 +50,9 @@ def build_tracer_provider(
     Raises:
         ConfigError: the environment asks for a protocol or exporter that is not spoken here.
     """
-    endpoint = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    exporter = environ.get("OTEL_TRACES_EXPORTER") or "otlp"
-    if not endpoint or exporter == "none" or environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if not _asks_for_traces(environ):
         return None
+    exporter = environ.get("OTEL_TRACES_EXPORTER") or "otlp"
     protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
     if exporter != "otlp":
         raise ConfigError(
@@ -124,79 +66,24 @@ def build_tracer_provider(
             given=f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol}",
             instead=("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf",),
         )
-    name = environ.get("OTEL_SERVICE_NAME") or service
-    provider = TracerProvider(
-        resource=Resource.create({"service.name": name, "service.instance.id": owner}), shutdown_on_exit=False
-    )
-    provider.add_span_processor(_Queue(OTLPSpanExporter(timeout=EXPORT_TIMEOUT_S), on_drop))
-    return provider
+    from tickglass.telemetry.otlp import exporting_provider  # noqa: PLC0415 - the SDK: see `load_exporter`
+
+    return exporting_provider(environ.get("OTEL_SERVICE_NAME") or service, owner, on_drop)
 
 
-class _Queue(SpanProcessor):
-    """OpenTelemetry's batch processor, and a count of the spans that it loses.
+def load_exporter(environ: Mapping[str, str] = os.environ) -> None:
+    """Import what `build_tracer_provider` will use, if the environment asks for traces.
 
-    The SDK drops the oldest span of a full queue and only logs it.
-    Here a span that finds the queue full is dropped and counted.
+    A scheduler calls it before it takes a lock, because an import waits for imports of other threads.
     """
-
-    def __init__(self, exporter: SpanExporter, on_drop: OnDrop) -> None:
-        self._counting = threading.Lock()
-        self._waiting = 0
-        self._on_drop = on_drop
-        self._batches = BatchSpanProcessor(
-            _ReportingExporter(exporter, self._exported), max_queue_size=QUEUE_MAX, max_export_batch_size=BATCH_MAX
-        )
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """See `SpanProcessor`."""
-        self._batches.on_start(span, parent_context)
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """See `SpanProcessor`."""
-        if span.context is None or not span.context.trace_flags.sampled:
-            return
-        with self._counting:
-            fits = self._waiting < QUEUE_MAX
-            self._waiting += fits
-        if fits:
-            self._batches.on_end(span)
-        else:
-            self._on_drop("spans", "queue_full", 1)
-
-    def shutdown(self) -> None:
-        """See `SpanProcessor`."""
-        self._batches.shutdown()  # type: ignore[no-untyped-call] # the SDK's
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """See `SpanProcessor`."""
-        return self._batches.force_flush(timeout_millis)
-
-    def _exported(self, count: int, *, delivered: bool) -> None:
-        with self._counting:
-            self._waiting -= count
-        if not delivered:
-            self._on_drop("spans", "export_failed", count)
+    if _asks_for_traces(environ):
+        import_module("tickglass.telemetry.otlp")
 
 
-class _ReportingExporter(SpanExporter):
-    """Another exporter, and a report of the result of each batch."""
-
-    def __init__(self, exporter: SpanExporter, exported: Callable[..., None]) -> None:
-        self._exporter = exporter
-        self._exported = exported
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """See `SpanExporter`."""
-        result = SpanExportResult.FAILURE
-        try:
-            result = self._exporter.export(spans)
-        finally:
-            self._exported(len(spans), delivered=result is SpanExportResult.SUCCESS)
-        return result
-
-    def shutdown(self) -> None:
-        """See `SpanExporter`."""
-        self._exporter.shutdown()
+def _asks_for_traces(environ: Mapping[str, str]) -> bool:
+    endpoint = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    return bool(endpoint) and environ.get("OTEL_TRACES_EXPORTER") != "none" and not disabled
 
 
 def within(deadline_s: float, work: Callable[[], object]) -> bool:

@@ -8,31 +8,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from tickglass.owner import Slot, spool_path
+from tickglass.sched.durations import duration_ns
 from tickglass.sched.engine.broadcast import Broadcast, GuardedTracer
 from tickglass.sched.engine.context import EngineContext
 from tickglass.sched.engine.engine import Engine
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import InterpreterPaused, TelemetryDropped
-from tickglass.sched.stores import open_store
+from tickglass.sched.executors.threads import checked_size
+from tickglass.sched.job import checked_name
+from tickglass.sched.policies.preference import checked_labels
+from tickglass.sched.stores import check_url, open_store
 from tickglass.sched.stores.spool import SqliteSpool
+from tickglass.sinks import checked_sinks
 from tickglass.stopping import InsideSink
 from tickglass.telemetry.endpoint.access import checked_token, token_in_environment
-from tickglass.telemetry.endpoint.exporter import MetricsServer
+from tickglass.telemetry.endpoint.exporter import MetricsServer, parse_listen
 from tickglass.telemetry.internals import GcMonitor
 from tickglass.telemetry.logs import LogSink
+from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.sidecar.transport.socket_path import path_of
 from tickglass.telemetry.sidecar.transport.stream import StreamSink
 from tickglass.telemetry.spans import SpanSink
+from tickglass.telemetry.tracing import load_exporter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import ExitStack
 
     from tickglass.sched.clock import Clock
+    from tickglass.sched.durations import Duration
     from tickglass.sched.ports import EventSink
     from tickglass.stopping import Inside
-    from tickglass.telemetry.metrics import MetricSink
 
 __all__ = ["OUR_SINKS", "SIDECAR_ENV", "OnSkew", "Parts", "checked_path", "refuses_skew", "sidecar_path", "token_of"]
 
@@ -59,6 +66,56 @@ class Parts:
     refuse_skew: bool
     spool: Path | None
     sinks: Mapping[str, EventSink]
+
+    @classmethod
+    def checked(
+        cls,
+        store: str,
+        *,
+        service: str,
+        owner: str | None,
+        labels: Mapping[str, str] | None,
+        listen: str | None,
+        token: str | None,
+        sidecar: str | None,
+        workers: int | None,
+        max_skew: Duration,
+        on_skew: OnSkew,
+        spool: str | Path | None,
+        sinks: Mapping[str, EventSink] | None,
+    ) -> Parts:
+        """Read the arguments of `Scheduler`; nothing is opened.
+
+        Raises:
+            ConfigError: naming the argument that is wrong.
+        """
+        parts = cls(
+            store_url=store,
+            service=checked_name(service, "service"),
+            owner=None if owner is None else checked_name(owner, "owner"),
+            labels=checked_labels(labels),
+            listen=listen,
+            token="" if listen is None else token_of(token),
+            sidecar=sidecar_path(sidecar),
+            workers=workers,
+            max_skew_ns=duration_ns(max_skew, what="max_skew"),
+            refuse_skew=refuses_skew(on_skew),
+            spool=None if spool is None else checked_path(spool),
+            sinks=checked_sinks(sinks, ours=OUR_SINKS),
+        )
+        check_url(store)
+        checked_size(workers)
+        if listen is not None:
+            parse_listen(listen)
+        return parts
+
+    def metric_sink(self, clock: Clock) -> MetricSink:
+        """Return the sink whose counts last as long as the scheduler object, from one start to the next."""
+        return MetricSink(clock)
+
+    def load(self) -> None:
+        """Import what `assembled` will use and this module does not; to be called while no lock is held."""
+        load_exporter()
 
     def assembled(
         self, metrics: MetricSink, clock: Clock, inside: Inside, undo: ExitStack

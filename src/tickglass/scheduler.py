@@ -7,21 +7,14 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack
 
-from tickglass.assembly import OUR_SINKS, Parts, checked_path, refuses_skew, sidecar_path, token_of
 from tickglass.lock import SchedulerLock, SchedulerLockHost
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import US, duration_ns
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.executors.threads import checked_size
-from tickglass.sched.job import TTL_DEFAULT, check_policies, checked_name, checked_trigger, declare
+from tickglass.sched.job import TTL_DEFAULT, check_policies, checked_trigger, declare
 from tickglass.sched.lock_terms import lock_terms
-from tickglass.sched.policies.preference import checked_labels
-from tickglass.sched.stores import check_url
 from tickglass.signals import StopSignals
-from tickglass.sinks import checked_sinks
 from tickglass.stopping import Inside, Stopping
-from tickglass.telemetry.endpoint.exporter import MetricsServer, parse_listen
-from tickglass.telemetry.metrics import MetricSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +29,7 @@ if TYPE_CHECKING:
     from tickglass.sched.policies.preference import Preference
     from tickglass.sched.ports import EventSink
     from tickglass.sched.triggers import Trigger
+    from tickglass.telemetry.endpoint.exporter import MetricsServer
 
 __all__ = ["Scheduler"]
 
@@ -94,26 +88,29 @@ class Scheduler:
         spool: str | Path | None = None,
         switch_interval: Duration | None = "100us",
     ) -> None:
-        self._parts = Parts(
-            store_url=store,
-            service=checked_name(service, "service"),
-            owner=None if owner is None else checked_name(owner, "owner"),
-            labels=checked_labels(labels),
+        # Here, and nowhere under a lock: a program that takes locks or reads triggers needs none of these parts.
+        from tickglass.assembly import Parts  # noqa: PLC0415
+
+        self._parts = Parts.checked(
+            store,
+            service=service,
+            owner=owner,
+            labels=labels,
             listen=metrics,
-            token="" if metrics is None else token_of(token),
-            sidecar=sidecar_path(telemetry),
+            token=token,
+            sidecar=telemetry,
             workers=workers,
-            max_skew_ns=duration_ns(max_skew, what="max_skew"),
-            refuse_skew=refuses_skew(on_skew),
-            spool=None if spool is None else checked_path(spool),
-            sinks=checked_sinks(sinks, ours=OUR_SINKS),
+            max_skew=max_skew,
+            on_skew=on_skew,
+            spool=spool,
+            sinks=sinks,
         )
         self._drain_ns = duration_ns(drain, what="drain", min_ns=0)
         self._switch_ns = (
             None if switch_interval is None else duration_ns(switch_interval, what="switch_interval", min_ns=US)
         )
         self._clock = SystemClock()
-        self._metrics = MetricSink(self._clock)
+        self._metrics = self._parts.metric_sink(self._clock)
         self._jobs: dict[str, Job] = {}
         self._mutex = threading.RLock()
         self._inside = Inside()
@@ -121,10 +118,6 @@ class Scheduler:
         self._live: _Live | None = None
         self._end_run: Callable[[], None] = lambda: None
         self._server: MetricsServer | None = None
-        check_url(store)
-        checked_size(workers)
-        if metrics is not None:
-            parse_listen(metrics)
 
     @property
     def store_url(self) -> str:
@@ -222,6 +215,7 @@ class Scheduler:
             ConfigError: the store or the metrics address cannot be used; nothing was started.
             StoreUnavailable: the store answered with an error, e.g. to a wrong password; nothing was started.
         """
+        self._parts.load()
         with self._mutex, self._inside:
             if self._stopping is not None:
                 raise ConfigError("this scheduler has been started; it starts once")

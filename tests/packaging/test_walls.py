@@ -96,9 +96,9 @@ HOUSES: Final = (
             ("endpoint",),
             ("logs", "metrics", "spans"),
             ("internals", "jobs", "locks", "queries", "reference", "tracing"),
-            ("interval", "series", "thresholds"),
+            ("interval", "otlp", "series", "thresholds"),
             ("catalogue",),
-            ("label_values", "metric"),
+            ("label_values", "metric", "trace_ids"),
         ),
         only_for={"queries": ()},  # what boards and alerts ask Prometheus; nothing that runs here needs it
     ),

@@ -22,7 +22,9 @@ from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
 from tickglass.sched.ports import TracedRun
 from tickglass.telemetry import SpanSink, build_tracer_provider
 from tickglass.telemetry import spans as spans_module
-from tickglass.telemetry.tracing import QUEUE_MAX, _Queue, root_of, within
+from tickglass.telemetry.otlp import QUEUE_MAX, CountingQueue
+from tickglass.telemetry.trace_ids import root_of
+from tickglass.telemetry.tracing import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -408,7 +410,7 @@ def test_a_full_queue_drops_and_counts_what_does_not_fit(stage: Stage) -> None:
         dropped += count
 
     provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(_Queue(exporter, drop))
+    provider.add_span_processor(CountingQueue(exporter, drop))
     tracer = provider.get_tracer("app")
     for _ in range(QUEUE_MAX + 5):
         tracer.start_span("s").end()
