@@ -46,14 +46,21 @@ SCHEDULER_TRANSITIONS: Final[Mapping[tuple[SchedulerState, SchedulerEvent], Sche
     (SchedulerState.STARTING, SchedulerEvent.START_FAILED): SchedulerState.STOPPED,
     (SchedulerState.RUNNING, SchedulerEvent.STOP_ASKED): SchedulerState.DRAINING,
     (SchedulerState.DRAINING, SchedulerEvent.STOPPED): SchedulerState.STOPPED,
+    (SchedulerState.STOPPED, SchedulerEvent.START_ASKED): SchedulerState.STARTING,
 }
 
 
 class SchedulerMachine(StateMachine[SchedulerState, SchedulerEvent]):
-    """One scheduler, from its making to its end; it starts once and stops once."""
+    """One scheduler, from a start to the stop that follows.
 
-    def __init__(self, owner: str, service: str, clock: Clock, sink: EventSink) -> None:
-        super().__init__("scheduler", SCHEDULER_TRANSITIONS, SchedulerState.NEW, clock, sink)
+    Args:
+        begins: where it stands: `STOPPED`, if it was started and stopped before.
+    """
+
+    def __init__(
+        self, owner: str, service: str, clock: Clock, sink: EventSink, *, begins: SchedulerState = SchedulerState.NEW
+    ) -> None:
+        super().__init__("scheduler", SCHEDULER_TRANSITIONS, begins, clock, sink)
         self._owner = owner
         self._service = service
 

@@ -115,6 +115,8 @@ class SchedulerGroup(SeriesGroup):
             self._states[event.after].value = 1
             if event.after != SchedulerState.RUNNING:
                 self._ready.value = 0
+            if event.after == SchedulerState.STOPPED:
+                self._loop_asked_ns = self._loop_lag_ns = None  # an answer that will not come is no lag
 
     def readiness_moved(self, event: ReadinessMoved) -> None:
         """Take its readiness."""

@@ -139,10 +139,16 @@ class MetricSink:
 
     def forget(self) -> None:
         """Show only the past, because the scheduler of these events has gone and its present state is unknown."""
-        for group in self._groups():
-            group.gone = True
-        for lock in list(self._locks.values()):
-            lock.forget()
+        self._forget(self._groups())
+
+    def halt(self) -> None:
+        """Show only the past, and that the scheduler has stopped, until `resume`; counts go on from where they are."""
+        self._forget(self._subjects())
+
+    def resume(self) -> None:
+        """Show the present again; a job is shown again from its registration on."""
+        for group in (*self._locks.values(), *self._stores.values(), *self._pools.values()):
+            group.gone = False
 
     def restore(self, live_events: Iterable[Event], *, version: str, owner: str, service: str) -> None:
         """Take over the live state of a scheduler whose events were missing, all or some of them.
@@ -156,8 +162,7 @@ class MetricSink:
         """
         self.forget()
         self._scheduler.restored(version, owner, service)
-        for group in (*self._locks.values(), *self._stores.values(), *self._pools.values()):
-            group.gone = False
+        self.resume()
         moves: dict[JobGroup, list[OccurrenceMoved]] = {job: [] for job in self._jobs.values()}
         for event in live_events:
             if isinstance(event, OccurrenceMoved):
@@ -184,10 +189,19 @@ class MetricSink:
         return page.values()
 
     def _groups(self) -> list[SeriesGroup]:
-        groups: list[SeriesGroup] = [self._scheduler]
+        return [self._scheduler, *self._subjects()]
+
+    def _subjects(self) -> list[SeriesGroup]:
+        groups: list[SeriesGroup] = []
         for named in (self._jobs, self._locks, self._pools, self._stores):
             groups += named.values()
         return groups
+
+    def _forget(self, groups: Iterable[SeriesGroup]) -> None:
+        for group in groups:
+            group.gone = True
+        for lock in list(self._locks.values()):
+            lock.forget()
 
     def _register(self, event: JobRegistered) -> None:
         self._jobs[event.job].declared(event)

@@ -34,13 +34,14 @@ STOP_GRACE_NS: Final = 5 * SECOND  # for a run to end after it was asked to
 
 
 class Engine:
-    """A scheduler's loops. Start once, stop once.
+    """A scheduler's loops. Start once, stop once: a scheduler that starts again has a new engine.
 
     Args:
         context: the ports; from here on every call to its store is measured.
         workers: size of the pool; None: CPU count x 1.5.
         skew: how far our clock may be from the store's, and what happens beyond that.
         labels: the labels of this instance, as preferences name them.
+        begins: where the scheduler stands: `STOPPED`, if another engine of it ran before.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Engine:
         workers: int | None = None,
         skew: SkewGuard | None = None,
         labels: frozenset[str] = frozenset(),
+        begins: SchedulerState = SchedulerState.NEW,
     ) -> None:
         self._store = ClaimCachingStore(
             context.store, owner=context.owner, service=context.service, clock=context.clock, sink=context.sink
@@ -70,7 +72,8 @@ class Engine:
         self._planner = Planner(self._context, self._timeline, self._dispatcher, self._skew, self._misfires)
         self._registrar = Registrar(self._context, self._planner)
         self._store.before_claim = self._registrar.catch_up
-        self._life = SchedulerMachine(context.owner, context.service, context.clock, context.sink)
+        self._life = SchedulerMachine(context.owner, context.service, context.clock, context.sink, begins=begins)
+        self._begun = False
         self._readiness = Readiness(
             self._context,
             self._life,
@@ -124,8 +127,9 @@ class Engine:
             StoreUnavailable: the store answered with an error; nothing was started.
         """
         with self._mutex:
-            if self.state is not SchedulerState.NEW:
-                raise ConfigError(f"this scheduler is {self.state}; make a new one")
+            if self._begun:
+                raise ConfigError(f"this engine is {self.state}; make a new one")
+            self._begun = True
             self._life.fire(SchedulerEvent.START_ASKED)
             self._dispatcher.start()
             self._misfires.start()
@@ -157,6 +161,12 @@ class Engine:
             if self.state is not SchedulerState.RUNNING:
                 return []
             self._life.fire(SchedulerEvent.STOP_ASKED)
+        try:
+            return self._wind_down(drain_ns)
+        finally:
+            self._life.fire(SchedulerEvent.STOPPED)  # also if a step raised: nothing of it is used any more
+
+    def _wind_down(self, drain_ns: int) -> list[str]:
         self._timeline.stop()
         self._sweeper.stop()
         self._dispatcher.presence.stop()  # nothing more is claimed here: other instances need not hold back
@@ -169,7 +179,6 @@ class Engine:
         self.manual_locks.stop()
         self._dispatcher.stop(clock.monotonic_ns() + (0 if left else STOP_GRACE_NS))
         self._misfires.stop()  # last: until then a worker may find that an occurrence came too late
-        self._life.fire(SchedulerEvent.STOPPED)
         return left
 
     def executions(self) -> list[str]:

@@ -7,6 +7,7 @@ from tickglass.sched.stores.registry import (
     open_store,
     redacted_url,
     scheme_of,
+    store_opener,
 )
 
-__all__ = ["check_exists", "check_url", "is_shared", "open_store", "redacted_url", "scheme_of"]
+__all__ = ["check_exists", "check_url", "is_shared", "open_store", "redacted_url", "scheme_of", "store_opener"]

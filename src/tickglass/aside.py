@@ -35,24 +35,29 @@ def aside(call: Callable[[], T], thread_name: str) -> asyncio.Future[T]:
 
 
 async def entered_aside(
-    enter: Callable[[], T], withdraw: Callable[[], bool], leave: Callable[[], object], name: str
+    enter: Callable[[], T], withdraw: Callable[[], object], leave: Callable[[], object], thread_name: str
 ) -> T:
-    """Enter something on a thread; a coroutine that is cancelled meanwhile has not entered it.
+    """Enter something on a thread; a coroutine that is cancelled meanwhile has not entered it, or has left it again.
 
     Args:
         enter: blocks until it is entered.
-        withdraw: has a pending `enter` end soon; False: it will be entered, or is, and must be left.
+        withdraw: has a pending `enter` end soon, if that is possible.
         leave: blocks until it is left.
-        name: see `aside`.
+        thread_name: see `aside`.
     """
-    entering = aside(enter, name)
+    entering = aside(enter, thread_name)
     try:
         await asyncio.wait([entering])  # a cancelled wait does not cancel the thread
     except asyncio.CancelledError:
-        entering.add_done_callback(lambda done: done.cancelled() or done.exception())  # no other code retrieves it
-        if withdraw():
-            await asyncio.wait([entering])
-        else:
-            await asyncio.wait([aside(leave, name)])
+        withdraw()
+        leaving = asyncio.ensure_future(_left(entering, leave, thread_name))
+        await asyncio.wait([leaving])
         raise
     return entering.result()
+
+
+async def _left(entering: asyncio.Future[T], leave: Callable[[], object], thread_name: str) -> None:
+    """Leave what is being entered, as soon as it is; a task of its own, so that a second cancellation ends no part."""
+    await asyncio.wait([entering])
+    if not entering.cancelled() and entering.exception() is None:
+        await aside(leave, thread_name)

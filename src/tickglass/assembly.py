@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from tickglass.owner import Slot, spool_path
+from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import duration_ns
 from tickglass.sched.engine.broadcast import Broadcast, GuardedTracer
 from tickglass.sched.engine.context import EngineContext
@@ -18,7 +19,7 @@ from tickglass.sched.events import InterpreterPaused, TelemetryDropped
 from tickglass.sched.executors.threads import checked_size
 from tickglass.sched.job import checked_name
 from tickglass.sched.policies.preference import checked_labels
-from tickglass.sched.stores import check_url, open_store
+from tickglass.sched.stores import store_opener
 from tickglass.sched.stores.spool import SqliteSpool
 from tickglass.sinks import checked_sinks
 from tickglass.stopping import InsideSink
@@ -33,15 +34,26 @@ from tickglass.telemetry.spans import SpanSink
 from tickglass.telemetry.tracing import load_exporter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import ExitStack
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.durations import Duration
-    from tickglass.sched.ports import EventSink
+    from tickglass.sched.lifecycle import SchedulerState
+    from tickglass.sched.ports import EventSink, Store
     from tickglass.stopping import Inside
 
-__all__ = ["OUR_SINKS", "SIDECAR_ENV", "OnSkew", "Parts", "checked_path", "refuses_skew", "sidecar_path", "token_of"]
+__all__ = [
+    "OUR_SINKS",
+    "SIDECAR_ENV",
+    "OnSkew",
+    "Parts",
+    "checked_clock",
+    "checked_path",
+    "refuses_skew",
+    "sidecar_path",
+    "token_of",
+]
 
 OUR_SINKS: Final = ("spans", "metrics", "logs", "sidecar")
 SIDECAR_ENV: Final = "TICKGLASS_SIDECAR"
@@ -49,12 +61,15 @@ FLUSH_S: Final = 2.0  # for spans and events that are still to be exported when 
 
 OnSkew = Literal["warn", "refuse"]
 
+_CLOCK_METHODS: Final = ("monotonic_ns", "wall_ns", "reading", "wait")
+
 
 @dataclass(frozen=True)
 class Parts:
     """What a scheduler was asked to be; checked. See `Scheduler`."""
 
     store_url: str
+    open_store: Callable[[Clock], Store]
     service: str
     owner: str | None
     labels: frozenset[str]
@@ -91,6 +106,7 @@ class Parts:
         """
         parts = cls(
             store_url=store,
+            open_store=store_opener(store),
             service=checked_name(service, "service"),
             owner=None if owner is None else checked_name(owner, "owner"),
             labels=checked_labels(labels),
@@ -103,7 +119,6 @@ class Parts:
             spool=None if spool is None else checked_path(spool),
             sinks=checked_sinks(sinks, ours=OUR_SINKS),
         )
-        check_url(store)
         checked_size(workers)
         if listen is not None:
             parse_listen(listen)
@@ -118,15 +133,20 @@ class Parts:
         load_exporter()
 
     def assembled(
-        self, metrics: MetricSink, clock: Clock, inside: Inside, undo: ExitStack
+        self, metrics: MetricSink, clock: Clock, inside: Inside, undo: ExitStack, *, begins: SchedulerState
     ) -> tuple[Engine, MetricsServer | None]:
-        """Open all resources, and register in `undo` how to close them.
+        """Open all resources for one start, and register in `undo` how to close them.
+
+        Args:
+            begins: where the scheduler stands.
 
         Raises:
             ConfigError: one of them cannot be used.
             StoreUnavailable: the store answered with an error.
         """
-        store = open_store(self.store_url, clock)
+        metrics.resume()
+        undo.callback(metrics.halt)
+        store = self.open_store(clock)
         undo.callback(store.close)
         owner = self.owner
         if owner is None:
@@ -161,7 +181,7 @@ class Parts:
         tracer = GuardedTracer(spans, broadcast)
         context = EngineContext(clock, store, broadcast, tracer, owner, self.service, spool)
         skew = SkewGuard(self.max_skew_ns, refuse=self.refuse_skew)
-        engine = Engine(context, workers=self.workers, skew=skew, labels=self.labels)
+        engine = Engine(context, workers=self.workers, skew=skew, labels=self.labels, begins=begins)
         if self.listen is None:
             return engine, None
         return engine, MetricsServer(self.listen, metrics.registry, engine.unready, token=self.token)
@@ -217,6 +237,25 @@ def checked_path(spool: object) -> Path:
     if not str(spool):
         raise ConfigError("spool is the path of a file", given='""', instead=('spool="spool.db"',))
     return Path(spool)
+
+
+def checked_clock(clock: object) -> Clock:
+    """Return the clock: the given one, or the machine's.
+
+    Raises:
+        ConfigError: it is no `Clock`.
+    """
+    if clock is None:
+        return SystemClock()
+    if isinstance(clock, type):
+        raise ConfigError("a clock is an object, not a class", given=clock.__name__, instead=(f"{clock.__name__}()",))
+    missing = [name for name in _CLOCK_METHODS if not callable(getattr(clock, name, None))]
+    if missing:
+        raise ConfigError(
+            f"a clock has the methods of tickglass.clock.Clock: {type(clock).__name__} has no {missing[0]}",
+            instead=("clock=tickglass.testing.FakeClock()",),
+        )
+    return cast("Clock", clock)
 
 
 def refuses_skew(on_skew: OnSkew) -> bool:

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack
 
 from tickglass.lock import SchedulerLock, SchedulerLockHost
-from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import US, duration_ns
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.job import TTL_DEFAULT, check_policies, checked_trigger, declare
+from tickglass.sched.lifecycle import SchedulerState
 from tickglass.sched.lock_terms import lock_terms
 from tickglass.signals import StopSignals
 from tickglass.stopping import Inside, Stopping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tickglass.assembly import OnSkew
+    from tickglass.sched.clock import Clock
     from tickglass.sched.durations import Duration
     from tickglass.sched.engine.engine import Engine
     from tickglass.sched.engine.locking.manual_lock import ManualLocks
@@ -39,7 +40,8 @@ Function = TypeVar("Function", bound="Callable[..., Any]")
 class Scheduler:
     """Runs jobs, and reports every transition and every run.
 
-    Nothing is opened, written or started before `start` (or `run`, or `with`).
+    Nothing is opened, written or started before `start` (or `run`, `with`, `async with`). After a stop it may start
+    again, with the same jobs: it opens everything anew, and its counters go on.
 
     Args:
         store: URL of the store that instances share: "sqlite:///jobs.db", "memory://".
@@ -62,6 +64,8 @@ class Scheduler:
         on_skew: "warn": only that; "refuse": also start no runs.
         spool: where outcomes wait while the store cannot be reached; default: a
             file beside the lock of this instance's slot.
+        clock: where time comes from; default: the machine's clocks. A test gives `tickglass.testing.FakeClock`,
+            and moves it: jobs, leases, drains and time-outs then go by that clock.
         switch_interval: how long a computing thread may keep the interpreter to
             itself while this scheduler runs; None: unchanged. Python's default of 5 ms
             delays every step of a run by that much beside a busy thread.
@@ -86,10 +90,11 @@ class Scheduler:
         max_skew: Duration = "1s",
         on_skew: OnSkew = "warn",
         spool: str | Path | None = None,
+        clock: Clock | None = None,
         switch_interval: Duration | None = "100us",
     ) -> None:
         # Here, and nowhere under a lock: a program that takes locks or reads triggers needs none of these parts.
-        from tickglass.assembly import Parts  # noqa: PLC0415
+        from tickglass.assembly import Parts, checked_clock  # noqa: PLC0415
 
         self._parts = Parts.checked(
             store,
@@ -109,13 +114,14 @@ class Scheduler:
         self._switch_ns = (
             None if switch_interval is None else duration_ns(switch_interval, what="switch_interval", min_ns=US)
         )
-        self._clock = SystemClock()
+        self._clock = checked_clock(clock)
         self._metrics = self._parts.metric_sink(self._clock)
         self._jobs: dict[str, Job] = {}
         self._mutex = threading.RLock()
         self._inside = Inside()
-        self._stopping: Stopping | None = None  # from the start on
-        self._live: _Live | None = None
+        self._stopping: Stopping | None = None  # of the latest start
+        self._engine: Engine | None = None  # likewise
+        self._live: _Live | None = None  # likewise, once it has started
         self._end_run: Callable[[], None] = lambda: None
         self._server: MetricsServer | None = None
 
@@ -212,26 +218,52 @@ class Scheduler:
         store answers. See docs/outages.md.
 
         Raises:
-            ConfigError: the store or the metrics address cannot be used; nothing was started.
+            ConfigError: the store or the metrics address cannot be used, or it runs already; nothing was started.
             StoreUnavailable: the store answered with an error, e.g. to a wrong password; nothing was started.
         """
         self._parts.load()
         with self._mutex, self._inside:
-            if self._stopping is not None:
-                raise ConfigError("this scheduler has been started; it starts once")
-            stopping = Stopping(self._clock, self._carry_out_stop, executions=self._executions, ended=self._stopped)
+            self._refuse_to_start_twice()
+            stopping = Stopping(
+                self._clock,
+                lambda drain_ns: self._carry_out_stop(stopping, drain_ns),
+                executions=self._executions,
+                ended=self._end_run,
+            )
             stopping.start()
-            self._stopping = stopping
+            before, self._stopping = self._stopping, stopping
             try:
                 self._start()
             except BaseException:
-                self._stopping = None
+                self._stopping = before
                 stopping.dismiss()
                 raise
 
+    async def start_async(self) -> None:
+        """Do what `start` does, without blocking the caller's event loop.
+
+        A caller that is cancelled meanwhile has started nothing: what starts all the same is stopped.
+
+        Raises:
+            ConfigError: as `start`.
+            StoreUnavailable: as `start`.
+        """
+        from tickglass.aside import entered_aside  # noqa: PLC0415 - asyncio: only for coroutines
+
+        await entered_aside(self.start, lambda: None, self.stop, "scheduler-start")
+
+    def _refuse_to_start_twice(self) -> None:
+        if self._stopping is None or self._stopping.ended:
+            return
+        if self._stopping.asked:
+            raise ConfigError("this scheduler has not stopped yet; it may start again when `stop` has returned")
+        raise ConfigError("this scheduler runs already")
+
     def _start(self) -> None:
+        begins = SchedulerState.NEW if self._engine is None else self._engine.state
         with ExitStack() as undo:
-            engine, server = self._parts.assembled(self._metrics, self._clock, self._inside, undo)
+            engine, server = self._parts.assembled(self._metrics, self._clock, self._inside, undo, begins=begins)
+            self._engine = engine
             for job in self._jobs.values():
                 engine.add(job)
             if server is not None:
@@ -253,28 +285,40 @@ class Scheduler:
         continues; the run that called it has `drain` to end, as all others.
 
         Returns:
-            The names of jobs whose runs did not end in time; empty after a clean stop.
+            The names of jobs whose runs did not end in time; empty after a clean stop. Their leases expire by
+            themselves, also if the scheduler starts again meanwhile: no other run of theirs starts before.
         """
+        stopping = self._asked_to_stop(drain)
+        return [] if stopping is None or self._inside.is_waited_for else stopping.wait()
+
+    async def stop_async(self, drain: Duration | None = None) -> list[str]:
+        """Do what `stop` does, without blocking the caller's event loop; a job's coroutine does not wait either.
+
+        A caller that is cancelled meanwhile does not wait any more; the stop continues.
+        """
+        from tickglass.aside import aside  # noqa: PLC0415 - asyncio: only for coroutines
+
+        stopping = self._asked_to_stop(drain)
+        return [] if stopping is None or self._inside.is_waited_for else await aside(stopping.wait, "scheduler-stop")
+
+    def _asked_to_stop(self, drain: Duration | None) -> Stopping | None:
+        """Request the stop of the latest start; return what to wait for, None if nothing was ever started."""
         drain_ns = self._drain_ns if drain is None else duration_ns(drain, what="drain", min_ns=0)
         stopping = self._stopping
-        if stopping is None:
-            return []
-        stopping.ask(drain_ns)
-        return [] if self._inside.is_waited_for else stopping.wait()
+        if stopping is not None:
+            stopping.ask(drain_ns)
+        return stopping
 
-    def _carry_out_stop(self, drain_ns: int) -> list[str]:
+    def _carry_out_stop(self, stopping: Stopping, drain_ns: int) -> list[str]:
         with self._mutex:  # one that is about to have started is stopped when it has
-            live = self._live
-        if live is None:
+            live = self._live if self._stopping is stopping else None
+        if live is None:  # the start failed
             return []
         with live.undo:
             return live.engine.stop(drain_ns)
 
     def _executions(self) -> list[str]:
         return [] if self._live is None else self._live.engine.executions()
-
-    def _stopped(self) -> None:
-        self._end_run()
 
     def run(self, longest: Duration | None = None) -> list[str]:
         """Start, run until SIGTERM, SIGINT or a `stop` from another thread; a second signal ends the waiting.
@@ -321,6 +365,15 @@ class Scheduler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start_async()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop_async()
 
     def _manual_locks(self) -> ManualLocks | None:
         with self._mutex:  # a job of a scheduler that is about to have started waits until it has

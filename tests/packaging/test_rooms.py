@@ -179,7 +179,6 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "telemetry/trace_ids.py",
         "telemetry/tracing.py",
     ),
-    "tests/unit/test_lock.py": ("src/tickglass/aside.py",),
     "tests/unit/test_public_modules.py": (
         "src/tickglass/clock.py",
         "src/tickglass/events.py",

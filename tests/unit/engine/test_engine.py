@@ -63,11 +63,11 @@ def test_without_its_event_loop_it_is_not_ready(stand: Stand) -> None:
 def test_it_starts_once_and_stops_once(stand: Stand) -> None:
     assert stand.engine.stop(0) == [], "before the start there is nothing to stop"
     stand.engine.start()
-    with pytest.raises(ConfigError, match="this scheduler is running"):
+    with pytest.raises(ConfigError, match="this engine is running"):
         stand.engine.start()
     stand.engine.stop(0)
     assert stand.engine.stop(0) == []
-    with pytest.raises(ConfigError, match="this scheduler is stopped"):
+    with pytest.raises(ConfigError, match="this engine is stopped"):
         stand.engine.start()
     assert stand.states == ["starting", "running", "draining", "stopped"]
 
