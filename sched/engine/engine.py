@@ -23,6 +23,7 @@ from tickglass.sched.lease import check_ttl
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine, SchedulerState
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
     from tickglass.sched.engine.context import EngineContext
@@ -42,6 +43,7 @@ class Engine:
         skew: how far our clock may be from the store's, and what happens beyond that.
         labels: the labels of this instance, as preferences name them.
         begins: where the scheduler stands: `STOPPED`, if another engine of it ran before.
+        loop: the application's event loop, for coroutine jobs; None: one of our own.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Engine:
         skew: SkewGuard | None = None,
         labels: frozenset[str] = frozenset(),
         begins: SchedulerState = SchedulerState.NEW,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._store = ClaimCachingStore(
             context.store, owner=context.owner, service=context.service, clock=context.clock, sink=context.sink
@@ -64,7 +67,12 @@ class Engine:
         max_ahead_ns = self._skew.max_ahead_ns if context.store.own_clock else None
         self._misfires = Misfires(self._context)
         self._dispatcher = Dispatcher(
-            self._context, workers=workers, misfires=self._misfires, labels=labels, max_ahead_ns=max_ahead_ns
+            self._context,
+            workers=workers,
+            misfires=self._misfires,
+            labels=labels,
+            max_ahead_ns=max_ahead_ns,
+            loop=loop,
         )
         self.manual_locks = ManualLocks(
             self._context, self._dispatcher.renewer, self._dispatcher.presence, self._dispatcher.in_doubt

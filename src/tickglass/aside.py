@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["aside", "entered_aside"]
+__all__ = ["aside", "entered_aside", "is_in_loop"]
 
 T = TypeVar("T")
 
@@ -61,3 +61,11 @@ async def _left(entering: asyncio.Future[T], leave: Callable[[], object], thread
     await asyncio.wait([entering])
     if not entering.cancelled() and entering.exception() is None:
         await aside(leave, thread_name)
+
+
+def is_in_loop(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether this thread runs that loop."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:  # no loop runs here
+        return False

@@ -17,11 +17,12 @@ from tickglass.signals import StopSignals
 from tickglass.stopping import Inside, Stopping
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
-    from tickglass.assembly import OnSkew
+    from tickglass.parts import Loop, OnSkew
     from tickglass.sched.clock import Clock
     from tickglass.sched.durations import Duration
     from tickglass.sched.engine.engine import Engine
@@ -66,6 +67,9 @@ class Scheduler:
             file beside the lock of this instance's slot.
         clock: where time comes from; default: the machine's clocks. A test gives `tickglass.testing.FakeClock`,
             and moves it: jobs, leases, drains and time-outs then go by that clock.
+        loop: the application's event loop, on which coroutine jobs then run, so that they may use its clients and
+            locks; or a function that returns it, asked at each start: `loop=asyncio.get_running_loop`.
+            Default: a loop of the scheduler's own, in a thread of its own.
         switch_interval: how long a computing thread may keep the interpreter to
             itself while this scheduler runs; None: unchanged. Python's default of 5 ms
             delays every step of a run by that much beside a busy thread.
@@ -91,13 +95,16 @@ class Scheduler:
         on_skew: OnSkew = "warn",
         spool: str | Path | None = None,
         clock: Clock | None = None,
+        loop: Loop | None = None,
         switch_interval: Duration | None = "100us",
     ) -> None:
         # Here, and nowhere under a lock: a program that takes locks or reads triggers needs none of these parts.
-        from tickglass.assembly import Parts, checked_clock  # noqa: PLC0415
+        from tickglass.assembly import Assembly  # noqa: PLC0415
+        from tickglass.parts import Parts  # noqa: PLC0415
 
         self._parts = Parts.checked(
             store,
+            clock=clock,
             service=service,
             owner=owner,
             labels=labels,
@@ -109,13 +116,13 @@ class Scheduler:
             on_skew=on_skew,
             spool=spool,
             sinks=sinks,
+            loop=loop,
         )
         self._drain_ns = duration_ns(drain, what="drain", min_ns=0)
         self._switch_ns = (
             None if switch_interval is None else duration_ns(switch_interval, what="switch_interval", min_ns=US)
         )
-        self._clock = checked_clock(clock)
-        self._metrics = self._parts.metric_sink(self._clock)
+        self._assembly = Assembly(self._parts)
         self._jobs: dict[str, Job] = {}
         self._mutex = threading.RLock()
         self._inside = Inside()
@@ -221,11 +228,14 @@ class Scheduler:
             ConfigError: the store or the metrics address cannot be used, or it runs already; nothing was started.
             StoreUnavailable: the store answered with an error, e.g. to a wrong password; nothing was started.
         """
-        self._parts.load()
+        self._start_with(self._parts.loop_now())
+
+    def _start_with(self, loop: AbstractEventLoop | None) -> None:
+        self._assembly.load()
         with self._mutex, self._inside:
             self._refuse_to_start_twice()
             stopping = Stopping(
-                self._clock,
+                self._parts.clock,
                 lambda drain_ns: self._carry_out_stop(stopping, drain_ns),
                 executions=self._executions,
                 ended=self._end_run,
@@ -233,7 +243,7 @@ class Scheduler:
             stopping.start()
             before, self._stopping = self._stopping, stopping
             try:
-                self._start()
+                self._start(loop)
             except BaseException:
                 self._stopping = before
                 stopping.dismiss()
@@ -250,7 +260,8 @@ class Scheduler:
         """
         from tickglass.aside import entered_aside  # noqa: PLC0415 - asyncio: only for coroutines
 
-        await entered_aside(self.start, lambda: None, self.stop, "scheduler-start")
+        loop = self._parts.loop_now()  # here: on the thread of the start no loop runs
+        await entered_aside(lambda: self._start_with(loop), lambda: None, self.stop, "scheduler-start")
 
     def _refuse_to_start_twice(self) -> None:
         if self._stopping is None or self._stopping.ended:
@@ -259,10 +270,10 @@ class Scheduler:
             raise ConfigError("this scheduler has not stopped yet; it may start again when `stop` has returned")
         raise ConfigError("this scheduler runs already")
 
-    def _start(self) -> None:
+    def _start(self, loop: AbstractEventLoop | None) -> None:
         begins = SchedulerState.NEW if self._engine is None else self._engine.state
         with ExitStack() as undo:
-            engine, server = self._parts.assembled(self._metrics, self._clock, self._inside, undo, begins=begins)
+            engine, server = self._assembly.assembled(self._inside, undo, begins=begins, loop=loop)
             self._engine = engine
             for job in self._jobs.values():
                 engine.add(job)
@@ -274,22 +285,24 @@ class Scheduler:
                 undo.callback(sys.setswitchinterval, sys.getswitchinterval())
                 sys.setswitchinterval(min(self._switch_ns / 1e9, sys.getswitchinterval()))
             engine.start()
-            self._live = _Live(engine, undo.pop_all())
+            self._live = _Live(engine, loop, undo.pop_all())
 
     def stop(self, drain: Duration | None = None) -> list[str]:
         """Claim nothing more, let the runs end, release everything, flush telemetry.
 
         It may be called from any thread, any number of times: the stop happens once, and every call waits for it.
-        Code that the stop waits for does not wait: a job, a sink, a callback, a thread of the scheduler, or a
-        signal handler that interrupts `start` or `add`. There the call returns an empty list at once, and the stop
-        continues; the run that called it has `drain` to end, as all others.
+        Code that the stop waits for does not wait: a job, a sink, a callback, a thread of the scheduler, the
+        application's event loop that was given to it, or a signal handler that interrupts `start` or `add`. There
+        the call returns an empty list at once, and the stop continues; the run that called it has `drain` to end, as
+        all others.
 
         Returns:
             The names of jobs whose runs did not end in time; empty after a clean stop. Their leases expire by
             themselves, also if the scheduler starts again meanwhile: no other run of theirs starts before.
         """
         stopping = self._asked_to_stop(drain)
-        return [] if stopping is None or self._inside.is_waited_for else stopping.wait()
+        waited_for = self._inside.is_waited_for or self._is_in_given_loop()
+        return [] if stopping is None or waited_for else stopping.wait()
 
     async def stop_async(self, drain: Duration | None = None) -> list[str]:
         """Do what `stop` does, without blocking the caller's event loop; a job's coroutine does not wait either.
@@ -300,6 +313,13 @@ class Scheduler:
 
         stopping = self._asked_to_stop(drain)
         return [] if stopping is None or self._inside.is_waited_for else await aside(stopping.wait, "scheduler-stop")
+
+    def _is_in_given_loop(self) -> bool:
+        if self._live is None or self._live.loop is None:
+            return False
+        from tickglass.aside import is_in_loop  # noqa: PLC0415 - likewise
+
+        return is_in_loop(self._live.loop)
 
     def _asked_to_stop(self, drain: Duration | None) -> Stopping | None:
         """Request the stop of the latest start; return what to wait for, None if nothing was ever started."""
@@ -384,4 +404,5 @@ class _Live(NamedTuple):
     """The parts that exist only between start and stop."""
 
     engine: Engine
+    loop: AbstractEventLoop | None  # the application's, on which coroutine jobs run
     undo: ExitStack  # gives back all that the engine does not own

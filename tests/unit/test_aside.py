@@ -27,11 +27,11 @@ class Gate:
     """A sink that holds the scheduler up in one state, until a test lets it go on."""
 
     def __init__(self, state: str) -> None:
-        self._state = state
+        self._held_up_in = state
         self.reached, self.go_on = threading.Event(), threading.Event()
 
     def record(self, event: Event) -> None:
-        if isinstance(event, SchedulerMoved) and event.after == self._state:
+        if isinstance(event, SchedulerMoved) and event.after == self._held_up_in:
             self.reached.set()
             assert self.go_on.wait(PATIENCE_S)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -70,6 +71,20 @@ def test_it_starts_once_and_stops_once(stand: Stand) -> None:
     with pytest.raises(ConfigError, match="this engine is stopped"):
         stand.engine.start()
     assert stand.states == ["starting", "running", "draining", "stopped"]
+
+
+def test_a_coroutine_that_outlives_the_stop_has_an_outcome_when_its_loop_ends(stand: Stand) -> None:
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.Event().wait()
+
+    stand.add(stubborn, every("1s"), name="job")
+    stand.engine.start()
+    stand.run_until_started()
+    assert stand.stop(0) == ["job"]
+    assert stand.moved("ended", outcome="cancelled").reason == "shutdown"
 
 
 def test_a_store_that_refuses_the_start_leaves_nothing_behind(stand: Stand) -> None:
