@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tickglass.telemetry.endpoint.apps import MetricsAsgiApp, MetricsWsgiApp
     from tickglass.telemetry.endpoint.exporter import DEFAULT_LISTEN, MetricsServer, parse_listen
     from tickglass.telemetry.logs import LogSink, configure_logging
     from tickglass.telemetry.metrics import MetricSink
@@ -19,7 +20,9 @@ __all__ = [
     "DEFAULT_LISTEN",
     "LogSink",
     "MetricSink",
+    "MetricsAsgiApp",
     "MetricsServer",
+    "MetricsWsgiApp",
     "SpanSink",
     "build_tracer_provider",
     "configure_logging",
@@ -30,7 +33,9 @@ _MODULES: "Final[Mapping[str, str]]" = {
     "DEFAULT_LISTEN": "endpoint.exporter",
     "LogSink": "logs",
     "MetricSink": "metrics",
+    "MetricsAsgiApp": "endpoint.apps",
     "MetricsServer": "endpoint.exporter",
+    "MetricsWsgiApp": "endpoint.apps",
     "SpanSink": "spans",
     "build_tracer_provider": "tracing",
     "configure_logging": "logs",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tickglass.forking import ForkGuard
 from tickglass.owner import Slot, spool_path
 from tickglass.sched.engine.broadcast import Broadcast, GuardedTracer
 from tickglass.sched.engine.context import EngineContext
@@ -12,8 +13,9 @@ from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.events import InterpreterPaused, TelemetryDropped
 from tickglass.sched.stores.spool import SqliteSpool
 from tickglass.stopping import InsideSink
+from tickglass.telemetry.endpoint.collector import SchedulerCollector
 from tickglass.telemetry.endpoint.exporter import MetricsServer
-from tickglass.telemetry.internals import GcMonitor
+from tickglass.telemetry.internals import GcMonitor, GcPauses
 from tickglass.telemetry.logs import LogSink
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.sidecar.transport.stream import StreamSink
@@ -22,10 +24,10 @@ from tickglass.telemetry.tracing import load_exporter
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from collections.abc import Callable, Iterable
     from contextlib import ExitStack
 
     from tickglass.parts import Parts
-    from tickglass.sched.clock import Clock
     from tickglass.sched.lifecycle import SchedulerState
     from tickglass.sched.ports import EventSink
     from tickglass.stopping import Inside
@@ -45,6 +47,9 @@ class Assembly:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.metrics = MetricSink(parts.clock)  # its counts go on
+        self._pauses = GcPauses(parts.clock)  # likewise
+        self.fork = ForkGuard(parts.service)
+        self.collector = SchedulerCollector(self.metrics, self._pauses, self.fork.check)
 
     def load(self) -> None:
         """Import what `assembled` will use and this module does not; to be called while no lock is held."""
@@ -73,11 +78,9 @@ class Assembly:
         undo.callback(metrics.halt)
         store = parts.open_store(clock)
         undo.callback(store.close)
-        owner = parts.owner
-        if owner is None:
-            slot = Slot(parts.service)
-            undo.callback(slot.close)
-            owner = slot.owner
+        abandon: list[Callable[[], object]] = []
+        self.fork.holds(abandon)  # as it grows
+        owner = self._owner(undo, abandon)
 
         def dropped(signal: str, reason: str, count: int) -> None:
             broadcast.record(TelemetryDropped(signal=signal, reason=reason, count=count))
@@ -86,40 +89,57 @@ class Assembly:
         undo.callback(spans.close, FLUSH_S)
         sinks: dict[str, EventSink] = {"spans": spans, "metrics": metrics, "logs": LogSink()}
         sinks |= {name: InsideSink(sink, inside) for name, sink in parts.sinks.items()}
-        stream = None
-        if parts.sidecar is not None:
-            stream = sinks["sidecar"] = StreamSink(
-                parts.sidecar,
-                owner=owner,
-                service=parts.service,
-                clock=clock,
-                stores=[store.name],
-                sinks=[*sinks, "tracer", "sidecar"],
-                on_drop=metrics.dropped,
-            )
+        stream = self._stream(owner, store.name, sinks)
+        if stream is not None:
+            sinks["sidecar"] = stream
         metrics.preregister(stores=[store.name], sinks=[*sinks, "tracer"])
         spool = SqliteSpool(parts.spool or spool_path(owner))
         undo.callback(spool.close)
         broadcast = Broadcast(sinks, clock)
         if stream is not None:
-            _start(stream, clock, undo)
+            stream.start()
+            undo.callback(stream.stop, FLUSH_S)
+            abandon.append(stream.abandon)
+        self._watch_pauses(stream, undo)
         tracer = GuardedTracer(spans, broadcast)
         context = EngineContext(clock, store, broadcast, tracer, owner, parts.service, spool)
         skew = SkewGuard(parts.max_skew_ns, refuse=parts.refuse_skew)
         engine = Engine(context, workers=parts.workers, skew=skew, labels=parts.labels, begins=begins, loop=loop)
-        if parts.listen is None:
-            return engine, None
-        return engine, MetricsServer(parts.listen, metrics.registry, engine.unready, token=parts.token)
+        server = None
+        if parts.listen is not None:
+            server = MetricsServer(parts.listen, metrics.registry, engine.unready, token=parts.token)
+            abandon.append(server.abandon)
+        return engine, server
 
+    def _owner(self, undo: ExitStack, abandon: list[Callable[[], object]]) -> str:
+        if self.parts.owner is not None:
+            return self.parts.owner
+        slot = Slot(self.parts.service)
+        undo.callback(slot.close)
+        abandon.append(slot.close)
+        return slot.owner
 
-def _start(stream: StreamSink, clock: Clock, undo: ExitStack) -> None:
-    """Start the stream to a sidecar, with the garbage collector's pauses, which only this process can measure."""
+    def _stream(self, owner: str, store: str, sinks: Iterable[str]) -> StreamSink | None:
+        if self.parts.sidecar is None:
+            return None
+        return StreamSink(
+            self.parts.sidecar,
+            owner=owner,
+            service=self.parts.service,
+            clock=self.parts.clock,
+            stores=[store],
+            sinks=[*sinks, "tracer", "sidecar"],
+            on_drop=self.metrics.dropped,
+        )
 
-    def paused(generation: str, duration_ns: int) -> None:
-        stream.record(InterpreterPaused(generation=generation, duration_ns=duration_ns))
+    def _watch_pauses(self, stream: StreamSink | None, undo: ExitStack) -> None:
+        """Measure the garbage collector's pauses, which only this process can."""
 
-    stream.start()
-    undo.callback(stream.stop, FLUSH_S)
-    pauses = GcMonitor(clock, paused)
-    pauses.install()
-    undo.callback(pauses.remove)
+        def paused(generation: str, duration_ns: int) -> None:
+            self._pauses.paused(generation, duration_ns)
+            if stream is not None:
+                stream.record(InterpreterPaused(generation=generation, duration_ns=duration_ns))
+
+        monitor = GcMonitor(self.parts.clock, paused)
+        monitor.install()
+        undo.callback(monitor.remove)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tickglass.sched.policies.preference import Preference
     from tickglass.sched.ports import EventSink
     from tickglass.sched.triggers import Trigger
+    from tickglass.telemetry.endpoint.collector import SchedulerCollector
     from tickglass.telemetry.endpoint.exporter import MetricsServer
 
 __all__ = ["Scheduler"]
@@ -169,6 +170,7 @@ class Scheduler:
             ConfigError: naming what is wrong; nothing was added.
             StoreUnavailable: running, and the store answered with an error; nothing was added.
         """
+        self._assembly.fork.check()
         check_policies(policies)
         job = declare(function, trigger, **policies)
         with self._mutex, self._inside:
@@ -216,7 +218,18 @@ class Scheduler:
     @property
     def metrics_port(self) -> int | None:
         """The port that /metrics is served on; None while it is not."""
-        return None if self._server is None else self._server.port or None
+        if self._server is None or self._assembly.fork.trouble is not None:
+            return None
+        return self._server.port or None
+
+    @property
+    def collector(self) -> SchedulerCollector:
+        """All metrics of this scheduler, for an application that has a registry of its own: `REGISTRY.register(it)`.
+
+        It may be registered at any time. While the scheduler is stopped, it shows the past: counts, and when
+        something last happened.
+        """
+        return self._assembly.collector
 
     def start(self) -> None:
         """Open the store, serve metrics, start everything; returns at once.
@@ -231,9 +244,11 @@ class Scheduler:
         self._start_with(self._parts.loop_now())
 
     def _start_with(self, loop: AbstractEventLoop | None) -> None:
+        self._assembly.fork.check()
         self._assembly.load()
         with self._mutex, self._inside:
             self._refuse_to_start_twice()
+            self._assembly.fork.started()
             stopping = Stopping(
                 self._parts.clock,
                 lambda drain_ns: self._carry_out_stop(stopping, drain_ns),
@@ -247,6 +262,7 @@ class Scheduler:
             except BaseException:
                 self._stopping = before
                 stopping.dismiss()
+                self._assembly.fork.stopped()
                 raise
 
     async def start_async(self) -> None:
@@ -296,6 +312,9 @@ class Scheduler:
         the call returns an empty list at once, and the stop continues; the run that called it has `drain` to end, as
         all others.
 
+        Raises:
+            ConfigError: it was started before this process was forked, and runs in another one.
+
         Returns:
             The names of jobs whose runs did not end in time; empty after a clean stop. Their leases expire by
             themselves, also if the scheduler starts again meanwhile: no other run of theirs starts before.
@@ -323,6 +342,7 @@ class Scheduler:
 
     def _asked_to_stop(self, drain: Duration | None) -> Stopping | None:
         """Request the stop of the latest start; return what to wait for, None if nothing was ever started."""
+        self._assembly.fork.check()
         drain_ns = self._drain_ns if drain is None else duration_ns(drain, what="drain", min_ns=0)
         stopping = self._stopping
         if stopping is not None:
@@ -334,8 +354,11 @@ class Scheduler:
             live = self._live if self._stopping is stopping else None
         if live is None:  # the start failed
             return []
-        with live.undo:
-            return live.engine.stop(drain_ns)
+        try:
+            with live.undo:
+                return live.engine.stop(drain_ns)
+        finally:
+            self._assembly.fork.stopped()
 
     def _executions(self) -> list[str]:
         return [] if self._live is None else self._live.engine.executions()
@@ -375,6 +398,9 @@ class Scheduler:
 
     def unready(self) -> list[str]:
         """Return why this instance is not ready, a sentence each; empty when it is."""
+        elsewhere = self._assembly.fork.trouble
+        if elsewhere is not None:
+            return [elsewhere]
         return ["the scheduler is new"] if self._live is None else self._live.engine.unready()
 
     def __enter__(self) -> Self:
@@ -396,6 +422,7 @@ class Scheduler:
         await self.stop_async()
 
     def _manual_locks(self) -> ManualLocks | None:
+        self._assembly.fork.check()
         with self._mutex:  # a job of a scheduler that is about to have started waits until it has
             return None if self._live is None else self._live.engine.manual_locks
 

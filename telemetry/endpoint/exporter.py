@@ -6,19 +6,16 @@ Forbidden: to start anything before `start`, to leave anything behind after `sto
 
 from __future__ import annotations
 
-import gzip
 import logging
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client.exposition import gzip_accepted
-
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.escaping import shown
 from tickglass.telemetry.endpoint.access import TOKEN_ENV, bears, checked_token, is_loopback, is_smuggled
-from tickglass.telemetry.endpoint.exposition import encode
+from tickglass.telemetry.endpoint.exposition import scrape
 from tickglass.telemetry.endpoint.listener import Answer, Listener, SerialWorker, listening
 from tickglass.telemetry.internals import GcPauses
 
@@ -33,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_LISTEN", "MetricsServer", "parse_listen"]
 
 DEFAULT_LISTEN: Final = "127.0.0.1:9464"  # the port that OpenTelemetry registered for Prometheus exporters
-GZIP_FROM: Final = 1_400  # bytes; a smaller answer fits into one packet anyway
 PORT_MAX: Final = 65_535
 
 _log: Final = logging.getLogger(__name__)
@@ -138,6 +134,11 @@ class MetricsServer:
         self._pauses.remove()
         self._registry.unregister(self._pauses)
 
+    def abandon(self) -> None:
+        """Close the port in a process that was forked from the one that serves it."""
+        if self._listener is not None:
+            self._listener.abandon()
+
     @property
     def port(self) -> int:
         """The port in use, also if 0 was configured; 0 while not started."""
@@ -176,11 +177,9 @@ class MetricsServer:
         return None
 
     def _scrape(self, request: Request) -> Answer:
-        content_type, body = encode(self._registry, request.headers.get("accept", ""))
-        if len(body) <= GZIP_FROM or not gzip_accepted(request.headers.get("accept-encoding", "")):
-            return Answer(HTTPStatus.OK, body, content_type)
-        packed = gzip.compress(body, compresslevel=1)
-        return Answer(HTTPStatus.OK, packed, content_type, {"Content-Encoding": "gzip"})
+        asked = request.headers
+        content_type, encoding, body = scrape(self._registry, asked.get("accept", ""), asked.get("accept-encoding", ""))
+        return Answer(HTTPStatus.OK, body, content_type, {"Content-Encoding": encoding} if encoding else {})
 
     def _readiness(self, request: Request) -> Answer:  # noqa: ARG002 - what a desk's work is given
         reasons = self._health()

@@ -146,6 +146,10 @@ class Listener:
         self._thread.join()
         self._socket.close()
 
+    def abandon(self) -> None:
+        """Close the port in a process that was forked from the one that listens, and has not its thread."""
+        self._socket.close()
+
     def enter(self, connection: _Connection) -> None:
         """Add a connection that has sent no request yet, and close another one at the limit.
 

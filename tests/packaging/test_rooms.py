@@ -144,6 +144,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "sched/stores/sqlite/schema.py",
     ),
     "tests/unit/stores/test_spool.py": ("sched/ports/spool.py",),
+    "tests/unit/telemetry/endpoint/test_apps.py": ("telemetry/endpoint/collector.py",),
     "tests/unit/telemetry/endpoint/test_exporter.py": ("telemetry/endpoint/access.py",),
     "tests/unit/telemetry/sidecar/merge/test_locks.py": (
         "telemetry/sidecar/merge/jobs.py",

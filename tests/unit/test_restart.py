@@ -92,7 +92,7 @@ def test_counters_go_on_and_what_was_present_is_not_shown_while_it_is_stopped() 
     with scheduler:
         job.wait_for_a_run()
     first = sum(map(ended("success"), sink.events))
-    stopped = {sample.name for family in scheduler._assembly.metrics.collect() for sample in family.samples}
+    stopped = {sample.name for family in scheduler.collector.collect() for sample in family.samples}
     assert {"tickglass_job_outcomes_total", "tickglass_scheduler_state"} <= stopped
     assert not stopped & {"tickglass_job_next_run_timestamp_seconds", "tickglass_job_running", "tickglass_pool_slots"}
     with scheduler:

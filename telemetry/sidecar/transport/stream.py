@@ -82,6 +82,7 @@ class StreamSink:
         self._began_ns = 0
         self._dropped_reported = self._dropped_at_introduction = self._unsendable = 0
         self._absence_logged = False
+        self._link: socket.socket | None = None  # the latest connection
         self._loop = Loop("stream", clock, self._stream_once, last=self._send_the_rest)
 
     def record(self, event: Event) -> None:
@@ -116,6 +117,11 @@ class StreamSink:
             self._on_drop(Signal.EVENTS, DropReason.EXPORT_FAILED, left)
         return not left
 
+    def abandon(self) -> None:
+        """Close the connection in a process that was forked: the sidecar must see it end with the scheduler."""
+        if self._link is not None:
+            self._link.close()
+
     @property
     def dropped(self) -> int:
         """Events that were never sent, because they did not fit into the ring or into a frame."""
@@ -142,7 +148,7 @@ class StreamSink:
 
     def _connected(self) -> socket.socket | None:
         """Return a connection to a sidecar of our own user, if there is one."""
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        link = self._link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         link.setblocking(False)
         try:
             link.connect(self._path)
