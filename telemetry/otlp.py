@@ -1,4 +1,4 @@
-"""What OpenTelemetry's SDK is made to do for runs: ids from run ids, and a count of the spans that it loses.
+"""Send spans over OTLP with OpenTelemetry's SDK, and count those that are lost.
 
 Only a process that exports traces imports this module: it loads the SDK, the exporter and protobuf.
 """
@@ -6,26 +6,22 @@ Only a process that exports traces imports this module: it loads the SDK, the ex
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.id_generator import IdGenerator
-
-from tickglass.telemetry.trace_ids import span_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
     OnDrop = Callable[[str, str, int], object]  # the signal, the reason, the number of spans lost
 
-__all__ = ["CountingQueue", "RunIds", "exporting_provider"]
+__all__ = ["CountingQueue", "exporting_provider"]
 
 QUEUE_MAX: Final = 2_048  # spans that wait for the exporter; more are dropped and counted
 BATCH_MAX: Final = 512
@@ -42,41 +38,6 @@ def exporting_provider(service: str, owner: str, on_drop: OnDrop) -> TracerProvi
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(CountingQueue(OTLPSpanExporter(timeout=EXPORT_TIMEOUT_S), on_drop))
     return provider
-
-
-class RunIds(IdGenerator):
-    """Gives a run's root span the ids that its run id says, and all others random ones.
-
-    Args:
-        others: where the other ids come from.
-    """
-
-    def __init__(self, others: IdGenerator) -> None:
-        self._others = others
-        self._beginning = threading.local()
-
-    @contextmanager
-    def of(self, run_id: str) -> Iterator[None]:
-        """Give the ids of this run to the root span that this thread starts inside the `with`."""
-        self._beginning.run_id = run_id
-        try:
-            yield
-        finally:
-            self._beginning.run_id = ""
-
-    def generate_trace_id(self) -> int:
-        """See `IdGenerator`."""
-        run_id: str = getattr(self._beginning, "run_id", "")
-        return int(run_id, 16) if run_id else self._others.generate_trace_id()
-
-    def generate_span_id(self) -> int:
-        """See `IdGenerator`."""
-        run_id: str = getattr(self._beginning, "run_id", "")
-        return span_id_of(run_id) if run_id else self._others.generate_span_id()
-
-    def is_trace_id_random(self) -> bool:
-        """See `IdGenerator`: run ids are random, all 128 bits."""
-        return self._others.is_trace_id_random()
 
 
 class CountingQueue(SpanProcessor):

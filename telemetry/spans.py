@@ -22,7 +22,7 @@ from tickglass.sched.events import FencingRejected, LockMoved, OccurrenceMoved
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES, OccurrenceEvent, Outcome
 from tickglass.telemetry.locks import renewed_late
-from tickglass.telemetry.trace_ids import root_of
+from tickglass.telemetry.trace_ids import RunIds, root_of
 from tickglass.telemetry.tracing import build_tracer_provider, within
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.events import Event, Lateness
     from tickglass.sched.ports import TracedRun
-    from tickglass.telemetry.otlp import RunIds
     from tickglass.telemetry.tracing import OnDrop
 
 __all__ = ["SpanSink"]
@@ -294,8 +293,6 @@ _SPAN_EVENTS: Final = frozenset(
 
 def _ids_of(tracer: trace.Tracer, provider: TracerProvider) -> RunIds:
     """Give the tracer of our scope run ids; other tracers of the same provider keep their own."""
-    from tickglass.telemetry.otlp import RunIds  # noqa: PLC0415 - there is a provider, so the SDK is loaded
-
     present = getattr(tracer, "id_generator", None)
     ids = present if isinstance(present, RunIds) else RunIds(provider.id_generator)
     tracer.id_generator = ids  # type: ignore[attr-defined] # the SDK's tracer has it, the API's has not
