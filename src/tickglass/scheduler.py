@@ -253,7 +253,7 @@ class Scheduler:
                 self._parts.clock,
                 lambda drain_ns: self._carry_out_stop(stopping, drain_ns),
                 executions=self._executions,
-                ended=self._end_run,
+                ended=lambda: self._stopped(stopping),
             )
             stopping.start()
             before, self._stopping = self._stopping, stopping
@@ -362,6 +362,10 @@ class Scheduler:
 
     def _executions(self) -> list[str]:
         return [] if self._live is None else self._live.engine.executions()
+
+    def _stopped(self, stopping: Stopping) -> None:
+        if self._stopping is stopping:  # not a start that failed, and no later start
+            self._end_run()
 
     def run(self, longest: Duration | None = None) -> list[str]:
         """Start, run until SIGTERM, SIGINT or a `stop` from another thread; a second signal ends the waiting.
