@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,19 @@ __all__ = ["JobLoop"]
 class _Spawned:
     """A coroutine on the loop, until it has ended."""
 
-    def __init__(self, lost: Callable[[], None]) -> None:
+    def __init__(self, work: Coroutine[Any, Any, None], lost: Callable[[], None]) -> None:
+        self.work = work
         self.lost = lost
         self.task: asyncio.Task[None] | None = None  # once it is made; the loop itself keeps only weak references
 
+    def give_up(self) -> None:
+        """Say that it is lost, because its loop is closed."""
+        if self.task is None:
+            self.work.close()  # it never began
+        self.lost()
 
-class JobLoop:
+
+class JobLoop(ABC):
     """The loop of the coroutine jobs, started and stopped with the engine.
 
     Args:
@@ -38,17 +46,17 @@ class JobLoop:
         self._unused: Callable[[], None] | None = None  # called at the first use
 
     @property
+    @abstractmethod
     def trouble(self) -> str | None:
         """Why no coroutine goes on, as a sentence; None while the loop runs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def start(self) -> None:
         """Make the loop ready for coroutines."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stop(self) -> None:
         """Cancel the coroutines that have not ended, without waiting for them."""
-        raise NotImplementedError
 
     @property
     def unended(self) -> int:
@@ -77,7 +85,7 @@ class JobLoop:
             taken: a coroutine that was cancelled before it would end without a trace.
         """
         assert self._loop is not None  # noqa: S101 - see above
-        loop, spawned = self._loop, _Spawned(lost)
+        loop, spawned = self._loop, _Spawned(work, lost)
 
         def begin() -> None:
             spawned.task = task = loop.create_task(work)
@@ -95,7 +103,6 @@ class JobLoop:
         try:
             loop.call_soon_threadsafe(begin)
         except RuntimeError:  # it is closed
-            work.close()
             self.give_up_lost()
         if self._unused is not None:
             self._use()
@@ -107,7 +114,7 @@ class JobLoop:
             return
         while self._spawned:
             with suppress(KeyError):  # another thread gives them up, too
-                self._spawned.pop().lost()
+                self._spawned.pop().give_up()
 
     def _use(self) -> None:
         with self._mutex:

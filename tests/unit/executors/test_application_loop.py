@@ -82,11 +82,13 @@ class Waiting:
 def scheduler_on(
     loop: asyncio.AbstractEventLoop | Callable[[], asyncio.AbstractEventLoop],
     job: Callable[[], Any],
-    **more: Any,  # noqa: ANN401
+    *,
+    drain: str = EVER,
+    misfire_grace: str = "10ms",
 ) -> tuple[Scheduler, ListSink]:
     sink = ListSink()
-    scheduler = Scheduler("memory://", loop=loop, sinks={"told": sink}, **{"drain": EVER, **more})
-    scheduler.add(job, every("10ms"), name="job")
+    scheduler = Scheduler("memory://", loop=loop, sinks={"told": sink}, drain=drain)
+    scheduler.add(job, every("10ms"), name="job", misfire_grace=misfire_grace)
     return scheduler, sink
 
 
@@ -110,7 +112,7 @@ def test_coroutines_run_on_the_loop_of_each_start() -> None:
 
     loops = [asyncio.run(main()) for _ in range(2)]
     assert set(seen) == set(loops)
-    assert {outcome for outcome, _ in outcomes(sink)} <= {"success", "skipped"}
+    assert {outcome for outcome, _ in outcomes(sink)} <= {"success", "skipped", "missed"}
 
 
 def test_what_is_no_loop_is_refused_where_it_is_written_or_at_the_start(application: Application) -> None:
@@ -189,6 +191,18 @@ def test_a_loop_that_ends_while_the_scheduler_drains_ends_the_waiting(applicatio
     application.stop()
     stopping.join(PATIENCE_S)
     assert left == [["job"]]
+
+
+def test_what_never_began_on_a_loop_that_is_closed_has_an_outcome(application: Application) -> None:
+    scheduler, sink = scheduler_on(application.loop, Waiting(), misfire_grace="30s")
+    scheduler.start()
+    wait_until(lambda: scheduler._live is not None and scheduler._live.engine._dispatcher.loop.unended == 1)
+    application.loop.close()
+    failure = sink.wait_for(lambda told: ended(told) and getattr(told, "outcome", "") == "failure")
+    assert isinstance(failure, OccurrenceMoved)
+    assert failure.error == "RuntimeError: the event loop was closed before the job had ended"
+    assert scheduler.stop() == []
+    assert each_due_instant_has_one_outcome(sink)
 
 
 def test_an_application_that_ends_cancels_the_runs_with_its_own_tasks() -> None:
