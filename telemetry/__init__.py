@@ -1,6 +1,7 @@
 """Turn the core's events into metrics, spans and logs, and serve them."""
 
-from tickglass.telemetry.endpoint.exporter import DEFAULT_LISTEN, MetricsServer, parse_listen
+from tickglass.telemetry.endpoint.address import DEFAULT_LISTEN, parse_listen
+from tickglass.telemetry.endpoint.exporter import MetricsServer
 from tickglass.telemetry.logs import LogSink, configure_logging
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.spans import SpanSink

@@ -1,6 +1,7 @@
 """The technologies behind leases and ledger; each passes tests/contract."""
 
 from tickglass.sched.stores.registry import (
+    DEFAULT_STORE,
     check_exists,
     check_url,
     is_shared,
@@ -9,4 +10,4 @@ from tickglass.sched.stores.registry import (
     scheme_of,
 )
 
-__all__ = ["check_exists", "check_url", "is_shared", "open_store", "redacted_url", "scheme_of"]
+__all__ = ["DEFAULT_STORE", "check_exists", "check_url", "is_shared", "open_store", "redacted_url", "scheme_of"]

@@ -16,11 +16,11 @@ from tickglass.sched.executors.threads import checked_size
 from tickglass.sched.job import TTL_DEFAULT, check_policies, checked_name, checked_trigger, declare
 from tickglass.sched.lock_terms import lock_terms
 from tickglass.sched.policies.preference import checked_labels
-from tickglass.sched.stores import check_url
+from tickglass.sched.stores import DEFAULT_STORE, check_url
 from tickglass.signals import StopSignals
 from tickglass.sinks import checked_sinks
 from tickglass.stopping import Inside, Stopping
-from tickglass.telemetry.endpoint.exporter import MetricsServer, parse_listen
+from tickglass.telemetry.endpoint.address import parse_listen
 from tickglass.telemetry.metrics import MetricSink
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tickglass.sched.policies.preference import Preference
     from tickglass.sched.ports import EventSink
     from tickglass.sched.triggers import Trigger
+    from tickglass.telemetry.endpoint.exporter import MetricsServer
 
 __all__ = ["Scheduler"]
 
@@ -48,11 +49,12 @@ class Scheduler:
     Nothing is opened, written or started before `start` (or `run`, or `with`).
 
     Args:
-        store: URL of the store that instances share: "sqlite:///jobs.db", "memory://".
+        store: URL of the store that instances share: "sqlite:///jobs.db" (the default), "redis://localhost:6379".
         service: the name of what these jobs belong to; a metric label.
         owner: stable name of this instance; default: host/service/slot.
         labels: by which jobs and locks may prefer this instance, such as {"region": "a"}.
-        metrics: where to serve /metrics, /healthz and /readyz, e.g. ":9464"; None: nowhere.
+        metrics: where to serve /metrics, /healthz and /readyz; None: nowhere. "localhost": on this machine
+            alone, at the first free port from 9464 on; ":9464": at that port, on all interfaces, or not at all.
         token: required by that endpoint except at /healthz: Authorization: Bearer TOKEN; default:
             the environment variable TICKGLASS_TOKEN, or none; "": none.
         telemetry: the address of a sidecar that receives all events, e.g.
@@ -78,7 +80,7 @@ class Scheduler:
 
     def __init__(  # noqa: PLR0913 - choices, by name, and each has a default
         self,
-        store: str = "sqlite:///jobs.db",
+        store: str = DEFAULT_STORE,
         *,
         service: str = "default",
         owner: str | None = None,

@@ -13,7 +13,7 @@ import pytest
 from kit.metrics_stage import Stage
 
 from tickglass.sched.errors import ConfigError
-from tickglass.telemetry import MetricsServer, parse_listen
+from tickglass.telemetry import MetricsServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,45 +42,6 @@ class Answer:
         answer = connection.getresponse()
         self.status, self.headers, self.body = answer.status, answer.headers, answer.read()
         connection.close()
-
-
-@pytest.mark.parametrize(
-    ("listen", "parsed"),
-    [
-        (":9464", ("", 9464)),
-        ("127.0.0.1:0", ("127.0.0.1", 0)),
-        ("localhost:9464", ("localhost", 9464)),
-        ("[::1]:9464", ("::1", 9464)),
-        ("[::]:65535", ("::", 65535)),
-    ],
-)
-def test_an_address_is_a_host_and_a_port(listen: str, parsed: tuple[str, int]) -> None:
-    assert parse_listen(listen) == parsed
-
-
-@pytest.mark.parametrize(
-    "listen",
-    [
-        "",
-        "9464",
-        "localhost",
-        ":",
-        "::1:9464",
-        "[::1]",
-        "127.0.0.1:http",
-        ":65536",
-        ":-1",
-        "http://x:1",
-        "[]:1",
-        "a b:1 ",
-        ":\u0669\u0664\u0666\u0664",
-        ":" + "1" * 5_000,
-    ],
-)
-def test_anything_else_is_refused_with_right_spellings(listen: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        parse_listen(listen)
-    assert '":9464"' in str(refused.value)
 
 
 def test_metrics_are_text_or_openmetrics_as_asked_for(stage: Stage, server: MetricsServer) -> None:
