@@ -19,6 +19,7 @@ from tickglass.sched.policies.preference import checked_labels
 from tickglass.sched.stores import DEFAULT_STORE, check_url
 from tickglass.signals import StopSignals
 from tickglass.sinks import checked_sinks
+from tickglass.stop_by_signal import stop_hearing
 from tickglass.stopping import Inside, Stopping
 from tickglass.telemetry.endpoint.address import parse_listen
 from tickglass.telemetry.metrics import MetricSink
@@ -285,7 +286,9 @@ class Scheduler:
         self._end_run()
 
     def run(self, longest: Duration | None = None) -> list[str]:
-        """Start, run until SIGTERM, SIGINT or a `stop` from another thread; a second signal ends the waiting.
+        """Start, run until SIGTERM, SIGINT or a `stop` from another thread; each further signal shortens the wait.
+
+        While it waits for runs, the log says for which, how long, and what one more signal does.
 
         Args:
             longest: stop after this time.
@@ -302,20 +305,13 @@ class Scheduler:
             self._end_run = signals.finish
             try:
                 self.start()
-                signals.wait(longest_s)
-                return self._stop_hearing(signals)
+                came = signals.wait(longest_s)
+                stopping, live = self._stopping, self._live
+                if stopping is None or live is None:
+                    return []
+                return stop_hearing(signals, stopping, live.engine, by=came, drain_ns=self._drain_ns)
             finally:
                 self._end_run = lambda: None
-
-    def _stop_hearing(self, signals: StopSignals) -> list[str]:
-        """Stop; each further signal shortens a wait."""
-        stopping, live = self._stopping, self._live
-        if stopping is None or live is None:
-            return []
-        stopping.ask(self._drain_ns)
-        while not stopping.ended and signals.wait():
-            live.engine.cut_short()
-        return stopping.wait()
 
     def unready(self) -> list[str]:
         """Return why this instance is not ready, a sentence each; empty when it is."""
