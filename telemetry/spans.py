@@ -22,7 +22,7 @@ from tickglass.sched.events import FencingRejected, LockMoved, OccurrenceMoved
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES, OccurrenceEvent, Outcome
 from tickglass.telemetry.locks import renewed_late
-from tickglass.telemetry.tracing import RunIds, build_tracer_provider, root_of, within
+from tickglass.telemetry.tracing import RunIds, application_provider, build_tracer_provider, root_of, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,13 +86,14 @@ class SpanSink:
 
     @classmethod
     def from_environment(cls, *, service: str, owner: str, clock: Clock, on_drop: OnDrop = lambda *_: None) -> SpanSink:
-        """Build one that sends where OTEL_* says, and traces nothing where that names nothing.
+        """Build one for the application's own provider, if it has set one; else one that sends where OTEL_* says.
 
-        See `build_tracer_provider`; the provider is shut down by `close`.
-
-        Raises:
-            ConfigError: the environment asks for what is not spoken here.
+        With the application's, its spans inside a job and the run's are exported together. It is flushed by `close`,
+        and not shut down; what it loses is not counted here. Otherwise see `build_tracer_provider`.
         """
+        present = application_provider()
+        if present is not None:
+            return cls(present, clock)
         provider = build_tracer_provider(service, owner, on_drop=on_drop)
         sink = cls(provider, clock)
         if provider is not None:

@@ -7,11 +7,13 @@ the OpenTelemetry specification names them.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -19,7 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import SpanContext, TraceFlags
 
-from tickglass.sched.errors import ConfigError
+from tickglass.sched.escaping import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,11 +29,15 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
-__all__ = ["OnDrop", "RunIds", "build_tracer_provider", "root_of", "within"]
+__all__ = ["OnDrop", "RunIds", "application_provider", "build_tracer_provider", "root_of", "within"]
 
 QUEUE_MAX: Final = 2_048  # spans that wait for the exporter; more are dropped and counted
 BATCH_MAX: Final = 512
 EXPORT_TIMEOUT_S: Final = 2.0  # OpenTelemetry's own 10 s made the exit wait 8 s for a dead collector
+
+_log: Final = logging.getLogger(__name__)
+_PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_HTTP: Final = f"{_PROTOCOLS[0]}=http/protobuf"
 
 
 class OnDrop(Protocol):
@@ -86,6 +92,12 @@ def _span_id(run_id: str) -> int:
     return int(run_id[:16], 16) or 1  # 0 is no span
 
 
+def application_provider() -> TracerProvider | None:
+    """Return the provider that the application has set for its whole process; None if it has set none of the SDK's."""
+    present = trace.get_tracer_provider()
+    return present if isinstance(present, TracerProvider) else None
+
+
 def build_tracer_provider(
     service: str,
     owner: str,
@@ -95,41 +107,63 @@ def build_tracer_provider(
 ) -> TracerProvider | None:
     """Build the provider that the environment asks for; None when it asks for no traces.
 
-    Spans leave in batches over OTLP/HTTP, to OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
-    or OTEL_EXPORTER_OTLP_ENDPOINT; OTEL_TRACES_SAMPLER decides which runs are
-    traced.
+    Spans leave in batches over OTLP, to OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT, by
+    OTEL_EXPORTER_OTLP_PROTOCOL; OTEL_TRACES_SAMPLER decides which runs are traced. These variables are often those of
+    a whole platform, so what is not supported here is a warning in the log, and None: no job fails because of it.
 
     Args:
         service: `service.name`, unless OTEL_SERVICE_NAME says otherwise.
         owner: `service.instance.id`.
         on_drop: told the signal, the reason and the number of spans lost.
-
-    Raises:
-        ConfigError: the environment asks for a protocol or exporter that is not spoken here.
     """
     endpoint = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    exporter = environ.get("OTEL_TRACES_EXPORTER") or "otlp"
-    if not endpoint or exporter == "none" or environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if not endpoint or environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
-    protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-    if exporter != "otlp":
-        raise ConfigError(
-            "traces are exported over OTLP only",
-            given=f"OTEL_TRACES_EXPORTER={exporter}",
-            instead=("OTEL_TRACES_EXPORTER=otlp", "OTEL_TRACES_EXPORTER=none"),
-        )
-    if protocol not in (None, "", "http/protobuf"):
-        raise ConfigError(
-            "traces are exported over HTTP only",
-            given=f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol}",
-            instead=("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf",),
-        )
+    exporter = _exporter(environ) if _is_otlp_wanted(environ) else None
+    if exporter is None:
+        return None
     name = environ.get("OTEL_SERVICE_NAME") or service
     provider = TracerProvider(
         resource=Resource.create({"service.name": name, "service.instance.id": owner}), shutdown_on_exit=False
     )
-    provider.add_span_processor(_Queue(OTLPSpanExporter(timeout=EXPORT_TIMEOUT_S), on_drop))
+    provider.add_span_processor(_Queue(exporter, on_drop))
     return provider
+
+
+def _is_otlp_wanted(environ: Mapping[str, str]) -> bool:
+    """Whether OTEL_TRACES_EXPORTER, a list, has the one exporter that there is here; the others get a warning."""
+    wanted = [word.strip() for word in (environ.get("OTEL_TRACES_EXPORTER") or "otlp").split(",")]
+    others = [word for word in wanted if word not in ("otlp", "none", "")]
+    if others:
+        _log.warning("OTEL_TRACES_EXPORTER=%s: runs are exported by otlp only", ",".join(others))
+    return "otlp" in wanted
+
+
+def _exporter(environ: Mapping[str, str]) -> SpanExporter | None:
+    """Return the exporter of the protocol that is asked for; None, with a warning, if there is none here."""
+    variable = next((name for name in _PROTOCOLS if environ.get(name)), _PROTOCOLS[-1])
+    protocol = environ.get(variable) or "http/protobuf"
+    if protocol == "grpc":
+        return _grpc_exporter(variable)
+    if protocol == "http/protobuf":
+        return OTLPSpanExporter(timeout=EXPORT_TIMEOUT_S)
+    _log.warning("runs are not traced: %s=%s is not supported: set %s", variable, shown(protocol), _HTTP)
+    return None
+
+
+def _grpc_exporter(variable: str) -> SpanExporter | None:
+    try:
+        from opentelemetry.exporter.otlp.proto.grpc import exporter, trace_exporter  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError:
+        _log.warning(
+            "runs are not traced: %s=grpc needs pip install 'tickglass[otlp-grpc]', or set %s", variable, _HTTP
+        )
+        return None
+    try:
+        return trace_exporter.OTLPSpanExporter(timeout=EXPORT_TIMEOUT_S)
+    except exporter.InvalidCompressionValueException as error:  # the one setting that it does not default
+        _log.warning("runs are not traced: %s", error)
+        return None
 
 
 class _Queue(SpanProcessor):

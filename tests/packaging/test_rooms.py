@@ -173,7 +173,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "telemetry/locks.py",
         "telemetry/series.py",
     ),
-    "tests/unit/telemetry/test_spans.py": ("sched/ports/tracing.py", "telemetry/tracing.py"),
+    "tests/unit/telemetry/test_spans.py": ("sched/ports/tracing.py",),
     "tests/unit/test_public_modules.py": (
         "src/tickglass/clock.py",
         "src/tickglass/events.py",

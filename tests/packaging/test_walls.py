@@ -95,7 +95,7 @@ HOUSES: Final = (
             ("sidecar",),
             ("endpoint",),
             ("logs", "metrics", "spans"),
-            ("internals", "jobs", "locks", "queries", "reference", "tracing"),
+            ("internals", "jobs", "locks", "log_pace", "queries", "reference", "tracing"),
             ("interval", "series", "thresholds"),
             ("catalogue",),
             ("label_values", "metric"),

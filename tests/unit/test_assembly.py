@@ -127,11 +127,14 @@ def test_a_store_that_cannot_be_opened_is_refused_and_leaves_nothing_behind(tmp_
     assert scheduler.metrics_port is None
 
 
-def test_an_exporter_that_is_not_spoken_is_refused_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exporter_that_is_not_supported_is_a_warning_and_the_scheduler_runs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-    before = descriptors()
-    scheduler = Scheduler("memory://", service="billing", metrics="127.0.0.1:0")
-    with pytest.raises(ConfigError, match="over HTTP only"):
-        scheduler.start()
-    assert_nothing_is_left(before)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
+    told = ListSink()
+    scheduler = Scheduler("memory://", service="billing", sinks={"told": told})
+    scheduler.add(nothing, every("10ms"))
+    with scheduler:
+        told.wait_for(lambda event: isinstance(event, OccurrenceMoved) and event.outcome == "success")
+    assert "runs are not traced: OTEL_EXPORTER_OTLP_PROTOCOL=http/json is not supported" in caplog.text
