@@ -56,8 +56,8 @@ class Scheduler:
         labels: by which jobs and locks may prefer this instance, such as {"region": "a"}.
         metrics: where to serve /metrics, /healthz and /readyz; None: nowhere. "localhost": on this machine
             alone, at the first free port from 9464 on; ":9464": at that port, on all interfaces, or not at all.
-        token: required by that endpoint except at /healthz: Authorization: Bearer TOKEN; default:
-            the environment variable TICKGLASS_TOKEN, or none; "": none.
+        token: required by that endpoint, except at /healthz and for the status of /readyz: Authorization:
+            Bearer TOKEN; default: the environment variable TICKGLASS_TOKEN, or none; "": none.
         telemetry: the address of a sidecar that receives all events, e.g.
             "unix:///run/tickglass.sock"; default: the environment variable
             TICKGLASS_SIDECAR, or none. The sidecar need not run.

@@ -15,7 +15,15 @@ from prometheus_client.exposition import gzip_accepted
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.escaping import shown
-from tickglass.telemetry.endpoint.access import TOKEN_ENV, bears, checked_token, is_loopback, is_smuggled
+from tickglass.telemetry.endpoint.access import (
+    PROBES,
+    TOKEN_ENV,
+    UNREADY,
+    bears,
+    checked_token,
+    is_loopback,
+    is_smuggled,
+)
 from tickglass.telemetry.endpoint.address import listening_at, parse_listen, url_at
 from tickglass.telemetry.endpoint.exposition import encode
 from tickglass.telemetry.endpoint.listener import Answer, Listener, SerialWorker
@@ -47,7 +55,7 @@ class MetricsServer:
         registry: what /metrics shows.
         health: asked by /readyz: why not to count on this process; empty when ready.
         clock: for the pauses of the garbage collector, watched while serving.
-        token: required for all paths but /healthz; "" for none.
+        token: required for all paths but /healthz, and for the reasons that /readyz gives; "" for none.
 
     Raises:
         ConfigError: the address or the token is not written well.
@@ -139,11 +147,14 @@ class MetricsServer:
         if request.method not in ("GET", "HEAD"):
             allow = {"Allow": "GET, HEAD"}
             return Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n", headers=allow)
-        if self._token and request.path != "/healthz" and not bears(request.headers, self._token):
+        if request.path not in PROBES and not self._is_trusted(request):
             challenge = {"WWW-Authenticate": 'Bearer realm="tickglass"'}
             words = b"this scheduler asks for its token: Authorization: Bearer ...\n"
             return Answer(HTTPStatus.UNAUTHORIZED, words, headers=challenge)
         return None
+
+    def _is_trusted(self, request: Request) -> bool:
+        return not self._token or bears(request.headers, self._token)
 
     def _scrape(self, request: Request) -> Answer:
         content_type, body = encode(self._registry, request.headers.get("accept", ""))
@@ -152,8 +163,10 @@ class MetricsServer:
         packed = gzip.compress(body, compresslevel=1)
         return Answer(HTTPStatus.OK, packed, content_type, {"Content-Encoding": "gzip"})
 
-    def _readiness(self, request: Request) -> Answer:  # noqa: ARG002 - what a desk's work is given
+    def _readiness(self, request: Request) -> Answer:
         reasons = self._health()
         if not reasons:
             return Answer(HTTPStatus.OK, b"ready\n")
+        if not self._is_trusted(request):
+            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, UNREADY.encode())
         return Answer(HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{shown(why)}\n" for why in reasons).encode())

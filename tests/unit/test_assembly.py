@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from kit.own_process import descriptors, nothing, ready, threads
+from kit.own_process import descriptors, nothing, status_of, threads
 from kit.rig import wait_until
 from kit.sidecar_events import listening
 
@@ -80,8 +80,9 @@ def test_the_endpoint_asks_for_the_token_that_it_was_given(
     if variable is not None:
         monkeypatch.setenv("TICKGLASS_TOKEN", variable)
     with Scheduler("memory://", metrics="127.0.0.1:0", token=given) as scheduler:
-        assert ready(scheduler) == (401 if asked_for else 200)
-        assert ready(scheduler, Authorization="Bearer s3cret") == 200
+        assert status_of(scheduler, "/metrics") == (401 if asked_for else 200)
+        assert status_of(scheduler, "/metrics", Authorization="Bearer s3cret") == 200
+        assert status_of(scheduler, "/readyz") == 200
 
 
 def test_a_variable_without_a_token_in_it_is_refused_where_something_is_served(monkeypatch: pytest.MonkeyPatch) -> None:

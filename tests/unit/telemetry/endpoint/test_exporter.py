@@ -173,7 +173,7 @@ def guarded(stage: Stage, reasons: list[str]) -> Iterator[MetricsServer]:
     server.stop()
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/", "/nowhere"])
+@pytest.mark.parametrize("path", ["/metrics", "/", "/nowhere"])
 def test_with_a_token_only_those_who_have_it_are_answered(guarded: MetricsServer, path: str) -> None:
     refused = Answer(guarded.port, path)
     assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, 'Bearer realm="tickglass"')
@@ -184,8 +184,17 @@ def test_with_a_token_only_those_who_have_it_are_answered(guarded: MetricsServer
     assert Answer(guarded.port, path, Authorization="bearer  s3cret", Host="shop.example").status == expected
 
 
-def test_that_the_process_lives_is_told_without_a_token(guarded: MetricsServer) -> None:
+def test_a_probe_needs_no_token_and_is_told_no_reasons(guarded: MetricsServer, reasons: list[str]) -> None:
     assert Answer(guarded.port, "/healthz").status == 200
+    probe = Answer(guarded.port, "/readyz")
+    assert (probe.status, probe.body) == (200, b"ready\n")
+    reasons.append("the redis store at 10.0.0.7 is away")
+    for headers in ({}, {"Authorization": "Bearer wrong"}):
+        probe = Answer(guarded.port, "/readyz", **headers)
+        assert probe.status == 503
+        assert b"10.0.0.7" not in probe.body
+    told = Answer(guarded.port, "/readyz", Authorization="Bearer s3cret")
+    assert (told.status, told.body) == (503, b"the redis store at 10.0.0.7 is away\n")
 
 
 @pytest.mark.parametrize("token", [" ", "a b", "ä"])
