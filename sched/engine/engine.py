@@ -141,8 +141,8 @@ class Engine:
             self._store.start()
             self._dispatcher.presence.start()
             self._timeline.start()
-            self._sweeper.start()
             self._life.fire(SchedulerEvent.STARTED)
+            self._sweeper.start()  # its first turn reports whether we are ready, which is asked of a running one only
 
     def stop(self, drain_ns: int) -> list[str]:
         """Claim nothing more, wait so long for the runs to end, then ask them to stop.

@@ -12,7 +12,7 @@ from kit.own_process import descriptors, nothing, ready, threads
 from kit.rig import wait_until
 
 from tickglass import ConfigError, Scheduler, at, every
-from tickglass.sched.events import OccurrenceMoved, SchedulerMoved
+from tickglass.sched.events import OccurrenceMoved, ReadinessMoved, SchedulerMoved
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
@@ -287,3 +287,12 @@ def test_a_stop_from_another_thread_ends_a_run() -> None:
     assert scheduler.run(longest="30s") == []
     stopper.join(10)
     assert heard.is_set()
+
+
+def test_whether_it_is_ready_is_reported_at_the_start_and_not_a_sweep_later() -> None:
+    for _ in range(20):  # each time two threads race
+        told = ListSink()
+        scheduler = Scheduler("memory://", sinks={"told": told})
+        scheduler.add(nothing, every("24h"))
+        with scheduler:
+            told.wait_for(lambda event: isinstance(event, ReadinessMoved), patience_s=5.0)  # sweeps are 10 s apart
