@@ -72,7 +72,7 @@ def listening_at(listen: str) -> socket.socket:
         if error.errno == errno.EADDRINUSE and port is not None:
             problem += "; without a port, the first free one is taken"
             before = listen.rpartition(":")[0]
-            instead = (f'"{before or "0.0.0.0"}"', f'"{before}:{port + 1}"')  # noqa: S104 - what was asked for
+            instead = (f'"{before or DEFAULT_LISTEN}"', f'"{before}:{port + 1}"')
         raise ConfigError(problem, given=listen, instead=instead) from error
 
 
