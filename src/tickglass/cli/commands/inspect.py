@@ -130,13 +130,15 @@ def _check_job(store: StoreObserver, job: str | None) -> None:
     """Refuse a job that the store does not know, because an empty table would look like "nothing ran".
 
     Raises:
-        ConfigError: with the names that are nearest.
+        ConfigError: with the names that are nearest; for the name of a resource, with the jobs that use it.
     """
     if job is None:
         return
-    names = [record.name for record in store.jobs()]
+    jobs = store.jobs()
+    names = [record.name for record in jobs]
     if job not in names:
-        raise ConfigError("the store knows no job of this name", given=job, instead=nearest(job, names))
+        of_resource = tuple(record.name for record in jobs if record.resource == job)
+        raise ConfigError("the store knows no job of this name", given=job, instead=of_resource or nearest(job, names))
 
 
 def _job_row(record: JobRecord, now_ns: int) -> list[str]:

@@ -201,6 +201,16 @@ def test_a_damaged_store_is_unavailable(tmp_path: Path, filled: Filled, tickglas
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_a_resource_in_place_of_a_job_is_answered_with_the_jobs_that_use_it(
+    command: str, filled: Filled, tickglass: Tickglass
+) -> None:
+    filled.register("sync")
+    result = tickglass(command, filled.url, "--job", "res:sync")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("  write: sync\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_the_default_store_of_a_scheduler_in_this_folder_is_found(
     command: str, filled: Filled, tickglass: Tickglass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

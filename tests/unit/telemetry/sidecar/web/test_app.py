@@ -112,6 +112,13 @@ def test_an_unknown_job_has_a_page_that_says_so(web: httpx.Client) -> None:
     answer = web.get("/jobs/nobody")
     assert answer.status_code == 404
     assert "No scheduler tells of a job of this name" in answer.text
+    assert "Did you mean" not in answer.text
+
+
+def test_an_unknown_job_is_answered_with_links_to_the_near_ones(web: httpx.Client) -> None:
+    answer = web.get("/jobs/Reconcil")
+    assert answer.status_code == 404
+    assert 'Did you mean <a href="/jobs/reconcile' in answer.text
 
 
 def test_what_is_not_there(web: httpx.Client) -> None:
