@@ -19,7 +19,7 @@ from tickglass.sched.policies.preference import checked_labels
 from tickglass.sched.stores import DEFAULT_STORE, check_url
 from tickglass.signals import StopSignals
 from tickglass.sinks import checked_sinks
-from tickglass.stop_by_signal import stop_hearing
+from tickglass.stop_by_signal import stop_hearing, tell_interrupted
 from tickglass.stopping import Inside, Stopping
 from tickglass.telemetry.endpoint.address import parse_listen
 from tickglass.telemetry.metrics import MetricSink
@@ -324,6 +324,8 @@ class Scheduler:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is KeyboardInterrupt:
+            tell_interrupted(self._executions(), self._drain_ns)
         self.stop()
 
     def _manual_locks(self) -> ManualLocks | None:

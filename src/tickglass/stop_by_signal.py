@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tickglass.signals import StopSignals
     from tickglass.stopping import Stopping
 
-__all__ = ["stop_hearing"]
+__all__ = ["stop_hearing", "tell_interrupted"]
 
 QUICK_NS: Final = 200 * MS  # most stops have ended by then, and there is nothing to tell
 NAMES_MAX: Final = 5
@@ -52,6 +52,13 @@ def stop_hearing(
     while not stopping.ended and signals.wait() is not None:
         engine.cut_short()
     return stopping.wait()
+
+
+def tell_interrupted(jobs: list[str], drain_ns: int) -> None:
+    """Say what a stop waits for that Ctrl-C began where `Scheduler.run` does not hear it: in a `with` block."""
+    if jobs and drain_ns > 0:
+        end = f"in {drain_ns / SECOND:g} s they are asked to stop; a second Ctrl-C ends the wait"
+        _log.warning("stopping, and waiting for %s; %s", _runs(jobs), end)
 
 
 def _drains(jobs: list[str], drain_ns: int, key: str) -> str:

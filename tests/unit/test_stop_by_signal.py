@@ -63,10 +63,12 @@ class Program:
 
 
 @contextmanager
-def running(home: Path, *, drain: str, level: str = "unset", kind: str = "deaf") -> Iterator[Program]:
+def running(
+    home: Path, code: str = PROGRAM, *, drain: str = "1h", level: str = "unset", kind: str = "deaf"
+) -> Iterator[Program]:
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        [sys.executable, "-P", "-c", PROGRAM, drain, level, kind],
+        [sys.executable, "-P", "-c", code, drain, level, kind],
         env=os.environ | {"XDG_RUNTIME_DIR": str(home)},
         stdin=pipe,
         stdout=pipe,
@@ -124,3 +126,31 @@ def test_a_quick_stop_has_nothing_to_tell(tmp_path: Path) -> None:
         program.press(signal.SIGINT)
         assert program.left() == "[]"
         assert program.told() == ""
+
+
+# The main thread waits in a `with` block of its own.
+BLOCK: Final = """
+import os, sys, threading
+from tickglass import Scheduler, every
+scheduler = Scheduler("memory://", drain="1h")
+@scheduler.job(every("10ms"), name="nightly")
+def work(run):
+    print("runs", flush=True)
+    sys.stdin.read()
+try:
+    with scheduler:
+        threading.Event().wait()
+except KeyboardInterrupt:
+    print("left", "by Ctrl-C", flush=True)
+    os._exit(0)
+"""
+
+
+def test_ctrl_c_in_a_with_block_says_it_too(tmp_path: Path) -> None:
+    with running(tmp_path, BLOCK) as program:
+        program.press(signal.SIGINT)
+        assert program.told() == (
+            "stopping, and waiting for 1 run (nightly); in 3600 s they are asked to stop; a second Ctrl-C ends the wait"
+        )
+        program.press(signal.SIGINT)
+        assert program.left() == "by Ctrl-C"
