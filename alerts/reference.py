@@ -36,7 +36,7 @@ $ tickglass alerts export rules/ --runbook-base-url https://wiki.example.com --d
 | `--operator` | write the manifest for the Prometheus operator instead of a file of rules |
 | `--selector MATCHERS` | read only series of targets with these labels, for instance `'namespace="prod"'` |
 | `--fleet NAME` | the label `fleet` that every alert and every recorded series carries; `tickglass` by default |
-| `--on-time SECONDS` | how late a start may be to count as on time: a bound of the lateness histogram |
+| `--on-time SECONDS` | how late a start may be to count as on time: 0.008, 0.1 or 1 |
 | `--runbook-base-url URL` | where you keep the runbooks; without it they are written to `DIR/runbooks` |
 | `--dashboard-base-url URL` | your Grafana, with the boards of [dashboards.md](dashboards.md) |
 

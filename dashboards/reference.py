@@ -46,7 +46,7 @@ configuration for that.
 |---|---|
 | `--selector MATCHERS` | read only targets with these labels, e.g. `'namespace="prod"'`: see [alerts.md](alerts.md) |
 | `--datasource UID` | begin with this data source; without it, with Grafana's default |
-| `--on-time SECONDS` | how late a start may be to count as on time: a bound of the lateness histogram; 0.008 |
+| `--on-time SECONDS` | how late a start may be to count as on time: 0.008, 0.1 or 1; 0.008 |
 
 The same words write the same bytes. Boards are not editable in Grafana: a change that is made there would be lost with
 the next version. Copy a board to change it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from tickglass.telemetry.endpoint.access import checked_token, token_in_environm
 from tickglass.telemetry.endpoint.exporter import MetricsServer
 from tickglass.telemetry.internals import GcMonitor
 from tickglass.telemetry.logs import LogSink
+from tickglass.telemetry.metric import Detail
 from tickglass.telemetry.sidecar.transport.socket_path import path_of
 from tickglass.telemetry.sidecar.transport.stream import StreamSink
 from tickglass.telemetry.spans import SpanSink
@@ -34,13 +36,31 @@ if TYPE_CHECKING:
     from tickglass.stopping import Inside
     from tickglass.telemetry.metrics import MetricSink
 
-__all__ = ["OUR_SINKS", "SIDECAR_ENV", "OnSkew", "Parts", "checked_path", "refuses_skew", "sidecar_path", "token_of"]
+__all__ = [
+    "FULL_DETAIL_MAX",
+    "OUR_SINKS",
+    "SIDECAR_ENV",
+    "MetricsDetail",
+    "OnSkew",
+    "Parts",
+    "checked_detail",
+    "checked_path",
+    "detail_for",
+    "refuses_skew",
+    "sidecar_path",
+    "token_of",
+    "warn_of_detail",
+]
 
 OUR_SINKS: Final = ("spans", "metrics", "logs", "sidecar")
 SIDECAR_ENV: Final = "TICKGLASS_SIDECAR"
 FLUSH_S: Final = 2.0  # for spans and events that are still to be exported when everything else has stopped
+FULL_DETAIL_MAX: Final = 200  # jobs that are shown at full detail unless it is asked for: about 22,000 series
+
+_log: Final = logging.getLogger(__name__)
 
 OnSkew = Literal["warn", "refuse"]
+MetricsDetail = Literal["full", "compact"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +72,7 @@ class Parts:
     owner: str | None
     labels: frozenset[str]
     listen: str | None
+    detail: Detail | None
     token: str
     sidecar: str | None
     workers: int | None
@@ -93,6 +114,7 @@ class Parts:
                 clock=clock,
                 stores=[store.name],
                 sinks=[*sinks, "tracer", "sidecar"],
+                detail=metrics.detail,
                 on_drop=metrics.dropped,
             )
         metrics.preregister(stores=[store.name], sinks=[*sinks, "tracer"])
@@ -147,6 +169,36 @@ def token_of(token: str | None) -> str:
     if token is None:
         return token_in_environment()
     return "" if token == "" else checked_token(token, "token=")
+
+
+def checked_detail(detail: MetricsDetail | None) -> Detail | None:
+    """Return the detail of the metrics that was asked for; None: it depends on how many jobs there are.
+
+    Raises:
+        ConfigError: it is neither of the two words.
+    """
+    if detail is None:
+        return None
+    if detail not in tuple(Detail):
+        raise ConfigError("metrics_detail is one of two words", given=repr(detail), instead=('"full"', '"compact"'))
+    return Detail(detail)
+
+
+def detail_for(asked: Detail | None, jobs: int) -> Detail:
+    """Return the detail of a scheduler that starts with so many jobs."""
+    if asked is not None:
+        return asked
+    return Detail.COMPACT if jobs > FULL_DETAIL_MAX else Detail.FULL
+
+
+def warn_of_detail(asked: Detail | None, jobs: int) -> None:
+    """Warn when a job is added to a running scheduler that would have started at compact detail with it."""
+    if asked is None and jobs == FULL_DETAIL_MAX + 1:
+        _log.warning(
+            'there are %d jobs now, and their metrics stay at full detail: metrics_detail="compact" halves the series, '
+            'metrics_detail="full" says that it shall be so',
+            jobs,
+        )
 
 
 def checked_path(spool: object) -> Path:

@@ -7,7 +7,17 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack
 
-from tickglass.assembly import OUR_SINKS, Parts, checked_path, refuses_skew, sidecar_path, token_of
+from tickglass.assembly import (
+    OUR_SINKS,
+    Parts,
+    checked_detail,
+    checked_path,
+    detail_for,
+    refuses_skew,
+    sidecar_path,
+    token_of,
+    warn_of_detail,
+)
 from tickglass.lock import SchedulerLock, SchedulerLockHost
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import US, duration_ns
@@ -29,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from tickglass.assembly import OnSkew
+    from tickglass.assembly import MetricsDetail, OnSkew
     from tickglass.sched.durations import Duration
     from tickglass.sched.engine.engine import Engine
     from tickglass.sched.engine.locking.manual_lock import ManualLocks
@@ -56,6 +66,9 @@ class Scheduler:
         labels: by which jobs and locks may prefer this instance, such as {"region": "a"}.
         metrics: where to serve /metrics, /healthz and /readyz; None: nowhere. "localhost": on this machine
             alone, at the first free port from 9464 on; ":9464": at that port, on all interfaces, or not at all.
+        metrics_detail: how much /metrics and a sidecar show of each job: "full", up to 110 series for a job
+            with its lock, or "compact", up to 55; default: by the number of jobs at the start, compact
+            above 200. It stays until the stop, also if jobs are added. See docs/telemetry.md.
         token: required by that endpoint, except at /healthz and for the status of /readyz: Authorization:
             Bearer TOKEN; default: the environment variable TICKGLASS_TOKEN, or none; "": none.
         telemetry: the address of a sidecar that receives all events, e.g.
@@ -87,6 +100,7 @@ class Scheduler:
         owner: str | None = None,
         labels: Mapping[str, str] | None = None,
         metrics: str | None = None,
+        metrics_detail: MetricsDetail | None = None,
         token: str | None = None,
         telemetry: str | None = None,
         workers: int | None = None,
@@ -103,6 +117,7 @@ class Scheduler:
             owner=None if owner is None else checked_name(owner, "owner"),
             labels=checked_labels(labels),
             listen=metrics,
+            detail=checked_detail(metrics_detail),
             token="" if metrics is None else token_of(token),
             sidecar=sidecar_path(telemetry),
             workers=workers,
@@ -116,7 +131,7 @@ class Scheduler:
             None if switch_interval is None else duration_ns(switch_interval, what="switch_interval", min_ns=US)
         )
         self._clock = SystemClock()
-        self._metrics = MetricSink(self._clock)
+        self._metrics: MetricSink | None = None  # from the start on: its detail depends on the number of jobs
         self._jobs: dict[str, Job] = {}
         self._mutex = threading.RLock()
         self._inside = Inside()
@@ -174,6 +189,8 @@ class Scheduler:
             if self._live is not None:
                 self._live.engine.add(job)
             self._jobs[job.name] = job
+            if self._live is not None:
+                warn_of_detail(self._parts.detail, len(self._jobs))
 
     def lock(
         self,
@@ -240,7 +257,9 @@ class Scheduler:
 
     def _start(self) -> None:
         with ExitStack() as undo:
-            engine, server = self._parts.assembled(self._metrics, self._clock, self._inside, undo)
+            metrics = MetricSink(self._clock, detail=detail_for(self._parts.detail, len(self._jobs)))
+            self._metrics = metrics
+            engine, server = self._parts.assembled(metrics, self._clock, self._inside, undo)
             for job in self._jobs.values():
                 engine.add(job)
             if server is not None:

@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.occurrence import Outcome, SkipReason
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.queries.selector import aggregate, indented
+from tickglass.telemetry.queries.selector import aggregate, indented, one_of
 
 if TYPE_CHECKING:
     from tickglass.telemetry.queries.selector import Selector
 
-__all__ = ["due_here", "failures_in_a_row", "oldest_run", "on_time_share", "owed_for", "owed_since"]
+__all__ = [
+    "due_here",
+    "failures_in_a_row",
+    "mean_lateness",
+    "mean_run",
+    "oldest_run",
+    "on_time_share",
+    "owed_for",
+    "owed_since",
+    "runs_ended",
+]
 
 _JOB: Final = ("job_name",)
 
@@ -60,6 +70,25 @@ def owed_for(scope: Selector, since: str, longer_than: str = "") -> str:
 def oldest_run(scope: Selector) -> str:
     """Return for how many seconds the oldest run in progress of each job has been going on."""
     return aggregate("max", _JOB, f"time() - {scope.series(catalogue.JOB_RUNNING_SINCE)}")
+
+
+def runs_ended(scope: Selector, window: str, *labels: str) -> str:
+    """Return how many runs ended in the window."""
+    ran = one_of(outcome for outcome in Outcome if outcome.ran)
+    return scope.increase_by(catalogue.JOB_OUTCOMES, *labels, window=window, outcome=ran)
+
+
+def mean_run(scope: Selector, window: str) -> str:
+    """Return how long a run of each job took on average, of those that ended in the window."""
+    took = scope.increase_by(catalogue.JOB_RUN_SECONDS, "job_name", window=window)
+    return f"{took}\n/ on (job_name)\n({runs_ended(scope, window, 'job_name')} > 0)"
+
+
+def mean_lateness(scope: Selector, window: str) -> str:
+    """Return how late runs of each job started on average, of those that ended in the window."""
+    late = scope.increase_by(catalogue.JOB_LATENESS, "job_name", part="sum", window=window)
+    starts = scope.increase_by(catalogue.JOB_LATENESS, "job_name", part="count", window=window)
+    return f"{late}\n/ on (job_name)\n({starts} > 0)"
 
 
 def due_here(scope: Selector, function: str, window: str, *labels: str) -> str:

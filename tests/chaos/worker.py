@@ -103,6 +103,7 @@ class Worker:
         scheduler.stop()
         self._stopped.set()
         sampler.join()
+        assert scheduler._metrics is not None
         self._recorder.measured(self._tally.counts, self._tally.differences(scheduler._metrics.registry))
 
     def _await_a_renewal(self, scheduler: Scheduler) -> None:

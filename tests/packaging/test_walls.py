@@ -95,6 +95,7 @@ HOUSES: Final = (
             ("sidecar",),
             ("endpoint",),
             ("logs", "metrics", "spans"),
+            ("names",),
             ("internals", "jobs", "locks", "log_pace", "queries", "reference", "tracing"),
             ("interval", "series", "thresholds"),
             ("catalogue",),
