@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from kit.own_process import descriptors, nothing, status_of, threads
+from kit.processes import Scrape
 from kit.rig import wait_until
 from kit.sidecar_events import listening
 
@@ -18,6 +19,10 @@ from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from kit.sidecar_events import InProcessSidecar
+
+    from tickglass.assembly import MetricsDetail
 
 pytestmark = pytest.mark.usefixtures("own_runtime")
 
@@ -139,3 +144,53 @@ def test_an_exporter_that_is_not_supported_is_a_warning_and_the_scheduler_runs(
     with scheduler:
         told.wait_for(lambda event: isinstance(event, OccurrenceMoved) and event.outcome == "success")
     assert "runs are not traced: OTEL_EXPORTER_OTLP_PROTOCOL=http/json is not supported" in caplog.text
+
+
+FULL_ONLY = "tickglass_job_registered_timestamp_seconds"
+
+
+def shows_all(scheduler: Scheduler) -> bool:
+    assert scheduler.metrics_port is not None
+    return Scrape(scheduler.metrics_port).has(FULL_ONLY)
+
+
+def told(sidecar: InProcessSidecar) -> set[str]:
+    return {sample.name for family in sidecar.source.families() for sample in family.samples}
+
+
+@pytest.mark.parametrize(
+    ("asked", "jobs", "full"),
+    [(None, 200, True), (None, 201, False), ("full", 201, True), ("compact", 1, False)],
+)
+def test_the_detail_of_the_metrics_is_chosen_at_the_start(
+    asked: MetricsDetail | None, jobs: int, *, full: bool, tmp_path: Path
+) -> None:
+    with listening(tmp_path / "s.sock") as ears:
+        scheduler = Scheduler(
+            "memory://", owner="me", metrics="127.0.0.1:0", metrics_detail=asked, telemetry=f"unix://{ears.path}"
+        )
+        for number in range(jobs):
+            scheduler.add(nothing, every("1h"), name=f"job-{number}")
+        with scheduler:
+            assert shows_all(scheduler) is full
+            ears.connected()
+            wait_until(lambda: "tickglass_job_due_total" in told(ears))
+            assert (FULL_ONLY in told(ears)) is full
+
+
+def test_jobs_that_are_added_later_do_not_change_the_detail_and_a_warning_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scheduler = Scheduler("memory://", metrics="127.0.0.1:0")
+    with scheduler:
+        for number in range(203):
+            scheduler.add(nothing, every("1h"), name=f"job-{number}")
+        assert shows_all(scheduler)
+    (said,) = (record.getMessage() for record in caplog.records if "metrics_detail" in record.getMessage())
+    assert said.startswith("there are 201 jobs now, and their metrics stay at full detail")
+
+
+def test_a_detail_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ConfigError, match="metrics_detail is one of two words") as refused:
+        Scheduler("memory://", metrics_detail="brief")  # type: ignore[arg-type]
+    assert refused.value.instead == ('"full"', '"compact"')
