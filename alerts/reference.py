@@ -62,6 +62,9 @@ their own label `service`, and a `ServiceMonitor` adds a label of the same name 
 `honor_labels: true` (`honorLabels: true` for the operator). Otherwise Prometheus renames the sidecar's label to
 `exported_service`, and a service that is gone stays hidden as long as another one runs.
 
+They also read both [levels of detail](telemetry.md#how-many-series). If Prometheus converts histograms at the scrape
+(`convert_classic_histograms_to_nhcb`), it must [keep the classic ones](telemetry.md#native-histograms) beside them.
+
 ## All of them
 
 | Alert | Severity | After | Says |

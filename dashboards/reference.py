@@ -42,6 +42,9 @@ $ tickglass dashboards export /var/lib/grafana/dashboards/tickglass
 This writes the boards. Import them one by one, or let Grafana read the folder: `dashboards/provisioning/` has the
 configuration for that.
 
+The boards read both [levels of detail](telemetry.md#how-many-series). If Prometheus converts histograms at the scrape
+(`convert_classic_histograms_to_nhcb`), it must [keep the classic ones](telemetry.md#native-histograms) beside them.
+
 | Option | Means |
 |---|---|
 | `--selector MATCHERS` | read only targets with these labels, e.g. `'namespace="prod"'`: see [alerts.md](alerts.md) |

@@ -3,12 +3,14 @@
 from tickglass.telemetry.endpoint.address import DEFAULT_LISTEN, parse_listen
 from tickglass.telemetry.endpoint.exporter import MetricsServer
 from tickglass.telemetry.logs import LogSink, configure_logging
+from tickglass.telemetry.metric import Detail
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.spans import SpanSink
 from tickglass.telemetry.tracing import build_tracer_provider
 
 __all__ = [
     "DEFAULT_LISTEN",
+    "Detail",
     "LogSink",
     "MetricSink",
     "MetricsServer",
