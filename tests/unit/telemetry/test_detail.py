@@ -126,6 +126,24 @@ def test_what_is_counted_together_sums_to_what_is_counted_by_name() -> None:
     assert not {name for name, labels in full.series() if ("job_name", OVERFLOW) in labels}
 
 
+def test_what_a_rule_reads_of_one_job_or_lock_is_by_name_at_compact_detail() -> None:
+    stage = Stage(detail=Detail.COMPACT)
+    stage.register("nightly")
+    skipped = stage.occurrence("nightly")
+    skipped.fire(OccurrenceEvent.FELL_DUE)
+    skipped.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
+    lock = stage.lock("nightly")
+    stage.hold(lock)
+    lock.fire(LockEvent.RENEWAL_FAILED)
+    lock.fire(LockEvent.EXPIRED)
+    lock.fire(LockEvent.RELEASED)
+    assert stage.value("tickglass_job_skips_total", job_name="nightly", reason="overlap") == 1
+    assert stage.value("distributed_lock_renewals_total", resource="nightly", status="error") == 1
+    assert stage.value("distributed_lock_releases_total", resource="nightly", reason="expired") == 1
+    assert stage.value("distributed_lock_releases_total", resource="nightly", reason="released") is None
+    assert stage.value("distributed_lock_transitions_total", resource=OVERFLOW, event="expired") == 1
+
+
 def test_a_name_past_the_cap_has_no_series_twice_at_compact_detail() -> None:
     stage = Stage(detail=Detail.COMPACT, names_most=2)
     for number in range(5):

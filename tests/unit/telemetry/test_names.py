@@ -10,7 +10,7 @@ from kit.metrics_stage import SECOND, Stage
 
 from tickglass.sched.events import FencingRejected
 from tickglass.sched.lease import LockEvent
-from tickglass.telemetry.locks import IDLE_NS
+from tickglass.telemetry.locks import IDLE_NS, LockGroup
 from tickglass.telemetry.metric import OVERFLOW, Detail
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def test_an_idle_lock_is_hidden_and_its_counters_continue(detail: Detail) -> Non
 
 
 def test_a_lock_of_a_job_is_always_shown(stage: Stage) -> None:
+    used(stage, "nightly")
     stage.register("nightly")
     stage.clock.advance(100 * IDLE_NS)
     assert shown(stage) == {"nightly"}
@@ -139,6 +140,25 @@ def test_a_hold_that_began_among_the_others_ends_there(small_stage: Stage) -> No
     assert stage.value("distributed_lock_releases_total", resource=OVERFLOW, reason="released") == 1
     used(stage, "d")
     assert acquired(stage, "d") == 1
+
+
+def test_a_thread_that_found_a_lock_just_before_it_was_forgotten_counts_all_the_same(small_stage: Stage) -> None:
+    stage = small_stage
+    for name in ("a", "b", "c"):
+        used(stage, name)
+        stage.clock.advance(SECOND)
+    stage.clock.advance(2 * IDLE_NS)
+    found: list[LockGroup] = []
+
+    def count(group: LockGroup) -> bool:
+        if not found:
+            used(stage, "d")  # forgets "a"
+        found.append(group)
+        return group.fencing_rejected()
+
+    stage.metrics._locks.change("a", count)
+    assert len(found) == 2
+    assert stage.value("distributed_lock_fencing_rejections_total", resource="a") == 1
 
 
 def test_nothing_is_held_for_ever_while_others_are_forgotten(small_stage: Stage) -> None:
