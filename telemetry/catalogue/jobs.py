@@ -70,7 +70,8 @@ JOB_SKIPS: Final = counter(
 )
 JOB_RUN_SECONDS: Final = counter(
     "tickglass_job_run_seconds_total",
-    "Time that runs took, from start to end, all together; divided by the runs that ended, their mean.",
+    "Time that runs took, from start to end, all together; divided by tickglass_job_start_lateness_seconds_count, "
+    "their mean.",
     BY_JOB,
 )
 JOB_DURATION: Final = histogram(

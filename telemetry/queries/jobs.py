@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.occurrence import Outcome, SkipReason
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.queries.selector import aggregate, indented, one_of
+from tickglass.telemetry.queries.selector import aggregate, indented
 
 if TYPE_CHECKING:
     from tickglass.telemetry.queries.selector import Selector
@@ -73,22 +73,18 @@ def oldest_run(scope: Selector) -> str:
 
 
 def runs_ended(scope: Selector, window: str, *labels: str) -> str:
-    """Return how many runs ended in the window."""
-    ran = one_of(outcome for outcome in Outcome if outcome.ran)
-    return scope.increase_by(catalogue.JOB_OUTCOMES, *labels, window=window, outcome=ran)
+    """Return how many runs ended in the window, of those whose code had started."""
+    return scope.increase_by(catalogue.JOB_LATENESS, *labels, part="count", window=window)
 
 
 def mean_run(scope: Selector, window: str) -> str:
     """Return how long a run of each job took on average, of those that ended in the window."""
-    took = scope.increase_by(catalogue.JOB_RUN_SECONDS, "job_name", window=window)
-    return f"{took}\n/ on (job_name)\n({runs_ended(scope, window, 'job_name')} > 0)"
+    return _mean(scope, scope.increase_by(catalogue.JOB_RUN_SECONDS, "job_name", window=window), window)
 
 
 def mean_lateness(scope: Selector, window: str) -> str:
     """Return how late runs of each job started on average, of those that ended in the window."""
-    late = scope.increase_by(catalogue.JOB_LATENESS, "job_name", part="sum", window=window)
-    starts = scope.increase_by(catalogue.JOB_LATENESS, "job_name", part="count", window=window)
-    return f"{late}\n/ on (job_name)\n({starts} > 0)"
+    return _mean(scope, scope.increase_by(catalogue.JOB_LATENESS, "job_name", part="sum", window=window), window)
 
 
 def due_here(scope: Selector, function: str, window: str, *labels: str) -> str:
@@ -110,6 +106,10 @@ def on_time_share(scope: Selector, function: str, window: str, *labels: str) -> 
     on_time = aggregate("sum", labels, f"{function}({started}[{window}])")
     matching = f" on ({', '.join(labels)})" if labels else ""
     return f"{on_time}\n/{matching}\n{due_here(scope, function, window, *labels)}"
+
+
+def _mean(scope: Selector, total: str, window: str) -> str:
+    return f"{total}\n/ on (job_name)\n({runs_ended(scope, window, 'job_name')} > 0)"
 
 
 def _failed_once(scope: Selector, since: str) -> str:
