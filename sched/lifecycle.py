@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.durations import SECOND
 from tickglass.sched.events import SchedulerMoved
 from tickglass.sched.state_machine import Move, StateMachine
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import EventSink
 
-__all__ = ["SCHEDULER_TRANSITIONS", "SchedulerEvent", "SchedulerMachine", "SchedulerState"]
+__all__ = ["SCHEDULER_TRANSITIONS", "STOP_GRACE_NS", "SchedulerEvent", "SchedulerMachine", "SchedulerState"]
+
+STOP_GRACE_NS: Final = 5 * SECOND  # for a run to end after it was asked to
 
 
 class SchedulerState(StrEnum):

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tickglass.telemetry.endpoint.address import DEFAULT_LISTEN, parse_listen
     from tickglass.telemetry.endpoint.apps import MetricsAsgiApp, MetricsWsgiApp
-    from tickglass.telemetry.endpoint.exporter import DEFAULT_LISTEN, MetricsServer, parse_listen
+    from tickglass.telemetry.endpoint.exporter import MetricsServer
     from tickglass.telemetry.logs import LogSink, configure_logging
+    from tickglass.telemetry.metric import Detail
     from tickglass.telemetry.metrics import MetricSink
     from tickglass.telemetry.spans import SpanSink
-    from tickglass.telemetry.tracing import build_tracer_provider
+    from tickglass.telemetry.tracing.provider import build_tracer_provider
 
 __all__ = [
     "DEFAULT_LISTEN",
+    "Detail",
     "LogSink",
     "MetricSink",
     "MetricsAsgiApp",
@@ -30,16 +33,17 @@ __all__ = [
 ]
 
 _MODULES: "Final[Mapping[str, str]]" = {
-    "DEFAULT_LISTEN": "endpoint.exporter",
+    "DEFAULT_LISTEN": "endpoint.address",
+    "Detail": "metric",
     "LogSink": "logs",
     "MetricSink": "metrics",
     "MetricsAsgiApp": "endpoint.apps",
     "MetricsServer": "endpoint.exporter",
     "MetricsWsgiApp": "endpoint.apps",
     "SpanSink": "spans",
-    "build_tracer_provider": "tracing",
+    "build_tracer_provider": "tracing.provider",
     "configure_logging": "logs",
-    "parse_listen": "endpoint.exporter",
+    "parse_listen": "endpoint.address",
 }
 
 

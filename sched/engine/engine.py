@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.leasing.claim_cache import ClaimCachingStore
 from tickglass.sched.engine.locking.manual_lock import ManualLocks
 from tickglass.sched.engine.membership.heartbeat import Heartbeat
@@ -20,7 +19,7 @@ from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.engine.timing.timeline import Timeline
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.lease import check_ttl
-from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine, SchedulerState
+from tickglass.sched.lifecycle import STOP_GRACE_NS, SchedulerEvent, SchedulerMachine, SchedulerState
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.job import Job
 
-__all__ = ["STOP_GRACE_NS", "Engine"]
-
-STOP_GRACE_NS: Final = 5 * SECOND  # for a run to end after it was asked to
+__all__ = ["Engine"]
 
 
 class Engine:
@@ -153,8 +150,8 @@ class Engine:
             self._store.start()
             self._dispatcher.presence.start()
             self._timeline.start()
-            self._sweeper.start()
             self._life.fire(SchedulerEvent.STARTED)
+            self._sweeper.start()  # its first turn reports whether we are ready, which is asked of a running one only
 
     def stop(self, drain_ns: int) -> list[str]:
         """Claim nothing more, wait so long for the runs to end, then ask them to stop.

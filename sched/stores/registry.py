@@ -25,7 +25,18 @@ if TYPE_CHECKING:
 
     Opener = Callable[[Clock], Store]
 
-__all__ = ["check_exists", "check_url", "is_shared", "open_store", "redacted_url", "scheme_of", "store_opener"]
+__all__ = [
+    "DEFAULT_STORE",
+    "check_exists",
+    "check_url",
+    "is_shared",
+    "open_store",
+    "redacted_url",
+    "scheme_of",
+    "store_opener",
+]
+
+DEFAULT_STORE: Final = "sqlite:///jobs.db"  # of a scheduler that names none, and of commands that read
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from tickglass.telemetry.logs import LogSink
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.sidecar.transport.stream import StreamSink
 from tickglass.telemetry.spans import SpanSink
-from tickglass.telemetry.tracing import load_exporter
+from tickglass.telemetry.tracing.provider import load_exporter
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -46,10 +46,10 @@ class Assembly:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.metrics = MetricSink(parts.clock)  # its counts go on
+        self.metrics: MetricSink | None = None  # from the first start on, which chooses its detail; its counts go on
         self._pauses = GcPauses(parts.clock)  # likewise
         self.fork = ForkGuard(parts.service)
-        self.collector = SchedulerCollector(self.metrics, self._pauses, self.fork.check)
+        self.collector = SchedulerCollector(lambda: self.metrics, self._pauses, self.fork.check)
 
     def load(self) -> None:
         """Import what `assembled` will use and this module does not; to be called while no lock is held."""
@@ -60,12 +60,14 @@ class Assembly:
         inside: Inside,
         undo: ExitStack,
         *,
+        jobs: int,
         begins: SchedulerState,
         loop: AbstractEventLoop | None,
     ) -> tuple[Engine, MetricsServer | None]:
         """Open all resources for one start, and register in `undo` how to close them.
 
         Args:
+            jobs: how many there are: the first start chooses the detail of the metrics by it.
             begins: where the scheduler stands.
             loop: the application's, for coroutine jobs.
 
@@ -73,7 +75,7 @@ class Assembly:
             ConfigError: one of them cannot be used.
             StoreUnavailable: the store answered with an error.
         """
-        parts, clock, metrics = self.parts, self.parts.clock, self.metrics
+        parts, clock, metrics = self.parts, self.parts.clock, self._metrics_for(jobs)
         metrics.resume()
         undo.callback(metrics.halt)
         store = parts.open_store(clock)
@@ -89,7 +91,7 @@ class Assembly:
         undo.callback(spans.close, FLUSH_S)
         sinks: dict[str, EventSink] = {"spans": spans, "metrics": metrics, "logs": LogSink()}
         sinks |= {name: InsideSink(sink, inside) for name, sink in parts.sinks.items()}
-        stream = self._stream(owner, store.name, sinks)
+        stream = self._stream(owner, store.name, sinks, metrics)
         if stream is not None:
             sinks["sidecar"] = stream
         metrics.preregister(stores=[store.name], sinks=[*sinks, "tracer"])
@@ -111,6 +113,11 @@ class Assembly:
             abandon.append(server.abandon)
         return engine, server
 
+    def _metrics_for(self, jobs: int) -> MetricSink:
+        if self.metrics is None:
+            self.metrics = MetricSink(self.parts.clock, detail=self.parts.detail_for(jobs))
+        return self.metrics
+
     def _owner(self, undo: ExitStack, abandon: list[Callable[[], object]]) -> str:
         if self.parts.owner is not None:
             return self.parts.owner
@@ -119,7 +126,7 @@ class Assembly:
         abandon.append(slot.close)
         return slot.owner
 
-    def _stream(self, owner: str, store: str, sinks: Iterable[str]) -> StreamSink | None:
+    def _stream(self, owner: str, store: str, sinks: Iterable[str], metrics: MetricSink) -> StreamSink | None:
         if self.parts.sidecar is None:
             return None
         return StreamSink(
@@ -129,7 +136,8 @@ class Assembly:
             clock=self.parts.clock,
             stores=[store],
             sinks=[*sinks, "tracer", "sidecar"],
-            on_drop=self.metrics.dropped,
+            detail=metrics.detail,
+            on_drop=metrics.dropped,
         )
 
     def _watch_pauses(self, stream: StreamSink | None, undo: ExitStack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
@@ -18,7 +19,8 @@ from tickglass.sched.policies.preference import checked_labels
 from tickglass.sched.stores import store_opener
 from tickglass.sinks import checked_sinks
 from tickglass.telemetry.endpoint.access import checked_token, token_in_environment
-from tickglass.telemetry.endpoint.exporter import parse_listen
+from tickglass.telemetry.endpoint.address import parse_listen
+from tickglass.telemetry.metric import Detail
 from tickglass.telemetry.sidecar.transport.socket_path import path_of
 
 if TYPE_CHECKING:
@@ -28,12 +30,16 @@ if TYPE_CHECKING:
     from tickglass.sched.durations import Duration
     from tickglass.sched.ports import EventSink, Store
 
-__all__ = ["OUR_SINKS", "SIDECAR_ENV", "Loop", "OnSkew", "Parts"]
+__all__ = ["FULL_DETAIL_MAX", "OUR_SINKS", "SIDECAR_ENV", "Loop", "MetricsDetail", "OnSkew", "Parts"]
 
 OUR_SINKS: Final = ("spans", "metrics", "logs", "sidecar")
 SIDECAR_ENV: Final = "TICKGLASS_SIDECAR"
+FULL_DETAIL_MAX: Final = 200  # jobs that are shown at full detail unless it is asked for: about 22,000 series
+
+_log: Final = logging.getLogger(__name__)
 
 OnSkew = Literal["warn", "refuse"]
+MetricsDetail = Literal["full", "compact"]
 Loop = AbstractEventLoop | Callable[[], AbstractEventLoop]
 
 _CLOCK_METHODS: Final = ("monotonic_ns", "wall_ns", "reading", "wait")
@@ -50,6 +56,7 @@ class Parts:
     owner: str | None
     labels: frozenset[str]
     listen: str | None
+    detail: Detail | None
     token: str
     sidecar: str | None
     workers: int | None
@@ -69,6 +76,7 @@ class Parts:
         owner: str | None,
         labels: Mapping[str, str] | None,
         listen: str | None,
+        detail: MetricsDetail | None,
         token: str | None,
         sidecar: str | None,
         workers: int | None,
@@ -91,6 +99,7 @@ class Parts:
             owner=None if owner is None else checked_name(owner, "owner"),
             labels=checked_labels(labels),
             listen=listen,
+            detail=checked_detail(detail),
             token="" if listen is None else token_of(token),
             sidecar=sidecar_path(sidecar),
             workers=workers,
@@ -112,6 +121,21 @@ class Parts:
             ConfigError: no loop runs here, or it is closed.
         """
         return None if self.loop is None else loop_of(self.loop)
+
+    def detail_for(self, jobs: int) -> Detail:
+        """Return the detail of the metrics of a scheduler that starts with so many jobs."""
+        if self.detail is not None:
+            return self.detail
+        return Detail.COMPACT if jobs > FULL_DETAIL_MAX else Detail.FULL
+
+    def warn_of_detail(self, jobs: int) -> None:
+        """Warn when a job is added to a running scheduler that would have started at compact detail with it."""
+        if self.detail is None and jobs == FULL_DETAIL_MAX + 1:
+            _log.warning(
+                'there are %d jobs now, and their metrics stay at full detail: metrics_detail="compact" halves the '
+                'series, metrics_detail="full" says that it shall be so',
+                jobs,
+            )
 
 
 def sidecar_path(url: str | None) -> str | None:
@@ -138,6 +162,19 @@ def token_of(token: str | None) -> str:
     if token is None:
         return token_in_environment()
     return "" if token == "" else checked_token(token, "token=")
+
+
+def checked_detail(detail: MetricsDetail | None) -> Detail | None:
+    """Return the detail of the metrics that was asked for; None: it depends on how many jobs there are.
+
+    Raises:
+        ConfigError: it is neither of the two words.
+    """
+    if detail is None:
+        return None
+    if detail not in tuple(Detail):
+        raise ConfigError("metrics_detail is one of two words", given=repr(detail), instead=('"full"', '"compact"'))
+    return Detail(detail)
 
 
 def checked_path(spool: object) -> Path:

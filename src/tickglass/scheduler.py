@@ -13,7 +13,9 @@ from tickglass.sched.errors import ConfigError
 from tickglass.sched.job import TTL_DEFAULT, check_policies, checked_trigger, declare
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.sched.lock_terms import lock_terms
+from tickglass.sched.stores import DEFAULT_STORE
 from tickglass.signals import StopSignals
+from tickglass.stop_by_signal import stop_hearing, tell_interrupted
 from tickglass.stopping import Inside, Stopping
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from tickglass.parts import Loop, OnSkew
+    from tickglass.parts import Loop, MetricsDetail, OnSkew
     from tickglass.sched.clock import Clock
     from tickglass.sched.durations import Duration
     from tickglass.sched.engine.engine import Engine
@@ -46,13 +48,17 @@ class Scheduler:
     again, with the same jobs: it opens everything anew, and its counters go on.
 
     Args:
-        store: URL of the store that instances share: "sqlite:///jobs.db", "memory://".
+        store: URL of the store that instances share: "sqlite:///jobs.db" (the default), "redis://localhost:6379".
         service: the name of what these jobs belong to; a metric label.
         owner: stable name of this instance; default: host/service/slot.
         labels: by which jobs and locks may prefer this instance, such as {"region": "a"}.
-        metrics: where to serve /metrics, /healthz and /readyz, e.g. ":9464"; None: nowhere.
-        token: required by that endpoint except at /healthz: Authorization: Bearer TOKEN; default:
-            the environment variable TICKGLASS_TOKEN, or none; "": none.
+        metrics: where to serve /metrics, /healthz and /readyz; None: nowhere. "localhost": on this machine
+            alone, at the first free port from 9464 on; ":9464": at that port, on all interfaces, or not at all.
+        metrics_detail: how much /metrics and a sidecar show of each job: "full", up to 110 series for a job
+            with its lock, or "compact", up to 55; default: by the number of jobs at the start, compact
+            above 200. It stays until the stop, also if jobs are added. See docs/telemetry.md.
+        token: required by that endpoint, except at /healthz and for the status of /readyz: Authorization:
+            Bearer TOKEN; default: the environment variable TICKGLASS_TOKEN, or none; "": none.
         telemetry: the address of a sidecar that receives all events, e.g.
             "unix:///run/tickglass.sock"; default: the environment variable
             TICKGLASS_SIDECAR, or none. The sidecar need not run.
@@ -81,12 +87,13 @@ class Scheduler:
 
     def __init__(  # noqa: PLR0913 - choices, by name, and each has a default
         self,
-        store: str = "sqlite:///jobs.db",
+        store: str = DEFAULT_STORE,
         *,
         service: str = "default",
         owner: str | None = None,
         labels: Mapping[str, str] | None = None,
         metrics: str | None = None,
+        metrics_detail: MetricsDetail | None = None,
         token: str | None = None,
         telemetry: str | None = None,
         workers: int | None = None,
@@ -110,6 +117,7 @@ class Scheduler:
             owner=owner,
             labels=labels,
             listen=metrics,
+            detail=metrics_detail,
             token=token,
             sidecar=telemetry,
             workers=workers,
@@ -179,6 +187,8 @@ class Scheduler:
             if self._live is not None:
                 self._live.engine.add(job)
             self._jobs[job.name] = job
+            if self._live is not None:
+                self._parts.warn_of_detail(len(self._jobs))
 
     def lock(
         self,
@@ -289,7 +299,9 @@ class Scheduler:
     def _start(self, loop: AbstractEventLoop | None) -> None:
         begins = SchedulerState.NEW if self._engine is None else self._engine.state
         with ExitStack() as undo:
-            engine, server = self._assembly.assembled(self._inside, undo, begins=begins, loop=loop)
+            engine, server = self._assembly.assembled(
+                self._inside, undo, jobs=len(self._jobs), begins=begins, loop=loop
+            )
             self._engine = engine
             for job in self._jobs.values():
                 engine.add(job)
@@ -368,7 +380,9 @@ class Scheduler:
             self._end_run()
 
     def run(self, longest: Duration | None = None) -> list[str]:
-        """Start, run until SIGTERM, SIGINT or a `stop` from another thread; a second signal ends the waiting.
+        """Start, run until SIGTERM, SIGINT or a `stop` from another thread; each further signal shortens the wait.
+
+        While it waits for runs, the log says for which, how long, and what one more signal does.
 
         Args:
             longest: stop after this time.
@@ -385,20 +399,13 @@ class Scheduler:
             self._end_run = signals.finish
             try:
                 self.start()
-                signals.wait(longest_s)
-                return self._stop_hearing(signals)
+                came = signals.wait(longest_s)
+                stopping, live = self._stopping, self._live
+                if stopping is None or live is None:
+                    return []
+                return stop_hearing(signals, stopping, live.engine, by=came, drain_ns=self._drain_ns)
             finally:
                 self._end_run = lambda: None
-
-    def _stop_hearing(self, signals: StopSignals) -> list[str]:
-        """Stop; each further signal shortens a wait."""
-        stopping, live = self._stopping, self._live
-        if stopping is None or live is None:
-            return []
-        stopping.ask(self._drain_ns)
-        while not stopping.ended and signals.wait():
-            live.engine.cut_short()
-        return stopping.wait()
 
     def unready(self) -> list[str]:
         """Return why this instance is not ready, a sentence each; empty when it is."""
@@ -414,6 +421,8 @@ class Scheduler:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is KeyboardInterrupt:
+            tell_interrupted(self._executions(), self._drain_ns)
         self.stop()
 
     async def __aenter__(self) -> Self:

@@ -103,7 +103,9 @@ class Worker:
         scheduler.stop()
         self._stopped.set()
         sampler.join()
-        self._recorder.measured(self._tally.counts, self._tally.differences(scheduler._assembly.metrics.registry))
+        metrics = scheduler._assembly.metrics
+        assert metrics is not None
+        self._recorder.measured(self._tally.counts, self._tally.differences(metrics.registry))
 
     def _await_a_renewal(self, scheduler: Scheduler) -> None:
         """Keep a lease that nobody else wants until it has been renewed: no worker is measured without one.

@@ -119,20 +119,6 @@ assert taken and all(taken), taken
     loaded_by(code, tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=ENDPOINT)
 
 
-def test_a_wrong_setting_of_the_exporter_is_refused_at_the_start(tmp_path: Path) -> None:
-    code = """
-from tickglass import ConfigError, Scheduler
-scheduler = Scheduler("memory://")
-try:
-    scheduler.start()
-except ConfigError as error:
-    assert "OTLP only" in str(error), error
-else:
-    raise SystemExit("it started")
-"""
-    loaded_by(code, tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=ENDPOINT, OTEL_TRACES_EXPORTER="zipkin")
-
-
 def test_a_name_that_telemetry_has_not_is_an_attribute_error(tmp_path: Path) -> None:
     code = """
 import tickglass.telemetry as telemetry

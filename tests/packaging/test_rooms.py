@@ -174,12 +174,8 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "telemetry/locks.py",
         "telemetry/series.py",
     ),
-    "tests/unit/telemetry/test_spans.py": (
-        "sched/ports/tracing.py",
-        "telemetry/otlp.py",
-        "telemetry/trace_ids.py",
-        "telemetry/tracing.py",
-    ),
+    "tests/unit/telemetry/test_spans.py": ("sched/ports/tracing.py", "telemetry/tracing/run_ids.py"),
+    "tests/unit/telemetry/tracing/test_provider.py": ("telemetry/tracing/otlp.py",),
     "tests/unit/test_public_modules.py": (
         "src/tickglass/clock.py",
         "src/tickglass/events.py",

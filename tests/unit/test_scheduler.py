@@ -13,7 +13,7 @@ from kit.rig import wait_until
 
 from tickglass import ConfigError, Run, Scheduler, at, cron, every
 from tickglass.sched.durations import SECOND
-from tickglass.sched.events import OccurrenceMoved, SchedulerMoved
+from tickglass.sched.events import OccurrenceMoved, ReadinessMoved, SchedulerMoved
 from tickglass.testing import FakeClock, ListSink
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def test_nothing_is_opened_before_the_start(tmp_path: Path, own_runtime: Path) -
         ("labels", "region=a", "labels are names and their values, not str"),
         ("labels", {"region": "a, b"}, "a label is a plain name and a plain value"),
         ("labels", {"region": 1}, "a label is a plain name and a plain value"),
-        ("metrics", "9464", "an address to listen on is host:port"),
-        ("metrics", 9464, "an address to listen on is host:port"),
+        ("metrics", "9464", "an address to listen on is host:port, or a host"),
+        ("metrics", 9464, "an address to listen on is host:port, or a host"),
         ("metrics", ":70000", "a port is at most 65535"),
         ("telemetry", "/run/tickglass.sock", "write: unix:///run/tickglass.sock"),
         ("telemetry", "unix://run/tickglass.sock", r"three slashes\n.*\n.*\n.*unix:///run/tickglass.sock"),
@@ -306,3 +306,12 @@ def test_a_stop_from_another_thread_ends_a_run() -> None:
     assert scheduler.run(longest="30s") == []
     stopper.join(10)
     assert heard.is_set()
+
+
+def test_whether_it_is_ready_is_reported_at_the_start_and_not_a_sweep_later() -> None:
+    for _ in range(20):  # each time two threads race
+        told = ListSink()
+        scheduler = Scheduler("memory://", sinks={"told": told})
+        scheduler.add(nothing, every("24h"))
+        with scheduler:
+            told.wait_for(lambda event: isinstance(event, ReadinessMoved), patience_s=5.0)  # sweeps are 10 s apart

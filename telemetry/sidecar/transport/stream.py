@@ -19,6 +19,7 @@ from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.threads.loop import Loop
 from tickglass.telemetry.label_values import DropReason, Signal
+from tickglass.telemetry.metric import Detail
 from tickglass.telemetry.sidecar.transport.frames import (
     PROTOCOL,
     VOCABULARY,
@@ -53,6 +54,7 @@ class StreamSink:
     Args:
         path: of the sidecar's socket; the sidecar need not run yet.
         stores, sinks: names whose series the sidecar starts at zero.
+        detail: how much the sidecar shows of each job and each lock.
         on_drop: called with the number of events that did not fit; see `MetricSink.dropped`.
         ring_capacity: how many events may wait.
     """
@@ -66,12 +68,14 @@ class StreamSink:
         clock: Clock,
         stores: Sequence[str] = (),
         sinks: Sequence[str] = (),
+        detail: Detail = Detail.FULL,
         on_drop: Callable[[str, str, int], None],
         ring_capacity: int = RING_MAX,
     ) -> None:
         self._path = path
         self._owner, self._service = owner, service
         self._stores, self._sinks = list(stores), list(sinks)
+        self._detail = detail
         self._clock = clock
         self._on_drop = on_drop
         self._ring = Ring(ring_capacity)
@@ -204,6 +208,7 @@ class StreamSink:
             dropped=self._dropped_at_introduction,
             stores=self._stores,
             sinks=self._sinks,
+            detail=self._detail,
             live_events=live.live_events,
         )
         for frame in introduction_frames(introduction):

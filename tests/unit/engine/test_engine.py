@@ -13,7 +13,6 @@ from kit.rig import BreakableStore, wait_until
 from kit.stand import Stand
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.engine import STOP_GRACE_NS
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.events import (
@@ -23,6 +22,7 @@ from tickglass.sched.events import (
     Streak,
 )
 from tickglass.sched.lease import Lease
+from tickglass.sched.lifecycle import STOP_GRACE_NS
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement
 from tickglass.sched.triggers import Trigger, every
 

@@ -21,23 +21,43 @@ if TYPE_CHECKING:
 
     OnDrop = Callable[[str, str, int], object]  # the signal, the reason, the number of spans lost
 
-__all__ = ["CountingQueue", "exporting_provider"]
+__all__ = ["CountingQueue", "exporting_provider", "grpc_exporter", "http_exporter"]
 
 QUEUE_MAX: Final = 2_048  # spans that wait for the exporter; more are dropped and counted
 BATCH_MAX: Final = 512
 EXPORT_TIMEOUT_S: Final = 2.0  # OpenTelemetry's own 10 s made the exit wait 8 s for a dead collector
 
 
-def exporting_provider(service: str, owner: str, on_drop: OnDrop) -> TracerProvider:
-    """Return a provider whose spans leave in batches over OTLP/HTTP; the environment says to where.
+def exporting_provider(service: str, owner: str, exporter: SpanExporter, on_drop: OnDrop) -> TracerProvider:
+    """Return a provider whose spans leave in batches through an exporter.
 
     Args:
         on_drop: told the signal, the reason and the number of spans lost.
     """
     resource = Resource.create({"service.name": service, "service.instance.id": owner})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(CountingQueue(OTLPSpanExporter(timeout=EXPORT_TIMEOUT_S), on_drop))
+    provider.add_span_processor(CountingQueue(exporter, on_drop))
     return provider
+
+
+def http_exporter() -> SpanExporter:
+    """Return an exporter over OTLP/HTTP; the environment says to where."""
+    return OTLPSpanExporter(timeout=EXPORT_TIMEOUT_S)
+
+
+def grpc_exporter() -> SpanExporter:
+    """Return an exporter over OTLP/gRPC; the environment says to where.
+
+    Raises:
+        ModuleNotFoundError: the extra is not installed.
+        ValueError: the environment names a compression that there is not: the one setting without a default.
+    """
+    from opentelemetry.exporter.otlp.proto.grpc import exporter, trace_exporter  # noqa: PLC0415 - an extra
+
+    try:
+        return trace_exporter.OTLPSpanExporter(timeout=EXPORT_TIMEOUT_S)
+    except exporter.InvalidCompressionValueException as error:
+        raise ValueError(str(error)) from error
 
 
 class CountingQueue(SpanProcessor):
