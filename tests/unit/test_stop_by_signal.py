@@ -131,8 +131,9 @@ def test_a_quick_stop_has_nothing_to_tell(tmp_path: Path) -> None:
 
 # The main thread waits in a `with` block of its own.
 BLOCK: Final = """
-import os, sys, threading
+import os, signal, sys, threading
 from tickglass import Scheduler, every
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs the tests in the background ignores it
 scheduler = Scheduler("memory://", drain="1h")
 @scheduler.job(every("10ms"), name="nightly")
 def work(run):
