@@ -36,7 +36,7 @@ $ tickglass alerts export rules/ --runbook-base-url https://wiki.example.com --d
 | `--operator` | write the manifest for the Prometheus operator instead of a file of rules |
 | `--selector MATCHERS` | read only series of targets with these labels, for instance `'namespace="prod"'` |
 | `--fleet NAME` | the label `fleet` that every alert and every recorded series carries; `tickglass` by default |
-| `--on-time SECONDS` | how late a start may be to count as on time: a bound of the lateness histogram |
+| `--on-time SECONDS` | how late a start may be to count as on time: 0.008, 0.1 or 1 |
 | `--runbook-base-url URL` | where you keep the runbooks; without it they are written to `DIR/runbooks` |
 | `--dashboard-base-url URL` | your Grafana, with the boards of [dashboards.md](dashboards.md) |
 
@@ -61,6 +61,9 @@ The same rules read schedulers that Prometheus scrapes and schedulers that a sid
 their own label `service`, and a `ServiceMonitor` adds a label of the same name to its targets. Scrape sidecars with
 `honor_labels: true` (`honorLabels: true` for the operator). Otherwise Prometheus renames the sidecar's label to
 `exported_service`, and a service that is gone stays hidden as long as another one runs.
+
+They also read both [levels of detail](telemetry.md#how-many-series). If Prometheus converts histograms at the scrape
+(`convert_classic_histograms_to_nhcb`), it must [keep the classic ones](telemetry.md#native-histograms) beside them.
 
 ## All of them
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from tickglass.sched.durations import MS, SECOND, Duration, duration_ns, duration_text
-from tickglass.sched.errors import ConfigError
+from tickglass.sched.errors import ConfigError, nearest
 from tickglass.sched.identity import JobId, declaration_of
 from tickglass.sched.policies.misfire import grace_for_ns
 from tickglass.sched.policies.preference import Preference, checked_preference
@@ -189,7 +188,7 @@ def check_policies(names: Iterable[str]) -> None:
     known = Policies.__annotations__
     for name in names:
         if name not in known:
-            meant = get_close_matches(name, known, n=1) or known
+            meant = nearest(name, known, most=1) or known
             raise ConfigError("a job has no such policy", given=f"{name}=", instead=tuple(f"{word}=" for word in meant))
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         OccurrenceMoved,
     )
     from tickglass.telemetry.metric import Metric
+    from tickglass.telemetry.series import Together
 
 __all__ = ["JobGroup"]
 
@@ -43,8 +44,8 @@ _Key = tuple[str, int, str]  # job, due instant, run: `OVERFLOW` holds several j
 class JobGroup(SeriesGroup):
     """One job on this instance."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
+    def __init__(self, name: str, together: Together) -> None:
+        super().__init__(together)
         self._name = name
         self._open: set[_Key] = set()
         self._running: dict[_Key, int] = {}  # since when, wall clock
@@ -57,12 +58,10 @@ class JobGroup(SeriesGroup):
         self._remembered = self.counter(catalogue.JOB_REMEMBERED, name)
         self._unclaimed = self.counter(catalogue.JOB_UNCLAIMED, name)
         self._undercounts = self.counter(catalogue.JOB_UNDERCOUNTS, name)
+        self._run_seconds = self.counter(catalogue.JOB_RUN_SECONDS, name)
         self._duration = self.histogram(catalogue.JOB_DURATION, name)
         self._lateness = self.histogram(catalogue.JOB_LATENESS, name)
-        self._parts = {
-            part: self.histogram(catalogue.JOB_LATENESS_PART, name, part)
-            for part in catalogue.JOB_LATENESS_PART.labels[-1].values
-        }
+        self._parts = self.counters(catalogue.JOB_LATENESS_PART, name)
         self._failing = self.gauge(catalogue.JOB_FAILING, name, start=0)
         self._unsuccessful = self.gauge(catalogue.JOB_UNSUCCESSFUL, name)
         self._unsuccessful_latest = self.gauge(catalogue.JOB_UNSUCCESSFUL_LATEST, name)
@@ -213,6 +212,7 @@ class JobGroup(SeriesGroup):
             self._overdue.discard(key)
         trace_id = event.run_id if event.sampled else ""
         if event.ran_ns is not None:
+            self._run_seconds.add(event.ran_ns / _S)
             self._duration.observe(event.ran_ns / _S, trace_id, event.wall_ns)
         if event.lateness is not None:
             self._was_late(event.lateness, trace_id, event.wall_ns)
@@ -220,10 +220,10 @@ class JobGroup(SeriesGroup):
     def _was_late(self, lateness: Lateness, trace_id: str, wall_ns: int) -> None:
         self._last_lateness.value = lateness.total_ns / _S
         self._lateness.observe(lateness.total_ns / _S, trace_id, wall_ns)
-        self._parts["timer"].observe(lateness.timer_ns / _S)
-        self._parts["pool"].observe(lateness.pool_ns / _S)
-        self._parts["lock"].observe(lateness.lock_ns / _S)
-        self._parts["start"].observe(lateness.start_ns / _S)
+        self._parts["timer"].add(max(0, lateness.timer_ns) / _S)
+        self._parts["pool"].add(max(0, lateness.pool_ns) / _S)
+        self._parts["lock"].add(max(0, lateness.lock_ns) / _S)
+        self._parts["start"].add(max(0, lateness.start_ns) / _S)
 
 
 def _seconds(ns: int | None) -> float | None:

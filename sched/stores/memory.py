@@ -398,12 +398,19 @@ class MemoryStore:
 
 
 def read_memory(url: StoreUrl) -> Callable[[Clock], MemoryStore]:
-    """Read `memory://?keep=1h`; return what opens a store."""
+    """Read `memory://?keep=1h`; return what opens one store, the same one each time."""
     if url.body:
         problem = "memory:// has no path: nothing of it is kept"
         raise url.refusal(problem, url.body, "memory://", f"sqlite:///{url.shown_body}")
     keep_ns = url.duration_ns("keep", MEMORY_KEEP_NS, min_ns=KEEP_MIN_NS)
-    return lambda clock: MemoryStore(clock, keep_ns=keep_ns)
+    stores: list[MemoryStore] = []
+
+    def opened(clock: Clock) -> MemoryStore:
+        if not stores:
+            stores.append(MemoryStore(clock, keep_ns=keep_ns))
+        return stores[0]
+
+    return opened
 
 
 def check_memory_exists(url: StoreUrl) -> None:

@@ -16,7 +16,17 @@ from tickglass.telemetry.queries.selector import aggregate, indented
 if TYPE_CHECKING:
     from tickglass.telemetry.queries.selector import Selector
 
-__all__ = ["due_here", "failures_in_a_row", "oldest_run", "on_time_share", "owed_for", "owed_since"]
+__all__ = [
+    "due_here",
+    "failures_in_a_row",
+    "mean_lateness",
+    "mean_run",
+    "oldest_run",
+    "on_time_share",
+    "owed_for",
+    "owed_since",
+    "runs_ended",
+]
 
 _JOB: Final = ("job_name",)
 
@@ -62,6 +72,21 @@ def oldest_run(scope: Selector) -> str:
     return aggregate("max", _JOB, f"time() - {scope.series(catalogue.JOB_RUNNING_SINCE)}")
 
 
+def runs_ended(scope: Selector, window: str, *labels: str) -> str:
+    """Return how many runs ended in the window, of those whose code had started."""
+    return scope.increase_by(catalogue.JOB_LATENESS, *labels, part="count", window=window)
+
+
+def mean_run(scope: Selector, window: str) -> str:
+    """Return how long a run of each job took on average, of those that ended in the window."""
+    return _mean(scope, scope.increase_by(catalogue.JOB_RUN_SECONDS, "job_name", window=window), window)
+
+
+def mean_lateness(scope: Selector, window: str) -> str:
+    """Return how late runs of each job started on average, of those that ended in the window."""
+    return _mean(scope, scope.increase_by(catalogue.JOB_LATENESS, "job_name", part="sum", window=window), window)
+
+
 def due_here(scope: Selector, function: str, window: str, *labels: str) -> str:
     """Return how many due instants an instance had to start, or how many a second.
 
@@ -81,6 +106,10 @@ def on_time_share(scope: Selector, function: str, window: str, *labels: str) -> 
     on_time = aggregate("sum", labels, f"{function}({started}[{window}])")
     matching = f" on ({', '.join(labels)})" if labels else ""
     return f"{on_time}\n/{matching}\n{due_here(scope, function, window, *labels)}"
+
+
+def _mean(scope: Selector, total: str, window: str) -> str:
+    return f"{total}\n/ on (job_name)\n({runs_ended(scope, window, 'job_name')} > 0)"
 
 
 def _failed_once(scope: Selector, since: str) -> str:

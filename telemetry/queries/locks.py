@@ -9,7 +9,7 @@ from tickglass.telemetry import catalogue
 if TYPE_CHECKING:
     from tickglass.telemetry.queries.selector import Selector
 
-__all__ = ["held_of_limit", "held_too_long", "store_error_share"]
+__all__ = ["held_of_limit", "held_too_long", "left_of_lease", "store_error_share"]
 
 
 def held_of_limit(scope: Selector) -> str:
@@ -22,6 +22,12 @@ def held_too_long(scope: Selector) -> str:
     """Return for how many seconds each lock has been held that is held beyond its limit."""
     held, limit = _held_and_limit(scope)
     return f"{held}\n> on (resource)\n{limit}"
+
+
+def left_of_lease(scope: Selector) -> str:
+    """Return for how many seconds each lease that is renewed still lasts; negative: it has ended."""
+    ttl, unrenewed = scope.max_by(catalogue.LOCK_TTL, "resource"), scope.max_by(catalogue.LOCK_UNRENEWED, "resource")
+    return f"{ttl}\n- on (resource)\n{unrenewed}"
 
 
 def store_error_share(scope: Selector, window: str) -> str:

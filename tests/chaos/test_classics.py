@@ -51,9 +51,12 @@ def test_a_fast_job_and_two_skewed_clocks_run_once(ground: Ground, tmp_path: Pat
     with ExitStack() as running:
         for number, skew_ns in enumerate((0, 300 * MS)):
             scheduler = Scheduler(
-                ground.direct_url, owner=f"n{number}", spool=tmp_path / f"spool-{number}", sinks={"l": sinks[number]}
+                ground.direct_url,
+                owner=f"n{number}",
+                spool=tmp_path / f"spool-{number}",
+                sinks={"l": sinks[number]},
+                clock=SteeredClock(skew_ns),
             )
-            scheduler._clock = SteeredClock(skew_ns)
             scheduler.add(fast, every("100ms"), misfire_grace="2s")
             running.enter_context(scheduler)
         assert enough.wait(PATIENCE_S)

@@ -139,7 +139,7 @@ def test_renewals_are_told_apart_by_what_was_left_of_the_lease(stage: Stage) -> 
         for status in ("ok", "late", "lost", "error")
     }
     assert renewals == {"ok": 1, "late": 1, "lost": 1, "error": 1}
-    assert stage.value("distributed_lock_renewal_margin_seconds_sum", resource="ledger") == 29
+    assert stage.value("distributed_lock_renewal_margin_seconds_total", resource="ledger") == 29
 
 
 def test_the_longest_hold_is_known_only_where_every_job_of_the_resource_has_a_limit(stage: Stage) -> None:
@@ -187,9 +187,11 @@ def test_a_run_leaves_its_outcome_duration_lateness_and_timestamps(stage: Stage)
     labels = {"job_name": "nightly"}
     assert stage.value("tickglass_job_outcomes_total", outcome="success", **labels) == 1
     assert stage.value("tickglass_job_run_duration_seconds_sum", **labels) == 3
+    assert stage.value("tickglass_job_run_seconds_total", **labels) == 3
     assert stage.value("tickglass_job_start_lateness_seconds_sum", **labels) == 0.01
     assert stage.value("tickglass_job_last_start_lateness_seconds", **labels) == 0.01
-    parts = {part: stage.value("tickglass_job_start_lateness_part_seconds_sum", part=part, **labels) for part in PARTS}
+    part_total = "tickglass_job_start_lateness_part_seconds_total"
+    parts = {part: stage.value(part_total, part=part, **labels) for part in PARTS}
     assert parts == PARTS
     assert stage.value("tickglass_job_last_start_timestamp_seconds", **labels) == now_s - 3
     assert stage.value("tickglass_job_last_success_timestamp_seconds", **labels) == now_s

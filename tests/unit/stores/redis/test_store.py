@@ -199,6 +199,15 @@ def test_a_release_that_arrives_late_does_not_end_what_the_same_token_was_grante
         behind.close()
 
 
+@pytest.mark.parametrize("path", ["", "/"])
+def test_a_url_without_a_database_means_database_0(
+    server: RedisServer, opened: Callable[..., RedisStore], path: str
+) -> None:
+    opened(f"redis://127.0.0.1:{server.port}/0").acquire(ASK)
+    assert [lease.resource for lease in opened(f"redis://127.0.0.1:{server.port}{path}").leases()] == [ASK.resource]
+    assert opened(f"redis://127.0.0.1:{server.port}/1").leases() == []
+
+
 def test_nobody_there_is_unavailable(opened: Callable[..., RedisStore], free_port: int) -> None:
     store = opened(f"redis://127.0.0.1:{free_port}/0")
     assert kind_of(store.leases) == "unavailable"
