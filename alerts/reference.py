@@ -38,7 +38,7 @@ $ tickglass alerts export rules/ --runbook-base-url https://wiki.example.com --d
 | `--selector MATCHERS` | read only series of targets with these labels, for instance `'namespace="prod"'` |
 | `--fleet NAME` | the label `fleet` that every alert and every recorded series carries; `tickglass` by default |
 | `--keep LABELS` | labels of targets that tell apart jobs and locks of one name; `cluster,namespace` by default |
-| `--on-time SECONDS` | how late a start may be to count as on time: a bound of the lateness histogram |
+| `--on-time SECONDS` | how late a start may be to count as on time: 0.008, 0.1 or 1 |
 | `--runbook-base-url URL` | where you keep the runbooks; without it no link, and they are written to `DIR/runbooks` |
 | `--dashboard-base-url URL` | your Grafana, with the boards of [dashboards.md](dashboards.md); without it no link |
 
@@ -92,6 +92,9 @@ Every alert has cases for promtool in which it fires and in which it is silent, 
 spoiled in any small way (`make mutants`). Recorded histories of fleets are laid before all rules at once: an hour
 with a rolling deploy, a service scaled to zero and back, and restarts alerts nobody. `make live` makes six faults
 before a real Prometheus that scrapes each 15 s, in about ten minutes.
+
+They also read both [levels of detail](telemetry.md#how-many-series). If Prometheus converts histograms at the scrape
+(`convert_classic_histograms_to_nhcb`), it must [keep the classic ones](telemetry.md#native-histograms) beside them.
 
 ## All of them
 

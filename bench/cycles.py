@@ -47,7 +47,7 @@ def claim_and_settle(store: Store) -> None:
     if not isinstance(answer, Claimed):
         raise TypeError(f"nobody else is here, and yet {answer}")
     lease = Lease("tick", "bench", ask.token, answer.fence, TTL_NS, 0)
-    store.settle(Settlement(lease, "tick", number, ask.run_id, "success"))
+    store.settle(Settlement(lease, "bench", "tick", number, ask.run_id, "success"))
 
 
 def store_rows(home: Path) -> list[tuple[str, float]]:

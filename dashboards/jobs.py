@@ -8,14 +8,16 @@ from tickglass.dashboards.lateness import lateness_panels
 from tickglass.dashboards.model import GOOD, Board, Column, Kind, Panel, Query, Row, above
 from tickglass.dashboards.scope import RATE, SPAN
 from tickglass.dashboards.shared_panels import (
+    SOME_TOGETHER,
     TO_JOB,
+    TOGETHER,
     failing_jobs,
     health_by_job,
     on_time,
 )
 from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.queries.jobs import failures_in_a_row, oldest_run
+from tickglass.telemetry.queries.jobs import failures_in_a_row, mean_run, oldest_run, runs_ended
 from tickglass.telemetry.queries.selector import aggregate, on
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def _counts(scope: BoardScope) -> tuple[Panel, ...]:
 
     late = aggregate("min", scope.by_job, scope.series(catalogue.JOB_OVERDUE))
     grace = scope.max_by(catalogue.JOB_GRACE, *scope.by_job)
-    runs = scope.increase_by(catalogue.JOB_DURATION, window=SPAN, part="count")
+    runs = runs_ended(scope, SPAN)
     return (
         count("Running", "Runs in progress. No number of them is bad.", scope.sum_by(catalogue.JOB_RUNNING), None),
         count(
@@ -92,14 +94,17 @@ def _each_job(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TABLE,
         "Every job",
-        "One line for each job. A next instant in the past: no scheduler is there to start it. A last end that is "
-        "long after the last success: the job runs and fails.",
+        "One line for each job. A next instant in the past: no scheduler is there to start it. An instant "
+        "that was not done after the last success: the job fails, or is skipped or missed.",
         "short",
         (
             Query(highest(catalogue.JOB_NEXT, " * 1000"), column=Column("Next", "dateTimeFromNow")),
             Query(highest(catalogue.JOB_LAST_START, " * 1000"), column=Column("Last start", "dateTimeFromNow")),
-            Query(highest(catalogue.JOB_LAST_COMPLETION, " * 1000"), column=Column("Last end", "dateTimeFromNow")),
             Query(highest(catalogue.JOB_LAST_SUCCESS, " * 1000"), column=Column("Last success", "dateTimeFromNow")),
+            Query(
+                highest(catalogue.JOB_UNSUCCESSFUL_LATEST, " * 1000"),
+                column=Column("Last not done", "dateTimeFromNow"),
+            ),
             Query(
                 failures_in_a_row(scope),
                 column=Column("Failures in a row", steps=above(1, thresholds.FAILURES_IN_A_ROW)),
@@ -140,7 +145,7 @@ def _skips(scope: BoardScope) -> Panel:
         "Skipped, by reason",
         "Overlap: the previous run had not ended. Lock held: another holder had the resource for all of the grace. "
         "Store unavailable, store error: the claim failed, so the job was not run. Skew: the instance's clock "
-        "cannot be trusted. Stopping: the scheduler was stopping.",
+        f"cannot be trusted. Stopping: the scheduler was stopping. {SOME_TOGETHER}",
         "ops",
         (Query(scope.rate_by(catalogue.JOB_SKIPS, "reason", window=RATE), "{{reason}}"),),
         width=12,
@@ -170,7 +175,7 @@ def _duration_map(scope: BoardScope) -> Panel:
         Kind.HEATMAP,
         "Durations",
         "How long runs took. A band that climbs: the work grows, or a service that it calls becomes slow. The dots "
-        "are exemplars: each leads to the trace of the slow run.",
+        f"are exemplars: each leads to the trace of the slow run. {TOGETHER}",
         "s",
         (Query(scope.buckets(catalogue.JOB_DURATION), "{{le}}", exemplar=True),),
         width=12,
@@ -179,13 +184,12 @@ def _duration_map(scope: BoardScope) -> Panel:
 
 
 def _duration(scope: BoardScope) -> Panel:
-    slow = Query(scope.quantile(0.99, catalogue.JOB_DURATION, *scope.by_job), "{{service}} {{job_name}}", exemplar=True)
     return Panel(
         Kind.TIMESERIES,
         "How long a run takes, by job",
-        "p99 of the runs of each job. Close to the job's interval: occurrences will be skipped for overlap.",
+        "The mean of the runs of each job. Close to the job's interval: occurrences will be skipped for overlap.",
         "s",
-        (slow,),
+        (Query(mean_run(scope, RATE), "{{job_name}}"),),
         width=12,
         no_value="nothing ran",
         link=TO_JOB,
@@ -220,14 +224,12 @@ def _odd(scope: BoardScope) -> Panel:
         Kind.TIMESERIES,
         "What should not happen",
         "Orphans: claims whose claimant died. Unclaimed: runs that were started during an outage of the store, "
-        "perhaps on several instances at once. Overdue: runs that were asked to stop at their timeout and have not "
-        "stopped. Trigger failures: the trigger raised instead of returning an instant. Undercounts: so many instants "
-        "were missed that counting stopped.",
+        "perhaps on several instances at once. Trigger failures: the trigger raised instead of returning an instant. "
+        f"Undercounts: so many instants were missed that counting stopped. {TOGETHER}",
         "short",
         (
             often(catalogue.JOB_ORPHANS, "orphaned"),
             often(catalogue.JOB_UNCLAIMED, "unclaimed"),
-            Query(scope.sum_by(catalogue.JOB_OVERDUE_RUNS, *scope.by_job), "{{service}} {{job_name}} overdue"),
             often(catalogue.JOB_TRIGGER_FAILURES, "trigger failed"),
             often(catalogue.JOB_UNDERCOUNTS, "undercounted"),
         ),
@@ -260,7 +262,8 @@ def _saved(scope: BoardScope) -> Panel:
         Kind.TIMESERIES,
         "Claims known without a request",
         "Occurrences that an instance knew to be claimed elsewhere, so it did not ask the store. Each saves a round "
-        "trip. None in a fleet: each instance asks the store for every occurrence.",
+        "trip. None in a fleet: each instance asks the store for every occurrence. "
+        f"{TOGETHER}",
         "ops",
         (Query(scope.rate_by(catalogue.JOB_REMEMBERED, *scope.by_job, window=RATE), "{{service}} {{job_name}}"),),
         width=12,

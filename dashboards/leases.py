@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from tickglass.dashboards.model import GOOD, Kind, Panel, Query, above
 from tickglass.dashboards.scope import RATE
-from tickglass.dashboards.shared_panels import TO_LOCK
+from tickglass.dashboards.shared_panels import SOME_TOGETHER, TO_LOCK, TOGETHER
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.label_values import RenewalStatus
-from tickglass.telemetry.queries.locks import store_error_share
-from tickglass.telemetry.queries.selector import on
+from tickglass.telemetry.queries.locks import left_of_lease, store_error_share
+from tickglass.telemetry.queries.selector import on, one_of
 
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import BoardScope
@@ -36,15 +36,13 @@ def store_panels(scope: BoardScope) -> tuple[Panel, ...]:
 
 
 def _expiry(scope: BoardScope) -> Panel:
-    held = scope.max_by(catalogue.LOCK_HELD, *scope.by_resource)
-    left = f"({scope.max_by(catalogue.LOCK_EXPIRY, *scope.by_resource)} - time()) and {on(scope.by_resource)} {held}"
     return Panel(
         Kind.TIMESERIES,
         "Left of the lease",
         "Time until each held lease ends unless it is renewed. Normal: saw-teeth above zero. Falling to zero: the "
-        "lease is not renewed.",
+        "lease is not renewed. Leases that are not to be renewed are not here.",
         "s",
-        (Query(left, "{{resource}}"),),
+        (Query(left_of_lease(scope), "{{resource}}"),),
         no_value="all are free",
         link=TO_LOCK,
     )
@@ -71,7 +69,7 @@ def _renewals(scope: BoardScope) -> Panel:
         Kind.TIMESERIES,
         "Renewals",
         "By how they ended. Late: less than a third of the TTL was left. Error: the store did not answer, and the "
-        "holder tries again. Lost: the lease had ended.",
+        f"holder tries again. Lost: the lease had ended. {SOME_TOGETHER}",
         "ops",
         (Query(scope.rate_by(catalogue.LOCK_RENEWALS, "status", window=RATE), "{{status}}"),),
         no_value="none",
@@ -81,13 +79,17 @@ def _renewals(scope: BoardScope) -> Panel:
 
 
 def _margins(scope: BoardScope) -> Panel:
+    confirmed = one_of((RenewalStatus.OK, RenewalStatus.LATE))
+    left = scope.rate_by(catalogue.LOCK_MARGIN, "resource", window=RATE)
+    renewals = scope.rate_by(catalogue.LOCK_RENEWALS, "resource", window=RATE, status=confirmed)
     return Panel(
-        Kind.HEATMAP,
+        Kind.TIMESERIES,
         "What was left at a renewal",
-        "How much of the lease was left when its renewal was confirmed. A band that sinks towards zero: renewals "
-        "become later and later, because the store is slow or the process gets too little CPU.",
+        "How much of the lease was left on average when a renewal was confirmed: two thirds of the TTL is normal. "
+        "Sinking: renewals become later and later, because the store is slow or the process gets too little CPU. "
+        f"{TOGETHER}",
         "s",
-        (Query(scope.buckets(catalogue.LOCK_MARGIN), "{{le}}"),),
+        (Query(f"{left} / on (resource) {renewals}", "{{resource}}"),),
         width=12,
         no_value="no renewals",
     )

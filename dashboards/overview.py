@@ -20,7 +20,14 @@ from tickglass.dashboards.shared_panels import (
 )
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.queries.jobs import failures_in_a_row, on_time_share, owed_for, owed_long, owed_since
+from tickglass.telemetry.queries.jobs import (
+    failures_in_a_row,
+    mean_lateness,
+    on_time_share,
+    owed_for,
+    owed_long,
+    owed_since,
+)
 from tickglass.telemetry.queries.locks import held_of_limit
 from tickglass.telemetry.queries.selector import on
 
@@ -134,14 +141,14 @@ def _failing_most(scope: BoardScope) -> Panel:
 
 
 def _latest(scope: BoardScope) -> Panel:
-    late = scope.max_by(catalogue.JOB_LAST_LATENESS, *scope.by_job)
     grace = scope.max_by(catalogue.JOB_GRACE, *scope.by_job)
     return _table(
         "Jobs that start late",
-        "How much of its misfire grace the last start had used up. Red: if starts get much later, occurrences will be "
-        "missed. The job's board says whether the timer, the pool, the lock or the start itself took the time.",
+        "How much of its misfire grace a start uses up on average, over the time that is shown. Red: if starts get "
+        "much later, occurrences will be missed. The job's board says whether the timer, the pool, the lock or the "
+        "start itself took the time.",
         _worst(
-            f"{late} / {on(scope.by_job)} {grace}",
+            f"{mean_lateness(scope, SPAN)} / {on(scope.by_job)} {grace}",
             Column("Of the grace", "percentunit", above(thresholds.LATENESS_OF_GRACE, 1), gauge=True),
         ),
         (("job_name", "Job"), ("service", "Service")),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tickglass.telemetry.metric import Metric
 
 __all__ = [
+    "SOME_TOGETHER",
+    "TOGETHER",
     "TO_INSTANCE",
     "TO_JOB",
     "TO_JOBS",
@@ -35,6 +37,9 @@ __all__ = [
     "waits",
 ]
 
+# For panels of what is counted for all jobs or all locks together at compact detail: see docs/telemetry.md.
+TOGETHER: Final = "At compact detail this is known only of all together, under the name __other__."
+SOME_TOGETHER: Final = "At compact detail most of these are known only of all together, under the name __other__."
 TO_JOB: Final = Link("tickglass-jobs", "job_name", "job_name", "Show this job")
 TO_LOCK: Final = Link("tickglass-locks", "resource", "resource", "Show this lock")
 TO_JOBS: Final = Link("tickglass-jobs", "", "", "Show the jobs")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tickglass.sched.identity import JobId
+
 __all__ = ["JobRecord", "Registered"]
 
 
@@ -31,6 +33,11 @@ class JobRecord:
     next_due_ns: int | None
     last_due_ns: int | None = None
     seen_wall_ns: int = 0
+
+    @property
+    def job_id(self) -> JobId:
+        """The job that it is the record of."""
+        return JobId(self.service, self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tickglass.sched.identity import JobId
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -58,6 +60,10 @@ class EngineContext:
     owner: str
     service: str
     spool: Spool = field(default_factory=NoSpool)
+
+    def job_id(self, name: str) -> JobId:
+        """Return the identity of a job of this instance's service."""
+        return JobId(self.service, name)
 
 
 class NoTracer:

@@ -14,12 +14,13 @@ from tickglass.sched.ports.ledger import (
     Settlement,
 )
 from tickglass.sched.ports.locks import Gone, Granted, Holder, LeaseAsk, LockStore, Refused, Released, Renewed
-from tickglass.sched.ports.observers import LeaseRecord, RunRecord, Store, StoreObserver
+from tickglass.sched.ports.observers import SCHEDULED, LeaseRecord, RunRecord, Store, StoreObserver
 from tickglass.sched.ports.spool import Spool, SpooledOutcome
 from tickglass.sched.ports.tracing import RunTracer, TracedRun
 from tickglass.sched.registration import JobRecord
 
 __all__ = [
+    "SCHEDULED",
     "Ahead",
     "AlreadyClaimed",
     "CallResult",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease  # noqa: TC001 - read at run time by the encoders of these values
 from tickglass.sched.ports.locks import LeaseAsk  # noqa: TC001 - read at run time by the encoders of these values
 
@@ -40,11 +41,12 @@ class ClaimAsk:
 
     Args:
         lease: its `job` and `run_id` are filled in, and `run_id` is unique.
-        due_ns: with lease.job, the occurrence.
+        due_ns: with `job_id`, the occurrence.
         next_due_ns: the job's next due instant, noted in its record if this is the latest that was ever claimed.
         rerun: whether an occurrence whose claimant died may be claimed again.
         max_ahead_ns: how far `due_ns` may lie ahead of the store's clock; None: any distance. An earlier claim that
             lies further ahead does not count as the job's latest.
+        declaration: kept with the attempt, see identity.py; "" if that is not known.
     """
 
     lease: LeaseAsk
@@ -52,6 +54,12 @@ class ClaimAsk:
     next_due_ns: int | None = None
     rerun: bool = True
     max_ahead_ns: int | None = None
+    declaration: str = ""
+
+    @property
+    def job_id(self) -> JobId:
+        """The job whose occurrence it is."""
+        return JobId(self.lease.service, self.lease.job)
 
     def ahead_at(self, now_ns: int) -> Ahead | None:
         """Return the refusal of a claim that comes too early; None if it does not.
@@ -105,6 +113,7 @@ class Settlement:
     """
 
     lease: Lease
+    service: str
     job: str
     due_ns: int
     run_id: str
@@ -114,6 +123,11 @@ class Settlement:
     lateness_ns: int | None = None
     started_after_ns: int | None = None
     ran_ns: int | None = None
+
+    @property
+    def job_id(self) -> JobId:
+        """The job whose occurrence it was."""
+        return JobId(self.service, self.job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +149,24 @@ class Settled:
 class Orphan:
     """A claim without an end whose lease has ended: its claimant died."""
 
+    service: str
     job: str
     due_ns: int
     attempt: int
     run_id: str
     owner: str
 
+    @property
+    def job_id(self) -> JobId:
+        """The job whose occurrence it is."""
+        return JobId(self.service, self.job)
+
 
 class Ledger(Protocol):
-    """Which instance claimed which occurrence, and how it ended; keyed by (job, due_ns)."""
+    """Which instance claimed which occurrence, and how it ended; keyed by (service, job, due_ns).
+
+    Jobs of the same name in two services are two jobs: no method ever takes one for the other.
+    """
 
     def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
         """Write these records, in one go; return what each has become, and what it was.
@@ -169,7 +192,7 @@ class Ledger(Protocol):
         """
         ...
 
-    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+    def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """Find abandoned claims of these jobs, oldest first."""
         ...
 

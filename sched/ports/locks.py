@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ class Holder:
     job: str
     run_id: str
     fence: int
+
+    @property
+    def job_id(self) -> JobId | None:
+        """The job that it is held for; None for a lock taken by hand."""
+        return JobId(self.service, self.job) if self.job else None
 
 
 @dataclass(frozen=True, slots=True)

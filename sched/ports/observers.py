@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports.ledger import Ledger
 from tickglass.sched.ports.locks import LockStore
 
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
     from tickglass.sched.registration import JobRecord
 
 __all__ = [
+    "SCHEDULED",
     "LeaseRecord",
     "RunRecord",
     "Store",
     "StoreObserver",
 ]
+
+SCHEDULED: Final = "scheduled"  # the kind of an attempt that a trigger asked for; the layouts have room for others
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,13 @@ class LeaseRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One attempt at one occurrence, as the ledger has it."""
+    """One attempt at one occurrence, as the ledger has it.
+
+    Args:
+        not_before_ns: the earliest instant at which it may start; None: when it is due.
+        ran_ns: by the monotonic clock of its owner, from the start to the end.
+        declaration: that of the claimant's job, see identity.py; "" where it is not known.
+    """
 
     job: str
     due_ns: int
@@ -55,6 +65,15 @@ class RunRecord:
     outcome: str | None  # None while it runs, or when its claimant died
     detail: str
     lateness_ns: int | None
+    kind: str = SCHEDULED
+    not_before_ns: int | None = None
+    ran_ns: int | None = None
+    declaration: str = ""
+
+    @property
+    def job_id(self) -> JobId:
+        """The job whose occurrence it is."""
+        return JobId(self.service, self.job)
 
 
 class StoreObserver(Protocol):
@@ -69,10 +88,10 @@ class StoreObserver(Protocol):
         ...
 
     def jobs(self) -> Sequence[JobRecord]:
-        """Return all jobs ever registered, by name."""
+        """Return all jobs ever registered, by service and name."""
         ...
 
-    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+    def runs(self, job: JobId | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """Return the latest attempts, newest due instant first; with `before_ns`, of what was due before then."""
         ...
 

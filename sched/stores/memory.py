@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickglass.sched.clock import Clock
+    from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import Ahead, ClaimAsk, LeaseAsk, Settlement
     from tickglass.sched.stores.url import StoreUrl
@@ -47,7 +48,7 @@ __all__ = ["MEMORY_KEEP_NS", "MemoryStore", "check_memory_exists", "read_memory"
 
 MEMORY_KEEP_NS: Final = 3_600 * SECOND  # a job every 100 ms fills 36,000 rows in it
 _due: Final = attrgetter("due_ns")
-_age: Final = attrgetter("due_ns", "job", "attempt")
+_age: Final = attrgetter("due_ns", "job_id", "attempt")
 
 
 @dataclass(slots=True)
@@ -73,23 +74,28 @@ class _Attempt:
 
     ask: LeaseAsk
     held: _Held
-    job: str
+    job_id: JobId
     due_ns: int
     attempt: int
     previous_run_id: str
     claimed_wall_ns: int
+    declaration: str
     started_wall_ns: int | None = None
     ended_wall_ns: int | None = None
     outcome: str | None = None
     detail: str = ""
     lateness_ns: int | None = None
+    ran_ns: int | None = None
 
     @property
     def record(self) -> RunRecord:
         ask = self.ask
         who = (ask.owner, ask.service, ask.run_id, ask.resource, self.held.fence)
         when = (self.claimed_wall_ns, self.started_wall_ns, self.ended_wall_ns)
-        return RunRecord(self.job, self.due_ns, self.attempt, *who, *when, self.outcome, self.detail, self.lateness_ns)
+        how = (self.outcome, self.detail, self.lateness_ns)
+        return RunRecord(
+            ask.job, self.due_ns, self.attempt, *who, *when, *how, ran_ns=self.ran_ns, declaration=self.declaration
+        )
 
 
 class MemoryStore:
@@ -111,9 +117,9 @@ class MemoryStore:
         self._claim_listeners: list[tuple[str, Callable[[str, int, str], None]]] = []
         self._fence = 0
         self._leases: dict[str, _Held] = {}
-        self._jobs: dict[str, JobRecord] = {}
-        self._attempts: dict[str, list[_Attempt]] = {}  # of each job, by due instant and attempt
-        self._unsettled: dict[tuple[str, int, int], _Attempt] = {}
+        self._jobs: dict[JobId, JobRecord] = {}
+        self._attempts: dict[JobId, list[_Attempt]] = {}  # of each job, by due instant and attempt
+        self._unsettled: dict[tuple[JobId, int, int], _Attempt] = {}
         self._pruned_ns = clock.monotonic_ns()
 
     # --- locks
@@ -174,12 +180,14 @@ class MemoryStore:
         """See `Ledger`."""
         with self._lock:
             wall_ns = self._clock.wall_ns()
-            before = [self._jobs.get(job.name) for job in jobs]
+            before = [self._jobs.get(job.job_id) for job in jobs]
             for job in jobs:
-                self._jobs[job.name] = replace(job, seen_wall_ns=wall_ns)
+                self._jobs[job.job_id] = replace(job, seen_wall_ns=wall_ns)
             self._prune()
             return [
-                Registered(self._with_last_due(self._jobs[job.name]), None if old is None else self._with_last_due(old))
+                Registered(
+                    self._with_last_due(self._jobs[job.job_id]), None if old is None else self._with_last_due(old)
+                )
                 for job, old in zip(jobs, before, strict=True)
             ]
 
@@ -187,7 +195,7 @@ class MemoryStore:
         """See `Ledger`."""
         with self._lock:
             now_ns = self._clock.monotonic_ns()
-            latest = self._latest(ask.lease.job, ask.due_ns)
+            latest = self._latest(ask.job_id, ask.due_ns)
             if latest is not None:
                 if latest.outcome is None and self._runs(latest, now_ns) and latest.ask.run_id == ask.lease.run_id:
                     return self._claimed(latest)
@@ -220,7 +228,7 @@ class MemoryStore:
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""
         with self._lock:
-            attempt = self._latest(settlement.job, settlement.due_ns)
+            attempt = self._latest(settlement.job_id, settlement.due_ns)
             ours = attempt is not None and attempt.ask.run_id == settlement.run_id
             recorded = ours and attempt is not None and attempt.outcome is None
             earlier = ours and attempt is not None and attempt.outcome == settlement.outcome
@@ -229,26 +237,28 @@ class MemoryStore:
                 self._end(attempt, settlement.outcome, shown_detail(settlement.detail))
                 times = run_times_ns(settlement, attempt.claimed_wall_ns, now_ns)
                 attempt.started_wall_ns, attempt.ended_wall_ns = times
-                attempt.lateness_ns = settlement.lateness_ns
+                attempt.lateness_ns, attempt.ran_ns = settlement.lateness_ns, settlement.ran_ns
             released = self._free(settlement)
         self._watchers.freed(settlement.lease.resource)
         return Settled(recorded, released, earlier)
 
-    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+    def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""
         wanted = frozenset(jobs)
         with self._lock:
             now_ns = self._clock.monotonic_ns()
             if now_ns - self._pruned_ns >= PRUNE_EVERY_NS:
                 self._prune()
-            found = [it for it in self._unsettled.values() if it.job in wanted and not self._runs(it, now_ns)]
+            found = [it for it in self._unsettled.values() if it.job_id in wanted and not self._runs(it, now_ns)]
             found.sort(key=_age)
-            return [Orphan(it.job, it.due_ns, it.attempt, it.ask.run_id, it.ask.owner) for it in found[: max(0, limit)]]
+            return [
+                Orphan(*it.job_id, it.due_ns, it.attempt, it.ask.run_id, it.ask.owner) for it in found[: max(0, limit)]
+            ]
 
     def abandon(self, orphan: Orphan) -> bool:
         """See `Ledger`."""
         with self._lock:
-            attempt = self._unsettled.get((orphan.job, orphan.due_ns, orphan.attempt))
+            attempt = self._unsettled.get((orphan.job_id, orphan.due_ns, orphan.attempt))
             if (
                 attempt is None
                 or attempt.ask.run_id != orphan.run_id
@@ -285,7 +295,7 @@ class MemoryStore:
         with self._lock:
             return [self._with_last_due(job) for _, job in sorted(self._jobs.items())]
 
-    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+    def runs(self, job: JobId | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
         if limit <= 0:
             return []
@@ -314,21 +324,21 @@ class MemoryStore:
         return self._live(attempt.ask.resource, now_ns) is attempt.held
 
     def _grant(self, ask: LeaseAsk, now_ns: int) -> _Held:
-        expired = self._leases.get(ask.resource)
-        self._fence += 1
+        expired, wall_ns = self._leases.get(ask.resource), self._clock.wall_ns()
+        self._fence = max(self._fence + 1, wall_ns // 1_000)  # so that they go on growing in the next process
         held = self._leases[ask.resource] = _Held(
             ask=ask,
             fence=self._fence,
             expired_owner="" if expired is None else expired.ask.owner,
             ttl_ns=ask.ttl_ns,
             acquired_ns=now_ns,
-            acquired_wall_ns=self._clock.wall_ns(),
+            acquired_wall_ns=wall_ns,
             expires_ns=now_ns + ask.ttl_ns,
         )
         return held
 
     def _begin(self, ask: ClaimAsk, died: _Attempt | None, now_ns: int) -> _Attempt:
-        job = ask.lease.job
+        job = ask.job_id
         if died is not None:
             self._end(died, "orphaned")
         rows, wall_ns = self._attempts.setdefault(job, []), self._clock.wall_ns()
@@ -339,11 +349,12 @@ class MemoryStore:
         attempt = _Attempt(
             ask=ask.lease,
             held=self._grant(ask.lease, now_ns),
-            job=job,
+            job_id=job,
             due_ns=ask.due_ns,
             attempt=1 if died is None else died.attempt + 1,
             previous_run_id="" if died is None else died.ask.run_id,
             claimed_wall_ns=wall_ns,
+            declaration=ask.declaration,
         )
         insort(rows, attempt, key=_age)
         self._unsettled[job, ask.due_ns, attempt.attempt] = attempt
@@ -352,7 +363,7 @@ class MemoryStore:
     def _claimed(self, attempt: _Attempt) -> Claimed:
         return Claimed(attempt.held.fence, attempt.attempt, attempt.previous_run_id, attempt.held.expired_owner)
 
-    def _latest(self, job: str, due_ns: int) -> _Attempt | None:
+    def _latest(self, job: JobId, due_ns: int) -> _Attempt | None:
         rows = self._attempts.get(job, [])
         position = bisect_right(rows, due_ns, key=_due) - 1
         return rows[position] if position >= 0 and rows[position].due_ns == due_ns else None
@@ -360,7 +371,7 @@ class MemoryStore:
     def _end(self, attempt: _Attempt, outcome: str, detail: str = "") -> None:
         attempt.outcome, attempt.detail = outcome, detail
         attempt.ended_wall_ns = self._clock.wall_ns()
-        del self._unsettled[attempt.job, attempt.due_ns, attempt.attempt]
+        del self._unsettled[attempt.job_id, attempt.due_ns, attempt.attempt]
 
     def _free(self, settlement: Settlement) -> bool:
         """Drop the run's own lease, and no other; return whether it was live."""
@@ -371,7 +382,7 @@ class MemoryStore:
         return self._clock.monotonic_ns() < held.expires_ns
 
     def _with_last_due(self, job: JobRecord) -> JobRecord:
-        rows = self._attempts.get(job.name)
+        rows = self._attempts.get(job.job_id)
         return replace(job, last_due_ns=rows[-1].due_ns if rows else None)
 
     def _prune(self) -> None:
@@ -387,12 +398,19 @@ class MemoryStore:
 
 
 def read_memory(url: StoreUrl) -> Callable[[Clock], MemoryStore]:
-    """Read `memory://?keep=1h`; return what opens a store."""
+    """Read `memory://?keep=1h`; return what opens one store, the same one each time."""
     if url.body:
         problem = "memory:// has no path: nothing of it is kept"
         raise url.refusal(problem, url.body, "memory://", f"sqlite:///{url.shown_body}")
     keep_ns = url.duration_ns("keep", MEMORY_KEEP_NS, min_ns=KEEP_MIN_NS)
-    return lambda clock: MemoryStore(clock, keep_ns=keep_ns)
+    stores: list[MemoryStore] = []
+
+    def opened(clock: Clock) -> MemoryStore:
+        if not stores:
+            stores.append(MemoryStore(clock, keep_ns=keep_ns))
+        return stores[0]
+
+    return opened
 
 
 def check_memory_exists(url: StoreUrl) -> None:

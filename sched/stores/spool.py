@@ -24,7 +24,6 @@ __all__ = ["OUTCOMES_MAX", "SqliteSpool"]
 OUTCOMES_MAX: Final = 100_000  # some 50 MB
 _MAKE: Final = "CREATE TABLE IF NOT EXISTS outcomes (number INTEGER PRIMARY KEY AUTOINCREMENT, outcome BLOB NOT NULL)"
 _OLDEST: Final = "SELECT number, outcome FROM outcomes WHERE number > ? ORDER BY number LIMIT ?"
-_decoder: Final = msgspec.json.Decoder(SpooledOutcome)
 
 Answer = TypeVar("Answer")
 
@@ -34,15 +33,17 @@ class SqliteSpool:
 
     Args:
         path: created for this user alone when the first outcome comes; its directory must exist.
+        service: that of the outcomes, where an older version wrote them without it.
         outcomes_max: how many outcomes it holds.
 
     Raises:
         ConfigError: the file at that path is another user's.
     """
 
-    def __init__(self, path: Path, *, outcomes_max: int = OUTCOMES_MAX) -> None:
+    def __init__(self, path: Path, service: str, *, outcomes_max: int = OUTCOMES_MAX) -> None:
         check_ours(path)  # checked now: later, the outcome would be lost
         self._path = path
+        self._service = service
         self._outcomes_max = outcomes_max
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -63,7 +64,7 @@ class SqliteSpool:
         if not self._there():
             return ()
         rows = self._do("oldest", lambda it: it.execute(_OLDEST, (after, limit)).fetchall())
-        return [(number, _read(outcome)) for number, outcome in rows]
+        return [(number, _read(outcome, self._service)) for number, outcome in rows]
 
     def drop(self, number: int) -> None:
         """See `Spool`."""
@@ -97,11 +98,13 @@ class SqliteSpool:
                 raise StoreUnavailable("spool", operation, f"{self._path}: {error}", kind="error") from error
 
 
-def _read(row: bytes) -> SpooledOutcome | None:
+def _read(row: bytes, service: str) -> SpooledOutcome | None:
     """Return an outcome; None if it cannot be read, because another version wrote it or the disk is failing."""
     try:
-        return _decoder.decode(row)
-    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError):
+        outcome = msgspec.json.decode(row)
+        outcome["settlement"].setdefault("service", service)
+        return msgspec.convert(outcome, SpooledOutcome)
+    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError, AttributeError):
         return None
 
 

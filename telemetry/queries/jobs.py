@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 __all__ = [
     "due_here",
     "failures_in_a_row",
+    "mean_lateness",
+    "mean_run",
     "oldest_run",
     "on_time_share",
     "on_time_starts",
     "owed_for",
     "owed_long",
     "owed_since",
+    "runs_ended",
 ]
 
 
@@ -83,6 +86,21 @@ def oldest_run(scope: Selector) -> str:
     return scope.max_by(catalogue.JOB_RUNNING_FOR, *scope.by_job)
 
 
+def runs_ended(scope: Selector, window: str, *labels: str) -> str:
+    """Return how many runs ended in the window, of those whose code had started."""
+    return scope.increase_by(catalogue.JOB_LATENESS, *labels, part="count", window=window)
+
+
+def mean_run(scope: Selector, window: str) -> str:
+    """Return how long a run of each job took on average, of those that ended in the window."""
+    return _mean(scope, scope.increase_by(catalogue.JOB_RUN_SECONDS, *scope.by_job, window=window), window)
+
+
+def mean_lateness(scope: Selector, window: str) -> str:
+    """Return how late runs of each job started on average, of those that ended in the window."""
+    return _mean(scope, scope.increase_by(catalogue.JOB_LATENESS, *scope.by_job, part="sum", window=window), window)
+
+
 def due_here(scope: Selector, function: str, window: str, *labels: str) -> str:
     """Return how many due instants an instance had to start, or how many a second.
 
@@ -107,6 +125,10 @@ def on_time_share(scope: Selector, function: str, window: str, *labels: str) -> 
     matching = f" {on(labels)}" if labels else ""
     starts = on_time_starts(scope, function, window, *labels)
     return f"{starts}\n/{matching}\n{due_here(scope, function, window, *labels)}"
+
+
+def _mean(scope: Selector, total: str, window: str) -> str:
+    return f"{total}\n/ {on(scope.by_job)}\n({runs_ended(scope, window, *scope.by_job)} > 0)"
 
 
 def _failed_once(scope: Selector, since: str) -> str:

@@ -10,7 +10,7 @@ from tickglass.telemetry.queries.selector import on
 if TYPE_CHECKING:
     from tickglass.telemetry.queries.selector import Selector
 
-__all__ = ["by_holder", "held_of_limit", "held_too_long", "store_error_share"]
+__all__ = ["by_holder", "held_of_limit", "held_too_long", "left_of_lease", "store_error_share"]
 
 
 def by_holder(scope: Selector) -> tuple[str, ...]:
@@ -28,6 +28,12 @@ def held_too_long(scope: Selector) -> str:
     """Return for how many seconds each lock has been held that is held beyond its limit, by holder."""
     held, limit = _held_and_limit(scope)
     return f"{held}\n> {_of_service(scope)}\n{limit}"
+
+
+def left_of_lease(scope: Selector) -> str:
+    """Return for how many seconds each lease that is renewed still lasts; negative: it has ended."""
+    ttl = scope.max_by(catalogue.LOCK_TTL, *scope.by_resource)
+    return f"{ttl}\n- {on(scope.by_resource)}\n{scope.max_by(catalogue.LOCK_UNRENEWED, *scope.by_resource)}"
 
 
 def store_error_share(scope: Selector, window: str, *labels: str) -> str:

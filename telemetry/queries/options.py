@@ -11,6 +11,7 @@ from typing import Final
 
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry.catalogue import JOB_LATENESS, metrics
+from tickglass.telemetry.metric import Detail
 
 __all__ = ["checked_kept", "checked_on_time_s", "kept_labels", "matchers_of"]
 
@@ -118,12 +119,12 @@ def kept_labels(text: str) -> tuple[str, ...]:
 
 
 def checked_on_time_s(on_time_s: float) -> float:
-    """Return how late a start may be to count as on time, which must be a bound of the lateness histogram.
+    """Return how late a start may be to count as on time: a bound that the lateness histogram has at every detail.
 
     Raises:
         ConfigError: it is not such a bound; the error names the nearest.
     """
-    bounds = JOB_LATENESS.buckets
+    bounds = JOB_LATENESS.bounds(Detail.COMPACT)
     if on_time_s not in bounds:
         nearest = sorted(bounds, key=lambda bound: abs(bound - on_time_s))[:2]
         raise ConfigError(

@@ -97,6 +97,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
         owners: the schedulers that have it, connected ones first.
         abandoned: claims without an end whose lease has ended; None if no store could say.
         shares: over 15 minutes and over 24 hours, as far as the connected sidecar has heard.
+        contested: what other program claims its instants too, a sentence; "" if none does.
     """
 
     name: str
@@ -120,6 +121,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     last_end_wall_ns: int | None = None
     abandoned: int | None = None
     shares: list[OutcomeShare] = []
+    contested: str = ""
 
 
 class LockView(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import promql_parser
 import pytest
 import yaml
 from kit import promtool
-from kit.expressions import EXPRESSIONS, unknown
+from kit.expressions import EXPRESSIONS, missing_at_compact, together_at_compact, unknown
 from kit.servers import find_server
 from promql_parser import AggregateExpr
 
@@ -85,6 +85,25 @@ def test_what_the_repository_keeps_is_up_to_date(root: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_every_rule_names_only_what_is_exported(name: str) -> None:
     assert unknown(EXPRESSIONS[name]) == []
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_every_rule_reads_what_is_there_by_name_at_compact_detail_too(name: str) -> None:
+    assert missing_at_compact(EXPRESSIONS[name]) == []
+    assert together_at_compact(EXPRESSIONS[name]) == []
+
+
+def test_what_compact_detail_does_not_have_is_found() -> None:
+    assert missing_at_compact("max by (job_name) (tickglass_job_overdue_runs)") == ["tickglass_job_overdue_runs"]
+    lateness = "tickglass_job_start_lateness_seconds_bucket"
+    assert missing_at_compact(f'sum(rate({lateness}{{le="10.0"}}[5m]))') == [f'{lateness}{{le="10.0"}}']
+    assert missing_at_compact(f'sum(rate({lateness}{{le="0.1"}}[5m]))') == []
+    skips = "tickglass_job_skips_total"
+    assert together_at_compact(f'sum(rate({skips}{{reason="overlap"}}[5m]))') == []
+    assert together_at_compact(f'sum(rate({skips}{{reason=~"overlap|skew"}}[5m]))') == [
+        f'{skips}{{reason=~"overlap|skew"}}'
+    ]
+    assert together_at_compact(f"sum(rate({skips}[5m]))") == [skips]
 
 
 def test_a_series_that_is_not_exported_is_found() -> None:
@@ -215,7 +234,7 @@ def test_a_runbook_base_that_is_none_is_refused(url: str) -> None:
 def test_a_fleet_that_is_no_name_and_a_bound_that_is_none_are_refused() -> None:
     with pytest.raises(ConfigError, match="a fleet is named"):
         RuleScope(fleet='x"}')
-    with pytest.raises(ConfigError, match=r"(?s)0\.1.*0\.25"):
+    with pytest.raises(ConfigError, match=r"(?s)0\.008.*0\.1"):
         RuleScope(on_time_s=0.2)
 
 

@@ -25,6 +25,7 @@ scheduler = Scheduler(
     metrics=os.environ["FLEET_METRICS"],
     spool=os.environ["FLEET_SPOOL"],
     workers=4,
+    metrics_detail="compact" if os.environ["FLEET_DETAIL"] == "compact" else "full",
 )
 
 
@@ -86,7 +87,7 @@ if os.environ["FLEET_SERVICE"] == "billing":
     scheduler.add(fail, every("300ms"), on_outage="run")
     scheduler.add(overrun, every("1s"), timeout="200ms")
     scheduler.add(guard, every("500ms"))
-    scheduler.add(keep, every("1s"), ttl="1500ms", timeout="1h")
+    scheduler.add(keep, every("1s"), resource="keep", ttl="1500ms", timeout="1h")
     scheduler.add(beg, every("500ms"))
 else:
     scheduler.add(tick, every("200ms"), name="mail")

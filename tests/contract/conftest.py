@@ -72,6 +72,7 @@ class StoreKit:
         due_ns: int = 1,
         owner: str = "n1",
         *,
+        service: str = "billing",
         resource: str | None = None,
         next_due_ns: int | None = None,
         rerun: bool = True,
@@ -80,12 +81,13 @@ class StoreKit:
         """Return a wish for an occurrence, under a token and a run of its own."""
         count = next(self._count)
         token, run_id = f"token-{count}", f"{count:032x}"
-        lease = LeaseAsk(resource or job, owner, "billing", token, self.ttl_ns, job, run_id)
+        lease = LeaseAsk(resource or f"{service}/{job}", owner, service, token, self.ttl_ns, job, run_id)
         return ClaimAsk(lease, due_ns, next_due_ns, rerun, max_ahead_ns)
 
     def job_record(self, name: str = "nightly", **changes: object) -> JobRecord:
         """Return what a scheduler registers."""
-        record = JobRecord(name, "every 1s", name, "n1", "billing", self.ttl_ns, 60 * SECOND, None, 1)
+        resource = f"{changes.get('service', 'billing')}/{name}"
+        record = JobRecord(name, "every 1s", resource, "n1", "billing", self.ttl_ns, 60 * SECOND, None, 1)
         return replace(record, **changes)  # type: ignore[arg-type]
 
     def at_once(self, work: Callable[[int], T]) -> list[T]:
@@ -118,6 +120,7 @@ class StoreKit:
         """Return how the run of a claim ended."""
         return Settlement(
             self.lease(ask, answer),
+            ask.lease.service,
             ask.lease.job,
             ask.due_ns,
             ask.lease.run_id,

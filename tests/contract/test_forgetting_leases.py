@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.identity import JobId
 from tickglass.sched.policies.preference import presence_resource
 from tickglass.sched.ports import Claimed, Gone, Granted, Orphan, Released, Renewed
 
@@ -70,7 +71,9 @@ def test_a_claim_whose_lease_is_forgotten_is_still_an_orphan(kit: StoreKit, stor
     dead = store.claim(ask)
     kit.let_expire()
     kit.forget(store)
-    assert store.orphans(["nightly"]) == [Orphan("nightly", 1, 1, ask.lease.run_id, "dead")]
+    assert store.orphans([JobId("billing", "nightly")]) == [
+        Orphan("billing", "nightly", 1, 1, ask.lease.run_id, "dead")
+    ]
     again = store.claim(kit.claim())
     assert isinstance(again, Claimed)
     assert (again.attempt, again.previous_run_id, again.fence > fence_of(dead)) == (2, ask.lease.run_id, True)

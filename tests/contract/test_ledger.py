@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import (
     AlreadyClaimed,
     Claimed,
@@ -76,7 +77,7 @@ def test_jobs_that_share_a_resource_exclude_each_other(kit: StoreKit, store: Sto
 
 def test_a_refused_claim_leaves_nothing(kit: StoreKit, store: Store) -> None:
     store.register([kit.job_record(next_due_ns=7)])
-    by_hand = kit.ask("nightly")
+    by_hand = kit.ask("billing/nightly")
     granted = store.acquire(by_hand)
     before = kit.state(store)
     ask = kit.claim(next_due_ns=8)
@@ -160,7 +161,7 @@ def test_a_job_is_not_alive_because_another_holds_their_common_resource(kit: Sto
     kit.let_expire()
     heir = kit.claim("b", resource="ledger", owner="dead")
     answer = store.claim(heir)
-    assert [found.job for found in store.orphans(["a", "b"])] == ["a"]
+    assert [found.job for found in store.orphans([JobId("billing", "a"), JobId("billing", "b")])] == ["a"]
     store.settle(kit.settlement(heir, answer))
     again = store.claim(kit.claim("a", resource="ledger"))
     assert isinstance(again, Claimed)
@@ -173,7 +174,7 @@ def test_orphans_are_found_only_after_their_leases_end(kit: StoreKit, store: Sto
         store.claim(ask)
     ended = kit.claim("d", 1)
     store.settle(kit.settlement(ended, store.claim(ended)))
-    ours = ["a", "b", "c", "d"]
+    ours = [JobId("billing", name) for name in ("a", "b", "c", "d")]
     assert store.orphans(ours) == []
     kit.let_expire()
     assert [(found.job, found.due_ns) for found in store.orphans(ours)] == [("b", 1), ("c", 2), ("a", 3)]
@@ -184,18 +185,18 @@ def test_orphans_are_found_only_after_their_leases_end(kit: StoreKit, store: Sto
 def test_a_released_lease_without_a_settlement_is_an_orphan_at_once(kit: StoreKit, store: Store) -> None:
     ask = kit.claim(owner="n1")
     store.release(kit.lease(ask, store.claim(ask)))
-    assert store.orphans(["nightly"]) == [Orphan("nightly", 1, 1, ask.lease.run_id, "n1")]
+    assert store.orphans([JobId("billing", "nightly")]) == [Orphan("billing", "nightly", 1, 1, ask.lease.run_id, "n1")]
 
 
 def test_one_of_eight_threads_abandons_an_orphan(kit: StoreKit, store: Store) -> None:
     store.claim(kit.claim(owner="dead"))
     kit.let_expire()
-    (orphan,) = store.orphans(["nightly"])
+    (orphan,) = store.orphans([JobId("billing", "nightly")])
     clients = [kit.open() for _ in range(kit.threads)]
     assert sorted(kit.at_once(lambda number: clients[number].abandon(orphan))) == [False] * (kit.threads - 1) + [True]
     (run,) = store.runs()
     assert (run.outcome, run.ended_wall_ns is None) == ("orphaned", False)
-    assert store.orphans(["nightly"]) == []
+    assert store.orphans([JobId("billing", "nightly")]) == []
     assert store.claim(kit.claim()) == AlreadyClaimed("dead", "orphaned")
 
 
@@ -203,9 +204,9 @@ def test_only_what_is_abandoned_still_can_be_settled_as_such(kit: StoreKit, stor
     ask = kit.claim()
     lease = kit.lease(ask, store.claim(ask))
     run_id = ask.lease.run_id
-    assert not store.abandon(Orphan("nightly", 1, 1, run_id, "n1")), "it is alive"
+    assert not store.abandon(Orphan("billing", "nightly", 1, 1, run_id, "n1")), "it is alive"
     kit.let_expire()
-    (orphan,) = store.orphans(["nightly"])
+    (orphan,) = store.orphans([JobId("billing", "nightly")])
     store.claim(kit.claim(owner="n2"))
     assert not store.abandon(orphan), "somebody began the next attempt"
     assert not store.abandon(replace(orphan, attempt=2)), "that attempt is another run"
@@ -226,7 +227,7 @@ def test_settling_writes_the_outcome_and_frees_the_lease(kit: StoreKit, store: S
     (run,) = store.runs()
     assert isinstance(answer, Claimed)
     assert (run.job, run.due_ns, run.attempt, run.owner, run.service) == ("nightly", 10, 1, "n1", "billing")
-    assert (run.run_id, run.resource, run.fence) == (ask.lease.run_id, "nightly", answer.fence)
+    assert (run.run_id, run.resource, run.fence) == (ask.lease.run_id, "billing/nightly", answer.fence)
     assert (run.outcome, run.detail) == ("failure", "ValueError: no such file")
     assert (run.started_wall_ns, run.lateness_ns) == (15, 5)
     assert run.ended_wall_ns is not None
@@ -303,11 +304,11 @@ def test_an_outcome_counts_though_the_lease_was_lost_while_nobody_began_again(ki
     ask = kit.claim()
     answer = store.claim(ask)
     kit.let_expire()
-    other = kit.ask("nightly")
+    other = kit.ask("billing/nightly")
     other_answer = store.acquire(other)
     assert store.settle(kit.settlement(ask, answer, outcome="lost")) == Settled(recorded=True, released=False)
     assert store.renew(kit.lease(other, other_answer)) == Renewed()
-    assert store.orphans(["nightly"]) == []
+    assert store.orphans([JobId("billing", "nightly")]) == []
 
 
 def test_an_outcome_counts_though_the_lease_has_expired(kit: StoreKit, store: Store) -> None:
@@ -329,3 +330,15 @@ def test_a_detail_is_cut_and_never_refused(kit: StoreKit, store: Store) -> None:
         ask = kit.claim(due_ns=due_ns)
         assert store.settle(kit.settlement(ask, store.claim(ask), detail=detail)).recorded
     assert [run.detail for run in store.runs()] == ["零\0é", "? is no text", "x" * 2_000]
+
+
+def test_an_attempt_keeps_what_asked_for_it_how_long_it_ran_and_its_declaration(kit: StoreKit, store: Store) -> None:
+    ask = replace(kit.claim(due_ns=1), declaration="0123abcd")
+    answer = store.claim(ask)
+    assert [(run.kind, run.not_before_ns, run.ran_ns, run.declaration) for run in store.runs()] == [
+        ("scheduled", None, None, "0123abcd")
+    ]
+    store.settle(replace(kit.settlement(ask, answer), started_after_ns=5_000, ran_ns=123_456_789))
+    assert [(run.kind, run.not_before_ns, run.ran_ns, run.declaration) for run in store.runs()] == [
+        ("scheduled", None, 123_456_789, "0123abcd")
+    ]

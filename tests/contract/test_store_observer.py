@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import (
     AlreadyClaimed,
     Claimed,
@@ -155,8 +156,8 @@ def test_runs_come_newest_first_and_no_more_than_asked_for(kit: StoreKit, store:
         store.settle(kit.settlement(ask, store.claim(ask)))
     assert [(run.job, run.due_ns) for run in store.runs()] == [("a", 4), ("b", 3), ("a", 2), ("a", 1)]
     assert [(run.job, run.due_ns) for run in store.runs(limit=2)] == [("a", 4), ("b", 3)]
-    assert [run.due_ns for run in store.runs("a", limit=2)] == [4, 2]
-    assert store.runs("unknown") == store.runs(limit=0) == []
+    assert [run.due_ns for run in store.runs(JobId("billing", "a"), limit=2)] == [4, 2]
+    assert store.runs(JobId("billing", "unknown")) == store.runs(limit=0) == []
 
 
 def test_runs_that_were_due_before_an_instant_are_found_behind_all_later_ones(kit: StoreKit, store: Store) -> None:
@@ -166,13 +167,17 @@ def test_runs_that_were_due_before_an_instant_are_found_behind_all_later_ones(ki
     store.claim(kit.claim("a", 5))  # not settled
 
     def dues(limit: int, before_ns: int, job: str | None = "a") -> list[int]:
-        return [run.due_ns for run in store.runs(job, limit, before_ns=before_ns)]
+        return [
+            run.due_ns for run in store.runs(None if job is None else JobId("billing", job), limit, before_ns=before_ns)
+        ]
 
     assert [dues(1, before_ns) for before_ns in (6, 5, 4, 2, -3)] == [[5], [4], [2], [-3], []]
     assert dues(2, 5) == [4, 2]
     assert dues(9, 4, job=None) == [3, 2, -3]
     assert dues(1, 5, job=None) == [4]
-    assert store.runs("a", 0, before_ns=9) == store.runs("unknown", before_ns=9) == []
+    assert (
+        store.runs(JobId("billing", "a"), 0, before_ns=9) == store.runs(JobId("billing", "unknown"), before_ns=9) == []
+    )
 
 
 def test_so_many_leases_are_shown_as_are_asked_for(kit: StoreKit, store: Store) -> None:
@@ -208,7 +213,7 @@ def test_abandoned_claims_of_all_jobs_come_oldest_first(kit: StoreKit, store: St
     assert found[0] in store.runs()
     assert [run.job for run in store.abandoned(limit=1)] == ["a"]
     assert store.abandoned(limit=0) == []
-    assert store.abandon(Orphan("a", 2, 1, first.lease.run_id, "dead"))
+    assert store.abandon(Orphan("billing", "a", 2, 1, first.lease.run_id, "dead"))
     assert [run.job for run in store.abandoned()] == ["b"]
 
 
@@ -221,9 +226,9 @@ def test_any_name_will_do(kit: StoreKit, store: Store, name: str) -> None:
     ask = kit.claim(name, owner=name)
     answer = store.claim(ask)
     store.release(kit.lease(ask, answer))
-    assert store.orphans([name]) == [Orphan(name, 1, 1, ask.lease.run_id, name)]
+    assert store.orphans([JobId("billing", name)]) == [Orphan("billing", name, 1, 1, ask.lease.run_id, name)]
     assert store.settle(kit.settlement(ask, answer)).recorded
-    (run,) = store.runs(name)
+    (run,) = store.runs(JobId("billing", name))
     (job,) = store.jobs()
     assert (run.job, run.owner, job.name, job.owner) == (name, name, name, name)
 

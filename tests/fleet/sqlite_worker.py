@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass import Scheduler
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, LeaseAsk, Refused, Settlement
 from tickglass.sched.stores import open_store
@@ -39,7 +40,7 @@ def ask(job: str, due_ns: int, owner: str, resource: str, ttl_ns: int = 30 * SEC
 def settle(store: Store, claim: ClaimAsk, fence: int) -> None:
     wish = claim.lease
     lease = Lease(wish.resource, wish.owner, wish.token, fence, wish.ttl_ns, 0)
-    settled = store.settle(Settlement(lease, wish.job, claim.due_ns, wish.run_id, "success"))
+    settled = store.settle(Settlement(lease, "fleet", wish.job, claim.due_ns, wish.run_id, "success"))
     if not (settled.recorded and settled.released):
         tell("wrong", claim.due_ns, fence)
 
@@ -62,7 +63,7 @@ def race(store: Store, owner: str, clock: SystemClock) -> None:
 
 def toil(store: Store, owner: str, _: SystemClock) -> None:
     """Claim and settle, and take and keep locks, until killed."""
-    last_ns = max((run.due_ns for run in store.runs(owner, 1)), default=0)
+    last_ns = max((run.due_ns for run in store.runs(JobId("fleet", owner), 1)), default=0)
     for due_ns in itertools.count(last_ns + 1):
         claim = ask(owner, due_ns, owner, f"resource of {owner} {due_ns}", TTL_NS)
         answer = store.claim(claim)

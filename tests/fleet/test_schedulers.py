@@ -12,6 +12,7 @@ from kit.processes import Fleet, Instance, Scrape, running_fleet, wait_until
 
 from tickglass.sched.durations import MS
 from tickglass.sched.events import InstantsElsewhere, InstantsMissed, OccurrenceMoved
+from tickglass.sched.identity import JobId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +75,7 @@ def wait_until_most_are_claimed(fleet: Fleet) -> None:
     """
 
     def most(job: str) -> bool:
-        runs = fleet.store.runs(job, STRETCH)
+        runs = fleet.store.runs(JobId("fleet", job), STRETCH)
         return len(runs) == STRETCH and (runs[0].due_ns - runs[-1].due_ns) // PERIOD_NS * MOST_OF_THEM < STRETCH
 
     for job in JOBS:

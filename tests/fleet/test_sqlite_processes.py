@@ -18,6 +18,7 @@ import pytest
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import SECOND
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk
 from tickglass.sched.stores import open_store
 
@@ -156,7 +157,7 @@ def assert_nothing_lost(store: Store, facts: dict[str, list[Fact]]) -> None:
     leases = {lease.resource: lease.fence for lease in store.leases()}
     fences = []
     for owner, ours in facts.items():
-        runs = {run.due_ns: run for run in store.runs(owner, 100_000)}
+        runs = {run.due_ns: run for run in store.runs(JobId("fleet", owner), 100_000)}
         for what, due_ns, fence in ours:
             match what:
                 case "claimed":
@@ -180,7 +181,7 @@ def assert_all_of_it_can_be_taken_over(store: Store) -> None:
     highest = max(lease.fence for lease in store.leases())
     clock.wait(clock.monotonic_ns() + max(0, *(lease.remaining_ns for lease in store.leases())), Wake())
     unsettled = {(run.job, run.due_ns) for run in store.runs(limit=100_000) if run.outcome is None}
-    orphans = store.orphans(OWNERS)
+    orphans = store.orphans([JobId("fleet", owner) for owner in OWNERS])
     assert {(orphan.job, orphan.due_ns) for orphan in orphans} == unsettled
     for number, orphan in enumerate(orphans):
         resource = f"resource of {orphan.job} {orphan.due_ns}"
@@ -189,4 +190,4 @@ def assert_all_of_it_can_be_taken_over(store: Store) -> None:
         assert isinstance(answer, Claimed)
         assert (answer.attempt, answer.previous_run_id) == (2, orphan.run_id)
         assert (answer.expired_owner, answer.fence > highest) == (orphan.job, True)
-    assert store.orphans(OWNERS) == []
+    assert store.orphans([JobId("fleet", owner) for owner in OWNERS]) == []

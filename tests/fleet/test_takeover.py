@@ -9,6 +9,7 @@ import pytest
 from kit.processes import Fleet, Instance, running_fleet, wait_until
 
 from tickglass.sched.durations import MS
+from tickglass.sched.identity import JobId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 def attempts(fleet: Fleet, start: OccurrenceMoved) -> list[RunRecord]:
     """Return what the ledger knows of an occurrence, first attempt first."""
-    runs = [run for run in fleet.store.runs(start.job, 1_000_000) if run.due_ns == start.due_ns]
+    runs = [run for run in fleet.store.runs(JobId("fleet", start.job), 1_000_000) if run.due_ns == start.due_ns]
     return sorted(runs, key=lambda run: run.attempt)
 
 
@@ -49,7 +50,7 @@ def test_the_occurrence_of_a_killed_process_is_taken_over_under_a_higher_fence(f
     end = heir.occurrence("hold", "ended", attempt=2)
     assert (end.outcome, fleet.saw(2)) == ("success", "False ")
     assert heir.scrape().total("tickglass_job_orphans_total", job_name="hold") == 1
-    assert heir.scrape().total("distributed_lock_lease_expirations_total", resource="hold") == 1
+    assert heir.scrape().total("distributed_lock_lease_expirations_total", resource="fleet/hold") == 1
     assert heir.stopped() == 0
     first, second = attempts(fleet, start)
     assert (first.owner, first.outcome) == (holder.owner, "orphaned")
@@ -67,11 +68,11 @@ def test_a_frozen_process_finds_on_waking_that_it_may_not_act(fleet: Fleet) -> N
     holder.signal(signal.SIGCONT)
     end = holder.occurrence("hold", "ended")
     assert (end.outcome, end.due_ns, fleet.saw(1)) == ("lost", start.due_ns, "True lost")
-    assert [lease.owner for lease in fleet.store.leases() if lease.resource == "hold"] == [heir.owner]
+    assert [lease.owner for lease in fleet.store.leases() if lease.resource == "fleet/hold"] == [heir.owner]
     fleet.open_gate(2)
     assert heir.occurrence("hold", "ended", attempt=2).outcome == "success"
     holder.scrape().assert_the_account_agrees()
-    assert holder.scrape().total("distributed_lock_releases_total", resource="hold", reason="expired") == 1
+    assert holder.scrape().total("distributed_lock_releases_total", resource="fleet/hold", reason="expired") == 1
     assert [holder.stopped(), heir.stopped()] == [0, 0]
     first, second = attempts(fleet, start)
     assert (first.outcome, second.outcome, second.owner) == ("orphaned", "success", heir.owner)
@@ -99,7 +100,7 @@ def test_a_run_that_is_deaf_to_its_timeout_is_not_started_again_beside_itself(fl
     assert [one.stopped() for one in instances] == [0, 0, 0]
     starts = [start for one in instances for start in one.occurrences("started") if start.due_ns == due_ns]
     assert len(starts) == 1
-    (record,) = [run for run in fleet.store.runs("deaf", 1_000_000) if run.due_ns == due_ns]
+    (record,) = [run for run in fleet.store.runs(JobId("fleet", "deaf"), 1_000_000) if run.due_ns == due_ns]
     assert (record.attempt, record.outcome) == (1, "timeout")
 
 
@@ -128,7 +129,7 @@ def test_a_run_that_never_ends_is_left_and_said_so(fleet: Fleet) -> None:
     (run,) = attempts(fleet, start)
     assert run.outcome is None
     (lease,) = fleet.store.leases()
-    assert (lease.resource, lease.owner, lease.fence) == ("hold", instance.owner, start.fence)
+    assert (lease.resource, lease.owner, lease.fence) == ("fleet/hold", instance.owner, start.fence)
     assert lease.remaining_ns > 0, "so that nobody else starts while it may still act"
 
 
@@ -154,4 +155,4 @@ def test_a_third_signal_leaves_what_does_not_stop(fleet: Fleet) -> None:
     instance.occurrence("hold", "stop_asked")
     instance.signal(signal.SIGINT)
     assert instance.exit_code() == 4
-    assert [lease.resource for lease in fleet.store.leases()] == ["hold"]
+    assert [lease.resource for lease in fleet.store.leases()] == ["fleet/hold"]

@@ -11,6 +11,7 @@ from kit.processes import Fleet, Instance, running_fleet, wait_until
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.identity import JobId
 from tickglass.sched.stores import open_store
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Clocks:
         return self.fleet.start("beat", more={"FLEET_URL": self.url, "FLEET_AHEAD": ahead}).running()
 
     def runs(self, job: str) -> list[RunRecord]:
-        return sorted(self.store.runs(job, EVERYTHING), key=lambda run: run.due_ns)
+        return sorted(self.store.runs(JobId("fleet", job), EVERYTHING), key=lambda run: run.due_ns)
 
     def wait_for_runs(self, job: str, count: int, *, since_ns: int = 0) -> None:
         wait_until(

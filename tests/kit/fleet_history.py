@@ -228,7 +228,9 @@ class Fleet:
         self.store.claim(ClaimAsk(ask, due_ns, next_due_ns=next_ns))
         lease = Lease(resource, one.owner, number, 0, TTL_NS, 0)
         started_ns = due_ns + told.late_ns
-        self.store.settle(Settlement(lease, name, due_ns, number, told.outcome, "", started_ns, told.late_ns))
+        self.store.settle(
+            Settlement(lease, one.service, name, due_ns, number, told.outcome, "", started_ns, told.late_ns)
+        )
 
     # --- what Prometheus has of it
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.errors import StoreUnavailable
+    from tickglass.sched.identity import JobId
     from tickglass.sched.job import Job
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
@@ -76,7 +77,7 @@ class BreakableStore(MemoryStore):
         self._check("register")
         return super().register(jobs)
 
-    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+    def runs(self, job: JobId | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         self._check("runs")
         return super().runs(job, limit, before_ns=before_ns)
 
@@ -84,7 +85,7 @@ class BreakableStore(MemoryStore):
         self._check("time")
         return super().time_ns()
 
-    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+    def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         self._check("orphans")
         return super().orphans(jobs, limit)
 
@@ -161,7 +162,7 @@ class Rig:
         self.planner = Planner(self.context, self.timeline, self.dispatcher, self.skew, self.misfires)
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
-        job = declare(function, trigger, **policies)
+        job = declare(function, trigger, service="svc", **policies)
         self.jobs[job.name] = job
         (registered,) = self.store.register([self.planner.record_of(job)])
         self.planner.add(job, registered, Streak())

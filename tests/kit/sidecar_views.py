@@ -22,6 +22,7 @@ from tickglass.testing import FakeClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import EventSink, LeaseRecord, RunRecord
     from tickglass.telemetry.sidecar.view import JobView, View
 
@@ -168,19 +169,26 @@ class SidecarRig:
         return record
 
     def claim(
-        self, job: str = "nightly", due_ns: int | None = None, owner: str = "host-1", resource: str = ""
+        self,
+        job: str = "nightly",
+        due_ns: int | None = None,
+        owner: str = "host-1",
+        resource: str = "",
+        service: str = "billing",
+        declaration: str = "",
     ) -> ClaimAsk:
         due_ns = self.clock.wall_ns() if due_ns is None else due_ns
         number = next(self._count)
-        lease = LeaseAsk(resource or job, owner, "billing", f"token-{number}", TTL_NS, job, f"{number:032x}")
-        ask = ClaimAsk(lease, due_ns, next_due_ns=due_ns + EVERY_NS)
+        lease = LeaseAsk(resource or job, owner, service, f"token-{number}", TTL_NS, job, f"{number:032x}")
+        ask = ClaimAsk(lease, due_ns, next_due_ns=due_ns + EVERY_NS, declaration=declaration)
         assert isinstance(self.store.claim(ask), Claimed)
         return ask
 
     def settle(self, ask: ClaimAsk, outcome: str = "success", *, detail: str = "", late_ns: int = MS) -> None:
         lease = Lease(ask.lease.resource, ask.lease.owner, ask.lease.token, 0, TTL_NS, 0)
         started_ns = ask.due_ns + late_ns
-        told = Settlement(lease, ask.lease.job, ask.due_ns, ask.lease.run_id, outcome, detail, started_ns, late_ns)
+        which = (ask.lease.service, ask.lease.job, ask.due_ns, ask.lease.run_id)
+        told = Settlement(lease, *which, outcome, detail, started_ns, late_ns)
         assert self.store.settle(told).recorded
 
     def probe(self) -> None:
@@ -216,7 +224,7 @@ class ScriptedStore:
     def jobs(self) -> Sequence[JobRecord]:
         return self._ask("jobs").jobs()
 
-    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+    def runs(self, job: JobId | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         return self._ask(f"runs {job}").runs(job, limit, before_ns=before_ns)
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:

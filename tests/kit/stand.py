@@ -37,7 +37,7 @@ class Stand:
         self.engine = Engine(context, workers=2, skew=skew)
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
-        self.engine.add(declare(function, trigger, **policies))
+        self.engine.add(declare(function, trigger, service="svc", **policies))
 
     def moved(self, event: str, *, job: str = "job", outcome: str | None = None, reason: str = "") -> OccurrenceMoved:
         """Wait for such a move: where time moves on faster than a job runs, others of it are skipped."""

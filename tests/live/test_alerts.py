@@ -227,12 +227,13 @@ def test_a_holder_that_is_killed_and_no_scheduler_left_to_scrape(watch: Watch, t
         watch.scrape(first.port, second.port)
         watch.scraped(first.port, second.port)
         first.signal(signal.SIGKILL)
-        watch.told("DistributedLockLeaseExpired", resource="hold")
+        watch.told("DistributedLockLeaseExpired", resource="fleet/hold")
         second.occurrence("hold", "started", attempt=2)
         fleet.freeze(second)
         assert watch.told("TickglassSchedulerDown")["receiver"] == "pager"
         watch.told_nothing_but(
-            *("DistributedLockLeaseExpired hold", "TickglassJobFailing hold"), *(f"{alert} hold" for alert in BLOCKED)
+            *("DistributedLockLeaseExpired fleet/hold", "TickglassJobFailing hold"),
+            *(f"{alert} hold" for alert in BLOCKED),
         )
 
 
@@ -251,12 +252,12 @@ def test_a_holder_that_is_frozen_as_a_sidecar_sees_it(
         connected(beside, instance)
         watch.scraped(beside.port)
         fleet.freeze(instance)
-        watch.told("DistributedLockRenewalsStalled", resource="hold")
+        watch.told("DistributedLockRenewalsStalled", resource="fleet/hold")
         stalled = watch.told("TickglassSchedulerStalled", owner=instance.owner, service="fleet")
         assert stalled["annotations"]["description"].startswith(f"The timeline of {instance.owner} at 127.0.0.1:")
         instance.signal(signal.SIGKILL)
         assert watch.told("TickglassServiceDown", service="fleet")["receiver"] == "pager"
         watch.told_nothing_but(
-            *("DistributedLockRenewalsStalled hold", "TickglassServiceDown"),
+            *("DistributedLockRenewalsStalled fleet/hold", "TickglassServiceDown"),
             *(f"{alert} hold" for alert in BLOCKED),
         )

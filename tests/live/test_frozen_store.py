@@ -12,6 +12,7 @@ from tickglass import Lock, Scheduler, StoreUnavailable, every
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
 from tickglass.sched.events import LockMoved, OccurrenceMoved
+from tickglass.sched.identity import JobId
 from tickglass.sched.stores import open_store
 from tickglass.testing import ListSink
 
@@ -65,7 +66,7 @@ def test_after_a_freeze_the_next_occurrences_run_and_each_has_one_outcome(
     refused = [it for it in told.of(OccurrenceMoved) if it.before == "claiming" and it.reason == "overlap"]
     assert not refused, [(it.due_ns - thawed_ns) / SECOND for it in refused]
     store = open_store(url, clock)
-    rows = {run.due_ns: run for run in store.runs("tick")}
+    rows = {run.due_ns: run for run in store.runs(JobId("live", "tick"))}
     store.close()
     ends = {it.due_ns: it.outcome for it in told.of(OccurrenceMoved) if it.event == "ended"}
     assert {due_ns: run.outcome for due_ns, run in rows.items()} == {due_ns: ends[due_ns] for due_ns in rows}

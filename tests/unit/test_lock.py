@@ -62,7 +62,7 @@ def test_nothing_is_opened_before_the_first_use(url: str, tmp_path: Path) -> Non
     lock = Lock(url, "stock")
     assert list(tmp_path.iterdir()) == []
     with lock as lease:
-        assert (lease.fence, lease.trusted, lock.resource) == (1, True, "stock")
+        assert (lease.fence > 0, lease.trusted, lock.resource) == (True, True, "stock")
 
 
 def test_threads_look_after_the_lease_only_while_there_is_one(url: str) -> None:
@@ -134,7 +134,7 @@ def test_it_works_in_coroutines(url: str) -> None:
         async with Lock(url, "stock") as lease:
             return lease.fence
 
-    assert [asyncio.run(work()), asyncio.run(work())] == [1, 2]
+    assert 0 < asyncio.run(work()) < asyncio.run(work())
 
 
 def test_it_is_used_again_after_it_was_closed(url: str) -> None:

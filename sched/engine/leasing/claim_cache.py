@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.leasing.instrumented_store import InstrumentedStore
 from tickglass.sched.events import ClaimCacheHit
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import AlreadyClaimed, ClaimFeed
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ __all__ = ["REMEMBERED_MAX", "REMEMBERED_NS", "ClaimCachingStore"]
 REMEMBERED_NS: Final = 15 * SECOND  # an instance whose clock is further behind asks the store, and gets the same answer
 REMEMBERED_MAX: Final = 10_000
 
-_Occurrence = tuple[str, int]
+_Occurrence = tuple[JobId, int]
 
 
 class ClaimCachingStore(InstrumentedStore):
@@ -58,7 +59,7 @@ class ClaimCachingStore(InstrumentedStore):
 
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
         """See `Ledger`."""
-        by = self._claimant_of((ask.lease.job, ask.due_ns))
+        by = self._claimant_of((ask.job_id, ask.due_ns))
         if by is None:
             self.before_claim()
             return super().claim(ask)
@@ -66,21 +67,22 @@ class ClaimCachingStore(InstrumentedStore):
         self._sink.record(ClaimCacheHit(job=ask.lease.job, due_ns=ask.due_ns, claimant=by, wall_ns=wall_ns))
         return AlreadyClaimed(by, None)
 
-    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+    def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""
         found = super().orphans(jobs, limit)
         with self._mutex:
             for orphan in found:
-                self._claims.pop((orphan.job, orphan.due_ns), None)
+                self._claims.pop((orphan.job_id, orphan.due_ns), None)
         return found
 
     def _on_claim(self, job: str, due_ns: int, owner: str) -> None:
         if owner == self._owner:
             return
         now_ns = self._clock.monotonic_ns()
+        occurrence = (JobId(self._service, job), due_ns)
         with self._mutex:
-            self._claims[job, due_ns] = (owner, now_ns)
-            self._claims.move_to_end((job, due_ns))
+            self._claims[occurrence] = (owner, now_ns)
+            self._claims.move_to_end(occurrence)
             while len(self._claims) > REMEMBERED_MAX or next(iter(self._claims.values()))[1] + REMEMBERED_NS <= now_ns:
                 self._claims.popitem(last=False)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import ClaimAsk, Holder, LeaseAsk, Settlement
 
 __all__ = ["IN_DOUBT_MAX", "TRIES_MAX", "InDoubt"]
@@ -88,10 +89,10 @@ class InDoubt:
         ours = holder.owner == self._context.owner and holder.run_id != ""
         return ours and self._write_outcome(holder.run_id)
 
-    def release_rerun(self, job: str, due_ns: int) -> bool:
+    def release_rerun(self, job: JobId, due_ns: int) -> bool:
         """Release the claim of an earlier attempt at an occurrence that is asked for once more; as `reclaim`."""
         with self._mutex:
-            asks = [ask for ask in self._open.values() if (ask.lease.job, ask.due_ns) == (job, due_ns)]
+            asks = [ask for ask in self._open.values() if (ask.job_id, ask.due_ns) == (job, due_ns)]
         try:
             return any(self._release_again(ask) for ask in asks)
         except StoreUnavailable as error:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickglass.sched.clock import Clock
+    from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         Ahead,
@@ -93,7 +94,7 @@ class InstrumentedStore:
         """See `Ledger`."""
         return self._call("settle", lambda: self._store.settle(settlement))
 
-    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+    def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""
         return self._call("orphans", lambda: self._store.orphans(jobs, limit))
 
@@ -109,7 +110,7 @@ class InstrumentedStore:
         """See `StoreObserver`."""
         return self._call("jobs", self._store.jobs)
 
-    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+    def runs(self, job: JobId | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
         return self._call("runs", lambda: self._store.runs(job, limit, before_ns=before_ns))
 

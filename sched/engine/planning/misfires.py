@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.identity import JobId
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
     from tickglass.sched.ports import JobRecord
@@ -146,22 +147,22 @@ class Misfires:
                 _log.exception("due instants of %s that passed were not reported", question.job)
 
     def _latest_claim_ns(self, question: _Question) -> int | None:
-        runs = self._context.store.runs(question.job, 1, before_ns=question.before_ns)
+        runs = self._context.store.runs(self._context.job_id(question.job), 1, before_ns=question.before_ns)
         return runs[0].due_ns if runs else None
 
     def _replaced(self) -> _Replaced:
         """Return a test of the triggers that are registered now; it asks the store once, when it is first called."""
-        records: dict[str, JobRecord] | None = None
+        records: dict[JobId, JobRecord] | None = None
 
         def is_replaced(job: str, trigger: str) -> bool:
             nonlocal records
             if records is None:
                 try:
-                    records = {record.name: record for record in self._context.store.jobs()}
+                    records = {record.job_id: record for record in self._context.store.jobs()}
                 except Exception as error:  # noqa: BLE001 - as above
                     _log.warning("whether other instances have changed triggers is not known: %s", error)
                     records = {}
-            record = records.get(job)
+            record = records.get(self._context.job_id(job))
             if record is None or record.trigger == trigger or record.next_due_ns is None:
                 return False
             # Past that, the instances that registered the other trigger have gone as well.

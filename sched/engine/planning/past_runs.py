@@ -35,7 +35,7 @@ def without_claims_ahead(registered: Registered, until_ns: int, store: StoreObse
     if job.last_due_ns is None or job.last_due_ns <= until_ns:
         return registered
     try:
-        runs = store.runs(job.name, 1, before_ns=until_ns + 1)
+        runs = store.runs(job.job_id, 1, before_ns=until_ns + 1)
     except StoreUnavailable as error:
         _log.warning("which claim of %s was the latest is not known: %s", job.name, error)
         runs = ()
@@ -52,7 +52,7 @@ def streaks_of(jobs: Iterable[JobRecord], store: StoreObserver) -> dict[str, Str
     try:
         for job in jobs:
             claimed = job.last_due_ns is not None
-            found[job.name] = streak_of(store.runs(job.name, RUNS_READ)) if claimed else Streak()
+            found[job.name] = streak_of(store.runs(job.job_id, RUNS_READ)) if claimed else Streak()
     except StoreUnavailable as error:
         _log.warning("how the jobs have done lately is not known: %s", error)
     return found

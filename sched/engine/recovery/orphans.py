@@ -40,7 +40,7 @@ class Orphans:
         Raises:
             StoreUnavailable: the store does not answer; the next sweep finds the same orphans.
         """
-        orphans = self._context.store.orphans(list(jobs))
+        orphans = self._context.store.orphans([self._context.job_id(name) for name in jobs])
         busy = {orphan.job for orphan in orphans if self._dispatcher.busy(orphan.job)}
         # Read after `busy`: the outcome of a run that has ended since then is among these.
         unwritten = self._dispatcher.outbox.run_ids() if orphans else set()

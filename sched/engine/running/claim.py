@@ -138,7 +138,7 @@ class ClaimAttempt:
 
     def _already_claimed(self, answer: AlreadyClaimed) -> NotClaimed | RetryAt:
         if answer.outcome is None and answer.by == self._ask.lease.owner:
-            if self._in_doubt.release_rerun(self._ask.lease.job, self._ask.due_ns):
+            if self._in_doubt.release_rerun(self._ask.job_id, self._ask.due_ns):
                 return RetryAt(self._context.clock.monotonic_ns())
             if self.in_doubt and not self._ask.rerun:  # our own: its answer was lost, and its lease has ended
                 self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE)
@@ -155,7 +155,7 @@ class ClaimAttempt:
         now_ns = self._context.clock.monotonic_ns()
         if self._in_doubt.reclaim(self._ask.lease.resource, answer.holder):
             return RetryAt(now_ns)
-        if answer.holder.job == self._ask.lease.job:
+        if answer.holder.job_id == self._ask.job_id:
             if answer.holder.owner == self._ask.lease.owner and answer.holder.run_id != self._refused_by:
                 self._refused_by = answer.holder.run_id  # another thread may have taken it back just now
                 return RetryAt(now_ns)

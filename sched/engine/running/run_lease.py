@@ -99,6 +99,7 @@ class Preparation:
         """
         return Settlement(
             lease=lease or self.ask.lease.untrusted(0),
+            service=self.context.service,
             job=self.job.name,
             due_ns=self.occurrence.due_ns,
             run_id=self.occurrence.run_id,

@@ -11,7 +11,7 @@ import msgspec
 
 from tickglass.sched.ports import Holder
 from tickglass.sched.stores.etcd import keys as kv
-from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry, LastEntry, OpenRun
+from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry, LastEntry, Opened, OpenRun
 
 if TYPE_CHECKING:
     from tickglass.sched.ports import ClaimAsk
@@ -73,15 +73,13 @@ class ClaimState(NamedTuple):
 
     Args:
         begun: its unsettled attempt.
-        begun_fence: the fence of that, 0 if there is none.
         ended: its latest settled attempt; it does not count while there is an unsettled one.
         last_due_ns: of the job's latest claimed occurrence.
         last_revision: the revision that wrote it, 0 if none was claimed.
     """
 
     lease: LeaseState
-    begun: OpenRun | None
-    begun_fence: int
+    begun: Opened | None
     ended: EndedRun | None
     last_due_ns: int | None
     last_revision: int
@@ -95,8 +93,9 @@ class ClaimState(NamedTuple):
             lease.service,
             lease.resource,
             wall_ns,
-            1 if died is None else died.attempt + 1,
-            "" if died is None else died.run_id,
+            1 if died is None else died.run.attempt + 1,
+            "" if died is None else died.run.run_id,
+            declaration=ask.declaration,
         )
 
     def writes(self, keys: Keys, ask: ClaimAsk, run: OpenRun) -> tuple[list[Any], list[Any]]:
@@ -105,15 +104,15 @@ class ClaimState(NamedTuple):
         A latest claim that lies further ahead than any instance may claim now came from a wrong clock, and is
         overwritten.
         """
-        job, due_ns, died = ask.lease.job, ask.due_ns, self.begun
-        compares = [kv.unchanged(keys.open(job, due_ns), self.begun_fence)]
+        job, due_ns, died = ask.job_id, ask.due_ns, self.begun
+        compares = [kv.unchanged(keys.open(job, due_ns), 0 if died is None else died.revision)]
         puts = [kv.put(keys.open(job, due_ns), run)]
         if died is None:
             compares.append(kv.absent(keys.run(job, due_ns, run.attempt)))
         else:
-            compares.append(kv.not_created(keys.lease(died.resource), self.begun_fence))
-            ended = EndedRun(died, self.begun_fence, "orphaned", run.claimed_wall_ns)
-            puts.append(kv.put(keys.run(job, due_ns, died.attempt), ended))
+            compares.append(kv.not_created(keys.lease(died.run.resource), died.fence))
+            ended = EndedRun(died.run, died.fence, "orphaned", run.claimed_wall_ns)
+            puts.append(kv.put(keys.run(job, due_ns, died.run.attempt), ended))
         believed = ask.max_ahead_ns is None or (self.last_due_ns or 0) <= run.claimed_wall_ns + ask.max_ahead_ns
         if self.last_due_ns is None or self.last_due_ns < due_ns or not believed:
             compares.append(kv.unchanged(keys.last(job), self.last_revision))
@@ -123,7 +122,7 @@ class ClaimState(NamedTuple):
 
 def claim_reads(keys: Keys, ask: ClaimAsk) -> list[Any]:
     """Return the operations that read what `claim_from` understands."""
-    job, due_ns = ask.lease.job, ask.due_ns
+    job, due_ns = ask.job_id, ask.due_ns
     ended = keys.runs_at(job, due_ns)
     return [
         *lease_reads(keys, ask.lease.resource),
@@ -138,8 +137,7 @@ def claim_from(reply: Any) -> ClaimState:  # noqa: ANN401
     begun, ended, last = (kv.read(reply, number) for number in (2, 3, 4))
     return ClaimState(
         lease_from(reply),
-        None if begun is None else msgspec.json.decode(begun.value, type=OpenRun),
-        0 if begun is None else begun.mod_revision,
+        None if begun is None else Opened.read(begun),
         None if ended is None else msgspec.json.decode(ended.value, type=EndedRun),
         None if last is None else msgspec.json.decode(last.value, type=LastEntry).due_ns,
         0 if last is None else last.mod_revision,

@@ -18,10 +18,13 @@ from aetcd import rpc
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND, duration_text
 from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.stores.etcd.layout import MIGRATING, OURS
+from tickglass.sched.stores.etcd.migration import Migration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tickglass.sched.stores.etcd.layout import Layout
     from tickglass.sched.stores.etcd.settings import Endpoint
 
 __all__ = [
@@ -65,6 +68,7 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.use_local_subchannel_pool", 1),  # each store has connections of its own
 )
+_FULL: Final = "database space exceeded"  # until the cluster has been compacted: waiting helps
 _LOST: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 
@@ -84,12 +88,16 @@ class EtcdClient:
     """Connections to the members of one cluster, made when they are first used.
 
     Args:
+        layout: what every transaction is guarded by.
         user: "" when the cluster needs no login.
         timeout_ns: how long one operation may take, with all its round trips.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint], *, user: str, password: str, timeout_ns: int) -> None:
+    def __init__(
+        self, endpoints: Sequence[Endpoint], layout: Layout, *, user: str, password: str, timeout_ns: int
+    ) -> None:
         self.timeout_ns = timeout_ns
+        self.layout = layout
         self._real = SystemClock()  # the network takes real time, whatever clock the scheduler uses
         self._user = user
         self._password = password
@@ -206,13 +214,65 @@ class Call:
     def ask_all(self, *questions: tuple[str, object], again: bool = True) -> list[Any]:
         """Send all requests at once to one member, and return the answers in order: one round trip.
 
+        A transaction that finds keys of another layout does nothing; older keys are migrated, and it is sent again.
+
         Args:
             again: whether they may be repeated to the next member if this one fails after it has carried them out.
 
         Raises:
             LeaseNotFound: a key was to be attached to a lease that has ended.
-            StoreUnavailable: no member answered in time, or a request is wrong.
+            StoreUnavailable: no member answered in time, a request is wrong, or the keys are a newer version's.
         """
+        layout = self._client.layout
+        for method, request in questions:
+            if method == TXN:
+                layout.guard(request)
+        answers = self._ask_members(questions, again=again)
+        if self._layout_found(questions, answers) == OURS:
+            return answers
+        self._make_current()
+        answers = self._ask_members(questions, again=again)
+        found = self._layout_found(questions, answers)
+        if found != OURS:
+            raise self._refused(found)
+        return answers
+
+    def read(self, asked: object) -> Any:  # noqa: ANN401
+        """Read a range for an observer, in one round trip; keys of another layout are refused, and not changed.
+
+        Raises:
+            StoreUnavailable: see `ask_all`.
+        """
+        layout = self._client.layout
+        (answer,) = self._ask_members(((TXN, layout.read_request(asked)),), again=True)
+        found, version = layout.read_answer(answer)
+        if version != OURS:
+            raise self._refused(version)
+        return found, answer.header.revision
+
+    def _layout_found(self, questions: Sequence[tuple[str, object]], answers: Sequence[Any]) -> str:
+        """Return the layout that the transactions found: OURS, or another one."""
+        layout = self._client.layout
+        found = (layout.found(answer) for (method, _), answer in zip(questions, answers, strict=True) if method == TXN)
+        return next((it for it in found if it != OURS), OURS)
+
+    def _make_current(self) -> None:
+        """Bring the keys to our layout; it takes as long as it takes, each request within the time-out."""
+
+        def ask(transaction: object) -> Any:  # noqa: ANN401
+            self.begin_page()
+            return self._ask_members(((TXN, transaction),), again=True)[0]
+
+        found = Migration(self._client.layout, ask).run()
+        self.begin_page()
+        if found != OURS:
+            raise self._refused(found)
+
+    def _refused(self, layout: str) -> StoreUnavailable:
+        kind = "unavailable" if layout == MIGRATING else "error"
+        return StoreUnavailable("etcd", self._operation, self._client.layout.problem(layout), kind=kind)
+
+    def _ask_members(self, questions: tuple[tuple[str, object], ...], *, again: bool) -> list[Any]:
         renewed_token = False
         for _ in range(self._client.members + 1):
             connection = self._client.connection()
@@ -262,7 +322,7 @@ class Call:
             detail = f"{where} gave no answer within {duration_text(self._client.timeout_ns)}"
         else:
             detail = f"{where}: {error.details()}"
-        kind = "unavailable" if error.code() in _LOST else "error"
+        kind = "unavailable" if error.code() in _LOST or _FULL in str(error.details()) else "error"
         return StoreUnavailable("etcd", self._operation, detail, kind=kind)
 
 

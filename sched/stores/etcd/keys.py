@@ -3,24 +3,30 @@
 Pure: messages, no I/O. Names are percent-encoded, so they are readable with etcdctl and hold no "/". Instants
 and attempts are written so that the newest comes first, because etcd reads a range upwards.
 
+    /layout                       the layout of these keys, see layout.py
     /lease/RESOURCE               the token; attached to an etcd lease, so etcd deletes it when that ends
     /holder/RESOURCE              the present or last holder of that lease; until it is released, taken or long ended
-    /open/JOB/DUE                 an unsettled attempt
-    /run/JOB/DUE/ATTEMPT          a settled attempt
-    /job/JOB                      what schedulers registered
-    /last/JOB                     its latest occurrence that was claimed
+    /opened/SERVICE/JOB/DUE       an unsettled attempt
+    /runs/SERVICE/JOB/DUE/ATTEMPT a settled attempt
+    /jobs/SERVICE/JOB             what schedulers registered
+    /latest/SERVICE/JOB           its latest occurrence that was claimed
+    /last/JOB                     what keeps instances of layout 1 from a job of that name: they cannot read it
 
 The fence of a lease is the revision of the transaction that granted it: the create revision of its lease key,
-and the modification revision of its open key, and of its holder key until that is marked as ended.
+and the modification revision of its opened key, and of its holder key until that is marked as ended. Where one of
+these two was written anew later, it holds the fence.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
 import msgspec
 from aetcd import rpc
+
+from tickglass.sched.identity import JobId
+from tickglass.sched.ports import SCHEDULED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +37,11 @@ __all__ = [
     "Keys",
     "LastEntry",
     "OpenRun",
+    "Opened",
     "absent",
     "after_prefix",
     "delete",
+    "due_of",
     "get",
     "nested",
     "not_created",
@@ -54,6 +62,7 @@ class HolderEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     Args:
         ended_wall_ns: when it was first found that the lease had ended, 0 until then.
         fence: the lease's fence, once its end was noted, because that write has a revision of its own.
+        stop: why its run is asked to stop; nothing writes it yet.
     """
 
     token: str
@@ -66,10 +75,16 @@ class HolderEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     expired_owner: str = ""
     ended_wall_ns: int = 0
     fence: int = 0
+    stop: str = ""
 
 
 class OpenRun(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An unsettled attempt."""
+    """An unsettled attempt.
+
+    Args:
+        kind: what asked for it; `not_before_ns`: from when on it may start. Nothing else is written yet.
+        fence: that of its lease, if a migration wrote it anew; else 0: it is the revision that wrote it.
+    """
 
     run_id: str
     owner: str
@@ -78,6 +93,10 @@ class OpenRun(msgspec.Struct, frozen=True, omit_defaults=True):
     claimed_wall_ns: int
     attempt: int = 1
     previous_run_id: str = ""
+    kind: str = SCHEDULED
+    not_before_ns: int | None = None
+    fence: int = 0
+    declaration: str = ""
 
 
 class EndedRun(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -90,6 +109,7 @@ class EndedRun(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     started_wall_ns: int | None = None
     lateness_ns: int | None = None
+    ran_ns: int | None = None
 
 
 class LastEntry(msgspec.Struct, frozen=True):
@@ -100,16 +120,38 @@ class LastEntry(msgspec.Struct, frozen=True):
     seen_wall_ns: int
 
 
+class Opened(NamedTuple):
+    """An unsettled attempt as it was found.
+
+    Args:
+        revision: that wrote it.
+    """
+
+    run: OpenRun
+    revision: int
+
+    @classmethod
+    def read(cls, found: Any) -> Opened:  # noqa: ANN401 - the client is not typed
+        """Read a key-value."""
+        return cls(msgspec.json.decode(found.value, type=OpenRun), found.mod_revision)
+
+    @property
+    def fence(self) -> int:
+        """The fence of its lease."""
+        return self.run.fence or self.revision
+
+
 class Keys:
     """The keys under one prefix."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+        self.layout = self._key("layout")
         self.leases = self._key("lease", "")
         self.holders = self._key("holder", "")
-        self.opens = self._key("open", "")
-        self.jobs = self._key("job", "")
-        self.lasts = self._key("last", "")
+        self.opens = self._key("opened", "")
+        self.jobs = self._key("jobs", "")
+        self.lasts = self._key("latest", "")
 
     def lease(self, resource: str) -> bytes:
         """Where a live lease's token is."""
@@ -119,39 +161,47 @@ class Keys:
         """Where its holder is."""
         return self._key("holder", _quoted(resource))
 
-    def open(self, job: str, due_ns: int) -> bytes:
+    def open(self, job: JobId, due_ns: int) -> bytes:
         """Where an occurrence's attempt is while it is not settled."""
-        return self._key("open", _quoted(job), _due(due_ns))
+        return self._key("opened", *_of(job), _due(due_ns))
 
-    def opens_of(self, job: str) -> bytes:
+    def opens_of(self, job: JobId) -> bytes:
         """What all of these begin with."""
-        return self._key("open", _quoted(job), "")
+        return self._key("opened", *_of(job), "")
 
-    def run(self, job: str, due_ns: int, attempt: int) -> bytes:
+    def run(self, job: JobId, due_ns: int, attempt: int) -> bytes:
         """Where a settled attempt is."""
-        return self._key("run", _quoted(job), _due(due_ns), f"{_ATTEMPT_MAX - attempt:07d}")
+        return self._key("runs", *_of(job), _due(due_ns), f"{_ATTEMPT_MAX - attempt:07d}")
 
-    def runs_at(self, job: str, due_ns: int) -> bytes:
+    def runs_at(self, job: JobId, due_ns: int) -> bytes:
         """What an occurrence's settled attempts begin with; the latest comes first."""
-        return self._key("run", _quoted(job), _due(due_ns), "")
+        return self._key("runs", *_of(job), _due(due_ns), "")
 
-    def runs_of(self, job: str) -> bytes:
+    def runs_of(self, job: JobId) -> bytes:
         """What a job's settled attempts begin with; the latest comes first."""
-        return self._key("run", _quoted(job), "")
+        return self._key("runs", *_of(job), "")
 
-    def job(self, name: str) -> bytes:
+    def job(self, job: JobId) -> bytes:
         """Where a job's record is."""
-        return self._key("job", _quoted(name))
+        return self._key("jobs", *_of(job))
 
-    def last(self, job: str) -> bytes:
+    def last(self, job: JobId) -> bytes:
         """Where its latest claimed occurrence is."""
-        return self._key("last", _quoted(job))
+        return self._key("latest", *_of(job))
+
+    def old(self, *parts: str) -> bytes:
+        """Return a key of layout 1, or what such keys begin with: "job", "open", "run" or "last", then its parts."""
+        return self._key(*parts)
+
+    def refusing_old(self, name: str) -> bytes:
+        """Where instances of layout 1 read the latest claim of a job of this name."""
+        return self._key("last", _quoted(name))
 
     def reaching(self, prefix: bytes, due_ns: int) -> bytes:
         """Return the prefix of the oldest of a job's keys that are not due before this."""
         return prefix + _due(due_ns).encode() + b"/"
 
-    def due_before(self, job: str, due_ns: int) -> bytes:
+    def due_before(self, job: JobId, due_ns: int) -> bytes:
         """Return where the settled attempts of a job begin that were due before this."""
         return self.before(self.runs_of(job), due_ns)
 
@@ -159,13 +209,22 @@ class Keys:
         """Return where the keys of a job begin that were due before this; the newest of them comes first."""
         return prefix + _due(due_ns - 1).encode()
 
-    def name(self, key: bytes) -> str:
-        """Return the resource or the job of a key."""
-        return unquote(key[len(self._prefix) + 1 :].split(b"/")[1].decode())
+    def resource(self, key: bytes) -> str:
+        """Return the resource of a lease or a holder key."""
+        return self.parts(key)[1]
+
+    def job_id(self, key: bytes) -> JobId:
+        """Return the job of any other key."""
+        _, service, name, *_ = self.parts(key)
+        return JobId(service, name)
 
     def due_ns(self, key: bytes) -> int:
-        """Return the instant of an open or a run key."""
-        return _DUE_MAX - int(key[len(self._prefix) + 1 :].split(b"/")[2])
+        """Return the instant of an opened or a runs key."""
+        return due_of(self.parts(key)[3])
+
+    def parts(self, key: bytes) -> list[str]:
+        """Return the parts of a key behind the prefix, unquoted."""
+        return [unquote(part.decode()) for part in key[len(self._prefix) + 1 :].split(b"/")]
 
     def _key(self, *parts: str) -> bytes:
         return "/".join((self._prefix, *parts)).encode()
@@ -173,6 +232,15 @@ class Keys:
 
 def _quoted(name: str) -> str:
     return quote(name, safe="")
+
+
+def _of(job: JobId) -> tuple[str, str]:
+    return _quoted(job.service), _quoted(job.name)
+
+
+def due_of(text: str) -> int:
+    """Return the instant that stands in a key."""
+    return _DUE_MAX - int(text)
 
 
 def _due(due_ns: int) -> str:
@@ -208,9 +276,9 @@ def nested(request: Any) -> Any:  # noqa: ANN401
     return rpc.RequestOp(request_txn=request)
 
 
-def absent(key: bytes) -> Any:  # noqa: ANN401
-    """Compare: there is no such key."""
-    return rpc.Compare(target=rpc.Compare.VERSION, key=key, version=0)
+def absent(key: bytes, end: bytes = b"") -> Any:  # noqa: ANN401
+    """Compare: there is no such key, or none up to `end`."""
+    return rpc.Compare(target=rpc.Compare.VERSION, key=key, range_end=end, version=0)
 
 
 def unchanged(key: bytes, revision: int) -> Any:  # noqa: ANN401

@@ -10,15 +10,16 @@ from aetcd import rpc
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.ports import JobRecord, LeaseRecord, Orphan, RunRecord
-from tickglass.sched.stores.etcd.client import RANGE, TIME_TO_LIVE
-from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry, LastEntry, OpenRun, after_prefix
+from tickglass.sched.stores.etcd.client import TIME_TO_LIVE
+from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry, LastEntry, Opened, after_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tickglass.sched.clock import Clock
+    from tickglass.sched.identity import JobId
     from tickglass.sched.stores.etcd.client import Call, EtcdClient
-    from tickglass.sched.stores.etcd.keys import Keys
+    from tickglass.sched.stores.etcd.keys import Keys, OpenRun
 
 __all__ = ["Observer", "job_shown"]
 
@@ -47,57 +48,58 @@ class Observer:
             holders = list(snapshot.under(self._keys.holders, limit))
             upto = holders[-1].key.removeprefix(self._keys.holders) + b"\0" if holders else b""
             leases = snapshot.between(self._keys.leases, self._keys.leases + upto, None)
-            live = {self._keys.name(it.key): it.lease for it in leases}
+            live = {self._keys.resource(it.key): it.lease for it in leases}
             rests = _rests_ns(call, list(live.values()))
             wall_ns = self._clock.wall_ns()
             found = [self._lease(it, live, rests, wall_ns) for it in holders]
         return sorted(found, key=lambda it: it.resource)
 
     def jobs(self) -> list[JobRecord]:
-        """Return all jobs ever registered, by name."""
+        """Return all jobs ever registered, by service and name."""
         with self._client.call("jobs") as call:
             snapshot = _Snapshot(call)
             jobs = list(snapshot.under(self._keys.jobs))
-            lasts = {self._keys.name(it.key): it for it in snapshot.under(self._keys.lasts)}
-            found = [job_shown(it, lasts.get(self._keys.name(it.key))) for it in jobs]
-            return sorted(found, key=lambda job: job.name)
+            lasts = {self._keys.job_id(it.key): it for it in snapshot.under(self._keys.lasts)}
+            found = [job_shown(it, lasts.get(self._keys.job_id(it.key))) for it in jobs]
+            return sorted(found, key=lambda job: job.job_id)
 
-    def runs(self, job: str | None, limit: int, before_ns: int | None) -> list[RunRecord]:
+    def runs(self, job: JobId | None, limit: int, before_ns: int | None) -> list[RunRecord]:
         """Return the latest attempts, newest due instant first; with `before_ns`, of what was due before then."""
         if limit <= 0:
             return []
         with self._client.call("runs") as call:
             snapshot = _Snapshot(call)
             if job is not None:
-                jobs, least_due_ns = [job], None
+                jobs: list[JobId] = [job]
+                least_due_ns = None
             else:  # the jobs that may have the latest attempts of all
                 jobs, least_due_ns = self._latest_jobs(snapshot, limit if before_ns is None else None)
-            found = [run for name in jobs for run in self._runs_of(snapshot, name, limit, least_due_ns, before_ns)]
-        found.sort(key=lambda run: (run.due_ns, run.job, run.attempt), reverse=True)
+            found = [run for one in jobs for run in self._runs_of(snapshot, one, limit, least_due_ns, before_ns)]
+        found.sort(key=lambda run: (run.due_ns, run.job_id, run.attempt), reverse=True)
         return found[:limit]
 
-    def orphans(self, jobs: frozenset[str], limit: int) -> list[Orphan]:
+    def orphans(self, jobs: frozenset[JobId], limit: int) -> list[Orphan]:
         """Return abandoned claims of these jobs, oldest first."""
         found = self._abandoned("orphans", jobs)[: max(0, limit)]
-        return [Orphan(run.job, run.due_ns, run.attempt, run.run_id, run.owner) for run in found]
+        return [Orphan(*run.job_id, run.due_ns, run.attempt, run.run_id, run.owner) for run in found]
 
     def abandoned(self, limit: int) -> list[RunRecord]:
         """Return abandoned claims, oldest first."""
         return self._abandoned("abandoned", None)[: max(0, limit)]
 
-    def _abandoned(self, operation: str, jobs: frozenset[str] | None) -> list[RunRecord]:
+    def _abandoned(self, operation: str, jobs: frozenset[JobId] | None) -> list[RunRecord]:
         """Return abandoned claims, of these jobs or all, oldest first."""
         with self._client.call(operation) as call:
             snapshot = _Snapshot(call)
-            begun = [it for it in snapshot.under(self._keys.opens) if jobs is None or self._keys.name(it.key) in jobs]
+            opens = snapshot.under(self._keys.opens)
+            begun = {it.key: Opened.read(it) for it in opens if jobs is None or self._keys.job_id(it.key) in jobs}
             live = {it.create_revision for it in snapshot.under(self._keys.leases, keys_only=True)} if begun else set()
             # A claim's lease key was created with it, and no other in that revision.
-            dead = (it for it in begun if it.mod_revision not in live)
-            found = [self._run(it.key, msgspec.json.decode(it.value, type=OpenRun), it.mod_revision) for it in dead]
-        return sorted(found, key=lambda run: (run.due_ns, run.job, run.attempt))
+            found = [self._run(key, it.run, it.fence) for key, it in begun.items() if it.fence not in live]
+        return sorted(found, key=lambda run: (run.due_ns, run.job_id, run.attempt))
 
     def _lease(self, entry: Any, live: dict[str, int], rests: dict[int, int], wall_ns: int) -> LeaseRecord:  # noqa: ANN401 - the client is not typed
-        resource, holder = self._keys.name(entry.key), msgspec.json.decode(entry.value, type=HolderEntry)
+        resource, holder = self._keys.resource(entry.key), msgspec.json.decode(entry.value, type=HolderEntry)
         return LeaseRecord(
             resource,
             holder.owner,
@@ -111,20 +113,20 @@ class Observer:
             remaining_ns=rests.get(live.get(resource, 0), min(0, (holder.ended_wall_ns or wall_ns) - wall_ns)),
         )
 
-    def _latest_jobs(self, snapshot: _Snapshot, limit: int | None) -> tuple[list[str], int | None]:
+    def _latest_jobs(self, snapshot: _Snapshot, limit: int | None) -> tuple[list[JobId], int | None]:
         """Return the jobs that may have the latest attempts, and the due instant before which none of these was due."""
         lasts = [
-            (msgspec.json.decode(it.value, type=LastEntry).due_ns, self._keys.name(it.key))
+            (msgspec.json.decode(it.value, type=LastEntry).due_ns, self._keys.job_id(it.key))
             for it in snapshot.under(self._keys.lasts)
         ]
         lasts.sort(reverse=True)
         if limit is None or len(lasts) < limit:
-            return [name for _, name in lasts], None
+            return [job for _, job in lasts], None
         least_due_ns = lasts[limit - 1][0]
-        return [name for due_ns, name in lasts if due_ns >= least_due_ns], least_due_ns
+        return [job for due_ns, job in lasts if due_ns >= least_due_ns], least_due_ns
 
     def _runs_of(
-        self, snapshot: _Snapshot, job: str, limit: int, least_due_ns: int | None, before_ns: int | None
+        self, snapshot: _Snapshot, job: JobId, limit: int, least_due_ns: int | None, before_ns: int | None
     ) -> Iterator[RunRecord]:
         def begins(prefix: bytes) -> bytes:
             return prefix if before_ns is None else self._keys.before(prefix, before_ns)
@@ -134,8 +136,8 @@ class Observer:
 
         begun, ended = self._keys.opens_of(job), self._keys.runs_of(job)
         for it in snapshot.between(begins(begun), ends(begun), limit):
-            run = msgspec.json.decode(it.value, type=OpenRun)
-            yield self._run(it.key, run, it.mod_revision)
+            opened = Opened.read(it)
+            yield self._run(it.key, opened.run, opened.fence)
         for it in snapshot.between(begins(ended), ends(ended), limit):
             end = msgspec.json.decode(it.value, type=EndedRun)
             yield replace(
@@ -145,11 +147,12 @@ class Observer:
                 outcome=end.outcome,
                 detail=end.detail,
                 lateness_ns=end.lateness_ns,
+                ran_ns=end.ran_ns,
             )
 
     def _run(self, key: bytes, run: OpenRun, fence: int) -> RunRecord:
         return RunRecord(
-            job=self._keys.name(key),
+            job=self._keys.job_id(key).name,
             due_ns=self._keys.due_ns(key),
             attempt=run.attempt,
             owner=run.owner,
@@ -163,6 +166,9 @@ class Observer:
             outcome=None,
             detail="",
             lateness_ns=None,
+            kind=run.kind,
+            not_before_ns=run.not_before_ns,
+            declaration=run.declaration,
         )
 
 
@@ -196,8 +202,8 @@ class _Snapshot:
             page = _PAGE if left is None else min(_PAGE, left)
             asked = rpc.RangeRequest(key=first, range_end=end, limit=page, revision=self._revision, keys_only=keys_only)
             self._call.begin_page()
-            answer = self._call.ask(RANGE, asked)
-            self._revision = self._revision or answer.header.revision
+            answer, revision = self._call.read(asked)
+            self._revision = self._revision or revision
             yield from answer.kvs
             if not answer.more:
                 return

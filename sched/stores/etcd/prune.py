@@ -23,6 +23,7 @@ from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, ended_
 
 if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
+    from tickglass.sched.identity import JobId
     from tickglass.sched.stores.etcd.client import Call, EtcdClient
     from tickglass.sched.stores.etcd.keys import Keys
 
@@ -85,7 +86,7 @@ class Pruner:
 
     def _prune_holders(self, call: Call, holders: list[Any], wall_ns: int) -> None:
         """Note which of these leases have ended; delete those whose end was noted long ago."""
-        names = [self._keys.name(it.key) for it in holders]
+        names = [self._keys.resource(it.key) for it in holders]
         first, last = self._keys.lease(names[0]), self._keys.lease(names[-1])
         found = call.ask(RANGE, rpc.RangeRequest(key=first, range_end=last + b"\0", keys_only=True))
         live = {it.key for it in found.kvs}
@@ -109,27 +110,27 @@ class Pruner:
         while True:
             end = kv.after_prefix(self._keys.lasts)
             page = call.ask(RANGE, rpc.RangeRequest(key=self._from, range_end=end, limit=_BATCH, keys_only=True))
-            names = [self._keys.name(it.key) for it in page.kvs]
-            for name in self._with_old_ones(call, names, oldest_ns):
-                if not self._prune_job(call, name, oldest_ns, stop_ns):
-                    self._from = self._keys.last(name)
+            jobs = [self._keys.job_id(it.key) for it in page.kvs]
+            for job in self._with_old_ones(call, jobs, oldest_ns):
+                if not self._prune_job(call, job, oldest_ns, stop_ns):
+                    self._from = self._keys.last(job)
                     return
             self._from = page.kvs[-1].key + b"\0" if page.more else self._keys.lasts
             if not page.more or self._real.monotonic_ns() >= stop_ns:
                 return
 
-    def _with_old_ones(self, call: Call, names: list[str], oldest_ns: int) -> list[str]:
+    def _with_old_ones(self, call: Call, jobs: list[JobId], oldest_ns: int) -> list[JobId]:
         """Return the jobs that have an attempt that was due before this."""
-        if not names:
+        if not jobs:
             return []
         reads = [
-            kv.get(self._keys.due_before(name, oldest_ns), kv.after_prefix(self._keys.runs_of(name)), 1, keys_only=True)
-            for name in names
+            kv.get(self._keys.due_before(job, oldest_ns), kv.after_prefix(self._keys.runs_of(job)), 1, keys_only=True)
+            for job in jobs
         ]
         found = call.ask(TXN, kv.transaction([], reads))
-        return [name for number, name in enumerate(names) if kv.read(found, number) is not None]
+        return [job for number, job in enumerate(jobs) if kv.read(found, number) is not None]
 
-    def _prune_job(self, call: Call, job: str, oldest_ns: int, stop_ns: int) -> bool:
+    def _prune_job(self, call: Call, job: JobId, oldest_ns: int, stop_ns: int) -> bool:
         """Delete what one job need not keep; False when the time is up before that is done."""
         first = self._keys.runs_of(job)
         end = kv.after_prefix(first)

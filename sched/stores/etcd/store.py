@@ -18,7 +18,8 @@ from tickglass.sched.registration import Registered
 from tickglass.sched.stores.etcd import keys as kv
 from tickglass.sched.stores.etcd.claim_state import claim_from, claim_reads, lease_from, lease_reads
 from tickglass.sched.stores.etcd.client import KEEP_ALIVE, RANGE, TXN, EtcdClient
-from tickglass.sched.stores.etcd.keys import EndedRun, Keys, LastEntry, OpenRun
+from tickglass.sched.stores.etcd.keys import EndedRun, Keys, LastEntry, Opened
+from tickglass.sched.stores.etcd.layout import REFUSAL, Layout
 from tickglass.sched.stores.etcd.locks import Locks
 from tickglass.sched.stores.etcd.observer import Observer, job_shown
 from tickglass.sched.stores.etcd.prune import Pruner
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickglass.sched.clock import Clock
+    from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         Ahead,
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["EtcdStore"]
 
 _TRIES: Final = 16  # a try fails only where another client succeeds, so this many in a row are no accident
-_JOBS_AT_ONCE: Final = 60  # two operations each; by default a cluster takes 128 in one transaction
+_JOBS_AT_ONCE: Final = 40  # three operations each; by default a cluster takes 128 in one transaction
 _OVERTAKEN: Final = f"others were faster {_TRIES} times in a row"
 
 
@@ -85,7 +87,8 @@ class EtcdStore:
         self._ours = clock
         self._clock = ClusterClock(clock, self._ask_the_time)
         self._keys = Keys(prefix)
-        self._client = EtcdClient(endpoints, user=user, password=password, timeout_ns=timeout_ns)
+        layout = Layout(self._keys)
+        self._client = EtcdClient(endpoints, layout, user=user, password=password, timeout_ns=timeout_ns)
         self._observer = Observer(self._client, self._keys, self._clock)
         self._pruner = Pruner(self._client, self._keys, self._clock, keep_ns)
         self._watch = LeaseWatch(self._client, self._keys)
@@ -163,7 +166,7 @@ class EtcdStore:
     # --- the ledger
 
     def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
-        """See `Ledger`; one round trip for 60 jobs."""
+        """See `Ledger`; one round trip for 40 jobs."""
         self._pruner.prune()
         wall_ns = self._clock.wall_ns()
         records = [replace(job, last_due_ns=None, seen_wall_ns=wall_ns) for job in jobs]
@@ -171,9 +174,10 @@ class EtcdStore:
         with self._client.call("register") as call:
             for first in range(0, len(records), _JOBS_AT_ONCE):
                 some = records[first : first + _JOBS_AT_ONCE]
-                puts = [kv.put(self._keys.job(job.name), job, prev_kv=True) for job in some]
-                reads = [kv.get(self._keys.last(job.name)) for job in some]
-                answer = call.ask(TXN, kv.transaction([], puts + reads))
+                puts = [kv.put(self._keys.job(job.job_id), job, prev_kv=True) for job in some]
+                reads = [kv.get(self._keys.last(job.job_id)) for job in some]
+                refusals = [kv.put(self._keys.refusing_old(name), REFUSAL) for name in {job.name for job in some}]
+                answer = call.ask(TXN, kv.transaction([], puts + reads + refusals))
                 for number, job in enumerate(some):
                     before = kv.replaced(answer, number)
                     last = kv.read(answer, len(some) + number)
@@ -209,16 +213,17 @@ class EtcdStore:
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`; one round trip, two for a claim of another process, and one more where nothing was recorded."""
-        lease, due = settlement.lease, (settlement.job, settlement.due_ns)
+        lease, due = settlement.lease, (settlement.job_id, settlement.due_ns)
         with self._client.call("settle") as call:
-            run, fence = self._claim_of(call, settlement)
+            claim = self._claim_of(call, settlement)
             parts = []
-            if run is not None:
+            if claim is not None:
+                run = claim.run
                 started_ns, ended_ns = run_times_ns(settlement, run.claimed_wall_ns, self._clock.wall_ns())
                 told = (ended_ns, shown_detail(settlement.detail), started_ns, settlement.lateness_ns)
-                ended = EndedRun(run, fence, settlement.outcome, *told)
+                ended = EndedRun(run, claim.fence, settlement.outcome, *told, settlement.ran_ns)
                 move = [kv.put(self._keys.run(*due, run.attempt), ended), kv.delete(self._keys.open(*due))]
-                parts = [kv.nested(kv.transaction([kv.unchanged(self._keys.open(*due), fence)], move))]
+                parts = [kv.nested(kv.transaction([kv.unchanged(self._keys.open(*due), claim.revision)], move))]
             release_transaction = kv.nested(self._locks.release_transaction(lease))
             answer = call.ask(TXN, kv.transaction([], [release_transaction, *parts]), again=False)
             freed, *moved = (part.response_txn for part in answer.responses)
@@ -227,7 +232,7 @@ class EtcdStore:
             earlier = not recorded and self._is_settled_as(call, settlement)
         return Settled(recorded, freed.succeeded, earlier)
 
-    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+    def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`; two round trips per thousand unsettled claims."""
         self._pruner.prune_now_and_then()
         return self._observer.orphans(frozenset(jobs), limit)
@@ -235,13 +240,14 @@ class EtcdStore:
     def abandon(self, orphan: Orphan) -> bool:
         """See `Ledger`; two round trips."""
         with self._client.call("abandon") as call:
-            key = self._keys.open(orphan.job, orphan.due_ns)
-            run, fence = self._open_run(call, key)
-            if run is None or (run.run_id, run.attempt) != (orphan.run_id, orphan.attempt):
+            key = self._keys.open(orphan.job_id, orphan.due_ns)
+            found = self._opened(call, key)
+            if found is None or (found.run.run_id, found.run.attempt) != (orphan.run_id, orphan.attempt):
                 return False
-            ended = EndedRun(run, fence, "orphaned", self._clock.wall_ns())
-            still = [kv.unchanged(key, fence), kv.not_created(self._keys.lease(run.resource), fence)]
-            move = [kv.put(self._keys.run(orphan.job, orphan.due_ns, run.attempt), ended), kv.delete(key)]
+            ended = EndedRun(found.run, found.fence, "orphaned", self._clock.wall_ns())
+            lease = self._keys.lease(found.run.resource)
+            still = [kv.unchanged(key, found.revision), kv.not_created(lease, found.fence)]
+            move = [kv.put(self._keys.run(orphan.job_id, orphan.due_ns, found.run.attempt), ended), kv.delete(key)]
             return bool(call.ask(TXN, kv.transaction(still, move), again=False).succeeded)
 
     # --- observers
@@ -254,7 +260,7 @@ class EtcdStore:
         """See `StoreObserver`."""
         return self._observer.jobs()
 
-    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+    def runs(self, job: JobId | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
         return self._observer.runs(job, limit, before_ns)
 
@@ -268,9 +274,9 @@ class EtcdStore:
         with self._client.call("time_ns") as call:
             call.ask(RANGE, rpc.RangeRequest(key=self._keys.leases))  # it answers, and the cluster has a leader
             endpoint = self._client.connection().endpoint
-            asked_ns = self._ours.wall_ns()
+            asked = self._ours.reading()
             reported_ns = dated_ns(endpoint.host, endpoint.port, call.left_s)
-            return closest_ns(self._ours, asked_ns, reported_ns)
+            return closest_ns(asked, self._ours.monotonic_ns(), reported_ns)
 
     def _ahead(self, ask: ClaimAsk) -> Ahead | None:
         """Return the refusal of a claim that comes too early; before it is refused, the clocks are compared again."""
@@ -284,37 +290,36 @@ class EtcdStore:
 
     def _answer_if_taken(self, call: Call, ask: ClaimAsk, found: ClaimState) -> Claimed | AlreadyClaimed | None:
         """Return the answer for an occurrence that is not free; None if it is free."""
-        run, current = found.begun, found.lease
-        if run is None:
+        begun, current = found.begun, found.lease
+        if begun is None:
             ended = found.ended
             return None if ended is None else AlreadyClaimed(ended.claim.owner, ended.outcome)
+        run = begun.run
         if run.resource != ask.lease.resource:
             current = self._locks.read_lease(call, run.resource)
-        alive = current.fence == found.begun_fence
+        alive = current.fence == begun.fence
         if alive and run.run_id == ask.lease.run_id:
             self._locks.renew_again(call, current)
             return Claimed(current.fence, run.attempt, run.previous_run_id, current.holder.expired_owner)
         return AlreadyClaimed(run.owner, None) if alive or not ask.rerun else None
 
-    def _claim_of(self, call: Call, settlement: Settlement) -> tuple[OpenRun | None, int]:
-        """Return the claim to settle and its fence; None if that run has none."""
+    def _claim_of(self, call: Call, settlement: Settlement) -> Opened | None:
+        """Return the claim to settle; None if that run has none."""
         held = self._locks.lease_pool.recall(settlement.lease.token)
         if held is not None and held.claim is not None and held.claim.run_id == settlement.run_id:
-            return held.claim, held.fence
-        run, fence = self._open_run(call, self._keys.open(settlement.job, settlement.due_ns))
-        return (run, fence) if run is not None and run.run_id == settlement.run_id else (None, 0)
+            return Opened(held.claim, held.fence)
+        found = self._opened(call, self._keys.open(settlement.job_id, settlement.due_ns))
+        return found if found is not None and found.run.run_id == settlement.run_id else None
 
     def _is_settled_as(self, call: Call, settlement: Settlement) -> bool:
         """Whether this run was settled with this outcome before."""
-        attempts = self._keys.runs_at(settlement.job, settlement.due_ns)
+        attempts = self._keys.runs_at(settlement.job_id, settlement.due_ns)
         found = call.ask(RANGE, rpc.RangeRequest(key=attempts, range_end=kv.after_prefix(attempts), limit=1)).kvs
         if not found:
             return False
         ended = msgspec.json.decode(found[0].value, type=EndedRun)
         return (ended.claim.run_id, ended.outcome) == (settlement.run_id, settlement.outcome)
 
-    def _open_run(self, call: Call, key: bytes) -> tuple[OpenRun | None, int]:
+    def _opened(self, call: Call, key: bytes) -> Opened | None:
         found = call.ask(RANGE, rpc.RangeRequest(key=key)).kvs
-        if not found:
-            return None, 0
-        return msgspec.json.decode(found[0].value, type=OpenRun), found[0].mod_revision
+        return Opened.read(found[0]) if found else None

@@ -1,7 +1,7 @@
 -- Settle an abandoned claim as orphaned.
 --
 -- KEYS[1]       the store's base
--- ARGV[1]-[4]   job, DUE, DUE/ATTEMPT, run_id
+-- ARGV[1]-[4]   JOB, DUE, DUE/ATTEMPT, run_id
 -- ARGV[5]       the id of the call: sent again after a broken connection, it gets the same answer
 --
 -- Result: 1, or 0 if another instance was faster, or its lease is live, or -1 if the occurrence is not known here

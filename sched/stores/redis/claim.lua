@@ -1,10 +1,11 @@
 -- Claim an occurrence and take the lease on its resource: both or neither.
 --
 -- KEYS[1]        the store's base
--- ARGV[1]-[6]    resource, token, owner, service, job, run_id
+-- ARGV[1]-[6]    resource, token, owner, service, the job's name, run_id
 -- ARGV[7]-[9]    ttl_ns, ttl_ms, least fence and number of the request (0: the server's clock)
 -- ARGV[10]-[12]  DUE, next_due_ns ('' for none), whether an abandoned occurrence may be claimed again ('1', '0')
 -- ARGV[13]-[14]  due_us, and how far ahead of the server's clock, in us, that may lie ('' for any)
+-- ARGV[15]-[16]  JOB: its service and its name; the declaration that the claimant has of it
 --
 -- Result: {'claimed', fence, expired_owner, attempt, previous_run_id}
 --      or {'already', owner, outcome, run_id, service, fence, rest_us, age_us, attempt}; outcome is '' if it is not
@@ -12,7 +13,7 @@
 --      or {'ahead', early_us}: it comes early_us too early
 --      or {'refused', owner, service, job, run_id, fence, rest_us, ttl_ns, token}
 
-local job, run_id, due = ARGV[5], ARGV[6], ARGV[10]
+local job, run_id, due = ARGV[15], ARGV[6], ARGV[10]
 local attempt_key, died = latest_of(job, due)
 local attempt = 1
 if died then
@@ -38,13 +39,14 @@ touch(job)
 if died then end_run(job, attempt_key, died, 'orphaned') end
 local latest, registered = note_claim(job, due, ahead_us)
 if latest and registered then
-  redis.call('HSET', base .. ':job:' .. job, 'next_due_ns', ARGV[11], 'seen_us', text(now_us))
+  redis.call('HSET', base .. ':record:' .. job, 'next_due_ns', ARGV[11], 'seen_us', text(now_us))
 end
 local fence, expired_owner = grant(held)
 local previous = died and died[RUN_ID] or ''
 attempt_key = string.format('%s/%06d', due, attempt)
-write_run(job, attempt_key, {run_id, ARGV[3], ARGV[4], previous, ARGV[1], fence, text(now_us), '', '', '', '', '', ''})
+write_run(job, attempt_key, {run_id, ARGV[3], ARGV[4], previous, ARGV[1], fence, text(now_us), '', '', '', '', '', '',
+  'scheduled', '', '', ARGV[16]})
 add_run(job, attempt_key)
 redis.call('ZADD', base .. ':open', 0, entry_of(job, attempt_key))
-if ARGV[9] == '0' then redis.pcall('PUBLISH', base .. ':claimed:' .. ARGV[4], due .. job .. '\0' .. ARGV[3]) end
+if ARGV[9] == '0' then redis.pcall('PUBLISH', base .. ':claimed:' .. ARGV[4], due .. ARGV[5] .. '\0' .. ARGV[3]) end
 return {'claimed', fence, expired_owner, attempt, previous}

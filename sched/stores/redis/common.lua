@@ -1,31 +1,63 @@
--- What all scripts of a store share; it is put in front of each of them.
+-- What all scripts of a store share; it is put in front of each of them. The line before it sets WRITES, whether the
+-- script writes, and CHECKS, whether it is refused on a store of another layout.
 --
 -- KEYS[1]  the store's base: its prefix in braces. All keys begin with it, so they share one slot of a cluster.
 --
---   BASE:fences          hash: the last fence granted on the resources of a bucket. Buckets keep it small, and
+-- A JOB is SERVICE/NAME, as JobId writes it: services may use the same names.
+--
+--   BASE:layout          string: the layout of these keys, see LAYOUT
+--   BASE:fence           hash: the last fence granted on the resources of a bucket. Buckets keep it small, and
 --                        different resources seldom share one
+--   BASE:fences          string, in place of the hash that layout 1 had there: an instance that knows only that layout
+--                        is refused by it when it starts, and at each claim
 --   BASE:lock:RESOURCE   the token of the live lease; ends by itself (PX)
---   BASE:lease:RESOURCE  hash: the lease as last granted, live or expired; a release deletes it, and so does pruning
+--   BASE:lease:RESOURCE  hash: the lease as last granted, live or expired; a release deletes it, and so does pruning.
+--                        There is room for a field `stop`: why its run is asked to stop
 --   BASE:leases          sorted set: the resources that have such a hash
---   BASE:job:NAME        hash: record, next_due_ns and seen_us of a registered job; last_due of a claimed one
+--   BASE:record:JOB      hash: record, next_due_ns and seen_us of a registered job; last_due of a claimed one
 --   BASE:jobs            sorted set: the registered jobs
 --   BASE:ledgers         sorted set: the jobs that have attempts
---   BASE:due:JOB         sorted set: the job's attempts, DUE/ATTEMPT in 20 and 6 digits
---   BASE:run:JOB         hash: DUE/ATTEMPT -> the attempt, a JSON list of texts (see below)
+--   BASE:dues:JOB        sorted set: the job's attempts, DUE/ATTEMPT in 20 and 6 digits
+--   BASE:runs:JOB        hash: DUE/ATTEMPT -> the attempt, a JSON list of texts (see below)
 --   BASE:runs            sorted set: the attempts of all jobs, DUE JOB NUL ATTEMPT
 --   BASE:open            sorted set: those of them that are not settled
 --   BASE:freed           channel: a resource that was freed
---   BASE:claimed:SERVICE channel: DUE JOB NUL OWNER of a claim that was won (not with Redlock, where it is a vote)
+--   BASE:claimed:SERVICE channel: DUE NAME NUL OWNER of a claim that was won (not with Redlock, where it is a vote)
 --
 -- All sorted sets have the score 0 and are read in the order of their bytes. DUE is due_ns + 2^63.
 
+local LAYOUT = '2'
+
 local base = KEYS[1]
+
+-- Return the layout of the keys; nil if there are none yet.
+local function layout_found()
+  local layout = redis.call('GET', base .. ':layout')
+  if layout then return layout end
+  if redis.call('TYPE', base .. ':fences')['ok'] == 'string' then -- BASE:layout was deleted by hand
+    return string.match(redis.call('GET', base .. ':fences'), '^These keys have layout (%S+):') or '1'
+  end
+  if redis.call('EXISTS', base .. ':fences', base .. ':jobs', base .. ':ledgers') > 0 then return '1' end
+end
+
+local function mark_layout(layout)
+  redis.call('SET', base .. ':layout', layout)
+  redis.call('SET', base .. ':fences', 'These keys have layout ' .. layout .. ': upgrade this instance of Tickglass')
+end
+
+if CHECKS then
+  local found = layout_found()
+  if found and found ~= LAYOUT then return redis.error_reply('LAYOUT ' .. found) end
+  if not found and WRITES then mark_layout(LAYOUT) end
+end
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 
 -- The indices in an attempt's list.
 local RUN_ID, OWNER, SERVICE, PREVIOUS, RESOURCE, FENCE = 1, 2, 3, 4, 5, 6
 local CLAIMED_US, STARTED_NS, ENDED_US, OUTCOME, DETAIL, LATENESS_NS, SETTLED_BY = 7, 8, 9, 10, 11, 12, 13
+-- What asked for it, and from when on it may start: there is only 'scheduled' yet, and '' (when it is due).
+local KIND, NOT_BEFORE_NS, RAN_NS, DECLARATION = 14, 15, 16, 17
 
 -- Lua's numbers are doubles: exact for microseconds since 1970 until the year 2255, not for nanoseconds.
 local function text(number) return string.format('%.0f', number) end
@@ -53,9 +85,9 @@ local function bucket_of(resource) return string.sub(redis.sha1hex(resource), 1,
 -- the last one was lost. With a floor (Redlock) the clock is that of the client.
 local function next_fence(resource, floor)
   local bucket = bucket_of(resource)
-  local last = tonumber(redis.call('HGET', base .. ':fences', bucket) or '0')
+  local last = tonumber(redis.call('HGET', base .. ':fence', bucket) or '0')
   local fence = text(math.max(last + 1, floor > 0 and floor or now_us))
-  redis.call('HSET', base .. ':fences', bucket, fence)
+  redis.call('HSET', base .. ':fence', bucket, fence)
   return fence
 end
 
@@ -104,8 +136,8 @@ end
 -- Read the keys of a job that are written later: if one has another type, the script is aborted before it has
 -- written anything. Those of its attempts and of a lease are read anyway, and RIGHTS checks those of the store.
 local function touch(job)
-  redis.call('HEXISTS', base .. ':job:' .. job, 'record')
-  redis.call('HLEN', base .. ':run:' .. job)
+  redis.call('HEXISTS', base .. ':record:' .. job, 'record')
+  redis.call('HLEN', base .. ':runs:' .. job)
 end
 
 local function refused(held)
@@ -114,11 +146,11 @@ local function refused(held)
 end
 
 local function read_run(job, attempt_key)
-  return cjson.decode(redis.call('HGET', base .. ':run:' .. job, attempt_key))
+  return cjson.decode(redis.call('HGET', base .. ':runs:' .. job, attempt_key))
 end
 
 local function write_run(job, attempt_key, run)
-  redis.call('HSET', base .. ':run:' .. job, attempt_key, cjson.encode(run))
+  redis.call('HSET', base .. ':runs:' .. job, attempt_key, cjson.encode(run))
 end
 
 -- Return DUE JOB NUL ATTEMPT, from a job and its DUE/ATTEMPT.
@@ -133,20 +165,20 @@ end
 
 -- Return the latest attempt at an occurrence: its DUE/ATTEMPT and its list; nil if there is none.
 local function latest_of(job, due)
-  local attempt_key = redis.call('ZREVRANGEBYLEX', base .. ':due:' .. job, '[' .. due .. '0', '[' .. due .. '/',
+  local attempt_key = redis.call('ZREVRANGEBYLEX', base .. ':dues:' .. job, '[' .. due .. '0', '[' .. due .. '/',
     'LIMIT', 0, 1)[1]
   if attempt_key then return attempt_key, read_run(job, attempt_key) end
 end
 
 -- Add an attempt to the lists; `forget_run` removes it from all of them.
 local function add_run(job, attempt_key)
-  redis.call('ZADD', base .. ':due:' .. job, 0, attempt_key)
+  redis.call('ZADD', base .. ':dues:' .. job, 0, attempt_key)
   redis.call('ZADD', base .. ':runs', 0, entry_of(job, attempt_key))
 end
 
 local function forget_run(job, attempt_key)
-  redis.call('ZREM', base .. ':due:' .. job, attempt_key)
-  redis.call('HDEL', base .. ':run:' .. job, attempt_key)
+  redis.call('ZREM', base .. ':dues:' .. job, attempt_key)
+  redis.call('HDEL', base .. ':runs:' .. job, attempt_key)
   redis.call('ZREM', base .. ':runs', entry_of(job, attempt_key))
   redis.call('ZREM', base .. ':open', entry_of(job, attempt_key))
 end
@@ -154,13 +186,13 @@ end
 -- Note that an occurrence was claimed; return whether it is the job's latest, and whether the job is registered. With
 -- `ahead_us`, a noted instant that lies further ahead than that does not count: no instance may claim it now.
 local function note_claim(job, due, ahead_us)
-  local known = redis.call('HMGET', base .. ':job:' .. job, 'record', 'last_due')
+  local known = redis.call('HMGET', base .. ':record:' .. job, 'record', 'last_due')
   if not known[2] then redis.call('ZADD', base .. ':ledgers', 0, job) end
   local latest = not known[2] or known[2] < due
   if not latest and ahead_us then -- as a double, DUE is exact to 2 us
     latest = (tonumber(known[2]) - 2 ^ 63) / 1000 > now_us + ahead_us
   end
-  if latest then redis.call('HSET', base .. ':job:' .. job, 'last_due', due) end
+  if latest then redis.call('HSET', base .. ':record:' .. job, 'last_due', due) end
   return latest, known[1]
 end
 

@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.stores.redis.layout import MIGRATING, is_older, migrate, refused_layout, run_script, told
 from tickglass.sched.stores.redis.rights import forbids, lacking, with_cure
 from tickglass.sched.stores.redis.scripts import RIGHTS, claims_channel, freed_channel
 from tickglass.sched.stores.redis.topology import call, connect, driver
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from tickglass.sched.stores.redis.scripts import Argument, Script
     from tickglass.sched.stores.redis.topology import Connection, Credentials, ServerLocator
 
-__all__ = ["RedisConnections", "kind_of", "run_script"]
+__all__ = ["RedisConnections", "kind_of"]
 
-# Absent, not yet ready, or no longer the right server: waiting and asking again may help.
-_ABSENT = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY", "NOREPLICAS")
+# Absent, not yet ready, no longer the right server, or full: waiting and asking again may help.
+_ABSENT = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY", "NOREPLICAS", "OOM")
 # TLS that was cut short, not refused: the server or the network went away.
 _TLS_CUT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
@@ -54,6 +55,8 @@ class RedisConnections:
     def run(self, operation: str, script: Script, *args: Argument, again: bool = True) -> Any:  # noqa: ANN401 - see the script
         """Run a script and return its answer; before the first that writes, the user's rights are checked.
 
+        Keys of the layout before are migrated for a script that writes.
+
         Args:
             again: whether it may be sent a second time when the connection
                 breaks and it is unknown whether the script ran: only where the
@@ -61,12 +64,18 @@ class RedisConnections:
 
         Raises:
             StoreUnavailable: "unavailable" when the server cannot be reached in
-                time or is not ready, "error" otherwise.
+                time, is not ready or is full, "error" otherwise.
         """
         if script.writes and not self._allowed:
             # Later, only the rights that would abort a script are checked again: subscribing gives hints only.
             self._check_rights(operation, (freed_channel(self.base),) if self._allowed is None else ())
         try:
+            try:
+                return self._run(operation, script, args, again=again)
+            except self._errors.ResponseError as error:
+                if not (script.writes and is_older(refused_layout(error))):
+                    raise
+            self._with_connection(operation, lambda connection: migrate(connection, self.base), again=True)
             return self._run(operation, script, args, again=again)
         except (self._errors.RedisError, OSError, UnicodeError, OverflowError) as error:
             raise self._our_error(operation, error) from error
@@ -136,6 +145,10 @@ class RedisConnections:
     def _our_error(self, operation: str, error: Exception) -> StoreUnavailable:
         """Return an error of the driver as one of ours."""
         detail = str(error) or type(error).__name__
+        layout = refused_layout(error)
+        if layout:
+            kind = "unavailable" if layout == MIGRATING else "error"
+            return StoreUnavailable(self._name, operation, told(layout, self.base), kind=kind)
         if forbids(error):
             self._forget_rights()
             detail = self.with_cure_for(detail)
@@ -225,14 +238,6 @@ class RedisConnections:
         return again and not (timed_out or isinstance(error, self._errors.BusyLoadingError))
 
 
-def run_script(connection: Connection, script: Script, base: str, args: tuple[Argument, ...]) -> Any:  # noqa: ANN401
-    """Run a script by its hash; send its text if the server does not know it."""
-    try:
-        return call(connection, "EVALSHA", script.sha, 1, base, *args)
-    except driver().exceptions.NoScriptError:
-        return call(connection, "EVAL", script.text, 1, base, *args)
-
-
 def kind_of(error: Exception, errors: Any) -> str:  # noqa: ANN401 - the module redis
     """Return the `kind` of `StoreUnavailable` that an error of the driver stands for."""
     if isinstance(error, errors.AuthenticationError | errors.exceptions.AuthorizationError):
@@ -249,6 +254,7 @@ def _says(error: Exception, word: str, errors: Any) -> bool:  # noqa: ANN401
     """Whether the server's error is of this kind; redis-py strips the first word of those that it has a class for."""
     classes = errors.exceptions
     by_class = {
+        "OOM": classes.OutOfMemoryError,
         "READONLY": classes.ReadOnlyError,
         "MASTERDOWN": classes.MasterDownError,
         "CLUSTERDOWN": classes.ClusterDownError,

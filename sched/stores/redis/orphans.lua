@@ -3,7 +3,7 @@
 -- KEYS[1]  the store's base
 -- ARGV     the entry after which the page begins ('' for the first), how many to look at
 --
--- Result: {next, {job, DUE/ATTEMPT, the attempt's JSON list}, ...}; next is '' after the last page
+-- Result: {next, {JOB, DUE/ATTEMPT, the attempt's JSON list}, ...}; next is '' after the last page
 
 local entries, next_page = page_of(base .. ':open', ARGV[1], ARGV[2])
 local found = {next_page}

@@ -9,8 +9,8 @@
 local after, keep_us, latest, left = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local jobs, next_page = page_of(base .. ':ledgers', after, ARGV[2])
 for at, job in ipairs(jobs) do
-  local beyond, forgotten = redis.call('ZCARD', base .. ':due:' .. job) - latest, 0
-  local attempt_keys = beyond > 0 and redis.call('ZRANGE', base .. ':due:' .. job, 0, math.min(beyond, left) - 1) or {}
+  local beyond, forgotten = redis.call('ZCARD', base .. ':dues:' .. job) - latest, 0
+  local attempt_keys = beyond > 0 and redis.call('ZRANGE', base .. ':dues:' .. job, 0, math.min(beyond, left) - 1) or {}
   for _, attempt_key in ipairs(attempt_keys) do
     local run = read_run(job, attempt_key)
     left = left - 1

@@ -1,4 +1,4 @@
--- Delete leases that ended long ago without a release. The fences of their resources are kept in BASE:fences.
+-- Delete leases that ended long ago without a release. The fences of their resources are kept in BASE:fence.
 --
 -- KEYS[1]  the store's base
 -- ARGV     the resource after which to go on ('' to begin), how many to look at, how long to keep in us

@@ -6,22 +6,31 @@
 -- ARGV     the channels that are used
 --
 -- Result: {{'COMMAND on which', ...}, {'KEY is a TYPE', ...}}; both empty if all is well
+--
+-- It runs on every layout, because a migration needs these rights too.
 
 local missing, foreign = {}, {}
 
 -- Every command of the scripts, by the keys that it is used on; NAME stands for the name of a resource or a job.
 local uses = {
-  {':fences', 'HGET HSET TYPE'},
-  {':lock:NAME', 'GET SET PEXPIRE DEL EXISTS'},
-  {':lease:NAME', 'HGET HMGET HSET DEL'},
+  {':layout', 'GET SET TYPE'},
+  {':fence', 'HGET HSET TYPE'},
+  {':fences', 'GET SET EXISTS RENAME TYPE'},
+  {':lock:NAME', 'GET SET PEXPIRE DEL EXISTS RENAME'},
+  {':lease:NAME', 'HGET HMGET HSET DEL RENAME'},
   {':leases', 'ZADD ZREM ZRANGEBYLEX TYPE'},
-  {':job:NAME', 'HMGET HEXISTS HSET HDEL'},
-  {':jobs', 'ZADD ZREM ZRANGEBYLEX TYPE'},
-  {':ledgers', 'ZADD ZREM ZRANGEBYLEX TYPE'},
-  {':due:NAME', 'ZADD ZREM ZCARD ZRANGE ZREVRANGE ZREVRANGEBYLEX'},
-  {':run:NAME', 'HGET HLEN HSET HDEL'},
-  {':runs', 'ZADD ZREM ZREVRANGEBYLEX TYPE'},
-  {':open', 'ZADD ZREM ZRANGEBYLEX TYPE'},
+  {':record:NAME', 'HMGET HEXISTS HSET HDEL'},
+  {':jobs', 'ZADD ZREM ZRANGEBYLEX EXISTS RENAME TYPE'},
+  {':ledgers', 'ZADD ZREM ZRANGEBYLEX EXISTS RENAME TYPE'},
+  {':dues:NAME', 'ZADD ZREM ZCARD ZRANGE ZREVRANGE ZREVRANGEBYLEX'},
+  {':runs:NAME', 'HGET HLEN HSET HDEL'},
+  {':runs', 'ZADD ZREM ZREVRANGEBYLEX UNLINK TYPE'},
+  {':open', 'ZADD ZREM ZRANGEBYLEX UNLINK TYPE'},
+  {':1:jobs', 'ZRANGE ZREM EXISTS RENAME'},
+  {':1:ledgers', 'ZRANGE ZREM EXISTS RENAME'},
+  {':job:NAME', 'HMGET DEL'},
+  {':due:NAME', 'ZRANGE ZREM EXISTS'},
+  {':run:NAME', 'HGET HDEL DEL'},
 }
 
 local function need(command, what)
@@ -39,7 +48,9 @@ if redis.acl_check_cmd then -- since Redis 7, the first version in which a user 
 end
 
 if #missing == 0 then
-  local kinds = {fences = 'hash', leases = 'zset', jobs = 'zset', ledgers = 'zset', runs = 'zset', open = 'zset'}
+  local kinds = {layout = 'string', fence = 'hash', leases = 'zset', jobs = 'zset', ledgers = 'zset', runs = 'zset',
+    open = 'zset'}
+  kinds.fences = (layout_found() or '1') == '1' and 'hash' or 'string'
   for name, wanted in pairs(kinds) do
     local kind = redis.call('TYPE', base .. ':' .. name)['ok']
     if kind ~= 'none' and kind ~= wanted then foreign[#foreign + 1] = base .. ':' .. name .. ' is a ' .. kind end

@@ -11,6 +11,7 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import (
     Ahead,
     AlreadyClaimed,
@@ -41,6 +42,7 @@ __all__ = [
     "CLAIM",
     "JOBS",
     "LEASES",
+    "MIGRATE",
     "ORPHANS",
     "PRUNE",
     "PRUNE_LEASES",
@@ -91,9 +93,18 @@ class Script(NamedTuple):
     writes: bool = True
 
 
-def load_script(name: str, *, package: str = _PACKAGE, writes: bool = True) -> Script:
-    """Return the script `name`.lua of a package, with common.lua in front of it."""
-    text = (files(_PACKAGE) / "common.lua").read_text("utf-8") + (files(package) / f"{name}.lua").read_text("utf-8")
+def load_script(name: str, *, package: str = _PACKAGE, writes: bool = True, checks: bool = True) -> Script:
+    """Return the script `name`.lua of a package, with common.lua in front of it.
+
+    Args:
+        checks: whether it is refused on keys of another layout.
+    """
+    begin = f"local WRITES, CHECKS = {str(writes).lower()}, {str(checks).lower()}\n"
+    common, own = (
+        (files(_PACKAGE) / "common.lua").read_text("utf-8"),
+        (files(package) / f"{name}.lua").read_text("utf-8"),
+    )
+    text = begin + common + own
     return Script(text, hashlib.sha1(text.encode()).hexdigest(), writes)  # noqa: S324 - Redis names scripts so
 
 
@@ -110,7 +121,8 @@ PRUNE_LEASES: Final = load_script("prune_leases")
 LEASES: Final = load_script("leases", writes=False)
 JOBS: Final = load_script("jobs", writes=False)
 RUNS: Final = load_script("runs", writes=False)
-RIGHTS: Final = load_script("rights", writes=False)
+RIGHTS: Final = load_script("rights", writes=False, checks=False)
+MIGRATE: Final = load_script("migrate", checks=False)
 
 
 # --- arguments
@@ -126,7 +138,7 @@ def claim_args(ask: ClaimAsk, least_fence: int = 0) -> tuple[Argument, ...]:
     """Return ARGV of CLAIM."""
     what = (due_text(ask.due_ns), _text(ask.next_due_ns), int(ask.rerun))
     when = (ask.due_ns // 1_000, "" if ask.max_ahead_ns is None else ask.max_ahead_ns // 1_000)
-    return (*acquire_args(ask.lease, least_fence), *what, *when)
+    return (*acquire_args(ask.lease, least_fence), *what, *when, str(ask.job_id), ask.declaration)
 
 
 def release_args(lease: Lease, question: int) -> tuple[Argument, ...]:
@@ -141,7 +153,7 @@ def renew_args(lease: Lease) -> tuple[Argument, ...]:
 
 def settle_args(settlement: Settlement, call: str) -> tuple[Argument, ...]:
     """Return ARGV of SETTLE; `call` is the id of this call."""
-    which = (settlement.lease.resource, settlement.lease.token, settlement.job, settlement.run_id)
+    which = (settlement.lease.resource, settlement.lease.token, str(settlement.job_id), settlement.run_id)
     how = (settlement.outcome, shown_detail(settlement.detail))
     when = (_text(settlement.started_wall_ns), _text(settlement.lateness_ns))
     after_ns = settlement.started_after_ns
@@ -152,13 +164,13 @@ def settle_args(settlement: Settlement, call: str) -> tuple[Argument, ...]:
 def abandon_args(orphan: Orphan, call: str) -> tuple[Argument, ...]:
     """Return ARGV of ABANDON; `call` is the id of this call."""
     due = due_text(orphan.due_ns)
-    return orphan.job, due, f"{due}/{orphan.attempt:06d}", orphan.run_id, call
+    return str(orphan.job_id), due, f"{due}/{orphan.attempt:06d}", orphan.run_id, call
 
 
 def job_args(job: JobRecord) -> tuple[Argument, ...]:
     """Return one job's part of ARGV of REGISTER."""
     record = (job.trigger, job.resource, job.owner, job.service, job.ttl_ns, job.grace_ns, job.timeout_ns)
-    return job.name, json.dumps(record), _text(job.next_due_ns)
+    return str(job.job_id), json.dumps(record), _text(job.next_due_ns)
 
 
 def due_text(due_ns: int) -> str:
@@ -207,15 +219,15 @@ def orphan(row: Sequence[Any]) -> Orphan:
     """Read one row of ORPHANS."""
     job, attempt_key, packed = row
     run_id, owner, *_ = json.loads(packed)
-    return Orphan(job, *_due_and_attempt(attempt_key), run_id, owner)
+    return Orphan(*JobId.read(job), *_due_and_attempt(attempt_key), run_id, owner)
 
 
 def job_record(row: Sequence[Any]) -> JobRecord:
     """Read one row of JOBS, or the first part of a row of REGISTER."""
-    name, record, next_due_ns, last_due, seen_us = row
+    job, record, next_due_ns, last_due, seen_us = row
     trigger, resource, owner, service, ttl_ns, grace_ns, timeout_ns = json.loads(record)
     return JobRecord(
-        name,
+        JobId.read(job).name,
         trigger,
         resource,
         owner,
@@ -231,11 +243,11 @@ def job_record(row: Sequence[Any]) -> JobRecord:
 
 def registered(row: Sequence[Any]) -> Registered:
     """Read one row of REGISTER."""
-    name, _, _, last_due, _, *before = row
+    job, _, _, last_due, _, *before = row
     if not before:
         return Registered(job_record(row[:5]))
     record, next_due_ns, seen_us = before
-    return Registered(job_record(row[:5]), job_record((name, record, next_due_ns, last_due, seen_us)))
+    return Registered(job_record(row[:5]), job_record((job, record, next_due_ns, last_due, seen_us)))
 
 
 def lease_record(row: Sequence[Any]) -> LeaseRecord:
@@ -250,9 +262,9 @@ def run_record(row: Sequence[Any]) -> RunRecord:
     """Read one row of RUNS or ORPHANS."""
     job, attempt_key, packed = row
     run_id, owner, service, _, resource, fence, claimed_us, *rest = json.loads(packed)
-    started_ns, ended_us, outcome, detail, lateness_ns, _ = rest
+    started_ns, ended_us, outcome, detail, lateness_ns, _, kind, not_before_ns, ran_ns, declaration = rest
     return RunRecord(
-        job,
+        JobId.read(job).name,
         *_due_and_attempt(attempt_key),
         owner,
         service,
@@ -265,6 +277,10 @@ def run_record(row: Sequence[Any]) -> RunRecord:
         outcome or None,
         detail,
         _number(lateness_ns),
+        kind,
+        _number(not_before_ns),
+        _number(ran_ns),
+        declaration,
     )
 
 

@@ -1,7 +1,7 @@
 -- Write how a claimed occurrence ended, and free its resource if its own lease is still on it.
 --
 -- KEYS[1]       the store's base
--- ARGV[1]-[5]   resource, token, job, run_id, DUE
+-- ARGV[1]-[5]   resource, token, JOB, run_id, DUE
 -- ARGV[6]-[9]   outcome, detail, started_ns, lateness_ns ('' for none)
 -- ARGV[10]      the id of the call: sent again after a broken connection, it gets the same answer
 -- ARGV[11]-[12] started_after_us, ran_ns ('' for none): see run_times.py
@@ -44,6 +44,7 @@ if ours and run[OUTCOME] == '' then
   recorded = 1
   local started_ns, ended_us = times()
   run[DETAIL], run[STARTED_NS], run[LATENESS_NS] = ARGV[7], started_ns, ARGV[9]
+  run[RAN_NS] = ARGV[12]
   run[SETTLED_BY] = ARGV[10] .. (released == 1 and '+' or '-')
   end_run(job, attempt_key, run, ARGV[6], ended_us)
 end

@@ -24,6 +24,7 @@ from tickglass.sched.stores.retention import KEEP_NS, LATEST_KEPT, PRUNE_EVERY_N
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         Ahead,
@@ -146,9 +147,9 @@ class RedisStore:
         recorded, released, _, packed = self._connections.run("settle", lua.SETTLE, *args)
         return Settled(recorded == 1, released == 1, recorded == 0 and lua.is_settled_as(packed, settlement))
 
-    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+    def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""
-        wanted, found = frozenset(jobs), []
+        wanted, found = frozenset(map(str, jobs)), []
         if wanted and limit > 0:
             ours = (row for row in self._pages("orphans", lua.ORPHANS) if row[0] in wanted)
             found = [lua.orphan(row) for row in itertools.islice(ours, limit)]
@@ -168,14 +169,16 @@ class RedisStore:
 
     def jobs(self) -> Sequence[JobRecord]:
         """See `StoreObserver`."""
-        return [lua.job_record(row) for row in self._pages("jobs", lua.JOBS)]
+        return sorted((lua.job_record(row) for row in self._pages("jobs", lua.JOBS)), key=lambda job: job.job_id)
 
-    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+    def runs(self, job: JobId | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
         if limit <= 0:
             return []
         of_one, newest = int(job is not None), "" if before_ns is None else lua.due_text(before_ns)
-        rows = self._pages("runs", lua.RUNS, of_one, job or "", count=min(limit, _PAGE), after=newest)
+        rows = self._pages(
+            "runs", lua.RUNS, of_one, "" if job is None else str(job), count=min(limit, _PAGE), after=newest
+        )
         return [lua.run_record(row) for row in itertools.islice(rows, limit)]
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tickglass.sched.stores.redlock.leftovers import Leftovers
     from tickglass.sched.stores.redlock.quorum import Quorum
 
-__all__ = ["Ballot", "Won"]
+__all__ = ["BY_HAND", "Ballot", "Occurrence", "Won"]
 
 _NAME: Final = "redlock"
 _TIMEOUTS_PER_TTL: Final = 10  # a server that does not answer costs at most this part of a lease
@@ -39,6 +39,16 @@ _PAUSE_NS: Final = (MS, 20 * MS)  # the longest pause after the first split, and
 _FENCE_MAX: Final = 2**52  # us: the year 2112; from twice that on, Lua's numbers are no longer exact
 _SILENCE: Final = ("",)
 _OURS: Final = ("granted", "claimed", *_SILENCE)  # a server that was asked and is silent may have voted for us
+
+
+class Occurrence(NamedTuple):
+    """What a vote is about beside the lease, as the scripts are given it."""
+
+    job: str
+    due: str
+
+
+BY_HAND: Final = Occurrence("", "")  # a vote about a lock: no occurrence
 
 
 class Won(NamedTuple):
@@ -84,7 +94,7 @@ class Ballot:
         script: Script,
         args_with: Callable[[int], tuple[Argument, ...]],
         lease: LeaseAsk,
-        due: str,
+        occurrence: Occurrence,
     ) -> Won | AlreadyClaimed | Refused | Ahead:
         """Ask for votes until a majority has voted for this client, or for another; without a majority, keep none.
 
@@ -94,7 +104,7 @@ class Ballot:
         self._quorum.check_rights_once(operation)
         for round_ in itertools.count():
             question = self.question()
-            ballot = (lease.resource, lease.token, lease.job if due else "", lease.run_id, due, question)
+            ballot = (lease.resource, lease.token, occurrence.job, lease.run_id, occurrence.due, question)
             asked_ns, suspects = self._real.monotonic_ns(), set(range(self._quorum.size))
             silent: AbstractSet[int] = suspects
             try:

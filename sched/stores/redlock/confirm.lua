@@ -1,15 +1,15 @@
 -- Record what a majority agreed on, before it is used: the fence, and the number of the attempt.
 --
 -- KEYS[1]  the store's base
--- ARGV     resource, token, job ('' for a lock by hand), run_id, DUE, the number of the request, fence, DUE/ATTEMPT,
+-- ARGV     resource, token, JOB ('' for a lock by hand), run_id, DUE, the number of the request, fence, DUE/ATTEMPT,
 --          previous_run_id
 --
 -- Result: 1 if this server granted the lease for this request, 0 if not; the fence is kept in either case
 
 local resource, job, fence, at = ARGV[1], ARGV[3], ARGV[7], ARGV[8]
 local bucket = bucket_of(resource)
-if tonumber(redis.call('HGET', base .. ':fences', bucket) or '0') < tonumber(fence) then
-  redis.call('HSET', base .. ':fences', bucket, fence)
+if tonumber(redis.call('HGET', base .. ':fence', bucket) or '0') < tonumber(fence) then
+  redis.call('HSET', base .. ':fence', bucket, fence)
 end
 if not is_granted_to(lease_of(resource), ARGV[2], ARGV[6]) then return 0 end
 redis.call('HSET', base .. ':lease:' .. resource, 'fence', fence)

@@ -18,6 +18,7 @@ from tickglass.sched.stores.redlock.scripts import OCCURRENCE_STATE, READ_REPAIR
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import Settlement
     from tickglass.sched.stores.redis.scripts import Argument
     from tickglass.sched.stores.redlock.leftovers import Leftovers
@@ -55,7 +56,9 @@ class RedlockLedger:
         unknown = [number for number, reply in replies.items() if reply[2] == "-"]
         if written and unknown:
             _, _, attempt_key, packed = have[0]
-            stored += self._read_repair(settlement.job, lua.due_text(settlement.due_ns), attempt_key, packed, unknown)
+            stored += self._read_repair(
+                str(settlement.job_id), lua.due_text(settlement.due_ns), attempt_key, packed, unknown
+            )
         needed, silent = self._quorum.needed, self._quorum.size - len(replies)
         if 0 < stored < needed <= stored + silent:
             detail = f"{stored} servers have the outcome, and {silent} that may have its claim are silent"
@@ -87,33 +90,33 @@ class RedlockLedger:
             return True
         if won:
             due = lua.due_text(orphan.due_ns)
-            self._quorum.ask("abandon", REOPEN, (orphan.job, due, call), among=range(self._quorum.size))
+            self._quorum.ask("abandon", REOPEN, (str(orphan.job_id), due, call), among=range(self._quorum.size))
             return None
         return False
 
     def abandoned(self, views: Sequence[Sequence[Orphan]]) -> list[Orphan]:
         """Return the claims that are abandoned according to several servers, oldest first."""
-        votes: dict[tuple[str, int, str], list[Orphan]] = defaultdict(list)
+        votes: dict[tuple[JobId, int, str], list[Orphan]] = defaultdict(list)
         for view in views:
             for orphan in view:
-                votes[orphan.job, orphan.due_ns, orphan.run_id].append(orphan)
+                votes[orphan.job_id, orphan.due_ns, orphan.run_id].append(orphan)
         latest = [max(orphans, key=lambda it: it.attempt) for orphans in votes.values()]
         found = [
             it
             for it in latest
-            if len(votes[it.job, it.due_ns, it.run_id]) >= self._quorum.needed or self._is_abandoned(it)
+            if len(votes[it.job_id, it.due_ns, it.run_id]) >= self._quorum.needed or self._is_abandoned(it)
         ]
-        return sorted(found, key=lambda it: (it.due_ns, it.job, it.attempt))
+        return sorted(found, key=lambda it: (it.due_ns, it.job_id, it.attempt))
 
     def _is_abandoned(self, orphan: Orphan) -> bool:
         """Ask all servers about a claim that only some report as abandoned; repair those that missed its end."""
         due = lua.due_text(orphan.due_ns)
-        states: dict[int, Any] = self._quorum.ask("orphans", OCCURRENCE_STATE, (orphan.job, due))
+        states: dict[int, Any] = self._quorum.ask("orphans", OCCURRENCE_STATE, (str(orphan.job_id), due))
         settled = [reply for reply in states.values() if reply[0] == "settled"]
         if settled:
             _, attempt_key, packed = max(settled, key=lambda reply: str(reply[1]))
             behind = [number for number, reply in states.items() if reply[0] in ("abandoned", "unknown")]
-            self._read_repair(orphan.job, due, attempt_key, packed, behind)
+            self._read_repair(str(orphan.job_id), due, attempt_key, packed, behind)
             return False
         return not any(reply[0] == "running" for reply in states.values())
 

@@ -1,7 +1,7 @@
 -- Return what this server knows of an occurrence.
 --
 -- KEYS[1]  the store's base
--- ARGV     job, DUE
+-- ARGV     JOB, DUE
 --
 -- Result: {state, DUE/ATTEMPT, the attempt's JSON list}; state is 'unknown', 'running', 'abandoned' or 'settled'
 

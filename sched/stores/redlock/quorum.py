@@ -14,6 +14,7 @@ from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.stores.redis.connections import kind_of
+from tickglass.sched.stores.redis.layout import is_older, migrate, refused_layout, run_script, told
 from tickglass.sched.stores.redis.rights import forbids, lacking, with_cure
 from tickglass.sched.stores.redis.scripts import RIGHTS, freed_channel
 from tickglass.sched.stores.redis.topology import call, connect, driver
@@ -243,11 +244,25 @@ class Quorum:
         return answers
 
     def _answer(self, connection: Connection, script: Script, command: tuple[Argument, ...], timeout_ns: int) -> Any:  # noqa: ANN401
+        """Read a server's answer; a server that has to learn the script, or has older keys, is asked again.
+
+        That gets the whole time-out once more, although a silent server may have used up the time.
+        """
         try:
-            return connection.read_response()
-        except self._errors.exceptions.NoScriptError:
-            _wait_at_most(connection, timeout_ns)  # asked again, although a silent server may have used up the time
-            return call(connection, "EVAL", script.text, *command[2:])
+            try:
+                return connection.read_response()
+            except self._errors.exceptions.NoScriptError:
+                _wait_at_most(connection, timeout_ns)
+                return call(connection, "EVAL", script.text, *command[2:])
+        except self._errors.ResponseError as error:
+            layout = refused_layout(error)
+            if not layout:
+                raise
+            if not (script.writes and is_older(layout)):
+                raise self._errors.ResponseError(told(layout, self.base)) from error
+        _wait_at_most(connection, timeout_ns)
+        migrate(connection, self.base)
+        return run_script(connection, script, self.base, command[4:])
 
     def _failed(self, bundle: _Bundle, number: int, error: Exception, failures: dict[int, Exception]) -> None:
         failures[number] = error

@@ -1,7 +1,7 @@
 -- Write an attempt that other servers know as settled, if this one does not know it or has no end for it.
 --
 -- KEYS[1]  the store's base
--- ARGV     job, DUE, DUE/ATTEMPT, the attempt's JSON list
+-- ARGV     JOB, DUE, DUE/ATTEMPT, the attempt's JSON list
 --
 -- Result: 1 if this server has it now, 0 if it has a later attempt, or another end
 
@@ -11,6 +11,6 @@ if attempt_key and (attempt_key > ARGV[3] or run[OUTCOME] ~= '') then return 0 e
 touch(job)
 if attempt_key then forget_run(job, attempt_key) end
 add_run(job, ARGV[3])
-redis.call('HSET', base .. ':run:' .. job, ARGV[3], ARGV[4])
+redis.call('HSET', base .. ':runs:' .. job, ARGV[3], ARGV[4])
 note_claim(job, due)
 return 1

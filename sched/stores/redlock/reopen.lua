@@ -1,7 +1,7 @@
 -- Take back an abandonment that did not make a majority.
 --
 -- KEYS[1]  the store's base
--- ARGV     job, DUE, the id of the call that abandoned it
+-- ARGV     JOB, DUE, the id of the call that abandoned it
 --
 -- Result: 1
 

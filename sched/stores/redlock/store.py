@@ -20,7 +20,7 @@ from tickglass.sched.ports import Claimed, Granted, Refused, Released, Renewed, 
 from tickglass.sched.stores.redis import scripts as lua
 from tickglass.sched.stores.redis.store import RedisStore
 from tickglass.sched.stores.redis.topology import Direct
-from tickglass.sched.stores.redlock.ballot import Ballot, Won
+from tickglass.sched.stores.redlock.ballot import BY_HAND, Ballot, Occurrence, Won
 from tickglass.sched.stores.redlock.ledger import RedlockLedger
 from tickglass.sched.stores.redlock.leftovers import Leftovers
 from tickglass.sched.stores.redlock.quorum import Quorum
@@ -37,6 +37,7 @@ from tickglass.sched.stores.retention import KEEP_NS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         Ahead,
@@ -104,7 +105,7 @@ class RedlockStore:
 
     def acquire(self, ask: LeaseAsk) -> Granted | Refused:
         """See `LockStore`."""
-        won = self._ballot.hold("acquire", lua.ACQUIRE, lambda fence: lua.acquire_args(ask, fence), ask, "")
+        won = self._ballot.hold("acquire", lua.ACQUIRE, lambda fence: lua.acquire_args(ask, fence), ask, BY_HAND)
         if isinstance(won, Won):
             return Granted(won.fence, won.expired_owner)
         assert isinstance(won, Refused)  # noqa: S101 - an acquisition has no other answer
@@ -176,8 +177,8 @@ class RedlockStore:
 
     def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
         """See `Ledger`."""
-        due = lua.due_text(ask.due_ns)
-        won = self._ballot.hold("claim", lua.CLAIM, lambda fence: lua.claim_args(ask, fence), ask.lease, due)
+        occurrence = Occurrence(str(ask.job_id), lua.due_text(ask.due_ns))
+        won = self._ballot.hold("claim", lua.CLAIM, lambda fence: lua.claim_args(ask, fence), ask.lease, occurrence)
         if isinstance(won, Won):
             return Claimed(won.fence, won.attempt, won.previous_run_id, won.expired_owner)
         if isinstance(won, Refused) and not won.holder.job:
@@ -188,7 +189,7 @@ class RedlockStore:
         """See `Ledger`; recorded if a majority has it, released if a majority freed it, or may have."""
         return self._ledger.settle(settlement, self._call_id())
 
-    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+    def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`: claims that a majority reports as abandoned, or some servers do and none contradicts."""
         if limit <= 0:
             return []
@@ -215,7 +216,7 @@ class RedlockStore:
         """See `StoreObserver`."""
         return merged_jobs(self._views("jobs", RedisStore.jobs))
 
-    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+    def runs(self, job: JobId | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`; what is settled, or what a majority has, or may have."""
         if limit <= 0:
             return []

@@ -17,6 +17,7 @@ from tickglass.sched.stores.redis.scripts import too_early
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import Ahead, JobRecord, LeaseRecord, RunRecord
 
 __all__ = [
@@ -144,11 +145,11 @@ def whole_pages(views: Sequence[Sequence[LeaseRecord]], limit: int | None) -> li
 
 
 def merged_jobs(views: Sequence[Sequence[JobRecord]]) -> list[JobRecord]:
-    """Return all jobs, by name; each as it was written last."""
-    found: dict[str, list[JobRecord]] = defaultdict(list)
+    """Return all jobs, by service and name; each as it was written last."""
+    found: dict[JobId, list[JobRecord]] = defaultdict(list)
     for view in views:
         for job in view:
-            found[job.name].append(job)
+            found[job.job_id].append(job)
     return [_merged_job(rows) for _, rows in sorted(found.items())]
 
 
@@ -171,10 +172,10 @@ def merged_runs(views: Sequence[Sequence[RunRecord]], needed: int, size: int) ->
     vote. It is left out if a majority has the same attempt of another run: that one won.
     """
     absent = size - len(views)
-    found: dict[tuple[str, int, str], list[RunRecord]] = defaultdict(list)
+    found: dict[tuple[JobId, int, str], list[RunRecord]] = defaultdict(list)
     for view in views:
         for run in view:
-            found[run.job, run.due_ns, run.run_id].append(run)
+            found[run.job_id, run.due_ns, run.run_id].append(run)
     won = {(job, due_ns, votes[0].attempt): run for (job, due_ns, run), votes in found.items() if len(votes) >= needed}
     shown = []
     for (job, due_ns, run_id), votes in found.items():
@@ -184,4 +185,4 @@ def merged_runs(views: Sequence[Sequence[RunRecord]], needed: int, size: int) ->
         settled = [it for it in votes if it.outcome is not None]
         if settled or len(votes) + absent >= needed:
             shown.append(max(settled or votes, key=lambda it: (it.outcome != "orphaned", it.attempt, it.fence)))
-    return sorted(shown, key=lambda it: (it.due_ns, it.job, it.attempt), reverse=True)
+    return sorted(shown, key=lambda it: (it.due_ns, it.job_id, it.attempt), reverse=True)

@@ -2,7 +2,7 @@
 -- no client had a lease, and the client that asked for the vote would be woken first.
 --
 -- KEYS[1]  the store's base
--- ARGV     resource, token, job ('' for a lock by hand), run_id, DUE, the number of the request
+-- ARGV     resource, token, JOB ('' for a lock by hand), run_id, DUE, the number of the request
 --
 -- Result: 1
 
@@ -14,11 +14,11 @@ local attempt_key, run = latest_of(job, ARGV[5])
 if not run or run[RUN_ID] ~= ARGV[4] or run[OUTCOME] ~= '' then return 1 end
 
 forget_run(job, attempt_key)
-local latest = redis.call('ZREVRANGE', base .. ':due:' .. job, 0, 0)[1]
+local latest = redis.call('ZREVRANGE', base .. ':dues:' .. job, 0, 0)[1]
 if latest then -- the vote may have been noted as the job's latest claim
-  redis.call('HSET', base .. ':job:' .. job, 'last_due', string.sub(latest, 1, 20))
+  redis.call('HSET', base .. ':record:' .. job, 'last_due', string.sub(latest, 1, 20))
 else
-  redis.call('HDEL', base .. ':job:' .. job, 'last_due')
+  redis.call('HDEL', base .. ':record:' .. job, 'last_due')
   redis.call('ZREM', base .. ':ledgers', job)
 end
 local before, died = latest_of(job, ARGV[5])

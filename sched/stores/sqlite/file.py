@@ -90,17 +90,17 @@ class SqliteFile:
         """Do all of `work` in one write transaction, or nothing of it.
 
         It runs with the write lock held, so a clock that it reads is not behind
-        what was written before.
+        what was written before. A file of the version before is migrated first, in the same transaction.
 
         Raises:
-            StoreUnavailable: "unavailable" when the lock stayed taken, "error" otherwise.
+            StoreUnavailable: "unavailable" when the lock stayed taken or the disk is full, "error" otherwise.
         """
         self._open_late(operation)
         deadline_ns = self._real.monotonic_ns() + self._busy_timeout_ns
         if not self._write_mutex.acquire(timeout=self._busy_timeout_ns / SECOND):
             raise self._locked(operation)
         try:
-            return self._transact(operation, work, self._usable(self._writer, operation), deadline_ns)
+            return self._transact(operation, _on_current(work), self._usable(self._writer, operation), deadline_ns)
         finally:
             self._write_mutex.release()
 
@@ -115,9 +115,9 @@ class SqliteFile:
         with self._read_mutex:
             connection = self._usable(self._reader, operation)
             try:
-                return self._retry_while_busy(operation, lambda: work(connection), deadline_ns)
+                return self._retry_while_busy(operation, lambda: _read_current(connection, work), deadline_ns)
             except _FAILURES as error:
-                raise StoreUnavailable("sqlite", operation, str(error), kind="error") from error
+                raise StoreUnavailable("sqlite", operation, str(error), kind=_kind_of(error)) from error
 
     def close(self) -> None:
         """Close both connections when no thread uses them any more; a second call does nothing."""
@@ -167,7 +167,7 @@ class SqliteFile:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _WRONG_FILE:
             return ConfigError(f"{_WRONG_FILE[code]}: {self.path}")
-        return StoreUnavailable("sqlite", "open", f"{self.path}: {error}", kind="error")
+        return StoreUnavailable("sqlite", "open", f"{self.path}: {error}", kind=_kind_of(error))
 
     def _disconnect(self) -> None:
         for connection in (self._reader, self._writer):
@@ -186,7 +186,7 @@ class SqliteFile:
             return str(writer.execute("PRAGMA journal_mode=WAL").fetchone()[0])
 
         # Checked before anything is changed: it may be another application's file.
-        self._retry_while_busy("open", lambda: sqlite_schema.is_prepared(writer), deadline_ns)
+        self._retry_while_busy("open", lambda: sqlite_schema.version_of(writer), deadline_ns)
         if self._retry_while_busy("open", set_up, deadline_ns) != "wal":
             raise ConfigError(f"the file system of {self.path} cannot share memory between processes (SQLite's WAL)")
         self._transact("open", sqlite_schema.create, writer, deadline_ns)
@@ -208,7 +208,7 @@ class SqliteFile:
             answer = work(connection)
             connection.execute("COMMIT")
         except _FAILURES as error:
-            raise StoreUnavailable("sqlite", operation, str(error), kind="error") from error
+            raise StoreUnavailable("sqlite", operation, str(error), kind=_kind_of(error)) from error
         finally:
             if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):  # the first error is raised already
@@ -247,8 +247,21 @@ class SqliteFile:
         )
 
 
-# Beside SQLite's own errors: an integer over 64 bits, and text that is not Unicode.
-_FAILURES: Final = (sqlite3.Error, OverflowError, UnicodeError)
+# Beside SQLite's own errors: an integer over 64 bits, text that is not Unicode, and another version's schema.
+_FAILURES: Final = (sqlite3.Error, OverflowError, UnicodeError, ConfigError)
+
+
+def _on_current(work: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
+    def checked(connection: sqlite3.Connection) -> T:
+        sqlite_schema.make_current(connection)
+        return work(connection)
+
+    return checked
+
+
+def _read_current(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    sqlite_schema.check_current(connection)
+    return work(connection)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -257,3 +270,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return stat.st_dev, stat.st_ino
+
+
+def _kind_of(error: Exception) -> str:
+    """Return the `kind` of `StoreUnavailable`: a disk that is full is waited for, as a lock is."""
+    return "unavailable" if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL else "error"

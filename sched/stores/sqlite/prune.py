@@ -28,18 +28,23 @@ _AT_MAX_NS: Final = 500 * MS  # the rest next time: the caller waits for this
 
 # Skips from job to job along an index: 10,000 jobs with millions of rows cost 10,000 look-ups.
 _SPANS: Final = """
-    WITH RECURSIVE names (job) AS (
-        SELECT min(job) FROM runs
-        UNION ALL SELECT (SELECT min(job) FROM runs WHERE job > names.job) FROM names WHERE names.job IS NOT NULL
+    WITH RECURSIVE ids (service, job) AS (
+        SELECT * FROM (SELECT service, job FROM attempts ORDER BY service, job LIMIT 1)
+        UNION ALL SELECT
+            (SELECT service FROM attempts WHERE (service, job) > (ids.service, ids.job) ORDER BY service, job LIMIT 1),
+            (SELECT job FROM attempts WHERE (service, job) > (ids.service, ids.job) ORDER BY service, job LIMIT 1)
+        FROM ids WHERE ids.job IS NOT NULL
     )
-    SELECT job,
-        (SELECT min(due_ns) FROM runs WHERE job = names.job),
-        (SELECT due_ns FROM runs WHERE job = names.job ORDER BY due_ns DESC LIMIT 1 OFFSET ?)
-    FROM names WHERE job IS NOT NULL"""
+    SELECT service, job,
+        (SELECT min(due_ns) FROM attempts WHERE service = ids.service AND job = ids.job),
+        (SELECT due_ns FROM attempts WHERE service = ids.service AND job = ids.job
+            ORDER BY due_ns DESC LIMIT 1 OFFSET ?)
+    FROM ids WHERE job IS NOT NULL"""
 _PRUNABLE: Final = """
-    SELECT due_ns, job, attempt FROM runs
-    WHERE job = ? AND due_ns < ? AND outcome IS NOT NULL AND ended_wall_ns < ? ORDER BY due_ns LIMIT ?"""
-_PRUNE: Final = "DELETE FROM runs WHERE due_ns = ? AND job = ? AND attempt = ?"
+    SELECT due_ns, service, job, attempt FROM attempts
+    WHERE service = ? AND job = ? AND due_ns < ? AND outcome IS NOT NULL AND ended_wall_ns < ?
+    ORDER BY due_ns LIMIT ?"""
+_PRUNE: Final = "DELETE FROM attempts WHERE due_ns = ? AND service = ? AND job = ? AND attempt = ?"
 # A lease from an earlier boot ended before this one began.
 _ENDED: Final = "SELECT resource FROM leases WHERE iif(renewed_ns <= ?, expires_ns, 0) < ? LIMIT ?"
 _FORGET: Final = "DELETE FROM leases WHERE resource = ? AND iif(renewed_ns <= ?, expires_ns, 0) < ?"
@@ -103,16 +108,16 @@ class Pruner:
 
     def _prune_runs(self, oldest_ns: int, stop_ns: int) -> None:
         spans = self._file.read("prune", lambda connection: connection.execute(_SPANS, (LATEST_KEPT - 1,)).fetchall())
-        for job, first_ns, keep_from_ns in spans:
+        for service, job, first_ns, keep_from_ns in spans:
             before_ns = first_ns if keep_from_ns is None else min(keep_from_ns, oldest_ns)
             more = first_ns < before_ns
             while more:
                 if self._real.monotonic_ns() >= stop_ns:
                     return
-                more = self._file.write("prune", partial(_delete, (job, before_ns, oldest_ns, _BATCH)))
+                more = self._file.write("prune", partial(_delete, (service, job, before_ns, oldest_ns, _BATCH)))
 
 
-def _delete(asked: tuple[str, int, int, int], connection: sqlite3.Connection) -> bool:
+def _delete(asked: tuple[str, str, int, int, int], connection: sqlite3.Connection) -> bool:
     """Delete one batch; return whether there may be more."""
     rows = connection.execute(_PRUNABLE, asked).fetchall()
     connection.executemany(_PRUNE, rows)

@@ -1,6 +1,6 @@
 """Say in SQL what SqliteStore reads and writes, and what its rows mean.
 
-Pure but for the statements that it runs on the connection given.
+Pure but for the statements that it attempts on the connection given.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ __all__ = [
     "NOTE_NEXT",
     "OPEN",
     "ORPHANED",
+    "RAISE_FENCE",
     "REGISTER",
     "RENEW",
     "RUNS",
@@ -41,55 +42,65 @@ __all__ = [
 
 # A run's own lease is the one with its fence: a resource may be shared by several jobs.
 LATEST: Final = """
-    SELECT runs.attempt, runs.run_id, runs.owner, runs.outcome, runs.previous_run_id, runs.fence,
+    SELECT attempt, attempts.run_id, attempts.owner, outcome, previous_run_id, attempts.fence,
         leases.renewed_ns, leases.expires_ns, leases.expired_owner
-    FROM runs LEFT JOIN leases ON leases.resource = runs.resource AND leases.fence = runs.fence
-    WHERE runs.job = ? AND runs.due_ns = ? ORDER BY runs.attempt DESC LIMIT 1"""
+    FROM attempts LEFT JOIN leases ON leases.resource = attempts.resource AND leases.fence = attempts.fence
+    WHERE attempts.service = ? AND attempts.job = ? AND attempts.due_ns = ? ORDER BY attempts.attempt DESC LIMIT 1"""
 LEASE: Final = """
     SELECT token, owner, service, job, run_id, fence, expired_owner, renewed_ns, expires_ns
     FROM leases WHERE resource = ?"""
-GRANT: Final = "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+GRANT: Final = """
+    INSERT OR REPLACE INTO leases (resource, token, owner, service, job, run_id, fence, expired_owner, ttl_ns,
+        acquired_wall_ns, acquired_ns, renewed_ns, expires_ns)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+# Never below the clock, in microseconds: so fences go on growing in a file that was made anew or restored.
+RAISE_FENCE: Final = "UPDATE fence SET latest = max(latest + 1, ?)"
 RENEW: Final = "UPDATE leases SET ttl_ns = ?, renewed_ns = ?, expires_ns = ? WHERE resource = ?"
 BEGIN: Final = """
-    INSERT INTO runs (job, due_ns, attempt, owner, service, run_id, previous_run_id, resource, fence, claimed_wall_ns)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    INSERT INTO attempts (service, job, due_ns, attempt, owner, run_id, previous_run_id, resource, fence,
+        claimed_wall_ns, declaration)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 NOTE_NEXT: Final = """
     UPDATE jobs SET next_due_ns = ?, seen_wall_ns = ?
-    WHERE name = ? AND NOT EXISTS (SELECT 1 FROM runs WHERE job = jobs.name AND due_ns BETWEEN ? AND ?)"""
+    WHERE service = ? AND name = ? AND NOT EXISTS (
+        SELECT 1 FROM attempts WHERE service = jobs.service AND job = jobs.name AND due_ns BETWEEN ? AND ?)"""
 CLAIM_OF: Final = """
-    SELECT attempt, claimed_wall_ns, outcome FROM runs WHERE job = ? AND due_ns = ? AND run_id = ?
+    SELECT attempt, claimed_wall_ns, outcome FROM attempts WHERE service = ? AND job = ? AND due_ns = ? AND run_id = ?
     ORDER BY attempt DESC LIMIT 1"""
 SETTLE: Final = """
-    UPDATE runs SET outcome = ?, detail = ?, started_wall_ns = ?, ended_wall_ns = ?, lateness_ns = ?
-    WHERE job = ? AND due_ns = ? AND attempt = ?"""
+    UPDATE attempts SET outcome = ?, detail = ?, started_wall_ns = ?, ended_wall_ns = ?, lateness_ns = ?, ran_ns = ?
+    WHERE service = ? AND job = ? AND due_ns = ? AND attempt = ?"""
 ORPHANED: Final = """
-    UPDATE runs SET outcome = 'orphaned', ended_wall_ns = ? WHERE job = ? AND due_ns = ? AND attempt = ?"""
+    UPDATE attempts SET outcome = 'orphaned', ended_wall_ns = ?
+    WHERE service = ? AND job = ? AND due_ns = ? AND attempt = ?"""
 UNSETTLED: Final = """
-    SELECT runs.job, runs.due_ns, runs.attempt, runs.run_id, runs.owner, leases.renewed_ns, leases.expires_ns
-    FROM runs LEFT JOIN leases ON leases.resource = runs.resource AND leases.fence = runs.fence
-    WHERE runs.outcome IS NULL ORDER BY runs.due_ns, runs.job, runs.attempt"""
+    SELECT attempts.service, attempts.job, due_ns, attempt, attempts.run_id, attempts.owner,
+        leases.renewed_ns, leases.expires_ns
+    FROM attempts LEFT JOIN leases ON leases.resource = attempts.resource AND leases.fence = attempts.fence
+    WHERE attempts.outcome IS NULL ORDER BY attempts.due_ns, attempts.service, attempts.job, attempts.attempt"""
 REGISTER: Final = """
     INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (name) DO UPDATE SET trigger = excluded.trigger, resource = excluded.resource, owner = excluded.owner,
-        service = excluded.service, ttl_ns = excluded.ttl_ns, grace_ns = excluded.grace_ns,
+    ON CONFLICT (service, name) DO UPDATE SET trigger = excluded.trigger, resource = excluded.resource,
+        owner = excluded.owner, ttl_ns = excluded.ttl_ns, grace_ns = excluded.grace_ns,
         timeout_ns = excluded.timeout_ns, next_due_ns = excluded.next_due_ns, seen_wall_ns = excluded.seen_wall_ns"""
 # In the order of JobRecord, LeaseRecord (before its ages) and RunRecord.
 _JOB: Final = """
     SELECT name, trigger, resource, owner, service, ttl_ns, grace_ns, timeout_ns, next_due_ns,
-        (SELECT max(due_ns) FROM runs WHERE job = jobs.name), seen_wall_ns FROM jobs"""
-JOB: Final = f"{_JOB} WHERE name = ?"
-JOBS: Final = f"{_JOB} ORDER BY name"
+        (SELECT max(due_ns) FROM attempts WHERE service = jobs.service AND job = jobs.name), seen_wall_ns FROM jobs"""
+JOB: Final = f"{_JOB} WHERE service = ? AND name = ?"
+JOBS: Final = f"{_JOB} ORDER BY service, name"
 LEASES: Final = """
     SELECT resource, owner, service, job, run_id, fence, ttl_ns, acquired_wall_ns, acquired_ns, renewed_ns, expires_ns
     FROM leases ORDER BY resource LIMIT ?"""
 _RUN: Final = """
-    SELECT runs.job, due_ns, attempt, runs.owner, runs.service, runs.run_id, runs.resource, runs.fence,
-        claimed_wall_ns, started_wall_ns, ended_wall_ns, outcome, detail, lateness_ns"""
-RUNS: Final = f"{_RUN} FROM runs {{which}} ORDER BY due_ns DESC, job DESC, attempt DESC LIMIT ?"
+    SELECT attempts.job, due_ns, attempt, attempts.owner, attempts.service, attempts.run_id, attempts.resource,
+        attempts.fence, claimed_wall_ns, started_wall_ns, ended_wall_ns, outcome, detail, lateness_ns,
+        kind, not_before_ns, ran_ns, declaration"""
+RUNS: Final = f"{_RUN} FROM attempts {{which}} ORDER BY due_ns DESC, service DESC, job DESC, attempt DESC LIMIT ?"
 # Then when the run's own lease was renewed, and when it expires.
 OPEN: Final = f"""{_RUN}, leases.renewed_ns, leases.expires_ns
-    FROM runs LEFT JOIN leases ON leases.resource = runs.resource AND leases.fence = runs.fence
-    WHERE outcome IS NULL ORDER BY due_ns, runs.job, attempt"""
+    FROM attempts LEFT JOIN leases ON leases.resource = attempts.resource AND leases.fence = attempts.fence
+    WHERE outcome IS NULL ORDER BY due_ns, attempts.service, attempts.job, attempt"""
 
 
 class Held(NamedTuple):
@@ -132,7 +143,7 @@ def is_live(renewed_ns: int | None, expires_ns: int | None, now_ns: int) -> bool
 
 
 def job_row(job: JobRecord, wall_ns: int) -> tuple[object, ...]:
-    """Return what REGISTER writes; `last_due_ns` is not a column, it is read from the runs."""
+    """Return what REGISTER writes; `last_due_ns` is not a column, it is read from the attempts."""
     who = (job.name, job.trigger, job.resource, job.owner, job.service)
     return (*who, job.ttl_ns, job.grace_ns, job.timeout_ns, job.next_due_ns, wall_ns)
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickglass.sched.clock import Clock
+    from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import Ahead, ClaimAsk, LeaseAsk, LeaseRecord, Settlement
 
@@ -155,9 +156,9 @@ class SqliteStore:
 
         def work(connection: sqlite3.Connection) -> list[Registered]:
             wall_ns = self._clock.wall_ns()
-            before = [connection.execute(sql.JOB, (job.name,)).fetchone() for job in jobs]
+            before = [connection.execute(sql.JOB, job.job_id).fetchone() for job in jobs]
             connection.executemany(sql.REGISTER, [sql.job_row(job, wall_ns) for job in jobs])
-            now = [connection.execute(sql.JOB, (job.name,)).fetchone() for job in jobs]
+            now = [connection.execute(sql.JOB, job.job_id).fetchone() for job in jobs]
             return [
                 Registered(JobRecord(*row), None if old is None else JobRecord(*old))
                 for row, old in zip(now, before, strict=True)
@@ -171,7 +172,7 @@ class SqliteStore:
 
         def work(connection: sqlite3.Connection) -> Claimed | AlreadyClaimed | Refused | Ahead:
             now_ns = self._clock.monotonic_ns()
-            latest = connection.execute(sql.LATEST, (ask.lease.job, ask.due_ns)).fetchone()
+            latest = connection.execute(sql.LATEST, (*ask.job_id, ask.due_ns)).fetchone()
             died, died_run_id = 0, ""
             if latest is not None:
                 attempt, run_id, owner, outcome, previous, fence, renewed_ns, expires_ns, expired_owner = latest
@@ -195,7 +196,7 @@ class SqliteStore:
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""
-        key = (settlement.job, settlement.due_ns)
+        key = (*settlement.job_id, settlement.due_ns)
 
         def work(connection: sqlite3.Connection) -> Settled:
             claim = connection.execute(sql.CLAIM_OF, (*key, settlement.run_id)).fetchone()
@@ -203,8 +204,9 @@ class SqliteStore:
             recorded, earlier = outcome is None, outcome == settlement.outcome
             if recorded:
                 times = run_times_ns(settlement, claimed_ns, self._clock.wall_ns())
-                outcome_row = (settlement.outcome, shown_detail(settlement.detail), *times, settlement.lateness_ns)
-                connection.execute(sql.SETTLE, (*outcome_row, *key, attempt))
+                told = (settlement.outcome, shown_detail(settlement.detail))
+                took = (*times, settlement.lateness_ns, settlement.ran_ns)
+                connection.execute(sql.SETTLE, (*told, *took, *key, attempt))
             held = sql.held_of(connection, settlement.lease.resource)
             if held is None or (held.token, held.run_id) != (settlement.lease.token, settlement.run_id):
                 return Settled(recorded, released=False, earlier=earlier)
@@ -215,16 +217,16 @@ class SqliteStore:
         self._watchers.freed(settlement.lease.resource)
         return answer
 
-    def orphans(self, jobs: Sequence[str], limit: int = 100) -> Sequence[Orphan]:
+    def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""
         self._pruner.prune_now_and_then()
         wanted = frozenset(jobs)
         unsettled = self._file.read("orphans", lambda connection: connection.execute(sql.UNSETTLED).fetchall())
         now_ns = self._clock.monotonic_ns()
         found = [
-            Orphan(job, due_ns, attempt, run_id, owner)
-            for job, due_ns, attempt, run_id, owner, renewed_ns, expires_ns in unsettled
-            if job in wanted and not sql.is_live(renewed_ns, expires_ns, now_ns)
+            Orphan(service, job, due_ns, attempt, run_id, owner)
+            for service, job, due_ns, attempt, run_id, owner, renewed_ns, expires_ns in unsettled
+            if (service, job) in wanted and not sql.is_live(renewed_ns, expires_ns, now_ns)
         ]
         return found[: max(0, limit)]
 
@@ -232,7 +234,7 @@ class SqliteStore:
         """See `Ledger`."""
 
         def work(connection: sqlite3.Connection) -> bool:
-            latest = connection.execute(sql.LATEST, (orphan.job, orphan.due_ns)).fetchone()
+            latest = connection.execute(sql.LATEST, (*orphan.job_id, orphan.due_ns)).fetchone()
             if latest is None:
                 return False
             attempt, run_id, _, outcome, _, _, renewed_ns, expires_ns, _ = latest
@@ -240,7 +242,7 @@ class SqliteStore:
                 return False
             if sql.is_live(renewed_ns, expires_ns, self._clock.monotonic_ns()):
                 return False
-            connection.execute(sql.ORPHANED, (self._clock.wall_ns(), orphan.job, orphan.due_ns, attempt))
+            connection.execute(sql.ORPHANED, (self._clock.wall_ns(), *orphan.job_id, orphan.due_ns, attempt))
             return True
 
         return self._file.write("abandon", work)
@@ -259,10 +261,11 @@ class SqliteStore:
         rows = self._file.read("jobs", lambda connection: connection.execute(sql.JOBS).fetchall())
         return [JobRecord(*row) for row in rows]
 
-    def runs(self, job: str | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
+    def runs(self, job: JobId | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
-        wanted = {"job = ?": job, "due_ns < ?": before_ns}
-        asked = {condition: value for condition, value in wanted.items() if value is not None}
+        asked: dict[str, object] = {} if job is None else {"service = ?": job.service, "job = ?": job.name}
+        if before_ns is not None:
+            asked["due_ns < ?"] = before_ns
         query = sql.RUNS.format(which=f"WHERE {' AND '.join(asked)}" if asked else "")
         named = (*asked.values(), max(0, limit))
         rows = self._file.read("runs", lambda connection: connection.execute(query, named).fetchall())
@@ -282,19 +285,20 @@ class SqliteStore:
     def _grant(
         self, connection: sqlite3.Connection, ask: LeaseAsk, expired: sql.Held | None, now_ns: int
     ) -> tuple[int, str]:
-        connection.execute("UPDATE fence SET latest = latest + 1")
+        wall_ns = self._clock.wall_ns()
+        connection.execute(sql.RAISE_FENCE, (wall_ns // 1_000,))
         (fence,) = connection.execute("SELECT latest FROM fence").fetchone()
         expired_owner = "" if expired is None else expired.owner
         who = (ask.resource, ask.token, ask.owner, ask.service, ask.job, ask.run_id, fence, expired_owner)
-        when = (ask.ttl_ns, self._clock.wall_ns(), now_ns, now_ns, now_ns + ask.ttl_ns)
+        when = (ask.ttl_ns, wall_ns, now_ns, now_ns, now_ns + ask.ttl_ns)
         connection.execute(sql.GRANT, who + when)
         return fence, expired_owner
 
     def _begin(self, connection: sqlite3.Connection, ask: ClaimAsk, fence: int, died: int, died_run_id: str) -> None:
         lease, wall_ns = ask.lease, self._clock.wall_ns()
         if died:
-            connection.execute(sql.ORPHANED, (wall_ns, lease.job, ask.due_ns, died))
+            connection.execute(sql.ORPHANED, (wall_ns, *ask.job_id, ask.due_ns, died))
         believed_ns = LATEST_NS if ask.max_ahead_ns is None else wall_ns + ask.max_ahead_ns
-        connection.execute(sql.NOTE_NEXT, (ask.next_due_ns, wall_ns, lease.job, ask.due_ns, believed_ns))
-        who = (lease.owner, lease.service, lease.run_id, died_run_id, lease.resource)
-        connection.execute(sql.BEGIN, (lease.job, ask.due_ns, died + 1, *who, fence, wall_ns))
+        connection.execute(sql.NOTE_NEXT, (ask.next_due_ns, wall_ns, *ask.job_id, ask.due_ns, believed_ns))
+        who = (lease.owner, lease.run_id, died_run_id, lease.resource)
+        connection.execute(sql.BEGIN, (*ask.job_id, ask.due_ns, died + 1, *who, fence, wall_ns, ask.declaration))

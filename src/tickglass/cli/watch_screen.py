@@ -16,7 +16,14 @@ from rich.text import Text
 from tickglass.cli.demo_table import OUTCOME_STYLES
 from tickglass.cli.text import distance_text, one_line, shown, span_text
 from tickglass.sched.occurrence import Outcome
-from tickglass.telemetry.sidecar.explain.problems import headline, job_tone, problems, scheduler_words, store_tone
+from tickglass.telemetry.sidecar.explain.problems import (
+    headline,
+    job_names,
+    job_tone,
+    problems,
+    scheduler_words,
+    store_tone,
+)
 from tickglass.telemetry.sidecar.explain.tones import Tone
 
 if TYPE_CHECKING:
@@ -117,12 +124,13 @@ def screen_of(
     machines = [(scheduler_words(it, view)[0], _scheduler_line(it)) for it in view.schedulers]
     machines += [(store_tone(it), _store_line(it)) for it in view.stores]
     locks = sorted(view.locks, key=lambda lock: not lock.stuck)
+    label = job_names(view.jobs)
     jobs = sorted(view.jobs, key=lambda job: -job_tone(job, now_ns).weight)
     parts = [
         _Part("problems", {}, [[_problem_line(it)] for it in found]),
         _Part("schedulers and stores", {}, [[line] for _, line in sorted(machines, key=lambda it: -it[0].weight)]),
-        _Part("locks", _LOCK_COLUMNS, [_lock(lock) for lock in locks]),
-        _Part("jobs", _JOB_COLUMNS, [_job(job, now_ns) for job in jobs]),
+        _Part("locks", _LOCK_COLUMNS, [_lock(lock, label(lock.job, lock.service)) for lock in locks]),
+        _Part("jobs", _JOB_COLUMNS, [_job(job, label(job.name, job.service), now_ns) for job in jobs]),
     ]
     parts = [part for part in parts if part.rows]
     wants = [len(part.rows) for part in parts]
@@ -197,9 +205,9 @@ def _store_line(it: StoreView) -> Text:
     return line
 
 
-def _job(job: JobView, now_ns: int) -> list[Text]:
+def _job(job: JobView, label: str, now_ns: int) -> list[Text]:
     return [
-        Text(shown(job.name)),
+        Text(shown(label)),
         _next_due(job, now_ns),
         _now(job, now_ns),
         _strip(job.recent),
@@ -239,7 +247,7 @@ def _percentile(values: Sequence[int], percent: int) -> Text:
     return Text(span_text(sorted(values)[(len(values) - 1) * percent // 100]) if values else "")
 
 
-def _lock(lock: LockView) -> list[Text]:
+def _lock(lock: LockView, label: str) -> list[Text]:
     return [
         Text(shown(lock.resource)),
         Text(shown(f"{lock.state}, stuck" if lock.stuck else lock.state), style=_WORSE if lock.stuck else ""),
@@ -248,7 +256,7 @@ def _lock(lock: LockView) -> list[Text]:
         _span(lock.remaining_ns),
         Text("-" if lock.fence is None else str(lock.fence)),
         Text(str(lock.waiters), style="yellow" if lock.waiters else ""),
-        Text(shown(f"{lock.owner} ({lock.job})" if lock.job else lock.owner)),
+        Text(shown(f"{lock.owner} ({label})" if lock.job else lock.owner)),
     ]
 
 

@@ -151,6 +151,8 @@ def job_problems(job: JobView, now_ns: int) -> Iterator[Problem]:
         yield Problem(Tone.WARN, "job", job.name, words, href)
     elif job.why:
         yield Problem(Tone.WARN, "job", job.name, job.why, href)
+    if job.contested:
+        yield Problem(Tone.WARN, "job", job.name, job.contested, href)
 
 
 def _share_words(share: OutcomeShare) -> str:

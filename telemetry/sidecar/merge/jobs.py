@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND, span_text
+from tickglass.sched.identity import JobId
 from tickglass.sched.occurrence import FAILURES, OccurrenceState, Outcome
+from tickglass.sched.policies.rivalry import Claim, owners_of_rivals
 from tickglass.sched.triggers.text import trigger_of
 from tickglass.telemetry.sidecar.explain.why import Facts, why
 from tickglass.telemetry.sidecar.merge.occurrences import LEFT, merged, rows_of
@@ -35,8 +37,6 @@ __all__ = ["jobs_of"]
 _UNDER_WAY_NS: Final = 2 * SECOND  # how long a scheduler's event may take to arrive
 _STARTED: Final = frozenset({OccurrenceState.RUNNING.value, OccurrenceState.STOPPING.value})
 _CLAIMED: Final = OccurrenceState.CLAIMED.value
-
-Key = tuple[str, str]  # service, name
 
 
 @dataclass(slots=True)
@@ -73,18 +73,18 @@ def jobs_of(
     Args:
         snapshots: fresh ones.
     """
-    known: dict[Key, _Known] = {}
+    known: dict[JobId, _Known] = {}
     for one in statuses:
         for job in one.snapshot.jobs:
-            known.setdefault((one.source.service, job.name), _Known()).reported.append((one, job))
+            known.setdefault(JobId(one.source.service, job.name), _Known()).reported.append((one, job))
     for snapshot in snapshots:
         for record in snapshot.jobs:
-            known.setdefault((record.service, record.name), _Known()).read.append((snapshot, record))
+            known.setdefault(record.job_id, _Known()).read.append((snapshot, record))
     runs = _runs_of(statuses)
     held = {lock.resource: lock for lock in locks if lock.owner}
     claims = {lock.run_id: lock for lock in locks if lock.run_id}
     jobs, shown = [], []
-    for key in sorted(known, key=lambda key: (key[1], key[0])):
+    for key in sorted(known, key=lambda key: (key.name, key.service)):
         one_job = known[key]
         if one_job.declared or one_job.read:
             view, occurrences = _Merging(key, one_job, held, claims, statuses, now).view(runs.get(key, ()))
@@ -94,11 +94,11 @@ def jobs_of(
     return jobs, shown
 
 
-def _runs_of(statuses: Iterable[SchedulerStatus]) -> Mapping[Key, list[OccurrenceView]]:
-    runs: dict[Key, list[OccurrenceView]] = {}
+def _runs_of(statuses: Iterable[SchedulerStatus]) -> Mapping[JobId, list[OccurrenceView]]:
+    runs: dict[JobId, list[OccurrenceView]] = {}
     for one in statuses:
         for run in one.snapshot.runs:
-            runs.setdefault((one.source.service, run.job), []).append(run)
+            runs.setdefault(JobId(one.source.service, run.job), []).append(run)
     return runs
 
 
@@ -111,14 +111,15 @@ class _Merging:
 
     def __init__(
         self,
-        key: Key,
+        job: JobId,
         known: _Known,
         held: Mapping[str, LockView],
         claims: Mapping[str, LockView],
         statuses: Sequence[SchedulerStatus],
         now: Reading,
     ) -> None:
-        self._service, self._name = key
+        self._job = job
+        self._service, self._name = job
         self._known = known
         self._declared = known.declared
         latest = max(known.read, key=lambda it: it[1].seen_wall_ns, default=None)
@@ -141,7 +142,7 @@ class _Merging:
     def view(self, runs: Sequence[OccurrenceView]) -> tuple[JobView, list[OccurrenceView]]:
         """Return the job, and its occurrences by due instant."""
         how = self._how
-        rows = [row for snapshot, _ in self._known.read for row in rows_of(snapshot, self._service, self._name)]
+        rows = [row for snapshot, _ in self._known.read for row in rows_of(snapshot, self._job)]
         all_of = merged(self._reported(runs), rows)
         waiting = self._waiting(rows, all_of)
         late = self._overdue(waiting)
@@ -177,6 +178,7 @@ class _Merging:
             last_end_wall_ns=self._latest(all_of, "last_end_wall_ns", successes=False),
             abandoned=len(dead) if self._known.read else None,
             shares=summed(job.shares for _, job in self._known.reported if job.shares),
+            contested=self._contested(),
         ), all_of
 
     def _reported(self, runs: Sequence[OccurrenceView]) -> list[OccurrenceView]:
@@ -207,7 +209,7 @@ class _Merging:
             return _Waiting(soonest_ns, self._now.wall_ns)
         for snapshot, record in self._known.read:
             if record is self._record and snapshot.taken is not None and not self._was_dropped(record):
-                attempts = snapshot.runs.get(self._name, [])
+                attempts = snapshot.runs.get(self._job, [])
                 claims = {row.run.run_id for row in rows if row.run.state == _CLAIMED}
                 due_ns = waiting_due_ns(record, attempts, running=bool(claims))
                 return _Waiting(self._unreported_ns(due_ns, all_of), snapshot.taken.wall_ns)
@@ -248,14 +250,14 @@ class _Merging:
         if due_ns is None or due_ns + how.grace_ns >= waiting.seen_wall_ns:
             return None
         lock = self._lock if self._lock is not None and self._lock.state == "held" else None
-        if lock is not None and lock.job == self._name:
+        if lock is not None and (lock.service, lock.job) == self._job:
             lock = None  # its own run does not delay it: that would be an overlap, and reported
         facts = Facts(
             due_ns=due_ns,
             state="overdue",
             resource=how.resource,
             by="" if lock is None else lock.owner,
-            by_job="" if lock is None else lock.job,
+            by_job="" if lock is None else _job_of(lock, self._service),
             since_wall_ns=None if lock is None else lock.since_wall_ns,
             grace_ns=how.grace_ns,
             absent=self._absent(),
@@ -290,6 +292,19 @@ class _Merging:
             return self._declared[0][1].interval_ns
         return None if self._record is None else interval_ns(self._record, self._now.wall_ns)
 
+    def _contested(self) -> str:
+        """Return that two programs have the job, with another trigger or function; "" if none is known to."""
+        told = "claims its due instants with another trigger or function"
+        for one, job in self._known.reported:
+            if one.connected and job.contested is not None:
+                return f"is in two programs: {job.contested.claimant} {told} than {one.source.owner}"
+        for snapshot, _ in self._known.read:
+            runs = snapshot.runs.get(self._job, [])
+            owners = owners_of_rivals([Claim(run.owner, run.claimed_wall_ns, run.declaration) for run in runs])
+            if owners:
+                return f"is in two programs: of {', '.join(owners)}, one {told} than another"
+        return ""
+
     def _failures(self, recent: Sequence[OccurrenceView]) -> int:
         """Count back to the last success; a scheduler's own count reaches further than the recent occurrences."""
         count = 0
@@ -312,3 +327,8 @@ class _Merging:
             if view.ran_ns is not None and (view.outcome == Outcome.SUCCESS or not successes)
         ]
         return max((at_ns for at_ns in found if at_ns is not None), default=None)
+
+
+def _job_of(lock: LockView, service: str) -> str:
+    """Return the job that a lock is held for, with its service if that is another one; "" for a lock by hand."""
+    return lock.job if not lock.job or lock.service == service else str(JobId(lock.service, lock.job))

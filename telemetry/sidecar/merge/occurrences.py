@@ -18,6 +18,7 @@ from tickglass.telemetry.sidecar.view import OccurrenceView
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import RunRecord
     from tickglass.telemetry.sidecar.stores.probe import StoreSnapshot
 
@@ -35,18 +36,15 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     within_ns: int
 
 
-def rows_of(snapshot: StoreSnapshot, service: str, job: str) -> list[Row]:
-    """Return a job's latest attempts in the ledger, oldest first, and all abandoned ones.
-
-    A ledger has one job of a name; its latest registration names the service.
-    """
-    abandoned = {(run.due_ns, run.attempt): run for run in snapshot.abandoned if run.job == job}
+def rows_of(snapshot: StoreSnapshot, job: JobId) -> list[Row]:
+    """Return a job's latest attempts in the ledger, oldest first, and all abandoned ones."""
+    abandoned = {(run.due_ns, run.attempt): run for run in snapshot.abandoned if run.job_id == job}
     runs = {(run.due_ns, run.attempt): run for run in snapshot.runs.get(job, ())}
     runs.update(abandoned)
     skew_ns, within_ns = snapshot.skew_ns or 0, snapshot.skew_bound_ns or 0
     rows = []
     for key in sorted(runs):
-        view = _view_of(runs[key], service, abandoned=key in abandoned)
+        view = _view_of(runs[key], abandoned=key in abandoned)
         rows.append(Row(view, runs[key].claimed_wall_ns + skew_ns, within_ns))
     return rows
 
@@ -125,11 +123,13 @@ def _ended(left: OccurrenceView, row: OccurrenceView) -> OccurrenceView:
     )
 
 
-def _view_of(run: RunRecord, service: str, *, abandoned: bool) -> OccurrenceView:
+def _view_of(run: RunRecord, *, abandoned: bool) -> OccurrenceView:
     outcome = run.outcome or ""
     state = "" if outcome else "abandoned" if abandoned else OccurrenceState.CLAIMED.value
     started, ended = run.started_wall_ns, run.ended_wall_ns
-    ran_ns = ended - started if started is not None and ended is not None and ended >= started else None
+    ran_ns = run.ran_ns
+    if ran_ns is None and started is not None and ended is not None and ended >= started:
+        ran_ns = ended - started
     facts = Facts(
         due_ns=run.due_ns,
         outcome=outcome,
@@ -145,7 +145,7 @@ def _view_of(run: RunRecord, service: str, *, abandoned: bool) -> OccurrenceView
     )
     return OccurrenceView(
         job=run.job,
-        service=service,
+        service=run.service,
         due_ns=run.due_ns,
         attempt=run.attempt,
         outcome=outcome,

@@ -14,6 +14,7 @@ from tickglass.sched.events import (
     ClaimOrphaned,
     FencingRejected,
     InstantsMissed,
+    JobContested,
     JobRegistered,
     LockMoved,
     OccurrenceMoved,
@@ -114,6 +115,7 @@ class History:
             LockMoved: self._lock_moved,
             InstantsMissed: self._instants_missed,
             JobRegistered: self._registered,
+            JobContested: self._job_contested,
             ClaimOrphaned: self._orphan_found,
             FencingRejected: self._locks.rejected,
             SchedulerMoved: self._scheduler_moved,
@@ -244,6 +246,11 @@ class History:
         if job is not None:
             job.declare(event)
             self._locks.declared(event)
+
+    def _job_contested(self, event: JobContested) -> None:
+        job = self._job(event.job)
+        if job is not None:
+            job.contested = None if event.since_wall_ns is None else event
 
     def _orphan_found(self, event: ClaimOrphaned) -> None:
         job = self._job(event.job)

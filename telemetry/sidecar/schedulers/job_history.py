@@ -18,7 +18,14 @@ from tickglass.telemetry.sidecar.schedulers.tally import Tally
 from tickglass.telemetry.sidecar.view import OccurrenceView
 
 if TYPE_CHECKING:
-    from tickglass.sched.events import ClaimOrphaned, InstantsMissed, JobRegistered, LockMoved, OccurrenceMoved
+    from tickglass.sched.events import (
+        ClaimOrphaned,
+        InstantsMissed,
+        JobContested,
+        JobRegistered,
+        LockMoved,
+        OccurrenceMoved,
+    )
     from tickglass.telemetry.sidecar.schedulers.lock_history import Hold, LockHistory
     from tickglass.telemetry.sidecar.view import OutcomeShare
 
@@ -66,6 +73,7 @@ class JobSnapshot:
         recent: the occurrences that ended last, oldest first.
         open_occurrences: those that have not ended.
         shares: how often it failed or was left out, over each of `WINDOWS_NS`.
+        contested: the other program that claims its instants too; None: there is none.
     """
 
     name: str
@@ -78,6 +86,7 @@ class JobSnapshot:
     lateness_ns: list[int]
     open_occurrences: list[OccurrenceView]
     shares: tuple[OutcomeShare, ...] = ()
+    contested: JobContested | None = None
 
 
 class StoreFailure(NamedTuple):
@@ -93,6 +102,7 @@ class JobHistory:
     def __init__(self, name: str) -> None:
         self.name = name
         self.next_due_ns: int | None = None
+        self.contested: JobContested | None = None
         self.open_occurrences: OrderedDict[_Key, OpenOccurrence] = OrderedDict()
         self._declared: JobRegistered | None = None
         self._recent: deque[OccurrenceView] = deque(maxlen=RECENT_MAX)
@@ -119,6 +129,7 @@ class JobHistory:
     def undeclare(self) -> None:
         """Forget its registration, until the next one."""
         self._declared = None
+        self.contested = None
         self.next_due_ns = None
 
     def moved(self, event: OccurrenceMoved) -> None:
@@ -260,6 +271,7 @@ class JobHistory:
                 for occurrence in self.open_occurrences.values()
             ],
             shares=self._tally.shares(now_wall_ns),
+            contested=self.contested,
         )
 
     def _previous(self) -> OpenOccurrence | None:

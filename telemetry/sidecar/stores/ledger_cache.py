@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import JobRecord, RunRecord, StoreObserver
 
 __all__ = ["ATTEMPTS_MAX", "LedgerCache", "attempts_at"]
@@ -27,8 +28,8 @@ class LedgerCache:
     """The latest attempts by job, as far as they have been read."""
 
     def __init__(self) -> None:
-        self._of: dict[str, dict[_Key, RunRecord]] = {}
-        self._read: dict[str, int] = {}  # the round in which a job was last queried singly
+        self._of: dict[JobId, dict[_Key, RunRecord]] = {}
+        self._read: dict[JobId, int] = {}  # the round in which a job was last queried singly
         self._round = 0
 
     def read(self, store: StoreObserver, jobs: Sequence[JobRecord]) -> None:
@@ -38,43 +39,43 @@ class LedgerCache:
             StoreUnavailable: from the store; the cache keeps what it has.
         """
         self._round += 1
-        known = {job.name for job in jobs}
+        known = {job.job_id for job in jobs}
         for gone in self._of.keys() - known:
             del self._of[gone]
         all_latest = store.runs(limit=_LATEST)
-        latest = [run for run in all_latest if run.job in known]
+        latest = [run for run in all_latest if run.job_id in known]
         behind = self._behind(jobs, latest, whole=len(all_latest) < _LATEST)
         for run in latest:
-            self._of.setdefault(run.job, {})[run.due_ns, run.attempt] = run
-        for name in sorted(behind, key=lambda name: self._read.get(name, 0))[:_ASKED_MAX]:
-            rows = store.runs(name, ATTEMPTS_MAX)
-            self._of[name] = {(run.due_ns, run.attempt): run for run in rows}
-            self._read[name] = self._round
-        for name, rows_of in self._of.items():
+            self._of.setdefault(run.job_id, {})[run.due_ns, run.attempt] = run
+        for job in sorted(behind, key=lambda job: self._read.get(job, 0))[:_ASKED_MAX]:
+            rows = store.runs(job, ATTEMPTS_MAX)
+            self._of[job] = {(run.due_ns, run.attempt): run for run in rows}
+            self._read[job] = self._round
+        for job, rows_of in self._of.items():
             if len(rows_of) > ATTEMPTS_MAX:
-                self._of[name] = {key: rows_of[key] for key in sorted(rows_of)[-ATTEMPTS_MAX:]}
+                self._of[job] = {key: rows_of[key] for key in sorted(rows_of)[-ATTEMPTS_MAX:]}
 
-    def by_job(self) -> dict[str, list[RunRecord]]:
+    def by_job(self) -> dict[JobId, list[RunRecord]]:
         """Return them, oldest first."""
-        return {name: [rows[key] for key in sorted(rows)] for name, rows in self._of.items()}
+        return {job: [rows[key] for key in sorted(rows)] for job, rows in self._of.items()}
 
-    def _behind(self, jobs: Sequence[JobRecord], latest: Sequence[RunRecord], *, whole: bool) -> list[str]:
+    def _behind(self, jobs: Sequence[JobRecord], latest: Sequence[RunRecord], *, whole: bool) -> list[JobId]:
         """Return the jobs that the query for the latest attempts of all jobs does not cover."""
         if whole:
             return []
-        seen: dict[str, list[_Key]] = {}
+        seen: dict[JobId, list[_Key]] = {}
         for run in latest:
-            seen.setdefault(run.job, []).append((run.due_ns, run.attempt))
+            seen.setdefault(run.job_id, []).append((run.due_ns, run.attempt))
         return [
-            job.name for job in jobs if job.last_due_ns is not None and self._is_behind(job, seen.get(job.name, []))
+            job.job_id for job in jobs if job.last_due_ns is not None and self._is_behind(job, seen.get(job.job_id, []))
         ]
 
     def _is_behind(self, job: JobRecord, seen: Sequence[_Key]) -> bool:
         """Return whether attempts lie between the cached and the seen ones, or may have changed since."""
         if len(seen) >= ATTEMPTS_MAX:
             return False
-        remembered = self._of.get(job.name)
-        if not remembered or job.name not in self._read:
+        remembered = self._of.get(job.job_id)
+        if not remembered or job.job_id not in self._read:
             return True
         newest_ns = max(due_ns for due_ns, _ in (*remembered, *seen))
         if newest_ns != job.last_due_ns:
@@ -85,7 +86,7 @@ class LedgerCache:
         return changing or not joined
 
 
-def attempts_at(store: StoreObserver, job: str, due_ns: int) -> list[RunRecord]:
+def attempts_at(store: StoreObserver, job: JobId, due_ns: int) -> list[RunRecord]:
     """Return the attempts at a job's latest occurrence due by then; if there is none, the oldest attempt there is.
 
     Raises:

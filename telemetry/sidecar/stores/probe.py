@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tickglass.sched.clock import Clock, Reading
+    from tickglass.sched.identity import JobId
 
 __all__ = ["EVERY_NS", "LEASES_MAX", "Observed", "Probe", "StoreSnapshot", "probe_once"]
 
@@ -68,7 +69,7 @@ class StoreSnapshot:
     taken: Reading | None = None
     leases: tuple[LeaseRecord, ...] = ()
     jobs: tuple[JobRecord, ...] = ()
-    runs: Mapping[str, list[RunRecord]] = field(default_factory=dict)
+    runs: Mapping[JobId, list[RunRecord]] = field(default_factory=dict)
     abandoned: tuple[RunRecord, ...] = ()
     skew_ns: int | None = None
     skew_bound_ns: int | None = None

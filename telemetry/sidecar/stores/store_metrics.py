@@ -6,6 +6,7 @@ metrics of the probe itself are shown. No I/O, no clock reads.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.samples import Sample
@@ -100,13 +101,11 @@ def _values(snapshot: StoreSnapshot, now: Reading, dropped: Callable[[JobRecord,
     for lease in _shown(snapshot):
         yield from ((lease.service, value) for value in _of_lease(lease, passed_ns, now))
     yield from _limits(snapshot.jobs)
-    abandoned: dict[str, int] = {}
-    for run in snapshot.abandoned:
-        abandoned[run.job] = abandoned.get(run.job, 0) + 1
+    abandoned = Counter(run.job_id for run in snapshot.abandoned)
     dead = {run.run_id for run in snapshot.abandoned}
     for job in snapshot.jobs:
-        yield job.service, (catalogue.JOB_ABANDONED, (job.name,), abandoned.get(job.name, 0))
-        of_job = _of_job(job, snapshot.runs.get(job.name, ()), dead, (now, snapshot.taken), dropped)
+        yield job.service, (catalogue.JOB_ABANDONED, (job.name,), abandoned[job.job_id])
+        of_job = _of_job(job, snapshot.runs.get(job.job_id, ()), dead, (now, snapshot.taken), dropped)
         yield from ((job.service, value) for value in of_job)
 
 

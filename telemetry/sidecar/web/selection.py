@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.identity import JobId
 from tickglass.telemetry.sidecar.explain.problems import job_tone
 from tickglass.telemetry.sidecar.explain.tones import Tone, tone_of
 from tickglass.telemetry.sidecar.web.charts import COLUMN_NS, COLUMNS, lane, marks, summary
@@ -120,7 +121,7 @@ class Lane:
     """The last minutes of one job.
 
     Args:
-        resource: "" if the lock has the job's name and no other job uses it.
+        resource: "" if it is the job's own and no other job uses it.
         paths: see `charts.lane`.
         marks: incidents of its lock, with positions in percent.
         words: the chart as text.
@@ -182,7 +183,7 @@ def _lane(job: JobView, runs: Sequence[OccurrenceView], view: View, *, shared: b
     return Lane(
         job.name,
         job.service,
-        job.resource if shared or job.resource != job.name else "",
+        job.resource if shared or job.resource != str(JobId(job.service, job.name)) else "",
         lane(recent, view.at_wall_ns),
         marks(seen, view.at_wall_ns),
         f"{job.name}, last 5 minutes: {summary(recent)}",

@@ -80,12 +80,28 @@ class Filled(NamedTuple):
     url: str
     store: Store
 
-    def register(self, name: str, *, next_due_ns: int | None = None, trigger: str = 'every("100ms")') -> None:
-        record = JobRecord(name, trigger, f"res:{name}", "host/billing/0", "billing", TTL_NS, SECOND, None, next_due_ns)
+    def register(
+        self,
+        name: str,
+        *,
+        next_due_ns: int | None = None,
+        trigger: str = 'every("100ms")',
+        service: str = "billing",
+    ) -> None:
+        owner = f"host/{service}/0"
+        record = JobRecord(name, trigger, f"res:{name}", owner, service, TTL_NS, SECOND, None, next_due_ns)
         self.store.register([record])
 
-    def claim(self, job: str, *, due_ns: int = DUE_NS, run_id: str = "a" * 32, ttl_ns: int = TTL_NS) -> Lease:
-        ask = LeaseAsk(f"res:{job}", "host/billing/0", "billing", f"token-{run_id}", ttl_ns, job, run_id)
+    def claim(
+        self,
+        job: str,
+        *,
+        due_ns: int = DUE_NS,
+        run_id: str = "a" * 32,
+        ttl_ns: int = TTL_NS,
+        service: str = "billing",
+    ) -> Lease:
+        ask = LeaseAsk(f"res:{job}", f"host/{service}/0", service, f"token-{run_id}", ttl_ns, job, run_id)
         claimed = self.store.claim(ClaimAsk(ask, due_ns, due_ns + 100 * MS))
         assert isinstance(claimed, Claimed)
         return Lease(ask.resource, ask.owner, ask.token, claimed.fence, ttl_ns, trusted_until_ns=0)
@@ -100,9 +116,10 @@ class Filled(NamedTuple):
         run_id: str = "a" * 32,
         detail: str = "",
         started_ahead_ns: int = 0,
+        service: str = "billing",
     ) -> None:
         started_ns = SystemClock().wall_ns() + started_ahead_ns
-        settlement = Settlement(lease, job, due_ns, run_id, outcome, detail, started_ns, lateness_ns=1_250_000)
+        settlement = Settlement(lease, service, job, due_ns, run_id, outcome, detail, started_ns, lateness_ns=1_250_000)
         assert self.store.settle(settlement).recorded
 
     def lock(self, resource: str, *, ttl_ns: int = TTL_NS) -> None:

@@ -77,7 +77,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("policies", "words"), WRONG)
 def test_a_wrong_policy_is_refused(policies: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words.replace("+", r"\+")):
-        declare(job, every("1s"), **policies)
+        declare(job, every("1s"), service="svc", **policies)
 
 
 @pytest.mark.parametrize(
@@ -94,22 +94,22 @@ def test_a_wrong_policy_is_refused(policies: dict[str, Any], words: str) -> None
 )
 def test_a_wrong_function_is_refused(function: Callable[..., Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        declare(function, every("1s"))
+        declare(function, every("1s"), service="svc")
 
 
 def test_a_name_without_a_function_is_refused() -> None:
     with pytest.raises(ConfigError, match="job seven is not callable"):
-        declare(7, every("1s"), name="seven")  # type: ignore[arg-type]
+        declare(7, every("1s"), service="svc", name="seven")  # type: ignore[arg-type]
 
 
 def test_an_object_whose_call_yields_is_refused() -> None:
     with pytest.raises(ConfigError, match="job yields yields"):
-        declare(Yields(), every("1s"), name="yields")
+        declare(Yields(), every("1s"), service="svc", name="yields")
 
 
 def test_a_trigger_is_needed() -> None:
     with pytest.raises(ConfigError, match="a job needs a trigger, not str") as refused:
-        declare(job, "* * * * *")  # type: ignore[arg-type]
+        declare(job, "* * * * *", service="svc")  # type: ignore[arg-type]
     assert 'every("100ms")' in str(refused.value)
 
 
@@ -129,18 +129,18 @@ def test_durations_read_and_write_alike(text: str, total_ns: int) -> None:
 
 
 def test_the_source_designs_own_numbers_are_accepted_without_renewal() -> None:
-    made = declare(job, every("100ms"), ttl="30s", timeout="25s", renew=False)
+    made = declare(job, every("100ms"), service="svc", ttl="30s", timeout="25s", renew=False)
     assert (made.ttl_ns, made.timeout_ns) == (30 * SECOND, 25 * SECOND)
 
 
 def test_the_default_grace_is_one_interval_and_at_most_a_minute() -> None:
-    made = declare(job, every("100ms"))
+    made = declare(job, every("100ms"), service="svc")
     assert made.grace_at(0, 100 * MS) == 100 * MS
     assert made.grace_at(0, 3_600 * SECOND) == 60 * SECOND
-    assert declare(job, at("2026-01-01T00:00:00Z")).grace_at(0, None) == 60 * SECOND
+    assert declare(job, at("2026-01-01T00:00:00Z"), service="svc").grace_at(0, None) == 60 * SECOND
 
 
 def test_a_function_is_given_the_run_only_if_it_takes_it() -> None:
-    assert declare(job, every("1s")).wants_run
-    assert not declare(lambda: None, every("1s"), name="plain").wants_run
-    assert declare(lambda *all_of_it: None, every("1s"), name="starred").wants_run
+    assert declare(job, every("1s"), service="svc").wants_run
+    assert not declare(lambda: None, every("1s"), service="svc", name="plain").wants_run
+    assert declare(lambda *all_of_it: None, every("1s"), service="svc", name="starred").wants_run

@@ -13,6 +13,7 @@ from kit.rig import Rig
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import InstantsElsewhere, InstantsMissed, OccurrenceMoved
+from tickglass.sched.identity import JobId
 from tickglass.sched.triggers import Trigger, cron, every
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def test_the_accounts_agree_through_overruns_failures_pauses_steps_and_restarts(
     def register() -> None:
         in_time_ns = rig.clock.wall_ns() + rig.skew.max_ahead_ns
         for name, trigger in TRIGGERS.items():
-            runs = rig.store.runs(name, 1, before_ns=in_time_ns + 1)
+            runs = rig.store.runs(JobId("svc", name), 1, before_ns=in_time_ns + 1)
             claimed[name] = max((run.due_ns for run in runs), default=0)
             rig.add(functions[name], trigger, name=name, timeout="500ms")
 

@@ -12,6 +12,7 @@ from tickglass.sched.engine.leasing.in_doubt import IN_DOUBT_MAX, InDoubt
 from tickglass.sched.engine.locking.acquisition import NotAcquired
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, Holder, LeaseAsk, Settlement
 from tickglass.sched.triggers import every
 
@@ -57,7 +58,7 @@ def test_whatever_a_job_raises_is_a_failure_and_frees_its_lock(rig: Rig, error: 
         assert (end.outcome, end.error) == ("failure", told)
         rig.free("job")
     assert rig.store.leases() == []
-    assert [run.detail for run in rig.store.runs("job")] == [told, told]
+    assert [run.detail for run in rig.store.runs(JobId("svc", "job"))] == [told, told]
 
 
 def test_a_coroutine_that_panics_is_a_failure_too(rig: Rig) -> None:
@@ -130,7 +131,7 @@ def test_a_run_whose_settlement_was_written_without_an_answer_has_not_lost_its_l
     rig.clock.advance(100 * MS)
     rig.free("job")
     assert [move.event for move in rig.sink.of(LockMoved)] == ["requested", "granted", "released"]
-    assert rig.store.runs("job")[0].outcome == "success"
+    assert rig.store.runs(JobId("svc", "job"))[0].outcome == "success"
 
 
 def test_a_run_whose_settlement_was_overtaken_without_an_answer_has_lost_its_lock(rig: Rig) -> None:
@@ -161,7 +162,7 @@ def test_a_claim_granted_without_an_answer_and_given_up_blocks_no_instance(rig: 
     rig.advance(10 * SECOND)
     assert [end.outcome for end in rig.ended("job", 2)] == ["skipped", "success"]
     rig.free("job")
-    assert [(run.outcome, run.detail) for run in rig.store.runs("job")] == [
+    assert [(run.outcome, run.detail) for run in rig.store.runs(JobId("svc", "job"))] == [
         ("success", ""),
         ("skipped", "store_unavailable"),
     ]
@@ -174,13 +175,13 @@ def _in_doubt(rig: Rig) -> InDoubt:
 
 def _skipped(ask: ClaimAsk) -> Settlement:
     return Settlement(
-        ask.lease.untrusted(0), ask.lease.job, ask.due_ns, ask.lease.run_id, "skipped", "store_unavailable"
+        ask.lease.untrusted(0), "svc", ask.lease.job, ask.due_ns, ask.lease.run_id, "skipped", "store_unavailable"
     )
 
 
 def test_a_claim_in_doubt_that_cannot_be_released_now_is_released_later(rig: Rig) -> None:
     in_doubt = _in_doubt(rig)
-    ask = ClaimAsk(LeaseAsk("job", "dead", "svc", "t", SECOND, "job", "0" * 32), 1)
+    ask = ClaimAsk(LeaseAsk("svc/job", "dead", "svc", "t", SECOND, "job", "0" * 32), 1)
     assert isinstance(rig.store.claim(ask), Claimed)
     rig.clock.advance(2 * SECOND)
     rig.store.broken["settle"] = DOWN
@@ -189,7 +190,7 @@ def test_a_claim_in_doubt_that_cannot_be_released_now_is_released_later(rig: Rig
     assert not in_doubt.reclaim("job", holder)
     rig.store.broken.clear()
     in_doubt.reclaim("job", holder)
-    assert [run.outcome for run in rig.store.runs("job")] == ["skipped"]
+    assert [run.outcome for run in rig.store.runs(JobId("svc", "job"))] == ["skipped"]
     assert not in_doubt.reclaim("job", holder), "it is settled"
 
 

@@ -100,9 +100,11 @@ def test_what_passed_before_a_start_without_the_store_is_accounted_for_once_it_i
     stand: Stand, grace: str, latest: str
 ) -> None:
     claimed_ns = stand.clock.wall_ns() // SECOND * SECOND
-    ask = LeaseAsk("job", "b", "svc", "before", SECOND, "job", "before")
+    ask = LeaseAsk("svc/job", "b", "svc", "before", SECOND, "job", "before")
     assert isinstance(stand.store.claim(ClaimAsk(ask, claimed_ns)), Claimed)
-    stand.store.settle(Settlement(Lease("job", "b", "before", 1, SECOND, 0), "job", claimed_ns, "before", "success"))
+    stand.store.settle(
+        Settlement(Lease("svc/job", "b", "before", 1, SECOND, 0), "svc", "job", claimed_ns, "before", "success")
+    )
     stand.clock.advance(3 * SECOND + 700 * MS)  # so long, nobody was there
     begun_ns = stand.clock.wall_ns()
     stand.away()

@@ -20,6 +20,7 @@ from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.engine.timing.timeline import Timeline
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ClockStepped, InstantsMissed, JobRegistered, SkewMeasured
+from tickglass.sched.identity import JobId
 from tickglass.sched.job import declare
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement, SpooledOutcome
@@ -102,7 +103,7 @@ class Story:
     @property
     def seconds_run(self) -> list[float]:
         """The due instants that ran, in seconds since the beginning, in the order in which they did."""
-        runs = sorted(self.rig.store.runs("nothing", 1_000), key=lambda run: run.fence)
+        runs = sorted(self.rig.store.runs(JobId("svc", "nothing"), 1_000), key=lambda run: run.fence)
         assert {run.outcome for run in runs} <= {"success"}
         return [(run.due_ns - self.began_ns) / SECOND for run in runs]
 
@@ -286,7 +287,7 @@ def test_a_claim_by_a_clock_that_was_never_compared_is_skipped_and_taken_from_no
 
 def claim_by_hand(rig: Rig, due_ns: int) -> ClaimAsk:
     """Claim an instant, as an older version did however far ahead it was."""
-    lease = LeaseAsk("nothing", "wrong", "svc", f"t{due_ns}", SECOND, "nothing", f"{due_ns:032x}")
+    lease = LeaseAsk("svc/nothing", "wrong", "svc", f"t{due_ns}", SECOND, "nothing", f"{due_ns:032x}")
     ask = ClaimAsk(lease, due_ns, due_ns + SECOND)
     assert isinstance(rig.store.claim(ask), Claimed)
     return ask
@@ -295,8 +296,8 @@ def claim_by_hand(rig: Rig, due_ns: int) -> ClaimAsk:
 def test_a_claim_an_hour_ahead_does_not_silence_the_instances_that_start_after_it(any_story: Story) -> None:
     rig = any_story.rig
     ask = claim_by_hand(rig, any_story.began_ns + HOUR)
-    lease = Lease("nothing", "wrong", ask.lease.token, 1, SECOND, 0)
-    rig.store.settle(Settlement(lease, "nothing", ask.due_ns, ask.lease.run_id, "success"))
+    lease = Lease("svc/nothing", "wrong", ask.lease.token, 1, SECOND, 0)
+    rig.store.settle(Settlement(lease, "svc", "nothing", ask.due_ns, ask.lease.run_id, "success"))
     any_story.add(every("1s"))
     for _ in range(5):
         any_story.second()
@@ -321,7 +322,7 @@ def test_an_orphan_that_is_still_to_come_is_left_until_it_is_due(any_story: Stor
     rig.clock.advance(2 * SECOND)
     any_story.add(hour)
     for _ in range(3):
-        rig.planner.rerun_orphan(declare(nothing, hour), due_ns)
+        rig.planner.rerun_orphan(declare(nothing, hour, service="svc"), due_ns)
         rig.timeline.tick()
     rig.clock.advance(due_ns - rig.clock.wall_ns())
     rig.timeline.tick()
@@ -332,11 +333,11 @@ def test_an_orphan_that_is_still_to_come_is_left_until_it_is_due(any_story: Stor
 def test_what_ran_without_a_claim_by_a_clock_that_was_ahead_is_written_when_its_instant_has_come(
     story: Story, tmp_path: Path
 ) -> None:
-    spool = SqliteSpool(tmp_path / "spool")
+    spool = SqliteSpool(tmp_path / "spool", "s")
     outbox = Outbox(replace(story.rig.context, spool=spool))
     due_ns = story.began_ns + 10 * SECOND
     lease = LeaseAsk("r", "a", "svc", "t", 30 * SECOND, "job", "1" * 32)
-    settlement = Settlement(Lease("r", "a", "t", 0, 30 * SECOND, 0), "job", due_ns, "1" * 32, "success")
+    settlement = Settlement(Lease("r", "a", "t", 0, 30 * SECOND, 0), "svc", "job", due_ns, "1" * 32, "success")
     outbox.put(SpooledOutcome(settlement, unclaimed=ClaimAsk(lease, due_ns, max_ahead_ns=SECOND)))
     outbox.flush()
     assert (spool.depth(), story.rig.store.runs()) == (1, [])
@@ -393,7 +394,7 @@ def test_an_engine_compares_the_clocks_when_ours_steps_and_before_it_announces_a
     store = FarStore(clock)
     clock.step(-HOUR)
     engine = Engine(EngineContext(clock, store, Broadcast({"list": sink}, clock), NoTracer(), "a", "svc"), workers=1)
-    engine.add(declare(nothing, every("24h")))
+    engine.add(declare(nothing, every("24h"), service="svc"))
     engine.start()
     try:
         (job,) = store.jobs()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, JobRecord, LeaseAsk, Settlement
 from tickglass.sched.stores import open_store
@@ -40,12 +41,12 @@ def run(store: Store, job: str, due_ns: int, *, settled: bool = True) -> Claimed
     assert isinstance(answer, Claimed)
     if settled:
         held = Lease(lease.resource, "n1", lease.token, answer.fence, SECOND, 0)
-        store.settle(Settlement(held, job, due_ns, lease.run_id, "success"))
+        store.settle(Settlement(held, "billing", job, due_ns, lease.run_id, "success"))
     return answer
 
 
 def due_instants(store: Store, job: str) -> list[int]:
-    return [found.due_ns for found in store.runs(job, limit=10_000)]
+    return [found.due_ns for found in store.runs(JobId("billing", job), limit=10_000)]
 
 
 def test_old_settled_rows_go_and_the_latest_stay(store: Store, clock: FakeClock) -> None:
@@ -70,7 +71,7 @@ def test_unsettled_rows_are_never_forgotten(store: Store, clock: FakeClock) -> N
     store.register([])
     assert due_instants(store, "busy")[-1] == 0
     assert len(due_instants(store, "busy")) == LATEST_KEPT + 1
-    assert [orphan.due_ns for orphan in store.orphans(["busy"])] == [0]
+    assert [orphan.due_ns for orphan in store.orphans([JobId("billing", "busy")])] == [0]
 
 
 def test_what_ended_lately_is_kept_however_old_its_due_instant(store: Store, clock: FakeClock) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,11 +23,11 @@ from tickglass.sched.stores.spool import SqliteSpool
 def outcome(number: int, *, unclaimed: bool = False) -> SpooledOutcome:
     lease = Lease("r", "n1", "token", number, 30, 0)
     ask = ClaimAsk(LeaseAsk("r", "n1", "s", "token", 30, "job", f"{number:032x}"), number) if unclaimed else None
-    return SpooledOutcome(Settlement(lease, "job", number, f"{number:032x}", "success", detail="ü\n"), ask)
+    return SpooledOutcome(Settlement(lease, "s", "job", number, f"{number:032x}", "success", detail="ü\n"), ask)
 
 
 def test_what_was_put_first_comes_first_and_comes_back_whole(tmp_path: Path) -> None:
-    spool = SqliteSpool(tmp_path / "spool")
+    spool = SqliteSpool(tmp_path / "spool", "s")
     given = [outcome(1), outcome(2, unclaimed=True), outcome(3)]
     assert [spool.put(one) for one in given] == [True] * 3
     assert [one for _, one in spool.oldest(2)] == given[:2]
@@ -31,11 +35,11 @@ def test_what_was_put_first_comes_first_and_comes_back_whole(tmp_path: Path) -> 
     spool.drop(spool.oldest(1)[0][0])
     assert [one for _, one in spool.oldest(10)] == given[1:]
     spool.close()
-    assert SqliteSpool(tmp_path / "spool").depth() == 2
+    assert SqliteSpool(tmp_path / "spool", "s").depth() == 2
 
 
 def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:
-    spool = SqliteSpool(tmp_path / "spool")
+    spool = SqliteSpool(tmp_path / "spool", "s")
     assert (spool.depth(), spool.oldest(1)) == (0, ())
     spool.close()
     assert not list(tmp_path.iterdir())
@@ -44,7 +48,7 @@ def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:
 def test_what_is_made_is_for_this_user_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        spool = SqliteSpool(tmp_path / "spool")
+        spool = SqliteSpool(tmp_path / "spool", "s")
         spool.put(outcome(1))
     finally:
         os.umask(before)
@@ -58,24 +62,39 @@ def test_what_is_made_is_for_this_user_alone(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
 def test_what_somebody_else_has_put_there_is_not_used(tmp_path: Path) -> None:
-    early = SqliteSpool(tmp_path / "spool")
+    early = SqliteSpool(tmp_path / "spool", "s")
     (tmp_path / "spool").symlink_to(tmp_path / "made")
     os.chown(tmp_path / "spool", 54_321, 54_321, follow_symlinks=False)
     with pytest.raises(StoreUnavailable, match="is a symbolic link that belongs to user 54321"):
         early.put(outcome(1))
     assert not (tmp_path / "made").exists()
     with pytest.raises(ConfigError, match="is a symbolic link that belongs to user 54321"):
-        SqliteSpool(tmp_path / "spool")
+        SqliteSpool(tmp_path / "spool", "s")
+
+
+def test_an_outcome_that_an_older_version_wrote_gets_the_service_of_this_one(tmp_path: Path) -> None:
+    spool = SqliteSpool(tmp_path / "spool", "billing")
+    spool.put(outcome(1))
+    with closing(sqlite3.connect(tmp_path / "spool")) as file:
+        (row,) = file.execute("SELECT outcome FROM outcomes").fetchone()
+        old = json.loads(row)
+        del old["settlement"]["service"]
+        file.execute("UPDATE outcomes SET outcome = ?", (json.dumps(old).encode(),))
+        file.commit()
+    ((_, kept),) = spool.oldest(1)
+    assert kept is not None
+    assert kept.settlement == replace(outcome(1).settlement, service="billing")
+    spool.close()
 
 
 def test_a_full_spool_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
-    spool = SqliteSpool(tmp_path / "spool", outcomes_max=2)
+    spool = SqliteSpool(tmp_path / "spool", "s", outcomes_max=2)
     assert [spool.put(outcome(number)) for number in range(3)] == [True, True, False]
     assert spool.depth() == 2
 
 
 def test_a_place_that_cannot_be_written_is_an_error_of_the_spool(tmp_path: Path) -> None:
-    spool = SqliteSpool(tmp_path / "missing" / "spool")
+    spool = SqliteSpool(tmp_path / "missing" / "spool", "s")
     with pytest.raises(StoreUnavailable, match=r"spool store, put: .*missing") as failed:
         spool.put(outcome(1))
     assert failed.value.kind == "error"
@@ -86,7 +105,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from test_spool import outcome, SqliteSpool
-spool = SqliteSpool(Path({path!r}))
+spool = SqliteSpool(Path({path!r}), "s")
 for number in range(5):
     spool.put(outcome(number))
 os.kill(os.getpid(), signal.SIGKILL)
@@ -98,4 +117,4 @@ def test_what_was_put_survives_kill_9(tmp_path: Path) -> None:
     code = CRASH.format(here=str(Path(__file__).parent), path=str(path))
     done = subprocess.run([sys.executable, "-c", code], check=False, timeout=50)
     assert done.returncode == -9
-    assert SqliteSpool(path).depth() == 5
+    assert SqliteSpool(path, "s").depth() == 5

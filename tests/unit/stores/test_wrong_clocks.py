@@ -75,7 +75,12 @@ def test_a_host_with_a_wrong_clock_dates_claims_and_ends_by_the_clusters(etcd: E
     (lease,) = store.leases()
     store.settle(
         Settlement(
-            Lease("nightly", "n1", ask.lease.token, claimed.fence, SECOND, 0), "nightly", ask.due_ns, "run", "failure"
+            Lease("nightly", "n1", ask.lease.token, claimed.fence, SECOND, 0),
+            "billing",
+            "nightly",
+            ask.due_ns,
+            "run",
+            "failure",
         )
     )
     (run,), (job,) = store.runs(), store.jobs()

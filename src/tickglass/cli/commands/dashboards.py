@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tickglass.cli.numbers import FloatRange
-from tickglass.dashboards.export import files
+from tickglass.dashboards.export import files, shipped
 from tickglass.dashboards.scope import BoardScope
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import thresholds
@@ -45,14 +45,16 @@ def export(folder: Path, selector: str, datasource: str, keep: str, on_time: flo
     """Write the boards to DIR, one JSON file each.
 
     The same words write the same bytes; what is there is written over. Import
-    the files in Grafana, or let it read DIR: provisioning does that.
+    the files in Grafana, or let it read DIR: provisioning does that. With an
+    option, the boards are built: pip install 'tickglass[dashboards]'.
 
     \b
     tickglass dashboards export /var/lib/grafana/dashboards/tickglass
     tickglass dashboards export boards/ --selector 'namespace="prod", cluster=~"eu-.*"'
     tickglass dashboards export boards/ --datasource prometheus --on-time 0.1
     """  # noqa: D301 - \b is for click: the lines after it stay as they are
-    written = files(BoardScope(selector, on_time, kept_labels(keep)), datasource.strip())
+    scope, datasource = BoardScope(selector, on_time, kept_labels(keep)), datasource.strip()
+    written = files(scope, datasource) if datasource or scope != BoardScope() else shipped()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in written.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import click
@@ -13,12 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tickglass.cli.envvars import variable_checker
+from tickglass.cli.job_choice import jobs_named
 from tickglass.cli.numbers import IntRange
-from tickglass.cli.stores import existing_store
+from tickglass.cli.stores import STORE_ENV, check_one_store, default_store, existing_store
 from tickglass.cli.text import distance_text, instant_text, one_line, record_json, shown, span_text
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.identity import JobId
 from tickglass.sched.occurrence import Outcome
-from tickglass.sched.stores import check_exists, redacted_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -53,55 +53,55 @@ def _store_options(command: F) -> F:
     """Add the options that all three commands share."""
     for decorate in (
         click.option("--limit", metavar="N", type=IntRange(min=1), help="Show so many at most."),
-        click.option("--job", metavar="NAME", help="Only this job."),
+        click.option("--service", metavar="NAME", help="Only jobs of this service."),
+        click.option("--job", metavar="NAME", help="Only this job; of several services, if they have one each."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON array."),
         click.argument(
-            "store_url", metavar="STORE_URL", envvar="TICKGLASS_STORE", callback=variable_checker(_check_one_store)
+            "store_url",
+            metavar="[STORE_URL]",
+            required=False,
+            default=default_store,
+            envvar=STORE_ENV,
+            callback=variable_checker(check_one_store),
         ),
     ):
         command = decorate(command)
     return command
 
 
-def _check_one_store(url: str) -> None:
-    """Refuse a value that is not one existing store, because the variable may name several for a sidecar."""
-    several = [redacted_url(one) for one in url.split(" ")]
-    if len(several) > 1:
-        problem = "name one store, not several with blanks between them; write a blank in a path as %20"
-        raise ConfigError(problem, given=" ".join(several), instead=tuple(filter(None, several)))
-    check_exists(url)
-
-
 @click.command(short_help="Show the jobs: trigger, next due instant, owner.")
 @_store_options
-def jobs(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -> None:
+def jobs(store_url: str, job: str | None, service: str | None, limit: int | None, *, as_json: bool) -> None:
     """Show every job in the store: its trigger, its next due instant, and its owner.
 
-    STORE_URL is where schedulers keep their leases, e.g. sqlite:///jobs.db; by
-    default $TICKGLASS_STORE. Distances in time go by the store's clock.
+    STORE_URL is where schedulers keep their leases, e.g. redis://localhost:6379;
+    by default $TICKGLASS_STORE, or sqlite:///jobs.db in this folder. Distances in
+    time go by the store's clock.
     """
     with existing_store(store_url) as store:
-        _check_job(store, job)
-        found = [record for record in store.jobs() if job in (None, record.name)][:limit]
+        chosen = _chosen(store, job, service)
+        found = [record for record in store.jobs() if chosen is None or record.job_id in chosen][:limit]
         now_ns = store.time_ns()
     if as_json:
         _print_json(found)
     else:
-        headings = ("job", "trigger", "resource", "next due", "", "owner", "last due")
+        headings = ("job", "service", "trigger", "resource", "next due", "", "owner", "last due")
         _print_table("jobs", headings, [_job_row(record, now_ns) for record in found])
 
 
 @click.command(short_help="Show who holds which lock, and for how long.")
 @_store_options
-def locks(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -> None:
+def locks(store_url: str, job: str | None, service: str | None, limit: int | None, *, as_json: bool) -> None:
     """Show every lock in the store: who holds it, since when and for how long.
 
     An expired lease stays listed until an instance takes or releases it.
-    STORE_URL is e.g. sqlite:///jobs.db; by default $TICKGLASS_STORE.
+    STORE_URL is e.g. redis://localhost:6379; by default $TICKGLASS_STORE, or
+    sqlite:///jobs.db in this folder.
     """
     with existing_store(store_url) as store:
-        _check_job(store, job)
-        found = [record for record in store.leases() if job in (None, record.job)][:limit]
+        chosen = _chosen(store, job, service)
+        held = ((JobId(record.service, record.job), record) for record in store.leases())
+        found = [record for holder, record in held if chosen is None or holder in chosen][:limit]
     if as_json:
         _print_json(found)
     else:
@@ -111,36 +111,57 @@ def locks(store_url: str, job: str | None, limit: int | None, *, as_json: bool) 
 
 @click.command(short_help="Show the latest runs: outcome, lateness, duration.")
 @_store_options
-def runs(store_url: str, job: str | None, limit: int | None, *, as_json: bool) -> None:
+def runs(store_url: str, job: str | None, service: str | None, limit: int | None, *, as_json: bool) -> None:
     """Show the latest runs, newest first: outcome, lateness, duration, and who ran them.
 
     50 of them, unless --limit says otherwise. A run without an outcome is
     "running", or "abandoned" if its lease has ended: then its scheduler died.
-    STORE_URL is e.g. sqlite:///jobs.db; by default $TICKGLASS_STORE.
+    STORE_URL is e.g. redis://localhost:6379; by default $TICKGLASS_STORE, or
+    sqlite:///jobs.db in this folder.
     """
     with existing_store(store_url) as store:
-        _check_job(store, job)
-        found = store.runs(job, limit or RUNS_SHOWN)
+        found = _runs_of(store, _chosen(store, job, service), limit or RUNS_SHOWN)
         alive = {lease.run_id for lease in store.leases() if lease.remaining_ns > 0}
     if as_json:
         _print_json(found)
     else:
-        headings = ("job", "due", "attempt", "outcome", "lateness", "duration", "owner", "fence", "run id", "detail")
-        _print_table("runs", headings, [_run_row(record, alive) for record in found], numbers={2, 4, 5, 7})
+        headings = (
+            "job",
+            "service",
+            "due",
+            "attempt",
+            "outcome",
+            "lateness",
+            "duration",
+            "owner",
+            "fence",
+            "run id",
+            "detail",
+        )
+        _print_table("runs", headings, [_run_row(record, alive) for record in found], numbers={3, 5, 6, 8})
 
 
-def _check_job(store: StoreObserver, job: str | None) -> None:
-    """Refuse a job that the store does not know, because an empty table would look like "nothing ran".
+def _chosen(store: StoreObserver, job: str | None, service: str | None) -> list[JobId] | None:
+    """Return the jobs that the options name; None: they name none, so all are meant.
 
     Raises:
-        ConfigError: with the names that are nearest.
+        ConfigError: with the names that are nearest; for the name of a resource, with the jobs that use it.
     """
-    if job is None:
-        return
-    names = [record.name for record in store.jobs()]
-    if job not in names:
-        near = get_close_matches(job, names, n=3)
-        raise ConfigError("the store knows no job of this name", given=job, instead=tuple(near))
+    if job is None and service is None:
+        return None
+    records = store.jobs()
+    if job not in {record.name for record in records}:
+        of_resource = tuple(record.name for record in records if record.resource == job)
+        if of_resource:
+            raise ConfigError("this is a resource, and no job", given=job, instead=of_resource)
+    return jobs_named((record.job_id for record in records), job, service)
+
+
+def _runs_of(store: StoreObserver, chosen: Sequence[JobId] | None, limit: int) -> Sequence[RunRecord]:
+    if chosen is None:
+        return store.runs(None, limit)
+    found = [run for job in chosen for run in store.runs(job, limit)]
+    return sorted(found, key=lambda run: (run.due_ns, run.job_id, run.attempt), reverse=True)[:limit]
 
 
 def _job_row(record: JobRecord, now_ns: int) -> list[str]:
@@ -148,6 +169,7 @@ def _job_row(record: JobRecord, now_ns: int) -> list[str]:
     last = record.last_due_ns
     return [
         record.name,
+        record.service,
         record.trigger,
         record.resource,
         _NONE if due is None else instant_text(due),
@@ -182,6 +204,7 @@ def _run_row(record: RunRecord, alive: Collection[str]) -> list[str | Text]:
     ran_ns = None if started is None or ended is None or ended < started else ended - started
     return [
         record.job,
+        record.service,
         instant_text(record.due_ns),
         str(record.attempt),
         Text(shown(outcome), _STYLES.get(outcome, "")),

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
+from click.core import ParameterSource
 from rich.console import Console
 from rich.text import Text
 
+from tickglass.cli.job_choice import one_job_named
 from tickglass.cli.lazy_group import EXIT_NO_ANSWER
 from tickglass.cli.sidecar_client import Unreachable, fetch_view, sidecar_options
-from tickglass.cli.stores import existing_store
+from tickglass.cli.stores import STORE_ENV, check_one_store, existing_store
 from tickglass.cli.text import distance_text, lines_shown, shown, span_text
 from tickglass.cli.watch_screen import outcome_text
 from tickglass.sched.clock import SystemClock, instant_of, ns_of
 from tickglass.sched.errors import ConfigError
+from tickglass.sched.identity import JobId
+from tickglass.sched.stores import DEFAULT_STORE, redacted_url
 from tickglass.sched.triggers.iso import read_iso
 from tickglass.telemetry.sidecar.merge.merge import view_of
 from tickglass.telemetry.sidecar.merge.occurrences import merged, rows_of
@@ -72,11 +76,14 @@ def why(
     reported of them. A store's ledger knows what was claimed and how it ended, as
     far back as it is kept, and what no instance claimed, but not what was skipped.
 
+    Where no sidecar answers and none is named, the store is read: $TICKGLASS_STORE,
+    or sqlite:///jobs.db in this folder.
+
     The times of day in a reason are UTC. Exit code 1: nothing is known of such an
     occurrence.
     """  # noqa: D301 - \b is for click: the lines after it stay as they are
     asked_ns = None if instant is None else _instant_ns(instant)
-    view, older = (fetch_view(sidecar_url, token), []) if store_url is None else _of_store(store_url, job, asked_ns)
+    view, older, of_sidecar = _seen(sidecar_url, token, store_url, job, service, asked_ns)
     found = _job_named(view, job, service)
     known = _known(view, found, older)
     occurrences = _at(known, asked_ns)
@@ -86,23 +93,54 @@ def why(
         click.echo(f"note: {shown(note)}", err=True)
     if not occurrences:
         click.echo(shown(_nothing(view, found, known, asked_ns)), err=True)
-        if known and store_url is None:
-            click.echo(lines_shown(_ask_the_ledger(view, job, instant)), err=True)
+        if known and of_sidecar:
+            click.echo(lines_shown(_ask_the_ledger(view, found, instant)), err=True)
         click.get_current_context().exit(EXIT_NO_ANSWER)
     if not as_json:
         _print(view, found, occurrences, asked_ns)
 
 
-def _of_store(url: str, job: str, asked_ns: int | None) -> tuple[View, list[OccurrenceView]]:
+def _seen(
+    sidecar_url: str, token: str, store_url: str | None, job: str, service: str | None, asked_ns: int | None
+) -> tuple[View, list[OccurrenceView], bool]:
+    """Return a view, older attempts at the occurrence that is asked for, and whether it is a sidecar's."""
+    if store_url is None:
+        try:
+            return fetch_view(sidecar_url, token), [], True
+        except Unreachable as error:
+            store_url = _store_instead(error)
+    return *_of_store(store_url, job, service, asked_ns), False
+
+
+def _store_instead(unreachable: Unreachable) -> str:
+    """Return the store to read where no sidecar was named and none answers: $TICKGLASS_STORE, or the default one.
+
+    Raises:
+        Unreachable: a sidecar was named, or there is no such store.
+        ConfigError: the variable is wrong.
+    """
+    if click.get_current_context().get_parameter_source("sidecar_url") is not ParameterSource.DEFAULT:
+        raise unreachable
+    url = os.environ.get(STORE_ENV)
+    try:
+        check_one_store(url or DEFAULT_STORE)
+    except ConfigError as error:
+        raise error.for_variable(STORE_ENV) if url else unreachable from error
+    store = redacted_url(url or DEFAULT_STORE)
+    click.echo(f"note: {unreachable.format_message()}. This is what {store} knows.", err=True)
+    return url or DEFAULT_STORE
+
+
+def _of_store(url: str, job: str, service: str | None, asked_ns: int | None) -> tuple[View, list[OccurrenceView]]:
     """Return the view of a store, and the attempts at the job's occurrence due at that instant, or last before."""
     clock = SystemClock()
     with existing_store(url) as store:
         snapshot = probe_once(_STORE, store, clock)
         if snapshot.error:
             raise Unreachable(snapshot.error)
-        attempts = [] if asked_ns is None else attempts_at(store, job, asked_ns)
-    service = next((it.service for it in snapshot.jobs if it.name == job), "")
-    rows = rows_of(replace(snapshot, runs={job: attempts}), service, job)
+        one = one_job_named((record.job_id for record in snapshot.jobs), job, service)
+        attempts = [] if asked_ns is None else attempts_at(store, one, asked_ns)
+    rows = rows_of(replace(snapshot, runs={one: attempts}), one)
     return view_of([], [snapshot], clock.reading()), merged([], rows)
 
 
@@ -116,23 +154,9 @@ def _instant_ns(text: str) -> int:
 
 
 def _job_named(view: View, name: str, service: str | None) -> JobView:
-    """Return the one job of that name.
-
-    Raises:
-        ConfigError: there is none, or there are several.
-    """
-    named = [job for job in view.jobs if job.name == name]
-    found = [job for job in named if service in (None, job.service)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        services = tuple(f"--service {job.service}" for job in found)
-        raise ConfigError("several services have a job of this name", given=name, instead=services)
-    if named:
-        services = tuple(f"--service {job.service}" for job in named)
-        raise ConfigError("that service has no job of this name", given=f"{name} --service {service}", instead=services)
-    near = get_close_matches(name, [job.name for job in view.jobs], n=3)
-    raise ConfigError("there is no job of this name", given=name, instead=tuple(near))
+    """Return the one job of that name; see `one_job_named` for errors."""
+    jobs = {JobId(job.service, job.name): job for job in view.jobs}
+    return jobs[one_job_named(jobs, name, service)]
 
 
 def _known(view: View, job: JobView, older: Sequence[OccurrenceView]) -> list[OccurrenceView]:
@@ -156,10 +180,12 @@ def _nothing(view: View, job: JobView, known: Sequence[OccurrenceView], asked_ns
     return f"nothing is known of an occurrence of {job.name} due by then; the oldest that is known was due {oldest}"
 
 
-def _ask_the_ledger(view: View, job: str, instant: str | None) -> str:
+def _ask_the_ledger(view: View, job: JobView, instant: str | None) -> str:
     """Return the command that reads the store, because the ledger reaches further back than a sidecar."""
     store = view.stores[0].source if view.stores else "STORE_URL"
-    words = shlex.join(["tickglass", "why", job, *([] if instant is None else [instant]), "--store", store])
+    several = sum(it.name == job.name for it in view.jobs) > 1
+    which = [job.name, *([] if instant is None else [instant]), *(["--service", job.service] if several else [])]
+    words = shlex.join(["tickglass", "why", *which, "--store", store])
     return f"a sidecar knows the latest {RECENT_MAX} of each job; its store may know older ones:\n    {words}"
 
 
@@ -177,6 +203,8 @@ def _print(view: View, job: JobView, occurrences: Sequence[OccurrenceView], aske
             console.print(Text(shown(f"    {facts}"), style="dim"))
         for other in run.others:
             console.print(Text(shown(f"    {other}"), style="dim"))
+    if job.contested:
+        console.print(Text(shown(f"  {job.name} {job.contested}"), style="yellow"))
     if job.next_due_ns is not None and job.next_due_ns > first.due_ns:
         console.print(Text(f"  next due {_when(job.next_due_ns, view)}"))
 
@@ -217,6 +245,7 @@ def _json(view: View, job: JobView, occurrences: Sequence[OccurrenceView], asked
         "next_due_ns": job.next_due_ns,
         "next_due_at": _iso(job.next_due_ns),
         "overdue_ns": job.overdue_ns,
+        "contested": job.contested,
         "unready": view.unready,
     }
 

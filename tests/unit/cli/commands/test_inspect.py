@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tickglass import Scheduler
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.occurrence import Outcome
 
@@ -68,7 +69,7 @@ def test_a_run_that_an_older_version_dated_by_two_clocks_shows_no_duration(
     filled.register("sync")
     filled.settle(filled.claim("sync"), "sync", Outcome.SUCCESS, started_ahead_ns=5 * SECOND)
     (line,) = [line for line in tickglass("runs", filled.url).stdout.splitlines() if line.startswith("sync")]
-    assert line.split()[5:8] == ["1.25", "ms", "-"]
+    assert line.split()[6:9] == ["1.25", "ms", "-"]
 
 
 def test_a_run_without_an_outcome_is_running_or_abandoned(filled: Filled, tickglass: Tickglass) -> None:
@@ -197,3 +198,92 @@ def test_a_damaged_store_is_unavailable(tmp_path: Path, filled: Filled, tickglas
     file = tmp_path / "jobs.db"
     file.write_bytes(file.read_bytes()[:4096] + b"\xff" * (file.stat().st_size - 4096))
     assert tickglass("jobs", filled.url).exit_code == 3
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_resource_in_place_of_a_job_is_answered_with_the_jobs_that_use_it(
+    command: str, filled: Filled, tickglass: Tickglass
+) -> None:
+    filled.register("sync")
+    result = tickglass(command, filled.url, "--job", "res:sync")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("  write: sync\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_default_store_of_a_scheduler_in_this_folder_is_found(
+    command: str, filled: Filled, tickglass: Tickglass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    filled.register("sync")
+    filled.claim("sync")
+    assert Scheduler().store_url == "sqlite:///jobs.db"
+    result = tickglass(command)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "sync" in result.stdout
+    monkeypatch.setenv("TICKGLASS_STORE", "sqlite:///other.db")
+    assert "other.db" in tickglass(command).stderr, "the variable comes first"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_without_a_store_it_is_told_how_to_name_one(
+    command: str, tickglass: Tickglass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = tickglass(command)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: no store is named, and the default one is not in this folder: ")
+    assert "TICKGLASS_STORE=redis://localhost:6379" in result.stderr
+    assert list(tmp_path.iterdir()) == [], "nothing was made"
+
+
+# --- services that use the same names
+
+
+@pytest.fixture
+def two_services(filled: Filled) -> Filled:
+    for number, (service, outcome) in enumerate((("billing", "success"), ("mail", "failure"))):
+        filled.register("sync", service=service)
+        run_id = str(number) * 32
+        lease = filled.claim("sync", run_id=run_id, service=service)
+        filled.settle(lease, "sync", outcome, run_id=run_id, service=service)
+    filled.register("report", service="mail")
+    return filled
+
+
+def shown(tickglass: Tickglass, *arguments: str) -> list[tuple[str, str]]:
+    records = json.loads(tickglass(*arguments, "--json").stdout)
+    return sorted((record["service"], record.get("outcome") or record["name"]) for record in records)
+
+
+def test_jobs_of_one_name_are_shown_each_with_its_service(two_services: Filled, tickglass: Tickglass) -> None:
+    url = two_services.url
+    assert shown(tickglass, "jobs", url, "--job", "sync") == [("billing", "sync"), ("mail", "sync")]
+    assert shown(tickglass, "jobs", url, "--service", "mail") == [("mail", "report"), ("mail", "sync")]
+    lines = [line.split()[:2] for line in tickglass("jobs", url).stdout.splitlines() if line.startswith("sync")]
+    assert lines == [["sync", "billing"], ["sync", "mail"]]
+
+
+def test_runs_of_one_name_are_shown_each_with_its_service(two_services: Filled, tickglass: Tickglass) -> None:
+    url = two_services.url
+    both = [("billing", "success"), ("mail", "failure")]
+    assert shown(tickglass, "runs", url) == shown(tickglass, "runs", url, "--job", "sync") == both
+    assert shown(tickglass, "runs", url, "--job", "sync", "--service", "mail") == both[1:]
+    assert shown(tickglass, "runs", url, "--service", "billing") == both[:1]
+    assert len(json.loads(tickglass("runs", url, "--job", "sync", "--limit", "1", "--json").stdout)) == 1
+
+
+def test_locks_of_one_job_are_those_of_its_service(two_services: Filled, tickglass: Tickglass) -> None:
+    two_services.claim("sync", due_ns=1, run_id="c" * 32, service="mail")
+    url = two_services.url
+    assert len(json.loads(tickglass("locks", url, "--job", "sync", "--service", "mail", "--json").stdout)) == 1
+    assert json.loads(tickglass("locks", url, "--job", "sync", "--service", "billing", "--json").stdout) == []
+
+
+def test_a_service_that_has_no_such_job_is_told_with_those_that_have(
+    two_services: Filled, tickglass: Tickglass
+) -> None:
+    answer = tickglass("runs", two_services.url, "--job", "report", "--service", "billing")
+    assert answer.exit_code == 2
+    assert "that service has no job of this name" in answer.stderr
+    assert "--service mail" in answer.stderr

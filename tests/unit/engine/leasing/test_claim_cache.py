@@ -7,6 +7,7 @@ import pytest
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.leasing.claim_cache import REMEMBERED_MAX, REMEMBERED_NS, ClaimCachingStore
 from tickglass.sched.events import ClaimCacheHit, StoreCalled
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, LeaseAsk, Settlement
 from tickglass.sched.stores.memory import MemoryStore
@@ -65,7 +66,7 @@ def test_a_claim_whose_claimant_died_is_forgotten_when_it_is_found(fleet: Fleet)
     assert isinstance(claimed, Claimed)
     fleet.store.release(Lease(ask.lease.resource, "a", ask.lease.token, claimed.fence, TTL_NS, 0))
     assert fleet.late.claim(fleet.ask(1)) == AlreadyClaimed("a", None)
-    assert [orphan.owner for orphan in fleet.late.orphans(["j"])] == ["a"]
+    assert [orphan.owner for orphan in fleet.late.orphans([JobId("svc", "j")])] == ["a"]
     again = fleet.late.claim(fleet.ask(1))
     assert isinstance(again, Claimed)
     assert again.attempt == 2
@@ -88,7 +89,7 @@ def test_the_memory_is_bounded_by_count_and_by_time(fleet: Fleet) -> None:
     assert len(fleet.late._claims) == REMEMBERED_MAX
     fleet.clock.advance(REMEMBERED_NS)
     fleet.late._on_claim("j", -1, "a")
-    assert list(fleet.late._claims) == [("j", -1)]
+    assert list(fleet.late._claims) == [(JobId("svc", "j"), -1)]
 
 
 def test_a_settled_occurrence_still_counts_as_claimed(fleet: Fleet) -> None:
@@ -96,6 +97,6 @@ def test_a_settled_occurrence_still_counts_as_claimed(fleet: Fleet) -> None:
     claimed = fleet.store.claim(ask)
     assert isinstance(claimed, Claimed)
     lease = Lease(ask.lease.resource, "a", ask.lease.token, claimed.fence, TTL_NS, 0)
-    assert fleet.store.settle(Settlement(lease, "j", 1, ask.lease.run_id, "success")).recorded
+    assert fleet.store.settle(Settlement(lease, "svc", "j", 1, ask.lease.run_id, "success")).recorded
     assert fleet.late.claim(fleet.ask(1)) == AlreadyClaimed("a", None)
     assert fleet.claims_asked() == 0

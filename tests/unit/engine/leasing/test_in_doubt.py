@@ -14,6 +14,7 @@ from tickglass.sched.engine.recovery.sweeper import Sweeper
 from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ClaimOrphaned, LockMoved, SpoolMoved, StoreCalled
+from tickglass.sched.identity import JobId
 from tickglass.sched.job import declare
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, Holder, LeaseAsk
 from tickglass.sched.stores.spool import SqliteSpool
@@ -36,7 +37,7 @@ def nothing() -> None: ...
 
 
 def give_a_spool(rig: Rig, tmp_path: Path) -> None:
-    rig.context = replace(rig.context, spool=SqliteSpool(tmp_path / "spool"))
+    rig.context = replace(rig.context, spool=SqliteSpool(tmp_path / "spool", "s"))
     rig.dispatcher.outbox = Outbox(rig.context)
     rig.dispatcher.in_doubt = InDoubt(rig.context, rig.dispatcher.outbox.reclaim)
 
@@ -53,7 +54,7 @@ def fall_due_unheard(rig: Rig, operation: str = "claim") -> None:
 
 
 def ledger(rig: Rig, job: str = "job") -> list[tuple[int, str | None, str]]:
-    return [(run.attempt, run.outcome, run.detail) for run in reversed(rig.store.runs(job))]
+    return [(run.attempt, run.outcome, run.detail) for run in reversed(rig.store.runs(JobId("svc", job)))]
 
 
 def outcomes(rig: Rig, job: str = "job") -> dict[str, float]:
@@ -67,7 +68,7 @@ def outcomes(rig: Rig, job: str = "job") -> dict[str, float]:
 
 
 def sweeper(rig: Rig, *, rerun_orphaned: bool = True) -> Sweeper:
-    jobs = {"job": declare(nothing, EVERY, name="job", rerun_orphaned=rerun_orphaned)}
+    jobs = {"job": declare(nothing, EVERY, service="svc", name="job", rerun_orphaned=rerun_orphaned)}
     return Sweeper(rig.context, rig.planner, rig.dispatcher, rig.skew, lambda: jobs)
 
 
@@ -239,7 +240,7 @@ def test_a_sweep_asks_for_a_claim_that_never_arrived_some_times_and_what_arrives
     for _ in range(TRIES_MAX + 2):
         sweeping.sweep()
     assert sum(call.operation == "settle" for call in rig.sink.of(StoreCalled)) == TRIES_MAX
-    lease = LeaseAsk("job", "a", "svc", ask.lease.token, 5 * SECOND, "job", ask.run_id)
+    lease = LeaseAsk("svc/job", "a", "svc", ask.lease.token, 5 * SECOND, "job", ask.run_id)
     assert isinstance(rig.store.claim(ClaimAsk(lease, ask.due_ns)), Claimed), "late"
     rig.clock.advance(6 * SECOND)
     sweeping.sweep()
@@ -270,7 +271,7 @@ def orphaned(rig: Rig) -> int:
     due_ns = EVERY.next_after_ns(rig.clock.wall_ns())
     assert due_ns is not None
     rig.clock.advance(due_ns - rig.clock.wall_ns())
-    ask = LeaseAsk("job", "dead", "svc", "t", SECOND, "job", "d" * 32)
+    ask = LeaseAsk("svc/job", "dead", "svc", "t", SECOND, "job", "d" * 32)
     assert isinstance(rig.store.claim(ClaimAsk(ask, due_ns)), Claimed)
     rig.clock.advance(2 * SECOND)
     return due_ns
@@ -278,7 +279,7 @@ def orphaned(rig: Rig) -> int:
 
 def adopt_unheard(rig: Rig, due_ns: int) -> None:
     rig.store.unheard["claim"] = DOWN
-    rig.planner.rerun_orphan(declare(nothing, EVERY, name="job"), due_ns)
+    rig.planner.rerun_orphan(declare(nothing, EVERY, service="svc", name="job"), due_ns)
     rig.timeline.tick()
     for count, pause_ns in enumerate(PAUSES, start=1):
         rig.asleep("claim", count)
@@ -300,13 +301,17 @@ def test_a_rerun_in_doubt_blocks_no_instance_and_is_still_owed(rig: Rig) -> None
     third = rig.ended("job", 3)[2]
     rig.free("job")
     assert (third.due_ns, third.attempt, third.outcome) == (due_ns, 3, "success")
-    assert [run.outcome for run in rig.store.runs("job") if run.due_ns == due_ns] == ["success", "orphaned", "orphaned"]
+    assert [run.outcome for run in rig.store.runs(JobId("svc", "job")) if run.due_ns == due_ns] == [
+        "success",
+        "orphaned",
+        "orphaned",
+    ]
 
 
 def test_a_rerun_that_is_asked_for_again_is_not_reported_as_elsewhere_when_the_claim_is_its_own(rig: Rig) -> None:
     due_ns = orphaned(rig)
     adopt_unheard(rig, due_ns)
-    rig.planner.rerun_orphan(declare(nothing, EVERY, name="job"), due_ns)
+    rig.planner.rerun_orphan(declare(nothing, EVERY, service="svc", name="job"), due_ns)
     rig.timeline.tick()
     end = rig.ended("job", 2)[1]
     assert (end.outcome, end.attempt) == ("success", 3)
@@ -317,10 +322,10 @@ def test_a_rerun_in_doubt_that_cannot_be_released_now_is_left_to_end(rig: Rig, b
     due_ns = orphaned(rig)
     adopt_unheard(rig, due_ns)
     rig.store.broken[broken] = DOWN
-    assert not rig.dispatcher.in_doubt.release_rerun("job", due_ns)
+    assert not rig.dispatcher.in_doubt.release_rerun(JobId("svc", "job"), due_ns)
     rig.store.broken.clear()
-    assert rig.dispatcher.in_doubt.release_rerun("job", due_ns)
-    assert not rig.dispatcher.in_doubt.release_rerun("job", due_ns), "it is released"
+    assert rig.dispatcher.in_doubt.release_rerun(JobId("svc", "job"), due_ns)
+    assert not rig.dispatcher.in_doubt.release_rerun(JobId("svc", "job"), due_ns), "it is released"
 
 
 # --- renewals and releases without an answer

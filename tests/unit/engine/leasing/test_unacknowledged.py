@@ -81,4 +81,4 @@ def test_a_claim_whose_answer_was_lost_is_renewed_too(rig: Rig) -> None:
     (end,) = rig.ended("j")
     assert end.outcome == "success"
     assert [call.operation for call in rig.sink.of(StoreCalled)].count("renew") == 1
-    assert rig.lock_event("granted").fence == 1
+    assert rig.lock_event("granted").fence > 0

@@ -63,9 +63,9 @@ def test_the_same_object_works_in_coroutines(desk: Desk) -> None:
             lease.check()
             return lease.fence
 
-    assert asyncio.run(work()) == 1
+    first = asyncio.run(work())
     with lock as lease:
-        assert lease.fence == 2
+        assert lease.fence > first > 0
 
 
 def test_a_cancelled_async_wait_ends_and_reports_it(desk: Desk) -> None:

@@ -152,12 +152,14 @@ def test_the_occurrence_that_the_preferred_one_claimed_is_elsewhere(far: Rig) ->
     far.advance(10 * SECOND)
     parked(far)
     (assignment,) = far.dispatcher.assignments()
-    lease = LeaseAsk("job", "preferred", "svc", "token", SECOND, job="job", run_id="theirs")
+    lease = LeaseAsk("svc/job", "preferred", "svc", "token", SECOND, job="job", run_id="theirs")
     due_ns = assignment._occurrence.due_ns
     claimed = far.store.claim(ClaimAsk(lease, due_ns))
     assert isinstance(claimed, Claimed)
     far.store.settle(
-        Settlement(Lease("job", "preferred", "token", claimed.fence, SECOND, 0), "job", due_ns, "theirs", "success")
+        Settlement(
+            Lease("svc/job", "preferred", "token", claimed.fence, SECOND, 0), "svc", "job", due_ns, "theirs", "success"
+        )
     )
     far.clock.advance(FAR_NS)
     (end,) = far.ended("job")

@@ -28,7 +28,7 @@ T0 = 1_767_225_600 * SECOND  # an instant of the trigger; the others are counted
 def nothing() -> None: ...
 
 
-JOB = declare(nothing, every("1s"))
+JOB = declare(nothing, every("1s"), service="svc")
 
 
 def due(number: int) -> int:
@@ -43,7 +43,7 @@ def take(rig: Rig, *numbers: int) -> None:
         claimed = rig.store.claim(ClaimAsk(ask, due(number)))
         assert isinstance(claimed, Claimed)
         lease = Lease(ask.resource, ask.owner, ask.token, claimed.fence, ask.ttl_ns, 0)
-        rig.store.settle(Settlement(lease, JOB.name, due(number), run_id, "success"))
+        rig.store.settle(Settlement(lease, "svc", JOB.name, due(number), run_id, "success"))
 
 
 def pass_by(misfires: Misfires, first: int, before: int, job: Job = JOB) -> None:
@@ -175,7 +175,7 @@ class Broken(Trigger):
 def test_a_trigger_that_raises_loses_no_instant(rig: Rig) -> None:
     take(rig, 4)
     misfires = Misfires(rig.context)
-    pass_by(misfires, 3, 9, declare(nothing, Broken()))
+    pass_by(misfires, 3, 9, declare(nothing, Broken(), service="svc"))
     assert tell(rig, misfires) == [("InstantsMissed", 3, 9, 6)]
     (failure,) = rig.sink.of(TriggerFailed)
     assert "ZeroDivisionError" in failure.error

@@ -28,11 +28,11 @@ def run_once(rig: Rig, name: str, due_ns: int, outcome: str = "success") -> None
     claimed = rig.store.claim(ClaimAsk(ask, due_ns))
     assert isinstance(claimed, Claimed)
     lease = Lease(name, "b", run_id, claimed.fence, 30 * SECOND, 0)
-    rig.store.settle(Settlement(lease, name, due_ns, run_id, outcome))
+    rig.store.settle(Settlement(lease, "svc", name, due_ns, run_id, outcome))
 
 
 def register(rig: Rig, name: str) -> Registered:
-    record = rig.planner.record_of(declare(lambda: None, every("1s"), name=name))
+    record = rig.planner.record_of(declare(lambda: None, every("1s"), service="svc", name=name))
     (registered,) = rig.store.register([record])
     return registered
 

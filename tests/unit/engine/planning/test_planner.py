@@ -324,7 +324,7 @@ def test_a_trigger_that_counts_no_instants_is_asked_for_the_next_one_all_the_sam
 
 def test_a_job_that_began_by_a_clock_that_was_ahead_is_not_silent_until_then(rig: Rig) -> None:
     """The store was away at the start, so no clock could be compared; when it answers, ours has been set right."""
-    job = declare(lambda: None, every("1s"), name="beat")
+    job = declare(lambda: None, every("1s"), service="svc", name="beat")
     ahead_ns = rig.clock.wall_ns() + 20 * SECOND
     rig.planner.begin(job, ahead_ns)
     (registered,) = rig.store.register([rig.planner.record_of(job)])

@@ -36,9 +36,13 @@ def test_an_occurrence_whose_claimant_cannot_renew_is_rerun_after_the_old_run_wa
     rig.start("b")
     rig.add(holds, every("1h"))
     sweeper = Sweeper(
-        rig.context, rig.planner, rig.dispatcher, rig.skew, lambda: {"holds": declare(holds, every("1h"))}
+        rig.context,
+        rig.planner,
+        rig.dispatcher,
+        rig.skew,
+        lambda: {"holds": declare(holds, every("1h"), service="svc")},
     )
-    rig.planner.rerun_orphan(declare(holds, every("1h")), first.due_ns)
+    rig.planner.rerun_orphan(declare(holds, every("1h"), service="svc"), first.due_ns)
     rig.skew.note(60 * SECOND, 0)
     rig.timeline.tick()
     assert not rig.dispatcher.busy("holds"), "not while the clocks disagree"
@@ -52,10 +56,10 @@ def test_an_occurrence_whose_claimant_cannot_renew_is_rerun_after_the_old_run_wa
 
 
 def test_an_orphan_of_a_job_that_is_not_to_be_rerun_is_settled_as_orphaned_once(rig: Rig) -> None:
-    job = declare(nothing, every("1h"), rerun_orphaned=False)
+    job = declare(nothing, every("1h"), service="svc", rerun_orphaned=False)
     due_ns = rig.clock.wall_ns()
     rig.store.register([rig.planner.record_of(job)])
-    lease = LeaseAsk("nothing", "dead", "svc", "token", 30 * SECOND, job="nothing", run_id="0" * 31 + "1")
+    lease = LeaseAsk("svc/nothing", "dead", "svc", "token", 30 * SECOND, job="nothing", run_id="0" * 31 + "1")
     rig.store.claim(ClaimAsk(lease, due_ns))
     rig.clock.advance(31 * SECOND)
     sweeper = Sweeper(rig.context, rig.planner, rig.dispatcher, rig.skew, lambda: {"nothing": job})

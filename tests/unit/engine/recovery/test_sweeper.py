@@ -13,6 +13,7 @@ from tickglass.sched.engine.recovery.sweeper import Sweeper
 from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import OccurrenceMoved, SpoolMoved
+from tickglass.sched.identity import JobId
 from tickglass.sched.job import declare
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, LeaseAsk, Settlement, SpooledOutcome
@@ -28,7 +29,9 @@ DOWN = StoreUnavailable("memory", "settle", "the answer was lost")
 
 
 def _sweeper(rig: Rig, spool: SqliteSpool | None = None, *, rerun_orphaned: bool = True) -> Sweeper:
-    jobs = {"job": declare(lambda: None, every("60s"), name="job", ttl="10s", rerun_orphaned=rerun_orphaned)}
+    jobs = {
+        "job": declare(lambda: None, every("60s"), service="svc", name="job", ttl="10s", rerun_orphaned=rerun_orphaned)
+    }
     context = rig.context if spool is None else replace(rig.context, spool=spool, sink=rig.sink)
     rig.dispatcher.outbox = Outbox(context)
     return Sweeper(context, rig.planner, rig.dispatcher, rig.skew, lambda: jobs)
@@ -42,20 +45,20 @@ def _orphan(rig: Rig, resource: str = "job") -> ClaimAsk:
 
 
 def _outcome(run_id: str) -> SpooledOutcome:
-    return SpooledOutcome(Settlement(Lease("r", "a", "t", 1, SECOND, 0), "other", 1, run_id, "success"))
+    return SpooledOutcome(Settlement(Lease("r", "a", "t", 1, SECOND, 0), "svc", "other", 1, run_id, "success"))
 
 
 def test_a_spool_that_cannot_be_read_does_not_keep_orphans_from_being_found(rig: Rig, tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("this is no database, and long enough to be told from an empty one" * 20)
     _orphan(rig)
-    _sweeper(rig, SqliteSpool(tmp_path / "spool")).sweep()
+    _sweeper(rig, SqliteSpool(tmp_path / "spool", "s")).sweep()
     assert rig.ended_after_turning("job").outcome == "success"
 
 
 def test_an_outcome_that_cannot_be_read_is_dropped_and_counted_and_the_next_is_written(
     rig: Rig, tmp_path: Path
 ) -> None:
-    spool = SqliteSpool(tmp_path / "spool")
+    spool = SqliteSpool(tmp_path / "spool", "s")
     spool.put(_outcome("first"))
     spool.put(_outcome("second"))
     with sqlite3.connect(tmp_path / "spool") as connection:
@@ -70,9 +73,9 @@ def test_an_outcome_that_cannot_be_read_is_dropped_and_counted_and_the_next_is_w
 
 @pytest.mark.parametrize("rerun", [True, False])
 def test_a_claim_whose_outcome_waits_in_the_spool_is_not_abandoned(rig: Rig, tmp_path: Path, *, rerun: bool) -> None:
-    sweeper = _sweeper(rig, SqliteSpool(tmp_path / "spool"), rerun_orphaned=rerun)
+    sweeper = _sweeper(rig, SqliteSpool(tmp_path / "spool", "s"), rerun_orphaned=rerun)
     ask = _orphan(rig)
-    settlement = Settlement(Lease("job", "dead", "t", 1, SECOND, 0), "job", 1, ask.lease.run_id, "success")
+    settlement = Settlement(Lease("svc/job", "dead", "t", 1, SECOND, 0), "svc", "job", 1, ask.lease.run_id, "success")
     rig.dispatcher.outbox.put(SpooledOutcome(settlement))
     rig.store.broken["settle"] = DOWN
     sweeper.sweep()
@@ -80,16 +83,16 @@ def test_a_claim_whose_outcome_waits_in_the_spool_is_not_abandoned(rig: Rig, tmp
     assert rig.sink.of(OccurrenceMoved) == []
     rig.store.broken.clear()
     sweeper.sweep()
-    assert [(run.attempt, run.outcome) for run in rig.store.runs("job")] == [(1, "success")]
+    assert [(run.attempt, run.outcome) for run in rig.store.runs(JobId("svc", "job"))] == [(1, "success")]
 
 
 def test_a_run_that_ends_while_orphans_are_sought_is_not_run_again(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its execution settles in vain, its lease has ended: the claim looks abandoned until the spool has the outcome."""
-    sweeper = _sweeper(rig, SqliteSpool(tmp_path / "spool"))
+    sweeper = _sweeper(rig, SqliteSpool(tmp_path / "spool", "s"))
     ask = _orphan(rig)
-    settlement = Settlement(Lease("job", "dead", "t", 1, SECOND, 0), "job", 1, ask.lease.run_id, "success")
+    settlement = Settlement(Lease("svc/job", "dead", "t", 1, SECOND, 0), "svc", "job", 1, ask.lease.run_id, "success")
     run_ids = rig.dispatcher.outbox.run_ids
 
     def ended_then() -> set[str]:
@@ -108,7 +111,7 @@ def test_a_run_that_ends_while_orphans_are_sought_is_not_run_again(
 def test_a_stop_does_not_wait_until_all_of_a_long_spool_is_written(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool = SqliteSpool(tmp_path / "spool")
+    spool = SqliteSpool(tmp_path / "spool", "s")
     for number in range(50):
         spool.put(_outcome(str(number)))
     sweeper, settle = _sweeper(rig, spool), rig.store.settle
@@ -124,7 +127,7 @@ def test_a_stop_does_not_wait_until_all_of_a_long_spool_is_written(
 
 def test_an_orphan_whose_resource_is_held_waits_without_an_outcome(rig: Rig) -> None:
     _orphan(rig, "shared")
-    by_hand = LeaseAsk("job", "somebody", "svc", "by hand", 30 * SECOND)
+    by_hand = LeaseAsk("svc/job", "somebody", "svc", "by hand", 30 * SECOND)
     granted = rig.store.acquire(by_hand)
     assert isinstance(granted, Granted)
     sweeper = _sweeper(rig)
@@ -132,6 +135,6 @@ def test_an_orphan_whose_resource_is_held_waits_without_an_outcome(rig: Rig) -> 
         sweeper.sweep()
         rig.timeline.tick()
     assert rig.sink.of(OccurrenceMoved) == []
-    rig.store.release(Lease("job", "somebody", by_hand.token, granted.fence, 30 * SECOND, 0))
+    rig.store.release(Lease("svc/job", "somebody", by_hand.token, granted.fence, 30 * SECOND, 0))
     sweeper.sweep()
     assert rig.ended_after_turning("job").attempt == 2

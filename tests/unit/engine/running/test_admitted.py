@@ -14,7 +14,7 @@ WALL_NS = 1_000_000
 
 
 def admitted(*, until_ns: int = 100, next_due_ns: int | None = None, rerun: bool = False) -> Admitted:
-    job = declare(lambda: None, every("1s"), name="job")
+    job = declare(lambda: None, every("1s"), service="svc", name="job")
     occurrence = OccurrenceMachine(
         "job", WALL_NS, owner="a", service="svc", run_id="0" * 32, clock=FakeClock(), sink=ListSink()
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.identity import JobId
 from tickglass.sched.triggers import every
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def test_a_stop_that_is_asked_for_while_the_claim_is_made_keeps_the_code_from_st
     (end,) = rig.ended("job")
     assert (end.outcome, end.reason, started.is_set()) == ("cancelled", "shutdown", False)
     rig.free("job")
-    assert [(run.outcome, run.started_wall_ns) for run in rig.store.runs("job")] == [("cancelled", None)]
+    assert [(run.outcome, run.started_wall_ns) for run in rig.store.runs(JobId("svc", "job"))] == [("cancelled", None)]
     assert rig.store.leases() == []
 
 

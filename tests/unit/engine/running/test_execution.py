@@ -14,6 +14,7 @@ from kit.rig import Rig
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved, SinkFailed
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk
 from tickglass.sched.run import Run, current_run
 from tickglass.sched.triggers import every
@@ -269,10 +270,33 @@ def test_a_held_resource_is_waited_for_within_the_grace(rig: Rig) -> None:
     assert rig.lock_event("failed").reason == "timeout"
 
 
+def test_a_job_of_the_same_name_in_another_service_is_no_overlap(rig: Rig) -> None:
+    """On a resource that both name by hand it is one more holder, and is waited for."""
+    lease = LeaseAsk("printer", "a", "other service", "token", 30 * SECOND, job="job", run_id="1" * 32)
+    rig.store.claim(ClaimAsk(lease, rig.clock.wall_ns() + 10 * SECOND))
+    rig.add(lambda: None, every("10s"), name="job", resource="printer", misfire_grace="1s")
+    rig.advance(10 * SECOND)
+    rig.asleep("claim")
+    rig.clock.advance(2 * SECOND)
+    (end,) = rig.ended("job")
+    assert (end.outcome, end.reason) == ("skipped", "lock_held")
+
+
+def test_a_job_of_the_same_name_in_another_service_takes_no_instant(rig: Rig) -> None:
+    due_ns = rig.clock.wall_ns() + 10 * SECOND
+    lease = LeaseAsk("other/job", "a", "other", "token", 30 * SECOND, job="job", run_id="1" * 32)
+    rig.store.claim(ClaimAsk(lease, due_ns))
+    rig.add(lambda: None, every("10s"), name="job")
+    rig.advance(10 * SECOND)
+    assert rig.ended("job")[0].outcome == "success"
+    assert [run.owner for run in rig.store.runs(JobId("svc", "job"))] == ["a"]
+    assert rig.store.runs(JobId("other", "job"))[0].outcome is None
+
+
 def test_what_another_instance_claimed_ends_elsewhere(rig: Rig) -> None:
     due_ns = rig.clock.wall_ns() + 10 * SECOND
     rig.add(lambda: None, every("10s"), name="job")
-    lease = LeaseAsk("job", "other", "svc", "token", 30 * SECOND, job="job", run_id="1" * 32)
+    lease = LeaseAsk("svc/job", "other", "svc", "token", 30 * SECOND, job="job", run_id="1" * 32)
     claimed = rig.store.claim(ClaimAsk(lease, due_ns))
     assert isinstance(claimed, Claimed)
     rig.advance(10 * SECOND)
@@ -373,7 +397,7 @@ def test_an_outcome_that_cannot_be_written_at_once_is_written_later(rig: Rig) ->
     del rig.store.broken["settle"]
     rig.clock.advance(100 * MS)
     rig.lock_event("released")
-    assert rig.store.runs("job")[0].outcome == "success"
+    assert rig.store.runs(JobId("svc", "job"))[0].outcome == "success"
 
 
 def test_an_outcome_that_cannot_be_written_at_all_is_reported_by_the_lock(rig: Rig) -> None:
@@ -415,7 +439,7 @@ def test_settlement_says_when_and_how_late(rig: Rig) -> None:
     rig.advance(1_003 * MS)
     rig.ended("job")
     rig.lock_event("released")
-    (run,) = rig.store.runs("job")
+    (run,) = rig.store.runs(JobId("svc", "job"))
     assert run.lateness_ns == 3 * MS
     assert run.started_wall_ns is not None
     assert run.started_wall_ns - run.due_ns == 3 * MS

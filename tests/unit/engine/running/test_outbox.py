@@ -12,6 +12,7 @@ from tickglass.sched.engine.context import NoSpool
 from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import SpoolMoved
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement, SpooledOutcome
 from tickglass.sched.stores.spool import SqliteSpool
@@ -34,7 +35,7 @@ def ask(due_ns: int, owner: str = "a", resource: str = "r") -> ClaimAsk:
 
 def settlement(wish: ClaimAsk, fence: int) -> Settlement:
     lease = Lease(wish.lease.resource, "a", wish.lease.token, fence, 30 * SECOND, 0)
-    return Settlement(lease, "job", wish.due_ns, wish.lease.run_id, "success")
+    return Settlement(lease, "svc", "job", wish.due_ns, wish.lease.run_id, "success")
 
 
 def claimed(rig: Rig, due_ns: int, resource: str = "r") -> Settlement:
@@ -53,17 +54,17 @@ def moves(rig: Rig) -> list[tuple[str, int]]:
 
 
 def test_an_outcome_is_written_when_the_store_answers_again(rig: Rig, tmp_path: Path) -> None:
-    renewer = outbox(rig, SqliteSpool(tmp_path / "spool"))
+    renewer = outbox(rig, SqliteSpool(tmp_path / "spool", "s"))
     renewer.put(SpooledOutcome(claimed(rig, 1)))
-    assert rig.store.runs("job")[0].outcome is None
+    assert rig.store.runs(JobId("svc", "job"))[0].outcome is None
     renewer.flush()
     renewer.flush()
-    assert rig.store.runs("job")[0].outcome == "success"
+    assert rig.store.runs(JobId("svc", "job"))[0].outcome == "success"
     assert moves(rig) == [("spooled", 1), ("written", 0)]
 
 
 def test_the_rest_stays_in_order_when_the_store_stops_answering(rig: Rig, tmp_path: Path) -> None:
-    spool = SqliteSpool(tmp_path / "spool")
+    spool = SqliteSpool(tmp_path / "spool", "s")
     renewer = outbox(rig, spool)
     first, second = claimed(rig, 1), ask(2)
     renewer.put(SpooledOutcome(first))
@@ -74,29 +75,32 @@ def test_the_rest_stays_in_order_when_the_store_stops_answering(rig: Rig, tmp_pa
     assert [one.settlement.due_ns for _, one in spool.oldest(9) if one] == [2]
     del rig.store.broken["claim"]
     renewer.flush()
-    assert [(run.due_ns, run.outcome) for run in rig.store.runs("job")] == [(2, "success"), (1, "success")]
+    assert [(run.due_ns, run.outcome) for run in rig.store.runs(JobId("svc", "job"))] == [
+        (2, "success"),
+        (1, "success"),
+    ]
 
 
 def test_a_claim_that_was_taken_over_meanwhile_is_not_written_over(rig: Rig, tmp_path: Path) -> None:
-    renewer = outbox(rig, SqliteSpool(tmp_path / "spool"))
+    renewer = outbox(rig, SqliteSpool(tmp_path / "spool", "s"))
     renewer.put(SpooledOutcome(claimed(rig, 1)))
     rig.clock.advance(31 * SECOND)
     other = ClaimAsk(LeaseAsk("r", "b", "svc", "token-b", 30 * SECOND, "job", "b" * 32), 1)
     assert isinstance(rig.store.claim(other), Claimed)
     renewer.flush()
     assert moves(rig)[-1] == ("overtaken", 0)
-    assert rig.store.runs("job")[0].outcome is None  # still b's to settle
+    assert rig.store.runs(JobId("svc", "job"))[0].outcome is None  # still b's to settle
 
 
 def test_a_run_without_a_claim_that_somebody_else_ran_too_is_told_apart(rig: Rig, tmp_path: Path) -> None:
-    renewer = outbox(rig, SqliteSpool(tmp_path / "spool"))
+    renewer = outbox(rig, SqliteSpool(tmp_path / "spool", "s"))
     theirs = claimed(rig, 1)
     rig.store.settle(theirs)
     wish = ask(1, owner="z")
     renewer.put(SpooledOutcome(settlement(wish, 0), unclaimed=wish))
     renewer.flush()
     assert moves(rig)[-1] == ("overtaken", 0)
-    assert len(rig.store.runs("job")) == 1
+    assert len(rig.store.runs(JobId("svc", "job"))) == 1
 
 
 @pytest.mark.parametrize("ahead", [True, False])
@@ -104,7 +108,7 @@ def test_an_outcome_that_waited_in_the_spool_says_how_long_the_run_took(
     rig: Rig, tmp_path: Path, *, ahead: bool
 ) -> None:
     """By then somebody has set the clock, and half a minute has passed."""
-    rig.dispatcher.outbox = outbox(rig, SqliteSpool(tmp_path / "spool"))
+    rig.dispatcher.outbox = outbox(rig, SqliteSpool(tmp_path / "spool", "s"))
     rig.store.broken["claim" if ahead else "settle"] = StoreUnavailable("memory", "settle", "gone")
     rig.add(
         lambda: rig.clock.advance(250 * MS),
@@ -122,7 +126,7 @@ def test_an_outcome_that_waited_in_the_spool_says_how_long_the_run_took(
     rig.clock.step(5 * SECOND)
     rig.clock.advance(30 * SECOND)
     rig.dispatcher.outbox.flush()
-    (run,) = rig.store.runs("job")
+    (run,) = rig.store.runs(JobId("svc", "job"))
     assert run.started_wall_ns is not None
     assert run.ended_wall_ns == run.started_wall_ns + 250 * MS
 
@@ -131,7 +135,7 @@ def test_an_outcome_that_waited_in_the_spool_says_how_long_the_run_took(
 def test_an_outcome_that_was_written_unheard_is_not_overtaken_by_itself(
     rig: Rig, tmp_path: Path, *, claimed_first: bool
 ) -> None:
-    renewer, wish = outbox(rig, SqliteSpool(tmp_path / "spool")), ask(1)
+    renewer, wish = outbox(rig, SqliteSpool(tmp_path / "spool", "s")), ask(1)
     unclaimed = SpooledOutcome(settlement(wish, 0), unclaimed=wish)
     renewer.put(SpooledOutcome(claimed(rig, 1)) if claimed_first else unclaimed)
     rig.store.unheard["settle"] = StoreUnavailable("memory", "settle", "the answer was lost")
@@ -141,11 +145,11 @@ def test_an_outcome_that_was_written_unheard_is_not_overtaken_by_itself(
     rig.clock.advance(31 * SECOND)
     renewer.flush()
     assert moves(rig) == [("spooled", 1), ("written", 0)]
-    assert [run.outcome for run in rig.store.runs("job")] == ["success"]
+    assert [run.outcome for run in rig.store.runs(JobId("svc", "job"))] == ["success"]
 
 
 def test_while_the_resource_is_held_a_run_without_a_claim_waits_in_the_spool(rig: Rig, tmp_path: Path) -> None:
-    renewer = outbox(rig, SqliteSpool(tmp_path / "spool"))
+    renewer = outbox(rig, SqliteSpool(tmp_path / "spool", "s"))
     rig.store.acquire(LeaseAsk("r", "b", "svc", "by-hand", 30 * SECOND))
     wish = ask(1)
     renewer.put(SpooledOutcome(settlement(wish, 0), unclaimed=wish))
@@ -157,14 +161,14 @@ def test_while_the_resource_is_held_a_run_without_a_claim_waits_in_the_spool(rig
 
 
 def test_what_waits_for_a_resource_holds_up_nobody_else(rig: Rig, tmp_path: Path) -> None:
-    renewer = outbox(rig, SqliteSpool(tmp_path / "spool"))
+    renewer = outbox(rig, SqliteSpool(tmp_path / "spool", "s"))
     rig.store.acquire(LeaseAsk("r", "b", "svc", "by-hand", 30 * SECOND))
     for due_ns in range(1, 102):  # more than are read at a time
         renewer.put(SpooledOutcome(settlement(ask(due_ns), 0), unclaimed=ask(due_ns)))
     other = claimed(rig, 200, resource="other")
     renewer.put(SpooledOutcome(other))
     renewer.flush()
-    assert [(run.resource, run.outcome) for run in rig.store.runs("job")] == [("other", "success")]
+    assert [(run.resource, run.outcome) for run in rig.store.runs(JobId("svc", "job"))] == [("other", "success")]
     assert moves(rig)[-1] == ("written", 101)
 
 
@@ -172,7 +176,7 @@ def test_a_claim_whose_outcome_waits_too_is_ended_first_and_what_waited_for_its_
     rig: Rig, tmp_path: Path
 ) -> None:
     asked: list[int] = []
-    renewer = outbox(rig, SqliteSpool(tmp_path / "spool"))
+    renewer = outbox(rig, SqliteSpool(tmp_path / "spool", "s"))
     holding = claimed(rig, 3)
     claim = rig.store.claim
 
@@ -197,8 +201,8 @@ def test_a_claim_whose_outcome_waits_too_is_ended_first_and_what_waited_for_its_
 def test_what_the_spool_cannot_hold_is_counted_as_dropped(rig: Rig, tmp_path: Path, kind: str) -> None:
     spools: dict[str, Spool] = {
         "none": NoSpool(),
-        "full": SqliteSpool(tmp_path / "spool", outcomes_max=0),
-        "broken": SqliteSpool(tmp_path / "missing" / "spool"),
+        "full": SqliteSpool(tmp_path / "spool", "s", outcomes_max=0),
+        "broken": SqliteSpool(tmp_path / "missing" / "spool", "s"),
     }
     outbox(rig, spools[kind]).put(SpooledOutcome(claimed(rig, 1)))
     assert moves(rig) == [("dropped", 0)]
@@ -209,7 +213,7 @@ def test_what_the_spool_cannot_hold_is_counted_as_dropped(rig: Rig, tmp_path: Pa
 
 def test_a_job_that_opted_in_runs_without_a_claim_and_the_ledger_hears_of_it_later(rig: Rig, tmp_path: Path) -> None:
     seen: list[tuple[int, bool, float]] = []
-    rig.context = replace(rig.context, spool=SqliteSpool(tmp_path / "spool"))
+    rig.context = replace(rig.context, spool=SqliteSpool(tmp_path / "spool", "s"))
     rig.dispatcher.outbox = Outbox(rig.context)
     rig.store.broken["claim"] = StoreUnavailable("memory", "claim", "gone")
 
@@ -227,10 +231,10 @@ def test_a_job_that_opted_in_runs_without_a_claim_and_the_ledger_hears_of_it_lat
     ((fence, cancelled, remaining),) = seen
     assert (fence, cancelled) == (0, False)
     assert remaining > 10**6
-    assert not rig.store.runs("job")
+    assert not rig.store.runs(JobId("svc", "job"))
     del rig.store.broken["claim"]
     rig.dispatcher.outbox.flush()
-    (run,) = rig.store.runs("job")
+    (run,) = rig.store.runs(JobId("svc", "job"))
     assert (run.outcome, run.due_ns) == ("success", end.due_ns)
     assert shown(rig, 'tickglass_job_unclaimed_runs_total{job_name="job"}') == 1
     assert shown(rig, 'tickglass_spool_outcomes_total{move="written"}') == 1

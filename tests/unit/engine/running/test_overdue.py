@@ -14,6 +14,7 @@ from prometheus_client import generate_latest
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Refused
 from tickglass.sched.triggers import at, every
 
@@ -71,7 +72,7 @@ def renewed(rig: Rig, times: int, *, every_ns: int) -> None:
 
 def asked_elsewhere(rig: Rig, due_ns: int) -> object:
     """Claim an occurrence as another instance would."""
-    lease = LeaseAsk("deaf", "other", "svc", "token", 2 * SECOND, job="deaf", run_id="2" * 32)
+    lease = LeaseAsk("svc/deaf", "other", "svc", "token", 2 * SECOND, job="deaf", run_id="2" * 32)
     return rig.store.claim(ClaimAsk(lease, due_ns))
 
 
@@ -83,13 +84,13 @@ def test_a_run_past_its_timeout_keeps_its_lease_until_its_code_returns(rig: Rig,
     renewed(rig, 12, every_ns=SECOND)
     assert overdue(rig) == 1
     assert deaf.runs[0].cancel_reason == "timeout"
-    assert rig.store.orphans(["deaf"]) == []
+    assert rig.store.orphans([JobId("svc", "deaf")]) == []
     assert isinstance(asked_elsewhere(rig, rig.clock.wall_ns()), Refused)  # nobody starts the next one beside it
     deaf.let_go.set()
     (end,) = rig.ended("deaf")
     assert (end.outcome, end.ran_ns) == ("timeout", 12 * SECOND)
     rig.free("deaf")
-    (record,) = rig.store.runs("deaf")
+    (record,) = rig.store.runs(JobId("svc", "deaf"))
     assert (record.attempt, record.outcome, overdue(rig)) == (1, "timeout", 0)
     assert lock_events(rig)[-1] == "released"
     assert {"expired", "lost"}.isdisjoint(lock_events(rig))
@@ -142,8 +143,8 @@ def test_a_lock_is_given_up_at_the_timeout_if_the_job_says_so(
         rig.clock.advance(SECOND)
         rig.lock_event("released")
         wait_until(lambda: bool(caplog.records))
-    assert "its lock on deaf was given up" in caplog.records[0].getMessage()
-    (record,) = rig.store.runs("deaf")
+    assert "its lock on svc/deaf was given up" in caplog.records[0].getMessage()
+    (record,) = rig.store.runs(JobId("svc", "deaf"))
     assert record.outcome == "timeout"
     assert asked_elsewhere(rig, due_ns).__class__.__name__ == "AlreadyClaimed"  # not that instant again
     assert isinstance(asked_elsewhere(rig, due_ns + 20 * SECOND), Claimed)  # the next one may run beside it
@@ -184,8 +185,8 @@ def test_a_lease_that_is_not_renewed_is_given_up_before_it_ends(rig: Rig, deaf: 
     rig.clock.advance(8 * SECOND)
     rig.lock_event("released")
     assert "expired" not in lock_events(rig)
-    assert [record.outcome for record in rig.store.runs("deaf")] == ["timeout"]
-    assert rig.store.orphans(["deaf"]) == []
+    assert [record.outcome for record in rig.store.runs(JobId("svc", "deaf"))] == ["timeout"]
+    assert rig.store.orphans([JobId("svc", "deaf")]) == []
 
 
 def test_what_outlives_a_run_may_not_act_under_it(rig: Rig) -> None:
@@ -250,7 +251,7 @@ def test_what_a_full_pool_kept_past_its_grace_is_missed(full: tuple[Rig, Deaf]) 
     busy.let_go.set()
     (end,) = rig.ended("job")
     assert (end.outcome, end.reason, end.before, ran) == ("missed", "pool", "claiming", [])
-    assert rig.store.runs("job") == []
+    assert rig.store.runs(JobId("svc", "job")) == []
 
 
 def test_what_a_full_pool_kept_within_its_grace_runs(full: tuple[Rig, Deaf]) -> None:
@@ -268,7 +269,7 @@ def test_what_another_instance_ran_while_the_pool_was_full_is_elsewhere(full: tu
     rig.add(lambda: None, every("1m"), name="job", misfire_grace="300ms")
     due_ns = rig.clock.wall_ns() + 59 * SECOND
     rig.advance(59 * SECOND)
-    lease = LeaseAsk("job", "other", "svc", "token", 30 * SECOND, job="job", run_id="1" * 32)
+    lease = LeaseAsk("svc/job", "other", "svc", "token", 30 * SECOND, job="job", run_id="1" * 32)
     rig.store.claim(ClaimAsk(lease, due_ns))
     rig.clock.advance(3 * SECOND)
     busy.let_go.set()
@@ -297,7 +298,7 @@ def test_a_claim_that_is_granted_past_the_grace_starts_nothing_and_is_settled_as
     (end,) = rig.ended("job")
     assert (end.outcome, end.before, ran) == ("missed", "claimed", [])
     rig.free("job")
-    (record,) = rig.store.runs("job")
+    (record,) = rig.store.runs(JobId("svc", "job"))
     assert (record.outcome, record.started_wall_ns) == ("missed", None)
     assert lock_events(rig) == ["requested", "granted", "released"]
 
@@ -342,7 +343,7 @@ def test_a_coroutine_that_a_blocked_loop_does_not_start_gives_its_lease_back(
     (end,) = rig.ended("job")
     assert (end.outcome, end.before, end.reason) == ("missed", "claimed", "late")
     rig.free("job")
-    (record,) = rig.store.runs("job")
+    (record,) = rig.store.runs(JobId("svc", "job"))
     assert (record.due_ns, record.outcome) == (due_ns, "missed")
     blocked.let_go.set()
     rig.free("blocks")

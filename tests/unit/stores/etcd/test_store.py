@@ -13,6 +13,7 @@ from kit.servers import EtcdServer, find_free_port
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import (
     ClaimAsk,
@@ -57,7 +58,7 @@ def hold(store: EtcdStore, resource: str = "ledger", *, ttl_ns: int = TTL) -> Le
 def run_once(store: EtcdStore, job: str, due_ns: int) -> None:
     wish = LeaseAsk(job, "n1", "billing", str(uuid.uuid4()), TTL, job, uuid.uuid4().hex)
     lease = lease_of(wish, store.claim(ClaimAsk(wish, due_ns, due_ns + 1)))
-    assert store.settle(Settlement(lease, job, due_ns, wish.run_id, "success")).recorded
+    assert store.settle(Settlement(lease, "billing", job, due_ns, wish.run_id, "success")).recorded
 
 
 def pause(pass_ns: int) -> None:
@@ -124,7 +125,12 @@ def within_ns(limit_ns: int, work: Callable[[], object], kind: str = "unavailabl
 
 def test_an_unreachable_server_is_told_at_once(opened: Opened) -> None:
     store = opened(Endpoint("127.0.0.1", find_free_port()), timeout_ns=SECOND)
-    for work in (lambda: store.acquire(ask()), store.leases, store.time_ns, lambda: store.orphans(["a"])):
+    for work in (
+        lambda: store.acquire(ask()),
+        store.leases,
+        store.time_ns,
+        lambda: store.orphans([JobId("billing", "a")]),
+    ):
         within_ns(2 * SECOND, work)
 
 
@@ -281,7 +287,7 @@ def test_each_of_many_threads_has_its_locks_to_itself(opened: Opened) -> None:
 def test_a_claim_is_settled_by_another_process_too(opened: Opened) -> None:
     wish = LeaseAsk("nightly", "n1", "billing", "token", TTL, "nightly", "run")
     lease = lease_of(wish, opened().claim(ClaimAsk(wish, 5)))
-    settlement = Settlement(lease, "nightly", 5, "run", "success", "done")
+    settlement = Settlement(lease, "billing", "nightly", 5, "run", "success", "done")
     other = opened()
     assert other.renew(lease) == Renewed()
     assert other.settle(settlement) == Settled(recorded=True, released=True)
@@ -374,13 +380,13 @@ def test_old_attempts_are_forgotten_but_not_the_latest_hundred(opened: Opened) -
         run_once(store, "often", first_ns + number)
     for number in range(3):
         run_once(store, "seldom", first_ns + number)
-    assert store.orphans(["often"]) == []
+    assert store.orphans([JobId("billing", "often")]) == []
     assert len(store.runs(limit=500)) == 107
     clock.advance(61 * SECOND)
-    store.orphans(["often"])
-    kept = store.runs("often", limit=500)
+    store.orphans([JobId("billing", "often")])
+    kept = store.runs(JobId("billing", "often"), limit=500)
     assert [run.due_ns - first_ns for run in kept] == list(range(103, 3, -1))
-    assert len(store.runs("seldom")) == 3
+    assert len(store.runs(JobId("billing", "seldom"))) == 3
     (often,) = store.register([JobRecord("often", "every 1ms", "often", "n1", "billing", TTL, 0, None, 1)])
     assert often.job.last_due_ns == first_ns + 103
 

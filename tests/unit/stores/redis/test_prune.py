@@ -8,6 +8,7 @@ import pytest
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, JobRecord, LeaseAsk, Settlement
 from tickglass.sched.stores import open_store
@@ -41,7 +42,7 @@ def lease_of(ask: LeaseAsk, answer: object) -> Lease:
 
 def settlement_of(ask: ClaimAsk, answer: object) -> Settlement:
     lease = ask.lease
-    return Settlement(lease_of(lease, answer), lease.job, ask.due_ns, lease.run_id, "success")
+    return Settlement(lease_of(lease, answer), "s", lease.job, ask.due_ns, lease.run_id, "success")
 
 
 def claim_often(store: RedisStore, job: str, count: int, *, settled: bool) -> None:
@@ -61,7 +62,7 @@ def test_one_script_looks_at_so_many_attempts_in_all(store: RedisStore) -> None:
     left, after, more = [], "", 1
     while more:
         after, more = store._connections.run("prune", lua.PRUNE, after, 100, 0, LATEST_KEPT, 50)
-        left.append([len(store.runs(job, limit=1_000)) - LATEST_KEPT for job in ("a", "b", "c")])
+        left.append([len(store.runs(JobId("s", job), limit=1_000)) - LATEST_KEPT for job in ("a", "b", "c")])
     assert left[:3] == [[0, 30, 40], [0, 0, 20], [0, 0, 0]]
 
 
@@ -73,7 +74,7 @@ def test_what_cannot_be_forgotten_is_not_in_the_way_of_what_can(
     claim_often(store, "b", LATEST_KEPT + 30, settled=True)
     store._keep_ns = 0
     store.prune()
-    assert [len(store.runs(job, limit=1_000)) for job in ("a", "b")] == [LATEST_KEPT + 30, LATEST_KEPT]
+    assert [len(store.runs(JobId("s", job), limit=1_000)) for job in ("a", "b")] == [LATEST_KEPT + 30, LATEST_KEPT]
 
 
 def test_what_is_left_over_is_forgotten_next_time(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,12 +84,12 @@ def test_what_is_left_over_is_forgotten_next_time(store: RedisStore, monkeypatch
     monkeypatch.setattr("tickglass.sched.stores.redis.store._PRUNE_AT_MAX_NS", 0)
     store.prune()
     assert len(store.runs(limit=1_000)) == 2 * LATEST_KEPT + 20
-    store._pruned_to = "a"
+    store._pruned_to = "s/a"
     monkeypatch.setattr("tickglass.sched.stores.redis.store._PRUNE_AT_MAX_NS", SECOND)
     store.prune()
-    assert [len(store.runs(job, limit=1_000)) for job in ("a", "b")] == [LATEST_KEPT + 10, LATEST_KEPT]
+    assert [len(store.runs(JobId("s", job), limit=1_000)) for job in ("a", "b")] == [LATEST_KEPT + 10, LATEST_KEPT]
     store.prune()
-    assert [len(store.runs(job, limit=1_000)) for job in ("a", "b")] == [LATEST_KEPT, LATEST_KEPT]
+    assert [len(store.runs(JobId("s", job), limit=1_000)) for job in ("a", "b")] == [LATEST_KEPT, LATEST_KEPT]
 
 
 def test_leases_are_looked_through_page_by_page_and_a_pass_goes_on_where_the_last_one_stopped(
@@ -111,7 +112,7 @@ def test_leases_are_looked_through_page_by_page_and_a_pass_goes_on_where_the_las
 
 def test_what_cannot_be_forgotten_now_keeps_nobody_from_registering(server: RedisServer, store: RedisStore) -> None:
     server.say("ZADD", "{tickglass}:ledgers", 0, "other")
-    server.say("SET", "{tickglass}:due:other", "what is this?")
+    server.say("SET", "{tickglass}:dues:s/other", "what is this?")
     assert len(store.register([JobRecord("nightly", "t", "nightly", "o", "s", 1, 1, None, None)])) == 1
 
 
@@ -132,6 +133,6 @@ def test_the_ledger_forgets_what_ended_long_ago_but_never_the_latest(store: Redi
     store.prune()
     kept = [run.due_ns for run in store.runs(limit=1_000)]
     assert kept == [*range(LATEST_KEPT + 30, 30, -1), 5]
-    assert [run.due_ns for run in store.runs("nightly", limit=1_000)] == kept
-    assert [orphan.due_ns for orphan in store.orphans(["nightly"])] == [5]
+    assert [run.due_ns for run in store.runs(JobId("s", "nightly"), limit=1_000)] == kept
+    assert [orphan.due_ns for orphan in store.orphans([JobId("s", "nightly")])] == [5]
     assert store.claim(claim(LATEST_KEPT + 30)) == AlreadyClaimed("o", "success")

@@ -80,7 +80,7 @@ def lease_of(ask: LeaseAsk, answer: object) -> Lease:
 
 
 def settlement_of(answer: object) -> Settlement:
-    return Settlement(lease_of(CLAIM.lease, answer), "nightly", 1, "run 1", "success")
+    return Settlement(lease_of(CLAIM.lease, answer), "billing", "nightly", 1, "run 1", "success")
 
 
 # --- at the start
@@ -116,8 +116,11 @@ def test_the_line_that_is_told_gives_what_is_missing(server: RedisServer, as_use
         ("-zadd", "ZADD on {tickglass}:leases, ZADD on {tickglass}:jobs, ZADD on {tickglass}:ledgers and 3 more"),
         ("-evalsha", "'evalsha'"),
         ("-time", "can't run this command"),
-        ("resetkeys ~{tickglass} ~{tickglass}:lock:* ~{tickglass}:lease:*", "HGET on {tickglass}:fences, "),
-        ("resetkeys ~{tickglass} %R~{tickglass}:*", "HSET on {tickglass}:fences, SET on {tickglass}:lock:NAME"),
+        ("resetkeys ~{tickglass} ~{tickglass}:lock:* ~{tickglass}:lease:*", "GET on {tickglass}:layout, "),
+        (
+            "resetkeys ~{tickglass} %R~{tickglass}:*",
+            "SET on {tickglass}:layout, HSET on {tickglass}:fence, SET on {tickglass}:fences",
+        ),
         ("resetchannels &{tickglass}:freed", "PUBLISH on {tickglass}:claimed:billing"),
     ],
 )
@@ -245,11 +248,14 @@ def test_a_key_of_the_store_that_another_program_has_written_is_told_at_the_star
 
 
 @pytest.mark.parametrize("died", [False, True])
-@pytest.mark.parametrize("key", ["job:nightly", "due:nightly", "run:nightly", "lease:nightly"])
+@pytest.mark.parametrize(
+    "key", ["record:billing/nightly", "dues:billing/nightly", "runs:billing/nightly", "lease:nightly"]
+)
 def test_a_key_of_a_job_that_another_program_has_written_breaks_a_claim_off_before_it_writes(
     server: RedisServer, as_user: Callable[..., Store], key: str, *, died: bool
 ) -> None:
     store = as_user(LINE)
+    store.acquire(ASK)  # the first script that writes marks the layout
     if died:
         store.claim(replace(CLAIM, lease=replace(CLAIM.lease, token="dead", run_id="dead", ttl_ns=MS)))
         clock = SystemClock()
@@ -263,9 +269,11 @@ def test_a_key_of_a_job_that_another_program_has_written_breaks_a_claim_off_befo
 def test_one_foreign_key_of_many_jobs_keeps_them_all_from_being_registered_half_way(
     server: RedisServer, as_user: Callable[..., Store]
 ) -> None:
-    server.say("SET", "{tickglass}:job:other", "theirs")
+    store = as_user(LINE)
+    store.acquire(ASK)
+    server.say("SET", "{tickglass}:record:billing/other", "theirs")
     before = contents(server)
-    assert problem_of(as_user(LINE).register, [JOB, replace(JOB, name="other")]).kind == "error"
+    assert problem_of(store.register, [JOB, replace(JOB, name="other")]).kind == "error"
     assert contents(server) == before
 
 

@@ -19,6 +19,7 @@ from kit.servers import PATIENCE_S, find_free_port
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import (
     AlreadyClaimed,
@@ -84,7 +85,7 @@ def lease_of(ask: LeaseAsk, answer: object) -> Lease:
 
 def settlement_of(ask: ClaimAsk, answer: object) -> Settlement:
     lease = ask.lease
-    return Settlement(lease_of(lease, answer), lease.job, ask.due_ns, lease.run_id, "success")
+    return Settlement(lease_of(lease, answer), lease.service, lease.job, ask.due_ns, lease.run_id, "success")
 
 
 def kind_of(call: Callable[[], object]) -> str:
@@ -196,6 +197,15 @@ def test_a_release_that_arrives_late_does_not_end_what_the_same_token_was_grante
         assert behind.time_ns() > 0, "asked after the release, on the same way"
         assert store.renew(again) == Renewed()
         behind.close()
+
+
+@pytest.mark.parametrize("path", ["", "/"])
+def test_a_url_without_a_database_means_database_0(
+    server: RedisServer, opened: Callable[..., RedisStore], path: str
+) -> None:
+    opened(f"redis://127.0.0.1:{server.port}/0").acquire(ASK)
+    assert [lease.resource for lease in opened(f"redis://127.0.0.1:{server.port}{path}").leases()] == [ASK.resource]
+    assert opened(f"redis://127.0.0.1:{server.port}/1").leases() == []
 
 
 def test_nobody_there_is_unavailable(opened: Callable[..., RedisStore], free_port: int) -> None:
@@ -348,7 +358,7 @@ def test_observers_turn_pages(store: RedisStore) -> None:
     assert [job.name for job in store.jobs()] == names
     assert [lease.resource for lease in store.leases()] == names
     assert [run.job for run in store.runs(limit=1_100)] == names[:99:-1]
-    assert store.orphans(names) == []
+    assert store.orphans([JobId("s", name) for name in names]) == []
 
 
 def test_instants_are_kept_to_the_nanosecond_and_may_be_before_1970(store: RedisStore) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settled, Settlement
 from tickglass.sched.stores import open_store
@@ -34,7 +35,7 @@ def test_an_end_that_a_silent_server_has_to_confirm_is_told_again(own_redis: Cal
     claimed = store.claim(ask)
     assert isinstance(claimed, Claimed)
     lease = Lease("nightly", "majority", ask.lease.token, claimed.fence, 30 * SECOND, 0)
-    settlement = Settlement(lease, "nightly", 1, "majority", "success")
+    settlement = Settlement(lease, "billing", "nightly", 1, "majority", "success")
     servers[2].kill(signal.SIGSTOP)
     with pytest.raises(StoreUnavailable, match="1 servers have the outcome, and 1 that may have its claim are silent"):
         store.settle(settlement)
@@ -42,6 +43,6 @@ def test_an_end_that_a_silent_server_has_to_confirm_is_told_again(own_redis: Cal
     store.close()
     again = open_store(f"redlock://{places}/0?timeout=200ms", SystemClock())
     assert again.settle(settlement) == Settled(recorded=True, released=False)
-    assert [(run.run_id, run.outcome) for run in again.runs("nightly")] == [("majority", "success")]
+    assert [(run.run_id, run.outcome) for run in again.runs(JobId("billing", "nightly"))] == [("majority", "success")]
     again.close()
     alone.close()

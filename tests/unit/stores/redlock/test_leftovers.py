@@ -14,6 +14,7 @@ from kit.servers import PATIENCE_S
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import (
     AlreadyClaimed,
@@ -125,14 +126,14 @@ def test_a_claim_that_is_taken_back_late_is_not_the_one_that_was_won_since(store
     assert not isinstance(store.claim(ask), Claimed)
     for number, rival in enumerate(rivals):
         lease = rival.lease
-        ballot = (lease.resource, lease.token, lease.job, lease.run_id, lua.due_text(1), 2**52)
+        ballot = (lease.resource, lease.token, f"{lease.service}/{lease.job}", lease.run_id, lua.due_text(1), 2**52)
         store._quorum.ask("withdraw", WITHDRAW, ballot, among=[number])
     claimed = store.claim(ask)
     assert isinstance(claimed, Claimed)
     late.arrive()
     assert [[run.run_id for run in node.runs()] for node in store._nodes] == [["run"]] * 3
     assert [it.run_id for it in store.leases()] == ["run"]
-    settled = store.settle(Settlement(lease_of(ask.lease, claimed), "nightly", 1, "run", "success"))
+    settled = store.settle(Settlement(lease_of(ask.lease, claimed), "billing", "nightly", 1, "run", "success"))
     assert (settled.recorded, settled.released) == (True, True)
 
 
@@ -207,18 +208,20 @@ def test_an_outcome_that_came_too_late_and_reached_one_server_is_in_nobodys_way(
     let_pass(410 * MS)
     for node in store._nodes[:2]:  # the third is away
         assert isinstance(node.claim(second), Claimed)
-    late = Settlement(lease, "nightly", 1, "run 1", "success")
+    late = Settlement(lease, "billing", "nightly", 1, "run 1", "success")
     assert not store.settle(late).recorded
     assert isinstance(store.claim(claim_of("run 3")), AlreadyClaimed)
     let_pass(410 * MS)
-    assert [it.run_id for it in store.orphans(["nightly"])] == ["run 2"]
+    assert [it.run_id for it in store.orphans([JobId("billing", "nightly")])] == ["run 2"]
     third = claim_of("run 3")
     claimed = store.claim(third)
     assert isinstance(claimed, Claimed)
     assert (claimed.attempt, claimed.previous_run_id) == (3, "run 2")
-    assert store.settle(Settlement(lease_of(third.lease, claimed), "nightly", 1, "run 3", "success")).recorded
+    assert store.settle(
+        Settlement(lease_of(third.lease, claimed), "billing", "nightly", 1, "run 3", "success")
+    ).recorded
     assert store.claim(claim_of("run 4")) == AlreadyClaimed("owner of run 3", "success")
-    assert store.orphans(["nightly"]) == []
+    assert store.orphans([JobId("billing", "nightly")]) == []
 
 
 # --- votes that are left behind
@@ -247,7 +250,7 @@ def test_a_vote_that_was_ended_while_its_server_was_left_alone_is_taken_back_whe
     if kind == "lock":
         assert store.release(lease) == Released()
     else:
-        assert store.settle(Settlement(lease, "nightly", 1, "first", "success")).recorded
+        assert store.settle(Settlement(lease, "billing", "nightly", 1, "first", "success")).recorded
     leave_alone(store, 0, for_ns=0)
     assert servers[0].say("GET", LOCK) == "first"
     servers[2].kill(signal.SIGSTOP)
@@ -273,4 +276,6 @@ def test_a_vote_that_a_frozen_server_gave_late_is_taken_back_when_it_is_in_our_w
     servers[2].kill(signal.SIGSTOP)
     leave_alone(store, 0, for_ns=0)
     assert isinstance(asked(store, ask_of("second", kind), 3), Granted | Claimed)
-    assert [run.due_ns for run in store._nodes[0].runs("nightly")] == ([3, 1] if kind == "claim" else [1])
+    assert [run.due_ns for run in store._nodes[0].runs(JobId("billing", "nightly"))] == (
+        [3, 1] if kind == "claim" else [1]
+    )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, JobRecord, LeaseAsk, Orphan, Settlement
 from tickglass.sched.stores.memory import MemoryStore
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 # Few of each, so that they meet.
 resources = st.sampled_from(["eu", "us"])
-jobs = st.sampled_from(["a", "b", "ç"])
+jobs = st.builds(JobId, st.sampled_from(["s", "t"]), st.sampled_from(["a", "ç"]))
 owners = st.sampled_from(["n1", "n2"])
 tokens = st.sampled_from([f"t{number}" for number in range(5)])
 due_instants = st.integers(1, 4)
@@ -82,41 +83,41 @@ class TwinStores(RuleBasedStateMachine):
         owner: str,
         token: str,
         ttl_ns: int,
-        job: str,
+        job: JobId,
         due_ns: int,
         next_due_ns: int,
         rerun: bool,
         latest_ns: int | None,
     ) -> None:
-        lease = LeaseAsk(resource, owner, "s", token, ttl_ns, job, f"run of {token}")
+        lease = LeaseAsk(resource, owner, job.service, token, ttl_ns, job.name, f"run of {token}")
         max_ahead_ns = None if latest_ns is None else latest_ns - self.clock.wall_ns()  # what is due later is too early
         self.both(lambda store: store.claim(ClaimAsk(lease, due_ns, next_due_ns, rerun, max_ahead_ns)))
 
     @rule(resource=resources, token=tokens, job=jobs, due_ns=due_instants)
-    def settle(self, resource: str, token: str, job: str, due_ns: int) -> None:
+    def settle(self, resource: str, token: str, job: JobId, due_ns: int) -> None:
         lease = Lease(resource, "", token, 0, 0, 0)
-        self.both(lambda store: store.settle(Settlement(lease, job, due_ns, f"run of {token}", "success", "d", 1, 2)))
+        self.both(lambda store: store.settle(Settlement(lease, *job, due_ns, f"run of {token}", "success", "d", 1, 2)))
 
     @rule(resource=resources, token=tokens)
     def settle_whatever_runs(self, resource: str, token: str) -> None:
         for run in self.both(lambda store: store.runs(limit=3)):
             lease = Lease(resource, "", token, 0, 0, 0)
-            ended = Settlement(lease, run.job, run.due_ns, run.run_id, "failure")
+            ended = Settlement(lease, run.service, run.job, run.due_ns, run.run_id, "failure")
             self.both(lambda store, ended=ended: store.settle(ended))  # type: ignore[misc]
 
     @rule(wanted=st.lists(jobs), limit=st.integers(0, 3), abandon=st.booleans())
-    def orphans(self, wanted: list[str], limit: int, *, abandon: bool) -> None:
+    def orphans(self, wanted: list[JobId], limit: int, *, abandon: bool) -> None:
         for orphan in self.both(lambda store: store.orphans(wanted, limit)):
             if abandon:
                 self.both(lambda store, orphan=orphan: store.abandon(orphan))  # type: ignore[misc]
 
     @rule(job=jobs, due_ns=due_instants, attempt=st.integers(1, 2), token=tokens)
-    def abandon(self, job: str, due_ns: int, attempt: int, token: str) -> None:
-        self.both(lambda store: store.abandon(Orphan(job, due_ns, attempt, f"run of {token}", "n1")))
+    def abandon(self, job: JobId, due_ns: int, attempt: int, token: str) -> None:
+        self.both(lambda store: store.abandon(Orphan(*job, due_ns, attempt, f"run of {token}", "n1")))
 
-    @rule(names=st.lists(jobs, max_size=3), next_due_ns=next_due_instants, owner=owners)
-    def register(self, names: list[str], next_due_ns: int | None, owner: str) -> None:
-        records = [JobRecord(name, "t", name, owner, "s", 1, 2, None, next_due_ns) for name in names]
+    @rule(ids=st.lists(jobs, max_size=3), next_due_ns=next_due_instants, owner=owners)
+    def register(self, ids: list[JobId], next_due_ns: int | None, owner: str) -> None:
+        records = [JobRecord(job.name, "t", str(job), owner, job.service, 1, 2, None, next_due_ns) for job in ids]
         self.both(lambda store: store.register(records))
 
     @rule(by_ns=st.sampled_from([1, SECOND // 2, SECOND, 10 * SECOND, 90 * SECOND]))
@@ -138,7 +139,7 @@ class TwinStores(RuleBasedStateMachine):
         self.both(lambda store: store.leases())
         self.both(lambda store: store.jobs())
         self.both(lambda store: store.runs())
-        self.both(lambda store: store.runs("a", 2))
+        self.both(lambda store: store.runs(JobId("s", "a"), 2))
 
     def teardown(self) -> None:
         self.sqlite.close()

@@ -156,11 +156,3 @@ def test_what_waiters_leave_behind_is_cleared(path: Path, clock: FakeClock, part
     a.store.orphans([])
     with closing(sqlite3.connect(path)) as file:
         assert file.execute("SELECT count(*) FROM waiting").fetchone() == (0,)
-
-
-def test_a_file_from_before_is_given_what_it_lacks(path: Path, party: Callable[[str], Party]) -> None:
-    before = party("before")
-    before.ask()
-    with closing(sqlite3.connect(path)) as file:
-        file.execute("DROP TABLE waiting")
-    assert isinstance(party("after").ask(), Refused)

@@ -71,11 +71,12 @@ def test_a_holder_that_tells_us_is_newer_than_the_look(rig: SidecarRig) -> None:
     ask = rig.claim()
     lock = scheduler.lock("nightly", "nightly", ask.lease.run_id)
     lock.fire(LockEvent.REQUESTED)
-    lock.fire(LockEvent.GRANTED, fence=1)
+    fence = rig.store.leases()[0].fence
+    lock.fire(LockEvent.GRANTED, fence=fence)
     rig.clock.advance(SECOND)
     rig.probe()
     (seen,) = rig.view().locks
-    assert (seen.owner, seen.held_ns, seen.source, seen.fence) == ("host-1", SECOND, "memory://", 1)
+    assert (seen.owner, seen.held_ns, seen.source, seen.fence) == ("host-1", SECOND, "memory://", fence)
     rig.clock.advance(9 * SECOND)
     lock.fire(LockEvent.RENEWED, margin_ns=1)
     assert rig.view().locks[0].remaining_ns == TTL_NS, "which it has just renewed"
@@ -94,8 +95,9 @@ def test_a_hold_that_came_after_the_look_replaces_what_the_look_showed(rig: Side
     rig.clock.advance(SECOND)
     lock = scheduler.lock("nightly")
     lock.fire(LockEvent.REQUESTED)
-    lock.fire(LockEvent.GRANTED, fence=2)
-    assert [(view.owner, view.fence) for view in rig.view().locks] == [("host-1", 2)]
+    fence = rig.store.leases()[0].fence + 1
+    lock.fire(LockEvent.GRANTED, fence=fence)
+    assert [(view.owner, view.fence) for view in rig.view().locks] == [("host-1", fence)]
 
 
 def test_a_holder_that_slept_through_the_end_of_its_lease_does_not_have_it(rig: SidecarRig) -> None:
@@ -109,7 +111,7 @@ def test_a_holder_that_slept_through_the_end_of_its_lease_does_not_have_it(rig: 
     rig.claim(owner="heir")
     rig.probe()
     (view,) = rig.view().locks
-    assert (view.owner, view.fence, view.waiters) == ("heir", 1, 1)
+    assert (view.owner, view.fence, view.waiters) == ("heir", rig.store.leases()[0].fence, 1)
 
 
 def test_a_free_resource_is_shown_while_somebody_waits(rig: SidecarRig) -> None:

@@ -8,7 +8,7 @@ from kit.sidecar_views import EVERY_NS, GRACE_NS, TTL_NS, SidecarRig
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import FencingRejected, PoolMoved
-from tickglass.sched.lease import LockEvent
+from tickglass.sched.lease import Lease, LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
 from tickglass.telemetry.sidecar.merge.merge import TIMELINE_NS
 from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS
@@ -382,7 +382,7 @@ def test_of_two_services_each_has_its_own_runs_and_marks(rig: SidecarRig) -> Non
         scheduler.end(ended, Outcome.LOST)
         scheduler.begin(going)
     rig.register(owner="host-3", service="sales", name="nightly")
-    rig.claim(owner="host-3")
+    rig.claim(owner="host-3", service="sales")
     rig.probe()
     view = rig.view()
     assert {(run.service, run.owner) for run in view.runs} == {
@@ -396,6 +396,27 @@ def test_of_two_services_each_has_its_own_runs_and_marks(rig: SidecarRig) -> Non
         ("shipping", {"shipping"}, 2),
     ]
     assert [(mark.service, mark.owner) for mark in view.marks] == [("billing", "host-1"), ("shipping", "host-2")]
+
+
+def test_of_two_services_in_one_store_each_job_has_its_own_attempts(rig: SidecarRig) -> None:
+    for service, outcome in (("billing", "failure"), ("mail", "success")):
+        rig.register(service=service, resource="shared")
+        rig.settle(rig.claim(service=service, resource="shared"), outcome)
+    rig.claim(service="mail", resource="shared", due_ns=rig.clock.wall_ns() + 1)
+    rig.probe()
+    found = {job.service: ([run.outcome for run in job.recent], job.failures, job.running) for job in rig.view().jobs}
+    assert found == {"billing": (["failure"], 1, 0), "mail": (["success", ""], 0, 1)}
+
+
+def test_an_overdue_job_names_the_service_of_the_job_that_holds_its_lock(rig: SidecarRig) -> None:
+    rig.register(resource="shared", timeout_ns=None)
+    rig.register(resource="shared", service="mail", timeout_ns=None)
+    rig.claim(service="mail", owner="host-2", resource="shared")
+    rig.clock.advance(EVERY_NS + GRACE_NS + SECOND)
+    rig.store.renew(Lease("shared", "host-2", "token-0", 0, TTL_NS, 0))
+    rig.probe()
+    (billing,) = [job for job in rig.view().jobs if job.service == "billing"]
+    assert "host-2 (job mail/nightly)" in billing.why
 
 
 def test_failures_are_those_since_the_last_success_anywhere(rig: SidecarRig) -> None:

@@ -3,7 +3,10 @@ from __future__ import annotations
 import pytest
 from kit.sidecar_views import TTL_NS, ScriptedStore, SidecarRig
 
+from tickglass.sched.identity import JobId
 from tickglass.telemetry.sidecar.stores.ledger_cache import ATTEMPTS_MAX, LedgerCache, attempts_at
+
+BUSY, QUIET = JobId("billing", "busy"), JobId("billing", "quiet")
 
 
 @pytest.fixture
@@ -19,12 +22,12 @@ def test_attempts_of_a_busy_job_do_not_hide_those_of_a_quiet_one(rig: SidecarRig
         rig.settle(rig.claim("busy", due_ns=due_ns))
     store, attempts = ScriptedStore(rig.store), LedgerCache()
     attempts.read(store, rig.store.jobs())
-    assert {name: len(runs) for name, runs in attempts.by_job().items()} == {"busy": ATTEMPTS_MAX, "quiet": 1}
-    assert store.asked == ["runs None", "runs quiet"]
+    assert {name: len(runs) for name, runs in attempts.by_job().items()} == {BUSY: ATTEMPTS_MAX, QUIET: 1}
+    assert store.asked == ["runs None", "runs billing/quiet"]
     rig.settle(rig.claim("busy", due_ns=700))
     attempts.read(store, rig.store.jobs())
     assert store.asked[2:] == ["runs None"], "nothing new is asked about by itself"
-    assert [run.due_ns for run in attempts.by_job()["busy"]] == list(range(661, 701))
+    assert [run.due_ns for run in attempts.by_job()[BUSY]] == list(range(661, 701))
 
 
 def test_an_open_attempt_is_read_again_until_it_has_ended(rig: SidecarRig) -> None:
@@ -35,10 +38,10 @@ def test_an_open_attempt_is_read_again_until_it_has_ended(rig: SidecarRig) -> No
         rig.settle(rig.claim("busy", due_ns=due_ns))
     attempts = LedgerCache()
     attempts.read(rig.store, rig.store.jobs())
-    assert [run.outcome for run in attempts.by_job()["quiet"]] == [None]
+    assert [run.outcome for run in attempts.by_job()[QUIET]] == [None]
     rig.settle(ask)
     attempts.read(rig.store, rig.store.jobs())
-    assert [run.outcome for run in attempts.by_job()["quiet"]] == ["success"]
+    assert [run.outcome for run in attempts.by_job()[QUIET]] == ["success"]
 
 
 def test_many_jobs_are_read_over_several_looks(rig: SidecarRig) -> None:
@@ -65,13 +68,13 @@ def test_all_attempts_at_an_instant_are_found_wherever_the_pages_end(rig: Sideca
         rig.settle(rig.claim(due_ns=10 + newer))
 
     def found(due_ns: int) -> list[tuple[int, int]]:
-        return [(run.due_ns, run.attempt) for run in attempts_at(rig.store, "nightly", due_ns)]
+        return [(run.due_ns, run.attempt) for run in attempts_at(rig.store, JobId("billing", "nightly"), due_ns)]
 
     assert found(9) == [(5, 2), (5, 1)]
     assert found(4) == [(1, 1)]
     assert found(0) == [(1, 1)], "the oldest, where there is none"
     assert found(rig.clock.wall_ns()) == [(10 + ATTEMPTS_MAX - 2, 1)]
-    assert attempts_at(rig.store, "hourly", 9) == []
+    assert attempts_at(rig.store, JobId("billing", "hourly"), 9) == []
 
 
 def test_a_job_that_is_gone_is_forgotten(rig: SidecarRig) -> None:

@@ -26,7 +26,7 @@ def shown(rig: SidecarRig) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for family in store_families(rig.snapshots, rig.clock.reading()):
         for sample in family.samples:
-            added = {"source"} if "owner" in sample.labels else {"source", "service"}
+            added = {"source"} if {"owner", "job_name"} & sample.labels.keys() else {"source", "service"}
             labels = {name: value for name, value in sample.labels.items() if name not in added}
             assert sample.labels["source"] == "memory://"
             found.setdefault(sample.name, {})["/".join(labels.values())] = sample.value
@@ -44,9 +44,18 @@ def test_the_metrics_of_a_frozen_holder_grow_between_two_looks(rig: SidecarRig) 
     assert found["distributed_lock_lease_expiry_timestamp_seconds"] == {"nightly": (ask.due_ns + TTL_NS) / SECOND}
     assert found["distributed_lock_lease_ttl_seconds"] == {"nightly": 30}
     assert found["distributed_lock_max_hold_seconds"] == {"nightly": 25}
-    assert found["distributed_lock_fencing_token"] == {"nightly": 1}
+    assert found["distributed_lock_fencing_token"] == {"nightly": rig.store.leases()[0].fence}
     assert "distributed_lock_lease_expired_seconds" not in found
     assert "tickglass_job_next_run_timestamp_seconds" not in found, "it runs"
+
+
+def test_jobs_of_one_name_have_series_of_their_own(rig: SidecarRig) -> None:
+    rig.register(service="billing")
+    rig.register(service="mail")
+    rig.claim(service="mail", owner="dead")
+    rig.clock.advance(TTL_NS + SECOND)
+    rig.probe()
+    assert shown(rig)["tickglass_job_abandoned_claims"] == {"nightly/billing": 0, "nightly/mail": 1}
 
 
 def test_the_metrics_say_what_expired_and_what_was_abandoned(rig: SidecarRig) -> None:
@@ -61,13 +70,13 @@ def test_the_metrics_say_what_expired_and_what_was_abandoned(rig: SidecarRig) ->
     assert found["distributed_lock_lease_expired_seconds"] == {"nightly/dead/billing": 2}
     of_holders = {"held_seconds", "acquired_timestamp_seconds", "lease_expiry_timestamp_seconds"}
     assert not {f"distributed_lock_{name}" for name in of_holders} & found.keys(), "nobody holds it"
-    assert found["tickglass_job_abandoned_claims"] == {"nightly": 1}
-    assert found["tickglass_job_interval_seconds"] == {"nightly": EVERY_NS / SECOND}
-    assert found["tickglass_job_misfire_grace_seconds"] == {"nightly": GRACE_NS / SECOND}
+    assert found["tickglass_job_abandoned_claims"] == {"nightly/billing": 1}
+    assert found["tickglass_job_interval_seconds"] == {"nightly/billing": EVERY_NS / SECOND}
+    assert found["tickglass_job_misfire_grace_seconds"] == {"nightly/billing": GRACE_NS / SECOND}
     began_s = (rig.clock.wall_ns() - TTL_NS - 2 * SECOND) / SECOND
-    assert found["tickglass_job_last_completion_timestamp_seconds"] == {"nightly": began_s}
-    assert found["tickglass_job_last_success_timestamp_seconds"] == {"nightly": began_s}
-    assert found["tickglass_job_next_run_timestamp_seconds"]["nightly"] == pytest.approx(began_s + 10)
+    assert found["tickglass_job_last_completion_timestamp_seconds"] == {"nightly/billing": began_s}
+    assert found["tickglass_job_last_success_timestamp_seconds"] == {"nightly/billing": began_s}
+    assert found["tickglass_job_next_run_timestamp_seconds"]["nightly/billing"] == pytest.approx(began_s + 10)
 
 
 def test_of_too_many_leases_the_live_ones_have_series(rig: SidecarRig) -> None:
