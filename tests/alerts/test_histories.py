@@ -159,7 +159,7 @@ def _frequent() -> list[promtool.Document]:
 
 
 @pytest.mark.xdist_group("healthy histories")
-@pytest.mark.parametrize(("how", "every_s"), [*SCRAPES, ("by a sidecar", 15), ("themselves", 30), ("by a sidecar", 60)])
+@pytest.mark.parametrize(("how", "every_s"), [*SCRAPES, ("by a sidecar", 60)])
 def test_a_healthy_hour_alerts_nobody(how: str, every_s: int, tmp_path: Path) -> None:
     spoken = Spoken(tmp_path, hour(), (how, every_s), Old=OLD_MISSED)
     assert spoken.first == {}

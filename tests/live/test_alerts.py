@@ -50,6 +50,7 @@ LATE: Final = {
     "TickglassOnTimeBudgetBurnSlow",
     "TickglassSchedulerStalled",
     "TickglassReplicaStalled",
+    "TickglassSchedulerNotReady",
 }
 
 
