@@ -99,7 +99,7 @@ def test_counters_go_on_and_what_was_present_is_not_shown_while_it_is_stopped() 
         job.wait_for_a_run()
         sink.wait_for(ended("success"), count=first + 1)
         values = scraped(scheduler)
-    assert values['tickglass_job_outcomes_total{job_name="job",outcome="success"}'] > first
+    assert values['tickglass_job_outcomes_total{job_name="job",outcome="success",service="default"}'] > first
     assert values['tickglass_scheduler_state{state="running"}'] == 1
     assert values['tickglass_scheduler_state{state="stopped"}'] == 0
     assert 'tickglass_pool_slots{pool="default"}' in values

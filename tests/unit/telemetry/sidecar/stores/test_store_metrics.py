@@ -147,9 +147,9 @@ def test_what_is_read_of_jobs_and_locks_names_their_service(rig: SidecarRig) -> 
 def test_a_job_is_as_overdue_as_the_probe_saw_it_however_late_the_scrape(rig: SidecarRig) -> None:
     rig.register()
     rig.probe()
-    assert shown(rig)["tickglass_job_overdue_seconds"] == {"nightly": 0}
+    assert shown(rig)["tickglass_job_overdue_seconds"] == {"nightly/billing": 0}
     rig.clock.advance(EVERY_NS + 3 * SECOND)
     rig.probe()
     rig.clock.advance(4 * SECOND)
-    assert shown(rig)["tickglass_job_overdue_seconds"] == {"nightly": 3}
+    assert shown(rig)["tickglass_job_overdue_seconds"] == {"nightly/billing": 3}
     assert shown(rig)["tickglass_sidecar_source_age_seconds"] == {"": 4}, "its only label is the source"
