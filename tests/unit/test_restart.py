@@ -100,10 +100,10 @@ def test_counters_go_on_and_what_was_present_is_not_shown_while_it_is_stopped() 
         sink.wait_for(ended("success"), count=first + 1)
         values = scraped(scheduler)
     assert values['tickglass_job_outcomes_total{job_name="job",outcome="success",service="default"}'] > first
-    assert values['tickglass_scheduler_state{state="running"}'] == 1
-    assert values['tickglass_scheduler_state{state="stopped"}'] == 0
-    assert 'tickglass_pool_slots{pool="default"}' in values
-    assert 'tickglass_job_next_run_timestamp_seconds{job_name="job"}' in values
+    assert values['tickglass_scheduler_state{service="default",state="running"}'] == 1
+    assert values['tickglass_scheduler_state{service="default",state="stopped"}'] == 0
+    assert 'tickglass_pool_slots{pool="default",service="default"}' in values
+    assert 'tickglass_job_next_run_timestamp_seconds{job_name="job",service="default"}' in values
 
 
 def test_it_does_not_start_twice_and_not_before_it_has_stopped() -> None:
