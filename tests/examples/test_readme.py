@@ -87,7 +87,7 @@ def test_the_example_runs_as_pasted_twice_at_once(tmp_path: Path, environment: d
         assert first.port != second.port
         wait_until(lambda: len(printed()) >= 2, "two reconciliations")
         for one in (first, second):
-            assert 'tickglass_job_due_total{job_name="inventory_sync"}' in Answer(one.port, "/metrics").text
+            assert 'tickglass_job_due_total{job_name="inventory_sync",' in Answer(one.port, "/metrics").text
         assert {"inventory_sync", "reconcile"} <= set(typed("jobs").split())
         assert "ledger:eu" in typed("jobs")
         typed("locks")
