@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types generated wheel fix generate bench chaos hostile mutants pictures servers clean
+.PHONY: help demo test check lint types generated wheel fix generate bench chaos hostile mutants live pictures servers clean
 
 help: ## List these targets
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -88,6 +88,9 @@ hostile: $(DEV) ## Send a sidecar a million frames that mean it harm, look for o
 
 mutants: $(DEV) servers ## Spoil every alerting rule in every small way, look for one that its cases do not notice
 	PYTHONPATH=tests $(BIN)/python tests/alerts/all_mutants.py $(ARGS)
+
+live: $(DEV) servers ## Make six faults for real, watched by a Prometheus at its usual 15 s; takes eleven minutes
+	PYTHONPATH=tests $(BIN)/python tests/alerts/live_faults.py $(ARGS)
 
 pictures: $(DEV) servers ## Draw docs/images/board-*.png with Grafana's own components; needs Node
 	cd tools/board_pictures && npm install --legacy-peer-deps --ignore-scripts --no-package-lock --no-audit --no-fund --silent

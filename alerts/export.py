@@ -54,7 +54,7 @@ def files(scope: RuleScope, links: Links) -> dict[str, str]:
         "metadata": {"name": f"tickglass{own}", "labels": {"app.kubernetes.io/name": "tickglass"}},
         "spec": rules,
     }
-    return {RULES: _yaml(rules), OPERATOR: _yaml(manifest), ALERTMANAGER: _yaml(alertmanager())}
+    return {RULES: _yaml(rules), OPERATOR: _yaml(manifest), ALERTMANAGER: _yaml(alertmanager(scope))}
 
 
 def runbooks() -> dict[str, str]:

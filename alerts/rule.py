@@ -16,13 +16,13 @@ from tickglass.sched.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DASHBOARDS", "RUNBOOKS", "Alert", "Board", "Group", "Links", "Record", "Severity"]
-
-DASHBOARDS: Final = "http://localhost:3000"
-RUNBOOKS: Final = "runbooks"
+__all__ = ["Alert", "Board", "Group", "Links", "Record", "Severity"]
 
 _DURATION: Final = re.compile(r"\d+[smh]")
-_VARIABLES: Final = ("resource", "job_name")  # variables of the boards that a link sets
+_VARIABLES: Final = ("service", "resource", "job_name")  # variables of the boards that a link sets
+_BEFORE_S: Final = 3 * 3_600  # a board begins so long before the alert
+# The instant of the evaluation: who opens the link the next morning sees what was then.
+_FROM: Final = f'from={{{{ query "1000 * (time() - {_BEFORE_S})" | first | value | printf "%.0f" }}}}&to=now'
 
 
 class Severity(StrEnum):
@@ -45,42 +45,46 @@ class Board(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where runbooks and dashboards are.
+    """Where runbooks and dashboards are: absolute addresses, because a relative one leads nowhere from a pager.
 
     Args:
-        runbooks: the folder of the runbook pages; a path without a host is beside the rules.
-        dashboards: the address of the Grafana that has the boards.
+        runbooks: the folder of the runbook pages; "": alerts have no link to one.
+        dashboards: the address of the Grafana that has the boards; "": alerts have no link to one.
 
     Raises:
         ConfigError: pages cannot be put below this address.
     """
 
-    runbooks: str = RUNBOOKS
-    dashboards: str = DASHBOARDS
+    runbooks: str = ""
+    dashboards: str = ""
 
     def __post_init__(self) -> None:
-        for what, url, relative in (("runbook", self.runbooks, True), ("dashboard", self.dashboards, False)):
+        for what, url, instead in (
+            ("runbook", self.runbooks, "https://wiki.example.com/runbooks"),
+            ("dashboard", self.dashboards, "https://grafana.example.com"),
+        ):
             try:
                 scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
             except ValueError:
                 scheme, host = "", None
-            local = relative and bool(url) and not scheme and "//" not in url
-            fits = local or (scheme in ("http", "https") and bool(host))
-            if not fits or re.search(r"[\s?#{}]", url):
+            fits = scheme in ("http", "https") and bool(host) and not re.search(r"[\s?#{}]", url)
+            if url and not fits:
                 raise ConfigError(
-                    f"the {what} base URL is not one that pages can be put below",
-                    given=url,
-                    instead=("https://wiki.example.com/runbooks" if relative else "https://grafana.example.com",),
+                    f"the {what} base URL is not one that pages can be put below", given=url, instead=(instead,)
                 )
 
-    def runbook(self, name: str) -> str:
-        """Return the address of an alert's runbook page."""
-        return f"{self.runbooks.rstrip('/')}/{name}.md"
+    def annotations(self, name: str, board: Board, labels: tuple[str, ...]) -> dict[str, str]:
+        """Return the links of an alert, those that are known: its runbook, and its board as templates of Prometheus's.
 
-    def dashboard(self, board: Board, labels: tuple[str, ...]) -> str:
-        """Return the address of a board, narrowed to what the alert is about; a template of Prometheus's."""
-        narrowed = "&".join(f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in _VARIABLES if name in labels)
-        return f"{self.dashboards.rstrip('/')}/d/{board}{narrowed and '?'}{narrowed}"
+        The board is narrowed to what the alert is about, and to the time from three hours before it.
+        """
+        narrowed = [f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in _VARIABLES if name in labels]
+        links = {
+            "runbook_url": self.runbooks and f"{self.runbooks.rstrip('/')}/{name}.md",
+            "dashboard_url": self.dashboards
+            and f"{self.dashboards.rstrip('/')}/d/{board}?{'&'.join((*narrowed, _FROM))}",
+        }
+        return {key: url for key, url in links.items() if url}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,22 +149,26 @@ class Alert:
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": links.runbook(self.name),
-                "dashboard_url": links.dashboard(self.board, self.labels),
+                **links.annotations(self.name, self.board, self.labels),
             },
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rules that Prometheus evaluates one after the other."""
+    """Rules that Prometheus evaluates one after the other, so a recorded series stands before what reads it.
+
+    Args:
+        every: how often; "": as often as Prometheus is configured to.
+    """
 
     name: str
     rules: tuple[Record | Alert, ...]
+    every: str = ""
 
     def document(self, fleet: str, links: Links) -> dict[str, Any]:
         """Return it as Prometheus reads it."""
         documents = [
             rule.document(fleet, links) if isinstance(rule, Alert) else rule.document(fleet) for rule in self.rules
         ]
-        return {"name": self.name, "rules": documents}
+        return {"name": self.name, **({"interval": self.every} if self.every else {}), "rules": documents}

@@ -8,16 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tickglass.alerts.rule import Alert, Board, Group, Severity
-from tickglass.alerts.scope import literally
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.queries.selector import INSTANCE, aggregate
+from tickglass.telemetry.queries.jobs import due_here, on_time_starts
+from tickglass.telemetry.queries.selector import aggregate, indented, on
 
 if TYPE_CHECKING:
     from tickglass.alerts.scope import RuleScope
 
 __all__ = ["scheduler"]
 
-_ON: Final = f"on ({', '.join(INSTANCE)})"
 # A sidecar's series name the scheduler. Of a scheduler that is scraped itself, only the address is known.
 _WHO: Final = "{{ with $labels.owner }}{{ . }} at {{ end }}{{ $labels.instance }}"
 
@@ -26,93 +25,118 @@ def scheduler(scope: RuleScope) -> Group:
     """Return the rules about schedulers."""
     return Group(
         "tickglass.scheduler",
-        (*_life(scope), _store(scope), _pool(scope), *_clock(scope), *_spool(scope), *_telemetry(scope)),
+        (*_life(scope), _store(scope), *_pool(scope), *_clock(scope), *_spool(scope), *_telemetry(scope)),
     )
 
 
 def _life(scope: RuleScope) -> tuple[Alert, ...]:
-    ticks = scope.rate_by(catalogue.TICK_DURATION, *INSTANCE, part="count", window="2m")
-    running = scope.max_by(catalogue.SCHEDULER_STATE, *INSTANCE, state="running")
+    by_instance, of_service = scope.by_instance, on(scope.by_service)
+    ticks = scope.rate_by(catalogue.TICK_DURATION, *by_instance, part="count", window="2m")
+    running = scope.max_by(catalogue.SCHEDULER_STATE, *by_instance, state="running")
+    stalled = f"{ticks} == 0\nand {on(by_instance)}\n{running} == 1"
+    another = aggregate("group", scope.by_service, f"{ticks} > 0")
+    unready = scope.max_by(catalogue.SCHEDULER_READY, *by_instance)
     return (
         Alert(
-            name="TickglassSchedulerDown",
-            expr=f"absent({scope.up()} == 1)",
-            pending="2m",
-            severity=Severity.CRITICAL,
-            summary="Prometheus can scrape no scheduler.",
-            description=f"None of the targets {literally(scope.up())} is up.",
-            board=Board.OVERVIEW,
-        ),
-        Alert(
-            name="TickglassTargetsDown",
-            expr=(
-                f"group by (job) (last_over_time({scope.up()}[1h]))\n"
-                f"unless on (job)\n{scope.up()} == 1\nand on ()\n{scope.up()} == 1"
-            ),
-            pending="2m",
-            severity=Severity.CRITICAL,
-            labels=("job",),
-            summary="Prometheus can no longer scrape a service, but it can scrape another.",
-            description="None of the targets of {{ $labels.job }} is up, or there are none left.",
-            board=Board.OVERVIEW,
-        ),
-        Alert(
             name="TickglassSchedulerStalled",
-            expr=f"{ticks} == 0\nand {_ON}\n{running} == 1",
+            expr=f"{stalled}\nunless {of_service}\n{another}",
             pending="1m",
             severity=Severity.CRITICAL,
-            labels=INSTANCE,
-            summary="A running scheduler's timeline has stopped.",
+            labels=by_instance,
+            summary="A running scheduler's timeline has stopped, and no other of its service ticks.",
             description=f"The timeline of {_WHO} has not ticked for two minutes.",
+            board=Board.SCHEDULER,
+        ),
+        Alert(
+            name="TickglassReplicaStalled",
+            expr=f"{stalled}\nand {of_service}\n{another}",
+            pending="1m",
+            severity=Severity.WARNING,
+            labels=by_instance,
+            summary="A running scheduler's timeline has stopped; another of its service does the work.",
+            description=f"The timeline of {_WHO} has not ticked for two minutes.",
+            board=Board.SCHEDULER,
+        ),
+        Alert(
+            name="TickglassSchedulerNotReady",
+            expr=f"{unready} == 0\nand {on(by_instance)}\n{running} == 1",
+            pending="5m",
+            keep_firing_for="5m",
+            severity=Severity.WARNING,  # what it keeps from being done has alerts of its own
+            labels=by_instance,
+            summary="A running scheduler says that it is not ready.",
+            description=f"{_WHO} has not been ready for five minutes; its /readyz says why.",
             board=Board.SCHEDULER,
         ),
     )
 
 
 def _store(scope: RuleScope) -> Alert:
-    forgot = scope.increase_by(catalogue.STORE_FORGOT, *INSTANCE, window="10m")
+    forgot = scope.increase_by(catalogue.STORE_FORGOT, *scope.by_instance, window="10m")
     return Alert(
         name="TickglassStoreForgot",
         expr=f"{forgot} > 0",
         severity=Severity.WARNING,
-        labels=INSTANCE,
+        labels=scope.by_instance,
         summary="A store has lost what it held: leases, claims and the records of jobs.",
         description=f"The store of {_WHO} had lost the record of this instance; its jobs are registered again.",
         board=Board.SCHEDULER,
     )
 
 
-def _pool(scope: RuleScope) -> Alert:
-    keys = (*INSTANCE, "pool")
-    on = f"on ({', '.join(keys)})"
-    busy = aggregate("max", keys, f"avg_over_time({scope.series(catalogue.POOL_IN_USE)}[10m])")
-    queue = aggregate("max", keys, f"min_over_time({scope.series(catalogue.POOL_QUEUE)}[10m])")
-    return Alert(
-        name="TickglassPoolSaturated",
-        expr=(
-            f"{busy}\n/ {on}\n{scope.max_by(catalogue.POOL_SLOTS, *keys)}\n> {thresholds.POOL_BUSY_SHARE:g}\n"
-            f"and {on}\n{queue} > 0"
+def _pool(scope: RuleScope) -> tuple[Alert, ...]:
+    keys = (*scope.by_instance, "pool")
+
+    def busy(window: str) -> str:
+        in_use = aggregate("max", keys, f"avg_over_time({scope.series(catalogue.POOL_IN_USE)}[{window}])")
+        return f"{in_use}\n/ {on(keys)}\n{scope.max_by(catalogue.POOL_SLOTS, *keys)}"
+
+    def queued(window: str) -> str:
+        queue = aggregate("max", keys, f"min_over_time({scope.series(catalogue.POOL_QUEUE)}[{window}])")
+        return f"and {on(keys)}\n{queue} > 0"
+
+    due = due_here(scope, "increase", "2m", *scope.by_instance)
+    on_time = on_time_starts(scope, "increase", "2m", *scope.by_instance)
+    late = f"{due}\n- {on(scope.by_instance)}\n{on_time}"
+    description = f"Pool {{{{ $labels.pool }}}} of {_WHO} is {{{{ $value | humanizePercentage }}}} busy, with a queue"
+    return (
+        Alert(
+            name="TickglassPoolDelaysJobs",
+            # A worker between two runs is not busy when it is scraped; while all wait, the queue says enough.
+            expr=(
+                f"{busy('2m')}\n{queued('2m')}\n"
+                f"and {on(scope.by_instance)}\n(\n{indented(late)}\n) >= {thresholds.LATE_MIN}"
+            ),
+            pending="1m",
+            keep_firing_for="10m",  # as long as the windows of the jobs that it delays
+            severity=Severity.CRITICAL,
+            labels=keys,
+            summary="A full pool keeps jobs from starting on time.",
+            description=f"{description}, and jobs start late.",
+            board=Board.SCHEDULER,
         ),
-        pending="5m",
-        severity=Severity.WARNING,
-        labels=keys,
-        summary="A pool has been full for ten minutes, and occurrences wait for a worker.",
-        description=(
-            f"Pool {{{{ $labels.pool }}}} of {_WHO} is {{{{ $value | humanizePercentage }}}} busy, with a queue."
+        Alert(
+            name="TickglassPoolSaturated",
+            expr=f"{busy('10m')}\n> {thresholds.POOL_BUSY_SHARE:g}\n{queued('10m')}",
+            pending="5m",
+            severity=Severity.WARNING,
+            labels=keys,
+            summary="A pool has been full for ten minutes, and occurrences wait for a worker.",
+            description=f"{description}.",
+            board=Board.SCHEDULER,
         ),
-        board=Board.SCHEDULER,
     )
 
 
 def _clock(scope: RuleScope) -> tuple[Alert, ...]:
-    steps = scope.increase_by(catalogue.CLOCK_STEPS, *INSTANCE, "direction", window="10m")
+    steps = scope.increase_by(catalogue.CLOCK_STEPS, *scope.by_instance, "direction", window="10m")
     offset = f"abs({scope.series(catalogue.CLOCK_OFFSET)}) - {scope.series(catalogue.CLOCK_ERROR)}"
     return (
         Alert(
             name="TickglassClockStepped",
             expr=f"{steps} > 0",
             severity=Severity.WARNING,
-            labels=(*INSTANCE, "direction"),
+            labels=(*scope.by_instance, "direction"),
             summary="The wall clock of a scheduler was set.",
             description=(
                 f"The clock of {_WHO} was set {{{{ $labels.direction }}}}"
@@ -122,10 +146,10 @@ def _clock(scope: RuleScope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="TickglassClockSkewed",
-            expr=f"{aggregate('max', INSTANCE, offset)} > {thresholds.CLOCK_OFFSET_S:g}",
+            expr=f"{aggregate('max', scope.by_instance, offset)} > {thresholds.CLOCK_OFFSET_S:g}",
             pending="1m",
             severity=Severity.WARNING,
-            labels=INSTANCE,
+            labels=scope.by_instance,
             summary="A scheduler's clock differs from the store's.",
             description=f"The clock of {_WHO} is at least {{{{ $value | humanizeDuration }}}} from the store's.",
             board=Board.SCHEDULER,
@@ -134,15 +158,16 @@ def _clock(scope: RuleScope) -> tuple[Alert, ...]:
 
 
 def _spool(scope: RuleScope) -> tuple[Alert, ...]:
-    drained = scope.increase_by(catalogue.SPOOL_OUTCOMES, *INSTANCE, window="10m", move="=~written|overtaken")
-    dropped = scope.increase_by(catalogue.SPOOL_OUTCOMES, *INSTANCE, window="10m", move="dropped")
+    depth = scope.max_by(catalogue.SPOOL_DEPTH, *scope.by_instance)
+    drained = scope.increase_by(catalogue.SPOOL_OUTCOMES, *scope.by_instance, window="10m", move="=~written|overtaken")
+    dropped = scope.increase_by(catalogue.SPOOL_OUTCOMES, *scope.by_instance, window="10m", move="dropped")
     return (
         Alert(
             name="TickglassSpoolNotDraining",
-            expr=f"{scope.max_by(catalogue.SPOOL_DEPTH, *INSTANCE)} > 0\nunless {_ON}\n{drained} > 0",
+            expr=f"{depth} > 0\nunless {on(scope.by_instance)}\n{drained} > 0",
             pending="10m",
             severity=Severity.WARNING,
-            labels=INSTANCE,
+            labels=scope.by_instance,
             summary="Outcomes wait in the spool, and none reaches the store.",
             description=f"{{{{ $value }}}} outcomes wait in the spool of {_WHO}.",
             board=Board.SCHEDULER,
@@ -151,7 +176,7 @@ def _spool(scope: RuleScope) -> tuple[Alert, ...]:
             name="TickglassOutcomesDropped",
             expr=f"{dropped} > 0",
             severity=Severity.CRITICAL,
-            labels=INSTANCE,
+            labels=scope.by_instance,
             summary="Outcomes of runs were lost, and the ledger will never have them.",
             description=f'{_WHO} dropped {{{{ $value | printf "%.0f" }}}} outcomes in 10m.',
             board=Board.SCHEDULER,
@@ -160,14 +185,14 @@ def _spool(scope: RuleScope) -> tuple[Alert, ...]:
 
 
 def _telemetry(scope: RuleScope) -> tuple[Alert, ...]:
-    dropped = scope.increase_by(catalogue.DROPPED, *INSTANCE, "signal", "reason", window="10m")
-    failed = scope.increase_by(catalogue.SINK_FAILURES, *INSTANCE, "sink", window="10m")
+    dropped = scope.increase_by(catalogue.DROPPED, *scope.by_instance, "signal", "reason", window="10m")
+    failed = scope.increase_by(catalogue.SINK_FAILURES, *scope.by_instance, "sink", window="10m")
     return (
         Alert(
             name="TickglassTelemetryDropping",
             expr=f"{dropped} > 0",
             severity=Severity.WARNING,
-            labels=(*INSTANCE, "signal", "reason"),
+            labels=(*scope.by_instance, "signal", "reason"),
             summary="Telemetry was recorded and could not be delivered.",
             description=(
                 f'{_WHO} lost {{{{ $value | printf "%.0f" }}}} {{{{ $labels.signal }}}} in 10m:'
@@ -179,7 +204,7 @@ def _telemetry(scope: RuleScope) -> tuple[Alert, ...]:
             name="TickglassTelemetrySinkFailing",
             expr=f"{failed} > 0",
             severity=Severity.WARNING,
-            labels=(*INSTANCE, "sink"),
+            labels=(*scope.by_instance, "sink"),
             summary="A telemetry sink raises and misses events.",
             description=(
                 f'Sink {{{{ $labels.sink }}}} of {_WHO} failed {{{{ $value | printf "%.0f" }}}} times in 10m.'

@@ -59,6 +59,20 @@ class RuleScope(Selector):
             matchers.insert(0, 'job=~"tickglass.*"')
         return f"up{{{','.join(matchers)}}}"
 
+    def first_label(self, series: str, same: str, wanted: str, before: str) -> str:
+        """Return a template that names a label of the first series with the alert's value of another; or nothing.
+
+        Args:
+            series: a selector.
+            same: the label whose value is the alert's.
+            wanted: the label that is shown, after the text `before`.
+        """
+        bare = series.removesuffix("}")
+        joined = f"{bare},{same}=%q}}" if "{" in series else f"{bare}{{{same}=%q}}"
+        pattern = json.dumps(joined.replace("%", "%%").replace("%%q", "%q"), ensure_ascii=False)
+        found = f"printf {pattern} $labels.{same} | query"
+        return f"{{{{ with {found} }}}}{before}{{{{ . | first | label {json.dumps(wanted)} }}}}{{{{ end }}}}"
+
     def last_known(self, metric: Metric, *labels: str) -> str:
         """Return the greatest value in the last hour, because a dead instance exports nothing any more."""
         return self.max_last_hour(metric, *labels)

@@ -1,4 +1,4 @@
-"""Decide when an operator is alerted about schedulers that left a sidecar, and about what a sidecar cannot see.
+"""Decide when an operator is alerted about what a sidecar cannot see.
 
 Pure. Without a sidecar none of these series exist, and none of these alerts fires.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.alerts.rule import Alert, Board, Group, Severity
 from tickglass.sched.durations import SECOND, duration_text
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.queries.selector import INSTANCE, aggregate
+from tickglass.telemetry.queries.selector import aggregate, on
 
 if TYPE_CHECKING:
     from tickglass.alerts.scope import RuleScope
@@ -22,20 +22,7 @@ _PROBE: Final = ("job", "instance", "source")
 
 def sidecar(scope: RuleScope) -> Group:
     """Return the rules about what sidecars say of themselves."""
-    return Group("tickglass.sidecar", (_down(scope), _silent(scope), _on_some(scope), _blind(scope), _missed(scope)))
-
-
-def _down(scope: RuleScope) -> Alert:
-    return Alert(
-        name="TickglassServiceDown",
-        expr=f"{scope.max_by(catalogue.SIDECAR_CONNECTED, 'service')} == 0",
-        pending="2m",
-        severity=Severity.CRITICAL,
-        labels=("service",),
-        summary="No scheduler of a service is connected to its sidecar any more.",
-        description="{{ $value }} schedulers of {{ $labels.service }} are connected to their sidecars.",
-        board=Board.OVERVIEW,
-    )
+    return Group("tickglass.sidecar", (_silent(scope), _on_some(scope), _blind(scope), _missed(scope)))
 
 
 def _silent(scope: RuleScope) -> Alert:
@@ -74,18 +61,19 @@ def _on_some(scope: RuleScope) -> Alert:
 
 
 def _blind(scope: RuleScope) -> Alert:
-    on = f"on ({', '.join(_PROBE)})"
-    last_probe = scope.max_by(catalogue.SIDECAR_LAST_PROBE, *_PROBE)
-    failed = scope.increase_by(catalogue.SIDECAR_PROBE_ERRORS, *_PROBE, window="5m")
+    by_probe = (*scope.keep, *_PROBE)
+    matching = on(by_probe)
+    age = scope.max_by(catalogue.SIDECAR_PROBE_AGE, *by_probe)
+    failed = scope.increase_by(catalogue.SIDECAR_PROBE_ERRORS, *by_probe, window="5m")
     return Alert(
         name="TickglassSidecarBlind",
         expr=(
-            f"time() - {last_probe} > {thresholds.PROBE_SILENT_S:g}\n"
-            f"or {on}\n0 * ({failed} > 0 unless {on} {last_probe})"  # 0: the sidecar has never read the store
+            f"{age} > {thresholds.PROBE_SILENT_S:g}\n"
+            f"or {matching}\n0 * ({failed} > 0 unless {matching} {age})"  # 0: the sidecar has never read the store
         ),
         pending="1m",
         severity=Severity.CRITICAL,
-        labels=_PROBE,
+        labels=by_probe,
         summary="A sidecar cannot read a store that it watches.",
         description=(
             "The sidecar at {{ $labels.instance }} {{ if gt $value 0.0 }}last read {{ $labels.source }}"
@@ -97,12 +85,12 @@ def _blind(scope: RuleScope) -> Alert:
 
 def _missed(scope: RuleScope) -> Alert:
     window = duration_text(round(thresholds.EVENTS_MISSED_S * SECOND))
-    missed = scope.increase_by(catalogue.SIDECAR_MISSED, *INSTANCE, window=window)
+    missed = scope.increase_by(catalogue.SIDECAR_MISSED, *scope.by_instance, window=window)
     return Alert(
         name="TickglassSidecarMissedEvents",
         expr=f"{missed} > 0",
         severity=Severity.WARNING,
-        labels=INSTANCE,
+        labels=scope.by_instance,
         summary="A sidecar missed events of a scheduler, so its counts are too low.",
         description=(
             'The sidecar at {{ $labels.instance }} missed {{ $value | printf "%.0f" }} events'

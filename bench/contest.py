@@ -66,9 +66,13 @@ def instance(url: str, number: int, apart_ms: float, listening: bool, told: Conn
     count = Count()
     with tempfile.TemporaryDirectory() as home:
         scheduler = Scheduler(
-            url, service="bench", owner=f"n{number}", sinks={"count": count}, spool=Path(home, "spool")
+            url,
+            service="bench",
+            owner=f"n{number}",
+            sinks={"count": count},
+            spool=Path(home, "spool"),
+            clock=BehindClock(int(number * apart_ms * MS)),
         )
-        scheduler._clock = BehindClock(int(number * apart_ms * MS))  # noqa: SLF001 - no user may want this
         scheduler.add(lambda: None, every(INTERVAL), name="tick")
         scheduler.run(f"{SECONDS}s")
     used = resource.getrusage(resource.RUSAGE_SELF)

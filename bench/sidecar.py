@@ -12,6 +12,7 @@ from tickglass.sched.durations import MS
 from tickglass.sched.events import JobRegistered, Lateness, TimelineTicked
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
 from tickglass.telemetry.endpoint.exposition import encode
+from tickglass.telemetry.metric import Detail
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.sidecar.collector import SidecarCollector, sidecar_registry
 from tickglass.telemetry.sidecar.schedulers.receiver import Receiver
@@ -38,10 +39,16 @@ class Nothing:
         """See `EventSink`."""
 
 
-def stream(path: Path, capacity: int) -> StreamSink:
+def stream(path: Path, capacity: int, detail: Detail = Detail.FULL) -> StreamSink:
     """Return a stream to a sidecar, not started."""
     return StreamSink(
-        str(path), owner=OWNER, service=SERVICE, clock=clock, on_drop=lambda *_: None, ring_capacity=capacity
+        str(path),
+        owner=OWNER,
+        service=SERVICE,
+        clock=clock,
+        detail=detail,
+        on_drop=lambda *_: None,
+        ring_capacity=capacity,
     )
 
 
@@ -94,16 +101,17 @@ def live(size: int, sink: EventSink) -> None:
         lock_cycle(sink)
 
 
-def scrape_rows(home: Path, size: int) -> list[tuple[str, float]]:
+def scrape_rows(home: Path, size: int, detail: Detail) -> list[tuple[str, float]]:
     """Return what a scrape of so many jobs and as many locks costs embedded, and in a sidecar."""
-    told, metrics = ListSink(), MetricSink(clock)
+    told, metrics = ListSink(), MetricSink(clock, detail=detail)
     live(size, told)
     for event in told.events:
         metrics.record(event)
     sources = Sources(clock)
-    receiver = Receiver(str(home / f"{size}.sock"), sources, clock=clock)
+    path = home / f"{detail}-{size}.sock"
+    receiver = Receiver(str(path), sources, clock=clock)
     receiver.start()
-    sink = stream(home / f"{size}.sock", 10_000_000)
+    sink = stream(path, 10_000_000, detail)
     for event in told.events:
         sink.record(event)
     sink.start()
@@ -112,16 +120,24 @@ def scrape_rows(home: Path, size: int) -> list[tuple[str, float]]:
         clock.wait(clock.monotonic_ns() + MS, Wake())
     receiver.stop()
     registry = sidecar_registry(SidecarCollector(sources, clock=clock))
-    series = encode(registry, "")[1].count(b"\n")
+    text = encode(registry, "")[1]
+    lines = text.count(b"\n")
     return [
-        (f"scrape of {size:,} jobs + locks, embedded", best_us(lambda: encode(metrics.registry, ""), times=2)),
-        (f"the same in a sidecar ({series:,} lines)", best_us(lambda: encode(registry, ""), times=2)),
+        (
+            f"scrape of {size:,} jobs + locks, {detail} detail, embedded",
+            best_us(lambda: encode(metrics.registry, ""), times=2),
+        ),
+        (
+            f"the same in a sidecar ({lines:,} lines, {len(text) / 1e6:.1f} MB)",
+            best_us(lambda: encode(registry, ""), times=2),
+        ),
     ]
 
 
 def sidecar_rows(home: Path) -> list[tuple[str, float]]:
     """Return all of it."""
-    return [*record_rows(home), *scrape_rows(home, 100), *scrape_rows(home, 1_000)]
+    scrapes = [row for size in (100, 1_000) for detail in Detail for row in scrape_rows(home, size, detail)]
+    return [*record_rows(home), *scrapes]
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ def boards(scope: BoardScope) -> tuple[Board, ...]:
 
 
 def _annotations(scope: BoardScope) -> tuple[Annotation, ...]:
-    lost = scope.rises(catalogue.LOCK_RELEASES, "resource", "reason", reason="=~lost|expired")
-    abandoned = scope.rises(catalogue.LOCK_EXPIRATIONS, "resource")
+    lost = scope.rises(catalogue.LOCK_RELEASES, *scope.by_resource, "reason", reason="=~lost|expired")
+    abandoned = scope.rises(catalogue.LOCK_EXPIRATIONS, *scope.by_resource)
     steps = scope.rises(catalogue.CLOCK_STEPS, "instance", "direction")
     return (
         Annotation("Leases lost", lost, "{{resource}}: lease {{reason}}", "red"),

@@ -8,14 +8,17 @@ from tickglass.dashboards.lateness import lateness_panels
 from tickglass.dashboards.model import GOOD, Board, Column, Kind, Panel, Query, Row, above
 from tickglass.dashboards.scope import RATE, SPAN
 from tickglass.dashboards.shared_panels import (
+    SOME_TOGETHER,
     TO_JOB,
+    TOGETHER,
     failing_jobs,
     health_by_job,
     on_time,
 )
 from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.queries.jobs import failures_in_a_row
+from tickglass.telemetry.queries.jobs import failures_in_a_row, mean_run, oldest_run, runs_ended
+from tickglass.telemetry.queries.selector import aggregate, on
 
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import BoardScope
@@ -59,10 +62,9 @@ def _counts(scope: BoardScope) -> tuple[Panel, ...]:
             Kind.STAT, title, description, "short", (Query(expr, title),), width=4, height=4, no_value="0", steps=steps
         )
 
-    due = scope.series(catalogue.JOB_NEXT)
-    late = f"0 - max by (job_name) ({due} - timestamp({due}))"  # as of the scrape: intervals may be shorter than that
-    grace = scope.max_by(catalogue.JOB_GRACE, "job_name")
-    runs = scope.increase_by(catalogue.JOB_DURATION, window=SPAN, part="count")
+    late = aggregate("min", scope.by_job, scope.series(catalogue.JOB_OVERDUE))
+    grace = scope.max_by(catalogue.JOB_GRACE, *scope.by_job)
+    runs = runs_ended(scope, SPAN)
     return (
         count("Running", "Runs in progress. No number of them is bad.", scope.sum_by(catalogue.JOB_RUNNING), None),
         count(
@@ -77,7 +79,7 @@ def _counts(scope: BoardScope) -> tuple[Panel, ...]:
             "Overdue",
             "Jobs whose next due instant has passed by more than their misfire grace. Red: the scheduler that "
             "should have started them is stuck or gone.",
-            f"count(({late}) > on (job_name) {grace}) or vector(0)",
+            f"count(({late}) > {on(scope.by_job)} {grace}) or vector(0)",
             1,
         ),
         failing_jobs(scope, 4),
@@ -87,32 +89,35 @@ def _counts(scope: BoardScope) -> tuple[Panel, ...]:
 
 def _each_job(scope: BoardScope) -> Panel:
     def highest(metric: Metric, factor: str = "") -> str:
-        return scope.max_by(metric, "job_name") + factor
+        return scope.max_by(metric, *scope.by_job) + factor
 
     return Panel(
         Kind.TABLE,
         "Every job",
-        "One line for each job. A next instant in the past: no scheduler is there to start it. A last end that is "
-        "long after the last success: the job runs and fails.",
+        "One line for each job. A next instant in the past: no scheduler is there to start it. An instant "
+        "that was not done after the last success: the job fails, or is skipped or missed.",
         "short",
         (
             Query(highest(catalogue.JOB_NEXT, " * 1000"), column=Column("Next", "dateTimeFromNow")),
             Query(highest(catalogue.JOB_LAST_START, " * 1000"), column=Column("Last start", "dateTimeFromNow")),
-            Query(highest(catalogue.JOB_LAST_COMPLETION, " * 1000"), column=Column("Last end", "dateTimeFromNow")),
             Query(highest(catalogue.JOB_LAST_SUCCESS, " * 1000"), column=Column("Last success", "dateTimeFromNow")),
+            Query(
+                highest(catalogue.JOB_UNSUCCESSFUL_LATEST, " * 1000"),
+                column=Column("Last not done", "dateTimeFromNow"),
+            ),
             Query(
                 failures_in_a_row(scope),
                 column=Column("Failures in a row", steps=above(1, thresholds.FAILURES_IN_A_ROW)),
             ),
-            Query(scope.sum_by(catalogue.JOB_RUNNING, "job_name"), column=Column("Running")),
-            Query(scope.sum_by(catalogue.JOB_PENDING, "job_name"), column=Column("Pending")),
+            Query(scope.sum_by(catalogue.JOB_RUNNING, *scope.by_job), column=Column("Running")),
+            Query(scope.sum_by(catalogue.JOB_PENDING, *scope.by_job), column=Column("Pending")),
             Query(highest(catalogue.JOB_INTERVAL), column=Column("Interval", "s")),
             Query(highest(catalogue.JOB_MAX_RUNTIME), column=Column("Timeout", "s")),
         ),
         width=24,
         height=9,
         no_value="-",
-        keys=(("job_name", "Job"),),
+        keys=(("job_name", "Job"), ("service", "Service")),
         sort_by="Failures in a row",
         steps=above(thresholds.FAILURES_IN_A_ROW),
         link=TO_JOB,
@@ -140,7 +145,7 @@ def _skips(scope: BoardScope) -> Panel:
         "Skipped, by reason",
         "Overlap: the previous run had not ended. Lock held: another holder had the resource for all of the grace. "
         "Store unavailable, store error: the claim failed, so the job was not run. Skew: the instance's clock "
-        "cannot be trusted. Stopping: the scheduler was stopping.",
+        f"cannot be trusted. Stopping: the scheduler was stopping. {SOME_TOGETHER}",
         "ops",
         (Query(scope.rate_by(catalogue.JOB_SKIPS, "reason", window=RATE), "{{reason}}"),),
         width=12,
@@ -150,15 +155,14 @@ def _skips(scope: BoardScope) -> Panel:
 
 
 def _overrun(scope: BoardScope) -> Panel:
-    since = scope.series(catalogue.JOB_RUNNING_SINCE)
-    limit = scope.max_by(catalogue.JOB_MAX_RUNTIME, "job_name")
+    limit = scope.max_by(catalogue.JOB_MAX_RUNTIME, *scope.by_job)
     return Panel(
         Kind.TIMESERIES,
         "Of the timeout",
         "The age of the oldest run of each job, as a share of the job's timeout. Above the line: the run was asked to "
         "stop, and has not stopped.",
         "percentunit",
-        (Query(f"max by (job_name) (time() - {since}) / on (job_name) {limit}", "{{job_name}}"),),
+        (Query(f"{oldest_run(scope)} / {on(scope.by_job)} {limit}", "{{service}} {{job_name}}"),),
         width=12,
         no_value="nothing runs",
         steps=above(1),
@@ -171,7 +175,7 @@ def _duration_map(scope: BoardScope) -> Panel:
         Kind.HEATMAP,
         "Durations",
         "How long runs took. A band that climbs: the work grows, or a service that it calls becomes slow. The dots "
-        "are exemplars: each leads to the trace of the slow run.",
+        f"are exemplars: each leads to the trace of the slow run. {TOGETHER}",
         "s",
         (Query(scope.buckets(catalogue.JOB_DURATION), "{{le}}", exemplar=True),),
         width=12,
@@ -180,13 +184,12 @@ def _duration_map(scope: BoardScope) -> Panel:
 
 
 def _duration(scope: BoardScope) -> Panel:
-    slow = Query(scope.quantile(0.99, catalogue.JOB_DURATION, "job_name"), "{{job_name}}", exemplar=True)
     return Panel(
         Kind.TIMESERIES,
         "How long a run takes, by job",
-        "p99 of the runs of each job. Close to the job's interval: occurrences will be skipped for overlap.",
+        "The mean of the runs of each job. Close to the job's interval: occurrences will be skipped for overlap.",
         "s",
-        (slow,),
+        (Query(mean_run(scope, RATE), "{{job_name}}"),),
         width=12,
         no_value="nothing ran",
         link=TO_JOB,
@@ -194,16 +197,16 @@ def _duration(scope: BoardScope) -> Panel:
 
 
 def _account(scope: BoardScope) -> Panel:
-    due = scope.sum_by(catalogue.JOB_DUE, "job_name")
-    ended = scope.sum_by(catalogue.JOB_OUTCOMES, "job_name")
-    pending = scope.sum_by(catalogue.JOB_PENDING, "job_name")
+    due = scope.sum_by(catalogue.JOB_DUE, *scope.by_job)
+    ended = scope.sum_by(catalogue.JOB_OUTCOMES, *scope.by_job)
+    pending = scope.sum_by(catalogue.JOB_PENDING, *scope.by_job)
     return Panel(
         Kind.TIMESERIES,
         "Unaccounted for",
         "Occurrences that fell due, minus those that ended, minus those that are pending. It is always zero. Anything "
         "else is a defect of Tickglass, or several exporters report the same scheduler.",
         "short",
-        (Query(f"{due} - {ended} - {pending}", "{{job_name}}"),),
+        (Query(f"{due} - {ended} - {pending}", "{{service}} {{job_name}}"),),
         width=12,
         no_value="no job",
         steps=above(1),
@@ -213,20 +216,20 @@ def _account(scope: BoardScope) -> Panel:
 
 def _odd(scope: BoardScope) -> Panel:
     def often(metric: Metric, legend: str) -> Query:
-        return Query(scope.increase_by(metric, "job_name", window=RATE), f"{{{{job_name}}}} {legend}")
+        return Query(
+            scope.increase_by(metric, *scope.by_job, window=RATE), f"{{{{service}}}} {{{{job_name}}}} {legend}"
+        )
 
     return Panel(
         Kind.TIMESERIES,
         "What should not happen",
         "Orphans: claims whose claimant died. Unclaimed: runs that were started during an outage of the store, "
-        "perhaps on several instances at once. Overdue: runs that were asked to stop at their timeout and have not "
-        "stopped. Trigger failures: the trigger raised instead of returning an instant. Undercounts: so many instants "
-        "were missed that counting stopped.",
+        "perhaps on several instances at once. Trigger failures: the trigger raised instead of returning an instant. "
+        f"Undercounts: so many instants were missed that counting stopped. {TOGETHER}",
         "short",
         (
             often(catalogue.JOB_ORPHANS, "orphaned"),
             often(catalogue.JOB_UNCLAIMED, "unclaimed"),
-            Query(scope.sum_by(catalogue.JOB_OVERDUE_RUNS, "job_name"), "{{job_name}} overdue"),
             often(catalogue.JOB_TRIGGER_FAILURES, "trigger failed"),
             often(catalogue.JOB_UNDERCOUNTS, "undercounted"),
         ),
@@ -244,7 +247,7 @@ def _abandoned(scope: BoardScope) -> Panel:
         "Claims without an outcome whose lease has ended, as a sidecar finds them in the store. The next sweep of a "
         "scheduler settles them. If they stay, no scheduler of that job is running.",
         "short",
-        (Query(scope.max_by(catalogue.JOB_ABANDONED, "job_name"), "{{job_name}}"),),
+        (Query(scope.max_by(catalogue.JOB_ABANDONED, *scope.by_job), "{{service}} {{job_name}}"),),
         width=12,
         no_value="none",
         steps=above(1),
@@ -259,9 +262,10 @@ def _saved(scope: BoardScope) -> Panel:
         Kind.TIMESERIES,
         "Claims known without a request",
         "Occurrences that an instance knew to be claimed elsewhere, so it did not ask the store. Each saves a round "
-        "trip. None in a fleet: each instance asks the store for every occurrence.",
+        "trip. None in a fleet: each instance asks the store for every occurrence. "
+        f"{TOGETHER}",
         "ops",
-        (Query(scope.rate_by(catalogue.JOB_REMEMBERED, "job_name", window=RATE), "{{job_name}}"),),
+        (Query(scope.rate_by(catalogue.JOB_REMEMBERED, *scope.by_job, window=RATE), "{{service}} {{job_name}}"),),
         width=12,
         no_value="none",
         link=TO_JOB,

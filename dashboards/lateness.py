@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from tickglass.dashboards.model import Kind, Panel, Query, above, below
 from tickglass.dashboards.scope import RATE
-from tickglass.dashboards.shared_panels import TO_JOB, quantiles
+from tickglass.dashboards.shared_panels import TO_JOB, TOGETHER, quantiles
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.queries.jobs import on_time_share
+from tickglass.telemetry.queries.jobs import mean_lateness, on_time_share
+from tickglass.telemetry.queries.selector import on
 
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import BoardScope
@@ -48,16 +49,16 @@ def _lateness(scope: BoardScope) -> Panel:
 
 
 def _parts(scope: BoardScope) -> Panel:
-    total = scope.rate_by(catalogue.JOB_LATENESS_PART, "part", part="sum", window=RATE)
-    count = scope.rate_by(catalogue.JOB_LATENESS_PART, "part", part="count", window=RATE)
+    total = scope.rate_by(catalogue.JOB_LATENESS_PART, "part", window=RATE)
+    count = scope.rate_by(catalogue.JOB_LATENESS, part="count", window=RATE)
     return Panel(
         Kind.TIMESERIES,
         "What made starts late",
         "Mean lateness, split by cause. Timer: the timeline woke late, because the process gets too little CPU. Pool: "
         "all workers are busy. Lock: claims are slow, or another holder has the resource. Start: telemetry, or the "
-        "interpreter.",
+        f"interpreter. {TOGETHER}",
         "s",
-        (Query(f"{total} / {count}", "{{part}}"),),
+        (Query(f"{total} / on () group_left () {count}", "{{part}}"),),
         no_value="nothing started",
         stacked=True,
     )
@@ -69,7 +70,7 @@ def _on_time_over_time(scope: BoardScope) -> Panel:
         "On time, by job",
         "Share of the occurrences that started in time. Below the line: the objective is not met.",
         "percentunit",
-        (Query(on_time_share(scope, "increase", RATE, "job_name"), "{{job_name}}"),),
+        (Query(on_time_share(scope, "increase", RATE, *scope.by_job), "{{service}} {{job_name}}"),),
         no_value="nothing was due",
         steps=below(thresholds.ON_TIME_OBJECTIVE),
         maximum=1,
@@ -78,15 +79,14 @@ def _on_time_over_time(scope: BoardScope) -> Panel:
 
 
 def _grace(scope: BoardScope) -> Panel:
-    late = scope.max_by(catalogue.JOB_LAST_LATENESS, "job_name")
-    grace = scope.max_by(catalogue.JOB_GRACE, "job_name")
+    grace = scope.max_by(catalogue.JOB_GRACE, *scope.by_job)
     return Panel(
         Kind.TIMESERIES,
         "Of the misfire grace",
-        "How much of its grace the last start of each job had used up. Above the line: if starts get much later, they "
+        "How much of its grace a start of each job uses up on average. Above the line: if starts get much later, they "
         "will be missed.",
         "percentunit",
-        (Query(f"{late} / on (job_name) {grace}", "{{job_name}}"),),
+        (Query(f"{mean_lateness(scope, RATE)} / {on(scope.by_job)} {grace}", "{{service}} {{job_name}}"),),
         no_value="nothing started",
         steps=above(thresholds.LATENESS_OF_GRACE),
         link=TO_JOB,

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from tickglass.dashboards.model import GOOD, Kind, Panel, Query, above
 from tickglass.dashboards.scope import RATE
-from tickglass.dashboards.shared_panels import TO_LOCK
+from tickglass.dashboards.shared_panels import SOME_TOGETHER, TO_LOCK, TOGETHER
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.label_values import RenewalStatus
-from tickglass.telemetry.queries.locks import store_error_share
+from tickglass.telemetry.queries.locks import left_of_lease, store_error_share
+from tickglass.telemetry.queries.selector import on, one_of
 
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import BoardScope
@@ -35,30 +36,28 @@ def store_panels(scope: BoardScope) -> tuple[Panel, ...]:
 
 
 def _expiry(scope: BoardScope) -> Panel:
-    held = scope.max_by(catalogue.LOCK_HELD, "resource")
-    left = f"({scope.max_by(catalogue.LOCK_EXPIRY, 'resource')} - time()) and on (resource) {held}"
     return Panel(
         Kind.TIMESERIES,
         "Left of the lease",
         "Time until each held lease ends unless it is renewed. Normal: saw-teeth above zero. Falling to zero: the "
-        "lease is not renewed.",
+        "lease is not renewed. Leases that are not to be renewed are not here.",
         "s",
-        (Query(left, "{{resource}}"),),
+        (Query(left_of_lease(scope), "{{resource}}"),),
         no_value="all are free",
         link=TO_LOCK,
     )
 
 
 def _renewal_age(scope: BoardScope) -> Panel:
-    unrenewed = scope.max_by(catalogue.LOCK_UNRENEWED, "resource")
-    ttl = scope.max_by(catalogue.LOCK_TTL, "resource")
+    unrenewed = scope.max_by(catalogue.LOCK_UNRENEWED, *scope.by_resource)
+    ttl = scope.max_by(catalogue.LOCK_TTL, *scope.by_resource)
     return Panel(
         Kind.TIMESERIES,
         "Since the last renewal",
         "As a share of the TTL. Renewals are due at a third. Above the line: at least one renewal has failed, and the "
         "lease will end soon.",
         "percentunit",
-        (Query(f"{unrenewed} / on (resource) {ttl}", "{{resource}}"),),
+        (Query(f"{unrenewed} / {on(scope.by_resource)} {ttl}", "{{resource}}"),),
         no_value="all are free",
         steps=above(thresholds.RENEWAL_AGE_OF_TTL),
         link=TO_LOCK,
@@ -70,7 +69,7 @@ def _renewals(scope: BoardScope) -> Panel:
         Kind.TIMESERIES,
         "Renewals",
         "By how they ended. Late: less than a third of the TTL was left. Error: the store did not answer, and the "
-        "holder tries again. Lost: the lease had ended.",
+        f"holder tries again. Lost: the lease had ended. {SOME_TOGETHER}",
         "ops",
         (Query(scope.rate_by(catalogue.LOCK_RENEWALS, "status", window=RATE), "{{status}}"),),
         no_value="none",
@@ -80,21 +79,25 @@ def _renewals(scope: BoardScope) -> Panel:
 
 
 def _margins(scope: BoardScope) -> Panel:
+    confirmed = one_of((RenewalStatus.OK, RenewalStatus.LATE))
+    left = scope.rate_by(catalogue.LOCK_MARGIN, "resource", window=RATE)
+    renewals = scope.rate_by(catalogue.LOCK_RENEWALS, "resource", window=RATE, status=confirmed)
     return Panel(
-        Kind.HEATMAP,
+        Kind.TIMESERIES,
         "What was left at a renewal",
-        "How much of the lease was left when its renewal was confirmed. A band that sinks towards zero: renewals "
-        "become later and later, because the store is slow or the process gets too little CPU.",
+        "How much of the lease was left on average when a renewal was confirmed: two thirds of the TTL is normal. "
+        "Sinking: renewals become later and later, because the store is slow or the process gets too little CPU. "
+        f"{TOGETHER}",
         "s",
-        (Query(scope.buckets(catalogue.LOCK_MARGIN), "{{le}}"),),
+        (Query(f"{left} / on (resource) {renewals}", "{{resource}}"),),
         width=12,
         no_value="no renewals",
     )
 
 
 def _harm(scope: BoardScope) -> Panel:
-    abandoned = scope.increase_by(catalogue.LOCK_EXPIRATIONS, "resource", window=RATE)
-    refused = scope.increase_by(catalogue.FENCING_REJECTIONS, "resource", window=RATE)
+    abandoned = scope.increase_by(catalogue.LOCK_EXPIRATIONS, *scope.by_resource, window=RATE)
+    refused = scope.increase_by(catalogue.FENCING_REJECTIONS, *scope.by_resource, window=RATE)
     return Panel(
         Kind.TIMESERIES,
         "Leases abandoned, stale writes refused",
@@ -127,7 +130,7 @@ def _store_errors(scope: BoardScope) -> Panel:
         "Share of the calls that the store did not answer, or answered with an error. Above the line: runs are "
         "skipped, and leases may be lost.",
         "percentunit",
-        (Query(store_error_share(scope, RATE), "{{backend}}"),),
+        (Query(store_error_share(scope, RATE, *scope.keep, "backend"), "{{backend}}"),),
         no_value="not asked",
         steps=above(thresholds.STORE_ERROR_SHARE),
         maximum=1,

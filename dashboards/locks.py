@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from tickglass.dashboards.leases import lease_panels, store_panels
 from tickglass.dashboards.model import GOOD, Board, Column, Kind, Panel, Query, Row, Step, ValueMapping, above
 from tickglass.dashboards.scope import RATE, SPAN
-from tickglass.dashboards.shared_panels import TO_LOCK, quantiles, stuck_locks, waits
+from tickglass.dashboards.shared_panels import SOME_TOGETHER, TO_LOCK, TOGETHER, quantiles, stuck_locks, waits
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.label_values import AttemptStatus, ReleaseReason
-from tickglass.telemetry.queries.locks import held_of_limit
+from tickglass.telemetry.queries.locks import by_holder, held_of_limit, left_of_lease
+from tickglass.telemetry.queries.selector import on
 
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import BoardScope
 
 __all__ = ["locks"]
 
-_HOLDER = ("resource", "owner", "service")
 _ATTEMPTS = (
     (AttemptStatus.ACQUIRED, GOOD),
     (AttemptStatus.CONTENDED, "blue"),
@@ -50,7 +50,7 @@ def _counts(scope: BoardScope) -> tuple[Panel, ...]:
             Kind.STAT, title, description, "short", (Query(expr, title),), width=4, height=4, no_value="0", steps=steps
         )
 
-    held = scope.max_by(catalogue.LOCK_HELD, "resource")
+    held = scope.max_by(catalogue.LOCK_HELD, *scope.by_resource)
     lost = scope.increase_by(catalogue.LOCK_RELEASES, window=SPAN, reason="=~lost|expired")
     return (
         count("Held", "Locks that are held now. No number of them is bad.", f"count({held}) or vector(0)", ()),
@@ -83,17 +83,16 @@ def _counts(scope: BoardScope) -> tuple[Panel, ...]:
 
 
 def _holders(scope: BoardScope) -> Panel:
-    held = scope.max_by(catalogue.LOCK_HELD, *_HOLDER)
-    since = scope.max_by(catalogue.LOCK_ACQUIRED, *_HOLDER)
-    waiters = scope.sum_by(catalogue.LOCK_WAITERS, "resource")
-    left = f"{scope.max_by(catalogue.LOCK_EXPIRY, 'resource')} - time()"
-    fence = scope.max_by(catalogue.LOCK_FENCE, "resource")
-    any_holder = f"and on (resource) {held}"
+    held = scope.max_by(catalogue.LOCK_HELD, *by_holder(scope))
+    age = scope.series(catalogue.LOCK_HELD)
+    since = f"min by ({', '.join(by_holder(scope))}) (timestamp({age}) - {age})"
+    waiters = scope.sum_by(catalogue.LOCK_WAITERS, *scope.by_resource)
+    any_holder = f"and {on(scope.by_resource)} {held}"
     return Panel(
         Kind.TABLE,
         "Holders",
         "One line for each lock and holder. Two holders of one lock: one of them stood still while its lease ran "
-        "out, and has not noticed yet; its fence is stale. A full bar: the lock is stuck. A negative time left of the "
+        "out, and has not noticed yet. A full bar: the lock is stuck. A negative time left of the "
         "lease: it is not renewed, and the next instance that asks gets the lock.",
         "short",
         (
@@ -104,8 +103,7 @@ def _holders(scope: BoardScope) -> Panel:
                 column=Column("Of the limit", "percentunit", above(_HALF_LIMIT, thresholds.HELD_OF_LIMIT), gauge=True),
             ),
             Query(f"({waiters}) {any_holder}", column=Column("Waiting", steps=_SOME_WAIT)),
-            Query(f"({left}) {any_holder}", column=Column("Left of the lease", "s")),
-            Query(f"({fence}) {any_holder}", column=Column("Fence", "none")),
+            Query(f"({left_of_lease(scope)}) {any_holder}", column=Column("Left of the lease", "s")),
         ),
         width=24,
         height=9,
@@ -118,8 +116,9 @@ def _holders(scope: BoardScope) -> Panel:
 
 
 def _timeline(scope: BoardScope) -> Panel:
-    held = scope.max_by(catalogue.LOCK_HELD, *_HOLDER)
-    limit = scope.max_by(catalogue.LOCK_MAX_HOLD, "resource")
+    held = scope.max_by(catalogue.LOCK_HELD, *by_holder(scope))
+    of_service = (*scope.by_resource, "service")
+    limit = scope.max_by(catalogue.LOCK_MAX_HOLD, *of_service)
     return Panel(
         Kind.STATE_TIMELINE,
         "Holders over time",
@@ -129,7 +128,7 @@ def _timeline(scope: BoardScope) -> Panel:
         "short",
         (
             Query(
-                f"1 + ({held} > bool on (resource) group_left () ({thresholds.HELD_OF_LIMIT:g} * {limit})) or 1 + 0 "
+                f"1 + ({held} > bool {on(of_service)} group_left () ({thresholds.HELD_OF_LIMIT:g} * {limit})) or 1 + 0 "
                 f"* {held}",
                 "{{resource}}: {{owner}}",
             ),
@@ -149,7 +148,7 @@ def _untaken(scope: BoardScope) -> Panel:
         "Leases that ended without a release, by their last owner, as a sidecar finds them in the store. Here for "
         "long: the holder died or froze, and no other instance has asked for the lock since.",
         "s",
-        (Query(scope.max_by(catalogue.LEASE_EXPIRED, *_HOLDER), column=Column("Ended", "s", above(1))),),
+        (Query(scope.max_by(catalogue.LEASE_EXPIRED, *by_holder(scope)), column=Column("Ended", "s", above(1))),),
         width=24,
         height=6,
         no_value="none",
@@ -222,7 +221,7 @@ def _hold_map(scope: BoardScope) -> Panel:
         Kind.HEATMAP,
         "Holds",
         "How long locks were held, counted when the hold ended. A hold that has not ended is only in the table "
-        "above. The dots are exemplars: each leads to the trace of the run that held the lock.",
+        f"above. The dots are exemplars: each leads to the trace of the run that held the lock. {TOGETHER}",
         "s",
         (Query(scope.buckets(catalogue.LOCK_HOLD), "{{le}}", exemplar=True),),
         width=12,
@@ -234,7 +233,8 @@ def _hold_quantiles(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How long a hold takes",
-        "Quantiles of the holds that ended. Climbing: work under the lock takes longer, and so do the waits for it.",
+        "Quantiles of the holds that ended. Climbing: work under the lock takes longer, and so do the waits for it. "
+        f"{TOGETHER}",
         "s",
         quantiles(scope, catalogue.LOCK_HOLD, exemplar=True),
         width=12,
@@ -247,7 +247,7 @@ def _ends(scope: BoardScope) -> Panel:
         Kind.TIMESERIES,
         "How holds ended",
         "Released is normal. Expired: the holder's trust in its lease ended before a renewal was confirmed. Lost: the "
-        "store said that the lease is no longer the holder's. Both stop the run.",
+        f"store said that the lease is no longer the holder's. Both stop the run. {SOME_TOGETHER}",
         "ops",
         (Query(scope.rate_by(catalogue.LOCK_RELEASES, "reason", window=RATE), "{{reason}}"),),
         width=12,
@@ -262,7 +262,7 @@ def _edges(scope: BoardScope) -> Panel:
         Kind.TIMESERIES,
         "Transitions of the state machine",
         "Every transition of every lock. Requests without as many grants and refusals: the store hangs. Grants "
-        "without releases: holders die.",
+        f"without releases: holders die. {TOGETHER}",
         "ops",
         (Query(scope.rate_by(catalogue.LOCK_TRANSITIONS, "event", window=RATE), "{{event}}"),),
         width=12,

@@ -20,8 +20,16 @@ from tickglass.dashboards.shared_panels import (
 )
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.telemetry import catalogue, thresholds
-from tickglass.telemetry.queries.jobs import failures_in_a_row, on_time_share, owed_for, owed_since
+from tickglass.telemetry.queries.jobs import (
+    failures_in_a_row,
+    mean_lateness,
+    on_time_share,
+    owed_for,
+    owed_long,
+    owed_since,
+)
 from tickglass.telemetry.queries.locks import held_of_limit
+from tickglass.telemetry.queries.selector import on
 
 if TYPE_CHECKING:
     from tickglass.dashboards.model import Link
@@ -97,7 +105,7 @@ def _promises(scope: BoardScope) -> tuple[Panel, ...]:
     return on_time(scope, SPAN, 4), left, stuck_locks(scope, 4), failing_jobs(scope, 4)
 
 
-def _table(title: str, description: str, query: Query, key: tuple[str, str], link: Link) -> Panel:
+def _table(title: str, description: str, query: Query, keys: tuple[tuple[str, str], ...], link: Link) -> Panel:
     column = query.column
     assert column is not None  # noqa: S101 - for the type checker: all of them are tables
     return Panel(
@@ -106,7 +114,7 @@ def _table(title: str, description: str, query: Query, key: tuple[str, str], lin
         description,
         column.unit,
         (query,),
-        keys=(key,),
+        keys=keys,
         sort_by=column.title,
         no_value="-",
         steps=column.steps,
@@ -127,38 +135,39 @@ def _failing_most(scope: BoardScope) -> Panel:
             failures_in_a_row(scope),
             Column("Failures in a row", steps=above(1, thresholds.FAILURES_IN_A_ROW)),
         ),
-        ("job_name", "Job"),
+        (("job_name", "Job"), ("service", "Service")),
         TO_JOB,
     )
 
 
 def _latest(scope: BoardScope) -> Panel:
-    late = scope.max_by(catalogue.JOB_LAST_LATENESS, "job_name")
-    grace = scope.max_by(catalogue.JOB_GRACE, "job_name")
+    grace = scope.max_by(catalogue.JOB_GRACE, *scope.by_job)
     return _table(
         "Jobs that start late",
-        "How much of its misfire grace the last start had used up. Red: if starts get much later, occurrences will be "
-        "missed. The job's board says whether the timer, the pool, the lock or the start itself took the time.",
+        "How much of its misfire grace a start uses up on average, over the time that is shown. Red: if starts get "
+        "much later, occurrences will be missed. The job's board says whether the timer, the pool, the lock or the "
+        "start itself took the time.",
         _worst(
-            f"{late} / on (job_name) {grace}",
+            f"{mean_lateness(scope, SPAN)} / {on(scope.by_job)} {grace}",
             Column("Of the grace", "percentunit", above(thresholds.LATENESS_OF_GRACE, 1), gauge=True),
         ),
-        ("job_name", "Job"),
+        (("job_name", "Job"), ("service", "Service")),
         TO_JOB,
     )
 
 
 def _longest_without(scope: BoardScope) -> Panel:
-    interval = scope.max_by(catalogue.JOB_INTERVAL, "job_name")
+    owed = owed_long(scope, owed_for(scope), owed_since(scope))
+    interval = scope.max_by(catalogue.JOB_INTERVAL, *scope.by_job)
     return _table(
         "Jobs that owe a success",
         "For how many of its intervals each job has not succeeded, although it was due more than once. Red: the job "
         "is not doing its work: it fails, is skipped, or is not started at all.",
         _worst(
-            f"({owed_for(scope, owed_since(scope))}) / on (job_name) {interval}",
+            f"({owed}) / {on(scope.by_job)} {interval}",
             Column("Intervals", "short", above(thresholds.INTERVALS_WITHOUT_SUCCESS), gauge=False),
         ),
-        ("job_name", "Job"),
+        (("job_name", "Job"), ("service", "Service")),
         TO_JOB,
     )
 
@@ -182,7 +191,7 @@ def _nearest_limit(scope: BoardScope) -> Panel:
             ),
         ),
         width=12,
-        keys=(("resource", "Lock"),),
+        keys=(("resource", "Lock"), ("service", "Service")),
         sort_by="Of the limit",
         no_value="-",
         steps=above(thresholds.HELD_OF_LIMIT),

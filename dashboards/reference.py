@@ -35,19 +35,22 @@ packages: these are drawn in a simpler way, from the same answers and in the sam
 ## Getting them into Grafana
 
 ```console
-$ pip install 'tickglass[dashboards]'
 $ tickglass dashboards export /var/lib/grafana/dashboards/tickglass
 ```
 
 This writes the boards. Import them one by one, or let Grafana read the folder: `dashboards/provisioning/` has the
 configuration for that.
 
+The boards read both [levels of detail](telemetry.md#how-many-series). If Prometheus converts histograms at the scrape
+(`convert_classic_histograms_to_nhcb`), it must [keep the classic ones](telemetry.md#native-histograms) beside them.
+
 | Option | Means |
 |---|---|
 | `--selector MATCHERS` | read only targets with these labels, e.g. `'namespace="prod"'`: see [alerts.md](alerts.md) |
 | `--datasource UID` | begin with this data source; without it, with Grafana's default |
-| `--on-time SECONDS` | how late a start may be to count as on time: a bound of the lateness histogram; 0.008 |
+| `--on-time SECONDS` | how late a start may be to count as on time: 0.008, 0.1 or 1; 0.008 |
 
+With an option, the boards are built anew; that needs `pip install 'tickglass[dashboards]'`.
 The same words write the same bytes. Boards are not editable in Grafana: a change that is made there would be lost with
 the next version. Copy a board to change it.
 

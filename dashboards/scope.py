@@ -87,9 +87,10 @@ class BoardScope(Selector):
     def variables(self) -> tuple[Variable, ...]:
         """Return the variables of every board, so that links keep them; each may depend on those before it."""
         info, sidecars = catalogue.SCHEDULER_INFO.name, catalogue.SIDECAR_LAST_PROBE.name
-        jobs = f"{catalogue.JOB_DUE.name}|{catalogue.JOB_NEXT.name}"
+        # At compact detail some series are there for all together, under a name of their own: the last of each.
+        jobs = "|".join(metric.name for metric in (catalogue.JOB_DUE, catalogue.JOB_NEXT, catalogue.JOB_ORPHANS))
         # From events of schedulers, or from what a sidecar saw in a store.
-        known_by = (catalogue.LOCK_TRANSITIONS, catalogue.LOCK_HELD, catalogue.LEASE_EXPIRED)
+        known_by = (catalogue.LOCK_ATTEMPTS, catalogue.LOCK_HELD, catalogue.LEASE_EXPIRED, catalogue.LOCK_TRANSITIONS)
         locks = "|".join(metric.name for metric in known_by)
         return (
             Variable("service", "Service", "service", self._plain(info), all_value=".*"),

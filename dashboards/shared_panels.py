@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tickglass.telemetry.metric import Metric
 
 __all__ = [
+    "SOME_TOGETHER",
+    "TOGETHER",
     "TO_INSTANCE",
     "TO_JOB",
     "TO_JOBS",
@@ -35,6 +37,9 @@ __all__ = [
     "waits",
 ]
 
+# For panels of what is counted for all jobs or all locks together at compact detail: see docs/telemetry.md.
+TOGETHER: Final = "At compact detail this is known only of all together, under the name __other__."
+SOME_TOGETHER: Final = "At compact detail most of these are known only of all together, under the name __other__."
 TO_JOB: Final = Link("tickglass-jobs", "job_name", "job_name", "Show this job")
 TO_LOCK: Final = Link("tickglass-locks", "resource", "resource", "Show this lock")
 TO_JOBS: Final = Link("tickglass-jobs", "", "", "Show the jobs")
@@ -101,8 +106,8 @@ def failing_jobs(scope: BoardScope, width: int) -> Panel:
 
 def health_by_job(scope: BoardScope, width: int) -> Panel:
     """Return a panel of the worst outcome of each job over time."""
-    wrong = scope.increase_by(catalogue.JOB_OUTCOMES, "job_name", outcome=one_of(FAILURES), window=RATE)
-    away = scope.increase_by(catalogue.JOB_OUTCOMES, "job_name", outcome=one_of(DID_NOT_RUN), window=RATE)
+    wrong = scope.increase_by(catalogue.JOB_OUTCOMES, *scope.by_job, outcome=one_of(FAILURES), window=RATE)
+    away = scope.increase_by(catalogue.JOB_OUTCOMES, *scope.by_job, outcome=one_of(DID_NOT_RUN), window=RATE)
     return Panel(
         Kind.STATUS_HISTORY,
         "Worst outcome by job",
@@ -110,7 +115,7 @@ def health_by_job(scope: BoardScope, width: int) -> Panel:
         "nothing failed. Red: a run failed, ran over its timeout, lost its lease, or its claimant died. A gap: no "
         "data.",
         "short",
-        (Query(f"clamp_max(2 * ceil({wrong}) + (ceil({away}) > bool 0), 2)", "{{job_name}}"),),
+        (Query(f"clamp_max(2 * ceil({wrong}) + (ceil({away}) > bool 0), 2)", "{{service}} {{job_name}}"),),
         width=width,
         no_value="no job",
         steps=above(1, 2),
@@ -164,7 +169,7 @@ def waits(scope: BoardScope, width: int) -> Panel:
         "How many wait for each lock, over all instances. A level that does not fall: new waiters arrive faster than "
         "the lock becomes free. The table of holders says which instance holds it.",
         "short",
-        (Query(scope.sum_by(catalogue.LOCK_WAITERS, "resource"), "{{resource}}"),),
+        (Query(scope.sum_by(catalogue.LOCK_WAITERS, *scope.by_resource), "{{resource}}"),),
         width=width,
         no_value="no waiters",
         stepped=True,

@@ -65,9 +65,13 @@ def _series(scope: BoardScope) -> Panel:
         Kind.TIMESERIES,
         "Series",
         "Samples of each scrape. Climbing without new jobs: locks outside jobs are taken on an unbounded number of "
-        "names; see the panel of names that share a series.",
+        "names; see the panel of names that share a series. Locks outside jobs that are idle for an hour are not "
+        "among them.",
         "short",
-        (Query(f"max by (instance) ({scope.named('scrape_samples_scraped')})", "{{instance}}"),),
+        (
+            Query(f"max by (instance) ({scope.named('scrape_samples_scraped')})", "{{instance}}"),
+            Query(scope.sum_by(catalogue.LOCKS_IDLE, "instance"), "{{instance}} idle locks"),
+        ),
         no_value="no target",
         link=TO_INSTANCE,
     )
@@ -104,9 +108,13 @@ def _overflow(scope: BoardScope) -> Panel:
         Kind.TIMESERIES,
         "Names that share a series",
         "Values counted under __other__ because their label has reached its maximum number of values. Anything here: "
-        "an unbounded number of names is in use, for example one lock per order.",
+        "an unbounded number of names is in use, for example one lock per order. Forgotten: idle locks that made room "
+        "for others; their counters begin at 0 if they are used again.",
         "short",
-        (Query(scope.increase_by(catalogue.LABEL_OVERFLOW, "label", window=RATE), "{{label}}"),),
+        (
+            Query(scope.increase_by(catalogue.LABEL_OVERFLOW, "label", window=RATE), "{{label}}"),
+            Query(scope.increase_by(catalogue.LOCKS_FORGOTTEN, window=RATE), "forgotten"),
+        ),
         no_value="none",
         steps=above(1),
     )

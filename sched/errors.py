@@ -6,6 +6,12 @@ say) are values, not errors; see ports/.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 __all__ = [
     "ConfigError",
     "IllegalTransition",
@@ -17,6 +23,7 @@ __all__ = [
     "StoreUnavailable",
     "TickglassError",
     "failure_text",
+    "nearest",
 ]
 
 
@@ -167,6 +174,12 @@ class StaleFence(TickglassError):  # noqa: N818 - says what happened
         self.newest = newest
         why = f"is stale, {newest} has been seen" if fence > 0 else "is that of a run without a claim"
         super().__init__(f"{resource}: fence {fence} {why}; nothing was written")
+
+
+def nearest(name: str, known: Iterable[str], *, most: int = 3) -> tuple[str, ...]:
+    """Return the known names that a wrong one may mean, the nearest first; capital letters make no difference."""
+    spelled = {word.casefold(): word for word in known}
+    return tuple(spelled[word] for word in get_close_matches(name.casefold(), spelled, n=most))
 
 
 def failure_text(error: BaseException) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "InstantsElsewhere",
     "InstantsMissed",
     "InterpreterPaused",
+    "JobContested",
     "JobRegistered",
     "Lateness",
     "LockMoved",
@@ -185,6 +186,21 @@ class JobRegistered(Event, frozen=True, kw_only=True):
     next_due_ns: int | None
     wall_ns: int
     streak: Streak = Streak()
+
+
+class JobContested(Event, frozen=True, kw_only=True):
+    """Another program claims this job's instants too, with another trigger or function: see policies/rivalry.py.
+
+    `claimant` is the owner of its latest claim. `since_wall_ns` is its first claim that was seen, by the store's
+    clock; None: it has not claimed any more for long.
+    """
+
+    job: str
+    owner: str
+    service: str
+    claimant: str
+    since_wall_ns: int | None
+    wall_ns: int
 
 
 class ClaimOrphaned(Event, frozen=True, kw_only=True):

@@ -8,12 +8,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from tickglass.sched.durations import MS, SECOND, Duration, duration_ns, duration_text
-from tickglass.sched.errors import ConfigError
-from tickglass.sched.job_id import JobId
+from tickglass.sched.errors import ConfigError, nearest
+from tickglass.sched.identity import JobId, declaration_of
 from tickglass.sched.policies.misfire import grace_for_ns
 from tickglass.sched.policies.preference import Preference, checked_preference
 from tickglass.sched.triggers import Trigger
@@ -76,6 +75,7 @@ class Job:
         runs_unclaimed: whether it runs without a claim while the store is out.
         releases: whether it gives its lock up at its timeout, though its code may still run.
         prefer: the instances whose claims go before those of others; None: all are equal.
+        declaration: what tells it from another declaration of the same job, see identity.py.
     """
 
     name: str
@@ -92,6 +92,7 @@ class Job:
     runs_unclaimed: bool
     releases: bool
     prefer: Preference | None
+    declaration: str
 
     def call(self, run: Run) -> Any:  # noqa: ANN401 - whatever a job's function returns
         """Call the function; a coroutine that it returns has not begun to run."""
@@ -146,8 +147,7 @@ def declare(  # noqa: PLR0913 - choices, by name, and nearly all have a default
         rerun_orphaned: whether another instance runs it again if this one dies.
         on_outage: while the store does not answer: "skip", or "run" without a claim and a lease, perhaps in several
             instances at once; such runs have no fence, are counted, and are written to the ledger later.
-        on_timeout: what becomes of the lock of a run that goes on past its timeout: "hold" it until the code
-            returns, so that no other run starts beside it, or "release" it at the timeout.
+        on_timeout: "hold" the lock until the code returns, or "release" it at the timeout: others may start then.
         prefer: labels of the instances that should run it, "region=a" or "region=a, region=b": while a preferred one
             is alive, others wait longer, 200 ms (those named next) or 800 ms; `preference(..., near=, far=)` sets both.
 
@@ -175,6 +175,7 @@ def declare(  # noqa: PLR0913 - choices, by name, and nearly all have a default
         runs_unclaimed=on_outage == "run",
         releases=on_timeout == "release",
         prefer=checked_preference(prefer),
+        declaration=declaration_of(str(trigger), function),
     )
 
 
@@ -187,7 +188,7 @@ def check_policies(names: Iterable[str]) -> None:
     known = Policies.__annotations__
     for name in names:
         if name not in known:
-            meant = get_close_matches(name, known, n=1) or known
+            meant = nearest(name, known, most=1) or known
             raise ConfigError("a job has no such policy", given=f"{name}=", instead=tuple(f"{word}=" for word in meant))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.durations import SECOND
 from tickglass.sched.events import SchedulerMoved
 from tickglass.sched.state_machine import Move, StateMachine
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import EventSink
 
-__all__ = ["SCHEDULER_TRANSITIONS", "SchedulerEvent", "SchedulerMachine", "SchedulerState"]
+__all__ = ["SCHEDULER_TRANSITIONS", "STOP_GRACE_NS", "SchedulerEvent", "SchedulerMachine", "SchedulerState"]
+
+STOP_GRACE_NS: Final = 5 * SECOND  # for a run to end after it was asked to
 
 
 class SchedulerState(StrEnum):
@@ -46,14 +49,21 @@ SCHEDULER_TRANSITIONS: Final[Mapping[tuple[SchedulerState, SchedulerEvent], Sche
     (SchedulerState.STARTING, SchedulerEvent.START_FAILED): SchedulerState.STOPPED,
     (SchedulerState.RUNNING, SchedulerEvent.STOP_ASKED): SchedulerState.DRAINING,
     (SchedulerState.DRAINING, SchedulerEvent.STOPPED): SchedulerState.STOPPED,
+    (SchedulerState.STOPPED, SchedulerEvent.START_ASKED): SchedulerState.STARTING,
 }
 
 
 class SchedulerMachine(StateMachine[SchedulerState, SchedulerEvent]):
-    """One scheduler, from its making to its end; it starts once and stops once."""
+    """One scheduler, from a start to the stop that follows.
 
-    def __init__(self, owner: str, service: str, clock: Clock, sink: EventSink) -> None:
-        super().__init__("scheduler", SCHEDULER_TRANSITIONS, SchedulerState.NEW, clock, sink)
+    Args:
+        begins: where it stands: `STOPPED`, if it was started and stopped before.
+    """
+
+    def __init__(
+        self, owner: str, service: str, clock: Clock, sink: EventSink, *, begins: SchedulerState = SchedulerState.NEW
+    ) -> None:
+        super().__init__("scheduler", SCHEDULER_TRANSITIONS, begins, clock, sink)
         self._owner = owner
         self._service = service
 

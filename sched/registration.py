@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 
 __all__ = ["JobRecord", "Registered"]
 

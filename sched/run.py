@@ -6,7 +6,7 @@ the run to stop through its `StopSignal` (stop_signal.py), which the job never s
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -142,7 +142,8 @@ def executing(run: Run, stop: StopSignal) -> Iterator[None]:
     try:
         yield
     finally:
-        _current.reset(token)
+        with suppress(ValueError):  # the garbage collector ends a coroutine of a closed loop, in another context
+            _current.reset(token)
 
 
 def current_run() -> Run | None:

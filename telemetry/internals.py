@@ -1,4 +1,4 @@
-"""Turn the events that belong to no job into series: pools, timeline, clock, telemetry itself.
+"""Turn the events that belong to no job into series: pools, stores, timeline, clock, telemetry itself.
 
 No I/O, no clock reads, but for the pauses of the garbage collector.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.telemetry import catalogue
+from tickglass.telemetry.metric import OVERFLOW
 from tickglass.telemetry.series import SeriesGroup, family
 
 if TYPE_CHECKING:
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
         SchedulerMoved,
         SkewMeasured,
         SpoolMoved,
+        StoreCalled,
         TimelineTicked,
     )
     from tickglass.telemetry.metric import Metric
-    from tickglass.telemetry.series import Value
+    from tickglass.telemetry.series import Counters, Histogram, Value
 
-__all__ = ["GcMonitor", "GcPauses", "PoolGroup", "SchedulerGroup"]
+__all__ = ["GcMonitor", "GcPauses", "PoolGroup", "SchedulerGroup", "StoreGroup"]
 
 _S: Final = 1e9
 
@@ -57,6 +59,34 @@ class PoolGroup(SeriesGroup):
                 self._wait.observe(event.waited_ns / _S)
 
 
+class StoreGroup(SeriesGroup):
+    """One store's calls, by operation; unknown operations fold into `OVERFLOW`."""
+
+    def __init__(self, store: str) -> None:
+        super().__init__()
+        self._store = store
+        self._operations: dict[str, tuple[Histogram, Counters]] = {}
+        for operation in catalogue.STORE_DURATION.labels[-1].values:
+            self._add(operation)
+
+    def called(self, event: StoreCalled) -> None:
+        """Count one call."""
+        with self.lock:
+            known = self._operations.get(event.operation) or self._operations.get(OVERFLOW) or self._add(OVERFLOW)
+            durations, errors = known
+            durations.observe(event.duration_ns / _S)
+            if event.error:
+                errors[event.error].add()
+
+    def _add(self, operation: str) -> tuple[Histogram, Counters]:
+        series = (
+            self.histogram(catalogue.STORE_DURATION, self._store, operation),
+            self.counters(catalogue.STORE_ERRORS, self._store, operation),
+        )
+        self._operations[operation] = series
+        return series
+
+
 class SchedulerGroup(SeriesGroup):
     """The scheduler's timeline, its clock, and its telemetry."""
 
@@ -76,6 +106,8 @@ class SchedulerGroup(SeriesGroup):
             signal: self.counters(catalogue.DROPPED, signal) for signal in catalogue.DROPPED.labels[0].values
         }
         self.overflows = self.counters(catalogue.LABEL_OVERFLOW)
+        self._locks_idle = self.gauge(catalogue.LOCKS_IDLE, start=0)
+        self._locks_forgotten = self.counter(catalogue.LOCKS_FORGOTTEN)
         self.version = version
         self._who: tuple[str, str] | None = None  # owner and service, once known
         self._loop_asked_ns: int | None = None  # monotonic; None unless an answer is pending
@@ -116,6 +148,8 @@ class SchedulerGroup(SeriesGroup):
             self._states[event.after].value = 1
             if event.after != SchedulerState.RUNNING:
                 self._ready.value = 0
+            if event.after == SchedulerState.STOPPED:
+                self._loop_asked_ns = self._loop_lag_ns = None  # an answer that will not come is no lag
 
     def readiness_moved(self, event: ReadinessMoved) -> None:
         """Take its readiness."""
@@ -168,6 +202,16 @@ class SchedulerGroup(SeriesGroup):
         """Count one failure of a sink."""
         with self.lock:
             failures.add()
+
+    def locks_idle(self, count: int) -> None:
+        """Take how many locks are hidden at this scrape."""
+        with self.lock:
+            self._locks_idle.value = count
+
+    def locks_forgotten(self, count: int) -> None:
+        """Count locks that were forgotten to make room for others."""
+        with self.lock:
+            self._locks_forgotten.add(count)
 
     def dropped(self, signal: str, reason: str, count: int) -> None:
         """Count telemetry that could not be delivered."""

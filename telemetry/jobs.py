@@ -23,8 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tickglass.sched.clock import Reading
-    from tickglass.sched.events import InstantsElsewhere, InstantsMissed, JobRegistered, Lateness, OccurrenceMoved
+    from tickglass.sched.events import (
+        InstantsElsewhere,
+        InstantsMissed,
+        JobContested,
+        JobRegistered,
+        Lateness,
+        OccurrenceMoved,
+    )
     from tickglass.telemetry.metric import Metric
+    from tickglass.telemetry.series import Together
 
 __all__ = ["JobGroup"]
 
@@ -36,8 +44,8 @@ _Key = tuple[str, int, str]  # job, due instant, run: `OVERFLOW` holds several j
 class JobGroup(SeriesGroup):
     """One job on this instance."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
+    def __init__(self, name: str, together: Together) -> None:
+        super().__init__(together)
         self._name = name
         self._open: set[_Key] = set()
         self._running: dict[_Key, int] = {}  # since when, wall clock
@@ -50,16 +58,13 @@ class JobGroup(SeriesGroup):
         self._remembered = self.counter(catalogue.JOB_REMEMBERED, name)
         self._unclaimed = self.counter(catalogue.JOB_UNCLAIMED, name)
         self._undercounts = self.counter(catalogue.JOB_UNDERCOUNTS, name)
+        self._run_seconds = self.counter(catalogue.JOB_RUN_SECONDS, name)
         self._duration = self.histogram(catalogue.JOB_DURATION, name)
         self._lateness = self.histogram(catalogue.JOB_LATENESS, name)
-        self._parts = {
-            part: self.histogram(catalogue.JOB_LATENESS_PART, name, part)
-            for part in catalogue.JOB_LATENESS_PART.labels[-1].values
-        }
+        self._parts = self.counters(catalogue.JOB_LATENESS_PART, name)
         self._failing = self.gauge(catalogue.JOB_FAILING, name, start=0)
         self._unsuccessful = self.gauge(catalogue.JOB_UNSUCCESSFUL, name)
         self._unsuccessful_latest = self.gauge(catalogue.JOB_UNSUCCESSFUL_LATEST, name)
-        self._last_lateness = self.gauge(catalogue.JOB_LAST_LATENESS, name)
         self._last_start = self.gauge(catalogue.JOB_LAST_START, name)
         self._last_success = self.gauge(catalogue.JOB_LAST_SUCCESS, name)
         self._last_completion = self.gauge(catalogue.JOB_LAST_COMPLETION, name)
@@ -68,6 +73,7 @@ class JobGroup(SeriesGroup):
         self._interval = self.gauge(catalogue.JOB_INTERVAL, name)
         self._max_runtime = self.gauge(catalogue.JOB_MAX_RUNTIME, name)
         self._grace = self.gauge(catalogue.JOB_GRACE, name)
+        self._contested = self.gauge(catalogue.JOB_CONTESTED, name)
         self._interval_tracker = IntervalTracker()
         self._streak = Streak()
         self._moves: dict[str, Callable[[OccurrenceMoved, _Key], None]] = {
@@ -87,6 +93,7 @@ class JobGroup(SeriesGroup):
             self._interval_tracker = IntervalTracker(event.next_due_ns, event.interval_ns)
             self._keep_interval()
             self._max_runtime.value = _seconds(event.timeout_ns)
+            self._contested.value = None
             if event.job == self._name:
                 self._take_over(event.streak)
 
@@ -136,6 +143,11 @@ class JobGroup(SeriesGroup):
         with self.lock:
             self._trigger_failures.add()
 
+    def contested(self, event: JobContested) -> None:
+        """Take that another program claims the job's instants, or no longer does."""
+        with self.lock:
+            self._contested.value = _seconds(event.since_wall_ns)
+
     def claim_cache_hit(self) -> None:
         """Count a round trip saved."""
         with self.lock:
@@ -146,14 +158,20 @@ class JobGroup(SeriesGroup):
         with self.lock:
             self._orphans.add()
 
-    def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:  # noqa: ARG002 - no ages here
-        """Return the numbers of open and of running occurrences."""
+    def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:
+        """Return the numbers of open and of running occurrences, and the ages that rules read."""
         values = (self._name,)
+        next_due_ns = self._interval_tracker.next_due_ns
+        if next_due_ns is not None and self._name != OVERFLOW:  # several jobs have no one next instant
+            yield catalogue.JOB_OVERDUE, values, max(0, now.wall_ns - next_due_ns) / _S
         yield catalogue.JOB_PENDING, values, len(self._open)
         yield catalogue.JOB_RUNNING, values, len(self._running)
         yield catalogue.JOB_OVERDUE_RUNS, values, len(self._overdue)
         if self._running:
-            yield catalogue.JOB_RUNNING_SINCE, values, min(self._running.values()) / _S
+            since_ns = min(self._running.values())
+            yield catalogue.JOB_RUNNING_FOR, values, max(0, now.wall_ns - since_ns) / _S
+        if self._streak.since_ns is not None:
+            yield catalogue.JOB_UNSUCCESSFUL_FOR, values, max(0, now.wall_ns - self._streak.since_ns) / _S
 
     def _take_over(self, streak: Streak) -> None:
         """Take over the job's streak from the ledger: failures of an earlier process still count."""
@@ -199,17 +217,17 @@ class JobGroup(SeriesGroup):
             self._overdue.discard(key)
         trace_id = event.run_id if event.sampled else ""
         if event.ran_ns is not None:
+            self._run_seconds.add(event.ran_ns / _S)
             self._duration.observe(event.ran_ns / _S, trace_id, event.wall_ns)
         if event.lateness is not None:
             self._was_late(event.lateness, trace_id, event.wall_ns)
 
     def _was_late(self, lateness: Lateness, trace_id: str, wall_ns: int) -> None:
-        self._last_lateness.value = lateness.total_ns / _S
         self._lateness.observe(lateness.total_ns / _S, trace_id, wall_ns)
-        self._parts["timer"].observe(lateness.timer_ns / _S)
-        self._parts["pool"].observe(lateness.pool_ns / _S)
-        self._parts["lock"].observe(lateness.lock_ns / _S)
-        self._parts["start"].observe(lateness.start_ns / _S)
+        self._parts["timer"].add(max(0, lateness.timer_ns) / _S)
+        self._parts["pool"].add(max(0, lateness.pool_ns) / _S)
+        self._parts["lock"].add(max(0, lateness.lock_ns) / _S)
+        self._parts["start"].add(max(0, lateness.start_ns) / _S)
 
 
 def _seconds(ns: int | None) -> float | None:

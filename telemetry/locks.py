@@ -1,4 +1,4 @@
-"""Turn the moves of one resource's locks, and the calls to one store, into their series.
+"""Turn the moves of one resource's locks into their series.
 
 No I/O, no clock reads: ages are computed from the reading that a scrape brings.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.lease import LockEvent, LockReason
+from tickglass.sched.durations import SECOND
+from tickglass.sched.lease import LockEvent, LockReason, LockState
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.metric import OVERFLOW
 from tickglass.telemetry.series import SeriesGroup
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tickglass.sched.clock import Reading
-    from tickglass.sched.events import JobRegistered, LockMoved, StoreCalled
+    from tickglass.sched.events import JobRegistered, LockMoved
     from tickglass.telemetry.metric import Metric
-    from tickglass.telemetry.series import Counters, Histogram
+    from tickglass.telemetry.series import Together
 
-__all__ = ["RENEWED_LATE_FRACTION", "LockGroup", "StoreGroup", "renewed_late"]
+__all__ = ["IDLE_NS", "RENEWED_LATE_FRACTION", "LockGroup", "renewed_late"]
 
 RENEWED_LATE_FRACTION: Final = 3  # with less than a third of the TTL left, one more failure loses the lease
+
+# After so long, a lock taken by hand that nobody asks for is not shown: longer than any window of a rule about locks.
+IDLE_NS: Final = 3_600 * SECOND
 
 _HOLDS_MAX: Final = 10_000  # of one resource, or of all resources beyond the cap: more only if events were lost
 _LIMITS_MAX: Final = 1_000  # jobs that share a resource; of more, the first count
@@ -53,13 +57,22 @@ class Hold:
 class LockGroup(SeriesGroup):
     """One resource: several runs and callers of this instance may wait for it, and one holds it.
 
+    A lock that no job uses is hidden when nobody has asked for it for `IDLE_NS`. Its counts stay, so when somebody
+    asks for it again, its counters continue. A retired group takes no more events, because it has been removed.
+
     Args:
         owners, services: fold a name into a bounded label value.
     """
 
-    def __init__(self, resource: str, owners: Mapping[str, str], services: Mapping[str, str]) -> None:
-        super().__init__()
-        self._resource = resource
+    def __init__(
+        self, resource: str, owners: Mapping[str, str], services: Mapping[str, str], together: Together
+    ) -> None:
+        super().__init__(together)
+        self._retired = False
+        self._in_hand: dict[str, int] = {}  # under `OVERFLOW`: by resource, how many wait for it or have it
+        self._by_hand = resource != OVERFLOW  # as long as no job uses it
+        self._active_ns: int | None = None  # monotonic; None: since the last scrape
+        self.resource = resource
         self._owners = owners
         self._services = services
         # Fences are unique per resource; under `OVERFLOW` several resources share this group.
@@ -78,7 +91,7 @@ class LockGroup(SeriesGroup):
         self._rejections = self.counter(catalogue.FENCING_REJECTIONS, resource)
         self._wait = self.histogram(catalogue.LOCK_WAIT, resource)
         self._hold = self.histogram(catalogue.LOCK_HOLD, resource)
-        self._margin = self.histogram(catalogue.LOCK_MARGIN, resource)
+        self._margin = self.counter(catalogue.LOCK_MARGIN, resource)
         self._moves: dict[str, Callable[[LockMoved], None]] = {
             LockEvent.REQUESTED.value: self._requested,
             LockEvent.GRANTED.value: self._granted,
@@ -91,43 +104,101 @@ class LockGroup(SeriesGroup):
             LockEvent.RELEASED.value: self._ended,
         }
 
-    def declared(self, event: JobRegistered) -> None:
-        """Take the registration of a job that uses this lock."""
+    def declared(self, event: JobRegistered) -> bool:
+        """Take the registration of a job that uses this lock; return False if this group was retired."""
         with self.lock:
+            if self._retired:
+                return False
+            self._by_hand = False
             self._ttl.value = event.ttl_ns / _S
             if event.job in self._limits or len(self._limits) < _LIMITS_MAX:
                 self._limits[event.job] = event.timeout_ns
             limits = [limit for limit in self._limits.values() if limit is not None]
             self._max_hold.value = max(limits) / _S if len(limits) == len(self._limits) else None
+            return True
 
-    def moved(self, event: LockMoved) -> None:
-        """Count one move."""
+    def moved(self, event: LockMoved) -> bool:
+        """Count one move; return False if this group was retired."""
         with self.lock:
+            if self._retired:
+                return False
+            self._active_ns = event.at_ns
+            if self.resource == OVERFLOW:
+                self._take_in_hand(event.resource, (event.before == LockState.IDLE) - (event.after == LockState.IDLE))
             self._transitions[event.event].add()
             self._moves[event.event](event)
+            return True
 
     def forget(self) -> None:
         """Forget the holder, the waiters, and the jobs that share the lock."""
         with self.lock:
             self._holds.clear()
+            self._in_hand.clear()
             self._limits.clear()
             self._waiters.value = 0
             self._max_hold.value = None
 
-    def restored(self, event: LockMoved) -> None:
-        """Take over the live state without counting, because it was counted when it happened."""
+    def restored(self, event: LockMoved) -> bool:
+        """Take over the live state without counting, because it was counted when it happened.
+
+        Return False if this group was retired.
+        """
         with self.lock:
+            if self._retired:
+                return False
+            self._active_ns = event.at_ns
             if event.event == LockEvent.REQUESTED:
                 self._waiters.add()
+                self._take_in_hand(event.resource, 1)
             elif event.event == LockEvent.GRANTED:
                 self._take(event)
+                self._take_in_hand(event.resource, 1)
             elif event.event == LockEvent.RENEWED:
                 self._extend(event)
+            return True
 
-    def fencing_rejected(self) -> None:
-        """Count one write under a stale fence."""
+    def fencing_rejected(self) -> bool:
+        """Count one write under a stale fence; return False if this group was retired."""
         with self.lock:
+            if self._retired:
+                return False
+            self._active_ns = None
             self._rejections.add()
+            return True
+
+    def has_in_hand(self, resource: str) -> bool:
+        """Return whether somebody waits for that resource or has it, and is counted here under `OVERFLOW`."""
+        return resource in self._in_hand
+
+    def is_hidden(self, now: Reading) -> bool:
+        """Return whether it was taken by hand and nobody has asked for it for `IDLE_NS`; called under the lock."""
+        if self._active_ns is None:
+            self._active_ns = now.monotonic_ns
+        return (
+            self._by_hand
+            and not self._holds
+            and not self._waiters.value
+            and now.monotonic_ns - self._active_ns > IDLE_NS
+        )
+
+    def idle_since_ns(self, now: Reading) -> int | None:
+        """Return since when, monotonic, nobody has asked for it, if it is hidden; does not wait for the lock."""
+        if not self.lock.acquire(blocking=False):  # whoever has it uses the group
+            return None
+        try:
+            return self._active_ns if self.is_hidden(now) else None
+        finally:
+            self.lock.release()
+
+    def retire(self, now: Reading) -> bool:
+        """Take no more events, if it is hidden; return whether that is so. Does not wait for the lock."""
+        if not self.lock.acquire(blocking=False):
+            return False
+        try:
+            self._retired = self._retired or self.is_hidden(now)
+            return self._retired
+        finally:
+            self.lock.release()
 
     def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:
         """Return holder, age and expiry; nothing while the lock is free."""
@@ -137,15 +208,22 @@ class LockGroup(SeriesGroup):
             if hold.since_ns < oldest.since_ns:
                 holders[hold.owner, hold.service] = hold
         for (owner, service), hold in holders.items():
-            values = self._resource, owner, service
+            values = self.resource, owner, service
             yield catalogue.LOCK_HELD, values, max(0, now.monotonic_ns - hold.since_ns) / _S
             yield catalogue.LOCK_ACQUIRED, values, hold.since_wall_ns / _S
         if holders:
             latest = max(self._holds.values(), key=lambda hold: hold.renewed_wall_ns)
-            yield catalogue.LOCK_RENEWED, (self._resource,), latest.renewed_wall_ns / _S
-            yield catalogue.LOCK_EXPIRY, (self._resource,), (latest.renewed_wall_ns + latest.ttl_ns) / _S
+            yield catalogue.LOCK_RENEWED, (self.resource,), latest.renewed_wall_ns / _S
+            yield catalogue.LOCK_EXPIRY, (self.resource,), (latest.renewed_wall_ns + latest.ttl_ns) / _S
             if latest.renewing:
-                yield catalogue.LOCK_UNRENEWED, (self._resource,), max(0, now.monotonic_ns - latest.renewed_ns) / _S
+                yield catalogue.LOCK_UNRENEWED, (self.resource,), max(0, now.monotonic_ns - latest.renewed_ns) / _S
+
+    def _take_in_hand(self, resource: str, more: int) -> None:
+        if self.resource != OVERFLOW or not more:
+            return
+        count = self._in_hand.pop(resource, 0) + more
+        if count > 0 and len(self._in_hand) < _HOLDS_MAX:
+            self._in_hand[resource] = count
 
     def _requested(self, _: LockMoved) -> None:
         self._waiters.add()
@@ -190,7 +268,7 @@ class LockGroup(SeriesGroup):
     def _renewed(self, event: LockMoved) -> None:
         self._renewals["late" if renewed_late(event) else "ok"].add()
         if event.margin_ns is not None:
-            self._margin.observe(event.margin_ns / _S)
+            self._margin.add(max(0, event.margin_ns) / _S)
         self._extend(event)
 
     def _extend(self, event: LockMoved) -> None:
@@ -209,31 +287,3 @@ class LockGroup(SeriesGroup):
         self._releases[event.event].add()  # events and reasons have the same names
         self._hold.observe(event.stayed_ns / _S, event.run_id if event.sampled else "", event.wall_ns)
         self._holds.pop((event.resource, event.fence), None)
-
-
-class StoreGroup(SeriesGroup):
-    """One store's calls, by operation; unknown operations fold into `OVERFLOW`."""
-
-    def __init__(self, store: str) -> None:
-        super().__init__()
-        self._store = store
-        self._operations: dict[str, tuple[Histogram, Counters]] = {}
-        for operation in catalogue.STORE_DURATION.labels[-1].values:
-            self._add(operation)
-
-    def called(self, event: StoreCalled) -> None:
-        """Count one call."""
-        with self.lock:
-            known = self._operations.get(event.operation) or self._operations.get(OVERFLOW) or self._add(OVERFLOW)
-            durations, errors = known
-            durations.observe(event.duration_ns / _S)
-            if event.error:
-                errors[event.error].add()
-
-    def _add(self, operation: str) -> tuple[Histogram, Counters]:
-        series = (
-            self.histogram(catalogue.STORE_DURATION, self._store, operation),
-            self.counters(catalogue.STORE_ERRORS, self._store, operation),
-        )
-        self._operations[operation] = series
-        return series

@@ -23,6 +23,7 @@ from tickglass.sched.events import (
     FencingRejected,
     InstantsElsewhere,
     InstantsMissed,
+    JobContested,
     JobRegistered,
     LockMoved,
     OccurrenceMoved,
@@ -37,7 +38,8 @@ from tickglass.sched.events import (
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.sched.run import current_run
-from tickglass.telemetry.tracing import root_of
+from tickglass.telemetry.log_pace import Pace
+from tickglass.telemetry.tracing.run_ids import root_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,10 +70,14 @@ _EDGE_LEVELS: Final = {
     OccurrenceEvent.STARTED.value: logging.INFO,
     OccurrenceEvent.STOP_ASKED.value: logging.INFO,
 }
+# What a healthy job does at each instant: told at INFO once in a while, and at DEBUG each time.
+_ROUTINE: Final = frozenset({OccurrenceEvent.STARTED.value, Outcome.SUCCESS.value, Outcome.SKIPPED.value})
 
 
 class LogSink:
-    """An event sink for people: starts and ends at INFO, problems at WARNING, the rest at DEBUG.
+    """An event sink for people: problems at WARNING, starts and ends at INFO, the rest at DEBUG.
+
+    Of each job, one start and one end a minute are at INFO; those between them are at DEBUG, and counted in the next.
 
     Args:
         logger: where to; default: `tickglass.events`.
@@ -80,6 +86,7 @@ class LogSink:
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self._logger = logging.getLogger("tickglass.events") if logger is None else logger
         self._resources: dict[str, str] = {}  # by job
+        self._pace = Pace()
         self._tellers: dict[type[Event], Callable[[Any], None]] = {
             LockMoved: self._lock_moved,
             FencingRejected: self._fencing_rejected,
@@ -111,6 +118,7 @@ class LogSink:
                 job=e.job,
                 run_id=e.run_id,
             ),
+            JobContested: self._job_contested,
             TriggerFailed: lambda e: self._say(
                 logging.ERROR, "job %s: its trigger raised: %s", e.job, e.error, job=e.job
             ),
@@ -152,6 +160,21 @@ class LogSink:
         facts = {"job": event.job, "resource": event.resource}
         self._say(logging.INFO, "job %s registered: %s", event.job, event.trigger, **facts)
 
+    def _job_contested(self, event: JobContested) -> None:
+        if event.since_wall_ns is None:
+            self._say(logging.INFO, "job %s: only one program has it again", event.job, job=event.job)
+            return
+        self._say(
+            logging.WARNING,
+            "job %s of service %s is in two programs: %s claims its instants with another trigger or function, since "
+            "%s; give one of the two another name or service",
+            event.job,
+            event.service,
+            event.claimant,
+            instant_of(event.since_wall_ns).isoformat(timespec="seconds"),
+            job=event.job,
+        )
+
     def _lock_moved(self, event: LockMoved) -> None:
         level = _LOCK_LEVELS.get(event.event, logging.DEBUG)
         if self._logger.isEnabledFor(level):
@@ -181,15 +204,21 @@ class LogSink:
             level = _OUTCOME_LEVELS.get(event.outcome, logging.WARNING)
         else:
             level = _EDGE_LEVELS.get(event.event, logging.DEBUG)
+        what = str(event.outcome or event.event)
+        more = 0
+        if what in _ROUTINE:
+            passed = self._pace.passed_over((event.job, what), event.at_ns)
+            level, more = (logging.DEBUG, 0) if passed is None else (level, passed)
         if not self._logger.isEnabledFor(level):
             return
-        why = ": ".join(filter(None, (str(event.outcome or event.event), event.reason, event.error)))
+        why = ": ".join(filter(None, (what, event.reason, event.error)))
         self._say(
             level,
-            "job %s due %s %s",
+            "job %s due %s %s%s",
             event.job,
             instant_of(event.due_ns).isoformat(timespec="milliseconds"),
             why,
+            f", as {more} more since it was last told" if more else "",
             job=event.job,
             run_id=event.run_id,
             resource=self._resources.get(event.job),

@@ -21,6 +21,7 @@ from tickglass.sched.events import (
     FencingRejected,
     InstantsElsewhere,
     InstantsMissed,
+    JobContested,
     JobRegistered,
     LockMoved,
     OccurrenceMoved,
@@ -38,11 +39,12 @@ from tickglass.sched.events import (
 )
 from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry import catalogue
-from tickglass.telemetry.internals import PoolGroup, SchedulerGroup
+from tickglass.telemetry.internals import PoolGroup, SchedulerGroup, StoreGroup
 from tickglass.telemetry.jobs import JobGroup
-from tickglass.telemetry.locks import LockGroup, StoreGroup
-from tickglass.telemetry.metric import Declared
-from tickglass.telemetry.series import ByName, family
+from tickglass.telemetry.locks import LockGroup
+from tickglass.telemetry.metric import Declared, Detail
+from tickglass.telemetry.names import ByName, LocksByName
+from tickglass.telemetry.series import Together, family
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -54,10 +56,11 @@ if TYPE_CHECKING:
     from tickglass.telemetry.series import SeriesGroup, Value
 
 G = TypeVar("G")
+Group = TypeVar("Group", bound="SeriesGroup")
 
 __all__ = ["NAMES_MAX", "SINK_METRICS", "MetricSink"]
 
-NAMES_MAX: Final = 1_000  # per label; a job has 108 series and a resource 87, so this is 190,000 at the most
+NAMES_MAX: Final = 1_000  # per label; a job with its lock has up to 110 series, so this is 110,000 at the most
 
 # What the sink itself shows; the pauses of the garbage collector are the exporter's.
 _OTHERS: Final = frozenset({catalogue.GC_PAUSE, *catalogue.sidecar_metrics()})
@@ -73,28 +76,68 @@ class MetricSink:
             CPU and memory beside.
         names_most: how many job names, resources and so on get series of their
             own; those after them share `__other__`, which is counted.
+        service: the label `service` of every series, because another service
+            may have a job of the same name; "" for a sink whose reader adds it.
+        detail: how much to show of each job and each lock; it stays, because series that came and went would look
+            like restarts.
     """
 
-    def __init__(self, clock: Clock, registry: CollectorRegistry | None = None, *, names_most: int = NAMES_MAX) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        registry: CollectorRegistry | None = None,
+        *,
+        names_most: int = NAMES_MAX,
+        service: str = "",
+        detail: Detail = Detail.FULL,
+    ) -> None:
+        self.detail = detail
         self._clock = clock
+        common = {"service": service} if service else {}
         self._scheduler = SchedulerGroup(version("tickglass"))
+        self._scheduler.label(**common)
+        self._together = together = Together(detail)
+        together.label(**common)
+
+        def labelled(make: Callable[[str], Group]) -> Callable[[str], Group]:
+            def made(name: str) -> Group:
+                group = make(name)
+                group.label(**common)
+                return group
+
+            return made
 
         def named(label: Declared, make: Callable[[str], G]) -> ByName[G]:
             return ByName(make, names_most, self._scheduler.overflows[label.value])
 
         owners, services = named(Declared.OWNER, str), named(Declared.SERVICE, str)
-        self._jobs = named(Declared.JOB_NAME, JobGroup)
-        self._locks = named(Declared.RESOURCE, lambda name: LockGroup(name, owners, services))
-        self._pools = named(Declared.POOL, PoolGroup)
-        self._stores = named(Declared.STORE, StoreGroup)
+        self._jobs = named(Declared.JOB_NAME, labelled(lambda name: JobGroup(name, together)))
+        self._locks = LocksByName(
+            labelled(lambda name: LockGroup(name, owners, services, together)),
+            names_most,
+            self._scheduler.overflows[Declared.RESOURCE.value],
+            clock=clock,
+            forgotten=self._scheduler.locks_forgotten,
+        )
+        self._pools = named(Declared.POOL, labelled(PoolGroup))
+        self._stores = named(Declared.STORE, labelled(StoreGroup))
         self._sinks: ByName[Value] = named(Declared.SINK, self._scheduler.sink)
-        self._handlers: dict[type[Event], Callable[[Any], None]] = {
-            LockMoved: lambda event: self._locks[event.resource].moved(event),
-            FencingRejected: lambda event: self._locks[event.resource].fencing_rejected(),
+        self._handlers = self._handlers_by_event()
+        if registry is None:
+            registry = CollectorRegistry()
+            ProcessCollector(registry=registry)
+        self.registry = registry
+        registry.register(self)
+
+    def _handlers_by_event(self) -> dict[type[Event], Callable[[Any], None]]:
+        return {
+            LockMoved: lambda event: self._locks.change(event.resource, lambda lock: lock.moved(event)),
+            FencingRejected: lambda event: self._locks.change(event.resource, LockGroup.fencing_rejected),
             OccurrenceMoved: lambda event: self._jobs[event.job].moved(event),
             InstantsMissed: lambda event: self._jobs[event.job].passed(event, Outcome.MISSED),
             InstantsElsewhere: lambda event: self._jobs[event.job].passed(event, Outcome.ELSEWHERE),
             JobRegistered: self._register,
+            JobContested: lambda event: self._jobs[event.job].contested(event),
             ClaimOrphaned: lambda event: self._jobs[event.job].orphan_found(),
             ClaimCacheHit: lambda event: self._jobs[event.job].claim_cache_hit(),
             TriggerFailed: lambda event: self._jobs[event.job].trigger_failed(),
@@ -112,11 +155,6 @@ class MetricSink:
             SinkFailed: lambda event: self._scheduler.sink_failed(self._sinks[event.sink]),
             TelemetryDropped: lambda event: self.dropped(event.signal, event.reason, event.count),
         }
-        if registry is None:
-            registry = CollectorRegistry()
-            ProcessCollector(registry=registry)
-        self.registry = registry
-        registry.register(self)
 
     def record(self, event: Event) -> None:
         """See `tickglass.sched.ports.EventSink`."""
@@ -141,10 +179,16 @@ class MetricSink:
 
     def forget(self) -> None:
         """Show only the past, because the scheduler of these events has gone and its present state is unknown."""
-        for group in self._groups():
-            group.gone = True
-        for lock in list(self._locks.values()):
-            lock.forget()
+        self._forget(self._groups())
+
+    def halt(self) -> None:
+        """Show only the past, and that the scheduler has stopped, until `resume`; counts go on from where they are."""
+        self._forget(self._subjects())
+
+    def resume(self) -> None:
+        """Show the present again; a job is shown again from its registration on."""
+        for group in (*self._locks.values(), *self._stores.values(), *self._pools.values()):
+            group.gone = False
 
     def restore(self, live_events: Iterable[Event], *, version: str, owner: str, service: str) -> None:
         """Take over the live state of a scheduler whose events were missing, all or some of them.
@@ -158,14 +202,13 @@ class MetricSink:
         """
         self.forget()
         self._scheduler.restored(version, owner, service)
-        for group in (*self._locks.values(), *self._stores.values(), *self._pools.values()):
-            group.gone = False
+        self.resume()
         moves: dict[JobGroup, list[OccurrenceMoved]] = {job: [] for job in self._jobs.values()}
         for event in live_events:
             if isinstance(event, OccurrenceMoved):
                 moves.setdefault(self._jobs[event.job], []).append(event)
             elif isinstance(event, LockMoved):
-                self._locks[event.resource].restored(event)
+                self._restore_lock(event)
             elif isinstance(event, SpoolMoved):
                 self._scheduler.spool_restored(event)
             else:
@@ -181,16 +224,29 @@ class MetricSink:
         """Return all families with their samples; each group's were true at one instant."""
         page = {metric.name: family(metric) for metric in SINK_METRICS}
         now = self._clock.reading()
+        self._scheduler.locks_idle(self._locks.count_idle(now))
         for group in self._groups():
             group.collect(page, now)
         return page.values()
 
     def _groups(self) -> list[SeriesGroup]:
-        groups: list[SeriesGroup] = [self._scheduler]
+        return [self._scheduler, self._together, *self._subjects()]
+
+    def _subjects(self) -> list[SeriesGroup]:
+        groups: list[SeriesGroup] = []
         for named in (self._jobs, self._locks, self._pools, self._stores):
             groups += named.values()
         return groups
 
+    def _forget(self, groups: Iterable[SeriesGroup]) -> None:
+        for group in groups:
+            group.gone = True
+        for lock in list(self._locks.values()):
+            lock.forget()
+
     def _register(self, event: JobRegistered) -> None:
         self._jobs[event.job].declared(event)
-        self._locks[event.resource].declared(event)
+        self._locks.change(event.resource, lambda lock: lock.declared(event))
+
+    def _restore_lock(self, event: LockMoved) -> None:
+        self._locks.change(event.resource, lambda lock: lock.restored(event))

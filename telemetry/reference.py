@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client.utils import floatToGoString
 
 from tickglass.telemetry.catalogue import metrics
-from tickglass.telemetry.metric import Declared
+from tickglass.telemetry.metric import Compact, Declared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +34,13 @@ Labels whose values users declare (`job_name`, `resource`, `owner`, `service`, `
 values each; those after them share `__other__`, and `tickglass_label_overflow_total` counts how often. The values of
 all other labels are listed here.
 
-A [sidecar](sidecar.md) shows the same series, each with the `owner` and the `service` of the scheduler that reported
-it, also if the entry does not name them. What it reads in a store has an additional label `source`: the store's URL
-without password.
+At [compact detail](telemetry.md#how-many-series) some metrics have fewer series; their entries say so. "Together"
+means: counted for all jobs, or all locks, of a scheduler in one series, whose `job_name` or `resource` is `__other__`.
+
+A scheduler's own endpoint adds the label `service` to every series, because another service may have a job of the same
+name. A [sidecar](sidecar.md) shows the same series, each with the `owner` and the `service` of the scheduler that
+reported it, also if the entry does not name them. What it reads in a store has an additional label `source`: the
+store's URL without password.
 
 Beside these, the process's own `process_cpu_seconds_total`, `process_resident_memory_bytes` and so on are exported
 as prometheus_client names them.
@@ -69,8 +73,22 @@ def _entry(metric: Metric) -> Iterator[str]:
         yield "\n"
         yield from (f"- `{label.name}`: {_values(label)}\n" for label in metric.labels)
     if metric.buckets:
-        bounds = ", ".join(map(floatToGoString, metric.buckets))
-        yield f"\nBuckets: {bounds}.{' Exemplar: `trace_id`.' if metric.exemplar else ''}\n"
+        compact = f" At compact detail: {_bounds(metric.compact_buckets)}." if metric.compact_buckets else ""
+        exemplar = " Exemplar: `trace_id`." if metric.exemplar else ""
+        yield f"\nBuckets: {_bounds(metric.buckets)}.{compact}{exemplar}\n"
+    if metric.compact is not Compact.BY_NAME:
+        yield f"\nAt compact detail: {_at_compact(metric)}.\n"
+
+
+def _bounds(buckets: tuple[float, ...]) -> str:
+    return ", ".join(map(floatToGoString, buckets))
+
+
+def _at_compact(metric: Metric) -> str:
+    if metric.compact is Compact.LEFT_OUT:
+        return "absent"
+    by_name = "; ".join(f"`{value}` as at full detail" for value in metric.by_name)
+    return f"{by_name}, the others together" if by_name else "together"
 
 
 def _values(label: Label) -> str:

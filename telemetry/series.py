@@ -12,13 +12,13 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.utils import floatToGoString
 
-from tickglass.telemetry.metric import OVERFLOW, Kind
+from tickglass.telemetry.metric import OVERFLOW, Detail, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Reading
     from tickglass.telemetry.metric import Metric
 
-__all__ = ["ByName", "Counters", "Histogram", "Page", "SeriesGroup", "TraceExemplar", "Value", "family"]
-
-G = TypeVar("G")
+__all__ = ["Counters", "Histogram", "Page", "SeriesGroup", "Together", "TraceExemplar", "Value", "family"]
 
 Page = dict[str, Family]  # the families of one scrape, by metric name
 
@@ -157,15 +155,29 @@ class SeriesGroup:
 
     The lock is re-entrant: a signal handler that stops the scheduler may run in
     the middle of `record`, in the same thread, and report what it does.
+
+    Args:
+        together: keeps what this job or lock does not have series of its own for; it says the detail.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, together: Together | None = None) -> None:
+        self._together = together
+        self._detail = Detail.FULL if together is None else together.detail
         self.lock = threading.RLock()
         self.gone = False  # its subject has gone: only the past is shown
         self._rows: list[tuple[Metric, dict[str, str], Instrument]] = []
+        self._common: dict[str, str] = {}
+
+    def label(self, **common: str) -> None:
+        """Give every series these labels, beside its own; a label that a metric declares keeps its own value."""
+        with self.lock:
+            self._common = common
+            self._rows = [(metric, {**common, **labels}, instrument) for metric, labels, instrument in self._rows]
 
     def counter(self, metric: Metric, *values: str) -> Value:
-        """Return a new counter at zero; `values` are those of the metric's labels, in order."""
+        """Return a counter, a new one at zero; `values` are those of the metric's labels, in order."""
+        if self._together is not None and metric.is_together(self._detail, values[-1]):
+            return self._together.shared_counter(metric, values)
         return self._keep(metric, values, Value(0))
 
     def counters(self, metric: Metric, *values: str) -> Counters:
@@ -174,30 +186,103 @@ class SeriesGroup:
 
     def gauge(self, metric: Metric, *values: str, start: float | None = None) -> Value:
         """Return a new gauge, absent until it is set unless it has a `start`."""
-        return self._keep(metric, values, Value(start))
+        gauge = Value(start)
+        return gauge if metric.is_left_out(self._detail) else self._keep(metric, values, gauge)
 
     def histogram(self, metric: Metric, *values: str) -> Histogram:
-        """Return a new histogram with the metric's buckets."""
-        return self._keep(metric, values, Histogram(metric.buckets))
+        """Return a histogram with the metric's buckets, a new one at zero."""
+        if self._together is not None and metric.is_together(self._detail, values[-1]):
+            return self._together.shared_histogram(metric, values)
+        return self._keep(metric, values, Histogram(metric.bounds(self._detail)))
 
     def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:  # noqa: ARG002 - for subclasses
         """Compute what is true only now (ages, say); called under the lock."""
         return ()
 
+    def is_hidden(self, now: Reading) -> bool:  # noqa: ARG002 - for subclasses
+        """Return whether nothing is shown of it at present; called under the lock."""
+        return False
+
     def collect(self, page: Page, now: Reading) -> None:
         """Add this group's samples to the page of a scrape."""
         with self.lock:
-            live = [] if self.gone else list(self.live(now))
+            if self.is_hidden(now):
+                return
+            live = [] if self.gone else [row for row in self.live(now) if not row[0].is_left_out(self._detail)]
             rows = [row for row in self._rows if _stays(row[0])] if self.gone else self._rows.copy()
             copies = [instrument.copy() for _, _, instrument in rows]
+            common = self._common
         for (metric, labels, _), copied in zip(rows, copies, strict=True):
             page[metric.name].samples.extend(copied.samples(metric, labels))
         for metric, values, value in live:
-            page[metric.name].samples.append(Sample(metric.name, _labelled(metric, values), value))
+            page[metric.name].samples.append(Sample(metric.name, {**common, **_labelled(metric, values)}, value))
 
     def _keep(self, metric: Metric, values: tuple[str, ...], instrument: Kept) -> Kept:
-        self._rows.append((metric, _labelled(metric, values), instrument))
+        self._rows.append((metric, {**self._common, **_labelled(metric, values)}, instrument))
         return instrument
+
+
+class _SharedValue(Value):
+    """A counter that groups with different locks move."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, lock: threading.RLock) -> None:
+        super().__init__(0)
+        self._lock = lock
+
+    def add(self, amount: float = 1) -> None:
+        """See `Value`."""
+        with self._lock:
+            super().add(amount)
+
+
+class _SharedHistogram(Histogram):
+    """A histogram that groups with different locks move."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, bounds: tuple[float, ...], lock: threading.RLock) -> None:
+        super().__init__(bounds)
+        self._lock = lock
+
+    def observe(self, value: float, trace_id: str = "", wall_ns: int = 0) -> None:
+        """See `Histogram`."""
+        with self._lock:
+            super().observe(value, trace_id, wall_ns)
+
+
+class Together(SeriesGroup):
+    """What is counted for all jobs, or all locks, of a scheduler together: at compact detail.
+
+    Its lock is taken under those of the groups that move its series, never the other way round.
+    """
+
+    def __init__(self, detail: Detail) -> None:
+        super().__init__()
+        self.detail = detail
+        self._counters: dict[tuple[str, ...], Value] = {}
+        self._histograms: dict[tuple[str, ...], Histogram] = {}
+
+    def shared_counter(self, metric: Metric, values: tuple[str, ...]) -> Value:
+        """Return the counter that all names share; `values` as a group of one name has them."""
+        shared = OVERFLOW, *values[1:]
+        with self.lock:
+            found = self._counters.get((metric.name, *shared))
+            if found is None:
+                counter: Value = _SharedValue(self.lock)
+                found = self._counters[metric.name, *shared] = self._keep(metric, shared, counter)
+            return found
+
+    def shared_histogram(self, metric: Metric, values: tuple[str, ...]) -> Histogram:
+        """Return the histogram that all names share."""
+        shared = OVERFLOW, *values[1:]
+        with self.lock:
+            found = self._histograms.get((metric.name, *shared))
+            if found is None:
+                histogram: Histogram = _SharedHistogram(metric.bounds(self.detail), self.lock)
+                found = self._histograms[metric.name, *shared] = self._keep(metric, shared, histogram)
+            return found
 
 
 def _stays(metric: Metric) -> bool:
@@ -207,32 +292,3 @@ def _stays(metric: Metric) -> bool:
 
 def _labelled(metric: Metric, values: tuple[str, ...]) -> dict[str, str]:
     return {label.name: value for label, value in zip(metric.labels, values, strict=True)}
-
-
-class ByName(dict[str, G], Generic[G]):
-    """Entries by declared name: created at the first look-up, folded into `OVERFLOW` beyond the cap.
-
-    Args:
-        make: builds the entry of a name.
-        cap: how many names get an entry of their own.
-        overflow: counts the look-ups that were folded.
-    """
-
-    def __init__(self, make: Callable[[str], G], cap: int, overflow: Value) -> None:
-        super().__init__()
-        self._make = make
-        self._cap = cap
-        self._overflow = overflow
-        self._growing = threading.RLock()
-
-    def __missing__(self, name: str) -> G:
-        with self._growing:
-            entry = self.get(name)
-            if entry is None and len(self) < self._cap:
-                entry = self[name] = self._make(name)
-            if entry is None:
-                self._overflow.add()
-                entry = self.get(OVERFLOW)
-            if entry is None:
-                entry = self[OVERFLOW] = self._make(OVERFLOW)
-            return entry

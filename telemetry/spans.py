@@ -22,7 +22,8 @@ from tickglass.sched.events import FencingRejected, LockMoved, OccurrenceMoved
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES, OccurrenceEvent, Outcome
 from tickglass.telemetry.locks import renewed_late
-from tickglass.telemetry.tracing import RunIds, build_tracer_provider, root_of, within
+from tickglass.telemetry.tracing.provider import application_provider, build_tracer_provider, within
+from tickglass.telemetry.tracing.run_ids import RunIds, root_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.events import Event, Lateness
     from tickglass.sched.ports import TracedRun
-    from tickglass.telemetry.tracing import OnDrop
+    from tickglass.telemetry.tracing.provider import OnDrop
 
 __all__ = ["SpanSink"]
 
@@ -86,13 +87,14 @@ class SpanSink:
 
     @classmethod
     def from_environment(cls, *, service: str, owner: str, clock: Clock, on_drop: OnDrop = lambda *_: None) -> SpanSink:
-        """Build one that sends where OTEL_* says, and traces nothing where that names nothing.
+        """Build one for the application's own provider, if it has set one; else one that sends where OTEL_* says.
 
-        See `build_tracer_provider`; the provider is shut down by `close`.
-
-        Raises:
-            ConfigError: the environment asks for what is not spoken here.
+        With the application's, its spans inside a job and the run's are exported together. It is flushed by `close`,
+        and not shut down; what it loses is not counted here. Otherwise see `build_tracer_provider`.
         """
+        present = application_provider()
+        if present is not None:
+            return cls(present, clock)
         provider = build_tracer_provider(service, owner, on_drop=on_drop)
         sink = cls(provider, clock)
         if provider is not None:

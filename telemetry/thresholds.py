@@ -13,20 +13,29 @@ __all__ = [
     "BUDGET_FAST_BURN",
     "BUDGET_SLOW_BURN",
     "CLOCK_OFFSET_S",
-    "DUE_MIN",
     "EVENTS_MISSED_S",
+    "FAILED_MIN",
+    "FAILED_SHARE",
     "FAILURES_IN_A_ROW",
     "HELD_OF_LIMIT",
     "INTERVALS_WITHOUT_SUCCESS",
     "LATENESS_OF_GRACE",
+    "LATE_MIN",
+    "LATE_MIN_SLOW",
     "LATE_STARTS_MIN",
     "LEASE_ENDED_LATELY_S",
+    "LEFT_OUT_MIN",
+    "LEFT_OUT_SHARE",
     "ON_TIME_OBJECTIVE",
     "ON_TIME_S",
     "POOL_BUSY_SHARE",
     "PROBE_SILENT_S",
     "RENEWAL_AGE_OF_TTL",
+    "REPLICA_GONE_S",
+    "STORE_CALL_S",
+    "STORE_ERRORS_MIN",
     "STORE_ERROR_SHARE",
+    "STORE_OUTAGE_SHARE",
     "UNLIMITED_RUN_S",
     "WAITS_MIN",
     "WAIT_P95_S",
@@ -41,6 +50,10 @@ WAIT_P95_S: Final = 5.0  # seconds: from here on a wait delays the work noticeab
 WAITS_MIN: Final = 10  # fewer waits say nothing about a percentile
 STORE_ERROR_SHARE: Final = 0.05  # of the calls: a single failure now and then stays below
 
+STORE_CALL_S: Final = 0.1  # seconds a call on average, while calls fail: the store hangs
+STORE_ERRORS_MIN: Final = 10  # in 2 min: fewer may be a blip
+STORE_OUTAGE_SHARE: Final = 0.25  # of the calls in 2 min: half a minute without an answer
+
 # --- jobs ---------------------------------------------------------------------
 
 ON_TIME_S: Final = 0.008  # seconds after the due instant: the promise; a bucket of the lateness, so the share is exact
@@ -49,8 +62,13 @@ BUDGET_FAST_BURN: Final = 14.4  # times the budget, over 1 h and 5 min: 2 % of a
 BUDGET_SLOW_BURN: Final = 6.0  # times the budget, over 6 h and 30 min: 5 % of a month's in six hours
 LATENESS_OF_GRACE: Final = 0.5  # of the misfire grace: twice as late, and runs are missed
 LATE_STARTS_MIN: Final = 3  # fewer starts say nothing about their average
-DUE_MIN: Final = 10  # fewer due instants say nothing about a share of them
+LATE_MIN: Final = 10  # due instants not on time in 1 h: fewer are no reason to wake a person
+LATE_MIN_SLOW: Final = 3  # in 30 min: fewer say nothing about a share
 FAILURES_IN_A_ROW: Final = 2  # one failure may be chance, two are a pattern; this fits daily jobs too
+FAILED_SHARE: Final = 0.25  # of the runs, over 15 min, a day or a week: a job may fail so often and not twice in a row
+FAILED_MIN: Final = 2  # one failure may be chance
+LEFT_OUT_SHARE: Final = 0.25  # of the due instants that an instance had to start: skipped or missed
+LEFT_OUT_MIN: Final = 3  # fewer say nothing about a share
 INTERVALS_WITHOUT_SUCCESS: Final = 2  # plus one timeout: enough for a failure and a slow success after it
 UNLIMITED_RUN_S: Final = 86_400  # seconds: an older run of a job without a timeout is taken to hang
 
@@ -59,4 +77,5 @@ UNLIMITED_RUN_S: Final = 86_400  # seconds: an older run of a job without a time
 POOL_BUSY_SHARE: Final = 0.95  # of the workers, while occurrences wait for one
 CLOCK_OFFSET_S: Final = 1.0  # seconds: the default of `Scheduler(max_skew=)`
 PROBE_SILENT_S: Final = 60.0  # seconds since the sidecar last read a store
+REPLICA_GONE_S: Final = 3_600.0  # seconds for which a replica that left a sidecar is missed: another may have its place
 EVENTS_MISSED_S: Final = 600.0  # seconds for which missed events alert

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

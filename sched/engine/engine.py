@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.leasing.claim_cache import ClaimCachingStore
 from tickglass.sched.engine.locking.manual_lock import ManualLocks
 from tickglass.sched.engine.membership.own_record import OwnRecord
 from tickglass.sched.engine.planning.misfires import Misfires
 from tickglass.sched.engine.planning.planner import Planner
 from tickglass.sched.engine.planning.registrar import Registrar
+from tickglass.sched.engine.planning.rivals import Rivals
 from tickglass.sched.engine.readiness import Readiness
 from tickglass.sched.engine.recovery.sweeper import Sweeper, period_ns
 from tickglass.sched.engine.running.dispatcher import Dispatcher
@@ -20,28 +20,29 @@ from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.engine.timing.timeline import Timeline
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.lease import check_ttl
-from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine, SchedulerState
+from tickglass.sched.lifecycle import STOP_GRACE_NS, SchedulerEvent, SchedulerMachine, SchedulerState
 from tickglass.sched.ports import InstanceState
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.job import Job
 
-__all__ = ["STOP_GRACE_NS", "Engine"]
-
-STOP_GRACE_NS: Final = 5 * SECOND  # for a run to end after it was asked to
+__all__ = ["Engine"]
 
 
 class Engine:
-    """A scheduler's loops. Start once, stop once.
+    """A scheduler's loops. Start once, stop once: a scheduler that starts again has a new engine.
 
     Args:
         context: the ports; from here on every call to its store is measured.
         workers: size of the pool; None: CPU count x 1.5.
         skew: how far our clock may be from the store's, and what happens beyond that.
         labels: the labels of this instance, as preferences name them.
+        begins: where the scheduler stands: `STOPPED`, if another engine of it ran before.
+        loop: the application's event loop, for coroutine jobs; None: one of our own.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class Engine:
         workers: int | None = None,
         skew: SkewGuard | None = None,
         labels: frozenset[str] = frozenset(),
+        begins: SchedulerState = SchedulerState.NEW,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._store = ClaimCachingStore(
             context.store, owner=context.owner, service=context.service, clock=context.clock, sink=context.sink
@@ -63,7 +66,12 @@ class Engine:
         max_ahead_ns = self._skew.max_ahead_ns if context.store.own_clock else None
         self._misfires = Misfires(self._context)
         self._dispatcher = Dispatcher(
-            self._context, workers=workers, misfires=self._misfires, labels=labels, max_ahead_ns=max_ahead_ns
+            self._context,
+            workers=workers,
+            misfires=self._misfires,
+            labels=labels,
+            max_ahead_ns=max_ahead_ns,
+            loop=loop,
         )
         self.manual_locks = ManualLocks(
             self._context, self._dispatcher.renewer, self._dispatcher.presence, self._dispatcher.in_doubt
@@ -71,7 +79,8 @@ class Engine:
         self._planner = Planner(self._context, self._timeline, self._dispatcher, self._skew, self._misfires)
         self._registrar = Registrar(self._context, self._planner)
         self._store.before_claim = self._registrar.catch_up
-        self._life = SchedulerMachine(context.owner, context.service, context.clock, context.sink)
+        self._life = SchedulerMachine(context.owner, context.service, context.clock, context.sink, begins=begins)
+        self._begun = False
         self._readiness = Readiness(
             self._context,
             self._life,
@@ -86,13 +95,14 @@ class Engine:
         self._own_record = OwnRecord(
             self._context, self._store.write_health, jobs=self.jobs, register_again=self._registrar.again
         )
+        self._rivals = Rivals(self._context, self.jobs)
         self._sweeper = Sweeper(
             self._context,
             self._planner,
             self._dispatcher,
             self._skew,
             self.jobs,
-            chores=(self._registrar.catch_up, self._beat, self._readiness.report),
+            chores=(self._registrar.catch_up, self._beat, self._readiness.report, self._rivals.look),
             pressing=lambda: self._registrar.waits or self._store.write_health.fails,
         )
 
@@ -127,8 +137,9 @@ class Engine:
             StoreUnavailable: the store answered with an error; nothing was started.
         """
         with self._mutex:
-            if self.state is not SchedulerState.NEW:
-                raise ConfigError(f"this scheduler is {self.state}; make a new one")
+            if self._begun:
+                raise ConfigError(f"this engine is {self.state}; make a new one")
+            self._begun = True
             self._life.fire(SchedulerEvent.START_ASKED)
             self._dispatcher.start()
             self._misfires.start()
@@ -144,8 +155,8 @@ class Engine:
             self._store.start()
             self._dispatcher.presence.start()
             self._timeline.start()
-            self._sweeper.start()
             self._life.fire(SchedulerEvent.STARTED)
+            self._sweeper.start()  # its first turn reports whether we are ready, which is asked of a running one only
         self._do_chores()  # the record of this instance says so soon
 
     def stop(self, drain_ns: int) -> list[str]:
@@ -161,6 +172,12 @@ class Engine:
             if self.state is not SchedulerState.RUNNING:
                 return []
             self._life.fire(SchedulerEvent.STOP_ASKED)
+        try:
+            return self._wind_down(drain_ns)
+        finally:
+            self._life.fire(SchedulerEvent.STOPPED)  # also if a step raised: nothing of it is used any more
+
+    def _wind_down(self, drain_ns: int) -> list[str]:
         self._timeline.stop()
         self._sweeper.stop()
         self._dispatcher.presence.stop()  # nothing more is claimed here: other instances need not hold back
@@ -175,7 +192,6 @@ class Engine:
         self._dispatcher.stop(clock.monotonic_ns() + (0 if left else STOP_GRACE_NS))
         self._misfires.stop()  # last: until then a worker may find that an occurrence came too late
         self._own_record.leave(InstanceState.LEFT)
-        self._life.fire(SchedulerEvent.STOPPED)
         return left
 
     def executions(self) -> list[str]:

@@ -104,8 +104,9 @@ class Readiness:
         return {about: sentence for about, sentence in found.items() if sentence is not None}
 
     def _event_loop(self, now_ns: int) -> str | None:
-        if not self._dispatcher.loop.alive:
-            return "the event loop of the coroutine jobs has ended"
+        trouble = self._dispatcher.loop.trouble
+        if trouble is not None:
+            return trouble
         silent_ns = self._dispatcher.loop_lag.silent_ns(now_ns)
         return _late("the event loop of the coroutine jobs has not turned", silent_ns, LOOP_SILENT_MAX_NS)
 

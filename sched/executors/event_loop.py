@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from tickglass.sched.executors.job_loop import JobLoop
 from tickglass.sched.ports import CallResult
 
 if TYPE_CHECKING:
@@ -23,23 +24,21 @@ if TYPE_CHECKING:
 __all__ = ["EventLoop", "EventLoopExecutor"]
 
 _log: Final = logging.getLogger(__name__)
+_CLOSED: Final = "the event loop was closed before the job had ended"
 _END_S: Final = 2.0  # for the thread to end; a coroutine that blocks the loop is left behind, with its thread
 
 
-class EventLoop:
-    """One loop, started and stopped with the engine."""
+class EventLoop(JobLoop):
+    """One loop in a thread of its own."""
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        super().__init__()
         self._ending = False
-        self._mutex = threading.Lock()
-        self._unused: Callable[[], None] | None = None  # called at the first use
 
     @property
-    def alive(self) -> bool:
-        """Whether the thread of a loop that was started still runs it."""
-        return self._thread.is_alive()
+    def trouble(self) -> str | None:
+        """See `JobLoop`."""
+        return None if self._thread.is_alive() else "the event loop of the coroutine jobs has ended"
 
     def start(self) -> None:
         """Start the thread."""
@@ -48,67 +47,23 @@ class EventLoop:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the loop; tasks that still run are cancelled and not waited for."""
+        """End the loop; tasks that still run are cancelled, and what does not end by that is lost."""
         self._ending = True
         if self._loop is not None:
             with suppress(RuntimeError):  # it is closed already
                 self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_END_S)
-
-    def on_first_use(self, call: Callable[[], None]) -> None:
-        """Call once, when the first coroutine is spawned."""
-        self._unused = call
-
-    def call(self, call: Callable[[], None]) -> None:
-        """Have the loop call this in its next iteration; a loop that has ended calls nothing any more."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # it is closed
-                self._loop.call_soon_threadsafe(call)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> Callable[[], None]:
-        """Run a coroutine that does not raise, on a loop that was started.
-
-        Returns:
-            What cancels it, from any thread. The first step of the work is always
-            taken: a coroutine that was cancelled before it would end without a trace.
-        """
-        assert self._loop is not None  # noqa: S101 - see above
-        loop = self._loop
-        tasks: list[asyncio.Task[None]] = []  # the one of this work, once it is made
-
-        def begin() -> None:
-            task = loop.create_task(work)
-            tasks.append(task)
-            self._tasks.add(task)  # the loop itself keeps only weak references
-            task.add_done_callback(self._tasks.discard)
-
-        def cancel() -> None:
-            with suppress(RuntimeError):  # the loop is closed, and has cancelled it
-                loop.call_soon_threadsafe(cancel_after_first_step)
-
-        def cancel_after_first_step() -> None:
-            for task in tasks:  # `begin` has come before, and the first step is behind it in the loop's queue
-                loop.call_soon(task.cancel)
-
-        loop.call_soon_threadsafe(begin)
-        if self._unused is not None:
-            self._use()
-        return cancel
-
-    def _use(self) -> None:
-        with self._mutex:
-            call, self._unused = self._unused, None
-        if call is not None:
-            call()
+            self.give_up_lost()
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         try:
             while not self._ending:
                 _surviving_exits(loop.run_forever)
-            for task in list(self._tasks):
+            tasks = [spawned.task for spawned in list(self._spawned) if spawned.task is not None]
+            for task in tasks:
                 task.cancel()
-            if self._tasks:  # one iteration for their `finally` blocks; no more
+            if tasks:  # one iteration for their `finally` blocks; no more
                 _surviving_exits(lambda: loop.run_until_complete(asyncio.sleep(0)))
             loop.run_until_complete(loop.shutdown_asyncgens())
         except Exception:  # noqa: BLE001 - reported; `alive` says it too
@@ -118,48 +73,84 @@ class EventLoop:
 
 
 class EventLoopExecutor:
-    """Runs coroutines on the event loop, which holds no worker meanwhile.
+    """Runs coroutines on an event loop, which holds no worker meanwhile.
 
     Args:
+        loop: our own, or the application's.
         work: has a worker call something: the end of a run asks the store, and must not block the loop.
     """
 
     name: Final = "event_loop"
     immediate: Final = False
 
-    def __init__(self, loop: EventLoop, *, work: Callable[[Callable[[], None]], None], clock: Clock) -> None:
+    def __init__(self, loop: JobLoop, *, work: Callable[[Callable[[], None]], None], clock: Clock) -> None:
         self._loop = loop
         self._work = work
         self._clock = clock
 
     def submit(self, call: JobCall, done: Callable[[CallResult], None]) -> Callable[[], None]:
         """See `Executor`."""
-        return self._loop.spawn(self._start(call, done))
+        return self._spawned(_Running(call, self._once(done)), call.code)
 
     def continue_with(
         self, returned: Coroutine[Any, Any, Any], call: JobCall, done: Callable[[CallResult], None]
     ) -> Callable[[], None]:
         """Run on what the code of a call has returned elsewhere: its start is reported already."""
-        return self._loop.spawn(self._finish(call, lambda: returned, done))
+        return self._spawned(_Running(call, self._once(done), started=True), lambda: returned)
 
-    async def _start(self, call: JobCall, done: Callable[[CallResult], None]) -> None:
-        if call.start():
-            await self._finish(call, call.code, done)
+    def _spawned(self, running: _Running, begin: Callable[[], Awaitable[Any]]) -> Callable[[], None]:
+        return self._loop.spawn(running.run(begin), lambda: self._work(running.lose))
 
-    async def _finish(
-        self, call: JobCall, begin: Callable[[], Awaitable[Any]], done: Callable[[CallResult], None]
+    def _once(self, done: Callable[[CallResult], None]) -> Callable[[object, BaseException | None], None]:
+        """Return what has a worker report the first result; a call that is lost may just have ended."""
+        unreported = threading.Lock()
+
+        def report(returned: object, failure: BaseException | None) -> None:
+            if unreported.acquire(blocking=False):
+                result = CallResult(returned, failure, self._clock.monotonic_ns())
+                self._work(lambda: done(result))
+
+        return report
+
+
+class _Running:
+    """One call on the loop.
+
+    Args:
+        report: takes what the code returned and raised; only its first call counts.
+        started: whether the start was reported already.
+    """
+
+    def __init__(
+        self, call: JobCall, report: Callable[[object, BaseException | None], None], *, started: bool = False
     ) -> None:
+        self._call = call
+        self._report = report
+        self._started = started
+
+    async def run(self, begin: Callable[[], Awaitable[Any]]) -> None:
+        """Run the code that `begin` begins, from its first step to its last."""
+        if not self._started and not self._call.start():
+            return
+        self._started = True
         returned: object = None
         failure: BaseException | None = None
-        with call.scope():
+        with self._call.scope():
             try:
                 returned = await begin()
                 while isinstance(returned, Coroutine):  # of a wrapper that forgot to await it
                     returned = await returned
+            except GeneratorExit:  # nothing else ends a coroutine that its loop has not ended
+                failure = RuntimeError(_CLOSED)
             except BaseException as error:  # noqa: BLE001 - an outcome, whatever it is: the loop goes on
                 failure = error
-        result = CallResult(returned, failure, self._clock.monotonic_ns())
-        self._work(lambda: done(result))
+        self._report(returned, failure)
+
+    def lose(self) -> None:
+        """On a worker: report that the loop was closed before the code had ended, or before it could start."""
+        if self._started or self._call.start():
+            self._started = True
+            self._report(None, RuntimeError(_CLOSED))
 
 
 def _surviving_exits(run: Callable[[], object]) -> None:

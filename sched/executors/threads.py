@@ -68,6 +68,7 @@ class Pool:
         self._reporting = threading.RLock()  # a sink may submit something
         self._tasks: deque[tuple[int, Callable[[], None]]] = deque()
         self._in_use = 0
+        self._unended = self.size  # workers
         self._closing = False
         self._ended = Wake()
         self._threads = [
@@ -82,8 +83,16 @@ class Pool:
         self._report(None)
 
     def submit(self, task: Callable[[], None]) -> None:
-        """Give a task to the next free worker; never waits for one."""
+        """Give a task to the next free worker; never waits for one.
+
+        After `close`, a thread of its own does it: a coroutine may end long after the pool.
+        """
         with self._changed:
+            if not self._unended:
+                threading.Thread(
+                    target=self._work_on, args=(task,), name=f"tickglass-{self.name}-late", daemon=True
+                ).start()
+                return
             self._tasks.append((self._clock.monotonic_ns(), task))
             self._changed.notify()
             waits = self._in_use == self.size
@@ -117,20 +126,23 @@ class Pool:
 
     def _work(self) -> None:
         while (task := self._take()) is not None:
-            try:
-                task()
-            except BaseException:  # noqa: BLE001 - reported; the worker goes on
-                _log.exception("a pool task raised")
-            finally:
-                with self._changed:
-                    self._in_use -= 1
-                self._report(None)
+            self._work_on(task)
+            with self._changed:
+                self._in_use -= 1
+            self._report(None)
         self._ended.ring()
+
+    def _work_on(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except BaseException:  # noqa: BLE001 - reported; the worker goes on
+            _log.exception("a pool task raised")
 
     def _take(self) -> Callable[[], None] | None:
         with self._changed:
             while not self._tasks:
                 if self._closing:
+                    self._unended -= 1
                     return None
                 self._changed.wait()
             submitted_ns, task = self._tasks.popleft()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease  # noqa: TC001 - read at run time by the encoders of these values
 from tickglass.sched.ports.locks import LeaseAsk  # noqa: TC001 - read at run time by the encoders of these values
 
@@ -46,6 +46,7 @@ class ClaimAsk:
         rerun: whether an occurrence whose claimant died may be claimed again.
         max_ahead_ns: how far `due_ns` may lie ahead of the store's clock; None: any distance. An earlier claim that
             lies further ahead does not count as the job's latest.
+        declaration: kept with the attempt, see identity.py; "" if that is not known.
     """
 
     lease: LeaseAsk
@@ -53,6 +54,7 @@ class ClaimAsk:
     next_due_ns: int | None = None
     rerun: bool = True
     max_ahead_ns: int | None = None
+    declaration: str = ""
 
     @property
     def job_id(self) -> JobId:

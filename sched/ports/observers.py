@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports.ledger import Ledger
 from tickglass.sched.ports.locks import LockStore
 from tickglass.sched.ports.membership import Membership
@@ -45,7 +45,13 @@ class LeaseRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One attempt at one occurrence, as the ledger has it."""
+    """One attempt at one occurrence, as the ledger has it.
+
+    Args:
+        not_before_ns: the earliest instant at which it may start; None: when it is due.
+        ran_ns: by the monotonic clock of its owner, from the start to the end.
+        declaration: that of the claimant's job, see identity.py; "" where it is not known.
+    """
 
     job: str
     due_ns: int
@@ -62,8 +68,9 @@ class RunRecord:
     detail: str
     lateness_ns: int | None
     kind: str = SCHEDULED
-    not_before_ns: int | None = None  # the earliest instant at which it may start; None: when it is due
-    ran_ns: int | None = None  # by the monotonic clock of its owner, from the start to the end
+    not_before_ns: int | None = None
+    ran_ns: int | None = None
+    declaration: str = ""
 
     @property
     def job_id(self) -> JobId:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickglass.sched.clock import Clock
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import Ahead, Beat, ClaimAsk, InstanceRecord, LeaseAsk, Settlement
     from tickglass.sched.stores.url import StoreUrl
@@ -80,6 +80,7 @@ class _Attempt:
     attempt: int
     previous_run_id: str
     claimed_wall_ns: int
+    declaration: str
     started_wall_ns: int | None = None
     ended_wall_ns: int | None = None
     outcome: str | None = None
@@ -93,7 +94,9 @@ class _Attempt:
         who = (ask.owner, ask.service, ask.run_id, ask.resource, self.held.fence)
         when = (self.claimed_wall_ns, self.started_wall_ns, self.ended_wall_ns)
         how = (self.outcome, self.detail, self.lateness_ns)
-        return RunRecord(ask.job, self.due_ns, self.attempt, *who, *when, *how, ran_ns=self.ran_ns)
+        return RunRecord(
+            ask.job, self.due_ns, self.attempt, *who, *when, *how, ran_ns=self.ran_ns, declaration=self.declaration
+        )
 
 
 class MemoryStore:
@@ -384,6 +387,7 @@ class MemoryStore:
             attempt=1 if died is None else died.attempt + 1,
             previous_run_id="" if died is None else died.ask.run_id,
             claimed_wall_ns=wall_ns,
+            declaration=ask.declaration,
         )
         insort(rows, attempt, key=_age)
         self._unsettled[job, ask.due_ns, attempt.attempt] = attempt
@@ -427,12 +431,19 @@ class MemoryStore:
 
 
 def read_memory(url: StoreUrl) -> Callable[[Clock], MemoryStore]:
-    """Read `memory://?keep=1h`; return what opens a store."""
+    """Read `memory://?keep=1h`; return what opens one store, the same one each time."""
     if url.body:
         problem = "memory:// has no path: nothing of it is kept"
         raise url.refusal(problem, url.body, "memory://", f"sqlite:///{url.shown_body}")
     keep_ns = url.duration_ns("keep", MEMORY_KEEP_NS, min_ns=KEEP_MIN_NS)
-    return lambda clock: MemoryStore(clock, keep_ns=keep_ns)
+    stores: list[MemoryStore] = []
+
+    def opened(clock: Clock) -> MemoryStore:
+        if not stores:
+            stores.append(MemoryStore(clock, keep_ns=keep_ns))
+        return stores[0]
+
+    return opened
 
 
 def check_memory_exists(url: StoreUrl) -> None:

@@ -25,7 +25,18 @@ if TYPE_CHECKING:
 
     Opener = Callable[[Clock], Store]
 
-__all__ = ["check_exists", "check_url", "is_shared", "open_store", "redacted_url", "scheme_of"]
+__all__ = [
+    "DEFAULT_STORE",
+    "check_exists",
+    "check_url",
+    "is_shared",
+    "open_store",
+    "redacted_url",
+    "scheme_of",
+    "store_opener",
+]
+
+DEFAULT_STORE: Final = "sqlite:///jobs.db"  # of a scheduler that names none, and of commands that read
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,7 @@ def check_url(url: str) -> None:
     Raises:
         ConfigError: the URL is wrong.
     """
-    _opener(url)
+    store_opener(url)
 
 
 def open_store(url: str, clock: Clock) -> Store:
@@ -66,7 +77,19 @@ def open_store(url: str, clock: Clock) -> Store:
         ConfigError: the URL, or the place that it names, is wrong.
         StoreUnavailable: the store is there, but does not answer.
     """
-    return _opener(url)(clock)
+    return store_opener(url)(clock)
+
+
+def store_opener(url: str) -> Opener:
+    """Return what opens the store that a URL names, as often as it is called: after a `close`, with all that it held.
+
+    Raises:
+        ConfigError: the URL is wrong.
+    """
+    parsed = _parsed(url)
+    kind = _STORES[parsed.scheme]
+    parsed.refuse_other_options(*kind.form.options)
+    return kind.read(parsed)
 
 
 def check_exists(url: str) -> None:
@@ -106,13 +129,6 @@ def scheme_of(url: str) -> str:
         ConfigError: the URL is wrong.
     """
     return _parsed(url).scheme
-
-
-def _opener(url: str) -> Opener:
-    parsed = _parsed(url)
-    kind = _STORES[parsed.scheme]
-    parsed.refuse_other_options(*kind.form.options)
-    return kind.read(parsed)
 
 
 def _parsed(url: str) -> StoreUrl:

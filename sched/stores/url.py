@@ -5,12 +5,11 @@ Pure. The `url` module of each store reads its options; registry.py lists the st
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from tickglass.sched.durations import duration_ns
-from tickglass.sched.errors import ConfigError
+from tickglass.sched.errors import ConfigError, nearest
 from tickglass.sched.stores.redaction import RedactedText
 
 if TYPE_CHECKING:
@@ -90,7 +89,8 @@ class StoreUrl:
         for name, value in self.options.items():
             if name not in known:
                 problem = f"{self.scheme}:// has no option {name!r}; it has {' and '.join(known)}"
-                raise self.refusal(problem, f"{name}={value}")
+                near = nearest(name, known, most=1)
+                raise self.refusal(problem, f"{name}={value}", *(f"{right}=" for right in near))
 
     @staticmethod
     def _spelled(option: str, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ def parse_url(given: object, forms: Mapping[str, UrlForm]) -> StoreUrl:
     if not separator:
         raise _no_scheme(text, forms)
     if scheme not in forms:
-        near = difflib.get_close_matches(scheme.lower(), forms, n=1)
+        near = nearest(scheme, forms, most=1)
         raise ConfigError(
             f"there is no store {scheme!r}; there are {', '.join(forms)}",
             given=text,

@@ -2,173 +2,153 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
+from tickglass.forking import ForkGuard
 from tickglass.owner import Slot, spool_path
 from tickglass.sched.engine.broadcast import Broadcast, GuardedTracer
 from tickglass.sched.engine.context import EngineContext
 from tickglass.sched.engine.engine import Engine
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
-from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import InterpreterPaused, TelemetryDropped
-from tickglass.sched.stores import open_store
 from tickglass.sched.stores.spool import SqliteSpool
 from tickglass.stopping import InsideSink
-from tickglass.telemetry.endpoint.access import checked_token, token_in_environment
+from tickglass.telemetry.endpoint.collector import SchedulerCollector
 from tickglass.telemetry.endpoint.exporter import MetricsServer
-from tickglass.telemetry.internals import GcMonitor
+from tickglass.telemetry.internals import GcMonitor, GcPauses
 from tickglass.telemetry.logs import LogSink
-from tickglass.telemetry.sidecar.transport.socket_path import path_of
+from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.sidecar.transport.stream import StreamSink
 from tickglass.telemetry.spans import SpanSink
+from tickglass.telemetry.tracing.provider import load_exporter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable, Iterable
     from contextlib import ExitStack
 
-    from tickglass.sched.clock import Clock
+    from tickglass.parts import Parts
+    from tickglass.sched.lifecycle import SchedulerState
     from tickglass.sched.ports import EventSink
     from tickglass.stopping import Inside
-    from tickglass.telemetry.metrics import MetricSink
 
-__all__ = ["OUR_SINKS", "SIDECAR_ENV", "OnSkew", "Parts", "checked_path", "refuses_skew", "sidecar_path", "token_of"]
+__all__ = ["Assembly"]
 
-OUR_SINKS: Final = ("spans", "metrics", "logs", "sidecar")
-SIDECAR_ENV: Final = "TICKGLASS_SIDECAR"
 FLUSH_S: Final = 2.0  # for spans and events that are still to be exported when everything else has stopped
 
-OnSkew = Literal["warn", "refuse"]
 
+class Assembly:
+    """What of a scheduler lasts from one start to the next, and how all the rest is opened for one start.
 
-@dataclass(frozen=True)
-class Parts:
-    """What a scheduler was asked to be; checked. See `Scheduler`."""
+    Args:
+        parts: what the scheduler was asked to be.
+    """
 
-    store_url: str
-    service: str
-    owner: str | None
-    labels: frozenset[str]
-    listen: str | None
-    token: str
-    sidecar: str | None
-    workers: int | None
-    max_skew_ns: int
-    refuse_skew: bool
-    spool: Path | None
-    sinks: Mapping[str, EventSink]
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.metrics: MetricSink | None = None  # from the first start on, which chooses its detail; its counts go on
+        self._pauses = GcPauses(parts.clock)  # likewise
+        self.fork = ForkGuard(parts.service)
+        self.collector = SchedulerCollector(lambda: self.metrics, self._pauses, self.fork.check)
+
+    def load(self) -> None:
+        """Import what `assembled` will use and this module does not; to be called while no lock is held."""
+        load_exporter()
 
     def assembled(
-        self, metrics: MetricSink, clock: Clock, inside: Inside, undo: ExitStack
+        self,
+        inside: Inside,
+        undo: ExitStack,
+        *,
+        jobs: int,
+        begins: SchedulerState,
+        loop: AbstractEventLoop | None,
     ) -> tuple[Engine, MetricsServer | None]:
-        """Open all resources, and register in `undo` how to close them.
+        """Open all resources for one start, and register in `undo` how to close them.
+
+        Args:
+            jobs: how many there are: the first start chooses the detail of the metrics by it.
+            begins: where the scheduler stands.
+            loop: the application's, for coroutine jobs.
 
         Raises:
             ConfigError: one of them cannot be used.
             StoreUnavailable: the store answered with an error.
         """
-        store = open_store(self.store_url, clock)
+        parts, clock, metrics = self.parts, self.parts.clock, self._metrics_for(jobs)
+        metrics.resume()
+        undo.callback(metrics.halt)
+        store = parts.open_store(clock)
         undo.callback(store.close)
-        owner = self.owner
-        if owner is None:
-            slot = Slot(self.service)
-            undo.callback(slot.close)
-            owner = slot.owner
+        abandon: list[Callable[[], object]] = []
+        self.fork.holds(abandon)  # as it grows
+        owner = self._owner(undo, abandon)
 
         def dropped(signal: str, reason: str, count: int) -> None:
             broadcast.record(TelemetryDropped(signal=signal, reason=reason, count=count))
 
-        spans = SpanSink.from_environment(service=self.service, owner=owner, clock=clock, on_drop=dropped)
+        spans = SpanSink.from_environment(service=parts.service, owner=owner, clock=clock, on_drop=dropped)
         undo.callback(spans.close, FLUSH_S)
         sinks: dict[str, EventSink] = {"spans": spans, "metrics": metrics, "logs": LogSink()}
-        sinks |= {name: InsideSink(sink, inside) for name, sink in self.sinks.items()}
-        stream = None
-        if self.sidecar is not None:
-            stream = sinks["sidecar"] = StreamSink(
-                self.sidecar,
-                owner=owner,
-                service=self.service,
-                clock=clock,
-                stores=[store.name],
-                sinks=[*sinks, "tracer", "sidecar"],
-                on_drop=metrics.dropped,
-            )
+        sinks |= {name: InsideSink(sink, inside) for name, sink in parts.sinks.items()}
+        stream = self._stream(owner, store.name, sinks, metrics)
+        if stream is not None:
+            sinks["sidecar"] = stream
         metrics.preregister(stores=[store.name], sinks=[*sinks, "tracer"])
-        spool = SqliteSpool(self.spool or spool_path(owner), self.service)
+        spool = SqliteSpool(parts.spool or spool_path(owner), parts.service)
         undo.callback(spool.close)
         broadcast = Broadcast(sinks, clock)
         if stream is not None:
-            _start(stream, clock, undo)
+            stream.start()
+            undo.callback(stream.stop, FLUSH_S)
+            abandon.append(stream.abandon)
+        self._watch_pauses(stream, undo)
         tracer = GuardedTracer(spans, broadcast)
-        context = EngineContext(clock, store, broadcast, tracer, owner, self.service, spool, version("tickglass"))
-        skew = SkewGuard(self.max_skew_ns, refuse=self.refuse_skew)
-        engine = Engine(context, workers=self.workers, skew=skew, labels=self.labels)
-        if self.listen is None:
-            return engine, None
-        return engine, MetricsServer(self.listen, metrics.registry, engine.unready, token=self.token)
+        context = EngineContext(clock, store, broadcast, tracer, owner, parts.service, spool, version("tickglass"))
+        skew = SkewGuard(parts.max_skew_ns, refuse=parts.refuse_skew)
+        engine = Engine(context, workers=parts.workers, skew=skew, labels=parts.labels, begins=begins, loop=loop)
+        server = None
+        if parts.listen is not None:
+            server = MetricsServer(parts.listen, metrics.registry, engine.unready, token=parts.token)
+            abandon.append(server.abandon)
+        return engine, server
 
+    def _metrics_for(self, jobs: int) -> MetricSink:
+        if self.metrics is None:
+            self.metrics = MetricSink(self.parts.clock, service=self.parts.service, detail=self.parts.detail_for(jobs))
+        return self.metrics
 
-def _start(stream: StreamSink, clock: Clock, undo: ExitStack) -> None:
-    """Start the stream to a sidecar, with the garbage collector's pauses, which only this process can measure."""
+    def _owner(self, undo: ExitStack, abandon: list[Callable[[], object]]) -> str:
+        if self.parts.owner is not None:
+            return self.parts.owner
+        slot = Slot(self.parts.service)
+        undo.callback(slot.close)
+        abandon.append(slot.close)
+        return slot.owner
 
-    def paused(generation: str, duration_ns: int) -> None:
-        stream.record(InterpreterPaused(generation=generation, duration_ns=duration_ns))
+    def _stream(self, owner: str, store: str, sinks: Iterable[str], metrics: MetricSink) -> StreamSink | None:
+        if self.parts.sidecar is None:
+            return None
+        return StreamSink(
+            self.parts.sidecar,
+            owner=owner,
+            service=self.parts.service,
+            clock=self.parts.clock,
+            stores=[store],
+            sinks=[*sinks, "tracer", "sidecar"],
+            detail=metrics.detail,
+            on_drop=metrics.dropped,
+        )
 
-    stream.start()
-    undo.callback(stream.stop, FLUSH_S)
-    pauses = GcMonitor(clock, paused)
-    pauses.install()
-    undo.callback(pauses.remove)
+    def _watch_pauses(self, stream: StreamSink | None, undo: ExitStack) -> None:
+        """Measure the garbage collector's pauses, which only this process can."""
 
+        def paused(generation: str, duration_ns: int) -> None:
+            self._pauses.paused(generation, duration_ns)
+            if stream is not None:
+                stream.record(InterpreterPaused(generation=generation, duration_ns=duration_ns))
 
-def sidecar_path(url: str | None) -> str | None:
-    """Return the path of the sidecar's socket: as given, else as the environment says; None: there is no sidecar.
-
-    Raises:
-        ConfigError: the address is no socket's, naming the variable if it stands there.
-    """
-    if url:
-        return path_of(url)
-    url = os.environ.get(SIDECAR_ENV)
-    try:
-        return path_of(url) if url else None
-    except ConfigError as error:
-        raise error.for_variable(SIDECAR_ENV) from error
-
-
-def token_of(token: str | None) -> str:
-    """Return the token that the endpoint requires: as given, else as the environment says; "": none.
-
-    Raises:
-        ConfigError: it cannot be sent in a header.
-    """
-    if token is None:
-        return token_in_environment()
-    return "" if token == "" else checked_token(token, "token=")
-
-
-def checked_path(spool: object) -> Path:
-    """Return the path of the spool.
-
-    Raises:
-        ConfigError: it is no path.
-    """
-    if not isinstance(spool, str | Path):
-        raise ConfigError(f"spool is the path of a file, not {type(spool).__name__}", given=repr(spool))
-    if not str(spool):
-        raise ConfigError("spool is the path of a file", given='""', instead=('spool="spool.db"',))
-    return Path(spool)
-
-
-def refuses_skew(on_skew: OnSkew) -> bool:
-    """Return whether an instance whose clock is wrong starts no runs.
-
-    Raises:
-        ConfigError: it is neither of the two words.
-    """
-    if on_skew not in ("warn", "refuse"):
-        raise ConfigError("on_skew is one of two words", given=repr(on_skew), instead=('"warn"', '"refuse"'))
-    return on_skew == "refuse"
+        monitor = GcMonitor(self.parts.clock, paused)
+        monitor.install()
+        undo.callback(monitor.remove)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from contextvars import copy_context
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from tickglass.owner import Slot
 from tickglass.sched.clock import SystemClock
@@ -41,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lock", "SchedulerLock", "SchedulerLockHost"]
 
-T = TypeVar("T")
+_THREAD: Final = "tickglass-lock"
 
 
 class _ManualLockBase:
@@ -93,39 +90,16 @@ class _ManualLockBase:
             self._lock.release()
 
     async def __aenter__(self) -> HeldLease:
-        entering = _on_a_thread(self.__enter__)
-        try:
-            await asyncio.wait([entering])  # a cancelled wait does not cancel the thread
-        except asyncio.CancelledError:
-            await self._withdraw(entering)
-            raise
-        return entering.result()
+        from tickglass.aside import entered_aside  # noqa: PLC0415 - asyncio: only for coroutines
+
+        return await entered_aside(self.__enter__, self._lock.cancel, lambda: self.__exit__(None, None, None), _THREAD)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await _on_a_thread(lambda: self.__exit__(kind, error, trace))
+        from tickglass.aside import aside  # noqa: PLC0415 - likewise
 
-    async def _withdraw(self, entering: asyncio.Future[HeldLease]) -> None:
-        """End the wait, or release what was granted meanwhile."""
-        entering.add_done_callback(lambda done: done.cancelled() or done.exception())  # no other code retrieves it
-        if self._lock.cancel():
-            await asyncio.wait([entering])
-        else:
-            await asyncio.wait([_on_a_thread(lambda: self.__exit__(None, None, None))])
-
-
-def _on_a_thread(call: Callable[[], T]) -> asyncio.Future[T]:
-    """Start a call on a thread of its own.
-
-    Not on asyncio's pool, because waiters for the lock could fill it, and the
-    holder would have no thread for its release.
-    """
-    thread = ThreadPoolExecutor(1, thread_name_prefix="tickglass-lock")
-    try:
-        return asyncio.get_running_loop().run_in_executor(thread, copy_context().run, call)
-    finally:
-        thread.shutdown(wait=False)
+        await aside(lambda: self.__exit__(kind, error, trace), _THREAD)
 
 
 class SchedulerLock(_ManualLockBase):

@@ -60,16 +60,16 @@ class StopSignals:
         os.close(self._reader)
         os.close(self._writer)
 
-    def wait(self, longest_s: float | None = None) -> bool:
-        """Block until the next signal (True), or until `finish` or the longest wait (False)."""
+    def wait(self, longest_s: float | None = None) -> signal.Signals | None:
+        """Block until the next signal, and return it; None after `finish` or the longest wait."""
         while True:
             ready, _, _ = select.select([self._reader], [], [], longest_s)
             came = os.read(self._reader, 1)[0] if ready else _FINISH
             if came in (*_STOPPING, _FINISH):  # other signals may have handlers of the user
-                return came != _FINISH
+                return None if came == _FINISH else signal.Signals(came)
 
     def finish(self) -> None:
-        """Make `wait` return False; from any thread."""
+        """Make `wait` return None; from any thread."""
         with suppress(BlockingIOError):  # the pipe is full of signals: the wait returns anyway
             os.write(self._writer, bytes([_FINISH]))
 

@@ -96,6 +96,11 @@ class Stopping:
         self.ended = False
         self._thread = threading.Thread(target=self._run, name="tickglass-stop", daemon=True)
 
+    @property
+    def asked(self) -> bool:
+        """Whether the stop was requested."""
+        return self._drain_ns is not None
+
     def start(self) -> None:
         """Start the thread, which sleeps until a stop is requested."""
         self._thread.start()

@@ -29,6 +29,8 @@ __all__ = [
     "EVENT_LOOP_LAG",
     "GC_PAUSE",
     "LABEL_OVERFLOW",
+    "LOCKS_FORGOTTEN",
+    "LOCKS_IDLE",
     "POOL_IN_USE",
     "POOL_QUEUE",
     "POOL_SLOTS",
@@ -123,6 +125,16 @@ LABEL_OVERFLOW: Final = counter(
     "tickglass_label_overflow_total",
     "Label values folded into __other__ because their label has reached its limit of values.",
     Label("label", Declared),
+)
+LOCKS_IDLE: Final = gauge(
+    "tickglass_locks_idle",
+    "Locks taken by hand that nobody has asked for in the last hour: their series are absent until somebody does, "
+    "and their counters then continue.",
+)
+LOCKS_FORGOTTEN: Final = counter(
+    "tickglass_locks_forgotten_total",
+    "Idle locks that were forgotten because the label resource had reached its limit: if somebody asks for them "
+    "again, their counters begin at 0.",
 )
 GC_PAUSE: Final = histogram(
     "tickglass_gc_pause_seconds",

@@ -5,18 +5,26 @@ from __future__ import annotations
 from typing import Final
 
 from tickglass.sched.occurrence import Outcome, SkipReason
-from tickglass.telemetry.catalogue.declare import BY_JOB, DURATIONS_S, LATENESS_S, PARTS_S, counter, gauge, histogram
+from tickglass.telemetry.catalogue.declare import (
+    BY_JOB,
+    DURATIONS_S,
+    LATENESS_COMPACT_S,
+    LATENESS_S,
+    counter,
+    gauge,
+    histogram,
+)
 from tickglass.telemetry.label_values import LatenessPart
-from tickglass.telemetry.metric import Label
+from tickglass.telemetry.metric import Compact, Label
 
 __all__ = [
+    "JOB_CONTESTED",
     "JOB_DUE",
     "JOB_DURATION",
     "JOB_FAILING",
     "JOB_GRACE",
     "JOB_INTERVAL",
     "JOB_LAST_COMPLETION",
-    "JOB_LAST_LATENESS",
     "JOB_LAST_START",
     "JOB_LAST_SUCCESS",
     "JOB_LATENESS",
@@ -25,17 +33,20 @@ __all__ = [
     "JOB_NEXT",
     "JOB_ORPHANS",
     "JOB_OUTCOMES",
+    "JOB_OVERDUE",
     "JOB_OVERDUE_RUNS",
     "JOB_PENDING",
     "JOB_REGISTERED",
     "JOB_REMEMBERED",
     "JOB_RUNNING",
-    "JOB_RUNNING_SINCE",
+    "JOB_RUNNING_FOR",
+    "JOB_RUN_SECONDS",
     "JOB_SKIPS",
     "JOB_TRIGGER_FAILURES",
     "JOB_UNCLAIMED",
     "JOB_UNDERCOUNTS",
     "JOB_UNSUCCESSFUL",
+    "JOB_UNSUCCESSFUL_FOR",
     "JOB_UNSUCCESSFUL_LATEST",
 ]
 
@@ -52,26 +63,50 @@ JOB_PENDING: Final = gauge(
     "tickglass_job_pending", "Occurrences that fell due and have not ended; counted, not computed.", BY_JOB
 )
 JOB_SKIPS: Final = counter(
-    "tickglass_job_skips_total", "Occurrences with outcome skipped, by reason.", BY_JOB, Label("reason", SkipReason)
+    "tickglass_job_skips_total",
+    "Occurrences with outcome skipped, by reason.",
+    BY_JOB,
+    Label("reason", SkipReason),
+    compact=Compact.TOGETHER,
+    by_name=(SkipReason.OVERLAP,),  # the job's own doing: these instants do not count against it
+)
+JOB_RUN_SECONDS: Final = counter(
+    "tickglass_job_run_seconds_total",
+    "Time that runs took, from start to end, all together; divided by tickglass_job_start_lateness_seconds_count, "
+    "their mean.",
+    BY_JOB,
 )
 JOB_DURATION: Final = histogram(
-    "tickglass_job_run_duration_seconds", "How long a run took, from start to end.", DURATIONS_S, BY_JOB, exemplar=True
+    "tickglass_job_run_duration_seconds",
+    "How long a run took, from start to end.",
+    DURATIONS_S,
+    BY_JOB,
+    exemplar=True,
+    compact=Compact.TOGETHER,
 )
 JOB_LATENESS: Final = histogram(
-    "tickglass_job_start_lateness_seconds", "Start minus due.", LATENESS_S, BY_JOB, exemplar=True
+    "tickglass_job_start_lateness_seconds",
+    "Start minus due.",
+    LATENESS_S,
+    BY_JOB,
+    exemplar=True,
+    compact_buckets=LATENESS_COMPACT_S,
 )
-JOB_LATENESS_PART: Final = histogram(
-    "tickglass_job_start_lateness_part_seconds",
-    "Start minus due, split by cause; the parts of a start sum to its lateness.",
-    PARTS_S,
+JOB_LATENESS_PART: Final = counter(
+    "tickglass_job_start_lateness_part_seconds_total",
+    "Start minus due, all together, split by cause; the parts sum to tickglass_job_start_lateness_seconds_sum.",
     BY_JOB,
     Label("part", LatenessPart),
-)
-JOB_LAST_LATENESS: Final = gauge(
-    "tickglass_job_last_start_lateness_seconds", "Start minus due of the last start here.", BY_JOB
+    compact=Compact.TOGETHER,
 )
 JOB_NEXT: Final = gauge(
     "tickglass_job_next_run_timestamp_seconds", "The job's next due instant; absent when there is none.", BY_JOB
+)
+JOB_OVERDUE: Final = gauge(
+    "tickglass_job_overdue_seconds",
+    "How long ago the earliest due instant was that has not been taken up here, computed when scraped; 0 until it is "
+    "due; absent when there is none.",
+    BY_JOB,
 )
 JOB_LAST_START: Final = gauge("tickglass_job_last_start_timestamp_seconds", "When a run last started here.", BY_JOB)
 JOB_LAST_SUCCESS: Final = gauge(
@@ -80,19 +115,28 @@ JOB_LAST_SUCCESS: Final = gauge(
     BY_JOB,
 )
 JOB_LAST_COMPLETION: Final = gauge(
-    "tickglass_job_last_completion_timestamp_seconds", "When a run last ended here, whatever its outcome.", BY_JOB
+    "tickglass_job_last_completion_timestamp_seconds",
+    "When a run last ended here, whatever its outcome.",
+    BY_JOB,
+    compact=Compact.LEFT_OUT,
 )
-JOB_RUNNING_SINCE: Final = gauge(
-    "tickglass_job_running_since_timestamp_seconds",
-    "When the oldest run in progress here started; absent when there is none.",
+JOB_RUNNING_FOR: Final = gauge(
+    "tickglass_job_running_seconds",
+    "How long the oldest run in progress here has been going on, computed when scraped; absent when there is none.",
     BY_JOB,
 )
-JOB_REGISTERED: Final = gauge("tickglass_job_registered_timestamp_seconds", "When the job was registered here.", BY_JOB)
+JOB_REGISTERED: Final = gauge(
+    "tickglass_job_registered_timestamp_seconds",
+    "When the job was registered here.",
+    BY_JOB,
+    compact=Compact.LEFT_OUT,
+)
 JOB_RUNNING: Final = gauge("tickglass_job_running", "Runs in progress here.", BY_JOB)
 JOB_OVERDUE_RUNS: Final = gauge(
     "tickglass_job_overdue_runs",
     "Runs in progress here that were asked to stop at their timeout and whose code has not returned.",
     BY_JOB,
+    compact=Compact.LEFT_OUT,
 )
 JOB_FAILING: Final = gauge(
     "tickglass_job_consecutive_failures",
@@ -105,6 +149,11 @@ JOB_UNSUCCESSFUL: Final = gauge(
     "Due instant of the first occurrence since the last success here that should have run here and did not "
     "succeed; starts "
     "with what the ledger has at registration; absent while there is none.",
+    BY_JOB,
+)
+JOB_UNSUCCESSFUL_FOR: Final = gauge(
+    "tickglass_job_unsuccessful_seconds",
+    "How long ago that first due instant was, computed when scraped; absent while there is none.",
     BY_JOB,
 )
 JOB_UNSUCCESSFUL_LATEST: Final = gauge(
@@ -128,21 +177,34 @@ JOB_TRIGGER_FAILURES: Final = counter(
     "tickglass_job_trigger_failures_total", "Times the job's trigger raised instead of naming an instant.", BY_JOB
 )
 JOB_ORPHANS: Final = counter(
-    "tickglass_job_orphans_total", "Claims found here whose claimant died before it could settle them.", BY_JOB
+    "tickglass_job_orphans_total",
+    "Claims found here whose claimant died before it could settle them.",
+    BY_JOB,
+    compact=Compact.TOGETHER,
 )
 JOB_UNDERCOUNTS: Final = counter(
     "tickglass_job_missed_undercounts_total",
     "Times that counting missed instants stopped at its limit: due and missed are then lower bounds.",
     BY_JOB,
+    compact=Compact.TOGETHER,
 )
 JOB_REMEMBERED: Final = counter(
     "tickglass_job_claims_remembered_total",
     "Occurrences known to be claimed by another instance without asking the store; each saved a round trip.",
     BY_JOB,
+    compact=Compact.TOGETHER,
+)
+JOB_CONTESTED: Final = gauge(
+    "tickglass_job_contested_since_timestamp_seconds",
+    "Since when another program, which has the same job with another trigger or function, claims its due instants; "
+    "absent while there is none, and for the first 15 minutes, because a deployment looks the same.",
+    BY_JOB,
+    compact=Compact.LEFT_OUT,
 )
 JOB_UNCLAIMED: Final = counter(
     "tickglass_job_unclaimed_runs_total",
     "Runs that started without a claim because the store could not be reached; several instances may have run "
     "the same one.",
     BY_JOB,
+    compact=Compact.TOGETHER,
 )

@@ -8,15 +8,15 @@ from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.telemetry.catalogue.declare import (
     BY_HOLDER,
     BY_RESOURCE,
-    DURATIONS_S,
-    MARGINS_S,
-    WAITS_S,
+    HOLDS_S,
+    LOCK_WAITS_COMPACT_S,
+    LOCK_WAITS_S,
     counter,
     gauge,
     histogram,
 )
 from tickglass.telemetry.label_values import AttemptStatus, ReleaseReason, RenewalStatus
-from tickglass.telemetry.metric import Label
+from tickglass.telemetry.metric import Compact, Label
 
 __all__ = [
     "FENCING_REJECTIONS",
@@ -46,7 +46,10 @@ LOCK_HELD: Final = gauge(
     *BY_HOLDER,
 )
 LOCK_ACQUIRED: Final = gauge(
-    "distributed_lock_acquired_timestamp_seconds", "When the present hold began; absent while it is free.", *BY_HOLDER
+    "distributed_lock_acquired_timestamp_seconds",
+    "When the present hold began; absent while it is free.",
+    *BY_HOLDER,
+    compact=Compact.LEFT_OUT,
 )
 LOCK_ATTEMPTS: Final = counter(
     "distributed_lock_acquire_attempts_total",
@@ -65,26 +68,34 @@ LOCK_TRANSITIONS: Final = counter(
     "Moves of the lock's state machine: one increment for every edge taken.",
     BY_RESOURCE,
     Label("event", LockEvent),
+    compact=Compact.TOGETHER,
 )
 LOCK_WAIT: Final = histogram(
     "distributed_lock_wait_seconds",
     "How long a blocking attempt waited, whatever its result; attempts that may not wait are not counted.",
-    WAITS_S,
+    LOCK_WAITS_S,
     BY_RESOURCE,
     exemplar=True,
+    compact_buckets=LOCK_WAITS_COMPACT_S,
 )
 LOCK_HOLD: Final = histogram(
     "distributed_lock_hold_duration_seconds",
     "How long a hold lasted; observed when it ends, whatever the reason.",
-    DURATIONS_S,
+    HOLDS_S,
     BY_RESOURCE,
     exemplar=True,
+    compact=Compact.TOGETHER,
 )
 LOCK_WAITERS: Final = gauge(
     "distributed_lock_waiters", "Runs and callers on this instance that wait for the lock now.", BY_RESOURCE
 )
 LOCK_RELEASES: Final = counter(
-    "distributed_lock_releases_total", "Holds that ended, by reason.", BY_RESOURCE, Label("reason", ReleaseReason)
+    "distributed_lock_releases_total",
+    "Holds that ended, by reason.",
+    BY_RESOURCE,
+    Label("reason", ReleaseReason),
+    compact=Compact.TOGETHER,
+    by_name=(ReleaseReason.EXPIRED,),
 )
 LOCK_EXPIRATIONS: Final = counter(
     "distributed_lock_lease_expirations_total",
@@ -95,6 +106,7 @@ LOCK_EXPIRY: Final = gauge(
     "distributed_lock_lease_expiry_timestamp_seconds",
     "When the lease held here ends unless it is renewed; absent while the lock is not held here.",
     BY_RESOURCE,
+    compact=Compact.LEFT_OUT,
 )
 LOCK_TTL: Final = gauge("distributed_lock_lease_ttl_seconds", "How long a lease lasts without a renewal.", BY_RESOURCE)
 LOCK_MAX_HOLD: Final = gauge(
@@ -109,11 +121,14 @@ LOCK_RENEWALS: Final = counter(
     "Renewals, by result; late means confirmed with less than a third of the TTL left.",
     BY_RESOURCE,
     Label("status", RenewalStatus),
+    compact=Compact.TOGETHER,
+    by_name=(RenewalStatus.ERROR,),
 )
 LOCK_RENEWED: Final = gauge(
     "distributed_lock_last_renewal_timestamp_seconds",
     "When the lease held here was granted or last renewed; absent while the lock is not held here.",
     BY_RESOURCE,
+    compact=Compact.LEFT_OUT,
 )
 LOCK_UNRENEWED: Final = gauge(
     "distributed_lock_unrenewed_seconds",
@@ -121,16 +136,18 @@ LOCK_UNRENEWED: Final = gauge(
     "absent while the lock is not held here, and for leases that are not renewed.",
     BY_RESOURCE,
 )
-LOCK_MARGIN: Final = histogram(
-    "distributed_lock_renewal_margin_seconds",
-    "What was left of the lease when its renewal was confirmed.",
-    MARGINS_S,
+LOCK_MARGIN: Final = counter(
+    "distributed_lock_renewal_margin_seconds_total",
+    "What was left of the lease when a renewal was confirmed, all together; divided by the renewals with status ok or "
+    "late, its mean.",
     BY_RESOURCE,
+    compact=Compact.TOGETHER,
 )
 LOCK_FENCE: Final = gauge(
     "distributed_lock_fencing_token",
     "The fencing token last granted on this instance; absent before the first.",
     BY_RESOURCE,
+    compact=Compact.LEFT_OUT,
 )
 FENCING_REJECTIONS: Final = counter(
     "distributed_lock_fencing_rejections_total",

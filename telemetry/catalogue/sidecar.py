@@ -31,6 +31,7 @@ __all__ = [
     "SIDECAR_MISSED",
     "SIDECAR_OFFSET",
     "SIDECAR_OFFSET_ERROR",
+    "SIDECAR_PROBE_AGE",
     "SIDECAR_PROBE_DURATION",
     "SIDECAR_PROBE_ERRORS",
     "SIDECAR_REFUSED",
@@ -59,6 +60,11 @@ SIDECAR_REFUSED: Final = counter(
 SIDECAR_LAST_PROBE: Final = gauge(
     "tickglass_sidecar_source_last_success_timestamp_seconds",
     "When the store was last read; absent before the first time.",
+    BY_SOURCE,
+)
+SIDECAR_PROBE_AGE: Final = gauge(
+    "tickglass_sidecar_source_age_seconds",
+    "How long ago the store was last read, computed when scraped; absent before the first time.",
     BY_SOURCE,
 )
 SIDECAR_PROBE_DURATION: Final = histogram(

@@ -16,9 +16,22 @@ from tickglass.sched.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["TOKEN_ENV", "bears", "checked_token", "is_loopback", "is_smuggled", "is_token", "token_in_environment"]
+__all__ = [
+    "PROBES",
+    "TOKEN_ENV",
+    "UNREADY",
+    "bears",
+    "checked_token",
+    "is_loopback",
+    "is_smuggled",
+    "is_token",
+    "token_in_environment",
+]
 
 TOKEN_ENV: Final = "TICKGLASS_TOKEN"  # noqa: S105 - the name of the variable, not what it holds
+# What a platform's probes ask for, which cannot carry a secret: answered without the token, by a status alone.
+PROBES: Final = ("/healthz", "/readyz")
+UNREADY: Final = "not ready; with the token you are told why: Authorization: Bearer ...\n"
 
 _TOKEN: Final = re.compile(r"[!-~]+")  # what a header can carry, and a person can type
 _HOST: Final = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::\d+)?")

@@ -6,20 +6,24 @@ Forbidden: to start anything before `start`, to leave anything behind after `sto
 
 from __future__ import annotations
 
-import gzip
 import logging
-import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client.exposition import gzip_accepted
-
 from tickglass.sched.clock import SystemClock
-from tickglass.sched.errors import ConfigError
 from tickglass.sched.escaping import shown
-from tickglass.telemetry.endpoint.access import TOKEN_ENV, bears, checked_token, is_loopback, is_smuggled
-from tickglass.telemetry.endpoint.exposition import encode
-from tickglass.telemetry.endpoint.listener import Answer, Listener, SerialWorker, listening
+from tickglass.telemetry.endpoint.access import (
+    PROBES,
+    TOKEN_ENV,
+    UNREADY,
+    bears,
+    checked_token,
+    is_loopback,
+    is_smuggled,
+)
+from tickglass.telemetry.endpoint.address import listening_at, parse_listen, url_at
+from tickglass.telemetry.endpoint.exposition import scrape
+from tickglass.telemetry.endpoint.listener import Answer, Listener, SerialWorker
 from tickglass.telemetry.internals import GcPauses
 
 if TYPE_CHECKING:
@@ -30,50 +34,24 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.telemetry.endpoint.listener import Request
 
-__all__ = ["DEFAULT_LISTEN", "MetricsServer", "parse_listen"]
+__all__ = ["MetricsServer"]
 
-DEFAULT_LISTEN: Final = "127.0.0.1:9464"  # the port that OpenTelemetry registered for Prometheus exporters
-GZIP_FROM: Final = 1_400  # bytes; a smaller answer fits into one packet anyway
-PORT_MAX: Final = 65_535
 
 _log: Final = logging.getLogger(__name__)
-_LISTEN: Final = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,9})")
-_RIGHT: Final = ('":9464"', '"127.0.0.1:9464"', '"[::1]:9464"')
 _INDEX: Final = b"""<!DOCTYPE html><title>Tickglass</title><h1>Tickglass</h1>
 <ul><li><a href="/metrics">metrics</a><li><a href="/healthz">health</a><li><a href="/readyz">readiness</a></ul>
 """
-
-
-def parse_listen(listen: str) -> tuple[str, int]:
-    """Read an address to listen on.
-
-    Args:
-        listen: "host:port"; without a host, all interfaces; port 0: any that is free.
-
-    Returns:
-        Host ("" for all interfaces) and port.
-
-    Raises:
-        ConfigError: it has another form.
-    """
-    match = _LISTEN.fullmatch(listen) if isinstance(listen, str) else None
-    if match is None:
-        raise ConfigError("an address to listen on is host:port", given=str(listen), instead=_RIGHT)
-    port = int(match["port"])
-    if port > PORT_MAX:
-        raise ConfigError(f"a port is at most {PORT_MAX}", given=listen, span=match.span("port"), instead=_RIGHT)
-    return match["six"] or match["host"] or "", port
 
 
 class MetricsServer:
     """An HTTP server for Prometheus and the platform's probes.
 
     Args:
-        listen: see `parse_listen`.
+        listen: see `parse_listen`; a host alone: the first free port from 9464 on.
         registry: what /metrics shows.
         health: asked by /readyz: why not to count on this process; empty when ready.
         clock: for the pauses of the garbage collector, watched while serving.
-        token: required for all paths but /healthz; "" for none.
+        token: required for all paths but /healthz, and for the reasons that /readyz gives; "" for none.
 
     Raises:
         ConfigError: the address or the token is not written well.
@@ -89,7 +67,7 @@ class MetricsServer:
         token: str = "",
     ) -> None:
         self._listen = listen
-        self._host, self._port = parse_listen(listen)
+        self._host, _ = parse_listen(listen)
         self._registry = registry
         self._health = health
         self._pauses = GcPauses(clock or SystemClock())
@@ -104,12 +82,7 @@ class MetricsServer:
         Raises:
             ConfigError: the address cannot be listened on; the message names it.
         """
-        try:
-            at = listening(self._host, self._port)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on this address: {error.strerror or error}", given=self._listen, instead=_RIGHT
-            ) from error
+        at = listening_at(self._listen)
         try:
             self._registry.register(self._pauses)
         except ValueError:  # the registry is served already
@@ -120,6 +93,7 @@ class MetricsServer:
         self._checks.start()
         self._listener = Listener(at, self._take)
         self._listener.start()
+        _log.info("metrics are served at %s/metrics", url_at(self._host, self.port))
         if not is_loopback(self._host) and not self._token:
             _log.warning(
                 "everybody who reaches %s reads the names of jobs, locks and owners: %s sets a token to ask for",
@@ -137,6 +111,11 @@ class MetricsServer:
         self._checks.stop()
         self._pauses.remove()
         self._registry.unregister(self._pauses)
+
+    def abandon(self) -> None:
+        """Close the port in a process that was forked from the one that serves it."""
+        if self._listener is not None:
+            self._listener.abandon()
 
     @property
     def port(self) -> int:
@@ -169,21 +148,24 @@ class MetricsServer:
         if request.method not in ("GET", "HEAD"):
             allow = {"Allow": "GET, HEAD"}
             return Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n", headers=allow)
-        if self._token and request.path != "/healthz" and not bears(request.headers, self._token):
+        if request.path not in PROBES and not self._is_trusted(request):
             challenge = {"WWW-Authenticate": 'Bearer realm="tickglass"'}
             words = b"this scheduler asks for its token: Authorization: Bearer ...\n"
             return Answer(HTTPStatus.UNAUTHORIZED, words, headers=challenge)
         return None
 
-    def _scrape(self, request: Request) -> Answer:
-        content_type, body = encode(self._registry, request.headers.get("accept", ""))
-        if len(body) <= GZIP_FROM or not gzip_accepted(request.headers.get("accept-encoding", "")):
-            return Answer(HTTPStatus.OK, body, content_type)
-        packed = gzip.compress(body, compresslevel=1)
-        return Answer(HTTPStatus.OK, packed, content_type, {"Content-Encoding": "gzip"})
+    def _is_trusted(self, request: Request) -> bool:
+        return not self._token or bears(request.headers, self._token)
 
-    def _readiness(self, request: Request) -> Answer:  # noqa: ARG002 - what a desk's work is given
+    def _scrape(self, request: Request) -> Answer:
+        asked = request.headers
+        content_type, encoding, body = scrape(self._registry, asked.get("accept", ""), asked.get("accept-encoding", ""))
+        return Answer(HTTPStatus.OK, body, content_type, {"Content-Encoding": encoding} if encoding else {})
+
+    def _readiness(self, request: Request) -> Answer:
         reasons = self._health()
         if not reasons:
             return Answer(HTTPStatus.OK, b"ready\n")
+        if not self._is_trusted(request):
+            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, UNREADY.encode())
         return Answer(HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{shown(why)}\n" for why in reasons).encode())

@@ -8,10 +8,11 @@ that share the registry go through prometheus_client.
 
 from __future__ import annotations
 
+import gzip
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.utils import floatToGoString
 
 from tickglass.telemetry.catalogue import metrics
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
     from prometheus_client.samples import Exemplar
 
-__all__ = ["encode"]
+__all__ = ["encode", "scrape"]
+
+GZIP_FROM: Final = 1_400  # bytes; a smaller answer fits into one packet anyway
 
 _OURS: Final = frozenset(metric.family for metric in metrics())
 _END: Final = b"# EOF\n"
@@ -49,6 +52,14 @@ def encode(registry: Collector, accept: str) -> tuple[str, bytes]:
     if openmetrics:
         parts.append(_END)
     return content_type, b"".join(parts)
+
+
+def scrape(registry: Collector, accept: str, accept_encoding: str) -> tuple[str, str, bytes]:
+    """Return content type, content encoding ("": none) and body of a scrape, as the client's two headers ask for it."""
+    content_type, body = encode(registry, accept)
+    if len(body) <= GZIP_FROM or not gzip_accepted(accept_encoding):
+        return content_type, "", body
+    return content_type, "gzip", gzip.compress(body, compresslevel=1)
 
 
 class _Single:

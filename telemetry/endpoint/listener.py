@@ -146,6 +146,10 @@ class Listener:
         self._thread.join()
         self._socket.close()
 
+    def abandon(self) -> None:
+        """Close the port in a process that was forked from the one that listens, and has not its thread."""
+        self._socket.close()
+
     def enter(self, connection: _Connection) -> None:
         """Add a connection that has sent no request yet, and close another one at the limit.
 
@@ -282,7 +286,8 @@ def listening(host: str, port: int) -> socket.socket:
         found = _bound(("", port), socket.AF_INET6, both=True)
     else:
         passive = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = passive[0]
+        # IPv4 first: many containers name ::1 as localhost and have no IPv6.
+        family, _, _, _, address = min(passive, key=lambda found: found[0] != socket.AF_INET)
         found = _bound((str(address[0]), int(address[1])), family, both=False)
     # Accepted sockets inherit it. asyncio sets it only if a socket names its protocol, which these do not: an
     # answer in two pieces over a connection that stays open then waits for the client's delayed acknowledgement, 40 ms.

@@ -11,10 +11,12 @@ from typing import Final
 
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry.catalogue import JOB_LATENESS, metrics
+from tickglass.telemetry.metric import Detail
 
-__all__ = ["checked_on_time_s", "matchers_of"]
+__all__ = ["checked_kept", "checked_on_time_s", "kept_labels", "matchers_of"]
 
 _MATCHER: Final = re.compile(r'\s*([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*"((?:[^"\\\n]|\\.)*)"\s*', re.ASCII)
+_LABEL: Final = re.compile(r"[a-zA-Z_]\w*", re.ASCII)
 _ESCAPED: Final = re.compile(r'\\([\\"])')
 _RESERVED: Final = re.compile(r"__\w*|le|quantile")  # a target's series do not have these from their target
 _OUR_LABELS: Final = frozenset(label.name for metric in metrics() for label in metric.labels)
@@ -96,13 +98,33 @@ def _is_regex(text: str) -> bool:
     return True
 
 
+def checked_kept(labels: tuple[str, ...]) -> None:
+    """Check the labels by which jobs of the same name are told apart: those of targets, each once.
+
+    Raises:
+        ConfigError: one is no label, is given twice, or is one of the metrics' own.
+    """
+    for place, label in enumerate(labels):
+        if not _LABEL.fullmatch(label) or _RESERVED.fullmatch(label) or label in _OUR_LABELS or label in labels[:place]:
+            raise ConfigError(
+                "labels that are kept are those of targets, each once",
+                given=repr(label),
+                instead=("cluster,namespace",),
+            )
+
+
+def kept_labels(text: str) -> tuple[str, ...]:
+    """Return labels that are given separated by commas; none for ""."""
+    return tuple(label.strip() for label in text.split(",") if label.strip())
+
+
 def checked_on_time_s(on_time_s: float) -> float:
-    """Return how late a start may be to count as on time, which must be a bound of the lateness histogram.
+    """Return how late a start may be to count as on time: a bound that the lateness histogram has at every detail.
 
     Raises:
         ConfigError: it is not such a bound; the error names the nearest.
     """
-    bounds = JOB_LATENESS.buckets
+    bounds = JOB_LATENESS.bounds(Detail.COMPACT)
     if on_time_s not in bounds:
         nearest = sorted(bounds, key=lambda bound: abs(bound - on_time_s))[:2]
         raise ConfigError(

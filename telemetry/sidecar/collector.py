@@ -17,12 +17,12 @@ from tickglass.sched.durations import SECOND
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.metrics import SINK_METRICS
 from tickglass.telemetry.series import family
-from tickglass.telemetry.sidecar.merge.scheduler_status import statuses_of
+from tickglass.telemetry.sidecar.merge.scheduler_status import resting_services, statuses_of
 from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS
 from tickglass.telemetry.sidecar.stores.store_metrics import STORE_METRICS, store_families
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from prometheus_client.metrics_core import Metric as Family
 
@@ -68,16 +68,17 @@ class SidecarCollector:
         """Return all families with their samples."""
         page = {metric.family: family(metric) for metric in SIDECAR_METRICS}
         sources = self._sources.all()
+        resting = resting_services(sources)
         for source in sources:
             labels = {"owner": source.owner, "service": source.service}
             for found in source.families():
                 page[found.name].samples += [_labelled(sample, labels) for sample in found.samples]
-            for metric, value in _about(source):
+            for metric, value in _about(source, rests=source.service in resting):
                 page[metric.family].samples.append(Sample(metric.name, labels, value))
         for reason, count in self._sources.refusals().items():
             metric = catalogue.SIDECAR_REFUSED
             page[metric.family].samples.append(Sample(metric.name, {"reason": reason.value}, count))
-        dropped = partial(_was_dropped, sources)
+        dropped = partial(_is_not_due, sources, resting)
         for found in store_families(self._snapshots(), self._clock.reading(), dropped):
             page[found.name].samples += found.samples
         return page.values()
@@ -114,20 +115,22 @@ def unready(sources: Sources, snapshots: Iterable[StoreSnapshot], clock: Clock) 
     return reasons
 
 
-def _was_dropped(sources: Iterable[Source], job: JobRecord, overdue_ns: int) -> bool:
-    """Return whether every connected scheduler of the service has dropped the job.
+def _is_not_due(sources: Iterable[Source], resting: Collection[str], job: JobRecord, overdue_ns: int) -> bool:
+    """Return whether a job's service was stopped on request, or every connected scheduler of it has dropped the job.
 
-    It counts at once if the scheduler that registered it last is among them; else after an hour.
+    If the scheduler that registered it last left without a stop, it counts as dropped only after an hour.
     """
-    connected = [one for one in sources if one.connected and one.service == job.service]
+    if job.service in resting:
+        return True
+    own = [one for one in sources if one.service == job.service]
+    connected = [one for one in own if one.connected]
+    died = {one.owner for one in own if not one.connected and not one.history.drained}
     without = all(one.history.lacks(job.name) for one in connected)
-    return (
-        bool(connected) and without and (overdue_ns > DROPPED_AFTER_NS or job.owner in {one.owner for one in connected})
-    )
+    return bool(connected) and without and (overdue_ns > DROPPED_AFTER_NS or job.owner not in died)
 
 
-def _about(source: Source) -> Iterator[tuple[Metric, float]]:
-    if source.connected or not source.history.drained:
+def _about(source: Source, *, rests: bool) -> Iterator[tuple[Metric, float]]:
+    if source.connected or not (source.history.drained or rests):
         yield catalogue.SIDECAR_CONNECTED, int(source.connected)
     yield catalogue.SIDECAR_EVENTS, source.events
     yield catalogue.SIDECAR_GAPS, source.gaps

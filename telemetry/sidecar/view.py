@@ -15,6 +15,7 @@ __all__ = [
     "LockMark",
     "LockView",
     "OccurrenceView",
+    "OutcomeShare",
     "SchedulerView",
     "StoreView",
     "View",
@@ -65,6 +66,21 @@ class OccurrenceView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     until_ns: int | None = None
 
 
+class OutcomeShare(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a job failed, and how often it was left out, over a window.
+
+    Args:
+        runs: occurrences that ended as success or as a failure; `failed`: those that failed.
+        due: due instants that ended, those aside that another instance claimed; `left_out`: skipped or missed.
+    """
+
+    window_ns: int
+    runs: int = 0
+    failed: int = 0
+    due: int = 0
+    left_out: int = 0
+
+
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """One job, over all schedulers that have it.
 
@@ -81,6 +97,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
         lateness_ns: of the latest starts, oldest first.
         owners: the schedulers that have it, connected ones first.
         abandoned: claims without an end whose lease has ended; None if no store could say.
+        shares: over 15 minutes and over 24 hours, as far as the connected sidecar has heard.
+        contested: what other program claims its instants too, a sentence; "" if none does.
     """
 
     name: str
@@ -103,6 +121,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     last_success_wall_ns: int | None = None
     last_end_wall_ns: int | None = None
     abandoned: int | None = None
+    shares: list[OutcomeShare] = []
+    contested: str = ""
 
 
 class LockView(msgspec.Struct, frozen=True, kw_only=True):

@@ -96,7 +96,7 @@ def test_in_a_healthy_hour_only_the_watchdog_speaks(how: str, tmp_path: Path) ->
         "input_series": series,
         "promql_expr_test": [
             {
-                "expr": "count by (alertname, alertstate) (count_over_time(ALERTS[1h]))",
+                "expr": 'count by (alertname, alertstate) (count_over_time(ALERTS{alertstate="firing"}[1h]))',
                 "eval_time": "1h",
                 "exp_samples": [{"labels": '{alertname="TickglassWatchdog",alertstate="firing"}', "value": 1}],
             }

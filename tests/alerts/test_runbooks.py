@@ -6,7 +6,7 @@ import re
 
 import pytest
 from click.testing import CliRunner
-from kit.expressions import unknown
+from kit.expressions import missing_at_compact, unknown
 
 from tickglass.alerts import alerts
 from tickglass.alerts.export import runbooks
@@ -37,6 +37,7 @@ def test_a_page_says_what_it_means_how_to_confirm_it_what_to_do_and_what_silence
 @pytest.mark.parametrize(("name", "query"), QUERIES)
 def test_a_query_names_only_what_is_exported(name: str, query: str) -> None:
     assert unknown(query) == [], name
+    assert missing_at_compact(query) == [], name
 
 
 def test_every_command_on_a_page_exists() -> None:

@@ -137,6 +137,7 @@ def test_what_looks_like_a_template_stays_as_it_is(tmp_path: Path) -> None:
     (rule,) = (one for one in promtool.rule_documents(scope).values() if one.get("alert") == "TickglassSchedulerDown")
     case = {
         "interval": "1m",
+        "input_series": [{"series": r"""up{job="tickglass",a="{{ x }}",b="`'\".é"}""", "values": "0x10"}],
         "alert_rule_test": [
             {
                 "eval_time": "5m",
@@ -147,6 +148,7 @@ def test_what_looks_like_a_template_stays_as_it_is(tmp_path: Path) -> None:
                         "exp_annotations": {
                             **rule["annotations"],
                             "description": f"None of the targets {scope.up()} is up.",
+                            "dashboard_url": "https://grafana.example.com/d/tickglass-overview?from=-10500000&to=now",
                         },
                     }
                 ],

@@ -25,6 +25,7 @@ scheduler = Scheduler(
     metrics=os.environ["FLEET_METRICS"],
     spool=os.environ["FLEET_SPOOL"],
     workers=4,
+    metrics_detail="compact" if os.environ["FLEET_DETAIL"] == "compact" else "full",
 )
 
 

@@ -28,13 +28,14 @@ TTL_S: Final = 1.5  # of the lock `keep`, in app.py
 class Member:
     """One scheduler."""
 
-    def __init__(self, home: Path, *, store: str, service: str, owner: str) -> None:
+    def __init__(self, home: Path, *, store: str, service: str, owner: str, detail: str) -> None:
         self.owner = owner
         self.port = find_free_port()
         environment = os.environ | {
             "FLEET_STORE": store,
             "FLEET_SERVICE": service,
             "FLEET_OWNER": owner,
+            "FLEET_DETAIL": detail,
             "FLEET_METRICS": f"127.0.0.1:{self.port}",
             "FLEET_SPOOL": str(home / f"{owner}.spool"),
             "TICKGLASS_SIDECAR": f"unix://{home}/sidecar.sock",
@@ -96,8 +97,9 @@ class Sidecar:
 class Fleet:
     """Two schedulers of one service, one of another that has nothing to do with them, and a sidecar."""
 
-    def __init__(self, home: Path, redis: RedisServer, running: ExitStack) -> None:
+    def __init__(self, home: Path, redis: RedisServer, running: ExitStack, detail: str) -> None:
         self._redis = redis
+        self._detail = detail
         self.sidecar = Sidecar(home, redis.url)
         running.callback(self.sidecar.end)
         self.members = [
@@ -115,7 +117,7 @@ class Fleet:
         self._outage()
 
     def _start(self, running: ExitStack, home: Path, store: str, service: str, owner: str) -> Member:
-        member = Member(home, store=store, service=service, owner=owner)
+        member = Member(home, store=store, service=service, owner=owner, detail=self._detail)
         running.callback(member.end)
         return member
 

@@ -11,8 +11,22 @@ import jsonschema
 import promql_parser
 import pytest
 import yaml
-from boards.reading import GENERATED, ROOT, UIDS, asked, generated, metrics_in, nodes, panels, parsed, selectors_outside
+from boards.reading import (
+    BUILT_IN,
+    GENERATED,
+    ROOT,
+    UIDS,
+    asked,
+    generated,
+    interpolated,
+    metrics_in,
+    nodes,
+    panels,
+    parsed,
+    selectors_outside,
+)
 from kit import promtool
+from kit.expressions import missing_at_compact
 
 from tickglass.dashboards import BoardScope, boards
 from tickglass.dashboards.export import main
@@ -45,6 +59,12 @@ ELSEWHERE: Final = {  # series that the catalogue does not declare
 NO_RATE: Final = {"Unaccounted for": "an identity of counters holds at every scrape; of their rates it would not"}
 NEITHER_SHOWN_NOR_ALERTED: Final = {  # metrics that are on no board and in no rule, and why
     "distributed_lock_last_renewal_timestamp_seconds": "the boards show distributed_lock_unrenewed_seconds instead",
+    "distributed_lock_acquired_timestamp_seconds": "the boards compute it from distributed_lock_held_seconds",
+    "distributed_lock_lease_expiry_timestamp_seconds": "the boards show what distributed_lock_unrenewed_seconds leaves",
+    "distributed_lock_fencing_token": "it is looked up for one lock: `tickglass locks`",
+    "tickglass_job_contested_since_timestamp_seconds": "the log, the page and `tickglass why` say it, with names",
+    "tickglass_job_last_completion_timestamp_seconds": "the boards show the last success, and what came after it",
+    "tickglass_job_overdue_runs": "the boards show the age of the oldest run as a share of the timeout",
     "tickglass_job_registered_timestamp_seconds": "for those who ask when; nothing follows from it",
 }
 
@@ -238,6 +258,11 @@ def test_every_metric_is_on_a_board_or_in_a_rule_or_excused() -> None:
     used = {name for metric in catalogue.metrics() for name in read if name.startswith(metric.name)}
     missing = {metric.name for metric in catalogue.metrics() if not any(name.startswith(metric.name) for name in used)}
     assert missing == NEITHER_SHOWN_NOR_ALERTED.keys()
+
+
+def test_every_metric_that_a_board_reads_is_there_at_compact_detail_too(board: dict[str, Any]) -> None:
+    for query in asked(board):
+        assert missing_at_compact(interpolated(query.expr, BUILT_IN)) == [], query.where
 
 
 def test_a_board_turns_red_where_an_alert_fires() -> None:

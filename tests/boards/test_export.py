@@ -28,7 +28,7 @@ def test_without_a_wish_the_boards_are_those_that_are_checked_in(tmp_path: Path)
     assert result.exit_code == 0, result.output
     files = {file.name: json.loads(file.read_text()) for file in (tmp_path / "new" / "boards").iterdir()}
     assert files == {f"{uid}.json": generated(uid) for uid in UIDS}
-    assert result.output.split() == [str(tmp_path / "new" / "boards" / f"{uid}.json") for uid in UIDS]
+    assert result.output.split() == sorted(str(tmp_path / "new" / "boards" / f"{uid}.json") for uid in UIDS)
 
 
 def test_a_selector_is_in_every_query_and_in_every_variable(tmp_path: Path) -> None:
@@ -84,10 +84,24 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert "nothing can be written there" in result.output
 
 
-def test_without_grafanalib_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def no_grafanalib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "grafanalib", None)
     monkeypatch.delitem(sys.modules, "tickglass.dashboards.grafana", raising=False)
-    result = export(tmp_path)
+
+
+@pytest.mark.usefixtures("no_grafanalib")
+def test_without_a_wish_the_boards_need_no_grafanalib(tmp_path: Path) -> None:
+    result = export(tmp_path, "--on-time", "0.008", "--selector", "")
+    assert result.exit_code == 0, result.output
+    assert {file.name: json.loads(file.read_text()) for file in tmp_path.iterdir()} == {
+        f"{uid}.json": generated(uid) for uid in UIDS
+    }
+
+
+@pytest.mark.usefixtures("no_grafanalib")
+def test_without_grafanalib_a_wish_names_the_extra(tmp_path: Path) -> None:
+    result = export(tmp_path, "--datasource", "mimir")
     assert result.exit_code == 2
     assert "tickglass[dashboards]" in result.output
 

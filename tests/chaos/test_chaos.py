@@ -40,8 +40,17 @@ def test_no_promise_is_broken_under_faults(store: str, tmp_path: Path) -> None:
 @pytest.mark.chaos
 def test_holders_that_do_not_ask_are_found_out(tmp_path: Path) -> None:
     seed, seconds = CARELESS
-    with GROUNDS["sqlite"](tmp_path, PROCESSES) as ground:
-        summary = record(ground, tmp_path, seed=seed, seconds=seconds, careless=True)
-    assert {"two holders", "acted without trust"} <= {violation.rule for violation in summary.violations}
-    assert "stale write accepted" not in {violation.rule for violation in summary.violations}
-    assert summary.stale_writes_refused > 0
+    found: set[str] = set()
+    refused = 0
+    for again in range(3):  # on a busy machine few steps fit into the seconds
+        home = tmp_path / str(again)
+        home.mkdir()
+        with GROUNDS["sqlite"](home, PROCESSES) as ground:
+            summary = record(ground, home, seed=seed, seconds=seconds, careless=True)
+        found |= {violation.rule for violation in summary.violations}
+        refused += summary.stale_writes_refused
+        if found >= {"two holders", "acted without trust"} and refused:
+            break
+    assert found >= {"two holders", "acted without trust"}
+    assert "stale write accepted" not in found
+    assert refused > 0

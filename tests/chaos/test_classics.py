@@ -18,7 +18,7 @@ from tickglass import Lock, Run, Scheduler, every
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
 from tickglass.sched.events import OccurrenceMoved
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.stores import open_store
 from tickglass.testing import ListSink
 
@@ -51,9 +51,12 @@ def test_a_fast_job_and_two_skewed_clocks_run_once(ground: Ground, tmp_path: Pat
     with ExitStack() as running:
         for number, skew_ns in enumerate((0, 300 * MS)):
             scheduler = Scheduler(
-                ground.direct_url, owner=f"n{number}", spool=tmp_path / f"spool-{number}", sinks={"l": sinks[number]}
+                ground.direct_url,
+                owner=f"n{number}",
+                spool=tmp_path / f"spool-{number}",
+                sinks={"l": sinks[number]},
+                clock=SteeredClock(skew_ns),
             )
-            scheduler._clock = SteeredClock(skew_ns)
             scheduler.add(fast, every("100ms"), misfire_grace="2s")
             running.enter_context(scheduler)
         assert enough.wait(PATIENCE_S)
@@ -61,7 +64,7 @@ def test_a_fast_job_and_two_skewed_clocks_run_once(ground: Ground, tmp_path: Pat
         sinks[0].wait_for(elsewhere, count=ENOUGH // 2)  # what the fast clock ran came up again, and was refused
     assert Counter(ran).most_common(1)[0][1] == 1
     store = open_store(ground.direct_url, SystemClock())
-    runs = store.runs(JobId("chaos", "fast"), 1_000)
+    runs = store.runs(JobId("default", "fast"), 1_000)
     store.close()
     assert sorted(run.due_ns for run in runs) == sorted(ran)
     assert {(run.attempt, run.outcome) for run in runs} == {(1, "success")}

@@ -103,7 +103,9 @@ class Worker:
         scheduler.stop()
         self._stopped.set()
         sampler.join()
-        self._recorder.measured(self._tally.counts, self._tally.differences(scheduler._metrics.registry))
+        metrics = scheduler._assembly.metrics
+        assert metrics is not None
+        self._recorder.measured(self._tally.counts, self._tally.differences(metrics.registry))
 
     def _await_a_renewal(self, scheduler: Scheduler) -> None:
         """Keep a lease that nobody else wants until it has been renewed: no worker is measured without one.
@@ -175,8 +177,8 @@ class Worker:
             drain="2s",
             spool=Path(task.home) / f"spool-{task.owner}",
             sinks={**self._sinks, "tally": self._tally, "line": Line(self._recorder)},
+            clock=self._clock,
         )
-        scheduler._clock = self._clock
         for number, resource in enumerate(RESOURCES):
             scheduler.add(
                 self._job, every("400ms"), name=f"job{number}", resource=resource, ttl=task.ttl, misfire_grace="2s"

@@ -97,7 +97,8 @@ class StoreKit:
 
     def job_record(self, name: str = "nightly", **changes: object) -> JobRecord:
         """Return what a scheduler registers."""
-        record = JobRecord(name, "every 1s", name, "n1", "billing", self.ttl_ns, 60 * SECOND, None, 1)
+        resource = f"{changes.get('service', 'billing')}/{name}"
+        record = JobRecord(name, "every 1s", resource, "n1", "billing", self.ttl_ns, 60 * SECOND, None, 1)
         return replace(record, **changes)  # type: ignore[arg-type]
 
     def at_once(self, work: Callable[[int], T]) -> list[T]:

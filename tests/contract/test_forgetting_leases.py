@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.policies.preference import presence_resource
 from tickglass.sched.ports import Claimed, Gone, Granted, Orphan, Released, Renewed
 

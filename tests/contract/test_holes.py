@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import Claimed, Granted, InstanceRecord, Released, Settled
 
 if TYPE_CHECKING:

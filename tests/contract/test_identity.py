@@ -9,7 +9,7 @@ import pytest
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import AlreadyClaimed, Claimed, ClaimFeed, Refused, Settled
 
 if TYPE_CHECKING:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import sqlite3
 import uuid
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import redis
+from kit.old_layouts import LIVE_NS, etcd_of_layout_1, redis_of_layout_1, sqlite_of_layout_1, text64
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import (
     AlreadyClaimed,
@@ -39,14 +37,13 @@ from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from kit.servers import EtcdServer, RedisServer
 
     from tickglass.sched.ports import Store
 
-LAYOUTS: Final = Path(__file__).with_name("layouts")
 FIRST_NS: Final = 1_780_000_000 * SECOND  # the epoch of the fixtures' due instants
-YEARS_NS: Final = 315_360_000 * SECOND  # of the leases that live
 BILLING, MAIL = JobId("billing", "sync"), JobId("mail", "sync")
 
 
@@ -71,8 +68,7 @@ def _sqlite(request: pytest.FixtureRequest) -> OldStore:
     path = request.getfixturevalue("tmp_path") / "jobs.db"
     clock = FakeClock()
     clock.advance(2 * SECOND)
-    with closing(sqlite3.connect(path)) as file:
-        file.executescript((LAYOUTS / "sqlite-1.sql").read_text("utf-8"))
+    sqlite_of_layout_1(path)
 
     def say(statement: str) -> None:
         with closing(sqlite3.connect(path)) as file:
@@ -87,11 +83,6 @@ def _sqlite(request: pytest.FixtureRequest) -> OldStore:
     )
 
 
-def _replay(server: RedisServer) -> None:
-    for command in json.loads((LAYOUTS / "redis-1.json").read_text("utf-8")):
-        server.say(*command)
-
-
 def _redis_dump(servers: list[RedisServer]) -> object:
     found = []
     for server in servers:
@@ -102,7 +93,7 @@ def _redis_dump(servers: list[RedisServer]) -> object:
 
 def _redis(request: pytest.FixtureRequest) -> OldStore:
     servers = request.getfixturevalue("redis_servers")(1)
-    _replay(servers[0])
+    redis_of_layout_1(servers[0])
     return OldStore(
         lambda: open_store(servers[0].url, SystemClock()),
         lambda: _redis_dump(servers),
@@ -114,7 +105,7 @@ def _redis(request: pytest.FixtureRequest) -> OldStore:
 def _redlock(request: pytest.FixtureRequest) -> OldStore:
     servers = request.getfixturevalue("redis_servers")(3)
     for server in servers:
-        _replay(server)
+        redis_of_layout_1(server)
     url = f"redlock://{','.join(f'127.0.0.1:{server.port}' for server in servers)}/0?timeout=500ms"
     return OldStore(
         lambda: open_store(url, SystemClock()),
@@ -124,29 +115,18 @@ def _redlock(request: pytest.FixtureRequest) -> OldStore:
     )
 
 
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
 def _etcd(request: pytest.FixtureRequest) -> OldStore:
     server: EtcdServer = request.getfixturevalue("etcd")
     prefix = f"/layouts/{uuid.uuid4()}"
-    for puts in json.loads((LAYOUTS / "etcd-1.json").read_text("utf-8")):
-        steps = []
-        lease = server.say("lease/grant", TTL=YEARS_NS // SECOND)["ID"]
-        for it in puts:
-            key = _base64(it["key"].replace("/tickglass", prefix, 1))
-            put: dict[str, object] = {"key": key, "value": _base64(it["value"])}
-            steps.append({"requestPut": put | ({"lease": lease} if it.get("leased") else {})})
-        server.say("kv/txn", success=steps)
+    etcd_of_layout_1(server, prefix)
 
     def dump() -> object:
-        return server.say("kv/range", key=_base64(f"{prefix}/"), range_end=_base64(f"{prefix}0"))["kvs"]
+        return server.say("kv/range", key=text64(f"{prefix}/"), range_end=text64(f"{prefix}0"))["kvs"]
 
     return OldStore(
         lambda: open_store(server.url(prefix=prefix), SystemClock()),
         dump,
-        lambda layout: server.say("kv/put", key=_base64(f"{prefix}/layout"), value=_base64(layout)),
+        lambda layout: server.say("kv/put", key=text64(f"{prefix}/layout"), value=text64(layout)),
     )
 
 
@@ -244,9 +224,9 @@ def test_a_run_in_progress_keeps_its_lease_under_the_new_name(old: OldStore) -> 
     leases = {it.resource: it.owner for it in store.leases() if it.remaining_ns > 0}
     assert leases == {"billing/sync": "b1", "printer": "b1"}
     token, run_id = "token-8", f"{8:032x}"
-    lease = Lease("sync", "b1", token, 1, YEARS_NS, 0)
+    lease = Lease("sync", "b1", token, 1, LIVE_NS, 0)
     assert isinstance(store.renew(lease), Gone), "an instance that knows the old name is told that it lost it"
-    ours = Lease("billing/sync", "b1", token, refused.holder.fence, YEARS_NS, 0)
+    ours = Lease("billing/sync", "b1", token, refused.holder.fence, LIVE_NS, 0)
     assert isinstance(store.renew(ours), Renewed)
     end = Settlement(ours, "billing", "sync", FIRST_NS + 4 * SECOND, run_id, "success", ran_ns=7)
     assert store.settle(end) == Settled(recorded=True, released=True)
@@ -257,7 +237,7 @@ def test_a_run_in_progress_keeps_its_lease_under_the_new_name(old: OldStore) -> 
 def test_a_lock_by_hand_stays_where_it_is(old: OldStore) -> None:
     store = old.open()
     assert isinstance(store.acquire(LeaseAsk("printer", "n", "s", "t", SECOND)), Refused)
-    assert isinstance(store.renew(Lease("printer", "b1", "token-printer", 1, YEARS_NS, 0)), Renewed)
+    assert isinstance(store.renew(Lease("printer", "b1", "token-printer", 1, LIVE_NS, 0)), Renewed)
 
 
 def test_an_abandoned_claim_is_run_again(old: OldStore) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import (
     AlreadyClaimed,
     Claimed,
@@ -330,3 +330,15 @@ def test_a_detail_is_cut_and_never_refused(kit: StoreKit, store: Store) -> None:
         ask = kit.claim(due_ns=due_ns)
         assert store.settle(kit.settlement(ask, store.claim(ask), detail=detail)).recorded
     assert [run.detail for run in store.runs()] == ["零\0é", "? is no text", "x" * 2_000]
+
+
+def test_an_attempt_keeps_what_asked_for_it_how_long_it_ran_and_its_declaration(kit: StoreKit, store: Store) -> None:
+    ask = replace(kit.claim(due_ns=1), declaration="0123abcd")
+    answer = store.claim(ask)
+    assert [(run.kind, run.not_before_ns, run.ran_ns, run.declaration) for run in store.runs()] == [
+        ("scheduled", None, None, "0123abcd")
+    ]
+    store.settle(replace(kit.settlement(ask, answer), started_after_ns=5_000, ran_ns=123_456_789))
+    assert [(run.kind, run.not_before_ns, run.ran_ns, run.declaration) for run in store.runs()] == [
+        ("scheduled", None, 123_456_789, "0123abcd")
+    ]

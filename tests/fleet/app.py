@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 HOME: Final = Path(os.environ["FLEET_HOME"])
 JOBS: Final = os.environ["FLEET_JOBS"].split()
 TTL: Final = os.environ["FLEET_TTL"]
+REGION: Final = os.environ.get("FLEET_REGION", "")
 AHEAD: Final = [int(seconds) * SECOND for seconds in os.environ.get("FLEET_AHEAD", "").split()]
 PERIOD_NS: Final = 10 * MS
 STDOUT: Final = 1
@@ -68,20 +69,32 @@ def tick() -> None:
     """End at once."""
 
 
-def hold(run: Run) -> None:
-    """Wait at the gate of this attempt, if this is the first occurrence of all; later ones end at once."""
-    held = HOME / "held"
+def is_first(run: Run) -> bool:
+    """Return whether this is an attempt at the first occurrence of all."""
+    first = HOME / "first"
     due = str(to_ns(run.due_at, what="due_at"))
     try:
-        with held.open("x") as file:
+        with first.open("x") as file:
             file.write(due)
     except FileExistsError:
-        if held.read_text() != due:
-            return
+        return first.read_text() == due
+    return True
+
+
+def hold(run: Run) -> None:
+    """Wait at the gate of this attempt, if this is the first occurrence of all; later ones end at once."""
+    if not is_first(run):
+        return
     with (HOME / f"gate-{run.attempt}").open("rb", buffering=0) as gate:
         gate.read(1)
     # The next step, whatever happened meanwhile: may it be taken?
     (HOME / f"saw-{run.attempt}").write_text(f"{run.cancelled} {run.cancel_reason}")
+
+
+def bomb(run: Run) -> None:
+    """Take the process down, if this is the first occurrence of all; later ones end at once."""
+    if is_first(run):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def obey(run: Run) -> None:
@@ -92,13 +105,14 @@ def obey(run: Run) -> None:
 
 scheduler = Scheduler(
     os.environ.get("FLEET_URL", f"sqlite:///{HOME / 'jobs.db'}"),
-    service="fleet",
+    service=os.environ.get("FLEET_SERVICE", "fleet"),
+    labels={"region": REGION} if REGION else None,
     metrics="127.0.0.1:0",
     drain=os.environ["FLEET_DRAIN"],
     sinks={"teller": Teller()},
+    clock=WrongClock() if AHEAD else None,
 )
 if AHEAD:
-    scheduler._clock = WrongClock()
     signal.signal(signal.SIGUSR1, lambda *_: AHEAD.pop(0))
 if "race" in JOBS:  # two jobs that share a resource
     for name in ("tick", "tock"):
@@ -107,6 +121,10 @@ if "hold" in JOBS:
     scheduler.add(hold, every("200ms"), ttl=TTL)
 if "deaf" in JOBS:  # its gate opens long after its timeout, and after its TTL
     scheduler.add(hold, every("200ms"), name="deaf", ttl=TTL, timeout="100ms")
+if "bomb" in JOBS:
+    scheduler.add(bomb, every("200ms"), ttl=TTL)
+if "near" in JOBS:
+    scheduler.add(tick, every("200ms"), name="near", ttl=TTL, prefer="region=a")
 if "obey" in JOBS:
     scheduler.add(obey, every("200ms"), ttl=TTL)
 if "beat" in JOBS:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass import Scheduler
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, LeaseAsk, Refused, Settlement
 from tickglass.sched.stores import open_store

@@ -12,7 +12,7 @@ from kit.processes import Fleet, Instance, Scrape, running_fleet, wait_until
 
 from tickglass.sched.durations import MS
 from tickglass.sched.events import InstantsElsewhere, InstantsMissed, OccurrenceMoved
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ import pytest
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import SECOND
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk
 from tickglass.sched.stores import open_store
 

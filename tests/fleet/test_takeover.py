@@ -9,7 +9,7 @@ import pytest
 from kit.processes import Fleet, Instance, running_fleet, wait_until
 
 from tickglass.sched.durations import MS
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from kit.processes import Fleet, Instance, running_fleet, wait_until
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.stores import open_store
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from tickglass.sched.events import JobRegistered, Lateness, Streak
 from tickglass.sched.lease import LockEvent, LockMachine
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
 from tickglass.telemetry import MetricSink
+from tickglass.telemetry.metric import Detail
 from tickglass.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ LATENESS = Lateness(total_ns=10 * MS, timer_ns=1 * MS, pool_ns=2 * MS, lock_ns=3
 
 
 class Stage:
-    def __init__(self, *, names_most: int = 1_000) -> None:
+    def __init__(self, *, names_most: int = 1_000, detail: Detail = Detail.FULL) -> None:
         self.clock = FakeClock()
-        self.metrics = MetricSink(self.clock, CollectorRegistry(), names_most=names_most)
+        self.metrics = MetricSink(self.clock, CollectorRegistry(), names_most=names_most, detail=detail)
         self.sink: EventSink = self.metrics
         self._fences = itertools.count(1)
 

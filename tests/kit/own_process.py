@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tickglass import Scheduler
 
-__all__ = ["descriptors", "nothing", "own_runtime", "ready", "threads"]
+__all__ = ["descriptors", "nothing", "own_runtime", "ready", "status_of", "threads"]
 
 _PATIENCE_S: Final = 10.0
 
@@ -44,11 +44,16 @@ def descriptors() -> set[str]:
     return set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names will do
 
 
-def ready(scheduler: Scheduler, **headers: str) -> int:
-    """Return the status with which the scheduler's endpoint answers to /readyz."""
+def ready(scheduler: Scheduler) -> int:
+    """Return the status with which the scheduler's endpoint answers to a probe of its readiness."""
+    return status_of(scheduler, "/readyz")
+
+
+def status_of(scheduler: Scheduler, path: str, **headers: str) -> int:
+    """Return the status with which the scheduler's endpoint answers."""
     assert scheduler.metrics_port is not None
     connection = http.client.HTTPConnection("127.0.0.1", scheduler.metrics_port, timeout=_PATIENCE_S)
-    connection.request("GET", "/readyz", headers=headers)
+    connection.request("GET", path, headers=headers)
     status = connection.getresponse().status
     connection.close()
     return status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import promql_parser
@@ -10,6 +11,7 @@ from promql_parser import AggregateExpr, BinaryExpr, Call, ParenExpr, UnaryExpr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_OFFSET: Final = re.compile(r" offset \w+")
 _COMPARISONS: Final = {"==", "!=", ">", "<", ">=", "<="}
 
 
@@ -20,7 +22,7 @@ def needs(expr: str) -> list[str]:
     its two sides have in common, because with labels that never match, `and` is always empty and `unless` has no
     effect; and each side of every `or`.
     """
-    node = promql_parser.parse(expr)
+    node = promql_parser.parse(_OFFSET.sub("", expr))  # a server that has just begun has no past
     return [_unfiltered(node), *_joins(node)]
 
 

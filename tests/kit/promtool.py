@@ -18,6 +18,8 @@ from tickglass.alerts import Links, RuleScope, alerts, groups
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tickglass.alerts import Alert
+
 CASES: Final = Path(__file__).parents[1] / "alerts" / "cases"
 SCOPE: Final = RuleScope()
 LINKS: Final = Links("https://wiki.example.com/runbooks", "https://grafana.example.com")
@@ -25,13 +27,13 @@ LINKS: Final = Links("https://wiki.example.com/runbooks", "https://grafana.examp
 # Mutants that are the same rule in other words: of which alerts, which, and why.
 SAME: Final = (
     (
-        r".*(StuckBlocking|StoreErrors|LeftOut|Stalled|PoolSaturated|NotDraining|Blind)",
+        r".*(StuckBlocking|StoreErrors|LeftOut|Stalled|Pool.*|NotDraining|Blind|MissedRun|Ended|NotReady|Down|Gone)",
         r"(by \(.*\) at \d+ behind a condition became by \(.*, pod\)|the aggregation at \d+ behind .* went missing)",
         "a condition only asks whether any is so",
     ),
     (
         r"DistributedLockStoreErrors",
-        r"(sum by .* behind a condition became 'max'|rate .* behind a condition .*)",
+        r"(sum by .* behind a condition became '(max|min)'|(rate|increase) .* behind a condition .*)",
         "of what is never negative, above zero",
     ),
     (
@@ -46,39 +48,71 @@ SAME: Final = (
     ),
     (
         r"TickglassJobNotSucceeding",
-        r"(max .* at 1034 .* became 'sum'|by .* at 1034 .* became by .*, pod|the aggregation at 1034 .*)",
+        r"(max .* at 1481 .* became 'sum'|by .* at 1481 .* became by .*, pod|the aggregation at 1481 .*)",
         "it only asks whether there are any",
     ),
     (
         r"TickglassJobNotSucceeding",
-        r"(max|time) .*at 9(25|44) behind a condition .*",
+        r"max .*at 1339 behind a condition .*",
         "nought times anything is nought",
     ),
     (
         r"(?!TickglassSpoolNotDraining).*",
-        r"(max|sum) by \(job, instance.* became '(max|min|sum)'",
+        r"(max|sum) by \(cluster, namespace, (service, owner|job, instance).* became '(max|min|sum)'",
         "a scheduler has one such series",
     ),
     (r"TickglassSpoolNotDraining", r"max by .* became '(min|sum)'", "a scheduler has one such series"),
     (r"TickglassSpoolNotDraining", r"sum by .* became 'max'", "it only asks whether there are any"),
-    (r"TickglassPoolSaturated", r"(by \(|the aggregation at).*", "a ratio has only the labels that it is matched on"),
+    (r".*(Down|Gone|Stalled|Ended)", r"group by .* became 'sum'", "it only asks whether there is one"),
+    (
+        r"TickglassPool(Saturated|DelaysJobs)",
+        r"(by \(|the aggregation at).*",
+        "a ratio has only the labels that it is matched on",
+    ),
     (
         r".*(Stalled|High|NotDraining|LeftOut|Blind)",
         r"(rate|increase) .*",
         "of zero, or of a quantile, both are the same",
     ),
     (r".*(Burn.*|High|StoreErrors)", r"> .* became >=", "a measured share does not stand still at the threshold"),
-    (r".*Burn.*", r".*fleet.*", "the other window's, and the label that comes with it, still hold"),
+    (r".*(Burn|FailsOften).*", r".*fleet.*", "the other window's, and the label that comes with it, still hold"),
     (r".*Burn.*", r"by .* behind a condition became by .*, pod", "it only guards against few due instants"),
-    (r".*Burn.*", r"(every .*|\{outcome!=.* went missing)", "it only guards against few due instants"),
+    (r".*Burn.*", r"(every .*|\{outcome!=.* went missing|increase at .*)", "it only guards against few due instants"),
     (r"TickglassJobNotSucceeding", r"\{fleet=.* at \d{3} went missing", "what stands for nothing only has to be there"),
     (r"TickglassJobNotSucceeding", r"every \[1h\].*", "TickglassJobFailing has the same words, and cases for them"),
     (r"TickglassJobLeftOut", r"\{outcome=~.* at .* went missing", "what was not left out excuses it anyway"),
     (r"TickglassServiceDown", r"max .* became 'sum'", "of zeros"),
-    (r"TickglassTargetsDown", r"group .* became 'sum'", "it only asks whether there is one"),
-    (r"TickglassTargetsDown", r"\{job=~.* at 78 went missing", "only the same scrape job can be one that lives"),
+    (r".*Down", r"max by .* became 'sum'", "of zeros, or of ones"),
+    (r"DistributedLockStoreErrors", r"(>=|10) at 105\d became .*", "how many failed is an estimate"),
+    (r"TickglassPoolDelaysJobs", r"(>= at|10 at|increase).*", "how many are late is an estimate, and it is many"),
+    (
+        r"TickglassJobMissedRun",
+        r"(max|min) .* behind a condition became '(min|max|sum)'",
+        "it only asks whether there is any",
+    ),
+    (r"Tickglass(JobTriggerEnded|JobFailsOften|NoTargets)", r"keep_firing_for came in", "its end is not prompt anyway"),
+    (
+        r"TickglassServiceDown",
+        r"\{state=.*",
+        "a scheduler has a series for each state, and it only asks whether there is one",
+    ),
+    (
+        r"Tickglass(ServiceDown|TargetDown|JobMissedRun)",
+        r"\{job=~.* went missing",
+        "only targets of the same scrape job are compared",
+    ),
+    (r".*Stalled", r"by .* behind a condition became by", "it only asks whether any of the service ticks"),
+    (
+        r"TickglassJobMissedRun",
+        r"(and on \(job, instance\) at 1140|\{owner=.* at 1108|,source=.* at 1117) .*",
+        "what was due is asked twice, and the first says which jobs there are",
+    ),
     (r"TickglassWatchdog", r"(1 at|keep_firing).*", "always is always"),
 )
+
+# What every series of a case is labelled with, unless it says otherwise.
+TARGET: Final = {"cluster": "eu", "namespace": "prod", "service": "s"}
+_LINKED: Final = ("service", "resource", "job_name")
 
 Document = dict[str, Any]  # a rule, a file of rules, a file of tests: as YAML has it
 
@@ -90,40 +124,51 @@ class Case:
     alert: str
     claim: str
     every: str
+    evaluated: str
     series: Mapping[str, str]
     silent: list[str]
     fires: Mapping[str, list[Document]]
 
-    def test(self, summary: str, board: str) -> Document:
+    def test(self, rule: Alert) -> Document:
         """Return it as promtool reads it."""
-        expected = {at: [self._alert(alert, summary, board) for alert in fired] for at, fired in self.fires.items()}
+        expected = {at: [self._alert(alert, rule, _seconds(at)) for alert in fired] for at, fired in self.fires.items()}
         return {
             "name": f"{self.alert} {self.claim}",
             "interval": self.every,
-            "input_series": [{"series": _with_pod(name), "values": values} for name, values in self.series.items()],
+            "input_series": [{"series": _with_target(name), "values": values} for name, values in self.series.items()],
             "alert_rule_test": [
                 {"eval_time": at, "alertname": self.alert, "exp_alerts": expected.get(at, [])}
                 for at in sorted({*self.silent, *expected}, key=_seconds)
             ],
         }
 
-    def _alert(self, alert: Document, summary: str, board: str) -> Document:
-        labels = alert["labels"]
-        narrowed = [f"var-{name}={quote_plus(labels[name])}" for name in ("resource", "job_name") if name in labels]
+    def _alert(self, alert: Document, rule: Alert, at_s: int) -> Document:
+        kept = {name: text for name, text in TARGET.items() if name in rule.labels}
+        labels = {**kept, **alert["labels"]}
+        linked = [f"var-{name}={quote_plus(labels[name])}" for name in _LINKED if name in rule.labels]
+        as_of_s = _seconds(alert["as_of"]) if "as_of" in alert else at_s  # when its condition was last true
+        linked += [f"from={1000 * (as_of_s - 3 * 3600)}", "to=now"]
         return {
             "exp_labels": {"fleet": "tickglass", **labels},
             "exp_annotations": {
-                "summary": summary,
+                "summary": rule.summary,
                 "description": alert["says"],
                 "runbook_url": f"https://wiki.example.com/runbooks/{self.alert}.md",
-                "dashboard_url": f"https://grafana.example.com/d/{board}{'?' if narrowed else ''}{'&'.join(narrowed)}",
+                "dashboard_url": f"https://grafana.example.com/d/{rule.board}?{'&'.join(linked)}",
             },
         }
 
 
-def _with_pod(series: str) -> str:
-    """Add the label that a series gets from service discovery: no rule may let it through."""
-    return re.sub(r'instance="(\w+)"', r'instance="\1",pod="tickglass-\1"', series)
+def _with_target(series: str) -> str:
+    """Add the labels that a series gets from its target, and `service`, which exporters add, unless it has one.
+
+    No rule may let `pod` through, and none may lose the others.
+    """
+    kept = {name: text for name, text in TARGET.items() if name != "service"}
+    if "service=" not in series and not series.startswith("up{"):
+        kept["service"] = TARGET["service"]
+    more = "".join(f',{name}="{text}"' for name, text in kept.items())
+    return re.sub(r'instance="([^"]+)"', rf'instance="\1",pod="tickglass-\1"{more}', series)
 
 
 def _seconds(duration: str) -> int:
@@ -141,6 +186,7 @@ def cases() -> dict[str, list[Case]]:
                     alert,
                     case["claim"],
                     case.get("every", "15s"),
+                    case.get("evaluated", case.get("every", "15s")),
                     case["series"],
                     case["silent"],
                     case.get("fires", {}),
@@ -153,7 +199,7 @@ def cases() -> dict[str, list[Case]]:
 def tests_of(alert: str) -> list[Document]:
     """Return promtool's tests of one alert."""
     (rule,) = (rule for rule in alerts() if rule.name == alert)
-    return [case.test(rule.summary, rule.board.value) for case in cases()[alert]]
+    return [case.test(rule) | {"evaluated": case.evaluated} for case in cases()[alert]]
 
 
 def rule_documents(scope: RuleScope = SCOPE) -> dict[str, Document]:
@@ -165,7 +211,14 @@ def rule_documents(scope: RuleScope = SCOPE) -> dict[str, Document]:
 def records_of(alert: str) -> list[Document]:
     """Return the recording rules that an alert reads."""
     documents = rule_documents()
-    return [rule for name, rule in documents.items() if "record" in rule and name in documents[alert]["expr"]]
+    records = {name: rule for name, rule in documents.items() if "record" in rule}
+    wanted: list[Document] = []
+    read = documents[alert]["expr"]
+    for name, rule in reversed(records.items()):  # a record reads only those before it
+        if name in read:
+            wanted.insert(0, rule)
+            read += rule["expr"]
+    return wanted
 
 
 def verdict(home: Path, trials: Iterable[tuple[list[Document], list[Document]]]) -> str:
@@ -174,7 +227,9 @@ def verdict(home: Path, trials: Iterable[tuple[list[Document], list[Document]]])
     for number, (rules, tests) in enumerate(trials):
         files.append(home / f"trial-{number}.yml")
         (home / f"rules-{number}.yml").write_text(_dumped({"groups": [{"name": "tried", "rules": rules}]}))
-        trial = {"rule_files": [f"rules-{number}.yml"], "evaluation_interval": tests[0]["interval"], "tests": tests}
+        evaluated = tests[0].get("evaluated", tests[0]["interval"])
+        bare = [{key: text for key, text in test.items() if key != "evaluated"} for test in tests]
+        trial = {"rule_files": [f"rules-{number}.yml"], "evaluation_interval": evaluated, "tests": bare}
         files[-1].write_text(_dumped(trial))
     command = [find_server("promtool"), "test", "rules", *map(str, files)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=home)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.errors import StoreUnavailable
+    from tickglass.sched.identity import JobId
     from tickglass.sched.job import Job
-    from tickglass.sched.job_id import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         Ahead,

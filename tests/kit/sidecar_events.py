@@ -20,6 +20,7 @@ from tickglass.sched.events import (
     EventLoopTurned,
     InstantsElsewhere,
     InstantsMissed,
+    JobContested,
     PoolMoved,
     ReadinessMoved,
     SinkFailed,
@@ -34,6 +35,7 @@ from tickglass.sched.events import (
 from tickglass.sched.lease import LOCK_TRANSITIONS, LockEvent, LockReason, LockState
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine
 from tickglass.sched.occurrence import ENDINGS, OCCURRENCE_TRANSITIONS, OccurrenceEvent, OccurrenceState, Outcome
+from tickglass.telemetry.metric import Detail
 from tickglass.telemetry.sidecar.schedulers.receiver import Receiver
 from tickglass.telemetry.sidecar.schedulers.sources import Source, Sources
 from tickglass.telemetry.sidecar.transport.frames import (
@@ -65,8 +67,8 @@ CLOCK: Final = SystemClock()
 class Life:
     """The real machines, moved at random: what a scheduler tells, without the scheduler."""
 
-    def __init__(self, seed: int) -> None:
-        self.stage = Stage()
+    def __init__(self, seed: int, detail: Detail = Detail.FULL) -> None:
+        self.stage = Stage(detail=detail)
         self._rng = random.Random(seed)
         self._locks: list[LockMachine] = []
         self._occurrences: list[OccurrenceMachine] = []
@@ -143,6 +145,14 @@ class Life:
         return self._rng.choice(
             [
                 ClaimOrphaned(job=job, due_ns=1, attempt=1, run_id="", claimant="host-9", wall_ns=wall_ns),
+                JobContested(
+                    job=job,
+                    owner="host-1",
+                    service="billing",
+                    claimant="host-9",
+                    since_wall_ns=self._rng.choice((None, 1)),
+                    wall_ns=wall_ns,
+                ),
                 ClockStepped(step_ns=-5, wall_ns=wall_ns),
                 InstantsElsewhere(job=job, count=2, exact=True, first_due_ns=1, before_ns=9, wall_ns=wall_ns),
                 InstantsMissed(job=job, count=3, exact=True, first_due_ns=1, before_ns=9, wall_ns=wall_ns),
@@ -221,7 +231,9 @@ def listening(
 
 
 @contextmanager
-def streaming(path: Path, *, capacity: int = 100_000, dropped: list[int] | None = None) -> Iterator[StreamSink]:
+def streaming(
+    path: Path, *, capacity: int = 100_000, dropped: list[int] | None = None, detail: Detail = Detail.FULL
+) -> Iterator[StreamSink]:
     """Return a started stream; what is left at the end is let go.
 
     No garbage is collected meanwhile: that would tell of itself, under a number of its own.
@@ -234,6 +246,7 @@ def streaming(path: Path, *, capacity: int = 100_000, dropped: list[int] | None 
         clock=CLOCK,
         stores=["sqlite"],
         sinks=["spans", "mine"],
+        detail=detail,
         on_drop=lambda _signal, _reason, count: drops.append(count),
         ring_capacity=capacity,
     )
@@ -247,7 +260,13 @@ def streaming(path: Path, *, capacity: int = 100_000, dropped: list[int] | None 
 
 
 def introduction(
-    live_events: Sequence[Event] = (), *, owner: str = OWNER, next_number: int = 1, began_ns: int = 1, dropped: int = 0
+    live_events: Sequence[Event] = (),
+    *,
+    owner: str = OWNER,
+    next_number: int = 1,
+    began_ns: int = 1,
+    dropped: int = 0,
+    detail: Detail = Detail.FULL,
 ) -> Introduction:
     now = CLOCK.reading()
     return Introduction(
@@ -264,6 +283,7 @@ def introduction(
         dropped=dropped,
         stores=["sqlite"],
         sinks=["spans"],
+        detail=detail,
         live_events=list(live_events),
     )
 

@@ -22,7 +22,7 @@ from tickglass.testing import FakeClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import EventSink, InstanceRecord, LeaseRecord, RunRecord
     from tickglass.telemetry.sidecar.view import JobView, View
 
@@ -175,11 +175,12 @@ class SidecarRig:
         owner: str = "host-1",
         resource: str = "",
         service: str = "billing",
+        declaration: str = "",
     ) -> ClaimAsk:
         due_ns = self.clock.wall_ns() if due_ns is None else due_ns
         number = next(self._count)
         lease = LeaseAsk(resource or job, owner, service, f"token-{number}", TTL_NS, job, f"{number:032x}")
-        ask = ClaimAsk(lease, due_ns, next_due_ns=due_ns + EVERY_NS)
+        ask = ClaimAsk(lease, due_ns, next_due_ns=due_ns + EVERY_NS, declaration=declaration)
         assert isinstance(self.store.claim(ask), Claimed)
         return ask
 

@@ -38,7 +38,7 @@ def live(otlp_receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", otlp_receiver.endpoint)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
     clock = SystemClock()
-    metrics = MetricSink(clock)
+    metrics = MetricSink(clock, service="billing")
     spans = SpanSink.from_environment(service="billing", owner="host-1", clock=clock, on_drop=metrics.dropped)
     stage = LiveStage(spans, metrics, clock)
     stage.server.start()

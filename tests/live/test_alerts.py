@@ -49,16 +49,18 @@ LATE: Final = {
     "TickglassOnTimeBudgetBurnFast",
     "TickglassOnTimeBudgetBurnSlow",
     "TickglassSchedulerStalled",
+    "TickglassReplicaStalled",
+    "TickglassSchedulerNotReady",
 }
 
 
 def shortened(rules: str) -> str:
-    """Return the rules with every window and every `for` sixty times shorter."""
+    """Return the rules with every window, interval and `for` sixty times shorter."""
 
     def shorter(match: re.Match[str]) -> str:
         return f"{match[1]}{int(match[2]) * {'s': 1, 'm': 60, 'h': 3600}[match[3]] * 1000 // SHORTER}ms{match[4]}"
 
-    return re.sub(r"(\[|for: )(\d+)([smh])(\]|$)", shorter, rules, flags=re.MULTILINE)
+    return re.sub(r"(\[|for: |offset |interval: )(\d+)([smh])(\]|\)|$)", shorter, rules, flags=re.MULTILINE)
 
 
 class Watch:
@@ -69,8 +71,10 @@ class Watch:
         self._targets = home / "targets.yml"
         self._addresses: list[str] = []
         self.scrape()
-        (home / "rules.yml").write_text(shortened(files(RuleScope(), Links())[RULES]))
-        config = alertmanager()
+        (home / "rules.yml").write_text(
+            shortened(files(RuleScope(), Links(runbooks="https://wiki.example.com"))[RULES])
+        )
+        config = alertmanager(RuleScope())
         quick = {"group_wait": "0s", "group_interval": "1s", "repeat_interval": "1h"}
         for route in (config["route"], *config["route"]["routes"]):
             route.update(quick)
@@ -167,7 +171,7 @@ def test_a_job_that_fails_a_full_pool_and_what_events_tell(live: LiveStage, watc
         assert watch.told("TickglassClockStepped", direction="back")["receiver"] == "office"
         fenced = watch.told("DistributedLockFencingRejected", resource="alone")
         assert fenced["receiver"] == "pager"
-        assert fenced["annotations"]["runbook_url"] == "runbooks/DistributedLockFencingRejected.md"
+        assert fenced["annotations"]["runbook_url"] == "https://wiki.example.com/DistributedLockFencingRejected.md"
         watch.told("DistributedLockStuckBlocking", resource="stuck")
         watch.told("DistributedLockStuck", resource="alone")
         watch.told("TickglassJobNotSucceeding", job_name="fails")
@@ -255,6 +259,6 @@ def test_a_holder_that_is_frozen_as_a_sidecar_sees_it(
         instance.signal(signal.SIGKILL)
         assert watch.told("TickglassServiceDown", service="fleet")["receiver"] == "pager"
         watch.told_nothing_but(
-            *("DistributedLockRenewalsStalled hold", "TickglassServiceDown"),
+            *("DistributedLockRenewalsStalled fleet/hold", "TickglassServiceDown"),
             *(f"{alert} hold" for alert in BLOCKED),
         )

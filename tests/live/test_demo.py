@@ -69,7 +69,7 @@ def test_the_demo_answers_what_its_page_promises(
     comes('max_over_time(distributed_lock_held_seconds{resource="printer",service="demo",owner!=""}[1m]) > 0')
     assert values('distributed_lock_acquire_attempts_total{resource="demo/tick",status="acquired"} > 10')
     assert labels("distributed_lock_acquire_attempts_total", "resource", "status") >= {
-        (resource, status) for resource in ("tick", "printer") for status in ("acquired", "contended", "failed")
+        (resource, status) for resource in ("demo/tick", "printer") for status in ("acquired", "contended", "failed")
     }
     assert ("printer", "timeout") in labels("distributed_lock_acquire_failures_total", "resource", "reason")
     comes("histogram_quantile(0.99, sum by (le) (rate(distributed_lock_wait_seconds_bucket[1m]))) > 0")

@@ -12,7 +12,7 @@ from tickglass import Lock, Scheduler, StoreUnavailable, every
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
 from tickglass.sched.events import LockMoved, OccurrenceMoved
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.stores import open_store
 from tickglass.testing import ListSink
 

@@ -176,6 +176,21 @@ def test_a_redis_that_is_loading_or_read_only_is_waited_for(own_redis: Callable[
     goes_on(server.url, lambda: server.say("REPLICAOF", "NO", "ONE"))
 
 
+def test_a_redis_that_is_full_is_waited_for(own_redis: Callable[..., RedisServer]) -> None:
+    server = own_redis("--maxmemory", "1", "--maxmemory-policy", "noeviction")
+    goes_on(server.url, lambda: server.say("CONFIG", "SET", "maxmemory", "0"))
+
+
+def test_an_etcd_that_is_full_is_waited_for(own_etcd: EtcdServer) -> None:
+    own_etcd.say("maintenance/alarm", action="ACTIVATE", memberID=0, alarm="NOSPACE")
+
+    def make_room() -> None:
+        for alarm in own_etcd.say("maintenance/alarm", action="GET").get("alarms", []):
+            own_etcd.say("maintenance/alarm", action="DEACTIVATE", memberID=alarm.get("memberID", 0), alarm="NOSPACE")
+
+    goes_on(own_etcd.url("/tickglass"), make_room)
+
+
 def test_an_etcd_that_comes_after_the_scheduler(own_etcd: EtcdServer) -> None:
     own_etcd.stop()
     goes_on(own_etcd.url("/tickglass", timeout="500ms"), own_etcd.start)
@@ -211,7 +226,7 @@ def test_the_command_runs_without_the_store_and_goes_on_when_it_comes(
     server = own_redis()
     server.kill()
     (tmp_path / "app.py").write_text(APP.format(url=server.url))
-    command = [TICKGLASS, "run", "app:scheduler"]
+    command = [TICKGLASS, "run", "app:scheduler", "--log-level", "debug"]  # tells of every run
     with (
         subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process,
         reading(process) as lines,

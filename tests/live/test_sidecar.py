@@ -94,9 +94,11 @@ class Ages(NamedTuple):
     @classmethod
     def of(cls, watch: Sidecar, store: str) -> Self:
         from_ns, shown = _CLOCK.monotonic_ns(), watch.scrape()
-        seen = shown.total(HELD, resource="hold", source=store)
-        unrenewed = shown.total(UNRENEWED, resource="hold") - shown.total(UNRENEWED, resource="hold", source=store)
-        return cls(shown.total(HELD, resource="hold") - seen, seen, unrenewed, from_ns, _CLOCK.monotonic_ns())
+        seen = shown.total(HELD, resource="fleet/hold", source=store)
+        unrenewed = shown.total(UNRENEWED, resource="fleet/hold") - shown.total(
+            UNRENEWED, resource="fleet/hold", source=store
+        )
+        return cls(shown.total(HELD, resource="fleet/hold") - seen, seen, unrenewed, from_ns, _CLOCK.monotonic_ns())
 
 
 def test_a_frozen_scheduler_is_told_of_and_its_lock_gets_older(fleet: Fleet, sidecar: Callable[..., Sidecar]) -> None:
@@ -104,8 +106,8 @@ def test_a_frozen_scheduler_is_told_of_and_its_lock_gets_older(fleet: Fleet, sid
     watch, instance = sidecar("--store", store, "--probe-every", "200ms"), fleet.start("hold race").running()
     instance.occurrence("hold", "started")
     connected(watch, instance)
-    wait_until(lambda: watch.scrape().has(HELD, resource="hold", source=store), "the lock is seen in the store")
-    wait_until(lambda: watch.scrape().has(UNRENEWED, resource="hold"), "and told of")
+    wait_until(lambda: watch.scrape().has(HELD, resource="fleet/hold", source=store), "the lock is seen in the store")
+    wait_until(lambda: watch.scrape().has(UNRENEWED, resource="fleet/hold"), "and told of")
     wait_until(lambda: watch.get("/readyz").status == 200, "it is ready")
     fleet.freeze(instance)
     earlier = Ages.of(watch, store)
@@ -149,7 +151,9 @@ def test_a_killed_scheduler_is_gone_within_a_second_and_its_counters_stay(
     own = [line for line in after.text.splitlines() if "source=" not in line]
     assert not any(line.startswith((HELD, "tickglass_job_pending{", "tickglass_scheduler_state{")) for line in own)
     # What it cannot tell any more, the store does: the lease that it left, how it ended, and the claim without an end.
-    wait_until(lambda: watch.scrape().has("distributed_lock_lease_expired_seconds", resource="hold"), "it expires")
+    wait_until(
+        lambda: watch.scrape().has("distributed_lock_lease_expired_seconds", resource="fleet/hold"), "it expires"
+    )
     wait_until(lambda: watch.scrape().total("tickglass_job_abandoned_claims", job_name="hold") == 1, "it is abandoned")
     again = fleet.start("hold race", ttl="2s").running()  # another process of that name, and its counters go on
     assert again.owner == owner

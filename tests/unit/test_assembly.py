@@ -7,7 +7,8 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from kit.own_process import descriptors, nothing, ready, threads
+from kit.own_process import descriptors, nothing, status_of, threads
+from kit.processes import Scrape
 from kit.rig import wait_until
 from kit.sidecar_events import listening
 
@@ -18,6 +19,10 @@ from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from kit.sidecar_events import InProcessSidecar
+
+    from tickglass.parts import MetricsDetail
 
 pytestmark = pytest.mark.usefixtures("own_runtime")
 
@@ -80,8 +85,9 @@ def test_the_endpoint_asks_for_the_token_that_it_was_given(
     if variable is not None:
         monkeypatch.setenv("TICKGLASS_TOKEN", variable)
     with Scheduler("memory://", metrics="127.0.0.1:0", token=given) as scheduler:
-        assert ready(scheduler) == (401 if asked_for else 200)
-        assert ready(scheduler, Authorization="Bearer s3cret") == 200
+        assert status_of(scheduler, "/metrics") == (401 if asked_for else 200)
+        assert status_of(scheduler, "/metrics", Authorization="Bearer s3cret") == 200
+        assert status_of(scheduler, "/readyz") == 200
 
 
 def test_a_variable_without_a_token_in_it_is_refused_where_something_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,11 +133,64 @@ def test_a_store_that_cannot_be_opened_is_refused_and_leaves_nothing_behind(tmp_
     assert scheduler.metrics_port is None
 
 
-def test_an_exporter_that_is_not_spoken_is_refused_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exporter_that_is_not_supported_is_a_warning_and_the_scheduler_runs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-    before = descriptors()
-    scheduler = Scheduler("memory://", service="billing", metrics="127.0.0.1:0")
-    with pytest.raises(ConfigError, match="over HTTP only"):
-        scheduler.start()
-    assert_nothing_is_left(before)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
+    told = ListSink()
+    scheduler = Scheduler("memory://", service="billing", sinks={"told": told})
+    scheduler.add(nothing, every("10ms"))
+    with scheduler:
+        told.wait_for(lambda event: isinstance(event, OccurrenceMoved) and event.outcome == "success")
+    assert "runs are not traced: OTEL_EXPORTER_OTLP_PROTOCOL=http/json is not supported" in caplog.text
+
+
+FULL_ONLY = "tickglass_job_registered_timestamp_seconds"
+
+
+def shows_all(scheduler: Scheduler) -> bool:
+    assert scheduler.metrics_port is not None
+    return Scrape(scheduler.metrics_port).has(FULL_ONLY)
+
+
+def told(sidecar: InProcessSidecar) -> set[str]:
+    return {sample.name for family in sidecar.source.families() for sample in family.samples}
+
+
+@pytest.mark.parametrize(
+    ("asked", "jobs", "full"),
+    [(None, 200, True), (None, 201, False), ("full", 201, True), ("compact", 1, False)],
+)
+def test_the_detail_of_the_metrics_is_chosen_at_the_start(
+    asked: MetricsDetail | None, jobs: int, *, full: bool, tmp_path: Path
+) -> None:
+    with listening(tmp_path / "s.sock") as ears:
+        scheduler = Scheduler(
+            "memory://", owner="me", metrics="127.0.0.1:0", metrics_detail=asked, telemetry=f"unix://{ears.path}"
+        )
+        for number in range(jobs):
+            scheduler.add(nothing, every("1h"), name=f"job-{number}")
+        with scheduler:
+            assert shows_all(scheduler) is full
+            ears.connected()
+            wait_until(lambda: "tickglass_job_due_total" in told(ears))
+            assert (FULL_ONLY in told(ears)) is full
+
+
+def test_jobs_that_are_added_later_do_not_change_the_detail_and_a_warning_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scheduler = Scheduler("memory://", metrics="127.0.0.1:0")
+    with scheduler:
+        for number in range(203):
+            scheduler.add(nothing, every("1h"), name=f"job-{number}")
+        assert shows_all(scheduler)
+    (said,) = (record.getMessage() for record in caplog.records if "metrics_detail" in record.getMessage())
+    assert said.startswith("there are 201 jobs now, and their metrics stay at full detail")
+
+
+def test_a_detail_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ConfigError, match="metrics_detail is one of two words") as refused:
+        Scheduler("memory://", metrics_detail="brief")  # type: ignore[arg-type]
+    assert refused.value.instead == ('"full"', '"compact"')

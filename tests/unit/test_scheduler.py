@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from kit.own_process import descriptors, nothing, ready, threads
 from kit.rig import wait_until
 
-from tickglass import ConfigError, Scheduler, at, every
-from tickglass.sched.events import OccurrenceMoved, SchedulerMoved
-from tickglass.testing import ListSink
+from tickglass import ConfigError, Run, Scheduler, at, cron, every
+from tickglass.sched.durations import SECOND
+from tickglass.sched.events import OccurrenceMoved, ReadinessMoved, SchedulerMoved
+from tickglass.testing import FakeClock, ListSink
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,8 +55,8 @@ def test_nothing_is_opened_before_the_start(tmp_path: Path, own_runtime: Path) -
         ("labels", "region=a", "labels are names and their values, not str"),
         ("labels", {"region": "a, b"}, "a label is a plain name and a plain value"),
         ("labels", {"region": 1}, "a label is a plain name and a plain value"),
-        ("metrics", "9464", "an address to listen on is host:port"),
-        ("metrics", 9464, "an address to listen on is host:port"),
+        ("metrics", "9464", "an address to listen on is host:port, or a host"),
+        ("metrics", 9464, "an address to listen on is host:port, or a host"),
         ("metrics", ":70000", "a port is at most 65535"),
         ("telemetry", "/run/tickglass.sock", "write: unix:///run/tickglass.sock"),
         ("telemetry", "unix://run/tickglass.sock", r"three slashes\n.*\n.*\n.*unix:///run/tickglass.sock"),
@@ -76,6 +77,8 @@ def test_nothing_is_opened_before_the_start(tmp_path: Path, own_runtime: Path) -
         ("spool", 5, "spool is the path of a file, not int"),
         ("spool", "", "spool is the path of a file"),
         ("sinks", {"": ListSink()}, "a sink name is needed"),
+        ("clock", 7, "a clock has the methods of tickglass.clock.Clock: int has no monotonic_ns"),
+        ("clock", FakeClock, "a clock is an object, not a class"),
     ],
 )
 def test_a_wrong_argument_is_refused_where_it_is_written(argument: str, wrong: object, message: str) -> None:
@@ -168,15 +171,31 @@ def test_jobs_run_between_start_and_stop_and_sinks_hear_of_it() -> None:
     wait_until(lambda: threads() == set())
 
 
-def test_it_starts_once_and_stops_as_often_as_one_likes() -> None:
+def test_it_stops_as_often_as_one_likes() -> None:
     scheduler = Scheduler("memory://")
     scheduler.start()
-    with pytest.raises(ConfigError, match="it starts once"):
-        scheduler.start()
     assert [scheduler.stop(), scheduler.stop(), scheduler.stop("1s")] == [[], [], []]
-    with pytest.raises(ConfigError, match="it starts once"):
-        scheduler.start()
     assert scheduler.unready() == ["the scheduler is stopped"]
+
+
+def test_a_test_moves_the_clock_of_its_scheduler() -> None:
+    clock, sink = FakeClock(), ListSink()
+    ran: list[datetime] = []
+    scheduler = Scheduler("memory://", clock=clock, sinks={"told": sink})
+
+    @scheduler.job(cron("0 8 * * *"))
+    def report(run: Run) -> None:
+        ran.append(run.due_at)
+
+    def has_ended(told: object) -> bool:
+        return isinstance(told, OccurrenceMoved) and told.event == "ended"
+
+    with scheduler:
+        clock.advance(8 * 3_600 * SECOND - 1)
+        assert not any(map(has_ended, sink.events))
+        clock.advance(1)
+        sink.wait_for(has_ended)
+    assert ran == [datetime(2026, 1, 1, 8, tzinfo=UTC)]
 
 
 def test_a_run_outside_the_main_thread_is_refused_and_leaves_nothing_behind() -> None:
@@ -287,3 +306,12 @@ def test_a_stop_from_another_thread_ends_a_run() -> None:
     assert scheduler.run(longest="30s") == []
     stopper.join(10)
     assert heard.is_set()
+
+
+def test_whether_it_is_ready_is_reported_at_the_start_and_not_a_sweep_later() -> None:
+    for _ in range(20):  # each time two threads race
+        told = ListSink()
+        scheduler = Scheduler("memory://", sinks={"told": told})
+        scheduler.add(nothing, every("24h"))
+        with scheduler:
+            told.wait_for(lambda event: isinstance(event, ReadinessMoved), patience_s=5.0)  # sweeps are 10 s apart

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.leasing.instrumented_store import InstrumentedStore
 from tickglass.sched.events import ClaimCacheHit
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import AlreadyClaimed, ClaimFeed
 
 if TYPE_CHECKING:

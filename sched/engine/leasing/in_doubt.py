@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tickglass.sched.engine.context import EngineContext
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import ClaimAsk, Holder, LeaseAsk, Settlement
 
 __all__ = ["IN_DOUBT_MAX", "TRIES_MAX", "InDoubt"]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.identity import JobId
     from tickglass.sched.job import Job
-    from tickglass.sched.job_id import JobId
     from tickglass.sched.occurrence import OccurrenceMachine
     from tickglass.sched.ports import JobRecord
     from tickglass.sched.triggers.base import InstantCount

@@ -229,7 +229,7 @@ def _ask_for(admitted: Admitted, context: EngineContext, max_ahead_ns: int | Non
         job=job.name,
         run_id=occurrence.run_id,
     )
-    return ClaimAsk(lease, occurrence.due_ns, admitted.next_due_ns, job.rerun, max_ahead_ns)
+    return ClaimAsk(lease, occurrence.due_ns, admitted.next_due_ns, job.rerun, max_ahead_ns, job.declaration)
 
 
 def _lock_for(admitted: Admitted, context: EngineContext) -> LockMachine:

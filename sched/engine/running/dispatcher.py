@@ -15,12 +15,16 @@ from tickglass.sched.engine.running.loop_lag import LoopLagMonitor
 from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.engine.timing.lead_time import LeadTime
 from tickglass.sched.engine.timing.timers import Timers
+from tickglass.sched.executors.application_loop import ApplicationLoop
 from tickglass.sched.executors.event_loop import EventLoop, EventLoopExecutor
 from tickglass.sched.executors.threads import Pool, ThreadExecutor
 from tickglass.sched.occurrence import OccurrenceEvent
 
 if TYPE_CHECKING:
+    import asyncio
+
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.executors.job_loop import JobLoop
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
     from tickglass.sched.ports import Executor
@@ -44,6 +48,7 @@ class Dispatcher:
         misfires: is given what came too late to be run here.
         labels: those of this instance, as preferences name them.
         max_ahead_ns: how far ahead of the store's clock a claim may be; None: any distance.
+        loop: the application's event loop, for coroutine jobs; None: one of our own.
     """
 
     def __init__(
@@ -54,16 +59,20 @@ class Dispatcher:
         misfires: LateOccurrences,
         labels: frozenset[str] = frozenset(),
         max_ahead_ns: int | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._context = context
         self._max_ahead_ns = max_ahead_ns
         self.pool = Pool("default", workers, clock=context.clock, sink=context.sink)
-        self.loop = EventLoop()
+        self.loop: JobLoop = EventLoop() if loop is None else ApplicationLoop(loop)
+        self._emptied = Wake()
         self.timers = Timers(context.clock)
         coroutines = EventLoopExecutor(self.loop, work=self.pool.submit, clock=context.clock)
         executors: tuple[Executor, ...] = (ThreadExecutor(coroutines, clock=context.clock), coroutines)
         self._executors = {executor.name: executor for executor in executors}
-        self.loop_lag = LoopLagMonitor(self.loop, self.timers, clock=context.clock, sink=context.sink)
+        self.loop_lag = LoopLagMonitor(
+            self.loop, self.timers, clock=context.clock, sink=context.sink, ended=self._emptied.ring
+        )
         self.renewer = LeaseRenewer(context.store, clock=context.clock, timers=self.timers)
         self.presence = Presence(context, self.renewer, labels)
         self.lead_time = LeadTime()
@@ -72,7 +81,6 @@ class Dispatcher:
         self._misfires = misfires
         self._assignments: dict[str, Assignment] = {}  # by job
         self._mutex = threading.Lock()
-        self._emptied = Wake()
         self._cuts = 0
 
     def start(self) -> None:
@@ -121,10 +129,14 @@ class Dispatcher:
             return list(self._assignments.values())
 
     def drain(self, until_ns: int) -> bool:
-        """Claim nothing more, and wait for what is claimed; return whether all of it ended in time."""
+        """Claim nothing more, and wait for what is claimed; return whether all of it ended in time.
+
+        Coroutines on an event loop that does not run are not waited for: they could not end.
+        """
         for assignment in self.assignments():
             assignment.stop_claiming()
-        while self._assignments and not self._was_cut_short():
+        self.loop.give_up_lost()
+        while self._assignments and not self._was_cut_short() and not self._waits_in_vain():
             if not self._context.clock.wait(until_ns, self._emptied):
                 break
         return not self._assignments
@@ -142,11 +154,14 @@ class Dispatcher:
 
     def stop(self, until_ns: int) -> None:
         """End all threads; a worker whose job does not return is left behind at `until_ns`."""
+        self.loop.stop()  # first: workers report the ends of the coroutines that this cancels
         self.pool.close(until_ns)
         self.presence.stop()
         self.renewer.stop()
         self.timers.stop()
-        self.loop.stop()
+
+    def _waits_in_vain(self) -> bool:
+        return self.loop.trouble is not None and 0 < len(self._assignments) <= self.loop.unended
 
     def _was_cut_short(self) -> bool:
         with self._mutex:

@@ -12,9 +12,11 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.events import EventLoopAsked, EventLoopTurned
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tickglass.sched.clock import Clock
     from tickglass.sched.engine.timing.timers import Timers
-    from tickglass.sched.executors.event_loop import EventLoop
+    from tickglass.sched.executors.job_loop import JobLoop
     from tickglass.sched.ports import EventSink
 
 __all__ = ["ASKED_EVERY_NS", "LoopLagMonitor"]
@@ -23,13 +25,20 @@ ASKED_EVERY_NS: Final = SECOND
 
 
 class LoopLagMonitor:
-    """Asks the loop one question at a time, and knows since when the answer is due."""
+    """Asks the loop one question at a time, and knows since when the answer is due.
 
-    def __init__(self, loop: EventLoop, timers: Timers, *, clock: Clock, sink: EventSink) -> None:
+    Args:
+        ended: called once a second while the loop does not run.
+    """
+
+    def __init__(
+        self, loop: JobLoop, timers: Timers, *, clock: Clock, sink: EventSink, ended: Callable[[], None]
+    ) -> None:
         self._loop = loop
         self._timers = timers
         self._clock = clock
         self._sink = sink
+        self._ended = ended
         self._asked_ns: int | None = None  # monotonic; None: no question is open
         loop.on_first_use(self._ask)
 
@@ -41,6 +50,9 @@ class LoopLagMonitor:
     def _ask(self) -> None:
         """On the timers' thread; the first time on the thread that spawns the first coroutine."""
         now_ns = self._clock.monotonic_ns()
+        if self._loop.trouble is not None:
+            self._loop.give_up_lost()
+            self._ended()
         if self._asked_ns is None:
             self._asked_ns = now_ns
             self._sink.record(EventLoopAsked(at_ns=now_ns))

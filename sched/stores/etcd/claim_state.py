@@ -95,6 +95,7 @@ class ClaimState(NamedTuple):
             wall_ns,
             1 if died is None else died.run.attempt + 1,
             "" if died is None else died.run.run_id,
+            declaration=ask.declaration,
         )
 
     def writes(self, keys: Keys, ask: ClaimAsk, run: OpenRun) -> tuple[list[Any], list[Any]]:

@@ -68,6 +68,7 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.use_local_subchannel_pool", 1),  # each store has connections of its own
 )
+_FULL: Final = "database space exceeded"  # until the cluster has been compacted: waiting helps
 _LOST: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 
@@ -321,7 +322,7 @@ class Call:
             detail = f"{where} gave no answer within {duration_text(self._client.timeout_ns)}"
         else:
             detail = f"{where}: {error.details()}"
-        kind = "unavailable" if error.code() in _LOST else "error"
+        kind = "unavailable" if error.code() in _LOST or _FULL in str(error.details()) else "error"
         return StoreUnavailable("etcd", self._operation, detail, kind=kind)
 
 

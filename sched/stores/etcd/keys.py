@@ -27,7 +27,7 @@ from urllib.parse import quote, unquote
 import msgspec
 from aetcd import rpc
 
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import SCHEDULED
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class OpenRun(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str = SCHEDULED
     not_before_ns: int | None = None
     fence: int = 0
+    declaration: str = ""
 
 
 class EndedRun(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import JobRecord
 from tickglass.sched.stores.etcd import keys as kv
 from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry, LastEntry, OpenRun

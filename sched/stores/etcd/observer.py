@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tickglass.sched.clock import Clock
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.stores.etcd.client import Call, EtcdClient
     from tickglass.sched.stores.etcd.keys import Keys, OpenRun
 
@@ -168,6 +168,7 @@ class Observer:
             lateness_ns=None,
             kind=run.kind,
             not_before_ns=run.not_before_ns,
+            declaration=run.declaration,
         )
 
 

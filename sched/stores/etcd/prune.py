@@ -23,7 +23,7 @@ from tickglass.sched.stores.retention import LATEST_KEPT, PRUNE_EVERY_NS, ended_
 
 if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.stores.etcd.client import Call, EtcdClient
     from tickglass.sched.stores.etcd.keys import Keys
 

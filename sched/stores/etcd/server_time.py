@@ -79,20 +79,22 @@ def dated_ns(host: str, port: int, timeout_s: float) -> int | None:
         connection.close()
 
 
-def closest_ns(clock: Clock, asked_ns: int, reported_ns: int | None) -> int:
+def closest_ns(asked: Reading, answered_ns: int, reported_ns: int | None) -> int:
     """Return the instant closest to our own wall clock that agrees with a member's answer.
 
+    How long the answer took is read off the monotonic clock: the wall clock may be set while the member is asked.
+
     Args:
-        asked_ns: our wall clock before the request.
+        asked: our clocks before the request.
+        answered_ns: monotonic, after the answer.
         reported_ns: the second that the member was in; None if it did not report one.
 
     Returns:
         Our own time, midway between request and answer, if the member's may be the
         same; else the nearer end of what it may be.
     """
-    answered_ns = max(asked_ns, clock.wall_ns())
-    ours_ns = asked_ns + (answered_ns - asked_ns) // 2
+    half_ns = (answered_ns - asked.monotonic_ns) // 2  # the member read its clock at some time in between
+    ours_ns = asked.wall_ns + half_ns
     if reported_ns is None:
         return ours_ns
-    half_ns = (answered_ns - asked_ns) // 2  # the member read its clock at some time in between
     return min(max(ours_ns, reported_ns - half_ns), reported_ns + SECOND - 1 + half_ns)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickglass.sched.clock import Clock
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         Ahead,
@@ -304,9 +304,9 @@ class EtcdStore:
         with self._client.call("time_ns") as call:
             call.ask(RANGE, rpc.RangeRequest(key=self._keys.leases))  # it answers, and the cluster has a leader
             endpoint = self._client.connection().endpoint
-            asked_ns = self._ours.wall_ns()
+            asked = self._ours.reading()
             reported_ns = dated_ns(endpoint.host, endpoint.port, call.left_s)
-            return closest_ns(self._ours, asked_ns, reported_ns)
+            return closest_ns(asked, self._ours.monotonic_ns(), reported_ns)
 
     def _ahead(self, ask: ClaimAsk) -> Ahead | None:
         """Return the refusal of a claim that comes too early; before it is refused, the clocks are compared again."""

@@ -63,7 +63,7 @@ local now_us = clock[1] * 1000000 + clock[2]
 local RUN_ID, OWNER, SERVICE, PREVIOUS, RESOURCE, FENCE = 1, 2, 3, 4, 5, 6
 local CLAIMED_US, STARTED_NS, ENDED_US, OUTCOME, DETAIL, LATENESS_NS, SETTLED_BY = 7, 8, 9, 10, 11, 12, 13
 -- What asked for it, and from when on it may start: there is only 'scheduled' yet, and '' (when it is due).
-local KIND, NOT_BEFORE_NS, RAN_NS = 14, 15, 16
+local KIND, NOT_BEFORE_NS, RAN_NS, DECLARATION = 14, 15, 16, 17
 
 -- Lua's numbers are doubles: exact for microseconds since 1970 until the year 2255, not for nanoseconds.
 local function text(number) return string.format('%.0f', number) end

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisConnections", "kind_of"]
 
-# Absent, not yet ready, or no longer the right server: waiting and asking again may help.
-_ABSENT = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY", "NOREPLICAS")
+# Absent, not yet ready, no longer the right server, or full: waiting and asking again may help.
+_ABSENT = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY", "NOREPLICAS", "OOM")
 # TLS that was cut short, not refused: the server or the network went away.
 _TLS_CUT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
@@ -64,7 +64,7 @@ class RedisConnections:
 
         Raises:
             StoreUnavailable: "unavailable" when the server cannot be reached in
-                time or is not ready, "error" otherwise.
+                time, is not ready or is full, "error" otherwise.
         """
         if script.writes and not self._allowed:
             # Later, only the rights that would abort a script are checked again: subscribing gives hints only.
@@ -254,6 +254,7 @@ def _says(error: Exception, word: str, errors: Any) -> bool:  # noqa: ANN401
     """Whether the server's error is of this kind; redis-py strips the first word of those that it has a class for."""
     classes = errors.exceptions
     by_class = {
+        "OOM": classes.OutOfMemoryError,
         "READONLY": classes.ReadOnlyError,
         "MASTERDOWN": classes.MasterDownError,
         "CLUSTERDOWN": classes.ClusterDownError,

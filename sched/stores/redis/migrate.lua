@@ -82,7 +82,7 @@ local function move_attempt(name, attempt_key)
     keep_fence(name, job)
     run[RESOURCE] = job
   end
-  run[KIND], run[NOT_BEFORE_NS], run[RAN_NS] = 'scheduled', '', ''
+  run[KIND], run[NOT_BEFORE_NS], run[RAN_NS], run[DECLARATION] = 'scheduled', '', '', ''
   write_run(job, attempt_key, run)
   add_run(job, attempt_key)
   if run[OUTCOME] == '' then redis.call('ZADD', base .. ':open', 0, entry_of(job, attempt_key)) end

@@ -11,7 +11,7 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import (
     Ahead,
     AlreadyClaimed,
@@ -140,7 +140,7 @@ def claim_args(ask: ClaimAsk, least_fence: int = 0) -> tuple[Argument, ...]:
     """Return ARGV of CLAIM."""
     what = (due_text(ask.due_ns), _text(ask.next_due_ns), int(ask.rerun))
     when = (ask.due_ns // 1_000, "" if ask.max_ahead_ns is None else ask.max_ahead_ns // 1_000)
-    return (*acquire_args(ask.lease, least_fence), *what, *when, str(ask.job_id))
+    return (*acquire_args(ask.lease, least_fence), *what, *when, str(ask.job_id), ask.declaration)
 
 
 def release_args(lease: Lease, question: int) -> tuple[Argument, ...]:
@@ -264,7 +264,7 @@ def run_record(row: Sequence[Any]) -> RunRecord:
     """Read one row of RUNS or ORPHANS."""
     job, attempt_key, packed = row
     run_id, owner, service, _, resource, fence, claimed_us, *rest = json.loads(packed)
-    started_ns, ended_us, outcome, detail, lateness_ns, _, kind, not_before_ns, ran_ns = rest
+    started_ns, ended_us, outcome, detail, lateness_ns, _, kind, not_before_ns, ran_ns, declaration = rest
     return RunRecord(
         JobId.read(job).name,
         *_due_and_attempt(attempt_key),
@@ -282,6 +282,7 @@ def run_record(row: Sequence[Any]) -> RunRecord:
         kind,
         _number(not_before_ns),
         _number(ran_ns),
+        declaration,
     )
 
 

@@ -25,7 +25,7 @@ from tickglass.sched.stores.retention import KEEP_NS, LATEST_KEPT, PRUNE_EVERY_N
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         Ahead,

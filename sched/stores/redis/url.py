@@ -46,16 +46,13 @@ _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?
 
 
 def read_redis(url: StoreUrl) -> Opener:
-    """Read `redis://[user:password@]host:port/db`, or `rediss://` for TLS."""
+    """Read `redis://[user:password@]host:port[/db]`, or `rediss://` for TLS."""
     user, rest = split_user(url.body)
-    address, slash, db = rest.partition("/")
+    address, _, db = rest.partition("/")
     right = f"{url.scheme}://localhost:6379/0"
     if not address or "," in address:
         raise url.refusal(f"{url.scheme}:// names one server", address, right, "redis+cluster://h1:6379,h2:6379")
     server = read_server(url, address, REDIS_PORT)
-    if not slash or not db:
-        whole = f"{url.scheme}://{server.host}:{server.port}/0"
-        raise url.refusal("the number of a database follows the server", rest, whole)
     credentials = read_credentials(url, user, read_db(url, db), tls=url.scheme == "rediss")
     return _opener(url, Direct(server), credentials)
 
@@ -71,22 +68,22 @@ def read_unix(url: StoreUrl) -> Opener:
 
 
 def read_sentinel(url: StoreUrl) -> Opener:
-    """Read `redis+sentinel://[user:password@]h1:26379,h2:26379/mymaster/0`."""
+    """Read `redis+sentinel://[user:password@]h1:26379,h2:26379/mymaster[/db]`."""
     user, rest = split_user(url.body)
     addresses, *more = rest.split("/")
     sentinels = read_servers(url, addresses, SENTINEL_PORT)
-    if len(more) != 2 or not more[0]:
-        right = "redis+sentinel://h1:26379,h2:26379/mymaster/0"
-        raise url.refusal("the name of a master and the number of a database follow the sentinels", rest, right)
-    credentials = read_credentials(url, user, read_db(url, more[1]))
+    if len(more) not in (1, 2) or not more[0] or (len(more) == 1 and more[0].isdecimal()):  # a database, no master
+        right = "redis+sentinel://h1:26379,h2:26379/mymaster"
+        raise url.refusal("the name of a master follows the sentinels, then the number of a database", rest, right)
+    credentials = read_credentials(url, user, read_db(url, more[1] if len(more) == 2 else ""))
     return _opener(url, Sentinel(sentinels, unquote(more[0]), credentials), credentials)
 
 
 def read_cluster(url: StoreUrl) -> Opener:
     """Read `redis+cluster://[user:password@]h1:6379,h2:6379`."""
     user, rest = split_user(url.body)
-    addresses, slash, db = rest.partition("/")
-    if slash and db != "0":
+    addresses, _, db = rest.partition("/")
+    if db not in ("", "0"):
         raise url.refusal("a cluster has no database but 0", f"/{db}", f"redis+cluster://{addresses}")
     nodes = read_servers(url, addresses, REDIS_PORT)
     credentials = read_credentials(url, user, 0)
@@ -120,7 +117,9 @@ def read_server(url: StoreUrl, address: str, port: int) -> Server:
 
 
 def read_db(url: StoreUrl, text: str) -> int:
-    """Return the number of a database."""
+    """Return the number of a database; 0 where none is given, as all clients of Redis have it."""
+    if not text:
+        return 0
     if not text.isdecimal() or not text.isascii() or len(text) > 4:
         raise url.refusal("a database of Redis is a number", text, "0")
     return int(text)

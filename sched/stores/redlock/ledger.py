@@ -18,7 +18,7 @@ from tickglass.sched.stores.redlock.scripts import OCCURRENCE_STATE, READ_REPAIR
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import Settlement
     from tickglass.sched.stores.redis.scripts import Argument
     from tickglass.sched.stores.redlock.leftovers import Leftovers

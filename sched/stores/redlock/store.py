@@ -40,7 +40,7 @@ from tickglass.sched.stores.retention import KEEP_NS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         Ahead,

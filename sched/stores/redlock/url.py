@@ -33,9 +33,9 @@ TIMEOUT_NS: Final = 50 * MS
 
 
 def read_redlock(url: StoreUrl) -> Opener:
-    """Read `redlock://[user:password@]h1:6379,h2:6379,h3:6379/0`."""
+    """Read `redlock://[user:password@]h1:6379,h2:6379,h3:6379[/db]`."""
     user, rest = split_user(url.body)
-    addresses, slash, db = rest.partition("/")
+    addresses, _, db = rest.partition("/")
     servers = read_servers(url, addresses, REDIS_PORT)
     if len(servers) < 3 or len(servers) % 2 == 0:
         raise url.refusal(
@@ -44,8 +44,6 @@ def read_redlock(url: StoreUrl) -> Opener:
             addresses,
             "redlock://h1:6379,h2:6379,h3:6379/0",
         )
-    if not slash or not db:
-        raise url.refusal("the number of a database follows the servers", rest, f"redlock://{addresses}/0")
     drift_ns = url.duration_ns("drift", 0, min_ns=MS)
     timeout_ns = url.duration_ns("timeout", TIMEOUT_NS, min_ns=MS)
     credentials = read_credentials(url, user, read_db(url, db), timeout_ns=timeout_ns)

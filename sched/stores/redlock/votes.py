@@ -17,7 +17,7 @@ from tickglass.sched.stores.redis.scripts import too_early
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import Ahead, InstanceRecord, JobRecord, LeaseRecord, RunRecord
 
 __all__ = [

@@ -93,7 +93,7 @@ class SqliteFile:
         what was written before. A file of the version before is migrated first, in the same transaction.
 
         Raises:
-            StoreUnavailable: "unavailable" when the lock stayed taken, "error" otherwise.
+            StoreUnavailable: "unavailable" when the lock stayed taken or the disk is full, "error" otherwise.
         """
         self._open_late(operation)
         deadline_ns = self._real.monotonic_ns() + self._busy_timeout_ns
@@ -117,7 +117,7 @@ class SqliteFile:
             try:
                 return self._retry_while_busy(operation, lambda: _read_current(connection, work), deadline_ns)
             except _FAILURES as error:
-                raise StoreUnavailable("sqlite", operation, str(error), kind="error") from error
+                raise StoreUnavailable("sqlite", operation, str(error), kind=_kind_of(error)) from error
 
     def close(self) -> None:
         """Close both connections when no thread uses them any more; a second call does nothing."""
@@ -167,7 +167,7 @@ class SqliteFile:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _WRONG_FILE:
             return ConfigError(f"{_WRONG_FILE[code]}: {self.path}")
-        return StoreUnavailable("sqlite", "open", f"{self.path}: {error}", kind="error")
+        return StoreUnavailable("sqlite", "open", f"{self.path}: {error}", kind=_kind_of(error))
 
     def _disconnect(self) -> None:
         for connection in (self._reader, self._writer):
@@ -208,7 +208,7 @@ class SqliteFile:
             answer = work(connection)
             connection.execute("COMMIT")
         except _FAILURES as error:
-            raise StoreUnavailable("sqlite", operation, str(error), kind="error") from error
+            raise StoreUnavailable("sqlite", operation, str(error), kind=_kind_of(error)) from error
         finally:
             if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):  # the first error is raised already
@@ -270,3 +270,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return stat.st_dev, stat.st_ino
+
+
+def _kind_of(error: Exception) -> str:
+    """Return the `kind` of `StoreUnavailable`: a disk that is full is waited for, as a lock is."""
+    return "unavailable" if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL else "error"

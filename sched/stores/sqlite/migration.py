@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 
 if TYPE_CHECKING:
     import sqlite3

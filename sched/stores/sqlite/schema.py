@@ -79,6 +79,7 @@ _ATTEMPTS: Final = """CREATE TABLE attempts (
         kind TEXT NOT NULL DEFAULT 'scheduled',
         not_before_ns INTEGER,
         ran_ns INTEGER,
+        declaration TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (due_ns, service, job, attempt)
     ) WITHOUT ROWID"""
 _INDEXES: Final = (

@@ -65,8 +65,8 @@ RESTORE_FENCE: Final = """
 RENEW: Final = "UPDATE leases SET ttl_ns = ?, renewed_ns = ?, expires_ns = ? WHERE resource = ?"
 BEGIN: Final = """
     INSERT INTO attempts (service, job, due_ns, attempt, owner, run_id, previous_run_id, resource, fence,
-        claimed_wall_ns)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        claimed_wall_ns, declaration)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 NOTE_NEXT: Final = """
     UPDATE jobs SET next_due_ns = ?, seen_wall_ns = ?
     WHERE service = ? AND name = ? AND NOT EXISTS (
@@ -102,7 +102,7 @@ LEASES: Final = """
 _RUN: Final = """
     SELECT attempts.job, due_ns, attempt, attempts.owner, attempts.service, attempts.run_id, attempts.resource,
         attempts.fence, claimed_wall_ns, started_wall_ns, ended_wall_ns, outcome, detail, lateness_ns,
-        kind, not_before_ns, ran_ns"""
+        kind, not_before_ns, ran_ns, declaration"""
 FORGET_JOB: Final = "DELETE FROM jobs WHERE service = ? AND name = ?"
 FORGET_ATTEMPTS: Final = """
     DELETE FROM attempts WHERE (due_ns, service, job, attempt) IN (

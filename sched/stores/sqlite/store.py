@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickglass.sched.clock import Clock
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import Ahead, Beat, ClaimAsk, InstanceRecord, LeaseAsk, LeaseRecord, Settlement
 
@@ -339,4 +339,4 @@ class SqliteStore:
         believed_ns = LATEST_NS if ask.max_ahead_ns is None else wall_ns + ask.max_ahead_ns
         connection.execute(sql.NOTE_NEXT, (ask.next_due_ns, wall_ns, *ask.job_id, ask.due_ns, believed_ns))
         who = (lease.owner, lease.run_id, died_run_id, lease.resource)
-        connection.execute(sql.BEGIN, (*ask.job_id, ask.due_ns, died + 1, *who, fence, wall_ns))
+        connection.execute(sql.BEGIN, (*ask.job_id, ask.due_ns, died + 1, *who, fence, wall_ns, ask.declaration))

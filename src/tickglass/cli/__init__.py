@@ -43,13 +43,14 @@ def main() -> None:
     ... from a terminal:   tickglass watch
     Why did it not run?    tickglass why reconcile 2026-01-31T02:30
     When is it due?        tickglass next "0 30 2 * * ?" --tz Asia/Shanghai
-    What is going on?      tickglass jobs  sqlite:///jobs.db
-    Who holds what?        tickglass locks sqlite:///jobs.db
-    What became of it?     tickglass runs  sqlite:///jobs.db --job reconcile
-    Which instances live?  tickglass instances sqlite:///jobs.db
+    What is going on?      tickglass jobs
+    Who holds what?        tickglass locks redis://localhost:6379
+    What became of it?     tickglass runs --job reconcile
+    Which instances live?  tickglass instances
 
-    Only run and forget change a store; the others can be used at any time. Set
-    TICKGLASS_STORE once instead of naming the store each time; add --json for machines.
+    Only run and forget change a store; the others can be used at any time. The store is
+    the one that is named, or TICKGLASS_STORE, or jobs.db in this folder; add --json for
+    machines.
 
     Exit codes: 0 done, 1 no answer or refused, 2 an argument is wrong, 3 the store
     or the sidecar cannot be reached, 4 runs were left that did not end.

@@ -5,15 +5,14 @@ Pure.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from tickglass.sched.errors import ConfigError
+from tickglass.sched.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
 
 __all__ = ["jobs_named", "one_job_named"]
 
@@ -27,19 +26,21 @@ def jobs_named(known: Iterable[JobId], name: str | None, service: str | None) ->
     """
     jobs = list(known)
     services = sorted({job.service for job in jobs})
-    if service is not None and service not in services:
-        near = get_close_matches(service, services, n=3) or services[:3]
-        raise ConfigError("there is no job of this service", given=service, instead=tuple(near))
     named = [job for job in jobs if name in (None, job.name)]
     found = [job for job in named if service in (None, job.service)]
-    if name is None or found:
+    if found:
         return found
-    if named:
-        raise ConfigError(
-            "that service has no job of this name", given=f"{name} --service {service}", instead=_services_of(named)
-        )
-    near = get_close_matches(name, sorted({job.name for job in jobs}), n=3)
-    raise ConfigError("there is no job of this name", given=name, instead=tuple(near))
+    if name is not None and not named:
+        raise ConfigError("there is no job of this name", given=name, instead=nearest(name, {it.name for it in jobs}))
+    if name is None:
+        if service is None:
+            return found
+        near = nearest(service, services) or tuple(services[:3])
+        raise ConfigError("there is no job of this service", given=service, instead=near)
+    theirs = [job.service for job in named]
+    near = nearest(service or "", theirs) or tuple(sorted(theirs))
+    instead = tuple(f"--service {other}" for other in near)
+    raise ConfigError("that service has no job of this name", given=f"{name} --service {service}", instead=instead)
 
 
 def one_job_named(known: Iterable[JobId], name: str, service: str | None) -> JobId:

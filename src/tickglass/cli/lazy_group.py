@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from tickglass.cli.text import lines_shown
-from tickglass.sched.errors import ConfigError, StoreUnavailable
+from tickglass.sched.errors import ConfigError, StoreUnavailable, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +45,17 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}:{attribute} is not a command")
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or refuse the name with those that are near."""
+        name = args[0]
+        if name in self._commands_at or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        near = nearest(name, self._commands_at)
+        problem = f"there is no command of this name; {ctx.command_path} --help lists them"
+        raise ConfigError(problem, given=name, instead=tuple(f"{ctx.command_path} {command}" for command in near))
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; an expected error becomes a message, any other keeps its traceback."""

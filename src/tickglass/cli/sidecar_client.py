@@ -19,6 +19,7 @@ from tickglass.cli.text import lines_shown
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.stores.redaction import RedactedText
 from tickglass.telemetry.endpoint.access import TOKEN_ENV, checked_token
+from tickglass.telemetry.endpoint.address import SIDECAR_PORT
 from tickglass.telemetry.sidecar.view import View
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ __all__ = ["SIDECAR_URL", "Unreachable", "fetch_view", "sidecar_options", "token
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-SIDECAR_URL: Final = "http://127.0.0.1:9464"
+SIDECAR_URL: Final = f"http://127.0.0.1:{SIDECAR_PORT}"
 _PATIENCE_S: Final = 5.0
 _ANSWER_MAX: Final = 256 * 1024 * 1024  # bytes: a view of a thousand jobs with full histories is an eighth of it
 _decoder: Final = msgspec.json.Decoder(View)

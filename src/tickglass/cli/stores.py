@@ -3,20 +3,58 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError, StoreUnavailable
-from tickglass.sched.stores import check_exists, check_url, is_shared, open_store, redacted_url, scheme_of
+from tickglass.sched.stores import (
+    DEFAULT_STORE,
+    check_exists,
+    check_url,
+    is_shared,
+    open_store,
+    redacted_url,
+    scheme_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tickglass.sched.clock import Clock
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import InstanceRecord, JobRecord, LeaseRecord, RunRecord, Store
 
-__all__ = ["LazyStore", "check_one_store", "existing_store"]
+__all__ = ["STORE_ENV", "LazyStore", "check_one_store", "default_store", "existing_store"]
+
+STORE_ENV: Final = "TICKGLASS_STORE"
+
+
+def check_one_store(url: str) -> None:
+    """Refuse a value that is not one existing store, because the variable may name several for a sidecar.
+
+    Raises:
+        ConfigError: it is.
+    """
+    several = [redacted_url(one) for one in url.split(" ")]
+    if len(several) > 1:
+        problem = "name one store, not several with blanks between them; write a blank in a path as %20"
+        raise ConfigError(problem, given=" ".join(several), instead=tuple(filter(None, several)))
+    check_exists(url)
+
+
+def default_store() -> str:
+    """Return the URL of the store that a scheduler uses which names none, seen from the current folder.
+
+    Raises:
+        ConfigError: no scheduler has used one here.
+    """
+    try:
+        check_exists(DEFAULT_STORE)
+    except ConfigError as error:
+        problem = f"no store is named, and the default one is not in this folder: {error.problem}"
+        right = ("sqlite:///path/to/jobs.db", "redis://localhost:6379")
+        raise ConfigError(problem, examples=(right[0], f"{STORE_ENV}={right[1]}")) from error
+    return DEFAULT_STORE
 
 
 @contextmanager
@@ -33,19 +71,6 @@ def existing_store(url: str) -> Iterator[Store]:
         yield store
     finally:
         store.close()
-
-
-def check_one_store(url: str) -> None:
-    """Refuse a value that is not one existing store, because the variable may name several for a sidecar.
-
-    Raises:
-        ConfigError: it names several, or the store does not exist.
-    """
-    several = [redacted_url(one) for one in url.split(" ")]
-    if len(several) > 1:
-        problem = "name one store, not several with blanks between them; write a blank in a path as %20"
-        raise ConfigError(problem, given=" ".join(several), instead=tuple(filter(None, several)))
-    check_exists(url)
 
 
 class LazyStore:

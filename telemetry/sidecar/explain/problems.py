@@ -12,12 +12,28 @@ from urllib.parse import quote, urlencode
 
 from tickglass.sched.durations import SECOND, duration_text, span_text
 from tickglass.telemetry.sidecar.explain.tones import Tone
-from tickglass.telemetry.thresholds import CLOCK_OFFSET_S, EVENTS_MISSED_S, FAILURES_IN_A_ROW
+from tickglass.telemetry.thresholds import (
+    CLOCK_OFFSET_S,
+    EVENTS_MISSED_S,
+    FAILED_MIN,
+    FAILED_SHARE,
+    FAILURES_IN_A_ROW,
+    LEFT_OUT_MIN,
+    LEFT_OUT_SHARE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from tickglass.telemetry.sidecar.view import JobView, LockMark, LockView, SchedulerView, StoreView, View
+    from tickglass.telemetry.sidecar.view import (
+        JobView,
+        LockMark,
+        LockView,
+        OutcomeShare,
+        SchedulerView,
+        StoreView,
+        View,
+    )
 
 __all__ = [
     "Problem",
@@ -128,11 +144,25 @@ def job_problems(job: JobView, now_ns: int) -> Iterator[Problem]:
         error = next((run.why or run.error for run in reversed(job.recent) if run.outcome and run.error), job.why)
         words = f"has failed {job.failures:,} times in a row" + (f"; the latest: {error}" if error else "")
         yield Problem(Tone.BAD, "job", job.name, words, href)
+    elif often := next(filter(None, map(_share_words, job.shares)), ""):
+        yield Problem(Tone.WARN, "job", job.name, often, href)
     elif job.abandoned:
         words = f"has {_counted(job.abandoned, 'claim')} whose lease ended before an outcome was recorded"
         yield Problem(Tone.WARN, "job", job.name, words, href)
     elif job.why:
         yield Problem(Tone.WARN, "job", job.name, job.why, href)
+    if job.contested:
+        yield Problem(Tone.WARN, "job", job.name, job.contested, href)
+
+
+def _share_words(share: OutcomeShare) -> str:
+    """Return what a job does too often for its successes to be all that is said of it; "" if it does not."""
+    window = f"in the last {duration_text(share.window_ns)}"
+    if share.failed >= FAILED_MIN and share.failed > FAILED_SHARE * share.runs:
+        return f"has failed in {share.failed:,} of {share.runs:,} runs {window}"
+    if share.left_out >= LEFT_OUT_MIN and share.left_out > LEFT_OUT_SHARE * share.due:
+        return f"was skipped or missed {share.left_out:,} of {share.due:,} times {window}"
+    return ""
 
 
 def job_tone(job: JobView, now_ns: int) -> Tone:

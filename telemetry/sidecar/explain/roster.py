@@ -15,7 +15,7 @@ from tickglass.sched.ports import InstanceState
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import InstanceRecord, StoreObserver
 
 __all__ = ["JobPresence", "Roster", "read_roster"]

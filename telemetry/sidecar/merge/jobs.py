@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND, span_text
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.occurrence import FAILURES, OccurrenceState, Outcome
+from tickglass.sched.policies.rivalry import Claim, owners_of_rivals
 from tickglass.sched.triggers.text import trigger_of
 from tickglass.telemetry.sidecar.explain.roster import JobPresence
 from tickglass.telemetry.sidecar.explain.why import Facts, why
 from tickglass.telemetry.sidecar.merge.occurrences import LEFT, merged, rows_of
+from tickglass.telemetry.sidecar.merge.scheduler_status import resting_services
 from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MAX
+from tickglass.telemetry.sidecar.schedulers.tally import summed
 from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS, interval_ns, waiting_due_ns
 from tickglass.telemetry.sidecar.view import JobView, LockView, OccurrenceView
 
@@ -175,6 +178,8 @@ class _Merging:
             last_success_wall_ns=self._latest(all_of, "last_success_wall_ns", successes=True),
             last_end_wall_ns=self._latest(all_of, "last_end_wall_ns", successes=False),
             abandoned=len(dead) if self._known.read else None,
+            shares=summed(job.shares for _, job in self._known.reported if job.shares),
+            contested=self._contested(),
         ), all_of
 
     def _reported(self, runs: Sequence[OccurrenceView]) -> list[OccurrenceView]:
@@ -230,10 +235,17 @@ class _Merging:
         return None if trigger is None else trigger.next_after_ns(reported_ns)
 
     def _was_dropped(self, record: JobRecord) -> bool:
-        """Return whether the schedulers at work dropped it: at once if one registered it last, else after an hour."""
-        at_work = [one.source.owner for one in self._statuses if one.at_work and one.source.service == record.service]
+        """Return whether no scheduler is to run it: its service was stopped on request, or those at work dropped it.
+
+        If the scheduler that registered it last left without a stop, it counts as dropped only after an hour.
+        """
+        own = [one for one in self._statuses if one.source.service == record.service]
+        if record.service in resting_services(one.source for one in own):
+            return True
+        died = {one.source.owner for one in own if not one.connected and not one.source.history.drained}
         due_ns = self._now.wall_ns if record.next_due_ns is None else record.next_due_ns
-        return record.owner in at_work or (bool(at_work) and self._now.wall_ns - due_ns > DROPPED_AFTER_NS)
+        late = self._now.wall_ns - due_ns > DROPPED_AFTER_NS
+        return any(one.at_work for one in own) and (late or record.owner not in died)
 
     def _overdue(self, waiting: _Waiting) -> OccurrenceView | None:
         how, due_ns = self._how, waiting.due_ns
@@ -281,6 +293,19 @@ class _Merging:
         if self._declared:
             return self._declared[0][1].interval_ns
         return None if self._record is None else interval_ns(self._record, self._now.wall_ns)
+
+    def _contested(self) -> str:
+        """Return that two programs have the job, with another trigger or function; "" if none is known to."""
+        told = "claims its due instants with another trigger or function"
+        for one, job in self._known.reported:
+            if one.connected and job.contested is not None:
+                return f"is in two programs: {job.contested.claimant} {told} than {one.source.owner}"
+        for snapshot, _ in self._known.read:
+            runs = snapshot.runs.get(self._job, [])
+            owners = owners_of_rivals([Claim(run.owner, run.claimed_wall_ns, run.declaration) for run in runs])
+            if owners:
+                return f"is in two programs: of {', '.join(owners)}, one {told} than another"
+        return ""
 
     def _failures(self, recent: Sequence[OccurrenceView]) -> int:
         """Count back to the last success; a scheduler's own count reaches further than the recent occurrences."""

@@ -18,7 +18,7 @@ from tickglass.telemetry.sidecar.view import OccurrenceView
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import RunRecord
     from tickglass.telemetry.sidecar.stores.probe import StoreSnapshot
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Reading
     from tickglass.telemetry.sidecar.schedulers.history import History, SchedulerSnapshot
 
-__all__ = ["STALLED_NS", "SchedulerSource", "SchedulerStatus", "statuses_of"]
+__all__ = ["STALLED_NS", "SchedulerSource", "SchedulerStatus", "resting_services", "statuses_of"]
 
 STALLED_NS: Final = 5 * SECOND  # the timeline ticks at least once a second
 _AT_WORK: Final = frozenset({SchedulerState.STARTING.value, SchedulerState.RUNNING.value})
@@ -99,6 +99,21 @@ class SchedulerStatus:
 def statuses_of(sources: Iterable[SchedulerSource], now: Reading) -> list[SchedulerStatus]:
     """Return the status of each scheduler."""
     return [_status_of(source, now) for source in sources]
+
+
+def resting_services(sources: Iterable[SchedulerSource]) -> frozenset[str]:
+    """Return the services that were stopped on request, so that no scheduler of theirs is missed any more.
+
+    None of their schedulers is connected, and the one that was heard last reported such a stop.
+    """
+    by_service: dict[str, list[SchedulerSource]] = {}
+    for source in sources:
+        by_service.setdefault(source.service, []).append(source)
+    return frozenset(
+        service
+        for service, own in by_service.items()
+        if not any(one.connected for one in own) and max(own, key=lambda one: one.last_heard_ns or 0).history.drained
+    )
 
 
 def _status_of(source: SchedulerSource, now: Reading) -> SchedulerStatus:

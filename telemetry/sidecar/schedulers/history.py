@@ -1,6 +1,6 @@
 """Keep one scheduler's live state and its last occurrences.
 
-Folded from its events, in bounded memory. No I/O; the clock is read only for events that carry no time.
+Folded from its events, in bounded memory. No I/O; the clock is read for events that carry no time, and for a snapshot.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from tickglass.sched.events import (
     ClaimOrphaned,
     FencingRejected,
     InstantsMissed,
+    JobContested,
     JobRegistered,
     LockMoved,
     OccurrenceMoved,
@@ -114,6 +115,7 @@ class History:
             LockMoved: self._lock_moved,
             InstantsMissed: self._instants_missed,
             JobRegistered: self._registered,
+            JobContested: self._job_contested,
             ClaimOrphaned: self._orphan_found,
             FencingRejected: self._locks.rejected,
             SchedulerMoved: self._scheduler_moved,
@@ -182,7 +184,7 @@ class History:
     def snapshot(self) -> SchedulerSnapshot:
         """Return an immutable copy of the present state."""
         with self._mutex:
-            live = self._live
+            live, now_wall_ns = self._live, self._clock.wall_ns()
             return SchedulerSnapshot(
                 state=live.state,
                 gone_wall_ns=self._gone_wall_ns,
@@ -190,7 +192,7 @@ class History:
                 ticked_ns=live.ticked_ns,
                 skew_ns=self._skew_ns,
                 pools=dict(live.pools),
-                jobs=[job.snapshot(self._locks) for job in self._jobs.values()],
+                jobs=[job.snapshot(self._locks, now_wall_ns) for job in self._jobs.values()],
                 holds=self._locks.present(),
                 ends=dict(self._locks.ends),
                 limits=self._locks.limits(),
@@ -244,6 +246,11 @@ class History:
         if job is not None:
             job.declare(event)
             self._locks.declared(event)
+
+    def _job_contested(self, event: JobContested) -> None:
+        job = self._job(event.job)
+        if job is not None:
+            job.contested = None if event.since_wall_ns is None else event
 
     def _orphan_found(self, event: ClaimOrphaned) -> None:
         job = self._job(event.job)

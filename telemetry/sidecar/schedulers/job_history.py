@@ -14,11 +14,20 @@ from msgspec.structs import replace
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import FAILURES, OccurrenceEvent, OccurrenceState, Outcome, SkipReason
 from tickglass.telemetry.sidecar.explain.why import Facts, why
+from tickglass.telemetry.sidecar.schedulers.tally import Tally
 from tickglass.telemetry.sidecar.view import OccurrenceView
 
 if TYPE_CHECKING:
-    from tickglass.sched.events import ClaimOrphaned, InstantsMissed, JobRegistered, LockMoved, OccurrenceMoved
+    from tickglass.sched.events import (
+        ClaimOrphaned,
+        InstantsMissed,
+        JobContested,
+        JobRegistered,
+        LockMoved,
+        OccurrenceMoved,
+    )
     from tickglass.telemetry.sidecar.schedulers.lock_history import Hold, LockHistory
+    from tickglass.telemetry.sidecar.view import OutcomeShare
 
 __all__ = ["ERROR_MAX", "OPEN_MAX", "RECENT_MAX", "JobHistory", "JobSnapshot", "StoreFailure"]
 
@@ -63,6 +72,8 @@ class JobSnapshot:
         declared: its registration; None if the scheduler, as it is now, does not have it.
         recent: the occurrences that ended last, oldest first.
         open_occurrences: those that have not ended.
+        shares: how often it failed or was left out, over each of `WINDOWS_NS`.
+        contested: the other program that claims its instants too; None: there is none.
     """
 
     name: str
@@ -74,6 +85,8 @@ class JobSnapshot:
     recent: list[OccurrenceView]
     lateness_ns: list[int]
     open_occurrences: list[OccurrenceView]
+    shares: tuple[OutcomeShare, ...] = ()
+    contested: JobContested | None = None
 
 
 class StoreFailure(NamedTuple):
@@ -89,10 +102,12 @@ class JobHistory:
     def __init__(self, name: str) -> None:
         self.name = name
         self.next_due_ns: int | None = None
+        self.contested: JobContested | None = None
         self.open_occurrences: OrderedDict[_Key, OpenOccurrence] = OrderedDict()
         self._declared: JobRegistered | None = None
         self._recent: deque[OccurrenceView] = deque(maxlen=RECENT_MAX)
         self._lateness_ns: deque[int] = deque(maxlen=LATENESS_MAX)
+        self._tally = Tally()
         self._failures = 0
         self._last_success_wall_ns: int | None = None
         self._last_end_wall_ns: int | None = None
@@ -114,6 +129,7 @@ class JobHistory:
     def undeclare(self) -> None:
         """Forget its registration, until the next one."""
         self._declared = None
+        self.contested = None
         self.next_due_ns = None
 
     def moved(self, event: OccurrenceMoved) -> None:
@@ -184,6 +200,7 @@ class JobHistory:
             error=facts.error,
         )
         self._recent.append(view)
+        self._tally.add(event.wall_ns, outcome)
         if outcome in FAILURES:
             self._failures += 1
         if outcome == Outcome.SUCCESS:
@@ -217,6 +234,7 @@ class JobHistory:
             until_ns=event.before_ns,
         )
         self._recent.append(view)
+        self._tally.add(event.wall_ns, Outcome.MISSED, event.count)
         return view
 
     def mark_left(self, wall_ns: int) -> list[OccurrenceView]:
@@ -235,7 +253,7 @@ class JobHistory:
             self._recent = deque(kept, maxlen=RECENT_MAX)
         return found
 
-    def snapshot(self, locks: LockHistory) -> JobSnapshot:
+    def snapshot(self, locks: LockHistory, now_wall_ns: int) -> JobSnapshot:
         """Return the present state."""
         declared = self._declared
         holder = None if declared is None or not self.open_occurrences else locks.holder_of(declared.resource)
@@ -252,6 +270,8 @@ class JobHistory:
                 self._open_view(occurrence, occurrence.state, holder, None)
                 for occurrence in self.open_occurrences.values()
             ],
+            shares=self._tally.shares(now_wall_ns),
+            contested=self.contested,
         )
 
     def _previous(self) -> OpenOccurrence | None:

@@ -91,6 +91,8 @@ class Source:
             self._link, self._process, self._next = link, process, introduction.next_number
             self.version, self.dropped = introduction.version, introduction.dropped
             self.last_heard_ns, self.last_heard_wall_ns = now
+            if introduction.detail != self.metrics.detail:  # other series: as after a restart of both
+                self.metrics = MetricSink(self._clock, CollectorRegistry(), detail=introduction.detail)
             who = {"version": self.version, "owner": self.owner, "service": self.service}
             self.metrics.restore(live_events, **who)
             self.metrics.preregister(stores=introduction.stores, sinks=introduction.sinks)

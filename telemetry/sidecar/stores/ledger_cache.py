@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
     from tickglass.sched.ports import JobRecord, RunRecord, StoreObserver
 
 __all__ = ["ATTEMPTS_MAX", "LedgerCache", "attempts_at"]

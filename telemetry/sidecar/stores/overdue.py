@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DROPPED_AFTER_NS", "interval_ns", "waiting_due_ns"]
 
-# A job of a dead scheduler counts as dropped after an hour if the running ones do not have it; rules agree.
+# A job of a scheduler that died counts as dropped after an hour if the running ones do not have it; rules agree.
 DROPPED_AFTER_NS: Final = 3_600 * SECOND
 
 

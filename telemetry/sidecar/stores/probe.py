@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tickglass.sched.clock import Clock, Reading
-    from tickglass.sched.job_id import JobId
+    from tickglass.sched.identity import JobId
 
 __all__ = ["EVERY_NS", "LEASES_MAX", "Observed", "Probe", "StoreSnapshot", "probe_once"]
 

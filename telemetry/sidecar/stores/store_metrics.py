@@ -1,4 +1,4 @@
-"""Turn snapshots of stores into metrics, each with a label `source` beside its own.
+"""Turn snapshots of stores into metrics, each with a label `source` beside its own, and the `service` of a job or lock.
 
 Ages are computed when scraped, from the instant of the probe. A snapshot that is not fresh is left out: then only the
 metrics of the probe itself are shown. No I/O, no clock reads.
@@ -40,6 +40,7 @@ STORE_METRICS: Final = (
     catalogue.LOCK_MAX_HOLD,
     catalogue.LEASE_EXPIRED,
     catalogue.JOB_NEXT,
+    catalogue.JOB_OVERDUE,
     catalogue.JOB_LAST_COMPLETION,
     catalogue.JOB_LAST_SUCCESS,
     catalogue.JOB_INTERVAL,
@@ -49,6 +50,7 @@ STORE_METRICS: Final = (
     catalogue.SERVICE_INSTANCES,
     catalogue.SERVICE_SILENT,
     catalogue.SIDECAR_LAST_PROBE,
+    catalogue.SIDECAR_PROBE_AGE,
     catalogue.SIDECAR_PROBE_DURATION,
     catalogue.SIDECAR_PROBE_ERRORS,
     catalogue.SIDECAR_OFFSET,
@@ -57,6 +59,7 @@ STORE_METRICS: Final = (
 _S: Final = 1e9
 
 _Value = tuple["Metric", tuple[str, ...], float]
+_Served = tuple[str, _Value]  # the service whose job or lock it is about; "" for the probe's own
 
 
 def store_families(
@@ -64,8 +67,7 @@ def store_families(
 ) -> list[Family]:
     """Return the families of `STORE_METRICS` with the samples of the stores; each once, some without samples.
 
-    Labels are the metric's own and `source`; those of a job have its `service` too, because services that share a store
-    may use the same names. Locks and jobs are there only for fresh snapshots.
+    Labels are the metric's own, `source`, and for jobs and locks `service`. Those are there only for fresh snapshots.
 
     Args:
         snapshots: what `Probe.snapshots` returns.
@@ -76,55 +78,47 @@ def store_families(
     page = {metric.name: family(metric) for metric in STORE_METRICS}
     for snapshot in snapshots:
         source = {"source": snapshot.source}
-        for (metric, values, value), more in _labelled(snapshot, now, dropped):
+        for service, (metric, values, value) in _values(snapshot, now, dropped):
+            served = {"service": service} if service else {}
             labels = {label.name: text for label, text in zip(metric.labels, values, strict=False)}
-            page[metric.name].samples.append(Sample(metric.name, {**labels, **more, **source}, value))
+            page[metric.name].samples.append(Sample(metric.name, {**labels, **served, **source}, value))
         if snapshot.durations is not None:
             metric = catalogue.SIDECAR_PROBE_DURATION
             page[metric.name].samples.extend(snapshot.durations.samples(metric, source))
     return list(page.values())
 
 
-def _labelled(
-    snapshot: StoreSnapshot, now: Reading, dropped: Callable[[JobRecord, int], bool]
-) -> Iterator[tuple[_Value, dict[str, str]]]:
-    """Yield all values, each with the labels that are not its metric's own, but for `source`."""
-    for value in _values(snapshot, now):
-        yield value, {}
-    if not snapshot.is_fresh(now):
-        return
-    abandoned = Counter(run.job_id for run in snapshot.abandoned)
-    dead = {run.run_id for run in snapshot.abandoned}
-    for job in snapshot.jobs:
-        service = {"service": job.service}
-        yield (catalogue.JOB_ABANDONED, (job.name,), abandoned[job.job_id]), service
-        presence = snapshot.roster.presence(job.job_id)
-        if presence in (JobPresence.ALL, JobPresence.SOME):
-            yield (catalogue.JOB_INSTANCES, (job.name,), len(snapshot.roster.having(job.job_id))), service
-        if presence is JobPresence.RETIRED:
-            continue  # no instance is meant to run it: nothing of it can be late
-        for value in _of_job(job, snapshot.runs.get(job.job_id, ()), dead, now, dropped):
-            yield value, service
-
-
-def _values(snapshot: StoreSnapshot, now: Reading) -> Iterator[_Value]:
-    """Yield metric, the values of its labels but for `source`, and the value; not those of jobs."""
+def _values(snapshot: StoreSnapshot, now: Reading, dropped: Callable[[JobRecord, int], bool]) -> Iterator[_Served]:
+    """Yield metric, the values of its labels but for `source`, and the value."""
     if snapshot.taken is not None:
-        yield catalogue.SIDECAR_LAST_PROBE, (snapshot.source,), snapshot.taken.wall_ns / _S
+        age_ns = now.monotonic_ns - snapshot.taken.monotonic_ns
+        yield "", (catalogue.SIDECAR_LAST_PROBE, (snapshot.source,), snapshot.taken.wall_ns / _S)
+        yield "", (catalogue.SIDECAR_PROBE_AGE, (snapshot.source,), max(0, age_ns) / _S)
     for kind in StoreErrorKind:
-        yield catalogue.SIDECAR_PROBE_ERRORS, (snapshot.source, kind), snapshot.errors.get(kind, 0)
+        yield "", (catalogue.SIDECAR_PROBE_ERRORS, (snapshot.source, kind), snapshot.errors.get(kind, 0))
     if snapshot.taken is None or not snapshot.is_fresh(now):
         return
     if snapshot.skew_ns is not None and snapshot.skew_bound_ns is not None:
-        yield catalogue.SIDECAR_OFFSET, (snapshot.source,), snapshot.skew_ns / _S
-        yield catalogue.SIDECAR_OFFSET_ERROR, (snapshot.source,), snapshot.skew_bound_ns / _S
+        yield "", (catalogue.SIDECAR_OFFSET, (snapshot.source,), snapshot.skew_ns / _S)
+        yield "", (catalogue.SIDECAR_OFFSET_ERROR, (snapshot.source,), snapshot.skew_bound_ns / _S)
     passed_ns = now.monotonic_ns - snapshot.taken.monotonic_ns
     for lease in _shown(snapshot):
-        yield from _of_lease(lease, passed_ns, now)
+        yield from ((lease.service, value) for value in _of_lease(lease, passed_ns, now))
     yield from _limits(snapshot.jobs)
     for service in snapshot.roster.services():
-        yield catalogue.SERVICE_INSTANCES, (service,), len(snapshot.roster.living(service))
-        yield catalogue.SERVICE_SILENT, (service,), len(snapshot.roster.silent(service))
+        yield "", (catalogue.SERVICE_INSTANCES, (service,), len(snapshot.roster.living(service)))
+        yield "", (catalogue.SERVICE_SILENT, (service,), len(snapshot.roster.silent(service)))
+    abandoned = Counter(run.job_id for run in snapshot.abandoned)
+    dead = {run.run_id for run in snapshot.abandoned}
+    for job in snapshot.jobs:
+        yield job.service, (catalogue.JOB_ABANDONED, (job.name,), abandoned[job.job_id])
+        presence = snapshot.roster.presence(job.job_id)
+        if presence in (JobPresence.ALL, JobPresence.SOME):
+            yield job.service, (catalogue.JOB_INSTANCES, (job.name,), len(snapshot.roster.having(job.job_id)))
+        if presence is JobPresence.RETIRED:
+            continue  # no instance is meant to run it: nothing of it can be late
+        of_job = _of_job(job, snapshot.runs.get(job.job_id, ()), dead, (now, snapshot.taken), dropped)
+        yield from ((job.service, value) for value in of_job)
 
 
 def _shown(snapshot: StoreSnapshot) -> Sequence[LeaseRecord]:
@@ -158,29 +152,32 @@ def _of_lease(lease: LeaseRecord, passed_ns: int, now: Reading) -> Iterator[_Val
         yield catalogue.LOCK_EXPIRY, resource, (now.wall_ns + left_ns) / _S
 
 
-def _limits(jobs: Iterable[JobRecord]) -> Iterator[_Value]:
-    """Yield how long each resource may be held: the longest timeout of its jobs, unless one has no timeout."""
-    limits: dict[str, list[int | None]] = {}
+def _limits(jobs: Iterable[JobRecord]) -> Iterator[_Served]:
+    """Yield how long each service may hold a resource: the longest timeout of its jobs, unless one has no timeout."""
+    limits: dict[tuple[str, str], list[int | None]] = {}
     for job in jobs:
-        limits.setdefault(job.resource, []).append(job.timeout_ns)
-    for resource, of_jobs in limits.items():
+        limits.setdefault((job.service, job.resource), []).append(job.timeout_ns)
+    for (service, resource), of_jobs in limits.items():
         known = [limit_ns for limit_ns in of_jobs if limit_ns is not None]
         if len(known) == len(of_jobs):
-            yield catalogue.LOCK_MAX_HOLD, (resource,), max(known) / _S
+            yield service, (catalogue.LOCK_MAX_HOLD, (resource,), max(known) / _S)
 
 
 def _of_job(
     job: JobRecord,
     attempts: Sequence[RunRecord],
     dead: Collection[str],
-    now: Reading,
+    times: tuple[Reading, Reading],
     dropped: Callable[[JobRecord, int], bool],
 ) -> Iterator[_Value]:
-    name = (job.name,)
+    """Yield what a store says of a job, at the scrape and at the probe before it."""
+    (now, taken), name = times, (job.name,)
     running = any(run.outcome is None and run.run_id not in dead for run in attempts)
     due_ns = waiting_due_ns(job, attempts, running=running)
     if due_ns is not None and not dropped(job, now.wall_ns - due_ns):
         yield catalogue.JOB_NEXT, name, due_ns / _S
+        # As of the probe: what has been taken up since is not known.
+        yield catalogue.JOB_OVERDUE, name, max(0, taken.wall_ns - due_ns) / _S
     every_ns = interval_ns(job, now.wall_ns)
     if every_ns is not None:
         yield catalogue.JOB_INTERVAL, name, every_ns / _S

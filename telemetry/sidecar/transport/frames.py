@@ -14,6 +14,7 @@ import msgspec
 from tickglass.sched import events
 from tickglass.sched.errors import TickglassError
 from tickglass.telemetry.label_values import RefusedBecause
+from tickglass.telemetry.metric import Detail  # noqa: TC001 - msgspec reads it when it decodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,7 +36,7 @@ __all__ = [
     "introduction_frames",
 ]
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 FRAME_MAX: Final = 1 << 20  # bytes; an event has about 500, and an exception's text is cut
 LIVE_EVENTS_MAX: Final = 500_000  # events of an introduction
 NAME_MAX: Final = 1_250  # characters; a job, a service or an owner has 200 at the most, a job's own resource 1,201
@@ -84,6 +85,7 @@ class Introduction(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_li
         next_number: of the first event that follows.
         dropped: events that did not fit into the ring so far.
         stores, sinks: names whose series start at zero.
+        detail: how much the scheduler shows of each job and each lock; the sidecar shows as much.
         live_events: the events that lead to the live state; replaying them restores it.
         more: whether more of them follow in `SnapshotPart`.
     """
@@ -101,6 +103,7 @@ class Introduction(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_li
     dropped: int
     stores: list[str]
     sinks: list[str]
+    detail: Detail
     live_events: list[AnyEvent]
     more: bool = False
 

@@ -13,6 +13,7 @@ import msgspec
 from tickglass.sched.events import (
     EventLoopAsked,
     EventLoopTurned,
+    JobContested,
     JobRegistered,
     LockMoved,
     OccurrenceMoved,
@@ -42,6 +43,7 @@ class LiveState:
     def __init__(self) -> None:
         self._latest: dict[type[Event], Event] = {}  # state, readiness, event loop, skew, spool
         self._jobs: dict[str, JobRegistered] = {}
+        self._contested: dict[str, JobContested] = {}
         self._interval_trackers: dict[str, IntervalTracker] = {}
         self._streaks: dict[str, Streak] = {}
         self._pools: dict[str, PoolMoved] = {}
@@ -50,6 +52,7 @@ class LiveState:
         self._holds: dict[tuple[str, int], list[LockMoved]] = {}  # granted, and then the latest renewal
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             JobRegistered: self._registered,
+            JobContested: self._job_contested,
             LockMoved: self._lock_moved,
             OccurrenceMoved: self._occurrence_moved,
             PoolMoved: self._pool_moved,
@@ -78,6 +81,7 @@ class LiveState:
                 "streak": self._streaks[name],
             }
             found.append(msgspec.structs.replace(job, **latest))
+        found += self._contested.values()
         found += [msgspec.structs.replace(pool, waited_ns=None) for pool in self._pools.values()]
         for moves in self._open_occurrences.values():
             found += moves
@@ -103,6 +107,12 @@ class LiveState:
         self._jobs[event.job] = event
         self._interval_trackers[event.job] = IntervalTracker(event.next_due_ns, event.interval_ns)
         self._streaks[event.job] = event.streak
+
+    def _job_contested(self, event: JobContested) -> None:
+        if event.since_wall_ns is None:
+            self._contested.pop(event.job, None)
+        else:
+            self._contested[event.job] = event
 
     def _pool_moved(self, event: PoolMoved) -> None:
         self._pools[event.pool] = event

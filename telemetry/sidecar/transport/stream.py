@@ -19,6 +19,7 @@ from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.threads.loop import Loop
 from tickglass.telemetry.label_values import DropReason, Signal
+from tickglass.telemetry.metric import Detail
 from tickglass.telemetry.sidecar.transport.frames import (
     PROTOCOL,
     VOCABULARY,
@@ -53,6 +54,7 @@ class StreamSink:
     Args:
         path: of the sidecar's socket; the sidecar need not run yet.
         stores, sinks: names whose series the sidecar starts at zero.
+        detail: how much the sidecar shows of each job and each lock.
         on_drop: called with the number of events that did not fit; see `MetricSink.dropped`.
         ring_capacity: how many events may wait.
     """
@@ -66,12 +68,14 @@ class StreamSink:
         clock: Clock,
         stores: Sequence[str] = (),
         sinks: Sequence[str] = (),
+        detail: Detail = Detail.FULL,
         on_drop: Callable[[str, str, int], None],
         ring_capacity: int = RING_MAX,
     ) -> None:
         self._path = path
         self._owner, self._service = owner, service
         self._stores, self._sinks = list(stores), list(sinks)
+        self._detail = detail
         self._clock = clock
         self._on_drop = on_drop
         self._ring = Ring(ring_capacity)
@@ -82,6 +86,7 @@ class StreamSink:
         self._began_ns = 0
         self._dropped_reported = self._dropped_at_introduction = self._unsendable = 0
         self._absence_logged = False
+        self._link: socket.socket | None = None  # the latest connection
         self._loop = Loop("stream", clock, self._stream_once, last=self._send_the_rest)
 
     def record(self, event: Event) -> None:
@@ -116,6 +121,11 @@ class StreamSink:
             self._on_drop(Signal.EVENTS, DropReason.EXPORT_FAILED, left)
         return not left
 
+    def abandon(self) -> None:
+        """Close the connection in a process that was forked: the sidecar must see it end with the scheduler."""
+        if self._link is not None:
+            self._link.close()
+
     @property
     def dropped(self) -> int:
         """Events that were never sent, because they did not fit into the ring or into a frame."""
@@ -142,7 +152,7 @@ class StreamSink:
 
     def _connected(self) -> socket.socket | None:
         """Return a connection to a sidecar of our own user, if there is one."""
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        link = self._link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         link.setblocking(False)
         try:
             link.connect(self._path)
@@ -198,6 +208,7 @@ class StreamSink:
             dropped=self._dropped_at_introduction,
             stores=self._stores,
             sinks=self._sinks,
+            detail=self._detail,
             live_events=live.live_events,
         )
         for frame in introduction_frames(introduction):

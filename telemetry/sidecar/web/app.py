@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from tickglass.sched.escaping import shown
+from tickglass.telemetry.endpoint.access import UNREADY
 from tickglass.telemetry.sidecar.web.auth import TokenAuth, path_back
 from tickglass.telemetry.sidecar.web.auth_middleware import SIGN_IN, AuthMiddleware
 from tickglass.telemetry.sidecar.web.hub import EventStream, Hub
@@ -57,7 +58,7 @@ def sidecar_app(
         view: returns the present view; called on several threads.
         scrape: returns content type and text of the metrics, for an Accept header; likewise.
         unready: returns why the sidecar is not ready; empty when it is; likewise.
-        token: required for all paths but /healthz; "" for none.
+        token: required for all paths but /healthz, and for the reasons that /readyz gives; "" for none.
         every_s: how often open pages are updated.
     """
     auth, pages = TokenAuth(token), Pages()
@@ -141,11 +142,13 @@ class _Handlers:
         """Answer that the process runs."""
         return PlainTextResponse("ok\n")
 
-    async def readyz(self, request: Request) -> Response:  # noqa: ARG002
-        """Answer whether the sidecar is ready, and if not, why."""
+    async def readyz(self, request: Request) -> Response:
+        """Answer whether the sidecar is ready; if not, tell a client that has the token why."""
         reasons = await run_in_threadpool(self._unready)
         if not reasons:
             return PlainTextResponse("ready\n")
+        if not self._auth.admits(request):
+            return PlainTextResponse(UNREADY, HTTPStatus.SERVICE_UNAVAILABLE)
         return PlainTextResponse("".join(f"{shown(why)}\n" for why in reasons), HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def asset(self, request: Request) -> Response:

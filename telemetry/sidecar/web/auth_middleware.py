@@ -10,6 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse
 
+from tickglass.telemetry.endpoint.access import PROBES
 from tickglass.telemetry.sidecar.web.auth import path_back
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 SIGN_IN: Final = "/sign-in"
 NO_SUCH_ANSWER: Final = "internal error; see the log\n"
-_OPEN: Final = ("/healthz", SIGN_IN)
+_OPEN: Final = (*PROBES, SIGN_IN)
 _OPEN_FOLDER: Final = "/static/"  # not secret, and the sign-in form needs it
 
 _log: Final = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tickglass.sched.clock import instant_of
 from tickglass.sched.durations import SECOND, duration_text, span_text
+from tickglass.sched.errors import nearest
 from tickglass.telemetry.sidecar.explain import problems, tones
 from tickglass.telemetry.sidecar.explain.why import clock_text
 from tickglass.telemetry.sidecar.view import View
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ASSETS", "Asset", "Pages", "brief", "link"]
 
+NEAR_MAX: Final = 5  # jobs that an unknown name may mean; several services may have one of that name
 _HERE: Final = Path(__file__).parent
 _OVERVIEW: Final = ("state", "problems", "jobs", "timeline", "locks", "schedulers", "instances", "stores")
 _JOB: Final = ("state", "problems", "job", "occurrences")
@@ -103,6 +105,8 @@ class Pages:
         context["job_label"] = problems.job_names(view.jobs)
         if subject.job is not None:
             context["mine"] = mine = [job for job in view.jobs if subject.has(job)]
+            meant = () if mine else nearest(subject.job, {job.name for job in view.jobs})
+            context["near"] = [job for job in view.jobs if job.name in meant][:NEAR_MAX]
             resources = {job.resource for job in mine}
             locks = [lock for lock in view.locks if lock.resource in resources]
             view = View(at_wall_ns=view.at_wall_ns, jobs=mine, locks=locks)

@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tickglass.sched.errors import ConfigError
-from tickglass.telemetry.endpoint.exporter import parse_listen
+from tickglass.telemetry.endpoint.address import SIDECAR_PORT, parse_listen
 from tickglass.telemetry.endpoint.listener import listening
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class SidecarServer:
     """The HTTP server of the application.
 
     Args:
-        listen: "host:port"; without a host, all interfaces; port 0: any that is free.
+        listen: "host:port"; without a host, all interfaces; without a port, SIDECAR_PORT, because that is where
+            `tickglass watch` and Prometheus look; port 0: any that is free.
         app: what `sidecar_app` returned.
 
     Raises:
@@ -42,7 +43,8 @@ class SidecarServer:
 
     def __init__(self, listen: str, app: Starlette) -> None:
         self._listen = listen
-        self._address = parse_listen(listen)
+        self._host, port = parse_listen(listen)
+        self._port = SIDECAR_PORT if port is None else port
         self._app = app
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
@@ -55,10 +57,10 @@ class SidecarServer:
             ConfigError: the address cannot be listened on; the message names it.
         """
         try:
-            self._socket = listening(*self._address)
+            self._socket = listening(self._host, self._port)
         except OSError as error:
             words = f"cannot listen on this address: {error.strerror or error}"
-            raise ConfigError(words, given=self._listen, instead=('"127.0.0.1:9464"',)) from error
+            raise ConfigError(words, given=self._listen, instead=('"127.0.0.1:0"',)) from error
         self._server = _Server(self._app)
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), name="tickglass-sidecar-web", daemon=True

@@ -6,7 +6,7 @@ import pytest
 
 from tickglass.cli.job_choice import jobs_named, one_job_named
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 
 BILLING, MAIL, NIGHTLY = JobId("billing", "sync"), JobId("mail", "sync"), JobId("mail", "nightly")
 KNOWN = [BILLING, MAIL, NIGHTLY]
@@ -36,10 +36,11 @@ def test_one_job_of_a_name_needs_no_service() -> None:
         ("sync", None, "several services have a job of this name.*--service billing.*--service mail"),
         ("nightly", "billing", "that service has no job of this name.*--service mail"),
         ("nigtly", None, "there is no job of this name.*nightly"),
-        ("sync", "biling", "there is no job of this service.*billing"),
-        ("sync", "other", "there is no job of this service.*billing.*mail"),
+        ("sync", "biling", "that service has no job of this name.*--service billing"),
+        ("sync", "other", "that service has no job of this name.*--service billing.*--service mail"),
+        (None, "biling", "there is no job of this service.*billing"),
     ],
 )
-def test_what_is_wrong_is_told_with_what_would_be_right(name: str, service: str | None, told: str) -> None:
+def test_what_is_wrong_is_told_with_what_would_be_right(name: str | None, service: str | None, told: str) -> None:
     with pytest.raises(ConfigError, match=f"(?s){told}"):
-        one_job_named(KNOWN, name, service)
+        one_job_named(KNOWN, name, service) if name is not None else jobs_named(KNOWN, name, service)

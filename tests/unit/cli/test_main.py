@@ -35,8 +35,29 @@ def test_the_version_is_told(tickglass: Tickglass) -> None:
     assert tickglass("--version").output.startswith("tickglass, version ")
 
 
-def test_an_unknown_command_is_a_wrong_line(tickglass: Tickglass) -> None:
-    assert tickglass("nxt").exit_code == 2
+@pytest.mark.parametrize(
+    ("wrong", "write"),
+    [
+        ("job", "\n  write: main jobs"),
+        ("RUN", "\n  write: main run   or   main runs"),
+        ("whi", "\n  write: main why"),
+        ("start", ""),
+    ],
+)
+def test_an_unknown_command_is_a_wrong_line_that_names_the_near_ones(
+    wrong: str, write: str, tickglass: Tickglass
+) -> None:
+    result = tickglass(wrong)
+    assert (result.exit_code, result.stdout) == (2, "")
+    problem = "there is no command of this name; main --help lists them"
+    assert result.stderr == f"Error: {problem}\n    {wrong}{write}\n"
+
+
+@pytest.mark.parametrize("words", [["--vresion"], ["jobs", "--jbo", "x"], ["dashboards", "exprt"], ["alerts", "exprt"]])
+def test_an_unknown_option_or_subcommand_is_answered_with_the_near_ones(words: list[str], tickglass: Tickglass) -> None:
+    result = tickglass(*words)
+    assert result.exit_code == 2
+    assert "Did you mean" in result.stderr
 
 
 @click.command()
@@ -77,6 +98,16 @@ def test_the_installed_command_is_this_one() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("Error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_the_package_can_be_run_as_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "tickglass", "next", "every"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: ")
+    shown = subprocess.run([sys.executable, "-P", "-m", "tickglass", "-h"], capture_output=True, text=True, check=False)
+    assert shown.stdout.startswith("Usage: tickglass [OPTIONS] COMMAND")
 
 
 def test_the_group_is_what_pyproject_names() -> None:

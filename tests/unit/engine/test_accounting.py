@@ -13,7 +13,7 @@ from kit.rig import Rig
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.events import InstantsElsewhere, InstantsMissed, OccurrenceMoved
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.triggers import Trigger, cron, every
 
 if TYPE_CHECKING:

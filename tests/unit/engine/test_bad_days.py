@@ -12,7 +12,7 @@ from tickglass.sched.engine.leasing.in_doubt import IN_DOUBT_MAX, InDoubt
 from tickglass.sched.engine.locking.acquisition import NotAcquired
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, Holder, LeaseAsk, Settlement
 from tickglass.sched.triggers import every
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -12,7 +13,6 @@ from kit.rig import BreakableStore, wait_until
 from kit.stand import Stand
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.engine import STOP_GRACE_NS
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.events import (
@@ -21,8 +21,9 @@ from tickglass.sched.events import (
     StoreCalled,
     Streak,
 )
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
+from tickglass.sched.lifecycle import STOP_GRACE_NS
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement
 from tickglass.sched.triggers import Trigger, every
 
@@ -64,13 +65,27 @@ def test_without_its_event_loop_it_is_not_ready(stand: Stand) -> None:
 def test_it_starts_once_and_stops_once(stand: Stand) -> None:
     assert stand.engine.stop(0) == [], "before the start there is nothing to stop"
     stand.engine.start()
-    with pytest.raises(ConfigError, match="this scheduler is running"):
+    with pytest.raises(ConfigError, match="this engine is running"):
         stand.engine.start()
     stand.engine.stop(0)
     assert stand.engine.stop(0) == []
-    with pytest.raises(ConfigError, match="this scheduler is stopped"):
+    with pytest.raises(ConfigError, match="this engine is stopped"):
         stand.engine.start()
     assert stand.states == ["starting", "running", "draining", "stopped"]
+
+
+def test_a_coroutine_that_outlives_the_stop_has_an_outcome_when_its_loop_ends(stand: Stand) -> None:
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.Event().wait()
+
+    stand.add(stubborn, every("1s"), name="job")
+    stand.engine.start()
+    stand.run_until_started()
+    assert stand.stop(0) == ["job"]
+    assert stand.moved("ended", outcome="cancelled").reason == "shutdown"
 
 
 def test_a_store_that_refuses_the_start_leaves_nothing_behind(stand: Stand) -> None:

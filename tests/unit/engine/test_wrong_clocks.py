@@ -20,8 +20,8 @@ from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.engine.timing.timeline import Timeline
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ClockStepped, InstantsMissed, JobRegistered, SkewMeasured
+from tickglass.sched.identity import JobId
 from tickglass.sched.job import declare
-from tickglass.sched.job_id import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement, SpooledOutcome
 from tickglass.sched.stores.spool import SqliteSpool

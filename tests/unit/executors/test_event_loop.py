@@ -32,6 +32,10 @@ def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "tickglass-loop"]
 
 
+def never() -> None:
+    raise AssertionError("nothing of it is lost")
+
+
 class Work:
     """A coroutine that waits for ever, and tells of its beginning and its end."""
 
@@ -46,7 +50,7 @@ class Work:
             self.told.put("ended")
 
     def spawned(self, loop: EventLoop) -> Cancel:
-        cancel = loop.spawn(self())
+        cancel = loop.spawn(self(), never)
         assert self.told.get(timeout=PATIENCE_S) == "began"
         return cancel
 
@@ -83,9 +87,9 @@ def test_a_task_that_wants_to_end_the_process_ends_alone(
         except BaseException as error:  # noqa: BLE001 - looked at below
             heard.put(error)
 
-    loop.spawn(whole())
+    loop.spawn(whole(), never)
     assert isinstance(heard.get(timeout=PATIENCE_S), asks)
-    assert loop.alive
+    assert loop.trouble is None
     assert "the event loop goes on" in caplog.text
     cancel()
     assert work.told.get(timeout=PATIENCE_S) == "ended", "the loop still turns"
@@ -106,7 +110,7 @@ def test_an_exit_in_the_turn_of_the_stop_does_not_keep_the_loop_from_ending(loop
         finally:
             raise SystemExit(1)
 
-    loop.spawn(exits())
+    loop.spawn(exits(), never)
     assert began.wait(PATIENCE_S)
     work = Work()
     work.spawned(loop)  # it goes on, whatever a task did to it
@@ -127,7 +131,7 @@ def test_a_loop_that_breaks_down_says_so(
     monkeypatch.setattr(asyncio, "new_event_loop", Broken)
     loop.start()
     loop._thread.join(PATIENCE_S)
-    assert not loop.alive
+    assert loop.trouble == "the event loop of the coroutine jobs has ended"
     assert "coroutine jobs do not run any more" in caplog.text
 
 
@@ -152,7 +156,7 @@ def test_a_coroutine_that_blocks_the_loop_does_not_block_the_stop(monkeypatch: p
         entered.set()
         go_on.wait(PATIENCE_S)
 
-    loop.spawn(block())
+    loop.spawn(block(), never)
     assert entered.wait(PATIENCE_S)
     loop.stop()
     assert threads() == ["tickglass-loop"], "left behind, a daemon"

@@ -13,6 +13,7 @@ import pytest
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
+from tickglass.sched.executors.application_loop import ApplicationLoop
 from tickglass.sched.executors.event_loop import EventLoop, EventLoopExecutor
 from tickglass.sched.executors.threads import Pool, ThreadExecutor
 from tickglass.sched.ports import CallResult, Executor, JobCall
@@ -21,8 +22,24 @@ from tickglass.testing import ListSink
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tickglass.sched.executors.job_loop import JobLoop
+
 PATIENCE_S = 10.0
 Code = Callable[[], Any]
+
+
+class Application:
+    """An event loop that is none of ours, on a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="tickglass-loop")
+        self._thread.start()
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(PATIENCE_S)
+        self.loop.close()
 
 
 class Stage:
@@ -31,10 +48,11 @@ class Stage:
     def __init__(self, kind: str) -> None:
         self.clock = SystemClock()
         self.pool = Pool("default", 1, clock=self.clock, sink=ListSink())
-        self.loop = EventLoop()
+        self.application = Application() if kind == "application_loop" else None
+        self.loop: JobLoop = EventLoop() if self.application is None else ApplicationLoop(self.application.loop)
         coroutines = EventLoopExecutor(self.loop, work=self.pool.submit, clock=self.clock)
-        self.executor: Executor = coroutines if kind == "event_loop" else ThreadExecutor(coroutines, clock=self.clock)
-        self.kind = kind
+        self.executor: Executor = ThreadExecutor(coroutines, clock=self.clock) if kind == "threads" else coroutines
+        self.kind = "threads" if kind == "threads" else "event_loop"
         self.steps: list[str] = []
         self.results: queue.SimpleQueue[tuple[str, CallResult]] = queue.SimpleQueue()
         self.cancels: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -44,6 +62,8 @@ class Stage:
     def close(self) -> None:
         self.pool.close(self.clock.monotonic_ns() + 10 * SECOND)
         self.loop.stop()
+        if self.application is not None:
+            self.application.close()
 
     def submit(self, code: Code, *, starts: bool = True) -> None:
         """Have the worker submit this code; what it returns is awaited where coroutines run."""
@@ -80,7 +100,7 @@ class Stage:
         self.cancels.get(timeout=PATIENCE_S)()
 
 
-@pytest.fixture(params=["threads", "event_loop"])
+@pytest.fixture(params=["threads", "event_loop", "application_loop"])
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     made = Stage(request.param)
     yield made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -99,6 +100,14 @@ def test_tasks_begin_in_the_order_in_which_they_were_submitted(stand: Stand) -> 
         pool.submit(lambda number=number: begun.append(number))  # type: ignore[misc] # mypy: a default in a lambda
     assert pool.close(stand.clock.monotonic_ns() + SECOND)
     assert begun == list(range(20))
+
+
+def test_a_task_that_comes_after_the_close_is_done_on_a_thread_of_its_own(stand: Stand) -> None:
+    pool = stand.pool(1)
+    assert pool.close(stand.clock.monotonic_ns() + SECOND)
+    done: queue.SimpleQueue[str] = queue.SimpleQueue()
+    pool.submit(lambda: done.put(threading.current_thread().name))
+    assert done.get(timeout=10) == "tickglass-default-late"
 
 
 def test_a_queue_is_reported_though_every_worker_hangs(stand: Stand) -> None:

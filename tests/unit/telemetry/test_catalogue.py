@@ -66,7 +66,7 @@ def test_a_metric_that_breaks_a_rule_is_refused(metric: tuple[object, ...], rule
 
 def test_times_are_in_seconds() -> None:
     for metric in catalogue.metrics():
-        assert metric.name.endswith("_seconds") == (metric.unit == "seconds"), metric.name
+        assert metric.family.endswith("_seconds") == (metric.unit == "seconds"), metric.name
 
 
 def test_store_operations_are_the_methods_of_the_ports() -> None:

@@ -11,10 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kit.metrics_stage import MS, SECOND, Stage
+from msgspec.structs import replace
 from opentelemetry.sdk.trace import TracerProvider
 
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.events import ClockStepped, InstantsElsewhere, InstantsMissed, ReadinessMoved, StoreCalled
+from tickglass.sched.events import (
+    ClockStepped,
+    InstantsElsewhere,
+    InstantsMissed,
+    JobContested,
+    ReadinessMoved,
+    StoreCalled,
+)
 from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.sched.occurrence import Outcome
 from tickglass.sched.run import Run, executing
@@ -219,7 +227,6 @@ def test_starts_and_ends_are_said_and_trouble_is_a_warning(
     assert [(line["level"], line["message"]) for line in said] == [
         ("info", "job nightly due 2026-01-01T00:00:00.000+00:00 started"),
         ("info", "job nightly due 2026-01-01T00:00:00.000+00:00 success"),
-        ("info", "job nightly due 2026-01-01T00:00:01.000+00:00 started"),
         ("warning", "job nightly due 2026-01-01T00:00:01.000+00:00 timeout"),
         ("warning", "lock ledger renewal_failed: store_unavailable"),
         ("warning", "lock ledger lost (host-2)"),
@@ -229,6 +236,43 @@ def test_starts_and_ends_are_said_and_trouble_is_a_warning(
     assert said[1]["span_id"] == "ab" * 8
     assert said[1]["lateness_s"] == 0.01
     assert said[1]["ran_s"] == 1.0
+
+
+def test_a_fast_job_fills_no_log_and_none_of_its_failures_is_missing(
+    stage: Stage, logger: logging.Logger, json_lines: list[str]
+) -> None:
+    logger.setLevel(logging.INFO)
+    stage.sink = LogSink(logger)
+    stage.register("fast")
+    stage.register("nightly")
+    del json_lines[:]
+    outcomes = [Outcome.SUCCESS] * 40 + [Outcome.FAILURE] * 2 + [Outcome.SUCCESS] * 20
+    for outcome in outcomes:  # one a second
+        stage.run(stage.occurrence("fast"), outcome)
+    stage.run(stage.occurrence("nightly"))
+    said = [
+        (line["level"], line["job"], line["message"].partition("+00:00 ")[2]) for line in map(json.loads, json_lines)
+    ]
+    assert said == [
+        ("info", "fast", "started"),
+        ("info", "fast", "success"),
+        ("warning", "fast", "failure"),
+        ("warning", "fast", "failure"),
+        ("info", "fast", "started, as 49 more since it was last told"),
+        ("info", "fast", "success, as 47 more since it was last told"),
+        ("info", "nightly", "started"),
+        ("info", "nightly", "success"),
+    ]
+
+
+def test_at_debug_every_run_is_told(stage: Stage, logger: logging.Logger, json_lines: list[str]) -> None:
+    stage.sink = LogSink(logger)
+    stage.register("fast")
+    del json_lines[:]
+    for _ in range(5):
+        stage.run(stage.occurrence("fast"))
+    ends = [line["level"] for line in map(json.loads, json_lines) if line["message"].endswith(" success")]
+    assert ends == ["info", "debug", "debug", "debug", "debug"]
 
 
 def test_that_a_scheduler_is_not_ready_is_a_warning_with_all_reasons(
@@ -287,3 +331,15 @@ def test_a_wrong_format_or_level_is_refused_and_changes_nothing(
     with pytest.raises(ConfigError, match=next(iter(wrong.values()))):
         configure_logging(**wrong)
     assert untouched_root.handlers == before
+
+
+def test_two_programs_with_one_job_are_a_warning_and_its_end_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    told = JobContested(
+        job="nightly", owner="host-1", service="billing", claimant="host-9", since_wall_ns=0, wall_ns=SECOND
+    )
+    with caplog.at_level(logging.INFO, "tickglass.events"):
+        LogSink().record(told)
+        LogSink().record(replace(told, since_wall_ns=None))
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert "nightly of service billing is in two programs: host-9 claims its instants" in caplog.messages[0]
+    assert "since 1970-01-01T00:00:00+00:00; give one of the two another name or service" in caplog.messages[0]

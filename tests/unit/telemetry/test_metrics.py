@@ -14,6 +14,7 @@ from tickglass.sched.events import (
     EventLoopAsked,
     EventLoopTurned,
     InstantsMissed,
+    JobContested,
     PoolMoved,
     ReadinessMoved,
     SinkFailed,
@@ -138,7 +139,7 @@ def test_renewals_are_told_apart_by_what_was_left_of_the_lease(stage: Stage) -> 
         for status in ("ok", "late", "lost", "error")
     }
     assert renewals == {"ok": 1, "late": 1, "lost": 1, "error": 1}
-    assert stage.value("distributed_lock_renewal_margin_seconds_sum", resource="ledger") == 29
+    assert stage.value("distributed_lock_renewal_margin_seconds_total", resource="ledger") == 29
 
 
 def test_the_longest_hold_is_known_only_where_every_job_of_the_resource_has_a_limit(stage: Stage) -> None:
@@ -186,9 +187,10 @@ def test_a_run_leaves_its_outcome_duration_lateness_and_timestamps(stage: Stage)
     labels = {"job_name": "nightly"}
     assert stage.value("tickglass_job_outcomes_total", outcome="success", **labels) == 1
     assert stage.value("tickglass_job_run_duration_seconds_sum", **labels) == 3
+    assert stage.value("tickglass_job_run_seconds_total", **labels) == 3
     assert stage.value("tickglass_job_start_lateness_seconds_sum", **labels) == 0.01
-    assert stage.value("tickglass_job_last_start_lateness_seconds", **labels) == 0.01
-    parts = {part: stage.value("tickglass_job_start_lateness_part_seconds_sum", part=part, **labels) for part in PARTS}
+    part_total = "tickglass_job_start_lateness_part_seconds_total"
+    parts = {part: stage.value(part_total, part=part, **labels) for part in PARTS}
     assert parts == PARTS
     assert stage.value("tickglass_job_last_start_timestamp_seconds", **labels) == now_s - 3
     assert stage.value("tickglass_job_last_success_timestamp_seconds", **labels) == now_s
@@ -198,18 +200,17 @@ def test_a_run_leaves_its_outcome_duration_lateness_and_timestamps(stage: Stage)
 PARTS = {"timer": 0.001, "pool": 0.002, "lock": 0.003, "start": 0.004}
 
 
-def test_a_run_in_progress_shows_since_when_and_an_idle_job_shows_nothing(stage: Stage) -> None:
+def test_a_run_in_progress_shows_for_how_long_and_an_idle_job_shows_nothing(stage: Stage) -> None:
     stage.register("nightly")
-    since = "tickglass_job_running_since_timestamp_seconds"
-    assert stage.value(since, job_name="nightly") is None
+    running_for = "tickglass_job_running_seconds"
+    assert stage.value(running_for, job_name="nightly") is None
     occurrence = stage.occurrence("nightly")
     stage.start(occurrence)
-    began_s = stage.clock.wall_ns() / 1e9
     stage.clock.advance(60 * SECOND)
-    assert stage.value(since, job_name="nightly") == began_s
+    assert stage.value(running_for, job_name="nightly") == 60
     assert stage.value("tickglass_job_running", job_name="nightly") == 1
     occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SUCCESS, ran_ns=60 * SECOND)
-    assert stage.value(since, job_name="nightly") is None
+    assert stage.value(running_for, job_name="nightly") is None
     assert stage.value("tickglass_job_running", job_name="nightly") == 0
 
 
@@ -427,3 +428,42 @@ def test_a_signal_handler_may_report_in_the_middle_of_a_report(stage: Stage) -> 
     with group.lock:  # as when a handler interrupts `record` in the same thread
         stage.run(stage.occurrence("nightly"))
     assert stage.value("tickglass_job_due_total", job_name="nightly") == 1
+
+
+def test_ages_that_rules_read_are_those_at_the_scrape(stage: Stage) -> None:
+    stage.register("nightly")
+    assert stage.value("tickglass_job_overdue_seconds", job_name="nightly") == 0
+    stage.clock.advance(3 * SECOND)
+    assert stage.value("tickglass_job_overdue_seconds", job_name="nightly") == 2
+    run = stage.occurrence("nightly")
+    stage.start(run)
+    stage.clock.advance(5 * SECOND)
+    assert stage.value("tickglass_job_running_seconds", job_name="nightly") == 5
+    run.fire(OccurrenceEvent.ENDED, outcome=Outcome.FAILURE, ran_ns=SECOND)
+    stage.clock.advance(SECOND)
+    assert stage.value("tickglass_job_running_seconds", job_name="nightly") is None
+    assert stage.value("tickglass_job_unsuccessful_seconds", job_name="nightly") == 6
+    stage.run(stage.occurrence("nightly"))
+    assert stage.value("tickglass_job_unsuccessful_seconds", job_name="nightly") is None
+
+
+def test_a_sink_of_a_service_labels_every_series_of_ours_with_it(stage: Stage) -> None:
+    metrics = MetricSink(stage.clock, CollectorRegistry(), service="billing")
+    stage.sink = metrics
+    event = stage.register("nightly")
+    stage.hold(stage.lock("nightly"))
+    metrics.preregister(stores=["redis"], pools=["default"])
+    samples = [sample for family in metrics.collect() for sample in family.samples]
+    assert samples
+    assert {sample.labels.get("service") for sample in samples} == {event.service}
+
+
+def test_a_job_in_two_programs_has_a_series_while_that_lasts(stage: Stage) -> None:
+    def tell(since_ns: int | None) -> float | None:
+        contested = JobContested(
+            job="nightly", owner="host-1", service="billing", claimant="host-9", since_wall_ns=since_ns, wall_ns=0
+        )
+        stage.sink.record(contested)
+        return stage.value("tickglass_job_contested_since_timestamp_seconds", job_name="nightly")
+
+    assert [tell(since_ns) for since_ns in (7 * SECOND, None, 9 * SECOND)] == [7, None, 9]

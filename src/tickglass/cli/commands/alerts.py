@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from tickglass.alerts.export import ALERTMANAGER, OPERATOR, RULES, files, runbooks
-from tickglass.alerts.rule import DASHBOARDS, RUNBOOKS, Links
+from tickglass.alerts.rule import Links
 from tickglass.alerts.scope import DEFAULT_FLEET, RuleScope
 from tickglass.cli.numbers import FloatRange
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import thresholds
+from tickglass.telemetry.queries.options import kept_labels
+from tickglass.telemetry.queries.selector import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +35,13 @@ def alerts() -> None:
     "--fleet", metavar="NAME", default=DEFAULT_FLEET, show_default=True, help="The label `fleet` of every alert."
 )
 @click.option(
+    "--keep",
+    metavar="LABELS",
+    default=",".join(KEPT),
+    show_default=True,
+    help="Labels of targets that tell apart jobs and locks of one name.",
+)
+@click.option(
     "--on-time",
     metavar="SECONDS",
     type=FloatRange(),
@@ -43,22 +52,23 @@ def alerts() -> None:
 @click.option(
     "--runbook-base-url",
     metavar="URL",
-    help="Where you keep the runbooks. Default: they are written to DIR/runbooks.",
+    default="",
+    help="Where you keep the runbooks. Default: no link, and they are written to DIR/runbooks.",
 )
 @click.option(
     "--dashboard-base-url",
     metavar="URL",
-    default=DASHBOARDS,
-    show_default=True,
-    help="Your Grafana.",
+    default="",
+    help="Your Grafana. Default: no link.",
 )
 def export(
     folder: Path,
     operator: bool,  # noqa: FBT001 - a flag, passed by its name
     selector: str,
     fleet: str,
+    keep: str,
     on_time: float,
-    runbook_base_url: str | None,
+    runbook_base_url: str,
     dashboard_base_url: str,
 ) -> None:
     """Write recording and alerting rules, and an example for Alertmanager, to DIR.
@@ -73,16 +83,16 @@ def export(
     tickglass alerts export rules/ --runbook-base-url https://wiki.example.com/runbooks
     promtool check rules rules/tickglass-rules.yml
     """  # noqa: D301 - \b is for click: the lines after it stay as they are
-    links = Links(RUNBOOKS if runbook_base_url is None else runbook_base_url, dashboard_base_url)
-    written = files(RuleScope(selector, on_time, fleet), links)
+    links = Links(runbook_base_url, dashboard_base_url)
+    written = files(RuleScope(selector, on_time, kept_labels(keep), fleet), links)
     wanted = {name: written[name] for name in (OPERATOR if operator else RULES, ALERTMANAGER)}
-    if runbook_base_url is None:
+    if not runbook_base_url:
         wanted |= {f"runbooks/{name}": text for name, text in runbooks().items()}
     _write(folder, wanted)
     for name in wanted:
         if not name.startswith("runbooks/"):
             click.echo(folder / name)
-    if runbook_base_url is None:
+    if not runbook_base_url:
         click.echo(folder / "runbooks")
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 
 from tickglass.cli.numbers import FloatRange
-from tickglass.dashboards.export import files
+from tickglass.dashboards.export import files, shipped
 from tickglass.dashboards.scope import BoardScope
 from tickglass.sched.errors import ConfigError
 from tickglass.telemetry import thresholds
+from tickglass.telemetry.queries.options import kept_labels
+from tickglass.telemetry.queries.selector import KEPT
 
 __all__ = ["dashboards"]
 
@@ -25,6 +27,13 @@ def dashboards() -> None:
 @click.option("--selector", metavar="MATCHERS", default="", help="Read only series with these labels.")
 @click.option("--datasource", metavar="UID", default="", help="Begin with this data source. Default: Grafana's own.")
 @click.option(
+    "--keep",
+    metavar="LABELS",
+    default=",".join(KEPT),
+    show_default=True,
+    help="Labels of targets that tell apart jobs and locks of one name.",
+)
+@click.option(
     "--on-time",
     metavar="SECONDS",
     type=FloatRange(),
@@ -32,18 +41,20 @@ def dashboards() -> None:
     show_default=True,
     help="How late a start may be to count as on time.",
 )
-def export(folder: Path, selector: str, datasource: str, on_time: float) -> None:
+def export(folder: Path, selector: str, datasource: str, keep: str, on_time: float) -> None:
     """Write the boards to DIR, one JSON file each.
 
     The same words write the same bytes; what is there is written over. Import
-    the files in Grafana, or let it read DIR: provisioning does that.
+    the files in Grafana, or let it read DIR: provisioning does that. With an
+    option, the boards are built: pip install 'tickglass[dashboards]'.
 
     \b
     tickglass dashboards export /var/lib/grafana/dashboards/tickglass
     tickglass dashboards export boards/ --selector 'namespace="prod", cluster=~"eu-.*"'
     tickglass dashboards export boards/ --datasource prometheus --on-time 0.1
     """  # noqa: D301 - \b is for click: the lines after it stay as they are
-    written = files(BoardScope(selector, on_time), datasource.strip())
+    scope, datasource = BoardScope(selector, on_time, kept_labels(keep)), datasource.strip()
+    written = files(scope, datasource) if datasource or scope != BoardScope() else shipped()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in written.items():

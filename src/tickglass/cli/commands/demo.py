@@ -18,6 +18,7 @@ from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import DURATION_MAX_NS, SECOND
 from tickglass.sched.triggers import cron, every
 from tickglass.scheduler import Scheduler
+from tickglass.telemetry.endpoint.address import DEFAULT_LISTEN
 from tickglass.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -28,8 +29,13 @@ __all__ = ["demo", "demo_jobs"]
 
 @click.command
 @click.option("--seconds", type=FloatRange(min=0.1, max=DURATION_MAX_NS / SECOND), help="Stop after this many seconds.")
-@click.option("--metrics-port", type=IntRange(0, 65_535), default=9464, show_default=True, help="0: any free one.")
-def demo(seconds: float | None, metrics_port: int) -> None:
+@click.option(
+    "--metrics-port",
+    metavar="PORT",
+    type=IntRange(0, 65_535),
+    help="Where /metrics is served; 0: any free port. By default the first free port from 9464 on.",
+)
+def demo(seconds: float | None, metrics_port: int | None) -> None:
     """Watch a handful of jobs run, fail, overrun and contend; Ctrl-C drains.
 
     They run on a SQLite file in a temporary folder, which is removed at the
@@ -41,11 +47,10 @@ def demo(seconds: float | None, metrics_port: int) -> None:
     with tempfile.TemporaryDirectory(prefix="tickglass-demo-") as folder:
         url = f"sqlite:///{Path(folder) / 'jobs.db'}"
         table = DemoTable(clock) if console.is_terminal else EventLines(console)
-        scheduler = Scheduler(
-            url, service="demo", metrics=f"127.0.0.1:{metrics_port}", drain="5s", sinks={"board": table}
-        )
+        listen = DEFAULT_LISTEN if metrics_port is None else f"127.0.0.1:{metrics_port}"
+        scheduler = Scheduler(url, service="demo", metrics=listen, drain="5s", sinks={"board": table})
         demo_jobs(scheduler)
-        port = metrics_port
+        port = metrics_port or 0
 
         def title() -> str:
             nonlocal port

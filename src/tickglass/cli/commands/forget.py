@@ -10,7 +10,7 @@ from tickglass.cli.envvars import variable_checker
 from tickglass.cli.job_choice import one_job_named
 from tickglass.cli.stores import check_one_store, existing_store
 from tickglass.cli.text import shown, span_text
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.telemetry.sidecar.explain.roster import read_roster
 
 if TYPE_CHECKING:

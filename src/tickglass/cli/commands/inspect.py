@@ -11,10 +11,11 @@ from rich.text import Text
 from tickglass.cli.envvars import variable_checker
 from tickglass.cli.job_choice import jobs_named
 from tickglass.cli.numbers import IntRange
-from tickglass.cli.stores import check_one_store, existing_store
+from tickglass.cli.stores import STORE_ENV, check_one_store, default_store, existing_store
 from tickglass.cli.tables import print_table
 from tickglass.cli.text import distance_text, instant_text, one_line, record_json, shown, span_text
-from tickglass.sched.job_id import JobId
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.identity import JobId
 from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry.sidecar.explain.roster import Roster, read_roster
 
@@ -52,7 +53,12 @@ def _store_options(command: F) -> F:
         click.option("--job", metavar="NAME", help="Only this job; of several services, if they have one each."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON array."),
         click.argument(
-            "store_url", metavar="STORE_URL", envvar="TICKGLASS_STORE", callback=variable_checker(check_one_store)
+            "store_url",
+            metavar="[STORE_URL]",
+            required=False,
+            default=default_store,
+            envvar=STORE_ENV,
+            callback=variable_checker(check_one_store),
         ),
     ):
         command = decorate(command)
@@ -64,8 +70,9 @@ def _store_options(command: F) -> F:
 def jobs(store_url: str, job: str | None, service: str | None, limit: int | None, *, as_json: bool) -> None:
     """Show every job in the store: its trigger, its next due instant, and its owner.
 
-    STORE_URL is where schedulers keep their leases, e.g. sqlite:///jobs.db; by
-    default $TICKGLASS_STORE. Distances in time go by the store's clock.
+    STORE_URL is where schedulers keep their leases, e.g. redis://localhost:6379;
+    by default $TICKGLASS_STORE, or sqlite:///jobs.db in this folder. Distances in
+    time go by the store's clock.
     """
     with existing_store(store_url) as store:
         chosen = _chosen(store, job, service)
@@ -85,7 +92,8 @@ def locks(store_url: str, job: str | None, service: str | None, limit: int | Non
     """Show every lock in the store: who holds it, since when and for how long.
 
     An expired lease stays listed until an instance takes or releases it.
-    STORE_URL is e.g. sqlite:///jobs.db; by default $TICKGLASS_STORE.
+    STORE_URL is e.g. redis://localhost:6379; by default $TICKGLASS_STORE, or
+    sqlite:///jobs.db in this folder.
     """
     with existing_store(store_url) as store:
         chosen = _chosen(store, job, service)
@@ -105,7 +113,8 @@ def runs(store_url: str, job: str | None, service: str | None, limit: int | None
 
     50 of them, unless --limit says otherwise. A run without an outcome is
     "running", or "abandoned" if its lease has ended: then its scheduler died.
-    STORE_URL is e.g. sqlite:///jobs.db; by default $TICKGLASS_STORE.
+    STORE_URL is e.g. redis://localhost:6379; by default $TICKGLASS_STORE, or
+    sqlite:///jobs.db in this folder.
     """
     with existing_store(store_url) as store:
         found = _runs_of(store, _chosen(store, job, service), limit or RUNS_SHOWN)
@@ -130,10 +139,19 @@ def runs(store_url: str, job: str | None, service: str | None, limit: int | None
 
 
 def _chosen(store: StoreObserver, job: str | None, service: str | None) -> list[JobId] | None:
-    """Return the jobs that the options name; None: they name none, so all are meant."""
+    """Return the jobs that the options name; None: they name none, so all are meant.
+
+    Raises:
+        ConfigError: with the names that are nearest; for the name of a resource, with the jobs that use it.
+    """
     if job is None and service is None:
         return None
-    return jobs_named((record.job_id for record in store.jobs()), job, service)
+    records = store.jobs()
+    if job not in {record.name for record in records}:
+        of_resource = tuple(record.name for record in records if record.resource == job)
+        if of_resource:
+            raise ConfigError("this is a resource, and no job", given=job, instead=of_resource)
+    return jobs_named((record.job_id for record in records), job, service)
 
 
 def _runs_of(store: StoreObserver, chosen: Sequence[JobId] | None, limit: int) -> Sequence[RunRecord]:

@@ -9,7 +9,7 @@ import click
 from tickglass.cli.lazy_group import EXIT_NO_ANSWER
 from tickglass.cli.numbers import IntRange
 from tickglass.sched.clock import SystemClock
-from tickglass.sched.errors import ConfigError
+from tickglass.sched.errors import ConfigError, nearest
 from tickglass.sched.triggers import cron, every
 from tickglass.sched.triggers.base import from_ns, to_ns
 from tickglass.sched.triggers.iso import read_iso
@@ -65,6 +65,9 @@ def _trigger(words: tuple[str, ...], tz: str | None, dst: Dst) -> Trigger:
     first, *rest = " ".join(words).split() or [""]
     if first == "every":
         return every(" ".join(rest))
+    if rest and nearest(first, ["every"]):
+        right = f"tickglass next every {' '.join(rest)}"
+        raise ConfigError('a period follows the word "every"', given=" ".join(words), instead=(right,))
     if len(words) > 1:
         whole = " ".join(words)
         raise ConfigError(

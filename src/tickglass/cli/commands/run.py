@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from tickglass.cli.lazy_group import EXIT_LEFT
-from tickglass.sched.errors import ConfigError
+from tickglass.sched.errors import ConfigError, nearest
 from tickglass.scheduler import Scheduler
 from tickglass.telemetry.logs import configure_logging
 
@@ -53,9 +53,9 @@ def find_scheduler(where: str) -> Scheduler:
     """
     module_name, colon, name = where.partition(":")
     if not (colon and name and all(part.isidentifier() for part in module_name.split("."))):
-        raise ConfigError(
-            "a scheduler is named by its module, a colon and its name", given=where, instead=("app:scheduler",)
-        )
+        named = where if where.isidentifier() else "app"
+        problem = "a scheduler is named by its module, a colon and its name"
+        raise ConfigError(problem, given=where, instead=(f"{named}:scheduler",))
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)  # last, so that a file here does not shadow a library
@@ -65,13 +65,24 @@ def find_scheduler(where: str) -> Scheduler:
         if error.name is None or not (module_name + ".").startswith(error.name + "."):
             raise  # the module exists, but something that it imports does not
         raise ConfigError(
-            f"there is no module {error.name} in {here}", given=where, span=(0, len(module_name))
+            f"there is no module {error.name} in {here}",
+            given=where,
+            span=(0, len(module_name)),
+            instead=tuple(f"{near}:{name}" for near in _near_modules(module_name)),
         ) from error
     found = getattr(module, name, None)
     span = (len(module_name) + 1, len(where))
     if found is None:
-        others = tuple(f"{module_name}:{key}" for key, value in vars(module).items() if isinstance(value, Scheduler))
-        raise ConfigError(f"{module_name} has no {name}", given=where, span=span, instead=others)
+        others = [key for key, value in vars(module).items() if isinstance(value, Scheduler)]
+        near = nearest(name, others) or others
+        instead = tuple(f"{module_name}:{other}" for other in near)
+        raise ConfigError(f"{module_name} has no {name}", given=where, span=span, instead=instead)
     if not isinstance(found, Scheduler):
         raise ConfigError(f"{name} is a {type(found).__name__}, not a Scheduler", given=where, span=span)
     return found
+
+
+def _near_modules(name: str) -> tuple[str, ...]:
+    """Return the modules of this folder that a wrong name may mean; `app.py` means `app`."""
+    here = [path.stem for path in Path.cwd().glob("*.py")]
+    return (stem,) if (stem := name.removesuffix(".py")) in here else nearest(name, here)

@@ -17,7 +17,7 @@ from tickglass.sched.errors import ConfigError
 from tickglass.sched.stores import redacted_url
 from tickglass.signals import StopSignals
 from tickglass.telemetry.endpoint.access import is_loopback
-from tickglass.telemetry.endpoint.exporter import DEFAULT_LISTEN, parse_listen
+from tickglass.telemetry.endpoint.address import SIDECAR_PORT, parse_listen, url_at
 from tickglass.telemetry.endpoint.exposition import encode
 from tickglass.telemetry.logs import configure_logging
 from tickglass.telemetry.sidecar.collector import SidecarCollector, sidecar_registry, unready
@@ -53,7 +53,11 @@ _log: Final = logging.getLogger("tickglass.sidecar")
     help="A store to read; repeatable.",
 )
 @click.option(
-    "--listen", metavar="ADDRESS", default=DEFAULT_LISTEN, show_default=True, help="Where to answer, as host:port."
+    "--listen",
+    metavar="ADDRESS",
+    default=f"127.0.0.1:{SIDECAR_PORT}",
+    show_default=True,
+    help="Where to answer, as host:port.",
 )
 @token_option("TEXT", "The token that clients must send. Better: $TICKGLASS_TOKEN.")
 @click.option("--probe-every", metavar="TIME", default="5s", show_default=True, help="How often to read the stores.")
@@ -79,7 +83,7 @@ def sidecar(
 
     PATH is $XDG_RUNTIME_DIR/tickglass.sock by default, or /run/tickglass.sock
     where that can be written; its file is for this user alone. ADDRESS is on
-    this machine only by default; ":9464" listens on all interfaces. With a
+    this machine only by default; ":9463" listens on all interfaces. With a
     token (better in $TICKGLASS_TOKEN than here, where others can read it), who
     looks must bring it: Authorization: Bearer TOKEN.
     """  # noqa: D301 - \b is for click: the lines after it stay as they are
@@ -94,8 +98,7 @@ def sidecar(
         for store in stores.values():
             undo.callback(store.close)
         server = _started(path, stores, listen, token, every_ns, clock, undo)
-        at = f"[{host}]" if ":" in host else host or "localhost"
-        click.echo(f"http://{at}:{server.port}/ shows it, /metrics is for Prometheus")
+        click.echo(f"{url_at(host, server.port)}/ shows it, /metrics is for Prometheus")
         click.echo(f"schedulers connect with TICKGLASS_SIDECAR={url_of(path)}")
         if not is_loopback(host) and not token:
             _log.warning("every client that reaches %s sees jobs, owners and errors; --token restricts that", listen)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
+from click.core import ParameterSource
 from rich.console import Console
 from rich.text import Text
 
 from tickglass.cli.job_choice import one_job_named
 from tickglass.cli.lazy_group import EXIT_NO_ANSWER
 from tickglass.cli.sidecar_client import Unreachable, fetch_view, sidecar_options
-from tickglass.cli.stores import existing_store
+from tickglass.cli.stores import STORE_ENV, check_one_store, existing_store
 from tickglass.cli.text import distance_text, lines_shown, shown, span_text
 from tickglass.cli.watch_screen import outcome_text
 from tickglass.sched.clock import SystemClock, instant_of, ns_of
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
+from tickglass.sched.stores import DEFAULT_STORE, redacted_url
 from tickglass.sched.triggers.iso import read_iso
 from tickglass.telemetry.sidecar.merge.merge import view_of
 from tickglass.telemetry.sidecar.merge.occurrences import merged, rows_of
@@ -73,15 +76,14 @@ def why(
     reported of them. A store's ledger knows what was claimed and how it ended, as
     far back as it is kept, and what no instance claimed, but not what was skipped.
 
+    Where no sidecar answers and none is named, the store is read: $TICKGLASS_STORE,
+    or sqlite:///jobs.db in this folder.
+
     The times of day in a reason are UTC. Exit code 1: nothing is known of such an
     occurrence.
     """  # noqa: D301 - \b is for click: the lines after it stay as they are
     asked_ns = None if instant is None else _instant_ns(instant)
-    older: list[OccurrenceView] = []
-    if store_url is None:
-        view = fetch_view(sidecar_url, token)
-    else:
-        view, older = _of_store(store_url, job, service, asked_ns)
+    view, older, of_sidecar = _seen(sidecar_url, token, store_url, job, service, asked_ns)
     found = _job_named(view, job, service)
     known = _known(view, found, older)
     occurrences = _at(known, asked_ns)
@@ -91,11 +93,42 @@ def why(
         click.echo(f"note: {shown(note)}", err=True)
     if not occurrences:
         click.echo(shown(_nothing(view, found, known, asked_ns)), err=True)
-        if known and store_url is None:
+        if known and of_sidecar:
             click.echo(lines_shown(_ask_the_ledger(view, found, instant)), err=True)
         click.get_current_context().exit(EXIT_NO_ANSWER)
     if not as_json:
         _print(view, found, occurrences, asked_ns)
+
+
+def _seen(
+    sidecar_url: str, token: str, store_url: str | None, job: str, service: str | None, asked_ns: int | None
+) -> tuple[View, list[OccurrenceView], bool]:
+    """Return a view, older attempts at the occurrence that is asked for, and whether it is a sidecar's."""
+    if store_url is None:
+        try:
+            return fetch_view(sidecar_url, token), [], True
+        except Unreachable as error:
+            store_url = _store_instead(error)
+    return *_of_store(store_url, job, service, asked_ns), False
+
+
+def _store_instead(unreachable: Unreachable) -> str:
+    """Return the store to read where no sidecar was named and none answers: $TICKGLASS_STORE, or the default one.
+
+    Raises:
+        Unreachable: a sidecar was named, or there is no such store.
+        ConfigError: the variable is wrong.
+    """
+    if click.get_current_context().get_parameter_source("sidecar_url") is not ParameterSource.DEFAULT:
+        raise unreachable
+    url = os.environ.get(STORE_ENV)
+    try:
+        check_one_store(url or DEFAULT_STORE)
+    except ConfigError as error:
+        raise error.for_variable(STORE_ENV) if url else unreachable from error
+    store = redacted_url(url or DEFAULT_STORE)
+    click.echo(f"note: {unreachable.format_message()}. This is what {store} knows.", err=True)
+    return url or DEFAULT_STORE
 
 
 def _of_store(url: str, job: str, service: str | None, asked_ns: int | None) -> tuple[View, list[OccurrenceView]]:
@@ -170,6 +203,8 @@ def _print(view: View, job: JobView, occurrences: Sequence[OccurrenceView], aske
             console.print(Text(shown(f"    {facts}"), style="dim"))
         for other in run.others:
             console.print(Text(shown(f"    {other}"), style="dim"))
+    if job.contested:
+        console.print(Text(shown(f"  {job.name} {job.contested}"), style="yellow"))
     if job.next_due_ns is not None and job.next_due_ns > first.due_ns:
         console.print(Text(f"  next due {_when(job.next_due_ns, view)}"))
 
@@ -210,6 +245,7 @@ def _json(view: View, job: JobView, occurrences: Sequence[OccurrenceView], asked
         "next_due_ns": job.next_due_ns,
         "next_due_at": _iso(job.next_due_ns),
         "overdue_ns": job.overdue_ns,
+        "contested": job.contested,
         "unready": view.unready,
     }
 

@@ -32,7 +32,7 @@ def test_without_options_it_writes_what_ships_and_the_runbooks(tickglass: Tickgl
 
 
 def test_the_operator_gets_a_manifest_with_the_users_addresses(tickglass: Tickglass, tmp_path: Path) -> None:
-    options = ["--operator", "--selector", 'namespace="prod"', "--fleet", "prod", "--on-time", "0.25"]
+    options = ["--operator", "--selector", 'namespace="prod"', "--fleet", "prod", "--on-time", "0.1"]
     options += ["--runbook-base-url", "https://wiki.example.com/tg/", "--dashboard-base-url", "https://g.example.com/"]
     result = tickglass("alerts", "export", str(tmp_path), *options)
     assert result.exit_code == 0, result.output
@@ -41,9 +41,9 @@ def test_the_operator_gets_a_manifest_with_the_users_addresses(tickglass: Tickgl
     rules = {rule.get("alert"): rule for group in yaml.safe_load(text)["spec"]["groups"] for rule in group["rules"]}
     annotations = rules["DistributedLockStuck"]["annotations"]
     assert annotations["runbook_url"] == "https://wiki.example.com/tg/DistributedLockStuck.md"
-    assert annotations["dashboard_url"].startswith("https://g.example.com/d/tickglass-locks?var-resource={{")
-    assert 'le="0.25",namespace="prod"' in text
-    assert "250 ms" in rules["TickglassOnTimeBudgetBurnFast"]["annotations"]["description"]
+    assert annotations["dashboard_url"].startswith("https://g.example.com/d/tickglass-locks?var-service={{")
+    assert 'le="0.1",namespace="prod"' in text
+    assert "100 ms" in rules["TickglassOnTimeBudgetBurnFast"]["annotations"]["description"]
 
 
 def test_twice_the_same_words_are_twice_the_same_bytes(tickglass: Tickglass, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_twice_the_same_words_are_twice_the_same_bytes(tickglass: Tickglass, tmp
     [
         (["--selector", "prod"], 'namespace="prod"'),
         (["--fleet", "a b"], "billing-prod"),
-        (["--on-time", "0.2"], "0.25"),
+        (["--on-time", "0.25"], "0.1"),
         (["--runbook-base-url", "ftp://x"], "runbook base URL"),
         (["--dashboard-base-url", "grafana"], "dashboard base URL"),
     ],

@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -119,8 +119,17 @@ def test_a_port_in_use_is_a_message_and_nothing_is_left(tmp_path: Path, environm
         command = [TICKGLASS, "demo", "--seconds", "2", "--metrics-port", str(taken.getsockname()[1])]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith("Error: cannot listen on this address: Address already in use\n")
+    assert done.stderr.startswith("Error: cannot listen on this address: Address already in use; ")
     assert folders(tmp_path) == []
+
+
+def test_the_default_port_in_use_ends_no_demo(environment: Mapping[str, str]) -> None:
+    with ExitStack() as taken:
+        with suppress(OSError):  # another process has it
+            taken.enter_context(socket.create_server(("127.0.0.1", 9464)))
+        command = [TICKGLASS, "demo", "--seconds", "0.1"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("seconds", ["1e12", "inf"])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tickglass import Scheduler
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.occurrence import Outcome
 
@@ -197,6 +198,43 @@ def test_a_damaged_store_is_unavailable(tmp_path: Path, filled: Filled, tickglas
     file = tmp_path / "jobs.db"
     file.write_bytes(file.read_bytes()[:4096] + b"\xff" * (file.stat().st_size - 4096))
     assert tickglass("jobs", filled.url).exit_code == 3
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_resource_in_place_of_a_job_is_answered_with_the_jobs_that_use_it(
+    command: str, filled: Filled, tickglass: Tickglass
+) -> None:
+    filled.register("sync")
+    result = tickglass(command, filled.url, "--job", "res:sync")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("  write: sync\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_default_store_of_a_scheduler_in_this_folder_is_found(
+    command: str, filled: Filled, tickglass: Tickglass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    filled.register("sync")
+    filled.claim("sync")
+    assert Scheduler().store_url == "sqlite:///jobs.db"
+    result = tickglass(command)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "sync" in result.stdout
+    monkeypatch.setenv("TICKGLASS_STORE", "sqlite:///other.db")
+    assert "other.db" in tickglass(command).stderr, "the variable comes first"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_without_a_store_it_is_told_how_to_name_one(
+    command: str, tickglass: Tickglass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = tickglass(command)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: no store is named, and the default one is not in this folder: ")
+    assert "TICKGLASS_STORE=redis://localhost:6379" in result.stderr
+    assert list(tmp_path.iterdir()) == [], "nothing was made"
 
 
 # --- services that use the same names

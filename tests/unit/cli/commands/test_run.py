@@ -48,6 +48,7 @@ def test_what_is_no_name_of_a_scheduler_is_refused_with_a_right_spelling(where: 
     assert result.stderr == (
         f"Error: a scheduler is named by its module, a colon and its name\n    {where}\n  write: app:scheduler\n"
     )
+    assert "write: shop:scheduler" in tickglass("run", "shop").stderr
 
 
 def test_a_module_that_is_not_there_is_named(here: Path, tickglass: Tickglass) -> None:
@@ -56,18 +57,23 @@ def test_a_module_that_is_not_there_is_named(here: Path, tickglass: Tickglass) -
     assert result.stderr == f"Error: there is no module nowhere in {here}\n    nowhere:jobs\n    ^^^^^^^\n"
 
 
-def test_a_file_name_is_no_module(here: Path, tickglass: Tickglass) -> None:
+@pytest.mark.parametrize(("wrong", "marked"), [("app.py", "app.py"), ("ap", "ap"), ("App", "App")])
+def test_a_module_that_is_not_there_is_answered_with_a_near_one(
+    wrong: str, marked: str, here: Path, tickglass: Tickglass
+) -> None:
     (here / "app.py").write_text(APP)
-    result = tickglass("run", "app.py:jobs")
+    result = tickglass("run", f"{wrong}:jobs")
     assert result.exit_code == 2
-    assert "there is no module app.py in" in result.stderr
+    assert f"there is no module {marked} in" in result.stderr
+    assert result.stderr.endswith("  write: app:jobs\n")
 
 
 def test_a_name_that_the_module_does_not_have_is_answered_with_those_it_has(here: Path, tickglass: Tickglass) -> None:
     (here / "app.py").write_text(APP)
     result = tickglass("run", "app:job")
     assert result.exit_code == 2
-    assert result.stderr == "Error: app has no job\n    app:job\n        ^^^\n  write: app:jobs   or   app:other\n"
+    assert result.stderr == "Error: app has no job\n    app:job\n        ^^^\n  write: app:jobs\n"
+    assert tickglass("run", "app:scheduler").stderr.endswith("  write: app:jobs   or   app:other\n")
 
 
 def test_what_is_no_scheduler_is_refused_by_its_type(here: Path, tickglass: Tickglass) -> None:

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 from kit.sidecar_views import EVERY_NS, GRACE_NS, SidecarRig
 
+from tickglass.cli.commands.why import why
 from tickglass.cli.sidecar_client import Unreachable, fetch_view
 from tickglass.sched.clock import SystemClock, instant_of
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.events import JobContested
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from unit.cli.conftest import Filled, Serve, Tickglass
 
@@ -227,6 +230,54 @@ def test_an_answer_that_is_no_view_is_said_so(rig: SidecarRig, serve: Serve) -> 
         fetch_view(serve(rig.view) + "/elsewhere")
 
 
+@pytest.fixture
+def default_sidecar(monkeypatch: pytest.MonkeyPatch, free_port: int) -> str:
+    """Have the default sidecar be where nobody answers; return its URL."""
+    url = f"http://127.0.0.1:{free_port}"
+    (option,) = (it for it in why.params if it.name == "sidecar_url")
+    monkeypatch.setattr(option, "default", url)
+    return url
+
+
+@pytest.mark.parametrize("variable", [False, True])
+def test_where_no_sidecar_answers_and_none_is_named_the_default_store_is_read(
+    default_sidecar: str,
+    filled: Filled,
+    tickglass: Tickglass,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    variable: bool,
+) -> None:
+    filled.register("nightly")
+    filled.settle(filled.claim("nightly"), "nightly", Outcome.FAILURE, detail="ValueError: no")
+    url = "sqlite:///jobs.db"
+    if variable:
+        url = filled.url
+        monkeypatch.setenv("TICKGLASS_STORE", url)
+    else:
+        monkeypatch.chdir(tmp_path)
+    result = tickglass("why", "nightly")
+    assert result.exit_code == 0
+    assert "ValueError: no" in result.stdout
+    assert result.stderr.startswith(f"note: no sidecar answers at {default_sidecar}")
+    assert result.stderr.endswith(f"This is what {url} knows.\n")
+    named = tickglass("why", "nightly", "--sidecar", default_sidecar)
+    assert (named.exit_code, named.stdout) == (3, ""), "a sidecar that was named has to answer"
+
+
+def test_where_there_is_neither_sidecar_nor_store_both_are_told(
+    default_sidecar: str, tickglass: Tickglass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = tickglass("why", "nightly")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert f"no sidecar answers at {default_sidecar}" in result.stderr
+    result = tickglass("why", "nightly", TICKGLASS_STORE="sqlite:///none.db")
+    assert result.exit_code == 2
+    assert "TICKGLASS_STORE=sqlite:///none.db" in result.stderr
+
+
 def test_a_store_alone_can_say_that_nobody_came(filled: Filled, tickglass: Tickglass) -> None:
     due_ns = SystemClock().wall_ns() - 120 * SECOND
     filled.register("nightly", next_due_ns=due_ns, trigger='every("1h")')
@@ -289,3 +340,18 @@ def test_of_two_services_in_one_store_each_job_has_its_own_reasons(filled: Fille
         answer = tickglass("why", "sync", "--store", filled.url, "--service", service, "--json")
         found = json.loads(answer.stdout)["occurrences"]
         assert [(it["service"], it["outcome"]) for it in found] == [(service, outcome)]
+
+
+def test_a_job_in_two_programs_is_told_with_the_reason(rig: SidecarRig, serve: Serve, tickglass: Tickglass) -> None:
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    occurrence = scheduler.occurrence("nightly")
+    scheduler.begin(occurrence)
+    scheduler.history.record(
+        JobContested(job="nightly", owner="host-1", service="billing", claimant="host-9", since_wall_ns=1, wall_ns=2)
+    )
+    url = serve(rig.view)
+    assert "nightly is in two programs: host-9 claims" in tickglass("why", "nightly", "--sidecar", url).stdout
+    assert (
+        "is in two programs" in json.loads(tickglass("why", "nightly", "--sidecar", url, "--json").stdout)["contested"]
+    )

@@ -7,7 +7,7 @@ import pytest
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.leasing.claim_cache import REMEMBERED_MAX, REMEMBERED_NS, ClaimCachingStore
 from tickglass.sched.events import ClaimCacheHit, StoreCalled
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, LeaseAsk, Settlement
 from tickglass.sched.stores.memory import MemoryStore

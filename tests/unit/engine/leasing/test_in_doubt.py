@@ -14,8 +14,8 @@ from tickglass.sched.engine.recovery.sweeper import Sweeper
 from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ClaimOrphaned, LockMoved, SpoolMoved, StoreCalled
+from tickglass.sched.identity import JobId
 from tickglass.sched.job import declare
-from tickglass.sched.job_id import JobId
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, Holder, LeaseAsk
 from tickglass.sched.stores.spool import SqliteSpool
 from tickglass.sched.triggers import every

@@ -13,7 +13,7 @@ from kit.stand import Stand
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ReadinessMoved, StoreCalled, StoreForgot
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.stores.memory import MemoryStore
 from tickglass.sched.triggers import every
 

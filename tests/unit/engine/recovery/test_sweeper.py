@@ -13,8 +13,8 @@ from tickglass.sched.engine.recovery.sweeper import Sweeper
 from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import OccurrenceMoved, SpoolMoved
+from tickglass.sched.identity import JobId
 from tickglass.sched.job import declare
-from tickglass.sched.job_id import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, LeaseAsk, Settlement, SpooledOutcome
 from tickglass.sched.stores.spool import SqliteSpool

@@ -14,7 +14,7 @@ from kit.rig import Rig
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved, SinkFailed
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk
 from tickglass.sched.run import Run, current_run
 from tickglass.sched.triggers import every

@@ -12,7 +12,7 @@ from tickglass.sched.engine.context import NoSpool
 from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import SpoolMoved
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settlement, SpooledOutcome
 from tickglass.sched.stores.spool import SqliteSpool

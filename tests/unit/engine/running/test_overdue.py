@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Refused
 from tickglass.sched.triggers import at, every
 

@@ -33,6 +33,9 @@ def test_that_a_lease_ended_is_noted_and_a_day_later_it_is_forgotten(
     etcd: EtcdServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tickglass.sched.stores.etcd.prune._BATCH", 2)
+    monkeypatch.setattr(
+        "tickglass.sched.stores.etcd.prune._LEASES_AT_MAX_NS", KEEP_NS
+    )  # not the time of a busy machine
     clock, prefix, here = FakeClock(), f"/unit/{uuid.uuid4()}", [Endpoint("127.0.0.1", etcd.port)]
     with (
         closing(EtcdStore(here, clock, prefix=prefix, keep_ns=9 * KEEP_NS)) as store,

@@ -8,7 +8,7 @@ import pytest
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, JobRecord, LeaseAsk, Settlement
 from tickglass.sched.stores import open_store

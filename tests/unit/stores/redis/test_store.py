@@ -19,7 +19,7 @@ from kit.servers import PATIENCE_S, find_free_port
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import (
     AlreadyClaimed,
@@ -197,6 +197,15 @@ def test_a_release_that_arrives_late_does_not_end_what_the_same_token_was_grante
         assert behind.time_ns() > 0, "asked after the release, on the same way"
         assert store.renew(again) == Renewed()
         behind.close()
+
+
+@pytest.mark.parametrize("path", ["", "/"])
+def test_a_url_without_a_database_means_database_0(
+    server: RedisServer, opened: Callable[..., RedisStore], path: str
+) -> None:
+    opened(f"redis://127.0.0.1:{server.port}/0").acquire(ASK)
+    assert [lease.resource for lease in opened(f"redis://127.0.0.1:{server.port}{path}").leases()] == [ASK.resource]
+    assert opened(f"redis://127.0.0.1:{server.port}/1").leases() == []
 
 
 def test_nobody_there_is_unavailable(opened: Callable[..., RedisStore], free_port: int) -> None:

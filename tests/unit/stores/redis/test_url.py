@@ -21,8 +21,8 @@ ASK: Final = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
 # URL, the part that the carets stand under, a word of the problem, a right spelling
 WRONG: Final = [
     ("redis://", "", "names one server", "redis://localhost:6379/0"),
-    ("redis://host", "host", "number of a database follows", "redis://host:6379/0"),
-    ("redis://host:7000/", "host:7000/", "number of a database follows", "redis://host:7000/0"),
+    ("redis:///0", "", "names one server", "redis://localhost:6379/0"),
+    ("redis://host:7000/0/", "0/", "is a number", "0"),
     ("redis://host/one", "one", "is a number", "0"),
     ("redis://host/0/1", "0/1", "is a number", "0"),
     ("redis://host:port/0", "host:port", "a host and a port", "localhost:6379"),
@@ -38,8 +38,9 @@ WRONG: Final = [
         "redis+sentinel://h1:26379/0",
         "h1:26379/0",
         "the name of a master",
-        "redis+sentinel://h1:26379,h2:26379/mymaster/0",
+        "redis+sentinel://h1:26379,h2:26379/mymaster",
     ),
+    ("redis+sentinel://h1", "h1", "the name of a master", "redis+sentinel://h1:26379,h2:26379/mymaster"),
     ("redis+sentinel://h1,h1/mymaster/0", "h1", "named twice", None),
     ("redis+sentinel://h1,/mymaster/0", "", "a host and a port", "localhost:26379"),
     ("redis://h1:\u0661/0", "h1:\u0661", "a host and a port", "localhost:6379"),
@@ -59,6 +60,36 @@ def test_a_wrong_url_is_pointed_at_and_put_right(url: str, part: str, problem: s
     if part:
         assert error.span is not None
         assert url[slice(*error.span)] == part
+
+
+@pytest.mark.parametrize(
+    ("url", "instead"),
+    [("redis://host?db=1", ()), ("redis://host?Timout=2s", ("timeout=",)), ("redis://h?kep=1d", ("keep=",))],
+)
+def test_an_unknown_option_is_answered_with_the_near_one_and_its_value_is_not_shown(
+    url: str, instead: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigError, match="has no option") as raised:
+        check_url(url)
+    assert raised.value.given == url.partition("=")[0] + "=***"
+    assert raised.value.instead == instead
+
+
+WITHOUT_A_DATABASE: Final = [
+    "redis://localhost",
+    "redis://localhost:6379/",
+    "rediss://me:secret@localhost:6379?timeout=2s",
+    "redis+sentinel://h1,h2/mymaster",
+    "redis+sentinel://h1,h2/mymaster/",
+    "redis+cluster://h1:7000/",
+    "redlock://h1,h2,h3",
+    "redlock://h1,h2,h3/?prefix=jobs",
+]
+
+
+@pytest.mark.parametrize("url", WITHOUT_A_DATABASE)
+def test_a_url_needs_no_database(url: str) -> None:
+    check_url(url)
 
 
 RIGHT: Final = [

@@ -20,7 +20,7 @@ WRONG: Final = [
     ("redlock://a:1/0", "a:1", "odd number of independent servers", "redlock://h1:6379,h2:6379,h3:6379/0"),
     ("redlock://a:1,b:1,c:1,d:1/0", "a:1,b:1,c:1,d:1", "not 4", "redlock://h1:6379,h2:6379,h3:6379/0"),
     ("redlock://a:1,b:1,a:1/0", "a:1", "named twice", None),
-    ("redlock://a:1,b:1,c:1", "a:1,b:1,c:1", "database follows the servers", "redlock://a:1,b:1,c:1/0"),
+    ("redlock://a:1,b:1,c:1/x", "x", "is a number", "0"),
     ("redlock://a:1,b:1,c:1/0?drift=1", "drift=1", "drift is not a duration", "?drift=24h"),
 ]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, JobRecord, LeaseAsk, Orphan, Settlement
 from tickglass.sched.stores.memory import MemoryStore

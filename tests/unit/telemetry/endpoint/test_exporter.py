@@ -13,7 +13,7 @@ import pytest
 from kit.metrics_stage import Stage
 
 from tickglass.sched.errors import ConfigError
-from tickglass.telemetry import MetricsServer, parse_listen
+from tickglass.telemetry import MetricsServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,45 +42,6 @@ class Answer:
         answer = connection.getresponse()
         self.status, self.headers, self.body = answer.status, answer.headers, answer.read()
         connection.close()
-
-
-@pytest.mark.parametrize(
-    ("listen", "parsed"),
-    [
-        (":9464", ("", 9464)),
-        ("127.0.0.1:0", ("127.0.0.1", 0)),
-        ("localhost:9464", ("localhost", 9464)),
-        ("[::1]:9464", ("::1", 9464)),
-        ("[::]:65535", ("::", 65535)),
-    ],
-)
-def test_an_address_is_a_host_and_a_port(listen: str, parsed: tuple[str, int]) -> None:
-    assert parse_listen(listen) == parsed
-
-
-@pytest.mark.parametrize(
-    "listen",
-    [
-        "",
-        "9464",
-        "localhost",
-        ":",
-        "::1:9464",
-        "[::1]",
-        "127.0.0.1:http",
-        ":65536",
-        ":-1",
-        "http://x:1",
-        "[]:1",
-        "a b:1 ",
-        ":\u0669\u0664\u0666\u0664",
-        ":" + "1" * 5_000,
-    ],
-)
-def test_anything_else_is_refused_with_right_spellings(listen: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        parse_listen(listen)
-    assert '":9464"' in str(refused.value)
 
 
 def test_metrics_are_text_or_openmetrics_as_asked_for(stage: Stage, server: MetricsServer) -> None:
@@ -212,7 +173,7 @@ def guarded(stage: Stage, reasons: list[str]) -> Iterator[MetricsServer]:
     server.stop()
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/", "/nowhere"])
+@pytest.mark.parametrize("path", ["/metrics", "/", "/nowhere"])
 def test_with_a_token_only_those_who_have_it_are_answered(guarded: MetricsServer, path: str) -> None:
     refused = Answer(guarded.port, path)
     assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, 'Bearer realm="tickglass"')
@@ -223,8 +184,17 @@ def test_with_a_token_only_those_who_have_it_are_answered(guarded: MetricsServer
     assert Answer(guarded.port, path, Authorization="bearer  s3cret", Host="shop.example").status == expected
 
 
-def test_that_the_process_lives_is_told_without_a_token(guarded: MetricsServer) -> None:
+def test_a_probe_needs_no_token_and_is_told_no_reasons(guarded: MetricsServer, reasons: list[str]) -> None:
     assert Answer(guarded.port, "/healthz").status == 200
+    probe = Answer(guarded.port, "/readyz")
+    assert (probe.status, probe.body) == (200, b"ready\n")
+    reasons.append("the redis store at 10.0.0.7 is away")
+    for headers in ({}, {"Authorization": "Bearer wrong"}):
+        probe = Answer(guarded.port, "/readyz", **headers)
+        assert probe.status == 503
+        assert b"10.0.0.7" not in probe.body
+    told = Answer(guarded.port, "/readyz", Authorization="Bearer s3cret")
+    assert (told.status, told.body) == (503, b"the redis store at 10.0.0.7 is away\n")
 
 
 @pytest.mark.parametrize("token", [" ", "a b", "ä"])

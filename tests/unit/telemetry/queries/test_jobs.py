@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import promql_parser
@@ -16,6 +17,7 @@ from tickglass.telemetry.queries.jobs import (
     oldest_run,
     on_time_share,
     owed_for,
+    owed_long,
     owed_since,
 )
 from tickglass.telemetry.queries.selector import on_one_line
@@ -31,7 +33,8 @@ QUERIES: dict[str, Callable[[Selector], str]] = {
     "oldest_run": oldest_run,
     "on_time_share": lambda scope: on_time_share(scope, "rate", "5m", "job_name"),
     "on_time_share of all jobs": lambda scope: on_time_share(scope, "increase", "5m"),
-    "owed_for": lambda scope: owed_for(scope, owed_since(scope)),
+    "owed_for": owed_for,
+    "owed_long": lambda scope: owed_long(scope, owed_for(scope), owed_since(scope)),
     "owed_since": owed_since,
 }
 
@@ -51,6 +54,14 @@ def test_boards_and_rules_ask_the_same(name: str) -> None:
 
 
 def test_a_limit_stands_before_what_excuses_a_job() -> None:
-    limited = owed_for(RuleScope(), "owed", longer_than="(60)")
-    assert limited.startswith("time() - owed\n> on (job_name)\n(60)\nunless on (job_name)\n(\n")
-    assert limited.replace("> on (job_name)\n(60)\n", "") == owed_for(RuleScope(), "owed")
+    matching = "on (cluster, namespace, service, job_name)"
+    limited = owed_long(RuleScope(), "owed", "since", longer_than="(60)")
+    assert limited.startswith(f"owed\n> {matching}\n(60)\nunless {matching}\n(\n")
+    assert limited.replace(f"> {matching}\n(60)\n", "") == owed_long(RuleScope(), "owed", "since")
+
+
+@pytest.mark.parametrize("scope", [RuleScope(), BoardScope()])
+def test_a_job_is_told_from_one_of_the_same_name_by_its_service_and_what_the_operator_keeps(scope: Selector) -> None:
+    assert scope.by_job == ("cluster", "namespace", "service", "job_name")
+    assert replace(scope, keep=("region",)).by_job == ("region", "service", "job_name")
+    assert "by (service, job_name)" in failures_in_a_row(replace(scope, keep=()))

@@ -9,6 +9,7 @@ from tickglass.telemetry.queries.locks import held_of_limit, held_too_long
 
 def test_a_lock_that_is_held_too_long_is_held_for_all_of_its_limit() -> None:
     scope = RuleScope()
-    held, limit = held_too_long(scope).split("\n> on (resource)\n")
-    assert held_of_limit(scope).split("\n/ on (resource)\n") == [held, limit]
+    matching = "on (cluster, namespace, resource, service) group_left ()"
+    held, limit = held_too_long(scope).split(f"\n> {matching}\n")
+    assert held_of_limit(scope).split(f"\n/ {matching}\n") == [held, limit]
     assert thresholds.HELD_OF_LIMIT == 1

@@ -10,6 +10,7 @@ from kit.sidecar_events import introduction
 from kit.sidecar_views import EVERY_NS, FakeScheduler, SidecarRig
 
 from tickglass.sched.durations import SECOND
+from tickglass.telemetry import catalogue
 from tickglass.telemetry.sidecar.collector import SidecarCollector
 from tickglass.telemetry.sidecar.schedulers.sources import Sources
 from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS
@@ -34,6 +35,30 @@ class Sight:
         scheduler.moved("starting", "started", state)
         spoken = msgspec.structs.replace(introduction(owner=owner), service=service)
         source.on_introduction(spoken, told.events, object())
+
+    def leave(self, owner: str, *, asked: bool) -> None:
+        """Connect a scheduler that had the job, and end it: after a stop, or without a word."""
+        source, link = self._sources.named("billing", owner), object()
+        told = ListSink()
+        scheduler = FakeScheduler(owner, self.rig.clock, source.history, sink=told)
+        scheduler.start("old")
+        spoken = msgspec.structs.replace(introduction(owner=owner), service="billing")
+        source.on_introduction(spoken, told.events, link)
+        if asked:
+            for move in (("running", "stop_asked", "draining"), ("draining", "drained", "stopped")):
+                scheduler.moved(*move)
+            for event in told.events[-2:]:
+                source.history.record(event)
+        source.on_disconnect(link)
+
+    def connected(self) -> dict[str, float]:
+        """Return what is said of each scheduler's connection."""
+        return {
+            sample.labels["owner"]: sample.value
+            for family in self._collector.collect()
+            for sample in family.samples
+            if sample.name == catalogue.SIDECAR_CONNECTED.name
+        }
 
     def is_due(self, overdue_ns: int) -> bool:
         """Whether the store's series of `old` is there so long after it was due."""
@@ -62,7 +87,30 @@ def test_it_is_not_if_the_scheduler_that_registered_it_last_runs_without_it(snap
     assert not snapshot.is_due(SECOND)
 
 
+def test_it_is_not_if_nobody_who_runs_has_it_and_who_had_it_is_not_known_to_have_died(snapshot: Sight) -> None:
+    snapshot.connect("host-2", "new")
+    assert not snapshot.is_due(SECOND)
+    snapshot.leave("host-1", asked=True)
+    assert not snapshot.is_due(SECOND)
+
+
+def test_it_is_not_while_the_service_is_stopped_on_request(snapshot: Sight) -> None:
+    snapshot.leave("host-1", asked=True)
+    assert not snapshot.is_due(10 * DROPPED_AFTER_NS)
+
+
+def test_a_scheduler_that_had_died_before_is_not_missed_while_the_service_is_stopped_on_request(
+    snapshot: Sight,
+) -> None:
+    snapshot.leave("host-1", asked=False)
+    assert snapshot.connected() == {"host-1": 0}
+    snapshot.rig.clock.advance(SECOND)
+    snapshot.leave("host-2", asked=True)
+    assert snapshot.connected() == {}
+
+
 def test_others_of_the_service_that_run_without_it_are_believed_after_an_hour(snapshot: Sight) -> None:
+    snapshot.leave("host-1", asked=False)
     snapshot.connect("host-2", "new")
     assert snapshot.is_due(DROPPED_AFTER_NS - EVERY_NS)
     assert not snapshot.is_due(SECOND)

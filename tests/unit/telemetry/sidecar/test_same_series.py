@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from kit.sidecar_events import OWNER, SERVICE, InProcessSidecar, Life, listening, streaming
 
+from tickglass.sched.lease import LockEvent
+from tickglass.telemetry.locks import IDLE_NS
+from tickglass.telemetry.metric import Detail
 from tickglass.telemetry.sidecar.collector import SidecarCollector
 from tickglass.testing import ListSink
 
@@ -47,26 +50,38 @@ def live(series: Series) -> Series:
     }
 
 
+@pytest.mark.parametrize("detail", Detail)
 @pytest.mark.parametrize("seed", range(8))
-def test_the_same_life_gives_the_same_series_either_way(seed: int, tmp_path: Path) -> None:
-    life, path = Life(seed), tmp_path / "s.sock"
+def test_the_same_life_gives_the_same_series_either_way(seed: int, detail: Detail, tmp_path: Path) -> None:
+    life, path = Life(seed, detail), tmp_path / "s.sock"
     life.stage.metrics.preregister(stores=["sqlite"], sinks=["spans", "mine"])
-    with listening(path, life.stage.clock) as sidecar, streaming(path) as stream:
+    with listening(path, life.stage.clock) as sidecar, streaming(path, detail=detail) as stream:
         told = ListSink()
         life.begin(life.stage.metrics, stream, told)
+        by_hand = life.stage.lock("order:2")
+        life.stage.hold(by_hand)
+        by_hand.fire(LockEvent.RELEASED)
         life.go_on(400)
         sidecar.heard(len(told.events))
         here, there = both(life, sidecar)
         assert sidecar.source.missed == 0
         assert any(exemplar for _, exemplar in here.values())
         assert there == here
+        life.stage.clock.advance(2 * IDLE_NS)
+        later, later_there = both(life, sidecar)
+        assert any(("resource", "order:2") in labels for _, labels in here)
+        assert not any(("resource", "order:2") in labels for _, labels in later)
+        assert later_there == later
 
 
+@pytest.mark.parametrize("detail", Detail)
 @pytest.mark.parametrize("seed", range(8))
-def test_a_sidecar_that_comes_late_shows_the_same_gauges_at_once(seed: int, tmp_path: Path) -> None:
-    life, path = Life(seed), tmp_path / "s.sock"
+def test_a_sidecar_that_comes_late_shows_the_same_gauges_at_once(seed: int, detail: Detail, tmp_path: Path) -> None:
+    life, path = Life(seed, detail), tmp_path / "s.sock"
     told = ListSink()
-    with streaming(path, capacity=0) as stream:  # nothing waits: all that happened before is known by what it led to
+    with streaming(
+        path, capacity=0, detail=detail
+    ) as stream:  # nothing waits: all that happened before is known by what it led to
         life.begin(life.stage.metrics, stream, told)
         life.go_on(200)
         with listening(path, life.stage.clock) as sidecar:

@@ -9,7 +9,7 @@ from kit.view_samples import ill, job_of, well
 from tickglass.sched.durations import SECOND
 from tickglass.telemetry.sidecar.explain.problems import headline, mark_words, problems, scheduler_words
 from tickglass.telemetry.sidecar.explain.tones import Tone
-from tickglass.telemetry.sidecar.view import JobView, LockMark, LockView, SchedulerView, StoreView, View
+from tickglass.telemetry.sidecar.view import JobView, LockMark, LockView, OutcomeShare, SchedulerView, StoreView, View
 
 
 def only(**parts: object) -> View:
@@ -169,3 +169,22 @@ def test_what_happened_to_a_lock_is_a_sentence(what: str, other: str) -> None:
     words = mark_words(LockMark(resource="r", job="j", at_wall_ns=1, what=what, owner="host-1", other=other))
     assert words
     assert words == "something new" or "host-1" in words
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        ({"runs": 5, "failed": 2, "due": 5}, "has failed in 2 of 5 runs in the last 15m"),
+        ({"runs": 6, "due": 10, "left_out": 4}, "was skipped or missed 4 of 10 times in the last 15m"),
+        ({"runs": 1, "failed": 1, "due": 1}, ""),
+        ({"runs": 8, "failed": 2, "due": 8}, ""),
+        ({"runs": 9, "due": 12, "left_out": 3}, ""),
+        ({"due": 2, "left_out": 2}, ""),
+    ],
+)
+def test_a_job_that_fails_or_is_left_out_often_is_not_well_though_never_twice_in_a_row(
+    share: dict[str, int], words: str
+) -> None:
+    shares = [OutcomeShare(window_ns=900 * SECOND, **share), OutcomeShare(window_ns=86_400 * SECOND)]
+    job = JobView(name="j", service="s", trigger="t", resource="j", failures=1, shares=shares)
+    assert said(jobs=[job]) == ([(Tone.WARN, f"job j {words}")] if words else [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import SILENT_AFTER_NS, InstanceRecord
 from tickglass.sched.stores.memory import MemoryStore
 from tickglass.telemetry.sidecar.explain.roster import JobPresence, Roster, read_roster

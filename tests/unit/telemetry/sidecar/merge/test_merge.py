@@ -119,8 +119,44 @@ def test_without_a_store_nobody_knows_what_a_gone_scheduler_would_have_done(rig:
     assert (job.next_due_ns, job.overdue_ns, job.abandoned) == (None, 0, None)
 
 
-def test_others_that_are_at_work_without_a_job_are_believed_an_hour_after_it_was_due(rig: SidecarRig) -> None:
+def test_a_job_that_nobody_at_work_has_is_not_missed_if_who_had_it_is_not_known_to_have_died(rig: SidecarRig) -> None:
     rig.register()
+    scheduler = rig.scheduler("host-2")
+    rig.clock.advance(10 * EVERY_NS)
+    scheduler.start("another")
+    rig.probe()
+    assert rig.job().overdue_ns == 0
+    stopped = rig.scheduler("host-1")
+    stopped.start()
+    stopped.moved("running", "stop_asked", "draining")
+    stopped.moved("draining", "drained", "stopped")
+    stopped.leave()
+    assert rig.job().overdue_ns == 0
+
+
+def test_a_service_that_was_stopped_on_request_has_no_overdue_jobs(rig: SidecarRig) -> None:
+    rig.register()
+    scheduler = rig.scheduler("host-1")
+    scheduler.start("nightly")
+    scheduler.moved("running", "stop_asked", "draining")
+    scheduler.moved("draining", "drained", "stopped")
+    scheduler.leave()
+    rig.clock.advance(10 * EVERY_NS)
+    rig.probe()
+    assert rig.job().overdue_ns == 0
+    died = rig.scheduler("host-2")
+    died.start("nightly")
+    died.leave()
+    rig.clock.advance(10 * EVERY_NS)
+    rig.probe()
+    assert rig.job().overdue_ns > 0
+
+
+def test_others_that_are_at_work_without_a_job_of_one_that_died_are_believed_after_an_hour(rig: SidecarRig) -> None:
+    rig.register()
+    died = rig.scheduler("host-1")
+    died.start("nightly")
+    died.leave()
     scheduler = rig.scheduler("host-2")
     for passed_ns, overdue in ((DROPPED_AFTER_NS, True), (EVERY_NS + SECOND, False)):
         rig.clock.advance(passed_ns)

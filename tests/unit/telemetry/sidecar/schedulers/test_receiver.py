@@ -176,7 +176,7 @@ def test_more_connections_than_there_is_room_for_are_refused(tmp_path: Path) -> 
         ("malformed", said(registered("x" * 400_000))),
         ("malformed", said(registered("nightly", "\N{SNOWMAN}" * 1_251))),
         ("malformed", said(TURNED) + b"".join(introduction_frames(introduction(owner="host-2")))),
-        ("version", encoded(introduction()).replace(b"0.1.0", b"9.9.9").replace(b"\x01\xa8", b"\x07\xa8", 1)),
+        ("version", encoded(introduction()).replace(b"0.1.0", b"9.9.9").replace(b"\x02\xa8", b"\x07\xa8", 1)),
     ],
     ids=lambda value: "bytes" if isinstance(value, bytes) else None,  # they tell the time, and tests are known by name
 )

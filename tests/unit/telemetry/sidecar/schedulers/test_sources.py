@@ -18,7 +18,7 @@ from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.label_values import RefusedBecause
-from tickglass.telemetry.metric import Declared
+from tickglass.telemetry.metric import Declared, Detail
 from tickglass.telemetry.metrics import SINK_METRICS
 from tickglass.telemetry.sidecar.collector import SIDECAR_METRICS, SidecarCollector, sidecar_registry, unready
 from tickglass.telemetry.sidecar.schedulers.sources import Source, Sources
@@ -47,8 +47,8 @@ class EventFrame:
     def source(self) -> Source:
         return self.sources.named(SERVICE, OWNER)
 
-    def connect(self, *, began_ns: int = 1, dropped: int = 0) -> None:
-        spoken = introduction(next_number=self.number + 1, began_ns=began_ns, dropped=dropped)
+    def connect(self, *, began_ns: int = 1, dropped: int = 0, detail: Detail = Detail.FULL) -> None:
+        spoken = introduction(next_number=self.number + 1, began_ns=began_ns, dropped=dropped, detail=detail)
         self.source.on_introduction(spoken, self.live_events.events(), self.link)
 
     def tell(self, *, lost: bool = False) -> None:
@@ -227,6 +227,22 @@ def test_another_process_of_that_name_begins_its_own_numbers(told: EventFrame) -
     told.tell()
     assert told.account("nightly") == (2, 2, 0)
     assert told.value("tickglass_job_consecutive_failures", job_name="nightly") == 0
+
+
+def test_a_scheduler_that_comes_back_at_another_detail_begins_at_zero(told: EventFrame) -> None:
+    """Its series are others, so those from before do not continue; for Prometheus that is a restart."""
+    told.connect()
+    told.stage.register("nightly")
+    told.stage.run(told.stage.occurrence("nightly"))
+    told.tell()
+    assert told.account("nightly") == (1, 1, 0)
+    told.source.on_disconnect(told.link)
+    told.link, told.number, told.live_events = object(), 0, LiveState()
+    told.connect(began_ns=2, detail=Detail.COMPACT)
+    told.stage.register("nightly")
+    told.tell()
+    assert told.account("nightly") == (0, 0, 0)
+    assert told.value("tickglass_job_registered_timestamp_seconds", job_name="nightly") is None
 
 
 def test_what_failed_before_a_scheduler_and_unheard_of_a_sidecar_counts(told: EventFrame) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from kit.sidecar_views import TTL_NS, ScriptedStore, SidecarRig
 
-from tickglass.sched.job_id import JobId
+from tickglass.sched.identity import JobId
 from tickglass.telemetry.sidecar.stores.ledger_cache import ATTEMPTS_MAX, LedgerCache, attempts_at
 
 BUSY, QUIET = JobId("billing", "busy"), JobId("billing", "quiet")

@@ -22,11 +22,12 @@ def down() -> None:
 
 
 def shown(rig: SidecarRig) -> dict[str, dict[str, float]]:
-    """Return every sample by name, and by its labels but for the source."""
+    """Return every sample by name, and by its labels but for the source, and the service that is added."""
     found: dict[str, dict[str, float]] = {}
     for family in store_families(rig.snapshots, rig.clock.reading()):
         for sample in family.samples:
-            labels = {name: value for name, value in sample.labels.items() if name != "source"}
+            added = {"source"} if {"owner", "job_name"} & sample.labels.keys() else {"source", "service"}
+            labels = {name: value for name, value in sample.labels.items() if name not in added}
             assert sample.labels["source"] == "memory://"
             found.setdefault(sample.name, {})["/".join(labels.values())] = sample.value
     return found
@@ -167,3 +168,24 @@ def test_a_job_that_no_living_instance_has_is_not_due_and_is_without_limits(rig:
     assert found[due].keys() == {"kept/billing"}
     assert found["tickglass_job_interval_seconds"].keys() == {"kept/billing"}
     assert found["tickglass_job_abandoned_claims"].keys() == {"kept/billing", "retired/billing"}
+
+
+def test_what_is_read_of_jobs_and_locks_names_their_service(rig: SidecarRig) -> None:
+    rig.register()
+    rig.claim(owner="frozen")
+    rig.probe()
+    for family in store_families(rig.snapshots, rig.clock.reading()):
+        for sample in family.samples:
+            about_the_probe = sample.name.startswith("tickglass_sidecar_")
+            assert sample.labels.get("service") == (None if about_the_probe else "billing"), sample
+
+
+def test_a_job_is_as_overdue_as_the_probe_saw_it_however_late_the_scrape(rig: SidecarRig) -> None:
+    rig.register()
+    rig.probe()
+    assert shown(rig)["tickglass_job_overdue_seconds"] == {"nightly/billing": 0}
+    rig.clock.advance(EVERY_NS + 3 * SECOND)
+    rig.probe()
+    rig.clock.advance(4 * SECOND)
+    assert shown(rig)["tickglass_job_overdue_seconds"] == {"nightly/billing": 3}
+    assert shown(rig)["tickglass_sidecar_source_age_seconds"] == {"": 4}, "its only label is the source"

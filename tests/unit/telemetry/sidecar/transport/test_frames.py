@@ -17,6 +17,7 @@ from tickglass.sched.events import Event, TriggerFailed
 from tickglass.telemetry.label_values import RefusedBecause
 from tickglass.telemetry.sidecar.transport.frames import (
     FRAME_MAX,
+    PROTOCOL,
     EventFrame,
     FrameReader,
     FrameRefused,
@@ -110,7 +111,7 @@ def test_a_length_beyond_all_bounds_is_refused_before_it_is_read() -> None:
 def test_another_version_says_who_it_is_and_is_refused() -> None:
     spoken = introduction()
     for other in (
-        msgspec.structs.replace(spoken, protocol=2, version="9.9"),
+        msgspec.structs.replace(spoken, protocol=PROTOCOL + 1, version="9.9"),
         msgspec.structs.replace(spoken, vocabulary="0badcafe", version="9.9"),
     ):
         found = refusal(encoded(other))

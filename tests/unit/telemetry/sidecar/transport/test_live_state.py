@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import msgspec
 from kit.sidecar_events import Life
 
+from tickglass.sched.events import JobContested
 from tickglass.telemetry.sidecar.transport.live_state import LiveState
 from tickglass.testing import ListSink
 
@@ -18,3 +20,12 @@ def test_what_is_over_leaves_nothing_behind() -> None:
         told.events.clear()
         sizes.append(len(live_events.events()))
     assert max(sizes) < 200, sizes
+
+
+def test_a_job_in_two_programs_is_told_to_a_sidecar_that_comes_later_as_long_as_it_is() -> None:
+    live = LiveState()
+    told = JobContested(job="nightly", owner="a", service="s", claimant="b", since_wall_ns=1, wall_ns=2)
+    live.record(told)
+    assert live.events() == [told]
+    live.record(msgspec.structs.replace(told, since_wall_ns=None))
+    assert live.events() == []

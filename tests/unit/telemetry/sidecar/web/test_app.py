@@ -112,6 +112,13 @@ def test_an_unknown_job_has_a_page_that_says_so(web: httpx.Client) -> None:
     answer = web.get("/jobs/nobody")
     assert answer.status_code == 404
     assert "No scheduler tells of a job of this name" in answer.text
+    assert "Did you mean" not in answer.text
+
+
+def test_an_unknown_job_is_answered_with_links_to_the_near_ones(web: httpx.Client) -> None:
+    answer = web.get("/jobs/Reconcil")
+    assert answer.status_code == 404
+    assert 'Did you mean <a href="/jobs/reconcile' in answer.text
 
 
 def test_what_is_not_there(web: httpx.Client) -> None:
@@ -172,7 +179,7 @@ def test_a_view_that_fails_is_an_error_that_is_told_and_hides_its_inside(
 # --- the token
 
 
-@pytest.mark.parametrize("path", ["/", "/jobs/reconcile", "/view.json", "/metrics", "/readyz", "/events", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/jobs/reconcile", "/view.json", "/metrics", "/events", "/nowhere"])
 def test_the_token_is_asked_of_everybody(scene: Any, guarded: httpx.Client, path: str) -> None:  # noqa: ANN401
     answer = guarded.get(path)
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="tickglass"')
@@ -183,8 +190,19 @@ def test_the_token_is_asked_of_everybody(scene: Any, guarded: httpx.Client, path
     assert scene.looks <= 1, "nothing is looked at for who may not see it"
 
 
-def test_health_needs_no_token(guarded: httpx.Client) -> None:
+def test_a_probe_needs_no_token_and_is_told_no_reasons(scene: Any, guarded: httpx.Client) -> None:  # noqa: ANN401
     assert guarded.get("/healthz").status_code == 200
+    assert (guarded.get("/readyz").status_code, guarded.get("/readyz").text) == (200, "ready\n")
+    scene.reasons = ["no scheduler is at 10.0.0.7"]
+    probe = guarded.get("/readyz")
+    assert probe.status_code == 503
+    assert "10.0.0.7" not in probe.text
+    assert_guarded(probe)
+    told = guarded.get("/readyz", headers={"Authorization": "Bearer s3cret"})
+    assert (told.status_code, told.text) == (503, "no scheduler is at 10.0.0.7\n")
+
+
+def test_the_style_sheet_needs_no_token(guarded: httpx.Client) -> None:
     assert guarded.get(ASSETS["page.css"].href).status_code == 200
 
 

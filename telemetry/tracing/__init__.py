@@ -1,0 +1,1 @@
+"""Where spans go, and which ids they have."""
