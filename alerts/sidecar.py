@@ -26,17 +26,18 @@ def sidecar(scope: RuleScope) -> Group:
 
 
 def _silent(scope: RuleScope) -> Alert:
-    living = scope.max_by(catalogue.SERVICE_INSTANCES, "service")
-    most = aggregate("max", ("service",), f"max_over_time({scope.series(catalogue.SERVICE_INSTANCES)}[1h])")
+    living = scope.max_by(catalogue.SERVICE_INSTANCES, *scope.by_service)
+    most = aggregate("max", scope.by_service, f"max_over_time({scope.series(catalogue.SERVICE_INSTANCES)}[1h])")
     return Alert(
         name="TickglassInstanceSilent",
         expr=(
-            f"{scope.max_by(catalogue.SERVICE_SILENT, 'service')} > 0\n"
-            f"and on (service)\n{living} < on (service) {most}"  # else others have taken their places
+            f"{scope.max_by(catalogue.SERVICE_SILENT, *scope.by_service)} > 0\n"
+            # else others have taken their places
+            f"and {on(scope.by_service)}\n{living} < {on(scope.by_service)} {most}"
         ),
         pending="2m",
         severity=Severity.WARNING,
-        labels=("service",),
+        labels=scope.by_service,
         summary="An instance died, or does not reach its store, and none has taken its place.",
         description="{{ $value }} instances of {{ $labels.service }} are silent: they did not stop by themselves.",
         board=Board.SCHEDULER,
@@ -44,14 +45,14 @@ def _silent(scope: RuleScope) -> Alert:
 
 
 def _on_some(scope: RuleScope) -> Alert:
-    having = scope.max_by(catalogue.JOB_INSTANCES, "service", "job_name")
-    living = scope.max_by(catalogue.SERVICE_INSTANCES, "service")
+    having = scope.max_by(catalogue.JOB_INSTANCES, *scope.by_job)
+    living = scope.max_by(catalogue.SERVICE_INSTANCES, *scope.by_service)
     return Alert(
         name="TickglassJobOnSomeInstances",
-        expr=f"{having} < on (service) group_left () {living}",
+        expr=f"{having} < {on(scope.by_service)} group_left () {living}",
         pending="15m",
         severity=Severity.WARNING,
-        labels=("service", "job_name"),
+        labels=scope.by_job,
         summary="A job is on some instances of its service only, for longer than a deploy takes.",
         description=(
             "Only {{ $value }} of the living instances of {{ $labels.service }} have the job {{ $labels.job_name }}."

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-from kit.sidecar_views import SidecarRig
+from typing import TYPE_CHECKING
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.events import JobContested
 from tickglass.telemetry.sidecar.explain.problems import problems
 
-
-@pytest.fixture
-def rig() -> SidecarRig:
-    return SidecarRig()
+if TYPE_CHECKING:
+    from kit.sidecar_views import SidecarRig
 
 
 def contested(rig: SidecarRig, since_ns: int | None) -> JobContested:

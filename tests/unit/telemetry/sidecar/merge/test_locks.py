@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from kit.sidecar_views import TTL_NS, SidecarRig
 
 from tickglass.sched.durations import SECOND
@@ -10,11 +9,6 @@ from tickglass.sched.lease import LockEvent
 from tickglass.sched.ports import LeaseAsk, LeaseRecord
 from tickglass.telemetry.sidecar.merge.locks import LOCKS_SHOWN
 from tickglass.telemetry.thresholds import LEASE_ENDED_LATELY_S
-
-
-@pytest.fixture
-def rig() -> SidecarRig:
-    return SidecarRig()
 
 
 def test_the_held_age_grows_between_two_looks(rig: SidecarRig) -> None:

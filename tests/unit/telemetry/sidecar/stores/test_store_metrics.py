@@ -26,7 +26,8 @@ def shown(rig: SidecarRig) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for family in store_families(rig.snapshots, rig.clock.reading()):
         for sample in family.samples:
-            added = {"source"} if {"owner", "job_name"} & sample.labels.keys() else {"source", "service"}
+            of_lock = "resource" in sample.labels and "owner" not in sample.labels
+            added = {"source", "service"} if of_lock else {"source"}
             labels = {name: value for name, value in sample.labels.items() if name not in added}
             assert sample.labels["source"] == "memory://"
             found.setdefault(sample.name, {})["/".join(labels.values())] = sample.value

@@ -39,7 +39,7 @@ def life_of(seed: int) -> list[Event]:
     return told.events
 
 
-LIFE = life_of(3)
+LIFE = life_of(4)
 STREAM = stream_of(LIFE[:450], LIFE)
 
 
