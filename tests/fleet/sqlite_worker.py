@@ -41,7 +41,7 @@ def settle(store: Store, claim: ClaimAsk, fence: int) -> None:
     wish = claim.lease
     lease = Lease(wish.resource, wish.owner, wish.token, fence, wish.ttl_ns, 0)
     settled = store.settle(Settlement(lease, "fleet", wish.job, claim.due_ns, wish.run_id, "success"))
-    if not (settled.recorded and settled.released):
+    if not settled.recorded:  # a busy machine may be later than the lease; its end is written all the same
         tell("wrong", claim.due_ns, fence)
 
 
