@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import click
+
+from tickglass.cli.envvars import variable_checker
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.stores import (
@@ -18,15 +21,17 @@ from tickglass.sched.stores import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.identity import JobId
     from tickglass.sched.ports import InstanceRecord, JobRecord, LeaseRecord, RunRecord, Store
 
-__all__ = ["STORE_ENV", "LazyStore", "check_one_store", "default_store", "existing_store"]
+__all__ = ["STORE_ENV", "LazyStore", "check_one_store", "default_store", "existing_store", "store_argument"]
 
 STORE_ENV: Final = "TICKGLASS_STORE"
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
 def check_one_store(url: str) -> None:
@@ -55,6 +60,19 @@ def default_store() -> str:
         right = ("sqlite:///path/to/jobs.db", "redis://localhost:6379")
         raise ConfigError(problem, examples=(right[0], f"{STORE_ENV}={right[1]}")) from error
     return DEFAULT_STORE
+
+
+def store_argument(command: F) -> F:
+    """Add the argument STORE_URL to a command: the store that is named, or $TICKGLASS_STORE, or the default one."""
+    argument = click.argument(
+        "store_url",
+        metavar="[STORE_URL]",
+        required=False,
+        default=default_store,
+        envvar=STORE_ENV,
+        callback=variable_checker(check_one_store),
+    )
+    return argument(command)
 
 
 @contextmanager

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tickglass.cli.envvars import variable_checker
 from tickglass.cli.job_choice import one_job_named
-from tickglass.cli.stores import check_one_store, existing_store
+from tickglass.cli.stores import existing_store, store_argument
 from tickglass.cli.text import shown, span_text
 from tickglass.sched.identity import JobId
 from tickglass.telemetry.sidecar.explain.roster import read_roster
@@ -22,12 +21,13 @@ __all__ = ["forget"]
 @click.command(short_help="Remove a job that no instance has any more.")
 @click.option("--service", metavar="NAME", help="The service of the job, if several have one of this name.")
 @click.argument("job", metavar="JOB")
-@click.argument("store_url", metavar="STORE_URL", envvar="TICKGLASS_STORE", callback=variable_checker(check_one_store))
+@store_argument
 def forget(job: str, store_url: str, service: str | None) -> None:
     """Remove a job's record and its runs from the store.
 
     It is refused while a living instance has the job. A second call does nothing.
-    STORE_URL is e.g. sqlite:///jobs.db; by default $TICKGLASS_STORE.
+    STORE_URL is e.g. redis://localhost:6379; by default $TICKGLASS_STORE, or
+    sqlite:///jobs.db in this folder.
     """
     with existing_store(store_url) as store:
         meant = _meant(store, job, service)

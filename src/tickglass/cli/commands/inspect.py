@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from rich.text import Text
 
-from tickglass.cli.envvars import variable_checker
 from tickglass.cli.job_choice import jobs_named
 from tickglass.cli.numbers import IntRange
-from tickglass.cli.stores import STORE_ENV, check_one_store, default_store, existing_store
+from tickglass.cli.stores import existing_store, store_argument
 from tickglass.cli.tables import print_table
 from tickglass.cli.text import distance_text, instant_text, one_line, record_json, shown, span_text
 from tickglass.sched.errors import ConfigError
@@ -52,14 +51,7 @@ def _store_options(command: F) -> F:
         click.option("--service", metavar="NAME", help="Only jobs of this service."),
         click.option("--job", metavar="NAME", help="Only this job; of several services, if they have one each."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON array."),
-        click.argument(
-            "store_url",
-            metavar="[STORE_URL]",
-            required=False,
-            default=default_store,
-            envvar=STORE_ENV,
-            callback=variable_checker(check_one_store),
-        ),
+        store_argument,
     ):
         command = decorate(command)
     return command

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from tickglass.cli.envvars import variable_checker
-from tickglass.cli.stores import check_one_store, existing_store
+from tickglass.cli.stores import existing_store, store_argument
 from tickglass.cli.tables import print_table
 from tickglass.cli.text import record_json, span_text
 from tickglass.sched.ports import InstanceState
@@ -25,13 +24,14 @@ __all__ = ["instances"]
 @click.option("--service", metavar="NAME", help="Only instances of this service.")
 @click.option("--all", "everything", is_flag=True, help="Also those that have left.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
-@click.argument("store_url", metavar="STORE_URL", envvar="TICKGLASS_STORE", callback=variable_checker(check_one_store))
+@store_argument
 def instances(store_url: str, service: str | None, *, everything: bool, as_json: bool) -> None:
     """Show every instance in the store: its state, its version, when it was seen, and whether its jobs differ.
 
     An instance that died is "silent" a minute after it was seen last. Those that were
     stopped are left out, unless --all is given. Times go by the store's clock.
-    STORE_URL is e.g. sqlite:///jobs.db; by default $TICKGLASS_STORE.
+    STORE_URL is e.g. redis://localhost:6379; by default $TICKGLASS_STORE, or
+    sqlite:///jobs.db in this folder.
     """
     with existing_store(store_url) as store:
         roster = read_roster(store)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tickglass.sched.ports import InstanceRecord
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from unit.cli.conftest import Filled, Tickglass
 
 
@@ -57,3 +61,17 @@ def test_jobs_say_which_instances_have_them(filled: Filled, tickglass: Tickglass
     found = {job["name"]: job["instances"] for job in json.loads(tickglass("jobs", filled.url, "--json").stdout)}
     assert found == {"a": "all", "b": "some", "c": "retired", "d": "no instance"}
     assert rows(tickglass("jobs", filled.url).stdout)["c"].split()[-1] == "retired"
+
+
+@pytest.mark.parametrize("words", [("instances",), ("forget", "sync")])
+def test_the_default_store_is_found_and_where_there_is_none_it_is_told_how_to_name_one(
+    words: tuple[str, ...], filled: Filled, tickglass: Tickglass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    filled.register("sync")
+    assert tickglass(*words).exit_code == 0
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    result = tickglass(*words)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: no store is named, and the default one is not in this folder: ")
