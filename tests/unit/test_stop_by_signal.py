@@ -135,12 +135,15 @@ import os, signal, sys, threading
 from tickglass import Scheduler, every
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs the tests in the background ignores it
 scheduler = Scheduler("memory://", drain="1h")
+entered = threading.Event()
 @scheduler.job(every("10ms"), name="nightly")
 def work(run):
+    entered.wait()
     print("runs", flush=True)
     sys.stdin.read()
 try:
     with scheduler:
+        entered.set()
         threading.Event().wait()
 except KeyboardInterrupt:
     print("left", "by Ctrl-C", flush=True)
