@@ -312,6 +312,7 @@ class Scheduler:
             if self._switch_ns is not None:
                 undo.callback(sys.setswitchinterval, sys.getswitchinterval())
                 sys.setswitchinterval(min(self._switch_ns / 1e9, sys.getswitchinterval()))
+            undo.callback(engine.stop, 0)  # a Ctrl-C may come when the engine runs, and before that is known here
             engine.start()
             self._live = _Live(engine, loop, undo.pop_all())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import threading
@@ -177,6 +178,27 @@ def test_a_stop_during_a_start_that_fails_has_nothing_to_stop(tmp_path: Path) ->
     (tmp_path / "missing").mkdir()
     watch.scheduler.start()  # nothing was started, so it may be tried again
     watch.stopped_whole()
+
+
+class CtrlC:
+    """A sink in which the main thread is interrupted when the scheduler runs: `start` has not returned yet."""
+
+    def record(self, event: Event) -> None:
+        if isinstance(event, SchedulerMoved) and event.after == "running":
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_during_a_start_leaves_nothing_running() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        watch = Watch(interrupts=CtrlC())
+        watch.scheduler.add(lambda: None, every("10ms"), name="job")
+        with pytest.raises(KeyboardInterrupt):
+            watch.scheduler.start()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    wait_until(lambda: threads() == set())
+    assert [move.after for move in watch.sink.of(SchedulerMoved)][-1] == "stopped"
 
 
 # --- handlers of signals: in a process of their own, so that one that hangs is ended
