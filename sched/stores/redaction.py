@@ -22,11 +22,11 @@ class RedactedText:
 
     Args:
         given: the URL as written.
-        options_of: returns the names of the options of a scheme. The text after any other name is
-            hidden: it may be the rest of a password with an "&" in it.
+        options_of: returns the names of the options of a scheme; None: there is no such scheme. The text after any
+            other name is hidden: it may be the rest of a password with an "&" in it.
     """
 
-    def __init__(self, given: str, options_of: Callable[[str], Sequence[str]]) -> None:
+    def __init__(self, given: str, options_of: Callable[[str], Sequence[str] | None]) -> None:
         self._hidden = tuple(_hidden(given, options_of))
         text = given
         for start, end in reversed(self._hidden):
@@ -47,7 +47,7 @@ class RedactedText:
         return moved
 
 
-def _hidden(given: str, options_of: Callable[[str], Sequence[str]]) -> Iterator[tuple[int, int]]:
+def _hidden(given: str, options_of: Callable[[str], Sequence[str] | None]) -> Iterator[tuple[int, int]]:
     """Yield where each hidden part begins and ends, in order."""
     found = _SCHEME.match(given)
     scheme = found[0] if found is not None else ""
@@ -55,10 +55,13 @@ def _hidden(given: str, options_of: Callable[[str], Sequence[str]]) -> Iterator[
     if "@" in query:  # a password with a "?", or an option with an "@": both are possible
         yield len(scheme), len(given)
         return
-    start, end = body.find(":") + 1, body.rfind("@")
-    if 0 < start < end:
+    options = options_of(scheme.removesuffix("://"))
+    colon, end = body.find(":"), body.rfind("@")
+    # In "me://secret@h" the scheme, which there is none of, may be the user.
+    start = 0 if scheme and options is None else colon + 1 if colon >= 0 else end
+    if start < end:
         yield len(scheme) + start, len(scheme) + end
-    value = _value_of_no_option(query, options_of(scheme.removesuffix("://")))
+    value = _value_of_no_option(query, options or ())
     if value < len(query):
         yield len(scheme + body + mark) + value, len(given)
 

@@ -135,7 +135,7 @@ def parse_url(given: object, forms: Mapping[str, UrlForm]) -> StoreUrl:
 
 
 def _redacted(given: str, forms: Mapping[str, UrlForm]) -> RedactedText:
-    return RedactedText(given, lambda scheme: forms[scheme].options if scheme in forms else ())
+    return RedactedText(given, lambda scheme: forms[scheme].options if scheme in forms else None)
 
 
 def _no_scheme(text: str, forms: Mapping[str, UrlForm]) -> ConfigError:

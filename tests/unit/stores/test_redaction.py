@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tickglass.sched.errors import ConfigError
@@ -60,6 +60,7 @@ PLACES: Final = [
 
 
 @settings(max_examples=400, deadline=None)
+@example(place="me:{}@h:6379", password="//ß")
 @given(
     place=st.sampled_from(PLACES),
     password=st.text(f"{SECRET}{SECRET}:/?@&=#%+,;[] '\"\\\n", min_size=3).filter(set(SECRET).intersection),

@@ -26,7 +26,7 @@ WRONG: Final = [
     ("sqlite:/jobs.db", ":/", '"://"', "sqlite:////jobs.db"),
     ("sqllite:///jobs.db", "sqllite", "memory, sqlite", "sqlite:///jobs.db"),
     ("SQLite:///jobs.db", "SQLite", "no store 'SQLite'", "sqlite:///jobs.db"),
-    ("postgres://u:hunter2@h/db", "postgres", "there are memory, sqlite", "memory://"),
+    ("postgres://hunter2@h/db", "postgres", "there are memory, sqlite", "memory://"),
     ("://jobs.db", "", "no store ''", "memory://"),
     ("memory://jobs", "jobs", "no path", "memory://"),
     ("memory:///", "/", "no path", "memory://"),
