@@ -54,6 +54,13 @@ class Wake:
             self.rung = True
             self.condition.notify_all()
 
+    def wait(self) -> None:
+        """Block until it rings, however long that takes; the ring is consumed."""
+        with self.condition:
+            while not self.rung:
+                self.condition.wait()
+            self.rung = False
+
 
 class Clock(Protocol):
     """Where time comes from. Tests and simulations use `tickglass.testing.FakeClock`."""

@@ -232,13 +232,14 @@ class TriggerFailed(Event, frozen=True, kw_only=True):
 
 
 class PoolMoved(Event, frozen=True, kw_only=True):
-    """Work was submitted, taken or finished. `waited_ns` only when taken."""
+    """Work was submitted, taken or finished. `waited_ns` only when taken; `taken` of it had waited so long."""
 
     pool: str
     slots: int
     in_use: int
     waiting: int
     waited_ns: int | None
+    taken: int = 1
 
 
 class TimelineTicked(Event, frozen=True, kw_only=True):

@@ -75,6 +75,7 @@ class Job:
         runs_unclaimed: whether it runs without a claim while the store is out.
         releases: whether it gives its lock up at its timeout, though its code may still run.
         prefer: the instances whose claims go before those of others; None: all are equal.
+        shares_resource: whether others may take the same lock: a resource was named.
         declaration: what tells it from another declaration of the same job, see identity.py.
     """
 
@@ -92,6 +93,7 @@ class Job:
     runs_unclaimed: bool
     releases: bool
     prefer: Preference | None
+    shares_resource: bool
     declaration: str
 
     def call(self, run: Run) -> Any:  # noqa: ANN401 - whatever a job's function returns
@@ -175,6 +177,7 @@ def declare(  # noqa: PLR0913 - choices, by name, and nearly all have a default
         runs_unclaimed=on_outage == "run",
         releases=on_timeout == "release",
         prefer=checked_preference(prefer),
+        shares_resource=resource is not None,
         declaration=declaration_of(str(trigger), function),
     )
 

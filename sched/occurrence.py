@@ -232,7 +232,8 @@ class Timings:
         handed_ns: when the timeline submitted it, usually before it was due.
         taken_ns: when a worker took it.
         claimed_ns: when the claim was granted.
-        woke_ns: when the worker had waited out the lead time; claimed_ns if there was none left.
+        woke_ns: when the worker had waited until it was due; claimed_ns if no worker waited for it.
+        begun_ns: when a worker began to start it: several may be due, and one worker starts them in turn.
         started_ns: just before the job's own code; 0 if that was not reached.
     """
 
@@ -241,6 +242,7 @@ class Timings:
     taken_ns: int = 0
     claimed_ns: int = 0
     woke_ns: int = 0
+    begun_ns: int = 0
     started_ns: int = 0
 
     def lateness(self) -> Lateness:
@@ -251,11 +253,11 @@ class Timings:
         """
         due = self.due_ns
         handed, taken, claimed = max(due, self.handed_ns), max(due, self.taken_ns), max(due, self.claimed_ns)
-        woke = max(due, self.woke_ns)
+        woke, begun = max(due, self.woke_ns), max(due, self.begun_ns)
         return Lateness(
             total_ns=self.started_ns - due,
             timer_ns=handed - due + woke - claimed,
-            pool_ns=taken - handed,
+            pool_ns=taken - handed + begun - woke,
             lock_ns=claimed - taken,
-            start_ns=self.started_ns - woke,
+            start_ns=self.started_ns - begun,
         )

@@ -56,7 +56,8 @@ class PoolGroup(SeriesGroup):
             self._in_use.value = event.in_use
             self._queue.value = event.waiting
             if event.waited_ns is not None:
-                self._wait.observe(event.waited_ns / _S)
+                for _ in range(event.taken):
+                    self._wait.observe(event.waited_ns / _S)
 
 
 class StoreGroup(SeriesGroup):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.broadcast import Broadcast
-from tickglass.sched.engine.context import EngineContext, NoTracer
+from tickglass.sched.engine.context import EngineContext, NoSpool, NoTracer
 from tickglass.sched.engine.leasing.instrumented_store import InstrumentedStore
 from tickglass.sched.engine.planning.misfires import Misfires
 from tickglass.sched.engine.planning.planner import Planner
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         RunRecord,
         Settled,
         Settlement,
+        Spool,
     )
     from tickglass.sched.registration import Registered
     from tickglass.sched.triggers import Trigger
@@ -144,6 +145,7 @@ class Rig:
         self.refuse_skew = refuse_skew
         self.workers = workers
         self.labels = labels
+        self._spool: Spool = NoSpool()
         self._sinks = sinks or {}
         self._instances: list[tuple[Dispatcher, Misfires]] = []
         self.jobs: dict[str, Job] = {}
@@ -154,7 +156,7 @@ class Rig:
         self.metrics = MetricSink(self.clock)
         broadcast = Broadcast({"list": self.sink, "metrics": self.metrics, **self._sinks}, self.clock)
         store = InstrumentedStore(self.store, clock=self.clock, sink=broadcast)
-        self.context = EngineContext(self.clock, store, broadcast, NoTracer(), owner, "svc")
+        self.context = EngineContext(self.clock, store, broadcast, NoTracer(), owner, "svc", self._spool)
         self.skew = SkewGuard(refuse=self.refuse_skew)
         self.skew.note(0, 0)
         self.timeline = Timeline(clock=self.clock, sink=broadcast, skew=self.skew)
@@ -172,6 +174,12 @@ class Rig:
         self.dispatcher.presence.start()
         self._instances.append((self.dispatcher, self.misfires))
         self.planner = Planner(self.context, self.timeline, self.dispatcher, self.skew, self.misfires)
+
+    def use_spool(self, spool: Spool) -> None:
+        """Begin again, with a place for outcomes that the store does not take."""
+        self.stop()
+        self._spool = spool
+        self.start()
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
         job = declare(function, trigger, service="svc", **policies)

@@ -75,6 +75,7 @@ class Planner:
         self._context = context
         self._timeline = timeline
         self._dispatcher = dispatcher
+        timeline.after_visits(dispatcher.hand_over)
 
     def record_of(self, job: Job) -> JobRecord:
         """Return what a job is registered with."""

@@ -23,6 +23,7 @@ class Admitted:
         until_ns: monotonic; until when it may wait for another holder's lease, and the latest start of a first attempt.
         next_due_ns: wall-clock nanoseconds of the job's next due instant; None: there is none.
         rerun: an earlier claimant died: it stays owed until an instance has run it, and its grace counts from now.
+        expected_ns: for how long the run is expected to hold a worker.
     """
 
     job: Job
@@ -31,6 +32,7 @@ class Admitted:
     until_ns: int
     next_due_ns: int | None
     rerun: bool
+    expected_ns: int = 0
 
     def too_late(self, now_ns: int) -> bool:
         """Return whether it must not start any more."""

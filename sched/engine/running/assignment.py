@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import uuid4
 
 from tickglass.sched.engine.membership.head_start import HeadStart
-from tickglass.sched.engine.running.claim import ClaimAttempt, ClaimWon
+from tickglass.sched.engine.running.claim import ClaimAttempt, ClaimWon, NotClaimed
 from tickglass.sched.engine.running.execution import Execution, end_aborted
 from tickglass.sched.engine.running.pending_claim import PendingClaim
 from tickglass.sched.engine.running.run_lease import ClaimedRun, Preparation, RunResult, UnclaimedRun
+from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import LockEvent, LockMachine, LockReason, LockState
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason, Timings
 from tickglass.sched.ports import ClaimAsk, LeaseAsk
@@ -30,15 +32,15 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.leasing.renewer import LeaseRenewer
     from tickglass.sched.engine.membership.presence import Presence
     from tickglass.sched.engine.running.admitted import Admitted
-    from tickglass.sched.engine.running.claim import NotClaimed
-    from tickglass.sched.engine.running.outbox import Outbox
     from tickglass.sched.engine.running.run_lease import RunLease
+    from tickglass.sched.engine.running.settlement import SettlementGroup
     from tickglass.sched.engine.timing.timers import Timers
     from tickglass.sched.occurrence import OccurrenceMachine
-    from tickglass.sched.ports import Executor
+    from tickglass.sched.ports import ClaimAnswer, Executor
 
 __all__ = ["Assignment"]
 
+T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
 _UNANSWERED: Final = (SkipReason.STORE_UNAVAILABLE, SkipReason.STORE_ERROR)
 
@@ -52,8 +54,8 @@ class Assignment:
         presence: tells which preferred instances are there.
         renewer: keeps the lease of its claim, and has threads for what must not wait for a worker.
         in_doubt: claims of this instance whose outcome is unknown.
-        outbox: takes its outcome while the store does not answer.
-        submit: has a worker do something.
+        settlements: writes its outcome.
+        claim: has a worker claim it again, after it was put off.
         missed: accounts for an occurrence that waited for a worker until it was too late.
         ended: called once, last of all; again for one that was aborted after its end.
     """
@@ -69,13 +71,15 @@ class Assignment:
         presence: Presence,
         renewer: LeaseRenewer,
         in_doubt: InDoubt,
-        outbox: Outbox,
-        submit: Callable[[Callable[[], None]], None],
+        settlements: SettlementGroup,
+        claim: Callable[[Assignment], None],
         missed: Callable[[OccurrenceMachine], None],
         ended: Callable[[Assignment], None],
     ) -> None:
         job = admitted.job
         self.job_name = job.name
+        self.expected_ns = admitted.expected_ns
+        self.ran_ns: int | None = None  # how long its code took, once it has ended
         self._admitted = admitted
         self._occurrence = admitted.occurrence
         self._context = context
@@ -83,8 +87,7 @@ class Assignment:
         self._timers = timers
         self._renewer = renewer
         self._in_doubt = in_doubt
-        self._outbox = outbox
-        self._submit = submit
+        self._settlements = settlements
         self._missed = missed
         self._ended = ended
         self._timings = Timings(admitted.due_ns, context.clock.monotonic_ns())
@@ -108,7 +111,7 @@ class Assignment:
             job.resource,
             store=context.store,
             timers=timers,
-            resumed=lambda: self.submit(self._claim),
+            resumed=lambda: claim(self),
         )
         self._mutex = threading.Lock()  # one of stop asked, execution begun at a time
         self._execution: Execution | None = None
@@ -119,21 +122,18 @@ class Assignment:
         claimed_undelayed = self._timings.claimed_ns > 0 and self._attempt.undelayed
         return self._timings.claimed_ns - self._timings.handed_ns if claimed_undelayed else None
 
-    def begin(self) -> None:
-        """On a worker: claim, wait until due, and execute."""
-        clock = self._context.clock
-        self._timings.taken_ns = clock.monotonic_ns()
-        self._began_wall_ns = clock.wall_ns()
-        self._occurrence.fire(OccurrenceEvent.TAKEN)
-        if self._admitted.too_late(clock.monotonic_ns()):
-            self._missed(self._occurrence)
-            self._ended(self)
-        else:
-            self._claim()
+    def begin(self) -> ClaimAsk | None:
+        """On a worker: return what to ask the store; None: it has ended, or waits until it is claimed again."""
+        return self._guarded(self._begin)
 
-    def submit(self, step: Callable[[], None]) -> None:
-        """Have a worker take a step."""
-        self._submit(lambda: self._guarded(step))
+    def answered(self, answer: ClaimAnswer | Exception, asked_ns: int) -> Execution | None:
+        """On a worker: take the store's answer; None: it has ended, or waits until it is claimed again.
+
+        Args:
+            answer: an error other than `StoreUnavailable` ends it.
+            asked_ns: monotonic, read before the request.
+        """
+        return self._guarded(partial(self._answered, answer, asked_ns))
 
     def stop_claiming(self) -> None:
         """Give the claim up, unless it is made or being asked for; from any thread."""
@@ -148,11 +148,36 @@ class Assignment:
         if execution is not None:
             execution.ask_to_stop(reason)
 
-    def _claim(self) -> None:
-        answer = self._pending.ask()
-        if answer is None:
-            return  # parked
-        preparation = Preparation(
+    def _begin(self) -> ClaimAsk | None:
+        if not self._timings.taken_ns:
+            now = self._context.clock.reading()
+            self._timings.taken_ns, self._began_wall_ns = now.monotonic_ns, now.wall_ns
+            self._occurrence.fire(OccurrenceEvent.TAKEN)
+            if self._admitted.too_late(now.monotonic_ns):
+                self._missed(self._occurrence)
+                self._ended(self)
+                return None
+        ask = self._pending.begin()
+        if isinstance(ask, NotClaimed):
+            self._end(ask)
+            return None
+        return ask
+
+    def _answered(self, answer: ClaimAnswer | Exception, asked_ns: int) -> Execution | None:
+        if isinstance(answer, Exception) and not isinstance(answer, StoreUnavailable):
+            raise answer
+        decided = self._pending.answered(answer, asked_ns)
+        if decided is None:
+            return None  # parked
+        if isinstance(decided, ClaimWon):
+            return self._execution_under(ClaimedRun(self._preparation(), decided, lambda: self.ask_to_stop("lost")))
+        if self._admitted.job.runs_unclaimed and decided.reason in _UNANSWERED:
+            return self._execution_under(UnclaimedRun(self._preparation()))
+        self._end(decided)
+        return None
+
+    def _preparation(self) -> Preparation:
+        return Preparation(
             self._admitted.job,
             self._occurrence,
             self._lock,
@@ -162,19 +187,16 @@ class Assignment:
             self._context,
             renewer=self._renewer,
             in_doubt=self._in_doubt,
-            outbox=self._outbox,
+            settlements=self._settlements,
         )
-        if isinstance(answer, ClaimWon):
-            self._execute(ClaimedRun(preparation, answer, lambda: self.ask_to_stop("lost")))
-        elif self._admitted.job.runs_unclaimed and answer.reason in _UNANSWERED:
-            self._execute(UnclaimedRun(preparation))
-        else:
-            if self._attempt.in_doubt:
-                self._note_doubt(preparation, answer)
-            self._occurrence.fire(OccurrenceEvent.ENDED, outcome=answer.outcome, reason=answer.reason)
-            self._ended(self)
 
-    def _execute(self, run_lease: RunLease) -> None:
+    def _end(self, answer: NotClaimed) -> None:
+        if self._attempt.in_doubt:
+            self._note_doubt(answer)
+        self._occurrence.fire(OccurrenceEvent.ENDED, outcome=answer.outcome, reason=answer.reason)
+        self._ended(self)
+
+    def _execution_under(self, run_lease: RunLease) -> Execution | None:
         self._timings.claimed_ns = self._context.clock.monotonic_ns()
         execution = Execution(
             self._admitted,
@@ -184,29 +206,46 @@ class Assignment:
             clock=self._context.clock,
             tracer=self._context.tracer,
             timers=self._timers,
-            submit_aside=self._renewer.submit,
+            submit_aside=self._submit_aside,
             guarded=self._guarded,
-            ended=lambda: self._ended(self),
+            ended=self._run_ended,
         )
         with self._mutex:
             self._execution = execution
-        execution.begin()
+        if self._stop.reason:  # it was asked for while there was no execution
+            execution.begin()
+            return None
+        return execution
 
-    def _note_doubt(self, preparation: Preparation, answer: NotClaimed) -> None:
+    def _submit_aside(self, step: Callable[[], None]) -> None:
+        """Have a step taken on a thread that is no worker, and the outcome that it may leave written."""
+
+        def take() -> None:
+            step()
+            self._settlements.flush()
+
+        self._renewer.submit(take)
+
+    def _run_ended(self, ran_ns: int | None) -> None:
+        self.ran_ns = ran_ns
+        self._ended(self)
+
+    def _note_doubt(self, answer: NotClaimed) -> None:
         """Have the claim reclaimed, should it be granted after all: as what it ended here, or to be run again."""
         if self._admitted.rerun or answer.outcome is not Outcome.SKIPPED:
             self._in_doubt.note_open(self._ask)
         else:
             result = RunResult(answer.outcome, answer.reason, None, None)
-            self._in_doubt.note(preparation.settlement(None, result))
+            self._in_doubt.note(self._preparation().settlement(None, result))
 
-    def _guarded(self, step: Callable[[], None]) -> None:
+    def _guarded(self, step: Callable[[], T]) -> T | None:
         """Take a step; an error of the engine in it ends this occurrence, so that the job goes on with the next."""
         try:
-            step()
+            return step()
         except BaseException:  # noqa: BLE001 - reported; the job goes on
             _log.exception("an error of the engine ended the execution of %s", self.job_name)
             self._abort()
+            return None
 
     def _abort(self) -> None:
         if self._execution is not None:

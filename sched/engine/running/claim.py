@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.leasing.in_doubt import InDoubt
     from tickglass.sched.engine.membership.head_start import HeadStart
     from tickglass.sched.lease import LockMachine
-    from tickglass.sched.ports import ClaimAsk
+    from tickglass.sched.ports import ClaimAnswer, ClaimAsk
 
 __all__ = ["ClaimAttempt", "ClaimWon", "NotClaimed", "RetryAt"]
 
@@ -78,7 +78,7 @@ class ClaimAttempt:
         in_doubt: InDoubt,
         context: EngineContext,
     ) -> None:
-        self._ask = ask
+        self.ask = ask
         self._lock = lock
         self._due_ns = due_ns
         self._until_ns = until_ns
@@ -103,26 +103,33 @@ class ClaimAttempt:
         """Whether a request got no answer, and may have been granted."""
         return self._unacknowledged.any
 
-    def ask(self) -> ClaimWon | NotClaimed | RetryAt:
-        """Ask once. If the claim is won, the lock is still WAITING: `ClaimedRun` fires GRANTED."""
+    def begin(self) -> RetryAt | None:
+        """Begin to ask, or hold back; None: send `ask` now, and pass the answer to `answered`."""
         if self._lock.state is LockState.IDLE:
             self._lock.fire(LockEvent.REQUESTED)
-        asked_ns = self._context.clock.monotonic_ns()
         ends_ns = self._head_start.ends_ns()
-        if asked_ns < ends_ns:
+        if ends_ns and self._context.clock.monotonic_ns() < ends_ns:
             self._put_off = True
             return RetryAt(ends_ns, held_back=True)
         self._asked += 1
-        try:
-            answer = self._context.store.claim(self._ask)
-        except StoreUnavailable as error:
+        return None
+
+    def answered(self, answer: ClaimAnswer | StoreUnavailable, asked_ns: int) -> ClaimWon | NotClaimed | RetryAt:
+        """Decide what an answer means. If the claim is won, the lock is still WAITING: `ClaimedRun` fires GRANTED.
+
+        Args:
+            asked_ns: monotonic, read before the request.
+        """
+        if isinstance(answer, Claimed):
+            if not self._unacknowledged.any:
+                return ClaimWon(answer, asked_ns)
+            lease = self.ask.lease.untrusted(answer.fence)
+            return ClaimWon(answer, self._unacknowledged.lease_counts_from(lease, asked_ns))
+        if isinstance(answer, StoreUnavailable):
             self._unacknowledged.note(asked_ns)
-            return self._unanswered(error)
+            return self._unanswered(answer)
         if isinstance(answer, Ahead):
             return self._too_early()
-        if isinstance(answer, Claimed):
-            lease = self._ask.lease.untrusted(answer.fence)
-            return ClaimWon(answer, self._unacknowledged.lease_counts_from(lease, asked_ns))
         return self._already_claimed(answer) if isinstance(answer, AlreadyClaimed) else self._refused(answer)
 
     def freed(self) -> None:
@@ -137,10 +144,10 @@ class ClaimAttempt:
         return NotClaimed(Outcome.SKIPPED, SkipReason.STOPPING)
 
     def _already_claimed(self, answer: AlreadyClaimed) -> NotClaimed | RetryAt:
-        if answer.outcome is None and answer.by == self._ask.lease.owner:
-            if self._in_doubt.release_rerun(self._ask.job_id, self._ask.due_ns):
+        if answer.outcome is None and answer.by == self.ask.lease.owner:
+            if self._in_doubt.release_rerun(self.ask.job_id, self.ask.due_ns):
                 return RetryAt(self._context.clock.monotonic_ns())
-            if self.in_doubt and not self._ask.rerun:  # our own: its answer was lost, and its lease has ended
+            if self.in_doubt and not self.ask.rerun:  # our own: its answer was lost, and its lease has ended
                 self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE)
                 return NotClaimed(Outcome.SKIPPED, SkipReason.STORE_UNAVAILABLE)
         self._lock.fire(LockEvent.REFUSED, other_owner=answer.by)
@@ -153,10 +160,10 @@ class ClaimAttempt:
 
     def _refused(self, answer: Refused) -> NotClaimed | RetryAt:
         now_ns = self._context.clock.monotonic_ns()
-        if self._in_doubt.reclaim(self._ask.lease.resource, answer.holder):
+        if self._in_doubt.reclaim(self.ask.lease.resource, answer.holder):
             return RetryAt(now_ns)
-        if answer.holder.job_id == self._ask.job_id:
-            if answer.holder.owner == self._ask.lease.owner and answer.holder.run_id != self._refused_by:
+        if answer.holder.job_id == self.ask.job_id:
+            if answer.holder.owner == self.ask.lease.owner and answer.holder.run_id != self._refused_by:
                 self._refused_by = answer.holder.run_id  # another thread may have taken it back just now
                 return RetryAt(now_ns)
             verdict = overlap.while_running(now_ns - self._due_ns)

@@ -11,13 +11,17 @@ from tickglass.sched.engine.leasing.renewer import LeaseRenewer
 from tickglass.sched.engine.membership.presence import Presence
 from tickglass.sched.engine.running.admitted import Admitted
 from tickglass.sched.engine.running.assignment import Assignment
+from tickglass.sched.engine.running.claimer import Claimer
 from tickglass.sched.engine.running.loop_lag import LoopLagMonitor
 from tickglass.sched.engine.running.outbox import Outbox
+from tickglass.sched.engine.running.pool import Pool
+from tickglass.sched.engine.running.run_times import RunTimes
+from tickglass.sched.engine.running.settlement import SettlementGroup
 from tickglass.sched.engine.timing.lead_time import LeadTime
 from tickglass.sched.engine.timing.timers import Timers
 from tickglass.sched.executors.application_loop import ApplicationLoop
 from tickglass.sched.executors.event_loop import EventLoop, EventLoopExecutor
-from tickglass.sched.executors.threads import Pool, ThreadExecutor
+from tickglass.sched.executors.threads import ThreadExecutor
 from tickglass.sched.occurrence import OccurrenceEvent
 
 if TYPE_CHECKING:
@@ -63,23 +67,40 @@ class Dispatcher:
     ) -> None:
         self._context = context
         self._max_ahead_ns = max_ahead_ns
-        self.pool = Pool("default", workers, clock=context.clock, sink=context.sink)
         self.loop: JobLoop = EventLoop() if loop is None else ApplicationLoop(loop)
         self._emptied = Wake()
         self.timers = Timers(context.clock)
+        self.renewer = LeaseRenewer(context.store, clock=context.clock, timers=self.timers)
+        self.presence = Presence(context, self.renewer, labels)
+        self.lead_time = LeadTime()
+        self.outbox = Outbox(context)
+        self.in_doubt = InDoubt(context, self.outbox.reclaim)
+        self._settlements = SettlementGroup(
+            context,
+            outbox=self.outbox,
+            in_doubt=self.in_doubt,
+            timers=self.timers,
+            submit_aside=self.renewer.submit,
+        )
+        self._claimer = Claimer(context, self.lead_time)
+        self.pool = Pool(
+            "default",
+            workers,
+            claim=self._claimer.claim,
+            settlements=self._settlements,
+            clock=context.clock,
+            sink=context.sink,
+        )
         coroutines = EventLoopExecutor(self.loop, work=self.pool.submit, clock=context.clock)
         executors: tuple[Executor, ...] = (ThreadExecutor(coroutines, clock=context.clock), coroutines)
         self._executors = {executor.name: executor for executor in executors}
         self.loop_lag = LoopLagMonitor(
             self.loop, self.timers, clock=context.clock, sink=context.sink, ended=self._emptied.ring
         )
-        self.renewer = LeaseRenewer(context.store, clock=context.clock, timers=self.timers)
-        self.presence = Presence(context, self.renewer, labels)
-        self.lead_time = LeadTime()
-        self.outbox = Outbox(context)
-        self.in_doubt = InDoubt(context, self.outbox.reclaim)
+        self._run_times = RunTimes()
         self._misfires = misfires
         self._assignments: dict[str, Assignment] = {}  # by job
+        self._offered: list[Assignment] = []  # until the end of the tick, by the timeline's thread
         self._mutex = threading.Lock()
         self._cuts = 0
 
@@ -103,9 +124,9 @@ class Dispatcher:
         next_due_ns: int | None,
         rerun: bool = False,
     ) -> None:
-        """Take an occurrence of a job that is not busy; see `Admitted` for the arguments."""
+        """Take an occurrence of a job that is not busy; see `Admitted` for the arguments. `hand_over` follows."""
         assignment = Assignment(
-            Admitted(job, occurrence, due_ns, until_ns, next_due_ns, rerun),
+            Admitted(job, occurrence, due_ns, until_ns, next_due_ns, rerun, self._run_times.expected_ns(job)),
             context=self._context,
             max_ahead_ns=self._max_ahead_ns,
             executor=self._executors["event_loop" if job.coroutine else "threads"],
@@ -113,15 +134,21 @@ class Dispatcher:
             presence=self.presence,
             renewer=self.renewer,
             in_doubt=self.in_doubt,
-            outbox=self.outbox,
-            submit=self.pool.submit,
+            settlements=self._settlements,
+            claim=self._claim_again,
             missed=lambda occurrence: self._misfires.too_late(occurrence, reason="pool"),
             ended=self._ended,
         )
         with self._mutex:
             self._assignments[job.name] = assignment
         occurrence.fire(OccurrenceEvent.ADMITTED)
-        assignment.submit(assignment.begin)
+        self._offered.append(assignment)
+
+    def hand_over(self) -> None:
+        """Have workers claim what was dispatched in this tick, together."""
+        offered, self._offered = self._offered, []
+        if offered:
+            self.pool.offer(offered)
 
     def assignments(self) -> list[Assignment]:
         """Return the occurrences in hand."""
@@ -169,9 +196,12 @@ class Dispatcher:
             self._cuts -= cut
         return cut
 
+    def _claim_again(self, assignment: Assignment) -> None:
+        self.pool.submit(lambda: self.pool.add_runs(self._claimer.claim([assignment])))
+
     def _ended(self, assignment: Assignment) -> None:
-        if assignment.prepared_ns is not None:
-            self.lead_time.note(assignment.prepared_ns)
+        if assignment.ran_ns is not None:
+            self._run_times.note(assignment.job_name, assignment.ran_ns)
         with self._mutex:
             if self._assignments.get(assignment.job_name) is assignment:  # one that was aborted may say it twice
                 del self._assignments[assignment.job_name]

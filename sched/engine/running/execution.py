@@ -1,6 +1,6 @@
-"""Execute an occurrence whose claim is made: wait until due, have its code run, settle it.
+"""Execute an occurrence whose claim is made: have its code run when it is due, and settle it.
 
-Threads: a worker waits out the lead and submits the code to the executor; a worker
+Threads: a worker that has waited until it was due submits the code to the executor; a worker
 settles the run. `ask_to_stop` may come from any thread.
 """
 
@@ -64,7 +64,7 @@ class Execution:
         timers: for its start, its timeout and the end of its lease.
         submit_aside: has something done on a thread that is no worker, because all workers may be busy.
         guarded: takes a step on this thread; an error of the engine in it aborts this execution alone.
-        ended: called last of all.
+        ended: called last of all, with how long the code took; None if it did not start.
     """
 
     def __init__(
@@ -79,8 +79,10 @@ class Execution:
         timers: Timers,
         submit_aside: Callable[[Callable[[], None]], None],
         guarded: Callable[[Callable[[], None]], None],
-        ended: Callable[[], None],
+        ended: Callable[[int | None], None],
     ) -> None:
+        self.due_ns = admitted.due_ns
+        self.expected_ns = admitted.expected_ns
         self._admitted = admitted
         self._job = admitted.job
         self._occurrence = admitted.occurrence
@@ -95,7 +97,7 @@ class Execution:
         self._guarded = guarded
         self._ended = ended
         self._mutex = threading.Lock()  # one of stop asked, started, ended at a time
-        self._unstarted = False  # the executor has the code, and has not started it
+        self._unstarted = True
         self._cancel: Callable[[], None] | None = None  # cancels the code that the executor has
         self._own_timers: list[Timer] = []
         self._started_wall_ns: int | None = None
@@ -103,33 +105,31 @@ class Execution:
     # --- before the code starts
 
     def begin(self) -> None:
-        """On a worker: wait until due, and submit the code, unless it is too late or was asked to stop."""
-        self._wait_until_due()
+        """On a worker, when it is due: submit the code, unless it is too late or was asked to stop."""
+        self._guarded(self._begin)
+
+    def begin_waited(self) -> None:
+        """As `begin`, on a worker that has waited for this instant alone."""
+        self._timings.woke_ns = self._clock.monotonic_ns()
+        self._guarded(self._begin)
+
+    def _begin(self) -> None:
+        timings = self._timings
+        timings.begun_ns = self._clock.monotonic_ns()
+        timings.woke_ns = timings.woke_ns or timings.claimed_ns
         self._run_lease.check()  # a lease may be over though nothing could say so yet
-        if not self._stop.reason and self._run_lease.claimed and self._admitted.too_late(self._clock.monotonic_ns()):
-            self.ask_to_stop("late")  # the store, or a lock that was held, took too long
+        if not self._stop.reason and self._run_lease.claimed and self._admitted.too_late(timings.begun_ns):
+            self.ask_to_stop("late")  # the store, a lock that was held, or the pool took too long
+        if not self._stop.reason and timings.begun_ns < timings.due_ns:
+            self.ask_to_stop("shutdown")  # only a pool that closes begins it before it is due
         if self._stop.reason:
-            self._end(None)
+            self._end_unstarted()
         else:
             self._submit()
-
-    def _wait_until_due(self) -> None:
-        """Wait out the lead."""
-        timings = self._timings
-        timings.woke_ns = timings.claimed_ns
-        while not self._stop.reason and timings.woke_ns < timings.due_ns:
-            self._clock.wait(timings.due_ns, self._stop.wake)
-            timings.woke_ns = self._clock.monotonic_ns()
 
     def _submit(self) -> None:
         if not self._executor.immediate:
             self._set_timer(self._start_by_ns(), lambda: self.ask_to_stop("late"))
-        with self._mutex:
-            self._unstarted = True
-            stopped = bool(self._stop.reason)
-        if stopped:
-            self._end_unstarted()
-            return
         call = JobCall(self._start, self._scope, self._call)
         cancel = self._executor.submit(call, lambda result: self._guarded(lambda: self._done(result)))
         with self._mutex:
@@ -214,7 +214,7 @@ class Execution:
         self._run_lease.stop_renewing()
         with self._mutex:
             end_aborted(self._occurrence)
-        self._ended()
+        self._ended(None)
 
     def _set_timer(self, at_ns: int, call: Callable[[], None]) -> None:
         with self._mutex:
@@ -233,7 +233,7 @@ class Execution:
                 return
             outcome = self._outcome(None)
         ran_ns = self._clock.monotonic_ns() - self._timings.started_ns
-        if self._run_lease.end(self._result(outcome, "", ran_ns)):
+        if self._run_lease.end_now(self._result(outcome, "", ran_ns)):
             _log.warning(
                 "job %s goes on past its timeout: its lock on %s was given up, and another run may start beside it",
                 self._job.name,
@@ -264,8 +264,7 @@ class Execution:
             )
         if outcome is Outcome.FAILURE:
             _log.error("job %s failed", self._job.name, exc_info=failure, extra=self._log_fields())
-        self._run_lease.end(self._result(outcome, detail, ran_ns))
-        self._ended()
+        self._run_lease.end(self._result(outcome, detail, ran_ns), self._guarded, lambda: self._ended(ran_ns))
 
     def _outcome(self, failure: BaseException | None) -> Outcome:
         if self._stop.reason:

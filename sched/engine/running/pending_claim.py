@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.membership.head_start import HeadStart
     from tickglass.sched.engine.running.claim import ClaimAttempt, ClaimWon, NotClaimed
     from tickglass.sched.engine.timing.timers import Timer, Timers
-    from tickglass.sched.ports import LockStore
+    from tickglass.sched.errors import StoreUnavailable
+    from tickglass.sched.ports import ClaimAnswer, ClaimAsk, LockStore
 
 __all__ = ["PendingClaim"]
 
@@ -30,7 +31,7 @@ class PendingClaim:
         head_start: that of the attempt.
         resource: what the lease of the claim protects.
         store: tells when the resource may have become free.
-        resumed: has a worker call `ask` again; called from any thread.
+        resumed: has a worker `begin` again; called from any thread.
     """
 
     def __init__(
@@ -59,13 +60,27 @@ class PendingClaim:
         """Whether it waits for the instant at which to ask again, without a worker."""
         return self._parked is not None
 
-    def ask(self) -> ClaimWon | NotClaimed | None:
-        """On a worker: ask, or give up; None: it is parked, and `resumed` is called when to ask again."""
-        answer = self._attempt.give_up() if self._giving_up else self._attempt.ask()
-        if isinstance(answer, RetryAt):
-            self._park(answer)
+    def begin(self) -> NotClaimed | ClaimAsk | None:
+        """On a worker: return what to ask the store, or give up; None: it is parked, and is `resumed` later."""
+        if self._giving_up:
+            return self._attempt.give_up()
+        later = self._attempt.begin()
+        if later is None:
+            return self._attempt.ask
+        self._park(later)
+        return None
+
+    def answered(self, answer: ClaimAnswer | StoreUnavailable, asked_ns: int) -> ClaimWon | NotClaimed | None:
+        """On a worker: take the store's answer; None: it is parked, and is `resumed` when to ask again.
+
+        Args:
+            asked_ns: monotonic, read before the request.
+        """
+        decided = self._attempt.answered(answer, asked_ns)
+        if isinstance(decided, RetryAt):
+            self._park(decided)
             return None
-        return answer
+        return decided
 
     def resume(self) -> None:
         """Have it asked again now, if it is parked; from any thread."""

@@ -10,7 +10,6 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from tickglass.sched.engine.running.settlement import settle
 from tickglass.sched.events import ClaimOrphaned
 from tickglass.sched.lease import LockEvent, trusted_until_ns
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.leasing.in_doubt import InDoubt
     from tickglass.sched.engine.leasing.renewer import LeaseRenewer
     from tickglass.sched.engine.running.claim import ClaimWon
-    from tickglass.sched.engine.running.outbox import Outbox
+    from tickglass.sched.engine.running.settlement import SettlementGroup
     from tickglass.sched.job import Job
     from tickglass.sched.lease import Lease, LockMachine
     from tickglass.sched.occurrence import OccurrenceMachine
@@ -66,7 +65,7 @@ class Preparation:
     context: EngineContext
     renewer: LeaseRenewer
     in_doubt: InDoubt
-    outbox: Outbox
+    settlements: SettlementGroup
 
     def trace(self, *, fence: int, previous_run_id: str) -> None:
         """Open the root span; from here on, all of the run's events know whether it is sampled."""
@@ -136,11 +135,17 @@ class RunLease(Protocol):
         """Let it run out, because the engine itself has failed."""
         ...
 
-    def end(self, result: RunResult) -> bool:
-        """Write the result and release the lease; return False if an earlier call has done so.
+    def end(self, result: RunResult, guarded: Callable[[Callable[[], None]], None], ended: Callable[[], None]) -> None:
+        """Have the result written, with others, and the lease released; unless `end_now` has done so.
 
-        A second call, from another thread, returns when the first has.
+        Args:
+            guarded: takes a step; an error of the engine in it aborts this run alone.
+            ended: called when the result is written, spooled or given up.
         """
+        ...
+
+    def end_now(self, result: RunResult) -> bool:
+        """Write the result and release the lease; False: that has been done."""
         ...
 
 
@@ -186,25 +191,41 @@ class ClaimedRun:
         """See `RunLease`."""
         self._renewer.stop_renewing(self._kept)
 
-    def end(self, result: RunResult) -> bool:
+    def end(self, result: RunResult, guarded: Callable[[Callable[[], None]], None], ended: Callable[[], None]) -> None:
         """See `RunLease`; the claim of a lost run stays open, so that an instance can run it again."""
+        preparation = self._preparation
+        with self._ending:  # `end_now` may be writing
+            first, self._has_ended = not self._has_ended, True
+        if not first or self._leaves_open(result):
+            ended()
+            return
+        self._renewer.drop(self._kept)
+        settlement = preparation.settlement(self._kept.lease, result)
+        preparation.settlements.add(settlement, preparation.lock, guarded, ended)
+        if preparation.job.shares_resource:  # another job may wait for it
+            preparation.settlements.flush()
+
+    def end_now(self, result: RunResult) -> bool:
+        """See `RunLease`; `end` waits for it meanwhile."""
         with self._ending:
             if self._has_ended:
                 return False
             self._has_ended = True
-            self._end(result)
+            if not self._leaves_open(result):
+                self._renewer.drop(self._kept)
+                settlement = self._preparation.settlement(self._kept.lease, result)
+                self._preparation.settlements.settle(settlement, self._preparation.lock)
             return True
 
-    def _end(self, result: RunResult) -> None:
-        preparation, lock = self._preparation, self._preparation.lock
+    def _leaves_open(self, result: RunResult) -> bool:
+        """Leave the claim open if the run was lost and is to be run again; return whether that is so."""
+        preparation = self._preparation
+        if result.outcome is not Outcome.LOST or not preparation.job.rerun:
+            return False
         self._renewer.drop(self._kept)
-        if result.outcome is Outcome.LOST and preparation.job.rerun:
-            preparation.in_doubt.note_open(preparation.ask)  # an unanswered renewal may have prolonged its lease
-            lock.fire(LockEvent.RELEASED)
-            return
-        settlement = preparation.settlement(self._kept.lease, result)
-        if not settle(settlement, lock, preparation.context, preparation.outbox):
-            preparation.in_doubt.note(settlement)
+        preparation.in_doubt.note_open(preparation.ask)  # an unanswered renewal may have prolonged its lease
+        preparation.lock.fire(LockEvent.RELEASED)
+        return True
 
     @staticmethod
     def _report_orphan(preparation: Preparation, won: ClaimWon) -> None:
@@ -239,10 +260,15 @@ class UnclaimedRun:
     def stop_renewing(self) -> None:
         """See `RunLease`; there is nothing to renew."""
 
-    def end(self, result: RunResult) -> bool:
+    def end(self, result: RunResult, guarded: Callable[[Callable[[], None]], None], ended: Callable[[], None]) -> None:
+        """See `RunLease`; it is written when the store answers."""
+        del guarded  # nothing here is done later
+        self.end_now(result)
+        ended()
+
+    def end_now(self, result: RunResult) -> bool:
         """See `RunLease`; it is called once, because there is no lock to release early."""
         preparation = self._preparation
         settlement = preparation.settlement(None, replace(result, started_after_ns=None))
-        if not preparation.outbox.put(SpooledOutcome(settlement, unclaimed=preparation.ask)):
-            preparation.in_doubt.note(settlement)  # its claim may have been granted after all
+        preparation.settlements.spool(SpooledOutcome(settlement, unclaimed=preparation.ask))
         return True

@@ -71,6 +71,7 @@ class Timeline:
         self._sink = sink
         self._skew = SkewGuard() if skew is None else skew
         self._stepped = stepped
+        self._visited: Callable[[], None] = lambda: None
         self._wall_offset_ns = offset_ns = clock.reading().offset_ns
         self._true = _Base(offset_ns)
         self._steady = _Base(offset_ns)
@@ -101,6 +102,10 @@ class Timeline:
         if sooner:
             self._loop.wake()
 
+    def after_visits(self, call: Callable[[], None]) -> None:
+        """Call this on the timeline's thread after the visits of each tick that made any; it returns at once."""
+        self._visited = call
+
     def offset_ns(self, *, steady: bool) -> int:
         """Return wall minus monotonic, as the entries of that base see it."""
         return (self._steady if steady else self._true).offset_ns
@@ -122,6 +127,8 @@ class Timeline:
                 except BaseException:  # noqa: BLE001 - reported; the other entries must be visited
                     _log.exception("an entry of the timeline raised")
                 visited += 1
+        if visited:
+            self._visited()
         ended_ns = self._clock.monotonic_ns()
         lag_ns = max(0, began.monotonic_ns - self._waiting_until_ns) if self._waiting_until_ns else 0
         self._sink.record(TimelineTicked(lag_ns=lag_ns, duration_ns=ended_ns - began.monotonic_ns, handed=visited))

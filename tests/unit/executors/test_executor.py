@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kit.pools import new_pool
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
 from tickglass.sched.executors.application_loop import ApplicationLoop
 from tickglass.sched.executors.event_loop import EventLoop, EventLoopExecutor
-from tickglass.sched.executors.threads import Pool, ThreadExecutor
+from tickglass.sched.executors.threads import ThreadExecutor
 from tickglass.sched.ports import CallResult, Executor, JobCall
 from tickglass.testing import ListSink
 
@@ -47,7 +48,7 @@ class Stage:
 
     def __init__(self, kind: str) -> None:
         self.clock = SystemClock()
-        self.pool = Pool("default", 1, clock=self.clock, sink=ListSink())
+        self.pool = new_pool(1, self.clock, ListSink())
         self.application = Application() if kind == "application_loop" else None
         self.loop: JobLoop = EventLoop() if self.application is None else ApplicationLoop(self.application.loop)
         coroutines = EventLoopExecutor(self.loop, work=self.pool.submit, clock=self.clock)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +10,6 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.leasing.in_doubt import TRIES_MAX, InDoubt
 from tickglass.sched.engine.locking.held_lease import HeldLease
 from tickglass.sched.engine.recovery.sweeper import Sweeper
-from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ClaimOrphaned, LockMoved, SpoolMoved, StoreCalled
 from tickglass.sched.identity import JobId
@@ -37,9 +35,7 @@ def nothing() -> None: ...
 
 
 def give_a_spool(rig: Rig, tmp_path: Path) -> None:
-    rig.context = replace(rig.context, spool=SqliteSpool(tmp_path / "spool", "s"))
-    rig.dispatcher.outbox = Outbox(rig.context)
-    rig.dispatcher.in_doubt = InDoubt(rig.context, rig.dispatcher.outbox.reclaim)
+    rig.use_spool(SqliteSpool(tmp_path / "spool", "s"))
 
 
 def fall_due_unheard(rig: Rig, operation: str = "claim") -> None:

@@ -108,7 +108,7 @@ def test_an_outcome_that_waited_in_the_spool_says_how_long_the_run_took(
     rig: Rig, tmp_path: Path, *, ahead: bool
 ) -> None:
     """By then somebody has set the clock, and half a minute has passed."""
-    rig.dispatcher.outbox = outbox(rig, SqliteSpool(tmp_path / "spool", "s"))
+    rig.use_spool(SqliteSpool(tmp_path / "spool", "s"))
     rig.store.broken["claim" if ahead else "settle"] = StoreUnavailable("memory", "settle", "gone")
     rig.add(
         lambda: rig.clock.advance(250 * MS),
@@ -213,8 +213,7 @@ def test_what_the_spool_cannot_hold_is_counted_as_dropped(rig: Rig, tmp_path: Pa
 
 def test_a_job_that_opted_in_runs_without_a_claim_and_the_ledger_hears_of_it_later(rig: Rig, tmp_path: Path) -> None:
     seen: list[tuple[int, bool, float]] = []
-    rig.context = replace(rig.context, spool=SqliteSpool(tmp_path / "spool", "s"))
-    rig.dispatcher.outbox = Outbox(rig.context)
+    rig.use_spool(SqliteSpool(tmp_path / "spool", "s"))
     rig.store.broken["claim"] = StoreUnavailable("memory", "claim", "gone")
 
     def look(run: Run) -> None:

@@ -10,6 +10,7 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.running.claim import ClaimAttempt, NotClaimed, RetryAt
 from tickglass.sched.engine.running.pending_claim import PendingClaim
 from tickglass.sched.occurrence import Outcome, SkipReason
+from tickglass.sched.ports import Ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ class Attempt:
         self.again_ns = again_ns
         self.meanwhile: Callable[[], None] = lambda: None
 
-    def ask(self) -> RetryAt:
+    def answered(self, _answer: object, _asked_ns: int) -> RetryAt:
         self.meanwhile()
         return RetryAt(self.again_ns)
 
@@ -55,6 +56,9 @@ class Waiting:
     def _resumed(self) -> None:
         self.resumed += 1
 
+    def refused(self) -> object:
+        return self.pending.answered(Ahead(1), 0)
+
 
 @pytest.fixture
 def waiting(rig: Rig) -> Waiting:
@@ -62,7 +66,7 @@ def waiting(rig: Rig) -> Waiting:
 
 
 def test_it_is_parked_until_something_resumes_it_once(waiting: Waiting) -> None:
-    assert waiting.pending.ask() is None
+    assert waiting.refused() is None
     assert (waiting.pending.parked, waiting.resumed) == (True, 0)
     waiting.pending.resume()
     waiting.pending.resume()
@@ -70,13 +74,13 @@ def test_it_is_parked_until_something_resumes_it_once(waiting: Waiting) -> None:
 
 
 def test_a_stop_has_it_given_up(waiting: Waiting) -> None:
-    assert waiting.pending.ask() is None
+    assert waiting.refused() is None
     waiting.pending.stop_claiming()
     assert waiting.resumed == 1
-    assert waiting.pending.ask() is GAVE_UP
+    assert waiting.pending.begin() is GAVE_UP
 
 
 def test_a_stop_that_comes_during_the_request_is_not_missed(waiting: Waiting) -> None:
     waiting.attempt.meanwhile = waiting.pending.stop_claiming
-    assert waiting.pending.ask() is None
+    assert waiting.refused() is None
     assert (waiting.pending.parked, waiting.resumed) == (False, 1)

@@ -10,15 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from kit.pools import new_pool
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.running.pool import checked_size, default_size
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import PoolMoved
-from tickglass.sched.executors.threads import Pool, checked_size, default_size
 from tickglass.testing import FakeClock, ListSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tickglass.sched.engine.running.pool import Pool
 
 PATIENCE_S = 10.0
 
@@ -35,7 +38,7 @@ class Stand:
         self.pools: list[Pool] = []
 
     def pool(self, size: int) -> Pool:
-        pool = Pool("default", size, clock=self.clock, sink=self.sink)
+        pool = new_pool(size, self.clock, self.sink)
         pool.start()
         self.pools.append(pool)
         return pool
@@ -175,4 +178,4 @@ def test_closing_ends_at_its_deadline_and_says_that_something_was_left(stand: St
 
 def test_a_pool_that_was_never_started_closes_at_once() -> None:
     clock = FakeClock()
-    assert Pool("default", 3, clock=clock, sink=ListSink()).close(clock.monotonic_ns())
+    assert new_pool(3, clock, ListSink()).close(clock.monotonic_ns())

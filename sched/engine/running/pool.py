@@ -1,0 +1,318 @@
+"""Own the worker threads: they claim, wait until due, run and settle.
+
+Every worker does what the run queue (run_queue.py) says is next. At most as many workers wait for a due instant as
+there are runs for them, plus one that watches: it takes over when the others do not get on. The rest sleeps.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection  # noqa: TC003 - of a NamedTuple's fields
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from tickglass.sched.clock import Wake
+from tickglass.sched.engine.running.run_queue import PROGRESS, WATCH_NS, RunQueue, Step
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.events import PoolMoved
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tickglass.sched.clock import Clock
+    from tickglass.sched.engine.running.assignment import Assignment
+    from tickglass.sched.engine.running.execution import Execution
+    from tickglass.sched.ports import EventSink
+
+__all__ = ["Pool", "Settlements", "checked_size", "default_size"]
+
+_log: Final = logging.getLogger(__name__)
+_MAX: Final = 10_000
+_NEVER_NS: Final = 2**63 - 1
+
+
+def default_size() -> int:
+    """Return CPU count x 1.5, rounded up: of the CPUs that this process may use."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return math.ceil(cpus * 1.5)
+
+
+def checked_size(size: int | None) -> int:
+    """Return the size of a pool; None means `default_size()`.
+
+    Raises:
+        ConfigError: not a whole number from 1 to 10,000.
+    """
+    if size is None:
+        return default_size()
+    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= _MAX:
+        raise ConfigError(f"workers must be a whole number from 1 to {_MAX}", given=repr(size))
+    return size
+
+
+class Settlements(Protocol):
+    """Outcomes that wait to be written together."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are any."""
+        ...
+
+    def flush(self) -> None:
+        """Write them; called on a worker that has nothing to start."""
+        ...
+
+    def hold(self) -> None:
+        """See that they are written soon, because a worker is about to do something else first."""
+        ...
+
+
+class _Worker:
+    """What a worker waits for."""
+
+    __slots__ = ("came", "leads", "seen", "wake", "watches")
+
+    def __init__(self) -> None:
+        self.wake = Wake()
+        self.leads = False  # it waits for the next due instant
+        self.watches = False  # it waits a little longer than that
+        self.seen = 0  # how many runs had been started when it began to watch
+        self.came = False  # whether the due instant came for which it waited
+
+
+class _Chosen(NamedTuple):
+    """What a worker does next, and how long that waited for a worker: nanoseconds, and how often."""
+
+    do: Callable[[], None]
+    waited: Collection[tuple[int, int]] = ()
+
+
+class Pool:
+    """Worker threads that are started once and reused.
+
+    Args:
+        size: how many; see `checked_size`.
+        claim: claims a batch on the worker that calls it, and returns what is to be started when it is due.
+        settlements: of the runs that ended here.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        size: int | None,
+        *,
+        claim: Callable[[list[Assignment]], Sequence[Execution]],
+        settlements: Settlements,
+        clock: Clock,
+        sink: EventSink,
+    ) -> None:
+        self.name = name
+        self.size = checked_size(size)
+        self._claim = claim
+        self._settlements = settlements
+        self._clock = clock
+        self._sink = sink
+        self._mutex = threading.Lock()
+        self._reporting = threading.RLock()  # a sink may submit something
+        self._queue = RunQueue()
+        self._asleep: list[_Worker] = []  # the last one is called first: its caches are warm
+        self._timed: list[_Worker] = []  # those that lead or watch
+        self._unended = self.size  # workers
+        self._closing = False
+        self._ended = Wake()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"tickglass-{name}-{number}", daemon=True)
+            for number in range(1, self.size + 1)
+        ]
+
+    def start(self) -> None:
+        """Start the workers."""
+        for thread in self._threads:
+            thread.start()
+        self._report()
+
+    def submit(self, task: Callable[[], None]) -> None:
+        """Give a task to the next free worker; never waits for one.
+
+        After `close`, a thread of its own does it: a coroutine may end long after the pool.
+        """
+        with self._mutex:
+            if not self._unended:
+                late = f"tickglass-{self.name}-late"
+                threading.Thread(target=self._do_late, args=(task,), name=late, daemon=True).start()
+                return
+            self._queue.submit(Step(self._clock.monotonic_ns(), task))
+            called = self._call_one()
+        if not called:  # it may be that no worker moves any more, and so none reports it
+            self._report()
+
+    def offer(self, assignments: Sequence[Assignment]) -> None:
+        """Have workers claim these, in this order, as many together as they can start soon."""
+        with self._mutex:
+            self._queue.offer(assignments, self._clock.monotonic_ns())
+            called = self._call_one()
+        if not called:
+            self._report()
+
+    def add_runs(self, runs: Sequence[Execution]) -> None:
+        """Have workers start these when they are due; called on a worker, which will be one of them."""
+        if not runs:
+            return
+        with self._mutex:
+            if self._queue.add_runs(runs):
+                for worker in self._timed:
+                    worker.wake.ring()  # it waits for a later one
+            wanted = self._queue.lanes + self._queue.shared - len(self._timed) - 1
+            for _ in range(min(wanted, len(self._asleep))):
+                self._asleep.pop().wake.ring()
+
+    def close(self, until_ns: int) -> bool:
+        """Let the workers end when nothing is left to do.
+
+        Args:
+            until_ns: the monotonic instant at which to stop waiting for them.
+
+        Returns:
+            Whether everything that was submitted is done.
+        """
+        with self._mutex:
+            self._closing = True
+            self._call_all()
+        while any(thread.is_alive() for thread in self._threads):
+            if not self._clock.wait(until_ns, self._ended):
+                return False
+            if not self._unended:
+                for thread in self._threads:
+                    thread.join()
+        return True
+
+    # --- on a worker
+
+    def _work(self) -> None:
+        worker = _Worker()
+        while (do := self._next(worker)) is not None:
+            _guarded(do)
+        self._ended.ring()
+
+    def _do_late(self, task: Callable[[], None]) -> None:
+        _guarded(task)
+        _guarded(self._settlements.flush)
+
+    def _next(self, worker: _Worker) -> Callable[[], None] | None:
+        """Return what to do next, when there is something; None: the pool is closed, and nothing is left."""
+        until_ns: int | None = None
+        woken = False  # from sleep, and nothing has reported it
+        while True:
+            now_ns = self._clock.monotonic_ns()
+            with self._mutex:
+                chosen = self._chosen(worker, now_ns)
+                if chosen is None:
+                    if self._closing and self._queue.empty:
+                        self._unended -= 1
+                        self._call_all()
+                        return None
+                    until_ns = self._begin_to_wait(worker, now_ns)
+            if chosen is not None:
+                for waited_ns, taken in chosen.waited:
+                    self._report(waited_ns, taken)
+            if woken and (until_ns is not None if chosen is None else not chosen.waited):
+                self._report()
+            if chosen is not None:
+                return chosen.do
+            self._wait(worker, until_ns)
+            woken = until_ns is None
+
+    def _chosen(self, worker: _Worker, now_ns: int) -> _Chosen | None:
+        """Return what this worker does now; None: nothing."""
+        queue = self._queue
+        moving = worker.watches and queue.starts - worker.seen >= PROGRESS
+        came, worker.came = worker.came, False
+        # Once the pool is closed every run was asked to stop, and ends when it is begun.
+        if not moving and (run := queue.next_run(_NEVER_NS if self._closing else now_ns)) is not None:
+            if self._settlements.waiting:
+                self._settlements.hold()
+            return _Chosen(run.begin_waited if came else run.begin)
+        if (step := queue.next_step()) is not None:
+            return _Chosen(step.take, ((now_ns - step.submitted_ns, 1),))
+        if (batch := queue.next_batch(1 + len(self._asleep))) is not None:
+            if queue.waiting:
+                self._call_one()
+            waited = Counter(now_ns - submitted_ns for submitted_ns in batch.submitted_ns)
+            return _Chosen(partial(self._claim_batch, batch.assignments), waited.items())
+        if not moving and self._settlements.waiting:
+            return _Chosen(self._settlements.flush)
+        return None
+
+    def _claim_batch(self, assignments: list[Assignment]) -> None:
+        self.add_runs(self._claim(assignments))
+
+    def _begin_to_wait(self, worker: _Worker, now_ns: int) -> int | None:
+        """Note that this worker waits; return the instant until which, None: until it is called."""
+        due_ns = self._queue.due_ns
+        leading = sum(other.leads for other in self._timed)
+        worker.leads = due_ns is not None and due_ns > now_ns and leading < self._queue.lanes
+        worker.watches = due_ns is not None and not worker.leads and len(self._timed) == leading
+        if due_ns is None or not (worker.leads or worker.watches):
+            self._asleep.append(worker)
+            return None
+        self._timed.append(worker)
+        if worker.leads:
+            return due_ns
+        worker.seen = self._queue.starts
+        return max(due_ns, now_ns) + WATCH_NS
+
+    def _wait(self, worker: _Worker, until_ns: int | None) -> None:
+        if until_ns is None:
+            self._report()
+            worker.wake.wait()
+            return
+        rung = self._clock.wait(until_ns, worker.wake)
+        with self._mutex:
+            self._timed.remove(worker)
+        worker.came = worker.leads and not rung
+        worker.leads = False
+        worker.watches = worker.watches and not rung
+
+    # --- with the lock held
+
+    def _call_one(self) -> bool:
+        """Wake a worker, one that waits for no instant if there is one; return whether there was any."""
+        if self._asleep:
+            self._asleep.pop().wake.ring()
+        elif self._timed:
+            self._timed[-1].wake.ring()
+        else:
+            return False
+        return True
+
+    def _call_all(self) -> None:
+        for worker in (*self._asleep, *self._timed):
+            worker.wake.ring()
+        self._asleep.clear()
+
+    # ---
+
+    def _report(self, waited_ns: int | None = None, taken: int = 1) -> None:
+        """Report the present state, one thread at a time: the last report is of the last state."""
+        with self._reporting:
+            self._sink.record(
+                PoolMoved(
+                    pool=self.name,
+                    slots=self.size,
+                    in_use=self.size - len(self._asleep),
+                    waiting=self._queue.waiting,
+                    waited_ns=waited_ns,
+                    taken=taken,
+                )
+            )
+
+
+def _guarded(do: Callable[[], None]) -> None:
+    try:
+        do()
+    except BaseException:  # noqa: BLE001 - reported; the worker goes on
+        _log.exception("a pool task raised")

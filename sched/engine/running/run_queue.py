@@ -1,0 +1,135 @@
+"""Decide what a free worker does next: run what is due, take a step, claim what was admitted, or wait, and until when.
+
+Not safe for threads: the pool has one lock around it. No I/O, no waiting, no clock reads.
+
+A claim that waits here keeps other instances from the occurrence, so no more is claimed than the free workers are
+expected to start within `AHEAD_NS`. Short runs are started by one worker, one after the other, because waking another
+one costs more than they do; a watcher helps when they turn out to be long.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from itertools import count
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tickglass.sched.durations import MS, US
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tickglass.sched.engine.running.assignment import Assignment
+    from tickglass.sched.engine.running.execution import Execution
+
+__all__ = ["AHEAD_NS", "BATCH_MAX", "LONG_NS", "WATCH_NS", "Batch", "RunQueue", "Step"]
+
+BATCH_MAX: Final = 64  # a store does nothing else meanwhile: 2 to 3 ms
+AHEAD_NS: Final = 20 * MS  # what is claimed is expected to start within this, as far as workers are free
+LONG_NS: Final = 500 * US  # a run that is expected to take longer has a worker of its own
+WATCH_NS: Final = 400 * US  # so long may due runs wait for the worker that starts them before another one looks
+PROGRESS: Final = 4  # starts within that time by which the watcher sees that the runs are short
+
+
+class Step(NamedTuple):
+    """Something to do on a worker, and since when it waits for one (monotonic)."""
+
+    submitted_ns: int
+    take: Callable[[], None]
+
+
+class Batch(NamedTuple):
+    """Admitted occurrences to be claimed together, and since when they wait for a worker."""
+
+    assignments: list[Assignment]
+    submitted_ns: list[int]
+
+
+class RunQueue:
+    """What waits for a worker: steps, occurrences that are to be claimed, and claimed ones until they are due."""
+
+    def __init__(self) -> None:
+        self._steps: deque[Step] = deque()
+        self._offered: deque[tuple[int, Assignment]] = deque()
+        self._runs: list[tuple[int, int, Execution]] = []  # a heap by due instant
+        self._order = count()
+        self._expected_ns = 0  # of all claimed runs here
+        self._long = 0  # how many of them are expected to be long
+        self.starts = 0  # how many runs were taken, ever
+
+    def submit(self, step: Step) -> None:
+        """Add a step; steps are taken in this order."""
+        self._steps.append(step)
+
+    def offer(self, assignments: Sequence[Assignment], now_ns: int) -> None:
+        """Add admitted occurrences, to be claimed in this order."""
+        self._offered.extend((now_ns, assignment) for assignment in assignments)
+
+    def add_runs(self, runs: Sequence[Execution]) -> bool:
+        """Add claimed occurrences; return whether one of them is due before all that were here."""
+        head_ns = self.due_ns
+        for run in runs:
+            heapq.heappush(self._runs, (run.due_ns, next(self._order), run))
+            self._expected_ns += run.expected_ns
+            self._long += run.expected_ns >= LONG_NS
+        due_ns = self.due_ns
+        return due_ns is not None and (head_ns is None or due_ns < head_ns)
+
+    @property
+    def due_ns(self) -> int | None:
+        """When the next claimed run is due; None: there is none."""
+        return self._runs[0][0] if self._runs else None
+
+    @property
+    def waiting(self) -> int:
+        """How much waits for a worker; claimed runs do not, because a worker waits for them."""
+        return len(self._steps) + len(self._offered)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left."""
+        return not (self._steps or self._offered or self._runs)
+
+    @property
+    def lanes(self) -> int:
+        """How many workers the claimed runs are to be started by: one for each long one, and one for all short ones."""
+        return self._long + (len(self._runs) > self._long)
+
+    @property
+    def shared(self) -> bool:
+        """Whether a worker has more than one run to start, and another one must watch whether it can."""
+        return len(self._runs) > self.lanes
+
+    def next_run(self, now_ns: int) -> Execution | None:
+        """Take the next run that is due."""
+        if not self._runs or self._runs[0][0] > now_ns:
+            return None
+        run = heapq.heappop(self._runs)[2]
+        self._expected_ns -= run.expected_ns
+        self._long -= run.expected_ns >= LONG_NS
+        self.starts += 1
+        return run
+
+    def next_step(self) -> Step | None:
+        """Take the next step."""
+        return self._steps.popleft() if self._steps else None
+
+    def next_batch(self, free: int) -> Batch | None:
+        """Take the occurrences that are to be claimed now.
+
+        Args:
+            free: how many workers can begin to run something; the one that asks is one of them.
+        """
+        if not self._offered:
+            return None
+        batch = Batch([], [])
+        expected_ns, most_ns = self._expected_ns, AHEAD_NS * free
+        while self._offered and len(batch.assignments) < BATCH_MAX:
+            submitted_ns, assignment = self._offered[0]
+            if batch.assignments and expected_ns >= most_ns:
+                break
+            self._offered.popleft()
+            expected_ns += min(assignment.expected_ns, AHEAD_NS)
+            batch.assignments.append(assignment)
+            batch.submitted_ns.append(submitted_ns)
+        return batch
