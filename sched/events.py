@@ -263,7 +263,7 @@ class EventLoopTurned(Event, frozen=True, kw_only=True):
 
 
 class StoreCalled(Event, frozen=True, kw_only=True):
-    """The store was called. `error` is "" or the kind of failure."""
+    """The store was called. `error` is "" or the kind of failure, for a batch that of the first item that failed."""
 
     store: str
     operation: str

@@ -3,8 +3,10 @@
 from tickglass.sched.ports.events import EventSink
 from tickglass.sched.ports.executor import CallResult, Executor, JobCall
 from tickglass.sched.ports.ledger import (
+    BATCH_MAX,
     Ahead,
     AlreadyClaimed,
+    ClaimAnswer,
     ClaimAsk,
     Claimed,
     ClaimFeed,
@@ -21,12 +23,14 @@ from tickglass.sched.ports.tracing import RunTracer, TracedRun
 from tickglass.sched.registration import JobRecord
 
 __all__ = [
+    "BATCH_MAX",
     "SCHEDULED",
     "SILENT_AFTER_NS",
     "Ahead",
     "AlreadyClaimed",
     "Beat",
     "CallResult",
+    "ClaimAnswer",
     "ClaimAsk",
     "ClaimFeed",
     "Claimed",

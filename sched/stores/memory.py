@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
-    from tickglass.sched.ports import Ahead, Beat, ClaimAsk, InstanceRecord, LeaseAsk, Settlement
+    from tickglass.sched.ports import Beat, ClaimAnswer, ClaimAsk, InstanceRecord, LeaseAsk, Settlement
     from tickglass.sched.stores.url import StoreUrl
 
 __all__ = ["MEMORY_KEEP_NS", "MemoryStore", "check_memory_exists", "read_memory"]
@@ -193,27 +193,22 @@ class MemoryStore:
                 for job, old in zip(jobs, before, strict=True)
             ]
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+    def claim(self, ask: ClaimAsk) -> ClaimAnswer:
         """See `Ledger`."""
         with self._lock:
-            now_ns = self._clock.monotonic_ns()
-            latest = self._latest(ask.job_id, ask.due_ns)
-            if latest is not None:
-                if latest.outcome is None and self._runs(latest, now_ns) and latest.ask.run_id == ask.lease.run_id:
-                    return self._claimed(latest)
-                if latest.outcome is not None or self._runs(latest, now_ns) or not ask.rerun:
-                    return AlreadyClaimed(latest.ask.owner, latest.outcome)
-            ahead = ask.ahead_at(self._clock.wall_ns())
-            if ahead is not None:
-                return ahead
-            held = self._live(ask.lease.resource, now_ns)
-            if held is not None:
-                return Refused(held.holder, held.expires_ns - now_ns)
-            claimed = self._claimed(self._begin(ask, latest, now_ns))
-            listeners = [on_claim for service, on_claim in self._claim_listeners if service == ask.lease.service]
-        for on_claim in listeners:
-            on_claim(ask.lease.job, ask.due_ns, ask.lease.owner)
-        return claimed
+            answer, won = self._claim(ask)
+        if won:
+            self._report_claim(ask)
+        return answer
+
+    def claim_many(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer]:
+        """See `Ledger`; all under one lock, and the listeners are called after it."""
+        with self._lock:
+            found = [self._claim(ask) for ask in asks]
+        for ask, (_, won) in zip(asks, found, strict=True):
+            if won:
+                self._report_claim(ask)
+        return [answer for answer, _ in found]
 
     def watch_claims(self, service: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
         """See `ClaimFeed`; every claim is reported."""
@@ -230,19 +225,17 @@ class MemoryStore:
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""
         with self._lock:
-            attempt = self._latest(settlement.job_id, settlement.due_ns)
-            ours = attempt is not None and attempt.ask.run_id == settlement.run_id
-            recorded = ours and attempt is not None and attempt.outcome is None
-            earlier = ours and attempt is not None and attempt.outcome == settlement.outcome
-            if attempt is not None and recorded:
-                now_ns = self._clock.wall_ns()
-                self._end(attempt, settlement.outcome, shown_detail(settlement.detail))
-                times = run_times_ns(settlement, attempt.claimed_wall_ns, now_ns)
-                attempt.started_wall_ns, attempt.ended_wall_ns = times
-                attempt.lateness_ns, attempt.ran_ns = settlement.lateness_ns, settlement.ran_ns
-            released = self._free(settlement)
+            settled = self._settle(settlement)
         self._watchers.freed(settlement.lease.resource)
-        return Settled(recorded, released, earlier)
+        return settled
+
+    def settle_many(self, settlements: Sequence[Settlement]) -> Sequence[Settled]:
+        """See `Ledger`; all under one lock, and waiters are woken after it."""
+        with self._lock:
+            settled = [self._settle(settlement) for settlement in settlements]
+        for settlement in settlements:
+            self._watchers.freed(settlement.lease.resource)
+        return settled
 
     def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""
@@ -346,6 +339,13 @@ class MemoryStore:
         with self._lock:
             return self._instances.job_set(fingerprint)
 
+    # --- without the lock
+
+    def _report_claim(self, ask: ClaimAsk) -> None:
+        for service, on_claim in tuple(self._claim_listeners):
+            if service == ask.lease.service:
+                on_claim(ask.lease.job, ask.due_ns, ask.lease.owner)
+
     # --- with the lock held
 
     def _live(self, resource: str, now_ns: int) -> _Held | None:
@@ -369,6 +369,23 @@ class MemoryStore:
             expires_ns=now_ns + ask.ttl_ns,
         )
         return held
+
+    def _claim(self, ask: ClaimAsk) -> tuple[ClaimAnswer, bool]:
+        """Return the answer, and whether it is a claim that was not there before."""
+        now_ns = self._clock.monotonic_ns()
+        latest = self._latest(ask.job_id, ask.due_ns)
+        if latest is not None:
+            if latest.outcome is None and self._runs(latest, now_ns) and latest.ask.run_id == ask.lease.run_id:
+                return self._claimed(latest), False
+            if latest.outcome is not None or self._runs(latest, now_ns) or not ask.rerun:
+                return AlreadyClaimed(latest.ask.owner, latest.outcome), False
+        ahead = ask.ahead_at(self._clock.wall_ns())
+        if ahead is not None:
+            return ahead, False
+        held = self._live(ask.lease.resource, now_ns)
+        if held is not None:
+            return Refused(held.holder, held.expires_ns - now_ns), False
+        return self._claimed(self._begin(ask, latest, now_ns)), True
 
     def _begin(self, ask: ClaimAsk, died: _Attempt | None, now_ns: int) -> _Attempt:
         job = ask.job_id
@@ -413,6 +430,18 @@ class MemoryStore:
             return False
         del self._leases[settlement.lease.resource]
         return self._clock.monotonic_ns() < held.expires_ns
+
+    def _settle(self, settlement: Settlement) -> Settled:
+        attempt = self._latest(settlement.job_id, settlement.due_ns)
+        ours = attempt is not None and attempt.ask.run_id == settlement.run_id
+        recorded = ours and attempt is not None and attempt.outcome is None
+        earlier = ours and attempt is not None and attempt.outcome == settlement.outcome
+        if attempt is not None and recorded:
+            now_ns = self._clock.wall_ns()
+            self._end(attempt, settlement.outcome, shown_detail(settlement.detail))
+            attempt.started_wall_ns, attempt.ended_wall_ns = run_times_ns(settlement, attempt.claimed_wall_ns, now_ns)
+            attempt.lateness_ns, attempt.ran_ns = settlement.lateness_ns, settlement.ran_ns
+        return Settled(recorded, self._free(settlement), earlier)
 
     def _with_last_due(self, job: JobRecord) -> JobRecord:
         rows = self._attempts.get(job.job_id)

@@ -54,7 +54,8 @@ __all__ = [
 ]
 
 
-WRITING: Final = frozenset({"acquire", "renew", "release", "claim", "settle"})  # calls that may have to write
+# Calls that may have to write.
+WRITING: Final = frozenset({"acquire", "renew", "release", "claim", "claim_many", "settle", "settle_many"})
 
 
 class Entry(msgspec.Struct, frozen=True, tag=True, kw_only=True):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import pytest
 from aetcd import rpc
+from contract.batches import in_batches
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
@@ -310,6 +311,14 @@ def kit(request: pytest.FixtureRequest) -> Iterator[StoreKit]:
     yield kit
     for client in clients:
         client.close()
+
+
+@pytest.fixture(params=["alone", "in a batch"])
+def alone_and_in_batches(request: pytest.FixtureRequest, kit: StoreKit) -> None:
+    """Have a test run twice: claims and settlements go one by one, then each in the middle of a batch."""
+    if request.param == "in a batch":
+        open_one = kit.open
+        kit.open = lambda: in_batches(open_one())
 
 
 @pytest.fixture

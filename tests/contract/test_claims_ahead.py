@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.planning.past_runs import without_claims_ahead
 from tickglass.sched.ports import Ahead, AlreadyClaimed, Claimed
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from contract.conftest import StoreKit
 
     from tickglass.sched.ports import Store
+
+pytestmark = pytest.mark.usefixtures("alone_and_in_batches")
 
 HOUR: Final = 3_600 * SECOND
 SLACK_NS: Final = 2 * SECOND  # etcd tells the time to the second

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tickglass.sched.ports import Store
 
+pytestmark = pytest.mark.usefixtures("alone_and_in_batches")
+
 BILLING, MAIL = JobId("billing", "sync"), JobId("mail", "sync")
 SERVICES = ("billing", "mail")
 CLOCK = SystemClock()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from tickglass.sched.ports import Store
 
+pytestmark = pytest.mark.usefixtures("alone_and_in_batches")
+
 
 # --- claims
 

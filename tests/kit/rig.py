@@ -16,7 +16,7 @@ from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.engine.timing.timeline import Timeline
 from tickglass.sched.events import InstantsMissed, LockMoved, OccurrenceMoved, PoolMoved, StoreCalled, Streak
 from tickglass.sched.job import declare
-from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, Gone, Refused, Renewed
+from tickglass.sched.ports import ClaimAsk, Gone, Refused, Renewed
 from tickglass.sched.stores.memory import MemoryStore
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.testing import FakeClock, ListSink
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from tickglass.sched.job import Job
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
-        Ahead,
         Beat,
+        ClaimAnswer,
         EventSink,
         Granted,
         InstanceRecord,
@@ -54,6 +54,7 @@ class BreakableStore(MemoryStore):
     """The reference store, which fails the operations that a test names.
 
     Those of `broken` before they are done, those of `unheard` after; those of `slow` let so many nanoseconds pass.
+    A batch fails, and takes its time, as "claim" or "settle" does.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -111,9 +112,13 @@ class BreakableStore(MemoryStore):
         self.beats.append(instance)
         return super().beat(instance)
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+    def claim(self, ask: ClaimAsk) -> ClaimAnswer:
         self._check("claim")
         return self._answer("claim", super().claim(ask))
+
+    def claim_many(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer]:
+        self._check("claim")
+        return self._answer("claim", super().claim_many(asks))
 
     def renew(self, lease: Lease) -> Renewed | Gone:
         self._check("renew")
@@ -124,6 +129,10 @@ class BreakableStore(MemoryStore):
     def settle(self, settlement: Settlement) -> Settled:
         self._check("settle")
         return self._answer("settle", super().settle(settlement))
+
+    def settle_many(self, settlements: Sequence[Settlement]) -> Sequence[Settled]:
+        self._check("settle")
+        return self._answer("settle", super().settle_many(settlements))
 
 
 class Rig:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.leasing.instrumented_store import InstrumentedStore
+from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ClaimCacheHit
 from tickglass.sched.identity import JobId
 from tickglass.sched.ports import AlreadyClaimed, ClaimFeed
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickglass.sched.clock import Clock
-    from tickglass.sched.ports import Ahead, ClaimAsk, Claimed, EventSink, Orphan, Refused, Store
+    from tickglass.sched.ports import ClaimAnswer, ClaimAsk, EventSink, Orphan, Store
 
 __all__ = ["REMEMBERED_MAX", "REMEMBERED_NS", "ClaimCachingStore"]
 
@@ -57,15 +58,20 @@ class ClaimCachingStore(InstrumentedStore):
         """Stop listening."""
         self._unwatch()
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+    def claim(self, ask: ClaimAsk) -> ClaimAnswer:
         """See `Ledger`."""
-        by = self._claimant_of((ask.job_id, ask.due_ns))
-        if by is None:
+        known = self._known(ask)
+        if known is None:
             self.before_claim()
             return super().claim(ask)
-        wall_ns = self._clock.wall_ns()
-        self._sink.record(ClaimCacheHit(job=ask.lease.job, due_ns=ask.due_ns, claimant=by, wall_ns=wall_ns))
-        return AlreadyClaimed(by, None)
+        return known
+
+    def claim_many(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer | StoreUnavailable]:
+        """See `Ledger`; the store is asked for the rest. What is known here stands if the store does not answer."""
+        known = [self._known(ask) for ask in asks]
+        unknown = [ask for ask, answer in zip(asks, known, strict=True) if answer is None]
+        rest = iter(self._ask_for(unknown, alone=len(unknown) == len(asks)) if unknown else ())
+        return [next(rest) if answer is None else answer for answer in known]
 
     def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""
@@ -86,7 +92,21 @@ class ClaimCachingStore(InstrumentedStore):
             while len(self._claims) > REMEMBERED_MAX or next(iter(self._claims.values()))[1] + REMEMBERED_NS <= now_ns:
                 self._claims.popitem(last=False)
 
-    def _claimant_of(self, occurrence: _Occurrence) -> str | None:
+    def _ask_for(self, asks: Sequence[ClaimAsk], *, alone: bool) -> Sequence[ClaimAnswer | StoreUnavailable]:
+        try:
+            self.before_claim()
+            return super().claim_many(asks)
+        except StoreUnavailable as error:
+            if alone:
+                raise
+            return [error] * len(asks)
+
+    def _known(self, ask: ClaimAsk) -> AlreadyClaimed | None:
+        """Return the answer, and report that it saved a request; None if another claim is not known."""
         with self._mutex:
-            by, notified_ns = self._claims.get(occurrence, ("", 0))
-        return by if by and self._clock.monotonic_ns() < notified_ns + REMEMBERED_NS else None
+            by, notified_ns = self._claims.get((ask.job_id, ask.due_ns), ("", 0))
+        if not by or self._clock.monotonic_ns() >= notified_ns + REMEMBERED_NS:
+            return None
+        wall_ns = self._clock.wall_ns()
+        self._sink.record(ClaimCacheHit(job=ask.lease.job, due_ns=ask.due_ns, claimant=by, wall_ns=wall_ns))
+        return AlreadyClaimed(by, None)

@@ -5,7 +5,7 @@ Adds nothing else: answers and errors pass through as they are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from tickglass.sched.engine.leasing.write_health import WRITES, WriteHealth
 from tickglass.sched.errors import StoreUnavailable, failure_text
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
-        Ahead,
-        AlreadyClaimed,
+        ClaimAnswer,
         ClaimAsk,
         EventSink,
         Gone,
@@ -42,6 +41,10 @@ if TYPE_CHECKING:
 __all__ = ["InstrumentedStore"]
 
 Answer = TypeVar("Answer")
+
+_BATCHES: Final = frozenset({"claim_many", "settle_many"})
+_GRANTS: Final = (Claimed, Granted)
+_BEATS: Final = (Beat.KNOWN, Beat.PARTLY)
 
 
 class InstrumentedStore:
@@ -87,13 +90,21 @@ class InstrumentedStore:
         """See `Ledger`."""
         return self._call("register", lambda: self._store.register(jobs))
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+    def claim(self, ask: ClaimAsk) -> ClaimAnswer:
         """See `Ledger`."""
         return self._call("claim", lambda: self._store.claim(ask))
+
+    def claim_many(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer | StoreUnavailable]:
+        """See `Ledger`; one call, which failed if the store failed on an item."""
+        return self._call("claim_many", lambda: self._store.claim_many(asks)) if asks else []
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""
         return self._call("settle", lambda: self._store.settle(settlement))
+
+    def settle_many(self, settlements: Sequence[Settlement]) -> Sequence[Settled | StoreUnavailable]:
+        """See `Ledger`; one call, which failed if the store failed on an item."""
+        return self._call("settle_many", lambda: self._store.settle_many(settlements)) if settlements else []
 
     def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""
@@ -141,7 +152,7 @@ class InstrumentedStore:
 
     def _call(self, operation: str, ask: Callable[[], Answer]) -> Answer:
         asked_ns = self._clock.monotonic_ns()
-        answer: Answer | None = None
+        items: Sequence[object] = ()
         failure, detail = "error", ""
         try:
             answer = ask()
@@ -152,12 +163,13 @@ class InstrumentedStore:
             detail = failure_text(error)
             raise
         else:
-            failure = ""
+            items = answer if operation in _BATCHES and isinstance(answer, list) else (answer,)
+            failure = next((it.kind for it in items if isinstance(it, StoreUnavailable)), "")
             return answer
         finally:
             now_ns = self._clock.monotonic_ns()
             if operation in WRITES:
-                self._note(operation, answer, failure, detail, now_ns)
+                self._note(operation, items, failure, detail, now_ns)
             self._sink.record(
                 StoreCalled(
                     store=self.name,
@@ -168,10 +180,13 @@ class InstrumentedStore:
                 )
             )
 
-    def _note(self, operation: str, answer: object, failure: str, detail: str, now_ns: int) -> None:
-        if failure:
+    def _note(self, operation: str, items: Sequence[object], failure: str, detail: str, now_ns: int) -> None:
+        """Note how a write went; a batch of which an item was answered has been answered."""
+        failed = [it for it in items if isinstance(it, StoreUnavailable)]
+        if len(failed) == len(items):
+            detail = failed[0].detail if failed else detail
             self.write_health.failed(operation, detail, failure, self._clock.reading())
             return
         self.write_health.answered(operation, now_ns)
-        if operation == "join" or isinstance(answer, Granted | Claimed) or answer in (Beat.KNOWN, Beat.PARTLY):
+        if operation == "join" or any(isinstance(it, _GRANTS) or it in _BEATS for it in items):
             self.write_health.proved(now_ns)

@@ -20,7 +20,21 @@ if TYPE_CHECKING:
 
 __all__ = ["WRITES", "WriteHealth"]
 
-WRITES: Final = frozenset({"abandon", "acquire", "beat", "claim", "join", "register", "release", "renew", "settle"})
+WRITES: Final = frozenset(
+    {
+        "abandon",
+        "acquire",
+        "beat",
+        "claim",
+        "claim_many",
+        "join",
+        "register",
+        "release",
+        "renew",
+        "settle",
+        "settle_many",
+    }
+)
 _ERROR_LASTS_NS: Final = 10 * SECOND  # a spooled outcome is tried again within the longest pause between sweeps
 _DETAIL_MAX: Final = 300  # characters of an error in a sentence for people
 

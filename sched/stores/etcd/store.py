@@ -27,6 +27,7 @@ from tickglass.sched.stores.etcd.prune import Pruner
 from tickglass.sched.stores.etcd.server_time import ClusterClock, closest_ns, dated_ns
 from tickglass.sched.stores.etcd.settings import PREFIX, TIMEOUT_NS
 from tickglass.sched.stores.etcd.watch import LeaseWatch
+from tickglass.sched.stores.one_by_one import one_by_one
 from tickglass.sched.stores.retention import KEEP_NS, shown_detail
 from tickglass.sched.stores.run_times import run_times_ns
 
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickglass.sched.clock import Clock
+    from tickglass.sched.errors import StoreUnavailable
     from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         Ahead,
         Beat,
+        ClaimAnswer,
         ClaimAsk,
         InstanceRecord,
         JobRecord,
@@ -190,7 +193,7 @@ class EtcdStore:
                     stored.append(Registered(job_now, None if before is None else job_shown(before, last)))
         return stored
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+    def claim(self, ask: ClaimAsk) -> ClaimAnswer:
         """See `Ledger`; two round trips, three if the pool has no etcd lease, and one for a claim that is lost.
 
         Whether it comes too early is decided here, by what the cluster last reported of its clock.
@@ -215,6 +218,10 @@ class EtcdStore:
                     return Claimed(fence, run.attempt, run.previous_run_id, found.lease.holder.owner)
             raise call.give_up(_OVERTAKEN)
 
+    def claim_many(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer | StoreUnavailable]:
+        """See `Ledger`; one after the other."""
+        return one_by_one(self.claim, asks)
+
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`; one round trip, two for a claim of another process, and one more where nothing was recorded."""
         lease, due = settlement.lease, (settlement.job_id, settlement.due_ns)
@@ -235,6 +242,10 @@ class EtcdStore:
             recorded = bool(moved) and moved[0].succeeded
             earlier = not recorded and self._is_settled_as(call, settlement)
         return Settled(recorded, freed.succeeded, earlier)
+
+    def settle_many(self, settlements: Sequence[Settlement]) -> Sequence[Settled | StoreUnavailable]:
+        """See `Ledger`; one after the other."""
+        return one_by_one(self.settle, settlements)
 
     def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`; two round trips per thousand unsettled claims."""

@@ -10,7 +10,7 @@
 local held = lease_of(ARGV[1])
 if held and held.live then
   if held.token ~= ARGV[2] then return refused(held) end
-  grant_again(held)
+  grant_again(ARGV, held)
   return {'granted', held.fence, held.expired_owner}
 end
-return {'granted', grant(held)}
+return {'granted', grant(ARGV, held)}

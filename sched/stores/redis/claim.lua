@@ -20,7 +20,7 @@ if died then
   local running, lease = is_running(died)
   attempt = tonumber(string.sub(attempt_key, 22))
   if running and died[OUTCOME] == '' and died[RUN_ID] == run_id then
-    grant_again(lease)
+    grant_again(ARGV, lease)
     return {'claimed', died[FENCE], lease.expired_owner, attempt, died[PREVIOUS]}
   end
   if running or died[OUTCOME] ~= '' or ARGV[12] ~= '1' then
@@ -41,7 +41,7 @@ local latest, registered = note_claim(job, due, ahead_us)
 if latest and registered then
   redis.call('HSET', base .. ':record:' .. job, 'next_due_ns', ARGV[11], 'seen_us', text(now_us))
 end
-local fence, expired_owner = grant(held)
+local fence, expired_owner = grant(ARGV, held)
 local previous = died and died[RUN_ID] or ''
 attempt_key = string.format('%s/%06d', due, attempt)
 write_run(job, attempt_key, {run_id, ARGV[3], ARGV[4], previous, ARGV[1], fence, text(now_us), '', '', '', '', '', '',

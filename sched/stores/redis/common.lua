@@ -97,27 +97,27 @@ local function next_fence(resource, floor)
   return fence
 end
 
--- Grant the resource to the request in ARGV[1] to ARGV[9]: resource, token, owner, service, job, run_id, ttl_ns,
+-- Grant the resource to the request in ask[1] to ask[9]: resource, token, owner, service, job, run_id, ttl_ns,
 -- ttl_ms, floor. `expired` is the lease that ended on it, or nil. The floor is also the number of the request: later
 -- requests of the same client have greater numbers. The lease keeps it as `question`; without a floor, its fence.
-local function grant(expired)
-  local resource, token, ttl_ms, floor = ARGV[1], ARGV[2], tonumber(ARGV[8]), tonumber(ARGV[9])
+local function grant(ask, expired)
+  local resource, token, ttl_ms, floor = ask[1], ask[2], tonumber(ask[8]), tonumber(ask[9])
   local fence, expired_owner = next_fence(resource, floor), expired and expired.owner or ''
   redis.call('SET', base .. ':lock:' .. resource, token, 'PX', ttl_ms)
-  redis.call('HSET', base .. ':lease:' .. resource, 'token', token, 'owner', ARGV[3], 'service', ARGV[4],
-    'job', ARGV[5], 'run_id', ARGV[6], 'fence', fence, 'ttl_ns', ARGV[7], 'expired_owner', expired_owner,
+  redis.call('HSET', base .. ':lease:' .. resource, 'token', token, 'owner', ask[3], 'service', ask[4],
+    'job', ask[5], 'run_id', ask[6], 'fence', fence, 'ttl_ns', ask[7], 'expired_owner', expired_owner,
     'acquired_us', text(now_us), 'expires_us', expires_us(ttl_ms), 'question', floor > 0 and text(floor) or fence)
   redis.call('ZADD', base .. ':leases', 0, resource)
   return fence, expired_owner
 end
 
--- The holder of the live lease asks for it again in ARGV[1] to ARGV[9]. For a later request (Redlock) this is a new
+-- The holder of the live lease asks for it again in ask[1] to ask[9]. For a later request (Redlock) this is a new
 -- vote: it lasts as long as the votes of the other servers, and late messages of earlier requests do not end it.
-local function grant_again(held)
-  local ttl_ms, floor = tonumber(ARGV[8]), tonumber(ARGV[9])
-  if held.token ~= ARGV[2] or floor <= held.question then return end
-  redis.call('PEXPIRE', base .. ':lock:' .. ARGV[1], ttl_ms)
-  redis.call('HSET', base .. ':lease:' .. ARGV[1], 'ttl_ns', ARGV[7], 'expires_us', expires_us(ttl_ms),
+local function grant_again(ask, held)
+  local ttl_ms, floor = tonumber(ask[8]), tonumber(ask[9])
+  if held.token ~= ask[2] or floor <= held.question then return end
+  redis.call('PEXPIRE', base .. ':lock:' .. ask[1], ttl_ms)
+  redis.call('HSET', base .. ':lease:' .. ask[1], 'ttl_ns', ask[7], 'expires_us', expires_us(ttl_ms),
     'question', text(floor))
 end
 

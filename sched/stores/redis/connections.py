@@ -104,6 +104,10 @@ class RedisConnections:
         except (self._errors.RedisError, OSError) as error:
             raise self._our_error(operation, error) from error
 
+    def error_in(self, operation: str, problem: str) -> StoreUnavailable:
+        """Return the error that `run` would have raised, had the server answered with this problem."""
+        return self._our_error(operation, self._errors.ResponseError(problem))
+
     def with_cure_for(self, problem: str) -> str:
         """Return what the server has forbidden, and the command that allows it."""
         return with_cure(problem, self.base, self._credentials.username, self._locator.rights)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from importlib.resources import files
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tickglass.sched.identity import JobId
@@ -26,6 +27,7 @@ from tickglass.sched.ports import (
     Released,
     Renewed,
     RunRecord,
+    Settled,
 )
 from tickglass.sched.registration import Registered
 from tickglass.sched.stores.retention import shown_detail
@@ -34,12 +36,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tickglass.sched.lease import Lease
-    from tickglass.sched.ports import ClaimAsk, LeaseAsk, Settlement
+    from tickglass.sched.ports import ClaimAnswer, ClaimAsk, LeaseAsk, Settlement
 
 __all__ = [
     "ABANDON",
     "ACQUIRE",
     "CLAIM",
+    "CLAIM_MANY",
     "FORGET",
     "JOBS",
     "LEASES",
@@ -53,14 +56,17 @@ __all__ = [
     "RIGHTS",
     "RUNS",
     "SETTLE",
+    "SETTLE_MANY",
     "Script",
     "abandon_args",
     "acquire_args",
     "acquired",
+    "batch_args",
     "claim_args",
     "claimed",
     "claims_channel",
     "due_text",
+    "failure_in",
     "freed_channel",
     "is_settled_as",
     "job_args",
@@ -76,6 +82,7 @@ __all__ = [
     "renewed",
     "run_record",
     "settle_args",
+    "settled",
     "too_early",
 ]
 
@@ -94,19 +101,25 @@ class Script(NamedTuple):
     writes: bool = True
 
 
-def load_script(name: str, *, package: str = _PACKAGE, writes: bool = True, checks: bool = True) -> Script:
+def load_script(
+    name: str, *, package: str = _PACKAGE, writes: bool = True, checks: bool = True, batch: bool = False
+) -> Script:
     """Return the script `name`.lua of a package, with common.lua in front of it.
 
     Args:
         checks: whether it is refused on keys of another layout.
+        batch: whether it is run for each of many items, see batch.lua.
     """
     begin = f"local WRITES, CHECKS = {str(writes).lower()}, {str(checks).lower()}\n"
-    common, own = (
-        (files(_PACKAGE) / "common.lua").read_text("utf-8"),
-        (files(package) / f"{name}.lua").read_text("utf-8"),
-    )
+    common, own = _lua("common"), _lua(name, package)
+    if batch:
+        own = f"local function one(ARGV)\n{own}end\n{_lua('batch')}"
     text = begin + common + own
     return Script(text, hashlib.sha1(text.encode()).hexdigest(), writes)  # noqa: S324 - Redis names scripts so
+
+
+def _lua(name: str, package: str = _PACKAGE) -> str:
+    return (files(package) / f"{name}.lua").read_text("utf-8")
 
 
 ACQUIRE: Final = load_script("acquire")
@@ -114,6 +127,8 @@ RENEW: Final = load_script("renew")
 RELEASE: Final = load_script("release")
 CLAIM: Final = load_script("claim")
 SETTLE: Final = load_script("settle")
+CLAIM_MANY: Final = load_script("claim", batch=True)
+SETTLE_MANY: Final = load_script("settle", batch=True)
 REGISTER: Final = load_script("register")
 ORPHANS: Final = load_script("orphans", writes=False)
 ABANDON: Final = load_script("abandon")
@@ -141,6 +156,11 @@ def claim_args(ask: ClaimAsk, least_fence: int = 0) -> tuple[Argument, ...]:
     what = (due_text(ask.due_ns), _text(ask.next_due_ns), int(ask.rerun))
     when = (ask.due_ns // 1_000, "" if ask.max_ahead_ns is None else ask.max_ahead_ns // 1_000)
     return (*acquire_args(ask.lease, least_fence), *what, *when, str(ask.job_id), ask.declaration)
+
+
+def batch_args(items: Sequence[tuple[Argument, ...]]) -> tuple[Argument, ...]:
+    """Return ARGV of CLAIM_MANY or SETTLE_MANY from that of each item; there is at least one."""
+    return (len(items[0]), *chain.from_iterable(items))
 
 
 def release_args(lease: Lease, question: int) -> tuple[Argument, ...]:
@@ -188,6 +208,17 @@ def acquired(reply: Sequence[Any]) -> Granted | Refused:
     return Granted(int(reply[1]), reply[2]) if reply[0] == "granted" else _refused(reply)
 
 
+def failure_in(reply: Sequence[Any]) -> str | None:
+    """Return the error in an item's answer of CLAIM_MANY or SETTLE_MANY; None if it is that of CLAIM or SETTLE."""
+    return reply[1] if reply[0] == "failed" else None
+
+
+def settled(reply: Sequence[Any], settlement: Settlement) -> Settled:
+    """Read the answer of SETTLE."""
+    recorded, released, _, packed = reply
+    return Settled(recorded == 1, released == 1, recorded == 0 and is_settled_as(packed, settlement))
+
+
 def is_settled_as(packed: str, settlement: Settlement) -> bool:
     """Whether the attempt in SETTLE's answer has this outcome; "" is no attempt."""
     return bool(packed) and json.loads(packed)[_OUTCOME] == settlement.outcome
@@ -203,7 +234,7 @@ def released(reply: Sequence[Any]) -> Released | Gone:
     return Released() if reply[0] == "released" else Gone(reply[1])
 
 
-def claimed(reply: Sequence[Any]) -> Claimed | AlreadyClaimed | Refused | Ahead:
+def claimed(reply: Sequence[Any]) -> ClaimAnswer:
     """Read the answer of CLAIM."""
     if reply[0] == "claimed":
         return Claimed(int(reply[1]), int(reply[3]), reply[4], reply[2])

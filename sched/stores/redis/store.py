@@ -15,7 +15,8 @@ from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import drift_allowance_ns
-from tickglass.sched.ports import Beat, Settled
+from tickglass.sched.ports import Beat
+from tickglass.sched.stores.one_by_one import one_by_one
 from tickglass.sched.stores.redis import instances as members
 from tickglass.sched.stores.redis import scripts as lua
 from tickglass.sched.stores.redis.connections import RedisConnections
@@ -28,10 +29,8 @@ if TYPE_CHECKING:
     from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
-        Ahead,
-        AlreadyClaimed,
+        ClaimAnswer,
         ClaimAsk,
-        Claimed,
         Gone,
         Granted,
         InstanceRecord,
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
         Released,
         Renewed,
         RunRecord,
+        Settled,
         Settlement,
     )
     from tickglass.sched.registration import Registered
@@ -135,9 +135,14 @@ class RedisStore:
         self.prune()
         return [lua.registered(row) for row in stored]
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+    def claim(self, ask: ClaimAsk) -> ClaimAnswer:
         """See `Ledger`."""
         return lua.claimed(self._connections.run("claim", lua.CLAIM, *lua.claim_args(ask)))
+
+    def claim_many(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer | StoreUnavailable]:
+        """See `Ledger`; one script, in a Cluster too, because all keys of a store share a slot."""
+        replies = self._batch("claim_many", lua.CLAIM_MANY, [lua.claim_args(ask) for ask in asks])
+        return [reply if isinstance(reply, StoreUnavailable) else lua.claimed(reply) for reply in replies]
 
     def watch_claims(self, service: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
         """See `ClaimFeed`; all claims are reported while there is a connection."""
@@ -146,8 +151,15 @@ class RedisStore:
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""
         args = lua.settle_args(settlement, self._call_id())
-        recorded, released, _, packed = self._connections.run("settle", lua.SETTLE, *args)
-        return Settled(recorded == 1, released == 1, recorded == 0 and lua.is_settled_as(packed, settlement))
+        return lua.settled(self._connections.run("settle", lua.SETTLE, *args), settlement)
+
+    def settle_many(self, settlements: Sequence[Settlement]) -> Sequence[Settled | StoreUnavailable]:
+        """See `Ledger`; one script. Each settlement has a call id of its own."""
+        args = [lua.settle_args(settlement, self._call_id()) for settlement in settlements]
+        return [
+            reply if isinstance(reply, StoreUnavailable) else lua.settled(reply, settlement)
+            for reply, settlement in zip(self._batch("settle_many", lua.SETTLE_MANY, args), settlements, strict=True)
+        ]
 
     def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""
@@ -240,6 +252,23 @@ class RedisStore:
     def _call_id(self) -> str:
         """Return an id for this call, by which a script recognises it when it is sent again."""
         return f"{self._client_id}-{next(self._count)}"
+
+    def _batch(self, operation: str, script: Script, items: Sequence[tuple[Argument, ...]]) -> list[Any]:
+        """Run a script on a batch; return an answer of the script, or a `StoreUnavailable`, for each item."""
+        if not items:
+            return []
+        try:
+            replies = self._connections.run(operation, script, *lua.batch_args(items))
+        except StoreUnavailable as error:
+            if len(items) == 1 or not isinstance(error.__cause__, UnicodeError):
+                raise
+            # The words of an item are no text, which was found before anything was sent.
+            return one_by_one(lambda item: self._batch(operation, script, [item])[0], items)
+        failures = map(lua.failure_in, replies)
+        return [
+            reply if failure is None else self._connections.error_in(operation, failure)
+            for reply, failure in zip(replies, failures, strict=True)
+        ]
 
     def _pages(
         self, operation: str, script: Script, *args: Argument, count: int = _PAGE, after: str = ""

@@ -86,13 +86,16 @@ class Quorum:
             timeout_ns: how long to wait for the servers.
 
         Raises:
-            StoreUnavailable: all were asked, and fewer than a majority answered.
+            StoreUnavailable: all were asked, and fewer than a majority answered; or the arguments cannot be sent.
         """
         self.check_usable(operation)
         if script.writes and among is None:
             self.check_rights_once(operation)
         failures: dict[int, Exception] = {}
-        answers = self._asked(script, args, failures, among=among, timeout_ns=timeout_ns)
+        try:
+            answers = self._asked(script, args, failures, among=among, timeout_ns=timeout_ns)
+        except UnicodeError as error:
+            raise StoreUnavailable("redlock", operation, str(error), kind="error") from error
         if among is None and len(answers) < self.needed:
             raise self._too_few(operation, len(answers), failures)
         return answers

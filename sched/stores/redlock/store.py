@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.lease import drift_allowance_ns
-from tickglass.sched.ports import Beat, Claimed, Granted, Refused, Released, Renewed, Settled
+from tickglass.sched.ports import Beat, Claimed, Granted, Refused, Released, Renewed
+from tickglass.sched.stores.one_by_one import one_by_one
 from tickglass.sched.stores.redis import instances as members
 from tickglass.sched.stores.redis import scripts as lua
 from tickglass.sched.stores.redis.store import RedisStore
@@ -43,8 +44,7 @@ if TYPE_CHECKING:
     from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
-        Ahead,
-        AlreadyClaimed,
+        ClaimAnswer,
         ClaimAsk,
         Gone,
         InstanceRecord,
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         LeaseRecord,
         Orphan,
         RunRecord,
+        Settled,
         Settlement,
     )
     from tickglass.sched.registration import Registered
@@ -179,7 +180,7 @@ class RedlockStore:
             node.prune()
         return stored
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+    def claim(self, ask: ClaimAsk) -> ClaimAnswer:
         """See `Ledger`."""
         occurrence = Occurrence(str(ask.job_id), lua.due_text(ask.due_ns))
         won = self._ballot.hold("claim", lua.CLAIM, lambda fence: lua.claim_args(ask, fence), ask.lease, occurrence)
@@ -189,9 +190,17 @@ class RedlockStore:
             return replace(won, holder=replace(won.holder, job=ask.lease.job)) if won.holder.run_id else won
         return won
 
+    def claim_many(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer | StoreUnavailable]:
+        """See `Ledger`; one after the other."""
+        return one_by_one(self.claim, asks)
+
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`; recorded if a majority has it, released if a majority freed it, or may have."""
         return self._ledger.settle(settlement, self._call_id())
+
+    def settle_many(self, settlements: Sequence[Settlement]) -> Sequence[Settled | StoreUnavailable]:
+        """See `Ledger`; one after the other."""
+        return one_by_one(self.settle, settlements)
 
     def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`: claims that a majority reports as abandoned, or some servers do and none contradicts."""

@@ -25,12 +25,13 @@ from tickglass.sched.files.private import make_private
 from tickglass.sched.stores.sqlite import schema as sqlite_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 __all__ = ["BUSY_TIMEOUT_NS", "SqliteFile", "Synchronous"]
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 Synchronous = Literal["normal", "full"]
 
 BUSY_TIMEOUT_NS: Final = 5 * SECOND
@@ -103,6 +104,20 @@ class SqliteFile:
             return self._transact(operation, _on_current(work), self._usable(self._writer, operation), deadline_ns)
         finally:
             self._write_mutex.release()
+
+    def write_each(
+        self, operation: str, work: Callable[[sqlite3.Connection, Item], T], items: Sequence[Item]
+    ) -> list[T | StoreUnavailable]:
+        """Do `work` for each of these, in one write transaction; an item whose words do not fit is left out of it.
+
+        Raises:
+            StoreUnavailable: see `write`; then nothing of any item was written.
+        """
+
+        def work_all(connection: sqlite3.Connection) -> list[T | StoreUnavailable]:
+            return [_saved(connection, operation, work, item) for item in items]
+
+        return self.write(operation, work_all) if items else []
 
     def read(self, operation: str, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work`, one query, on a snapshot; it does not wait for writers.
@@ -249,6 +264,25 @@ class SqliteFile:
 
 # Beside SQLite's own errors: an integer over 64 bits, text that is not Unicode, and another version's schema.
 _FAILURES: Final = (sqlite3.Error, OverflowError, UnicodeError, ConfigError)
+
+
+# Of these, what only the words of one item can have caused; what it had written before is undone alone.
+_ITEMS_OWN: Final = (sqlite3.DataError, sqlite3.IntegrityError, OverflowError, UnicodeError)
+
+
+def _saved(
+    connection: sqlite3.Connection, operation: str, work: Callable[[sqlite3.Connection, Item], T], item: Item
+) -> T | StoreUnavailable:
+    """Do `work` for an item, or nothing of it."""
+    answer: T | StoreUnavailable
+    connection.execute("SAVEPOINT item")
+    try:
+        answer = work(connection, item)
+    except _ITEMS_OWN as error:
+        connection.execute("ROLLBACK TO item")
+        answer = StoreUnavailable("sqlite", operation, str(error), kind="error")
+    connection.execute("RELEASE item")
+    return answer
 
 
 def _on_current(work: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:

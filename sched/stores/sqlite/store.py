@@ -43,9 +43,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickglass.sched.clock import Clock
+    from tickglass.sched.errors import StoreUnavailable
     from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
-    from tickglass.sched.ports import Ahead, Beat, ClaimAsk, InstanceRecord, LeaseAsk, LeaseRecord, Settlement
+    from tickglass.sched.ports import Beat, ClaimAnswer, ClaimAsk, InstanceRecord, LeaseAsk, LeaseRecord, Settlement
 
 __all__ = ["SqliteStore"]
 
@@ -171,55 +172,26 @@ class SqliteStore:
         self._pruner.prune()  # first: if it fails, nothing was registered
         return self._file.write("register", work)
 
-    def claim(self, ask: ClaimAsk) -> Claimed | AlreadyClaimed | Refused | Ahead:
+    def claim(self, ask: ClaimAsk) -> ClaimAnswer:
         """See `Ledger`."""
+        return self._file.write("claim", lambda connection: self._claim(connection, ask))
 
-        def work(connection: sqlite3.Connection) -> Claimed | AlreadyClaimed | Refused | Ahead:
-            now_ns = self._clock.monotonic_ns()
-            latest = connection.execute(sql.LATEST, (*ask.job_id, ask.due_ns)).fetchone()
-            died, died_run_id = 0, ""
-            if latest is not None:
-                attempt, run_id, owner, outcome, previous, fence, renewed_ns, expires_ns, expired_owner = latest
-                live = sql.is_live(renewed_ns, expires_ns, now_ns)
-                if outcome is None and live and run_id == ask.lease.run_id:
-                    return Claimed(fence, attempt, previous, expired_owner)
-                if outcome is not None or live or not ask.rerun:
-                    return AlreadyClaimed(owner, outcome)
-                died, died_run_id = attempt, run_id
-            ahead = ask.ahead_at(self._clock.wall_ns())
-            if ahead is not None:
-                return ahead
-            held = sql.held_of(connection, ask.lease.resource)
-            if held is not None and held.live_at(now_ns):
-                return held.refusal(now_ns)
-            fence, expired_owner = self._grant(connection, ask.lease, held, now_ns)
-            self._begin(connection, ask, fence, died, died_run_id)
-            return Claimed(fence, died + 1, died_run_id, expired_owner)
-
-        return self._file.write("claim", work)
+    def claim_many(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer | StoreUnavailable]:
+        """See `Ledger`; one transaction."""
+        return self._file.write_each("claim_many", self._claim, asks)
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""
-        key = (*settlement.job_id, settlement.due_ns)
-
-        def work(connection: sqlite3.Connection) -> Settled:
-            claim = connection.execute(sql.CLAIM_OF, (*key, settlement.run_id)).fetchone()
-            attempt, claimed_ns, outcome = claim or (0, 0, "")
-            recorded, earlier = outcome is None, outcome == settlement.outcome
-            if recorded:
-                times = run_times_ns(settlement, claimed_ns, self._clock.wall_ns())
-                told = (settlement.outcome, shown_detail(settlement.detail))
-                took = (*times, settlement.lateness_ns, settlement.ran_ns)
-                connection.execute(sql.SETTLE, (*told, *took, *key, attempt))
-            held = sql.held_of(connection, settlement.lease.resource)
-            if held is None or (held.token, held.run_id) != (settlement.lease.token, settlement.run_id):
-                return Settled(recorded, released=False, earlier=earlier)
-            sql.delete_lease(connection, settlement.lease.resource)
-            return Settled(recorded, held.live_at(self._clock.monotonic_ns()), earlier)
-
-        answer = self._file.write("settle", work)
+        answer = self._file.write("settle", lambda connection: self._settle(connection, settlement))
         self._watchers.freed(settlement.lease.resource)
         return answer
+
+    def settle_many(self, settlements: Sequence[Settlement]) -> Sequence[Settled | StoreUnavailable]:
+        """See `Ledger`; one transaction."""
+        answers = self._file.write_each("settle_many", self._settle, settlements)
+        for settlement in settlements:
+            self._watchers.freed(settlement.lease.resource)
+        return answers
 
     def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""
@@ -318,6 +290,44 @@ class SqliteStore:
         return self._instances.job_set(fingerprint)
 
     # --- inside a write transaction
+
+    def _claim(self, connection: sqlite3.Connection, ask: ClaimAsk) -> ClaimAnswer:
+        now_ns = self._clock.monotonic_ns()
+        latest = connection.execute(sql.LATEST, (*ask.job_id, ask.due_ns)).fetchone()
+        died, died_run_id = 0, ""
+        if latest is not None:
+            attempt, run_id, owner, outcome, previous, fence, renewed_ns, expires_ns, expired_owner = latest
+            live = sql.is_live(renewed_ns, expires_ns, now_ns)
+            if outcome is None and live and run_id == ask.lease.run_id:
+                return Claimed(fence, attempt, previous, expired_owner)
+            if outcome is not None or live or not ask.rerun:
+                return AlreadyClaimed(owner, outcome)
+            died, died_run_id = attempt, run_id
+        ahead = ask.ahead_at(self._clock.wall_ns())
+        if ahead is not None:
+            return ahead
+        held = sql.held_of(connection, ask.lease.resource)
+        if held is not None and held.live_at(now_ns):
+            return held.refusal(now_ns)
+        fence, expired_owner = self._grant(connection, ask.lease, held, now_ns)
+        self._begin(connection, ask, fence, died, died_run_id)
+        return Claimed(fence, died + 1, died_run_id, expired_owner)
+
+    def _settle(self, connection: sqlite3.Connection, settlement: Settlement) -> Settled:
+        key = (*settlement.job_id, settlement.due_ns)
+        claim = connection.execute(sql.CLAIM_OF, (*key, settlement.run_id)).fetchone()
+        attempt, claimed_ns, outcome = claim or (0, 0, "")
+        recorded, earlier = outcome is None, outcome == settlement.outcome
+        if recorded:
+            times = run_times_ns(settlement, claimed_ns, self._clock.wall_ns())
+            told = (settlement.outcome, shown_detail(settlement.detail))
+            took = (*times, settlement.lateness_ns, settlement.ran_ns)
+            connection.execute(sql.SETTLE, (*told, *took, *key, attempt))
+        held = sql.held_of(connection, settlement.lease.resource)
+        if held is None or (held.token, held.run_id) != (settlement.lease.token, settlement.run_id):
+            return Settled(recorded, released=False, earlier=earlier)
+        sql.delete_lease(connection, settlement.lease.resource)
+        return Settled(recorded, held.live_at(self._clock.monotonic_ns()), earlier)
 
     def _grant(
         self, connection: sqlite3.Connection, ask: LeaseAsk, expired: sql.Held | None, now_ns: int

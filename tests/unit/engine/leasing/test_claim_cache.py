@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from kit.rig import BreakableStore
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.leasing.claim_cache import REMEMBERED_MAX, REMEMBERED_NS, ClaimCachingStore
+from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ClaimCacheHit, StoreCalled
 from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, LeaseAsk, Settlement
-from tickglass.sched.stores.memory import MemoryStore
 from tickglass.testing import FakeClock, ListSink
 
 TTL_NS = 60 * SECOND
@@ -21,7 +22,7 @@ class Fleet:
 
     def __init__(self) -> None:
         self.clock, self.sink = FakeClock(), ListSink()
-        self.store = MemoryStore(self.clock)
+        self.store = BreakableStore(self.clock)
         self.late = ClaimCachingStore(self.store, owner="b", service="svc", clock=self.clock, sink=self.sink)
         self.late.start()
 
@@ -29,8 +30,8 @@ class Fleet:
         run_id = run_id or f"{owner}-{due_ns}"
         return ClaimAsk(LeaseAsk(f"{job}-{due_ns}", owner, "svc", run_id, TTL_NS, job, run_id), due_ns)
 
-    def claims_asked(self) -> int:
-        return sum(call.operation == "claim" for call in self.sink.of(StoreCalled))
+    def claims_asked(self, operation: str = "claim") -> int:
+        return sum(call.operation == operation for call in self.sink.of(StoreCalled))
 
 
 @pytest.fixture
@@ -100,3 +101,42 @@ def test_a_settled_occurrence_still_counts_as_claimed(fleet: Fleet) -> None:
     assert fleet.store.settle(Settlement(lease, "svc", "j", 1, ask.lease.run_id, "success")).recorded
     assert fleet.late.claim(fleet.ask(1)) == AlreadyClaimed("a", None)
     assert fleet.claims_asked() == 0
+
+
+def test_of_a_batch_only_what_is_not_known_is_asked_for_in_one_request(fleet: Fleet) -> None:
+    before: list[int] = []
+    fleet.late.before_claim = lambda: before.append(fleet.claims_asked("claim_many"))
+    for due_ns in (1, 3):
+        fleet.store.claim(fleet.ask(due_ns, "a"))
+    answers = fleet.late.claim_many([fleet.ask(due_ns) for due_ns in (1, 2, 3, 4)])
+    assert [answers[0], answers[2]] == [AlreadyClaimed("a", None)] * 2
+    assert [type(answers[1]), type(answers[3])] == [Claimed, Claimed]
+    assert [run.due_ns for run in fleet.store.runs() if run.owner == "b"] == [4, 2]
+    assert [hit.due_ns for hit in fleet.sink.of(ClaimCacheHit)] == [1, 3]
+    assert before == [0], "once for the batch, and before it"
+    assert fleet.claims_asked("claim_many") == 1
+
+
+def test_a_batch_that_is_all_known_asks_nothing(fleet: Fleet) -> None:
+    fleet.store.claim(fleet.ask(1, "a"))
+    fleet.late.before_claim = lambda: pytest.fail("there is no claim")
+    assert fleet.late.claim_many([fleet.ask(1)]) == [AlreadyClaimed("a", None)]
+    assert fleet.late.claim_many([]) == []
+    assert fleet.sink.of(StoreCalled) == []
+
+
+@pytest.mark.parametrize("where", ["claim", "before"])
+def test_what_is_known_stands_when_the_store_does_not_answer_for_the_rest(fleet: Fleet, where: str) -> None:
+    gone = StoreUnavailable("memory", "claim_many", "gone")
+
+    def fail() -> None:
+        raise gone
+
+    fleet.store.claim(fleet.ask(1, "a"))
+    if where == "before":
+        fleet.late.before_claim = fail
+    else:
+        fleet.store.broken["claim"] = gone
+    assert fleet.late.claim_many([fleet.ask(2), fleet.ask(1), fleet.ask(3)]) == [gone, AlreadyClaimed("a", None), gone]
+    with pytest.raises(StoreUnavailable):
+        fleet.late.claim_many([fleet.ask(2), fleet.ask(3)])
