@@ -75,6 +75,7 @@ class Job:
         runs_unclaimed: whether it runs without a claim while the store is out.
         releases: whether it gives its lock up at its timeout, though its code may still run.
         prefer: the instances whose claims go before those of others; None: all are equal.
+        trigger_text: the trigger as text.
         shares_resource: whether others may take the same lock: a resource was named.
         declaration: what tells it from another declaration of the same job, see identity.py.
     """
@@ -93,6 +94,7 @@ class Job:
     runs_unclaimed: bool
     releases: bool
     prefer: Preference | None
+    trigger_text: str
     shares_resource: bool
     declaration: str
 
@@ -177,6 +179,7 @@ def declare(  # noqa: PLR0913 - choices, by name, and nearly all have a default
         runs_unclaimed=on_outage == "run",
         releases=on_timeout == "release",
         prefer=checked_preference(prefer),
+        trigger_text=str(trigger),
         shares_resource=resource is not None,
         declaration=declaration_of(str(trigger), function),
     )

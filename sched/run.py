@@ -6,7 +6,7 @@ the run to stop through its `StopSignal` (stop_signal.py), which the job never s
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -15,7 +15,6 @@ from tickglass.sched.durations import Duration, duration_ns
 from tickglass.sched.lease import LockState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
     from tickglass.sched.clock import Clock
@@ -135,15 +134,20 @@ class Run:
         return f"<Run {self.job} due {self.due_at.isoformat()} attempt {self.attempt} fence {self.fence}>"
 
 
-@contextmanager
-def executing(run: Run, stop: StopSignal) -> Iterator[None]:
+class executing:  # noqa: N801 - a context manager; a class, because a generator costs more than all else in it
     """Make a run the current one of this thread or task while its code is executed."""
-    token = _current.set(_Current(run, stop))
-    try:
-        yield
-    finally:
+
+    __slots__ = ("_current", "_token")
+
+    def __init__(self, run: Run, stop: StopSignal) -> None:
+        self._current = _Current(run, stop)
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._current)
+
+    def __exit__(self, *_: object) -> None:
         with suppress(ValueError):  # the garbage collector ends a coroutine of a closed loop, in another context
-            _current.reset(token)
+            _current.reset(self._token)
 
 
 def current_run() -> Run | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.durations import SECOND
@@ -19,7 +18,9 @@ from tickglass.sched.ports import JobCall
 from tickglass.sched.run import executing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from types import TracebackType
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.engine.running.admitted import Admitted
@@ -52,6 +53,28 @@ def end_aborted(occurrence: OccurrenceMachine) -> None:
     if occurrence.state is not OccurrenceState.ENDED:
         outcome, reason = _ABORTED.get(occurrence.state, (Outcome.FAILURE, ""))
         occurrence.fire(OccurrenceEvent.ENDED, outcome=outcome, reason=reason, error="aborted")
+
+
+class _Scope:
+    """What surrounds the code of a run: it is the current run of its thread or task, and its trace the current one."""
+
+    __slots__ = ("_active", "_executing")
+
+    def __init__(self, executing: AbstractContextManager[None], active: AbstractContextManager[None]) -> None:
+        self._executing = executing
+        self._active = active
+
+    def __enter__(self) -> None:
+        self._executing.__enter__()
+        self._active.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._active.__exit__(kind, error, trace)
+        finally:
+            self._executing.__exit__(kind, error, trace)
 
 
 class Execution:
@@ -171,11 +194,9 @@ class Execution:
                 self._set_timer(self._run_lease.ends_ns - _GIVE_UP_BEFORE_NS, lambda: self._time_out(release=True))
         return True
 
-    @contextmanager
-    def _scope(self) -> Iterator[None]:
+    def _scope(self) -> _Scope:
         run = self._run_lease.run
-        with executing(run, self._stop), self._tracer.activate(run.run_id):
-            yield
+        return _Scope(executing(run, self._stop), self._tracer.activate(run.run_id))
 
     def _call(self) -> Any:  # noqa: ANN401 - whatever a job's function returns
         self._timings.started_ns = self._clock.monotonic_ns()
