@@ -27,9 +27,9 @@ from tickglass.sched.stores.etcd.prune import Pruner
 from tickglass.sched.stores.etcd.server_time import ClusterClock, closest_ns, dated_ns
 from tickglass.sched.stores.etcd.settings import PREFIX, TIMEOUT_NS
 from tickglass.sched.stores.etcd.watch import LeaseWatch
-from tickglass.sched.stores.one_by_one import one_by_one
 from tickglass.sched.stores.retention import KEEP_NS, shown_detail
 from tickglass.sched.stores.run_times import run_times_ns
+from tickglass.sched.stores.side_by_side import side_by_side, touched_by_claim, touched_by_settlement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -219,8 +219,8 @@ class EtcdStore:
             raise call.give_up(_OVERTAKEN)
 
     def claim_many(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer | StoreUnavailable]:
-        """See `Ledger`; one after the other."""
-        return one_by_one(self.claim, asks)
+        """See `Ledger`; single requests, some at once."""
+        return side_by_side(self.claim, asks, touched_by_claim)
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`; one round trip, two for a claim of another process, and one more where nothing was recorded."""
@@ -244,8 +244,8 @@ class EtcdStore:
         return Settled(recorded, freed.succeeded, earlier)
 
     def settle_many(self, settlements: Sequence[Settlement]) -> Sequence[Settled | StoreUnavailable]:
-        """See `Ledger`; one after the other."""
-        return one_by_one(self.settle, settlements)
+        """See `Ledger`; single requests, some at once."""
+        return side_by_side(self.settle, settlements, touched_by_settlement)
 
     def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`; two round trips per thousand unsettled claims."""

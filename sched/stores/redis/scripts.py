@@ -62,6 +62,7 @@ __all__ = [
     "acquire_args",
     "acquired",
     "batch_args",
+    "can_be_sent",
     "claim_args",
     "claimed",
     "claims_channel",
@@ -161,6 +162,15 @@ def claim_args(ask: ClaimAsk, least_fence: int = 0) -> tuple[Argument, ...]:
 def batch_args(items: Sequence[tuple[Argument, ...]]) -> tuple[Argument, ...]:
     """Return ARGV of CLAIM_MANY or SETTLE_MANY from that of each item; there is at least one."""
     return (len(items[0]), *chain.from_iterable(items))
+
+
+def can_be_sent(words: Sequence[Argument]) -> bool:
+    """Whether these words are text; halves of characters are not."""
+    try:
+        "".join(map(str, words)).encode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def release_args(lease: Lease, question: int) -> tuple[Argument, ...]:

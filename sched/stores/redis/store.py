@@ -16,7 +16,6 @@ from tickglass.sched.durations import MS
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import Beat
-from tickglass.sched.stores.one_by_one import one_by_one
 from tickglass.sched.stores.redis import instances as members
 from tickglass.sched.stores.redis import scripts as lua
 from tickglass.sched.stores.redis.connections import RedisConnections
@@ -260,10 +259,12 @@ class RedisStore:
         try:
             replies = self._connections.run(operation, script, *lua.batch_args(items))
         except StoreUnavailable as error:
-            if len(items) == 1 or not isinstance(error.__cause__, UnicodeError):
+            sendable = [lua.can_be_sent(item) for item in items]
+            if all(sendable) or not any(sendable):
                 raise
-            # The words of an item are no text, which was found before anything was sent.
-            return one_by_one(lambda item: self._batch(operation, script, [item])[0], items)
+            # Some words are no text, which was found before anything was sent.
+            rest = iter(self._batch(operation, script, list(itertools.compress(items, sendable))))
+            return [next(rest) if fits else error for fits in sendable]
         failures = map(lua.failure_in, replies)
         return [
             reply if failure is None else self._connections.error_in(operation, failure)

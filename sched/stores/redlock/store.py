@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import Beat, Claimed, Granted, Refused, Released, Renewed
-from tickglass.sched.stores.one_by_one import one_by_one
 from tickglass.sched.stores.redis import instances as members
 from tickglass.sched.stores.redis import scripts as lua
 from tickglass.sched.stores.redis.store import RedisStore
@@ -37,6 +36,7 @@ from tickglass.sched.stores.redlock.votes import (
     whole_pages,
 )
 from tickglass.sched.stores.retention import KEEP_NS
+from tickglass.sched.stores.side_by_side import side_by_side, touched_by_claim, touched_by_settlement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -191,16 +191,16 @@ class RedlockStore:
         return won
 
     def claim_many(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer | StoreUnavailable]:
-        """See `Ledger`; one after the other."""
-        return one_by_one(self.claim, asks)
+        """See `Ledger`; single requests, some at once."""
+        return side_by_side(self.claim, asks, touched_by_claim)
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`; recorded if a majority has it, released if a majority freed it, or may have."""
         return self._ledger.settle(settlement, self._call_id())
 
     def settle_many(self, settlements: Sequence[Settlement]) -> Sequence[Settled | StoreUnavailable]:
-        """See `Ledger`; one after the other."""
-        return one_by_one(self.settle, settlements)
+        """See `Ledger`; single requests, some at once."""
+        return side_by_side(self.settle, settlements, touched_by_settlement)
 
     def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`: claims that a majority reports as abandoned, or some servers do and none contradicts."""

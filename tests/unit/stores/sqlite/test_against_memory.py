@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from hypothesis import HealthCheck, settings
@@ -35,6 +36,22 @@ ttls = st.sampled_from([SECOND, 10 * SECOND])
 next_due_instants = st.none() | st.integers(2, 5)
 
 
+@st.composite
+def claims(draw: st.DrawFn) -> tuple[ClaimAsk, int | None]:
+    """Return a claim, and the latest instant that is not too early."""
+    job, token = draw(jobs), draw(tokens)
+    lease = LeaseAsk(draw(resources), draw(owners), job.service, token, draw(ttls), job.name, f"run of {token}")
+    ask = ClaimAsk(lease, draw(due_instants), draw(next_due_instants), draw(st.booleans()))
+    return ask, draw(st.sampled_from([None, 2, 3]))
+
+
+@st.composite
+def settlements(draw: st.DrawFn) -> Settlement:
+    token = draw(tokens)
+    lease = Lease(draw(resources), "", token, 0, 0, 0)
+    return Settlement(lease, *draw(jobs), draw(due_instants), f"run of {token}", "success", "d", 1, 2)
+
+
 class TwinStores(RuleBasedStateMachine):
     """Every rule asks both; a run's id goes with its token, and both are used again and again."""
 
@@ -65,38 +82,25 @@ class TwinStores(RuleBasedStateMachine):
     def release(self, resource: str, token: str) -> None:
         self.both(lambda store: store.release(Lease(resource, "", token, 0, 0, 0)))
 
-    @rule(
-        resource=resources,
-        owner=owners,
-        token=tokens,
-        ttl_ns=ttls,
-        job=jobs,
-        due_ns=due_instants,
-        next_due_ns=next_due_instants,
-        rerun=st.booleans(),
-        latest_ns=st.sampled_from([None, 2, 3]),
-    )
-    def claim(
-        self,
-        *,
-        resource: str,
-        owner: str,
-        token: str,
-        ttl_ns: int,
-        job: JobId,
-        due_ns: int,
-        next_due_ns: int,
-        rerun: bool,
-        latest_ns: int | None,
-    ) -> None:
-        lease = LeaseAsk(resource, owner, job.service, token, ttl_ns, job.name, f"run of {token}")
-        max_ahead_ns = None if latest_ns is None else latest_ns - self.clock.wall_ns()  # what is due later is too early
-        self.both(lambda store: store.claim(ClaimAsk(lease, due_ns, next_due_ns, rerun, max_ahead_ns)))
+    def bounded(self, claim: tuple[ClaimAsk, int | None]) -> ClaimAsk:
+        ask, latest_ns = claim
+        return replace(ask, max_ahead_ns=None if latest_ns is None else latest_ns - self.clock.wall_ns())
 
-    @rule(resource=resources, token=tokens, job=jobs, due_ns=due_instants)
-    def settle(self, resource: str, token: str, job: JobId, due_ns: int) -> None:
-        lease = Lease(resource, "", token, 0, 0, 0)
-        self.both(lambda store: store.settle(Settlement(lease, *job, due_ns, f"run of {token}", "success", "d", 1, 2)))
+    @rule(claim=claims())
+    def claim(self, claim: tuple[ClaimAsk, int | None]) -> None:
+        self.both(lambda store: store.claim(self.bounded(claim)))
+
+    @rule(batch=st.lists(claims(), max_size=4))
+    def claim_many(self, batch: list[tuple[ClaimAsk, int | None]]) -> None:
+        self.both(lambda store: store.claim_many([self.bounded(claim) for claim in batch]))
+
+    @rule(settlement=settlements())
+    def settle(self, settlement: Settlement) -> None:
+        self.both(lambda store: store.settle(settlement))
+
+    @rule(batch=st.lists(settlements(), max_size=4))
+    def settle_many(self, batch: list[Settlement]) -> None:
+        self.both(lambda store: store.settle_many(batch))
 
     @rule(resource=resources, token=tokens)
     def settle_whatever_runs(self, resource: str, token: str) -> None:
