@@ -233,6 +233,7 @@ class Pool:
         came, worker.came = worker.came, False
         # Once the pool is closed every run was asked to stop, and ends when it is begun.
         if not moving and (run := queue.next_run(_NEVER_NS if self._closing else now_ns)) is not None:
+            worker.watches = False
             if self._settlements.waiting:
                 self._settlements.hold()
             return _Chosen(run.begin_waited if came else run.begin)

@@ -1,0 +1,118 @@
+"""What a free worker does next, and how much it claims ahead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from tickglass.sched.durations import MS
+from tickglass.sched.engine.running.run_queue import AHEAD_NS, BATCH_MAX, LONG_NS, RunQueue, Step
+
+if TYPE_CHECKING:
+    from tickglass.sched.engine.running.assignment import Assignment
+    from tickglass.sched.engine.running.execution import Execution
+
+
+class Item:
+    """All that the queue knows of an assignment and of an execution."""
+
+    def __init__(self, expected_ns: int, due_ns: int = 0) -> None:
+        self.expected_ns = expected_ns
+        self.due_ns = due_ns
+
+
+def assignments(*expected_ns: int) -> list[Assignment]:
+    return cast("list[Assignment]", [Item(expected) for expected in expected_ns])
+
+
+def run(due_ns: int, expected_ns: int = 0) -> Execution:
+    return cast("Execution", Item(expected_ns, due_ns))
+
+
+def batch_sizes(queue: RunQueue, free: int) -> list[int]:
+    sizes = []
+    while (batch := queue.next_batch(free)) is not None:
+        sizes.append(len(batch.assignments))
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("expected_ns", "free", "sizes"),
+    [
+        ([0] * 10, 1, [10]),  # short runs wait for each other
+        ([0] * 100, 1, [BATCH_MAX, 100 - BATCH_MAX]),
+        ([AHEAD_NS] * 5, 1, [1, 1, 1, 1, 1]),  # long ones wait for nobody: another instance may be free
+        ([AHEAD_NS] * 5, 3, [3, 2]),
+        ([5 * MS] * 10, 1, [4, 4, 2]),  # as many as one worker starts within 20 ms
+        ([10**12, 0, 0], 1, [1, 2]),
+    ],
+)
+def test_no_more_is_claimed_than_the_free_workers_start_soon(
+    expected_ns: list[int], free: int, sizes: list[int]
+) -> None:
+    queue = RunQueue()
+    queue.offer(assignments(*expected_ns), 0)
+    assert batch_sizes(queue, free) == sizes
+    assert queue.empty
+
+
+def test_what_is_claimed_and_waits_counts_as_claimed_ahead() -> None:
+    queue = RunQueue()
+    queue.add_runs([run(10, AHEAD_NS)])
+    queue.offer(assignments(0, 0, 0), 0)
+    assert batch_sizes(queue, 1) == [1, 1, 1]
+    queue.next_run(10)
+    queue.offer(assignments(0, 0, 0), 0)
+    assert batch_sizes(queue, 1) == [3]
+
+
+def test_a_batch_knows_since_when_each_of_it_waits() -> None:
+    queue = RunQueue()
+    queue.offer(assignments(0, 0), 7)
+    queue.offer(assignments(0), 9)
+    batch = queue.next_batch(1)
+    assert batch is not None
+    assert batch.submitted_ns == [7, 7, 9]
+
+
+def test_runs_are_started_in_the_order_in_which_they_are_due_and_not_before() -> None:
+    queue = RunQueue()
+    late, early, same = run(20), run(10), run(10)
+    assert queue.add_runs([late])
+    assert queue.add_runs([early, same]), "sooner than what was there"
+    assert not queue.add_runs([run(30)])
+    assert queue.next_run(9) is None
+    assert [queue.next_run(25) for _ in range(4)] == [early, same, late, None]
+    assert (queue.due_ns, queue.starts, queue.empty) == (30, 3, False)
+
+
+@pytest.mark.parametrize(
+    ("expected_ns", "lanes", "shared"),
+    [
+        ([], 0, False),
+        ([0], 1, False),
+        ([0, 0, 0], 1, True),
+        ([LONG_NS, LONG_NS], 2, False),
+        ([LONG_NS, LONG_NS, 0], 3, False),
+        ([LONG_NS, 0, 0], 2, True),
+    ],
+)
+def test_each_long_run_has_a_worker_of_its_own_and_all_short_ones_share_one(
+    expected_ns: list[int], lanes: int, *, shared: bool
+) -> None:
+    queue = RunQueue()
+    queue.add_runs([run(1, expected) for expected in expected_ns])
+    assert (queue.lanes, queue.shared) == (lanes, shared)
+    while queue.next_run(1) is not None:
+        pass
+    assert (queue.lanes, queue.shared) == (0, False)
+
+
+def test_steps_are_taken_in_the_order_in_which_they_came() -> None:
+    queue = RunQueue()
+    steps = [Step(at_ns, print) for at_ns in (1, 2)]
+    for step in steps:
+        queue.submit(step)
+    assert queue.waiting == 2
+    assert [queue.next_step() for _ in range(3)] == [*steps, None]
