@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import duration_ns
-from tickglass.sched.errors import ConfigError
 from tickglass.sched.engine.running.pool import checked_size
+from tickglass.sched.errors import ConfigError
 from tickglass.sched.job import checked_name
 from tickglass.sched.policies.preference import checked_labels
 from tickglass.sched.stores import store_opener
