@@ -6,19 +6,19 @@ Pure: no I/O, no logging. Time comes from the injected clock.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import MS, duration_text
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import FencingRejected, LockMoved
-from tickglass.sched.state_machine import Move, StateMachine
+from tickglass.sched.state_machine import StateMachine, Word, moves_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports.events import EventSink
+    from tickglass.sched.state_machine import Move
 
 __all__ = [
     "LOCK_TRANSITIONS",
@@ -53,7 +53,7 @@ class Lease:
     trusted_until_ns: int
 
 
-class LockState(StrEnum):
+class LockState(Word):
     """Where one party stands with one lock."""
 
     IDLE = "idle"
@@ -62,7 +62,7 @@ class LockState(StrEnum):
     LOST = "lost"
 
 
-class LockEvent(StrEnum):
+class LockEvent(Word):
     """What can happen to it."""
 
     REQUESTED = "requested"
@@ -76,7 +76,7 @@ class LockEvent(StrEnum):
     RELEASED = "released"
 
 
-class LockReason(StrEnum):
+class LockReason(Word):
     """Why an attempt failed."""
 
     TIMEOUT = "timeout"
@@ -98,6 +98,7 @@ LOCK_TRANSITIONS: Final[Mapping[tuple[LockState, LockEvent], LockState]] = {
     (LockState.HELD, LockEvent.RELEASED): LockState.IDLE,
     (LockState.LOST, LockEvent.RELEASED): LockState.IDLE,
 }
+_MOVES: Final = moves_of(LOCK_TRANSITIONS)
 
 
 class LockMachine(StateMachine[LockState, LockEvent]):
@@ -108,6 +109,30 @@ class LockMachine(StateMachine[LockState, LockEvent]):
         blocking: whether it waits after a refusal.
         renewing: whether the lease is renewed while it is held.
     """
+
+    __slots__ = (
+        "_told",
+        "blocking",
+        "fence",
+        "job",
+        "margin_ns",
+        "other_owner",
+        "owner",
+        "reason",
+        "renewing",
+        "resource",
+        "run_id",
+        "sampled",
+        "service",
+        "trusted_until_ns",
+        "ttl_ns",
+    )
+
+    # Of the latest move:
+    reason: str | None
+    margin_ns: int | None
+    other_owner: str
+    _told: LockMoved | None
 
     def __init__(
         self,
@@ -123,7 +148,7 @@ class LockMachine(StateMachine[LockState, LockEvent]):
         clock: Clock,
         sink: EventSink,
     ) -> None:
-        super().__init__(f"lock {resource}", LOCK_TRANSITIONS, LockState.IDLE, clock, sink)
+        super().__init__(("lock", resource), _MOVES, LockState.IDLE, clock, sink)
         self.resource = resource
         self.owner = owner
         self.service = service
@@ -159,11 +184,21 @@ class LockMachine(StateMachine[LockState, LockEvent]):
         Raises:
             IllegalTransition: the table has no such move; nothing changed.
         """
+        with self._mutex:
+            move = self._make(event)
+            if fence is not None:
+                self.fence = fence
+            if trusted_until_ns is not None:
+                self.trusted_until_ns = trusted_until_ns
+            self.reason, self.margin_ns, self.other_owner = reason, margin_ns, other_owner
+            self._told = None
+            self._sink.lock_moved(self)  # never raises: see EventSink
+            return move
 
-        def tell(move: Move[LockState, LockEvent]) -> LockMoved:
-            self.fence = self.fence if fence is None else fence
-            self.trusted_until_ns = self.trusted_until_ns if trusted_until_ns is None else trusted_until_ns
-            return LockMoved(
+    def report(self) -> LockMoved:
+        """Return the latest move as an event; called by sinks that are told of it. See `LockMove`."""
+        if self._told is None:
+            self._told = LockMoved(
                 resource=self.resource,
                 owner=self.owner,
                 service=self.service,
@@ -172,20 +207,19 @@ class LockMachine(StateMachine[LockState, LockEvent]):
                 sampled=self.sampled,
                 blocking=self.blocking,
                 renewing=self.renewing,
-                before=move.before,
-                event=move.event,
-                after=move.after,
-                at_ns=move.at_ns,
-                wall_ns=self._clock.wall_ns(),
-                stayed_ns=move.stayed_ns,
+                before=self.before,
+                event=self.event,
+                after=self.after,
+                at_ns=self.at_ns,
+                wall_ns=self.wall_ns,
+                stayed_ns=self.stayed_ns,
                 ttl_ns=self.ttl_ns,
                 fence=self.fence,
-                reason=reason,
-                margin_ns=margin_ns,
-                other_owner=other_owner,
+                reason=self.reason,
+                margin_ns=self.margin_ns,
+                other_owner=self.other_owner,
             )
-
-        return self._fire(event, tell)
+        return self._told
 
     def report_stale_fence(self, newest: int) -> None:
         """Report that a write under this lock's fence was refused; no move, because a guard cannot end a lease."""

@@ -5,25 +5,25 @@ Pure: no I/O, no logging. Time comes from the injected clock.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.events import SchedulerMoved
-from tickglass.sched.state_machine import Move, StateMachine
+from tickglass.sched.state_machine import StateMachine, Word, moves_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import EventSink
+    from tickglass.sched.state_machine import Move
 
 __all__ = ["SCHEDULER_TRANSITIONS", "STOP_GRACE_NS", "SchedulerEvent", "SchedulerMachine", "SchedulerState"]
 
 STOP_GRACE_NS: Final = 5 * SECOND  # for a run to end after it was asked to
 
 
-class SchedulerState(StrEnum):
+class SchedulerState(Word):
     """Where a scheduler stands."""
 
     NEW = "new"
@@ -33,7 +33,7 @@ class SchedulerState(StrEnum):
     STOPPED = "stopped"
 
 
-class SchedulerEvent(StrEnum):
+class SchedulerEvent(Word):
     """What can happen to it."""
 
     START_ASKED = "start_asked"
@@ -51,6 +51,7 @@ SCHEDULER_TRANSITIONS: Final[Mapping[tuple[SchedulerState, SchedulerEvent], Sche
     (SchedulerState.DRAINING, SchedulerEvent.STOPPED): SchedulerState.STOPPED,
     (SchedulerState.STOPPED, SchedulerEvent.START_ASKED): SchedulerState.STARTING,
 }
+_MOVES: Final = moves_of(SCHEDULER_TRANSITIONS)
 
 
 class SchedulerMachine(StateMachine[SchedulerState, SchedulerEvent]):
@@ -63,7 +64,7 @@ class SchedulerMachine(StateMachine[SchedulerState, SchedulerEvent]):
     def __init__(
         self, owner: str, service: str, clock: Clock, sink: EventSink, *, begins: SchedulerState = SchedulerState.NEW
     ) -> None:
-        super().__init__("scheduler", SCHEDULER_TRANSITIONS, begins, clock, sink)
+        super().__init__(("scheduler",), _MOVES, begins, clock, sink)
         self._owner = owner
         self._service = service
 
@@ -73,15 +74,16 @@ class SchedulerMachine(StateMachine[SchedulerState, SchedulerEvent]):
         Raises:
             IllegalTransition: the table has no such move; nothing changed.
         """
-
-        def tell(move: Move[SchedulerState, SchedulerEvent]) -> SchedulerMoved:
-            return SchedulerMoved(
-                owner=self._owner,
-                service=self._service,
-                before=move.before,
-                event=move.event,
-                after=move.after,
-                wall_ns=self._clock.wall_ns(),
+        with self._mutex:
+            move = self._make(event)
+            self._sink.record(
+                SchedulerMoved(
+                    owner=self._owner,
+                    service=self._service,
+                    before=self.before,
+                    event=self.event,
+                    after=self.after,
+                    wall_ns=self.wall_ns,
+                )
             )
-
-        return self._fire(event, tell)
+            return move

@@ -6,18 +6,17 @@ Pure: no I/O, no logging. Time comes from the injected clock.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.errors import IllegalTransition
 from tickglass.sched.events import Lateness, OccurrenceMoved
-from tickglass.sched.state_machine import Move, StateMachine
+from tickglass.sched.state_machine import StateMachine, Word, moves_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import EventSink
+    from tickglass.sched.state_machine import Move
 
 __all__ = [
     "DID_NOT_RUN",
@@ -34,7 +33,7 @@ __all__ = [
 ]
 
 
-class OccurrenceState(StrEnum):
+class OccurrenceState(Word):
     """How far one due instant of one job has come."""
 
     NEW = "new"
@@ -48,7 +47,7 @@ class OccurrenceState(StrEnum):
     ENDED = "ended"
 
 
-class OccurrenceEvent(StrEnum):
+class OccurrenceEvent(Word):
     """What can happen to it."""
 
     FELL_DUE = "fell_due"
@@ -61,7 +60,7 @@ class OccurrenceEvent(StrEnum):
     ENDED = "ended"
 
 
-class Outcome(StrEnum):
+class Outcome(Word):
     """How it ended. Each occurrence gets exactly one; the metrics carry these names.
 
     An outcome other than success is a failure, or did not run, or is neutral: never two of these.
@@ -104,7 +103,7 @@ DID_NOT_RUN: Final = tuple(outcome for outcome in Outcome if outcome.did_not_run
 NEUTRAL: Final = tuple(outcome for outcome in Outcome if outcome.is_neutral)
 
 
-class SkipReason(StrEnum):
+class SkipReason(Word):
     """Why a policy refused an occurrence."""
 
     OVERLAP = "overlap"  # the job's previous occurrence is still running
@@ -143,6 +142,7 @@ ENDINGS: Final[Mapping[OccurrenceState, frozenset[Outcome]]] = {
     OccurrenceState.RUNNING: _RAN,
     OccurrenceState.STOPPING: _RAN,
 }
+_MOVES: Final = moves_of(OCCURRENCE_TRANSITIONS)
 
 
 class OccurrenceMachine(StateMachine[OccurrenceState, OccurrenceEvent]):
@@ -153,10 +153,37 @@ class OccurrenceMachine(StateMachine[OccurrenceState, OccurrenceEvent]):
         run_id: 32 hexadecimal digits; also the trace id, should it run here.
     """
 
+    __slots__ = (
+        "_told",
+        "attempt",
+        "due_ns",
+        "error",
+        "fence",
+        "job",
+        "lateness",
+        "next_due_ns",
+        "outcome",
+        "owner",
+        "ran_ns",
+        "reason",
+        "run_id",
+        "sampled",
+        "service",
+    )
+
+    # Of the latest move:
+    outcome: str | None
+    reason: str
+    lateness: Lateness | None
+    ran_ns: int | None
+    error: str
+    next_due_ns: int | None
+    _told: OccurrenceMoved | None
+
     def __init__(
         self, job: str, due_ns: int, *, owner: str, service: str, run_id: str, clock: Clock, sink: EventSink
     ) -> None:
-        super().__init__(f"occurrence {job}", OCCURRENCE_TRANSITIONS, OccurrenceState.NEW, clock, sink)
+        super().__init__(("occurrence", job), _MOVES, OccurrenceState.NEW, clock, sink)
         self.job = job
         self.due_ns = due_ns
         self.owner = owner
@@ -191,9 +218,22 @@ class OccurrenceMachine(StateMachine[OccurrenceState, OccurrenceEvent]):
             IllegalTransition: the table has no such move, or an occurrence in
                 this state cannot end with this outcome; nothing changed.
         """
+        with self._mutex:
+            if (event is OccurrenceEvent.ENDED) != (outcome is not None):
+                raise self._illegal(f"{event} with outcome {outcome}")
+            if outcome is not None and outcome not in ENDINGS.get(self._state, ()):
+                raise self._illegal(f"{event} as {outcome}")
+            move = self._make(event)
+            self.outcome, self.reason, self.error = outcome, reason, error
+            self.lateness, self.ran_ns, self.next_due_ns = lateness, ran_ns, next_due_ns
+            self._told = None
+            self._sink.occurrence_moved(self)  # never raises: see EventSink
+            return move
 
-        def report(move: Move[OccurrenceState, OccurrenceEvent]) -> OccurrenceMoved:
-            return OccurrenceMoved(
+    def report(self) -> OccurrenceMoved:
+        """Return the latest move as an event; called by sinks that are told of it. See `OccurrenceMove`."""
+        if self._told is None:
+            self._told = OccurrenceMoved(
                 job=self.job,
                 due_ns=self.due_ns,
                 attempt=self.attempt,
@@ -201,26 +241,21 @@ class OccurrenceMachine(StateMachine[OccurrenceState, OccurrenceEvent]):
                 service=self.service,
                 run_id=self.run_id,
                 sampled=self.sampled,
-                before=move.before,
-                event=move.event,
-                after=move.after,
-                at_ns=move.at_ns,
-                wall_ns=self._clock.wall_ns(),
-                stayed_ns=move.stayed_ns,
+                before=self.before,
+                event=self.event,
+                after=self.after,
+                at_ns=self.at_ns,
+                wall_ns=self.wall_ns,
+                stayed_ns=self.stayed_ns,
                 fence=self.fence,
-                outcome=outcome,
-                reason=reason,
-                lateness=lateness,
-                ran_ns=ran_ns,
-                error=error,
-                next_due_ns=next_due_ns,
+                outcome=self.outcome,
+                reason=self.reason,
+                lateness=self.lateness,
+                ran_ns=self.ran_ns,
+                error=self.error,
+                next_due_ns=self.next_due_ns,
             )
-
-        if (event is OccurrenceEvent.ENDED) != (outcome is not None):
-            raise IllegalTransition(self._name, self._state, f"{event} with outcome {outcome}")
-        if outcome is not None and outcome not in ENDINGS.get(self._state, ()):
-            raise IllegalTransition(self._name, self._state, f"{event} as {outcome}")
-        return self._fire(event, report)
+        return self._told
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ No I/O, no clock reads.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from tickglass.sched.events import Streak
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
@@ -20,7 +20,7 @@ from tickglass.telemetry.metric import OVERFLOW
 from tickglass.telemetry.series import SeriesGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from tickglass.sched.clock import Reading
     from tickglass.sched.events import (
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
         Lateness,
         OccurrenceMoved,
     )
+    from tickglass.sched.state_machine import OccurrenceMove
     from tickglass.telemetry.metric import Metric
     from tickglass.telemetry.series import Together
+
+    _Move = OccurrenceMove | OccurrenceMoved  # the machine that moved, or the event that tells of it
 
 __all__ = ["JobGroup"]
 
@@ -76,13 +79,6 @@ class JobGroup(SeriesGroup):
         self._contested = self.gauge(catalogue.JOB_CONTESTED, name)
         self._interval_tracker = IntervalTracker()
         self._streak = Streak()
-        self._moves: dict[str, Callable[[OccurrenceMoved, _Key], None]] = {
-            OccurrenceEvent.FELL_DUE.value: self._fell_due,
-            OccurrenceEvent.STARTED_UNCLAIMED.value: lambda *_: self._unclaimed.add(),
-            OccurrenceEvent.STARTED.value: self._started,
-            OccurrenceEvent.STOP_ASKED.value: self._stop_asked,
-            OccurrenceEvent.ENDED.value: self._ended,
-        }
 
     def declared(self, event: JobRegistered) -> None:
         """Take the job's registration."""
@@ -97,12 +93,12 @@ class JobGroup(SeriesGroup):
             if event.job == self._name:
                 self._take_over(event.streak)
 
-    def moved(self, event: OccurrenceMoved) -> None:
+    def moved(self, move: _Move) -> None:
         """Take one move of an occurrence."""
-        move = self._moves.get(event.event)
-        if move is not None:
+        take = self._TAKEN_BY.get(move.event)
+        if take is not None:
             with self.lock:
-                move(event, (event.job, event.due_ns, event.run_id))
+                take(self, move)
 
     def passed(self, event: InstantsMissed | InstantsElsewhere, outcome: Outcome) -> None:
         """Count instants that passed while no instance was running: due and ended at once."""
@@ -126,13 +122,12 @@ class JobGroup(SeriesGroup):
             self._running.clear()
             self._overdue.clear()
             for event in moves:
-                key = event.job, event.due_ns, event.run_id
                 if event.event == OccurrenceEvent.FELL_DUE:
-                    self._open.add(key)
+                    self._open.add(_key_of(event))
                 elif event.event == OccurrenceEvent.STARTED:
-                    self._started(event, key)
+                    self._started(event)
                 elif event.event == OccurrenceEvent.STOP_ASKED:
-                    self._stop_asked(event, key)
+                    self._stop_asked(event)
             self._due.add(len(self._open - known))
             unheard = len(known - self._open)
             if unheard:
@@ -182,45 +177,49 @@ class JobGroup(SeriesGroup):
         if streak.succeeded_wall_ns is not None:
             self._last_success.value = streak.succeeded_wall_ns / _S
 
-    def _fell_due(self, event: OccurrenceMoved, key: _Key) -> None:
+    def _fell_due(self, move: _Move) -> None:
         self._due.add()
         if len(self._open) < _OPEN_MAX:
-            self._open.add(key)
+            self._open.add(_key_of(move))
         else:
             self._outcomes[OVERFLOW].add()  # its outcome will never be known
-        if event.job == self._name:
-            self._interval_tracker.fell_due(event.due_ns, event.next_due_ns)
+        if move.job == self._name:
+            self._interval_tracker.fell_due(move.due_ns, move.next_due_ns)
             self._keep_interval()
 
     def _keep_interval(self) -> None:
         self._next.value = _seconds(self._interval_tracker.next_due_ns)
         self._interval.value = _seconds(self._interval_tracker.interval_ns)
 
-    def _started(self, event: OccurrenceMoved, key: _Key) -> None:
-        if len(self._running) < _OPEN_MAX:
-            self._running[key] = event.wall_ns
-        self._last_start.value = event.wall_ns / _S
+    def _started_unclaimed(self, _: _Move) -> None:
+        self._unclaimed.add()
 
-    def _stop_asked(self, event: OccurrenceMoved, key: _Key) -> None:
-        if event.reason == "timeout" and key in self._running:
+    def _started(self, move: _Move) -> None:
+        if len(self._running) < _OPEN_MAX:
+            self._running[_key_of(move)] = move.wall_ns
+        self._last_start.value = move.wall_ns / _S
+
+    def _stop_asked(self, move: _Move) -> None:
+        key = _key_of(move)
+        if move.reason == "timeout" and key in self._running:
             self._overdue.add(key)
 
-    def _ended(self, event: OccurrenceMoved, key: _Key) -> None:
-        outcome = event.outcome or ""
+    def _ended(self, move: _Move) -> None:
+        outcome, key = move.outcome or "", _key_of(move)
         self._outcomes[outcome].add()
         self._open.discard(key)
         if outcome == Outcome.SKIPPED:
-            self._skips[event.reason].add()
-        self._take_over(prolonged(self._streak, outcome, event.due_ns, event.wall_ns))
+            self._skips[move.reason].add()
+        self._take_over(prolonged(self._streak, outcome, move.due_ns, move.wall_ns))
         if self._running.pop(key, None) is not None:
-            self._last_completion.value = event.wall_ns / _S
+            self._last_completion.value = move.wall_ns / _S
             self._overdue.discard(key)
-        trace_id = event.run_id if event.sampled else ""
-        if event.ran_ns is not None:
-            self._run_seconds.add(event.ran_ns / _S)
-            self._duration.observe(event.ran_ns / _S, trace_id, event.wall_ns)
-        if event.lateness is not None:
-            self._was_late(event.lateness, trace_id, event.wall_ns)
+        trace_id = move.run_id if move.sampled else ""
+        if move.ran_ns is not None:
+            self._run_seconds.add(move.ran_ns / _S)
+            self._duration.observe(move.ran_ns / _S, trace_id, move.wall_ns)
+        if move.lateness is not None:
+            self._was_late(move.lateness, trace_id, move.wall_ns)
 
     def _was_late(self, lateness: Lateness, trace_id: str, wall_ns: int) -> None:
         self._lateness.observe(lateness.total_ns / _S, trace_id, wall_ns)
@@ -229,6 +228,19 @@ class JobGroup(SeriesGroup):
         self._parts["lock"].add(max(0, lateness.lock_ns) / _S)
         self._parts["start"].add(max(0, lateness.start_ns) / _S)
 
+    # The moves between these change no series.
+    _TAKEN_BY: ClassVar[Mapping[str, Callable[[JobGroup, _Move], None]]] = {
+        OccurrenceEvent.FELL_DUE: _fell_due,
+        OccurrenceEvent.STARTED_UNCLAIMED: _started_unclaimed,
+        OccurrenceEvent.STARTED: _started,
+        OccurrenceEvent.STOP_ASKED: _stop_asked,
+        OccurrenceEvent.ENDED: _ended,
+    }
+
 
 def _seconds(ns: int | None) -> float | None:
     return None if ns is None else ns / _S
+
+
+def _key_of(move: _Move) -> _Key:
+    return move.job, move.due_ns, move.run_id

@@ -6,7 +6,7 @@ No I/O, no clock reads: ages are computed from the reading that a scrape brings.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.lease import LockEvent, LockReason, LockState
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Reading
     from tickglass.sched.events import JobRegistered, LockMoved
+    from tickglass.sched.state_machine import LockMove
     from tickglass.telemetry.metric import Metric
     from tickglass.telemetry.series import Together
+
+    _Move = LockMove | LockMoved  # the machine that moved, or the event that tells of it
 
 __all__ = ["IDLE_NS", "RENEWED_LATE_FRACTION", "LockGroup", "renewed_late"]
 
@@ -35,9 +38,9 @@ _LIMITS_MAX: Final = 1_000  # jobs that share a resource; of more, the first cou
 _S: Final = 1e9
 
 
-def renewed_late(event: LockMoved) -> bool:
+def renewed_late(move: _Move) -> bool:
     """Return whether a renewal was confirmed with less than a third of the TTL left."""
-    return event.margin_ns is not None and event.margin_ns * RENEWED_LATE_FRACTION < event.ttl_ns
+    return move.margin_ns is not None and move.margin_ns * RENEWED_LATE_FRACTION < move.ttl_ns
 
 
 @dataclass(slots=True)
@@ -92,17 +95,6 @@ class LockGroup(SeriesGroup):
         self._wait = self.histogram(catalogue.LOCK_WAIT, resource)
         self._hold = self.histogram(catalogue.LOCK_HOLD, resource)
         self._margin = self.counter(catalogue.LOCK_MARGIN, resource)
-        self._moves: dict[str, Callable[[LockMoved], None]] = {
-            LockEvent.REQUESTED.value: self._requested,
-            LockEvent.GRANTED.value: self._granted,
-            LockEvent.REFUSED.value: self._refused,
-            LockEvent.FAILED.value: self._failed,
-            LockEvent.RENEWED.value: self._renewed,
-            LockEvent.RENEWAL_FAILED.value: self._renewal_failed,
-            LockEvent.EXPIRED.value: self._ended,
-            LockEvent.LOST.value: self._ended,
-            LockEvent.RELEASED.value: self._ended,
-        }
 
     def declared(self, event: JobRegistered) -> bool:
         """Take the registration of a job that uses this lock; return False if this group was retired."""
@@ -117,16 +109,16 @@ class LockGroup(SeriesGroup):
             self._max_hold.value = max(limits) / _S if len(limits) == len(self._limits) else None
             return True
 
-    def moved(self, event: LockMoved) -> bool:
+    def moved(self, move: _Move) -> bool:
         """Count one move; return False if this group was retired."""
         with self.lock:
             if self._retired:
                 return False
-            self._active_ns = event.at_ns
+            self._active_ns = move.at_ns
             if self.resource == OVERFLOW:
-                self._take_in_hand(event.resource, (event.before == LockState.IDLE) - (event.after == LockState.IDLE))
-            self._transitions[event.event].add()
-            self._moves[event.event](event)
+                self._take_in_hand(move.resource, (move.before == LockState.IDLE) - (move.after == LockState.IDLE))
+            self._transitions[move.event].add()
+            self._TAKEN_BY[move.event](self, move)
             return True
 
     def forget(self) -> None:
@@ -225,65 +217,77 @@ class LockGroup(SeriesGroup):
         if count > 0 and len(self._in_hand) < _HOLDS_MAX:
             self._in_hand[resource] = count
 
-    def _requested(self, _: LockMoved) -> None:
+    def _requested(self, _: _Move) -> None:
         self._waiters.add()
 
-    def _waited(self, event: LockMoved) -> None:
+    def _waited(self, move: _Move) -> None:
         self._waiters.add(-1)
-        if event.blocking:
-            self._wait.observe(event.stayed_ns / _S, event.run_id if event.sampled else "", event.wall_ns)
+        if move.blocking:
+            self._wait.observe(move.stayed_ns / _S, move.run_id if move.sampled else "", move.wall_ns)
 
-    def _granted(self, event: LockMoved) -> None:
-        self._waited(event)
+    def _granted(self, move: _Move) -> None:
+        self._waited(move)
         self._attempts["acquired"].add()
-        if event.other_owner:
+        if move.other_owner:
             self._expirations.add()
-        self._take(event)
+        self._take(move)
 
-    def _take(self, event: LockMoved) -> None:
-        self._fence.value = event.fence
-        self._ttl.value = event.ttl_ns / _S
-        self._holds[event.resource, event.fence] = Hold(
-            self._owners[event.owner],
-            self._services[event.service],
-            since_ns=event.at_ns,
-            since_wall_ns=event.wall_ns,
-            renewed_ns=event.at_ns,
-            renewed_wall_ns=event.wall_ns,
-            ttl_ns=event.ttl_ns,
-            renewing=event.renewing,
+    def _take(self, move: _Move) -> None:
+        self._fence.value = move.fence
+        self._ttl.value = move.ttl_ns / _S
+        self._holds[move.resource, move.fence] = Hold(
+            self._owners[move.owner],
+            self._services[move.service],
+            since_ns=move.at_ns,
+            since_wall_ns=move.wall_ns,
+            renewed_ns=move.at_ns,
+            renewed_wall_ns=move.wall_ns,
+            ttl_ns=move.ttl_ns,
+            renewing=move.renewing,
         )
         while len(self._holds) > _HOLDS_MAX:
             del self._holds[next(iter(self._holds))]
 
-    def _refused(self, event: LockMoved) -> None:
-        self._waited(event)
+    def _refused(self, move: _Move) -> None:
+        self._waited(move)
         self._attempts["contended"].add()
 
-    def _failed(self, event: LockMoved) -> None:
-        self._waited(event)
+    def _failed(self, move: _Move) -> None:
+        self._waited(move)
         self._attempts["failed"].add()
-        self._failures[event.reason or LockReason.STORE_ERROR.value].add()
+        self._failures[move.reason or LockReason.STORE_ERROR.value].add()
 
-    def _renewed(self, event: LockMoved) -> None:
-        self._renewals["late" if renewed_late(event) else "ok"].add()
-        if event.margin_ns is not None:
-            self._margin.add(max(0, event.margin_ns) / _S)
-        self._extend(event)
+    def _renewed(self, move: _Move) -> None:
+        self._renewals["late" if renewed_late(move) else "ok"].add()
+        if move.margin_ns is not None:
+            self._margin.add(max(0, move.margin_ns) / _S)
+        self._extend(move)
 
-    def _extend(self, event: LockMoved) -> None:
-        hold = self._holds.get((event.resource, event.fence))
+    def _extend(self, move: _Move) -> None:
+        hold = self._holds.get((move.resource, move.fence))
         if hold is not None:
-            hold.renewed_ns, hold.renewed_wall_ns = event.at_ns, event.wall_ns
+            hold.renewed_ns, hold.renewed_wall_ns = move.at_ns, move.wall_ns
 
-    def _renewal_failed(self, _: LockMoved) -> None:
+    def _renewal_failed(self, _: _Move) -> None:
         self._renewals["error"].add()
 
-    def _ended(self, event: LockMoved) -> None:
-        if event.before == "lost":
+    def _ended(self, move: _Move) -> None:
+        if move.before == "lost":
             return  # the hold ended when the lease was lost
-        if event.event == "lost":
+        if move.event == "lost":
             self._renewals["lost"].add()
-        self._releases[event.event].add()  # events and reasons have the same names
-        self._hold.observe(event.stayed_ns / _S, event.run_id if event.sampled else "", event.wall_ns)
-        self._holds.pop((event.resource, event.fence), None)
+        self._releases[move.event].add()  # events and reasons have the same names
+        self._hold.observe(move.stayed_ns / _S, move.run_id if move.sampled else "", move.wall_ns)
+        self._holds.pop((move.resource, move.fence), None)
+
+    _TAKEN_BY: ClassVar[Mapping[str, Callable[[LockGroup, _Move], None]]] = {
+        LockEvent.REQUESTED: _requested,
+        LockEvent.GRANTED: _granted,
+        LockEvent.REFUSED: _refused,
+        LockEvent.FAILED: _failed,
+        LockEvent.RENEWED: _renewed,
+        LockEvent.RENEWAL_FAILED: _renewal_failed,
+        LockEvent.EXPIRED: _ended,
+        LockEvent.LOST: _ended,
+        LockEvent.RELEASED: _ended,
+    }

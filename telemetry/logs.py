@@ -38,43 +38,45 @@ from tickglass.sched.events import (
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.sched.run import current_run
+from tickglass.sched.state_machine import MoveSink
 from tickglass.telemetry.log_pace import Pace
 from tickglass.telemetry.tracing.run_ids import root_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tickglass.sched.events import Event
+    from tickglass.sched.state_machine import LockMove, OccurrenceMove
 
 __all__ = ["ConsoleFormatter", "JsonFormatter", "LogSink", "RunFilter", "configure_logging"]
 
-_LOCK_LEVELS: Final = {
-    LockEvent.RENEWAL_FAILED.value: logging.WARNING,
-    LockEvent.EXPIRED.value: logging.WARNING,
-    LockEvent.LOST.value: logging.WARNING,
-    LockEvent.FAILED.value: logging.INFO,
+_LOCK_LEVELS: Final[Mapping[str, int]] = {
+    LockEvent.RENEWAL_FAILED: logging.WARNING,
+    LockEvent.EXPIRED: logging.WARNING,
+    LockEvent.LOST: logging.WARNING,
+    LockEvent.FAILED: logging.INFO,
 }
-_OUTCOME_LEVELS: Final = {
-    Outcome.SUCCESS.value: logging.INFO,
-    Outcome.FAILURE.value: logging.WARNING,
-    Outcome.TIMEOUT.value: logging.WARNING,
-    Outcome.CANCELLED.value: logging.INFO,
-    Outcome.LOST.value: logging.WARNING,
-    Outcome.ORPHANED.value: logging.WARNING,
-    Outcome.ELSEWHERE.value: logging.DEBUG,
-    Outcome.MISSED.value: logging.WARNING,
-    Outcome.SKIPPED.value: logging.INFO,
+_OUTCOME_LEVELS: Final[Mapping[str, int]] = {
+    Outcome.SUCCESS: logging.INFO,
+    Outcome.FAILURE: logging.WARNING,
+    Outcome.TIMEOUT: logging.WARNING,
+    Outcome.CANCELLED: logging.INFO,
+    Outcome.LOST: logging.WARNING,
+    Outcome.ORPHANED: logging.WARNING,
+    Outcome.ELSEWHERE: logging.DEBUG,
+    Outcome.MISSED: logging.WARNING,
+    Outcome.SKIPPED: logging.INFO,
 }
 _RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
-_EDGE_LEVELS: Final = {
-    OccurrenceEvent.STARTED.value: logging.INFO,
-    OccurrenceEvent.STOP_ASKED.value: logging.INFO,
+_EDGE_LEVELS: Final[Mapping[str, int]] = {
+    OccurrenceEvent.STARTED: logging.INFO,
+    OccurrenceEvent.STOP_ASKED: logging.INFO,
 }
 # What a healthy job does at each instant: told at INFO once in a while, and at DEBUG each time.
-_ROUTINE: Final = frozenset({OccurrenceEvent.STARTED.value, Outcome.SUCCESS.value, Outcome.SKIPPED.value})
+_ROUTINE: Final = frozenset({OccurrenceEvent.STARTED, Outcome.SUCCESS, Outcome.SKIPPED})
 
 
-class LogSink:
+class LogSink(MoveSink):
     """An event sink for people: problems at WARNING, starts and ends at INFO, the rest at DEBUG.
 
     Of each job, one start and one end a minute are at INFO; those between them are at DEBUG, and counted in the next.
@@ -88,9 +90,9 @@ class LogSink:
         self._resources: dict[str, str] = {}  # by job
         self._pace = Pace()
         self._tellers: dict[type[Event], Callable[[Any], None]] = {
-            LockMoved: self._lock_moved,
+            LockMoved: self.lock_moved,
             FencingRejected: self._fencing_rejected,
-            OccurrenceMoved: self._occurrence_moved,
+            OccurrenceMoved: self.occurrence_moved,
             SchedulerMoved: lambda e: self._say(logging.INFO, "scheduler %s", e.after, owner=e.owner),
             ReadinessMoved: self._readiness_moved,
             JobRegistered: self._job_registered,
@@ -142,6 +144,10 @@ class LogSink:
             ),
         }
 
+    def takes(self, kind: type[Event]) -> bool:
+        """See `MoveSink`; which of them make a line depends on the level, which may change at any time."""
+        return kind in self._tellers
+
     def record(self, event: Event) -> None:
         """See `tickglass.sched.ports.EventSink`."""
         tell = self._tellers.get(type(event))
@@ -175,15 +181,15 @@ class LogSink:
             job=event.job,
         )
 
-    def _lock_moved(self, event: LockMoved) -> None:
-        level = _LOCK_LEVELS.get(event.event, logging.DEBUG)
-        if self._logger.isEnabledFor(level):
-            why = f": {event.reason}" if event.reason else ""
-            other = f" ({event.other_owner})" if event.other_owner else ""
-            told = {"resource": event.resource, "fence": event.fence or None, "job": event.job or None}
-            self._say(
-                level, "lock %s %s%s%s", event.resource, event.event, why, other, run_id=event.run_id or None, **told
-            )
+    def lock_moved(self, move: LockMove | LockMoved) -> None:
+        """See `MoveSink`."""
+        level = _LOCK_LEVELS.get(move.event, logging.DEBUG)
+        if not self._logger.isEnabledFor(level):
+            return
+        why = f": {move.reason}" if move.reason else ""
+        other = f" ({move.other_owner})" if move.other_owner else ""
+        told = {"resource": move.resource, "fence": move.fence or None, "job": move.job or None}
+        self._say(level, "lock %s %s%s%s", move.resource, move.event, why, other, run_id=move.run_id or None, **told)
 
     def _fencing_rejected(self, event: FencingRejected) -> None:
         why = f"{event.newest} has been seen" if event.fence else "it ran without a claim"
@@ -199,33 +205,35 @@ class LogSink:
             run_id=event.run_id or None,
         )
 
-    def _occurrence_moved(self, event: OccurrenceMoved) -> None:
-        if event.outcome is not None:
-            level = _OUTCOME_LEVELS.get(event.outcome, logging.WARNING)
+    def occurrence_moved(self, move: OccurrenceMove | OccurrenceMoved) -> None:
+        """See `MoveSink`."""
+        if move.outcome is not None:
+            level = _OUTCOME_LEVELS.get(move.outcome, logging.WARNING)
         else:
-            level = _EDGE_LEVELS.get(event.event, logging.DEBUG)
-        what = str(event.outcome or event.event)
-        more = 0
-        if what in _ROUTINE:
-            passed = self._pace.passed_over((event.job, what), event.at_ns)
-            level, more = (logging.DEBUG, 0) if passed is None else (level, passed)
+            level = _EDGE_LEVELS.get(move.event, logging.DEBUG)
         if not self._logger.isEnabledFor(level):
             return
-        why = ": ".join(filter(None, (what, event.reason, event.error)))
+        what, more = str(move.outcome or move.event), 0
+        if what in _ROUTINE:
+            passed = self._pace.passed_over((move.job, what), move.at_ns)
+            level, more = (logging.DEBUG, 0) if passed is None else (level, passed)
+            if not self._logger.isEnabledFor(level):
+                return
+        why = ": ".join(filter(None, (what, move.reason, move.error)))
         self._say(
             level,
             "job %s due %s %s%s",
-            event.job,
-            instant_of(event.due_ns).isoformat(timespec="milliseconds"),
+            move.job,
+            instant_of(move.due_ns).isoformat(timespec="milliseconds"),
             why,
             f", as {more} more since it was last told" if more else "",
-            job=event.job,
-            run_id=event.run_id,
-            resource=self._resources.get(event.job),
-            fence=event.fence or None,
-            outcome=event.outcome,
-            lateness_s=event.lateness and event.lateness.total_ns / 1e9,
-            ran_s=None if event.ran_ns is None else event.ran_ns / 1e9,
+            job=move.job,
+            run_id=move.run_id,
+            resource=self._resources.get(move.job),
+            fence=move.fence or None,
+            outcome=move.outcome,
+            lateness_s=move.lateness and move.lateness.total_ns / 1e9,
+            ran_s=None if move.ran_ns is None else move.ran_ns / 1e9,
         )
 
     def _store_called(self, event: StoreCalled) -> None:

@@ -38,6 +38,7 @@ from tickglass.sched.events import (
     TriggerFailed,
 )
 from tickglass.sched.occurrence import Outcome
+from tickglass.sched.state_machine import MoveSink
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.internals import PoolGroup, SchedulerGroup, StoreGroup
 from tickglass.telemetry.jobs import JobGroup
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.events import Event
+    from tickglass.sched.state_machine import LockMove, OccurrenceMove
     from tickglass.telemetry.series import SeriesGroup, Value
 
 G = TypeVar("G")
@@ -67,8 +69,11 @@ _OTHERS: Final = frozenset({catalogue.GC_PAUSE, *catalogue.sidecar_metrics()})
 SINK_METRICS: Final = tuple(metric for metric in catalogue.metrics() if metric not in _OTHERS)
 
 
-class MetricSink:
+class MetricSink(MoveSink):
     """An event sink, and the collector that Prometheus asks.
+
+    Of the machines of its own process it takes the moves as they are, elsewhere it is told of them by events; either
+    way the same groups count the same attributes.
 
     Args:
         clock: for the ages that are computed when scraped.
@@ -131,9 +136,9 @@ class MetricSink:
 
     def _handlers_by_event(self) -> dict[type[Event], Callable[[Any], None]]:
         return {
-            LockMoved: lambda event: self._locks.change(event.resource, lambda lock: lock.moved(event)),
+            LockMoved: self.lock_moved,
+            OccurrenceMoved: self.occurrence_moved,
             FencingRejected: lambda event: self._locks.change(event.resource, LockGroup.fencing_rejected),
-            OccurrenceMoved: lambda event: self._jobs[event.job].moved(event),
             InstantsMissed: lambda event: self._jobs[event.job].passed(event, Outcome.MISSED),
             InstantsElsewhere: lambda event: self._jobs[event.job].passed(event, Outcome.ELSEWHERE),
             JobRegistered: self._register,
@@ -156,11 +161,24 @@ class MetricSink:
             TelemetryDropped: lambda event: self.dropped(event.signal, event.reason, event.count),
         }
 
+    def takes(self, kind: type[Event]) -> bool:
+        """See `MoveSink`."""
+        return kind in self._handlers
+
     def record(self, event: Event) -> None:
         """See `tickglass.sched.ports.EventSink`."""
         handle = self._handlers.get(type(event))
         if handle is not None:
             handle(event)
+
+    def occurrence_moved(self, move: OccurrenceMove | OccurrenceMoved) -> None:
+        """See `MoveSink`."""
+        self._jobs[move.job].moved(move)
+
+    def lock_moved(self, move: LockMove | LockMoved) -> None:
+        """See `MoveSink`."""
+        if not self._locks[move.resource].moved(move):  # the group was retired meanwhile
+            self._locks.change(move.resource, lambda lock: lock.moved(move))
 
     def preregister(self, *, stores: Iterable[str] = (), pools: Iterable[str] = (), sinks: Iterable[str] = ()) -> None:
         """Show these at zero from now on, because `increase()` does not see the first count of a new series.

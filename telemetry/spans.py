@@ -21,6 +21,7 @@ from tickglass.sched.clock import instant_of
 from tickglass.sched.events import FencingRejected, LockMoved, OccurrenceMoved
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES, OccurrenceEvent, Outcome
+from tickglass.sched.state_machine import MoveSink
 from tickglass.telemetry.locks import renewed_late
 from tickglass.telemetry.tracing.provider import application_provider, build_tracer_provider, within
 from tickglass.telemetry.tracing.run_ids import RunIds, root_of
@@ -34,7 +35,12 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.events import Event, Lateness
     from tickglass.sched.ports import TracedRun
+    from tickglass.sched.state_machine import LockMove, OccurrenceMove
     from tickglass.telemetry.tracing.provider import OnDrop
+
+    # The machine that moved, or the event that tells of it.
+    _LockMove = LockMove | LockMoved
+    _OccurrenceMove = OccurrenceMove | OccurrenceMoved
 
 __all__ = ["SpanSink"]
 
@@ -59,7 +65,7 @@ class _OpenRun:
     last_wall_ns: int = 0
 
 
-class SpanSink:
+class SpanSink(MoveSink):
     """An event sink and the tracer of runs.
 
     The root span of a run begins when its claim was answered, with the run id
@@ -139,20 +145,33 @@ class SpanSink:
 
     # --- EventSink ---
 
+    def takes(self, kind: type[Event]) -> bool:
+        """See `MoveSink`."""
+        return self._tracing and kind in (LockMoved, OccurrenceMoved, FencingRejected)
+
     def record(self, event: Event) -> None:
         """See `tickglass.sched.ports.EventSink`."""
-        if not self._tracing:
-            return
         if isinstance(event, LockMoved):
-            if event.job:
-                self._run_lock_moved(event)
-            else:
-                self._manual_lock_moved(event)
-        elif isinstance(event, FencingRejected):
+            self.lock_moved(event)
+        elif isinstance(event, OccurrenceMoved):
+            self.occurrence_moved(event)
+        elif isinstance(event, FencingRejected) and self._tracing:
             span = self._span_of(event.run_id)
             span.add_event("fencing_rejected", _fencing_attributes(event), event.wall_ns)
-        elif isinstance(event, OccurrenceMoved):
-            self._occurrence_moved(event)
+
+    def lock_moved(self, move: _LockMove) -> None:
+        """See `MoveSink`."""
+        if not self._tracing:
+            return
+        if move.job:
+            self._run_lock_moved(move)
+        else:
+            self._manual_lock_moved(move)
+
+    def occurrence_moved(self, move: _OccurrenceMove) -> None:
+        """See `MoveSink`."""
+        if self._tracing and move.event in _SPAN_EVENTS:
+            self._span_moved(move)
 
     def close(self, deadline_s: float = 2.0) -> bool:
         """End the open spans and send them on; return whether that was done in time."""
@@ -169,25 +188,25 @@ class SpanSink:
 
     # --- locks ---
 
-    def _run_lock_moved(self, event: LockMoved) -> None:
-        run = self._runs.get(event.run_id)
+    def _run_lock_moved(self, move: _LockMove) -> None:
+        run = self._runs.get(move.run_id)
         if run is None:
-            self._keep_early(event)
+            self._keep_early(move)
             return
-        run.lock_open = event.after != LockState.IDLE
-        run.last_wall_ns = event.wall_ns
+        run.lock_open = move.after != LockState.IDLE
+        run.last_wall_ns = move.wall_ns
         if run.span.is_recording():
-            _add_lock_event(run.span, event)
-            self._add_lock_span(run.span, event)
+            _add_lock_event(run.span, move)
+            self._add_lock_span(run.span, move)
         if not run.lock_open and run.ended_ns is not None:
             with self._lock:
-                self._close(event.run_id)
+                self._close(move.run_id)
 
-    def _manual_lock_moved(self, event: LockMoved) -> None:
-        span = self._span_of(event.run_id)
+    def _manual_lock_moved(self, move: _LockMove) -> None:
+        span = self._span_of(move.run_id)
         if span.is_recording():
-            _add_lock_event(span, event)
-            self._add_lock_span(span, event)
+            _add_lock_event(span, move)
+            self._add_lock_span(span, move)
 
     def _span_of(self, run_id: str) -> Span:
         """Return the current span; or, on the renewer's thread, the span of the run."""
@@ -195,81 +214,79 @@ class SpanSink:
         run = self._runs.get(run_id)
         return span if run is None or span.is_recording() else run.span
 
-    def _keep_early(self, event: LockMoved) -> None:
+    def _keep_early(self, move: _LockMove) -> None:
         with self._lock:
-            early = self._early.get(event.run_id)
+            early = self._early.get(move.run_id)
             if early is None:
-                if event.event != LockEvent.REQUESTED:
+                if move.event != LockEvent.REQUESTED:
                     return  # the run is over
-                early = self._early[event.run_id] = []
+                early = self._early[move.run_id] = []
                 if len(self._early) > EARLY_MAX:
                     self._early.popitem(last=False)
-            early.append(event)
+            early.append(move if isinstance(move, LockMoved) else move.report())  # a machine goes on
 
-    def _add_lock_span(self, parent: Span, event: LockMoved) -> None:
+    def _add_lock_span(self, parent: Span, move: _LockMove) -> None:
         """Add a span where an event is not enough: for a duration, or a failure."""
-        attributes = _lock_attributes(event)
-        if event.event == LockEvent.GRANTED:
-            name, start_ns = f"lock acquire {event.resource}", event.wall_ns - event.stayed_ns
+        attributes = _lock_attributes(move)
+        if move.event == LockEvent.GRANTED:
+            name, start_ns = f"lock acquire {move.resource}", move.wall_ns - move.stayed_ns
             attributes["tickglass.lock.outcome"] = "acquired"
-            attributes["tickglass.lock.wait_s"] = event.stayed_ns / 1e9
-        elif event.event == LockEvent.RENEWAL_FAILED or (event.event == LockEvent.RENEWED and renewed_late(event)):
-            name, start_ns = f"lock renew {event.resource}", event.wall_ns
+            attributes["tickglass.lock.wait_s"] = move.stayed_ns / 1e9
+        elif move.event == LockEvent.RENEWAL_FAILED or (move.event == LockEvent.RENEWED and renewed_late(move)):
+            name, start_ns = f"lock renew {move.resource}", move.wall_ns
         else:
             return
         context = trace.set_span_in_context(parent, Context())
         span = self._tracer.start_span(
             name, context=context, kind=SpanKind.CLIENT, attributes=attributes, start_time=start_ns
         )
-        if event.event == LockEvent.RENEWAL_FAILED:
-            span.set_attribute("error.type", event.reason or "error")
+        if move.event == LockEvent.RENEWAL_FAILED:
+            span.set_attribute("error.type", move.reason or "error")
             span.set_status(Status(StatusCode.ERROR))
-        span.end(event.wall_ns)
+        span.end(move.wall_ns)
 
     # --- occurrences ---
 
-    def _occurrence_moved(self, event: OccurrenceMoved) -> None:
-        if event.event not in _SPAN_EVENTS:
-            return
-        run = self._runs.get(event.run_id)
+    def _span_moved(self, move: _OccurrenceMove) -> None:
+        run = self._runs.get(move.run_id)
         if run is None:
-            if event.event == OccurrenceEvent.ENDED:
-                self._never_ran(event)
+            if move.event == OccurrenceEvent.ENDED:
+                self._never_ran(move)
             return
-        run.last_wall_ns = event.wall_ns
+        run.last_wall_ns = move.wall_ns
         if run.span.is_recording():
-            _add_occurrence_event(run.span, event)
-        if event.event == OccurrenceEvent.ENDED:
+            _add_occurrence_event(run.span, move)
+        if move.event == OccurrenceEvent.ENDED:
             with self._lock:
-                run.ended_ns = event.at_ns
+                run.ended_ns = move.at_ns
                 if run.lock_open:
-                    self._lingering[event.run_id] = event.at_ns
+                    self._lingering[move.run_id] = move.at_ns
                 else:
-                    self._close(event.run_id)
-                self._close_lingering(event.at_ns)
+                    self._close(move.run_id)
+                self._close_lingering(move.at_ns)
 
-    def _never_ran(self, event: OccurrenceMoved) -> None:
+    def _never_ran(self, move: _OccurrenceMove) -> None:
         with self._lock:
-            early = self._early.pop(event.run_id, ())
-        if event.outcome not in DID_NOT_RUN:
+            early = self._early.pop(move.run_id, ())
+        if move.outcome not in DID_NOT_RUN:
             return
-        with self._ids.of(event.run_id):
+        with self._ids.of(move.run_id):
             span = self._tracer.start_span(
-                f"skip {event.job}",
+                f"skip {move.job}",
                 context=Context(),
                 attributes={
-                    "tickglass.job.name": event.job,
-                    "tickglass.run.id": event.run_id,
-                    "tickglass.scheduled_time": instant_of(event.due_ns).isoformat(),
-                    "tickglass.owner": event.owner,
-                    "tickglass.outcome": event.outcome or "",
-                    "tickglass.reason": event.reason,
+                    "tickglass.job.name": move.job,
+                    "tickglass.run.id": move.run_id,
+                    "tickglass.scheduled_time": instant_of(move.due_ns).isoformat(),
+                    "tickglass.owner": move.owner,
+                    "tickglass.outcome": move.outcome or "",
+                    "tickglass.reason": move.reason,
                 },
-                start_time=event.wall_ns,
+                start_time=move.wall_ns,
             )
-        for move in early:
-            _add_lock_event(span, move)
-        span.end(event.wall_ns)
+        for lock_move in early:
+            _add_lock_event(span, lock_move)
+        span.end(move.wall_ns)
 
     # --- ends; under the lock ---
 
@@ -321,23 +338,23 @@ def _begun(run: TracedRun) -> _Attributes:
     return attributes
 
 
-def _lock_attributes(event: LockMoved) -> _Attributes:
+def _lock_attributes(move: _LockMove) -> _Attributes:
     """Return which lock it is, and what `_lock_facts` returns."""
-    attributes: _Attributes = {"tickglass.lock.resource": event.resource, "tickglass.owner": event.owner}
-    if event.fence:
-        attributes["tickglass.lock.fencing_token"] = event.fence
-    return attributes | _lock_facts(event)
+    attributes: _Attributes = {"tickglass.lock.resource": move.resource, "tickglass.owner": move.owner}
+    if move.fence:
+        attributes["tickglass.lock.fencing_token"] = move.fence
+    return attributes | _lock_facts(move)
 
 
-def _lock_facts(event: LockMoved) -> _Attributes:
+def _lock_facts(move: _LockMove) -> _Attributes:
     """Return what is particular to one move."""
     attributes: _Attributes = {}
-    if event.reason:
-        attributes["tickglass.lock.reason"] = str(event.reason)
-    if event.margin_ns is not None:
-        attributes["tickglass.lock.margin_s"] = event.margin_ns / 1e9
-    if event.other_owner:
-        attributes["tickglass.lock.other_owner"] = event.other_owner
+    if move.reason:
+        attributes["tickglass.lock.reason"] = str(move.reason)
+    if move.margin_ns is not None:
+        attributes["tickglass.lock.margin_s"] = move.margin_ns / 1e9
+    if move.other_owner:
+        attributes["tickglass.lock.other_owner"] = move.other_owner
     return attributes
 
 
@@ -350,37 +367,37 @@ def _fencing_attributes(event: FencingRejected) -> _Attributes:
     }
 
 
-def _add_lock_event(span: Span, event: LockMoved) -> None:
-    lost = event.event in (LockEvent.EXPIRED, LockEvent.LOST)
+def _add_lock_event(span: Span, move: _LockMove) -> None:
+    lost = move.event in (LockEvent.EXPIRED, LockEvent.LOST)
     # A run's span already names its lock, and attributes are most of an event's cost.
-    attributes = _lock_facts(event) if event.job else _lock_attributes(event)
+    attributes = _lock_facts(move) if move.job else _lock_attributes(move)
     if lost:
-        attributes["tickglass.lock.event"] = str(event.event)
-    span.add_event("lease_lost" if lost else f"lock {event.event}", attributes or None, event.wall_ns)
+        attributes["tickglass.lock.event"] = str(move.event)
+    span.add_event("lease_lost" if lost else f"lock {move.event}", attributes or None, move.wall_ns)
 
 
-def _add_occurrence_event(span: Span, event: OccurrenceMoved) -> None:
-    if event.event == OccurrenceEvent.ENDED:
-        _set_outcome(span, event)
+def _add_occurrence_event(span: Span, move: _OccurrenceMove) -> None:
+    if move.event == OccurrenceEvent.ENDED:
+        _set_outcome(span, move)
         return
-    span.add_event(str(event.event), {"tickglass.reason": event.reason} if event.reason else None, event.wall_ns)
+    span.add_event(str(move.event), {"tickglass.reason": move.reason} if move.reason else None, move.wall_ns)
 
 
-def _set_outcome(span: Span, event: OccurrenceMoved) -> None:
-    outcome = event.outcome or ""
+def _set_outcome(span: Span, move: _OccurrenceMove) -> None:
+    outcome = move.outcome or ""
     attributes: _Attributes = {"tickglass.outcome": str(outcome)}
-    if event.reason:
-        attributes["tickglass.reason"] = event.reason
-    if event.lateness is not None:
-        attributes |= _lateness_attributes(event.lateness)
+    if move.reason:
+        attributes["tickglass.reason"] = move.reason
+    if move.lateness is not None:
+        attributes |= _lateness_attributes(move.lateness)
     span.set_attributes(attributes)
     if outcome not in FAILURES:
         return
-    exception = _EXCEPTION.match(event.error) if outcome == Outcome.FAILURE else None
+    exception = _EXCEPTION.match(move.error) if outcome == Outcome.FAILURE else None
     span.set_attribute("error.type", exception[0] if exception is not None else str(outcome))
-    span.set_status(Status(StatusCode.ERROR, event.error or event.reason or str(outcome)))
-    if event.error:
-        span.add_event("exception", {"exception.message": event.error}, event.wall_ns)
+    span.set_status(Status(StatusCode.ERROR, move.error or move.reason or str(outcome)))
+    if move.error:
+        span.add_event("exception", {"exception.message": move.error}, move.wall_ns)
 
 
 def _lateness_attributes(lateness: Lateness) -> _Attributes:

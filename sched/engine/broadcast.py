@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.foreign_errors import is_program_exit
 from tickglass.sched.errors import failure_text
-from tickglass.sched.events import SinkFailed
+from tickglass.sched.events import LockMoved, OccurrenceMoved, SinkFailed
+from tickglass.sched.state_machine import MoveSink, move_sink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.events import Event
     from tickglass.sched.ports import EventSink, RunTracer, TracedRun
+    from tickglass.sched.state_machine import LockMove, OccurrenceMove
+
+    _Takers = tuple[tuple[str, Callable[[Event], None]], ...]
 
 __all__ = ["Broadcast", "GuardedTracer"]
 
@@ -27,23 +31,48 @@ _log: Final = logging.getLogger(__name__)
 _QUIET_NS: Final = 60 * SECOND  # one log line a minute for each failing sink
 
 
-class Broadcast:
+class Broadcast(MoveSink):
     """All sinks as one that never raises.
+
+    A move becomes an event if one of the sinks asks for it, and then it is one event for all.
 
     Args:
         sinks: by name; the name is what a failure is counted under.
     """
 
     def __init__(self, sinks: Mapping[str, EventSink], clock: Clock) -> None:
-        self._sinks = tuple(sinks.items())
+        self._sinks = tuple((name, move_sink(sink)) for name, sink in sinks.items())
+        self._takers: dict[type[Event], _Takers] = {}
+        self._on_occurrence = tuple((name, sink.occurrence_moved) for name, sink in self._who_takes(OccurrenceMoved))
+        self._on_lock = tuple((name, sink.lock_moved) for name, sink in self._who_takes(LockMoved))
         self._clock = clock
         self._logged_ns: dict[str, int] = {}
 
     def record(self, event: Event) -> None:
-        """Pass the event to every sink, and every failure to every sink."""
-        for name, sink in self._sinks:
+        """Pass the event to every sink that takes its type, and every failure to every sink."""
+        takers = self._takers.get(type(event))
+        if takers is None:
+            takers = tuple((name, sink.record) for name, sink in self._who_takes(type(event)))
+            self._takers[type(event)] = takers
+        for name, record in takers:
             try:
-                sink.record(event)
+                record(event)
+            except BaseException as error:  # noqa: BLE001 - a sink is foreign code
+                self.failed(name, error)
+
+    def occurrence_moved(self, move: OccurrenceMove) -> None:
+        """See `MoveSink`."""
+        for name, moved in self._on_occurrence:
+            try:
+                moved(move)
+            except BaseException as error:  # noqa: BLE001 - a sink is foreign code
+                self.failed(name, error)
+
+    def lock_moved(self, move: LockMove) -> None:
+        """See `MoveSink`."""
+        for name, moved in self._on_lock:
+            try:
+                moved(move)
             except BaseException as error:  # noqa: BLE001 - a sink is foreign code
                 self.failed(name, error)
 
@@ -67,6 +96,9 @@ class Broadcast:
                 if is_program_exit(again):
                     raise
                 _log.debug("telemetry sink %s raised on a failure report: %r", other, again)
+
+    def _who_takes(self, kind: type[Event]) -> list[tuple[str, MoveSink]]:
+        return [(name, sink) for name, sink in self._sinks if sink.takes(kind)]
 
 
 class GuardedTracer:

@@ -35,6 +35,7 @@ from tickglass.sched.events import (
 from tickglass.sched.lease import LOCK_TRANSITIONS, LockEvent, LockReason, LockState
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine
 from tickglass.sched.occurrence import ENDINGS, OCCURRENCE_TRANSITIONS, OccurrenceEvent, OccurrenceState, Outcome
+from tickglass.sched.state_machine import MoveSink, move_sink
 from tickglass.telemetry.metric import Detail
 from tickglass.telemetry.sidecar.schedulers.receiver import Receiver
 from tickglass.telemetry.sidecar.schedulers.sources import Source, Sources
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from tickglass.sched.lease import LockMachine
     from tickglass.sched.occurrence import OccurrenceMachine
     from tickglass.sched.ports import EventSink
+    from tickglass.sched.state_machine import LockMove, OccurrenceMove
 
 OWNER: Final = "host-1"  # the stage's
 SERVICE: Final = "billing"
@@ -175,15 +177,23 @@ class Life:
         )
 
 
-class Several:
-    """Several sinks as one."""
+class Several(MoveSink):
+    """Several sinks as one; those that take moves without an event get them so, as from the engine's broadcast."""
 
     def __init__(self, *sinks: EventSink) -> None:
-        self._sinks = sinks
+        self._sinks = [move_sink(sink) for sink in sinks]
 
     def record(self, event: Event) -> None:
         for sink in self._sinks:
             sink.record(event)
+
+    def occurrence_moved(self, move: OccurrenceMove) -> None:
+        for sink in self._sinks:
+            sink.occurrence_moved(move)
+
+    def lock_moved(self, move: LockMove) -> None:
+        for sink in self._sinks:
+            sink.lock_moved(move)
 
 
 class InProcessSidecar:
