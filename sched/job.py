@@ -8,11 +8,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict, get_args
 
 from tickglass.sched.durations import MS, SECOND, Duration, duration_ns, duration_text
 from tickglass.sched.errors import ConfigError, nearest
-from tickglass.sched.identity import JobId, declaration_of
+from tickglass.sched.identity import JobId, declaration_of, target_of
 from tickglass.sched.policies.misfire import grace_for_ns
 from tickglass.sched.policies.preference import Preference, checked_preference
 from tickglass.sched.triggers import Trigger
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GRACE_MAX_NS",
+    "Callee",
+    "Callees",
     "Job",
     "Policies",
+    "callee_of",
     "check_policies",
     "checked_flag",
     "checked_name",
@@ -39,6 +42,7 @@ GRACE_MAX_NS: Final = 12 * 3_600 * SECOND  # the ledger remembers a day; a claim
 UNRENEWED_SLACK_NS: Final = 5 * SECOND  # a lease that is not renewed outlasts the longest run by this much
 NAME_MAX: Final = 200
 _KINDS: Final = "a job is a plain or a coroutine function"
+_REMEMBERED: Final = 64  # functions: programs with thousands of jobs have few
 
 OnOutage = Literal["skip", "run"]
 OnTimeout = Literal["hold", "release"]
@@ -121,11 +125,55 @@ class Job:
         return grace_for_ns(self.grace_ns, due_ns, next_due_ns)
 
 
+class Callee(NamedTuple):
+    """How a function is called.
+
+    Args:
+        wants_run: whether it takes the `Run`.
+        coroutine: whether it is called on the event loop, else on a worker thread.
+        target: its module and name, see `target_of`.
+    """
+
+    wants_run: bool
+    coroutine: bool
+    target: str
+
+
+def callee_of(function: Callable[..., Any], job_name: str) -> Callee:
+    """Return how a function is called.
+
+    Raises:
+        ConfigError: it cannot be a job; the error names the job.
+    """
+    wants_run = _wants_run(function, job_name)
+    return Callee(wants_run, any(map(inspect.iscoroutinefunction, _called(function))), target_of(function))
+
+
+class Callees:
+    """Reads each function once, though many jobs have it; remembers the latest ones."""
+
+    def __init__(self) -> None:
+        # By identity, because callables may bring a comparison of their own. Held, so that no other gets the identity.
+        self._known: dict[int, tuple[Callable[..., Any], Callee]] = {}
+
+    def of(self, function: Callable[..., Any], job_name: str) -> Callee:
+        """Do what `callee_of` does."""
+        known = self._known.get(id(function))
+        if known is not None:
+            return known[1]
+        callee = callee_of(function, job_name)
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[id(function)] = function, callee
+        return callee
+
+
 def declare(  # noqa: PLR0913 - choices, by name, and nearly all have a default
     function: Callable[..., Any],
     trigger: Trigger,
     *,
     service: str,
+    read: Callable[[Callable[..., Any], str], Callee] = callee_of,
     name: str | None = None,
     resource: str | None = None,
     ttl: Duration = TTL_DEFAULT,
@@ -143,6 +191,7 @@ def declare(  # noqa: PLR0913 - choices, by name, and nearly all have a default
         function: a function or coroutine function of one parameter (the run) or none; a coroutine that it returns runs.
         trigger: `cron(...)`, `every(...)`, `at(...)` or a `Trigger` of your own.
         service: what the job belongs to; `name` is unique in it, and by default the function's name.
+        read: looks at the function; given the job's name.
         resource: what its lock protects, shared with all that name it, in any service; default: its own, see `JobId`.
         ttl: how long the lease lasts if this process dies.
         timeout: a longer run is asked to stop; see `on_timeout`.
@@ -159,16 +208,14 @@ def declare(  # noqa: PLR0913 - choices, by name, and nearly all have a default
         ConfigError: naming what is wrong; nothing was registered.
     """
     job_name = checked_name(getattr(function, "__name__", "") if name is None else name, "job name")
-    ttl_ns = duration_ns(ttl, what="ttl", min_ns=TTL_MIN_NS)
-    timeout_ns = None if timeout is None else duration_ns(timeout, what="timeout", min_ns=MS)
-    grace_ns = None if misfire_grace is None else duration_ns(misfire_grace, what="misfire_grace", min_ns=MS)
+    ttl_ns, timeout_ns, grace_ns = _checked_times(ttl, timeout, misfire_grace, renew=checked_flag(renew, "renew"))
     _check_choices(on_outage, on_timeout, timeout_ns)
-    _check_times(ttl_ns, timeout_ns, grace_ns, renew=checked_flag(renew, "renew"))
+    callee = read(function, job_name)
     return Job(
         name=job_name,
         function=function,
-        wants_run=_wants_run(function, job_name),
-        coroutine=any(map(inspect.iscoroutinefunction, _called(function))),
+        wants_run=callee.wants_run,
+        coroutine=callee.coroutine,
         trigger=checked_trigger(trigger).bind(job_name),
         resource=str(JobId(service, job_name)) if resource is None else checked_name(resource, "resource"),
         ttl_ns=ttl_ns,
@@ -181,7 +228,7 @@ def declare(  # noqa: PLR0913 - choices, by name, and nearly all have a default
         prefer=checked_preference(prefer),
         trigger_text=str(trigger),
         shares_resource=resource is not None,
-        declaration=declaration_of(str(trigger), function),
+        declaration=declaration_of(str(trigger), callee.target),
     )
 
 
@@ -260,14 +307,19 @@ def _check_choices(on_outage: str, on_timeout: str, timeout_ns: int | None) -> N
         )
 
 
-def _check_times(ttl_ns: int, timeout_ns: int | None, grace_ns: int | None, *, renew: bool) -> None:
+def _checked_times(
+    ttl: Duration, timeout: Duration | None, misfire_grace: Duration | None, *, renew: bool
+) -> tuple[int, int | None, int | None]:
+    ttl_ns = duration_ns(ttl, what="ttl", min_ns=TTL_MIN_NS)
+    timeout_ns = None if timeout is None else duration_ns(timeout, what="timeout", min_ns=MS)
+    grace_ns = None if misfire_grace is None else duration_ns(misfire_grace, what="misfire_grace", min_ns=MS)
     if grace_ns is not None and grace_ns > GRACE_MAX_NS:
         raise ConfigError(
             f"misfire_grace is at most {duration_text(GRACE_MAX_NS)}, half of what the ledger remembers",
             given=duration_text(grace_ns),
         )
     if renew:
-        return
+        return ttl_ns, timeout_ns, grace_ns
     if timeout_ns is None:
         raise ConfigError(
             "a lease that is not renewed needs a timeout", given="renew=False", instead=('timeout="25s"',)
@@ -278,6 +330,7 @@ def _check_times(ttl_ns: int, timeout_ns: int | None, grace_ns: int | None, *, r
             given=f'ttl="{duration_text(ttl_ns)}", timeout="{duration_text(timeout_ns)}", renew=False',
             instead=(f'ttl="{duration_text(timeout_ns + UNRENEWED_SLACK_NS)}"', "renew=True"),
         )
+    return ttl_ns, timeout_ns, grace_ns
 
 
 def _wants_run(function: Callable[..., Any], name: str) -> bool:

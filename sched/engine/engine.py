@@ -6,9 +6,11 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tickglass.sched.engine.job_table import JobTable
 from tickglass.sched.engine.leasing.claim_cache import ClaimCachingStore
 from tickglass.sched.engine.locking.manual_lock import ManualLocks
 from tickglass.sched.engine.membership.own_record import OwnRecord
+from tickglass.sched.engine.planning.enrolment import Enrolment
 from tickglass.sched.engine.planning.misfires import Misfires
 from tickglass.sched.engine.planning.planner import Planner
 from tickglass.sched.engine.planning.registrar import Registrar
@@ -59,25 +61,25 @@ class Engine:
             context.store, owner=context.owner, service=context.service, clock=context.clock, sink=context.sink
         )
         self._context = replace(context, store=self._store)
-        self._jobs: Mapping[str, Job] = {}  # replaced, never changed
+        self._jobs = JobTable()
         self._mutex = threading.Lock()
         self._skew = SkewGuard() if skew is None else skew
         self._timeline = Timeline(clock=context.clock, sink=context.sink, skew=self._skew, stepped=self._compare_clocks)
-        max_ahead_ns = self._skew.max_ahead_ns if context.store.own_clock else None
         self._misfires = Misfires(self._context)
         self._dispatcher = Dispatcher(
             self._context,
             workers=workers,
             misfires=self._misfires,
             labels=labels,
-            max_ahead_ns=max_ahead_ns,
+            max_ahead_ns=self._skew.max_ahead_ns if context.store.own_clock else None,
             loop=loop,
         )
         self.manual_locks = ManualLocks(
             self._context, self._dispatcher.renewer, self._dispatcher.presence, self._dispatcher.in_doubt
         )
         self._planner = Planner(self._context, self._timeline, self._dispatcher, self._skew, self._misfires)
-        self._registrar = Registrar(self._context, self._planner)
+        enrolment = Enrolment(self._context, self._planner, self._skew, self._dispatcher.presence)
+        self._registrar = Registrar(self._context, self._planner, enrolment)
         self._store.before_claim = self._registrar.catch_up
         self._life = SchedulerMachine(context.owner, context.service, context.clock, context.sink, begins=begins)
         self._begun = False
@@ -89,19 +91,19 @@ class Engine:
             dispatcher=self._dispatcher,
             skew=self._skew,
             registrar=self._registrar,
-            jobs=self.jobs,
+            jobs=self._jobs,
             report_soon=self._do_chores,
         )
         self._own_record = OwnRecord(
-            self._context, self._store.write_health, jobs=self.jobs, register_again=self._registrar.again
+            self._context, self._store.write_health, jobs=self._jobs, register_again=self._registrar.again
         )
-        self._rivals = Rivals(self._context, self.jobs)
+        self._rivals = Rivals(self._context, self._jobs)
         self._sweeper = Sweeper(
             self._context,
             self._planner,
             self._dispatcher,
             self._skew,
-            self.jobs,
+            self._jobs,
             chores=(self._registrar.catch_up, self._beat, self._readiness.report, self._rivals.look),
             pressing=lambda: self._registrar.waits or self._store.write_health.fails,
         )
@@ -112,7 +114,7 @@ class Engine:
         return self._life.state
 
     def jobs(self) -> Mapping[str, Job]:
-        """Return the jobs, by name; this does not wait for an `add` that waits for the store."""
+        """Return the jobs, by name, as they are at any time; they are read without waiting for an `add`."""
         return self._jobs
 
     def add(self, job: Job) -> None:
@@ -128,7 +130,7 @@ class Engine:
             check_ttl(f"job {job.name}", job.ttl_ns, self._store.allowance_ns(job.ttl_ns))
             if self.state is SchedulerState.RUNNING:
                 self._registrar.add([job])
-            self._jobs = {**self._jobs, job.name: job}
+            self._jobs.add(job)
 
     def start(self) -> None:
         """Register the jobs with the store and start all loops; with a store that cannot be reached, register later.
@@ -146,7 +148,7 @@ class Engine:
             try:
                 self._sweeper.measure_skew()  # before anything is planned
                 self._timeline.follow()
-                self._registrar.add(list(self._jobs.values()))
+                self._registrar.add(self._jobs.first(len(self._jobs)))
             except BaseException:
                 self._dispatcher.stop(self._context.clock.monotonic_ns() + STOP_GRACE_NS)
                 self._misfires.stop()
@@ -216,4 +218,4 @@ class Engine:
     def _beat(self) -> None:
         running = self.state is SchedulerState.RUNNING
         state = InstanceState.RUNNING if running else InstanceState.STARTING
-        self._own_record.beat(state, period_ns(self.jobs().values()))
+        self._own_record.beat(state, period_ns(self._jobs))

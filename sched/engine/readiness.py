@@ -15,15 +15,15 @@ from tickglass.sched.events import ReadinessMoved
 from tickglass.sched.lifecycle import SchedulerState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.job_table import JobTable
     from tickglass.sched.engine.leasing.write_health import WriteHealth
     from tickglass.sched.engine.planning.registrar import Registrar
     from tickglass.sched.engine.running.dispatcher import Dispatcher
     from tickglass.sched.engine.timing.clock_skew import SkewGuard
     from tickglass.sched.engine.timing.timeline import Timeline
-    from tickglass.sched.job import Job
     from tickglass.sched.lifecycle import SchedulerMachine
 
 __all__ = ["LOOP_SILENT_MAX_NS", "Readiness"]
@@ -36,7 +36,7 @@ class Readiness:
     """All that must be right for a running scheduler to be counted on.
 
     Args:
-        jobs: returns the jobs, by name.
+        jobs: those of this instance.
         report_soon: has `report` called soon, on the thread that always calls it.
     """
 
@@ -50,7 +50,7 @@ class Readiness:
         dispatcher: Dispatcher,
         skew: SkewGuard,
         registrar: Registrar,
-        jobs: Callable[[], Mapping[str, Job]],
+        jobs: JobTable,
         report_soon: Callable[[], None],
     ) -> None:
         self._context = context
@@ -93,7 +93,7 @@ class Readiness:
     def _reasons(self) -> dict[str, str]:
         """Return the sentences by subject: a number in a sentence that changes is no change to report."""
         now_ns = self._context.clock.monotonic_ns()
-        silence_max_ns = _LATE_RENEWALS * max(period_ns(self._jobs().values()), LONGEST_WAIT_NS)
+        silence_max_ns = _LATE_RENEWALS * max(period_ns(self._jobs), LONGEST_WAIT_NS)
         found: dict[str, str | None] = {
             "timeline": _late("the timeline has not turned", now_ns - self._timeline.ticked_ns, silence_max_ns),
             "store": self._write_health.reason(now_ns, silence_max_ns),

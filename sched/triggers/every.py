@@ -7,6 +7,7 @@ process, so a restart neither shifts nor loses an instant.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tickglass.sched.durations import MS, Duration, duration_ns, duration_text
@@ -55,8 +56,13 @@ class Every(Trigger):
         return InstantCount(count, last * self.period_ns + self.phase_ns, exact=True)
 
     def __str__(self) -> str:
-        offset = f', offset="{duration_text(self.phase_ns)}"' if self.phase_ns else ""
-        return f'every("{duration_text(self.period_ns)}"{offset})'
+        return _text(self.period_ns, self.phase_ns)
+
+
+@lru_cache(maxsize=1_024)  # ten thousand jobs share few rates, and their stores and sinks keep the text
+def _text(period_ns: int, phase_ns: int) -> str:
+    offset = f', offset="{duration_text(phase_ns)}"' if phase_ns else ""
+    return f'every("{duration_text(period_ns)}"{offset})'
 
 
 def every(

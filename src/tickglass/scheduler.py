@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack
 from tickglass.lock import SchedulerLock, SchedulerLockHost
 from tickglass.sched.durations import US, duration_ns
 from tickglass.sched.errors import ConfigError
-from tickglass.sched.job import TTL_DEFAULT, check_policies, checked_trigger, declare
+from tickglass.sched.job import TTL_DEFAULT, Callees, check_policies, checked_trigger, declare
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.sched.lock_terms import lock_terms
 from tickglass.sched.stores import DEFAULT_STORE
@@ -133,6 +133,7 @@ class Scheduler:
         )
         self._assembly = Assembly(self._parts)
         self._jobs: dict[str, Job] = {}
+        self._callees = Callees()
         self._mutex = threading.RLock()
         self._inside = Inside()
         self._stopping: Stopping | None = None  # of the latest start
@@ -180,7 +181,7 @@ class Scheduler:
         """
         self._assembly.fork.check()
         check_policies(policies)
-        job = declare(function, trigger, service=self.service, **policies)
+        job = declare(function, trigger, service=self.service, read=self._callees.of, **policies)
         with self._mutex, self._inside:
             if job.name in self._jobs:
                 raise ConfigError(f"there is already a job named {job.name}", instead=('name="another"',))

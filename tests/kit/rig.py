@@ -9,6 +9,7 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.broadcast import Broadcast
 from tickglass.sched.engine.context import EngineContext, NoSpool, NoTracer
 from tickglass.sched.engine.leasing.instrumented_store import InstrumentedStore
+from tickglass.sched.engine.planning.enrolment import Enrolment
 from tickglass.sched.engine.planning.misfires import Misfires
 from tickglass.sched.engine.planning.planner import Planner
 from tickglass.sched.engine.running.dispatcher import Dispatcher
@@ -183,6 +184,7 @@ class Rig:
         self.dispatcher.presence.start()
         self._instances.append((self.dispatcher, self.misfires))
         self.planner = Planner(self.context, self.timeline, self.dispatcher, self.skew, self.misfires)
+        self.enrolment = Enrolment(self.context, self.planner, self.skew, self.dispatcher.presence)
 
     def use_spool(self, spool: Spool) -> None:
         """Begin again, with a place for outcomes that the store does not take."""
@@ -193,8 +195,14 @@ class Rig:
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
         job = declare(function, trigger, service="svc", **policies)
         self.jobs[job.name] = job
-        (registered,) = self.store.register([self.planner.record_of(job)])
-        self.planner.add(job, registered, Streak())
+        upcoming = self.enrolment.upcoming(job)
+        (registered,) = self.store.register([self.enrolment.record_of(job, upcoming)])
+        self.enrolment.add(job, registered, Streak(), upcoming)
+
+    def register(self, job: Job) -> Registered:
+        """Register a job with the store, and do no more."""
+        (registered,) = self.store.register([self.enrolment.record_of(job, self.enrolment.upcoming(job))])
+        return registered
 
     def advance(self, by_ns: int) -> None:
         """Move time and turn the timeline once."""

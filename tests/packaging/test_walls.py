@@ -69,7 +69,7 @@ HOUSES: Final = (
             ("membership",),
             ("leasing",),
             ("timing",),
-            ("broadcast", "context"),
+            ("broadcast", "context", "job_table"),
             ("foreign_errors",),
         ),
     ),

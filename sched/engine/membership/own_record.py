@@ -18,9 +18,10 @@ from tickglass.sched.events import StoreForgot
 from tickglass.sched.ports import Beat, InstanceRecord, InstanceState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.job_table import JobTable
     from tickglass.sched.engine.leasing.write_health import WriteHealth
     from tickglass.sched.job import Job
 
@@ -35,7 +36,7 @@ class OwnRecord:
 
     Args:
         write_health: knows whether a write has failed since.
-        jobs: returns the jobs of this instance, by name.
+        jobs: those of this instance.
         register_again: writes the records of these jobs once more; may raise `StoreUnavailable`.
     """
 
@@ -44,15 +45,15 @@ class OwnRecord:
         context: EngineContext,
         write_health: WriteHealth,
         *,
-        jobs: Callable[[], Mapping[str, Job]],
-        register_again: Callable[[Mapping[str, Job]], None],
+        jobs: JobTable,
+        register_again: Callable[[Sequence[Job]], None],
     ) -> None:
         self._context = context
         self._write_health = write_health
         self._jobs = jobs
         self._register_again = register_again
         self._incarnation = str(uuid4())
-        self._described: tuple[Mapping[str, Job], str] = ({}, fingerprint_of(context.service, ()))
+        self._described: tuple[int, str] = (0, fingerprint_of(context.service, ()))  # how many jobs, which only grows
         self._written: InstanceRecord | None = None  # as it was joined or beaten last
         self._written_ns = 0
 
@@ -62,7 +63,7 @@ class OwnRecord:
         Raises:
             StoreUnavailable: the store does not take the write.
         """
-        jobs, record = self._present(state)
+        record = self._present(state)
         now_ns = self._context.clock.monotonic_ns()
         due = now_ns - self._written_ns >= max(_MIN_NS, period_ns) or self._write_health.fails
         if record == self._written and not due:
@@ -70,11 +71,11 @@ class OwnRecord:
         answer = None if self._written is None else self._context.store.beat(record)
         if answer is not Beat.KNOWN:
             if answer is not None:
-                self._register_again(jobs)
-            self._context.store.join(record, sorted(jobs))
+                self._register_again(self._described_jobs())
+            self._context.store.join(record, sorted(job.name for job in self._described_jobs()))
         self._written, self._written_ns = record, now_ns
         if answer is Beat.FORGOTTEN:
-            self._tell_forgotten(len(jobs))
+            self._tell_forgotten(self._described[0])
 
     def leave(self, state: InstanceState) -> None:
         """Write that this instance claims nothing more, or is gone; not if the store does not take writes anyway."""
@@ -85,13 +86,17 @@ class OwnRecord:
         except StoreUnavailable as error:
             _log.warning("the store does not know that this instance is %s: %s", state, error)
 
-    def _present(self, state: InstanceState) -> tuple[Mapping[str, Job], InstanceRecord]:
-        jobs = self._jobs()
-        if self._described[0] is not jobs:
-            self._described = jobs, fingerprint_of(self._context.service, jobs.values())
+    def _present(self, state: InstanceState) -> InstanceRecord:
+        count = len(self._jobs)
+        if self._described[0] != count:
+            self._described = count, fingerprint_of(self._context.service, self._jobs.first(count))
         context = self._context
         who = (context.service, context.owner, self._incarnation, context.version)
-        return jobs, InstanceRecord(*who, self._described[1], state)
+        return InstanceRecord(*who, self._described[1], state)
+
+    def _described_jobs(self) -> Sequence[Job]:
+        """Return the jobs of the present fingerprint: one that was added since is in the next record."""
+        return self._jobs.first(self._described[0])
 
     def _tell_forgotten(self, jobs: int) -> None:
         context = self._context

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tickglass.sched.engine.planning.trigger_calls import COUNTED_MAX
 from tickglass.sched.errors import failure_text
 from tickglass.sched.events import InstantsElsewhere, InstantsMissed, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
@@ -27,12 +28,9 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import JobRecord
     from tickglass.sched.triggers.base import InstantCount
 
-__all__ = ["COUNTED_MAX", "Misfires"]
+__all__ = ["Misfires"]
 
 _log: Final = logging.getLogger(__name__)
-
-COUNTED_MAX: Final = 10_000  # instants counted one by one after a long absence
-
 
 _Replaced = Callable[[str, str], bool]  # (job, trigger): whether others have registered it with another trigger
 

@@ -6,57 +6,52 @@ Visits run on the timeline's thread.
 
 from __future__ import annotations
 
-import logging
 import secrets
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.foreign_errors import is_program_exit
-from tickglass.sched.engine.planning.misfires import COUNTED_MAX
-from tickglass.sched.engine.planning.past_runs import without_claims_ahead
-from tickglass.sched.errors import StoreUnavailable, failure_text
-from tickglass.sched.events import JobRegistered, Streak, TriggerFailed
+from tickglass.sched.engine.planning.trigger_calls import TriggerCalls, counted, next_due_ns
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
 from tickglass.sched.policies import misfire
 from tickglass.sched.policies.admission import Situation, admit
 from tickglass.sched.policies.backoff import Backoff
 from tickglass.sched.policies.verdict import Admit, Decline, Defer, TooLate
-from tickglass.sched.ports import JobRecord
-from tickglass.sched.triggers import LATEST_NS, InstantCount
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.engine.planning.misfires import Misfires
+    from tickglass.sched.engine.planning.upcoming import Upcoming
     from tickglass.sched.engine.running.dispatcher import Dispatcher
     from tickglass.sched.engine.timing.clock_skew import SkewGuard
     from tickglass.sched.engine.timing.timeline import Timeline
     from tickglass.sched.job import Job
     from tickglass.sched.policies.verdict import Verdict
-    from tickglass.sched.registration import Registered
-    from tickglass.sched.triggers import Trigger
 
 __all__ = ["Planner"]
 
-_log: Final = logging.getLogger(__name__)
 _TRIGGER: Final = Backoff(SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND)
 
 
 class _Plan:
-    """A job's place on the timeline.
+    """A job's place on the timeline, which calls it: so a visit needs no object of its own.
 
     Args:
+        after_ns: the next instant is the first after this one.
         until_ns: the last instant of this plan, because another plan goes on from there; None: no end.
     """
 
-    __slots__ = ("after_ns", "due_ns", "failures", "job", "until_ns")
+    __slots__ = ("after_ns", "due_ns", "failures", "job", "planner", "until_ns")
 
-    def __init__(self, job: Job, after_ns: int, until_ns: int | None = None) -> None:
+    def __init__(self, planner: Planner, job: Job, after_ns: int, until_ns: int | None) -> None:
+        self.planner = planner
         self.job = job
         self.until_ns = until_ns
-        self.after_ns = after_ns  # the next instant is the first after this one
+        self.after_ns = after_ns
         self.due_ns: int | None = None
         self.failures = 0
+
+    def __call__(self, offset_ns: int) -> None:
+        self.planner.visit(self, offset_ns)
 
 
 class Planner:
@@ -72,122 +67,36 @@ class Planner:
     ) -> None:
         self._skew = skew
         self._misfires = misfires
+        self.triggers = TriggerCalls(context)
         self._context = context
         self._timeline = timeline
         self._dispatcher = dispatcher
         timeline.after_visits(dispatcher.hand_over)
 
-    def record_of(self, job: Job) -> JobRecord:
-        """Return what a job is registered with."""
-        now = self._context.clock.reading()
-        next_due_ns, following_ns = self._next_two(job, now.monotonic_ns + self._skew.offset_ns(now))
-        return JobRecord(
-            name=job.name,
-            trigger=str(job.trigger),
-            resource=job.resource,
-            owner=self._context.owner,
-            service=self._context.service,
-            ttl_ns=job.ttl_ns,
-            grace_ns=job.grace_at(next_due_ns, following_ns),
-            timeout_ns=job.timeout_ns,
-            next_due_ns=next_due_ns,
-        )
-
-    def add(self, job: Job, registered: Registered, streak: Streak) -> None:
-        """Report a job and put it on the timeline, from the first due instant on that it owes.
-
-        Args:
-            streak: how it has done lately, on any instance.
-        """
-        now_ns = self.now_ns(job)
-        self._introduce(job, streak, now_ns)
-        registered = self._without_claims_ahead(registered, now_ns)
-        self._take_over(job, registered, now_ns)
-        self._plan_next(_Plan(job, registered.owes_after_ns(now_ns)))
-
-    def begin(self, job: Job, after_ns: int) -> None:
-        """Report a job and put it on the timeline before it is registered; `make_up` follows.
-
-        Args:
-            after_ns: it owes its due instants from here on.
-        """
-        self._introduce(job, Streak(), self.now_ns(job))
-        self._plan_next(_Plan(job, after_ns))
-
-    def make_up(self, job: Job, registered: Registered, streak: Streak, until_ns: int) -> None:
-        """Account for what a job owed before it began: that is known once it is registered.
-
-        Args:
-            until_ns: the instant after which it began.
-        """
-        now_ns = self.now_ns(job)
-        self._introduce(job, streak, now_ns)
-        registered = self._without_claims_ahead(registered, now_ns)
-        began_ns = min(until_ns, now_ns)  # by a clock that was ahead it began later than now: not silent until then
-        self._take_over(job, registered, began_ns)
-        owed_ns = registered.owes_after_ns(began_ns)
-        if owed_ns < until_ns:
-            self._plan_next(_Plan(job, owed_ns, until_ns))
-
     def now_ns(self, job: Job) -> int:
         """Return the wall clock by which this job's due instants are planned."""
         return self._context.clock.monotonic_ns() + self._timeline.offset_ns(steady=job.trigger.fixed_rate)
 
-    def _without_claims_ahead(self, registered: Registered, now_ns: int) -> Registered:
-        return without_claims_ahead(registered, now_ns + self._skew.max_ahead_ns, self._context.store)
+    def plan(self, job: Job, after_ns: int, until_ns: int | None = None, *, upcoming: Upcoming | None = None) -> None:
+        """Visit the due instants of a job.
 
-    def _introduce(self, job: Job, streak: Streak, now_ns: int) -> None:
-        self._dispatcher.presence.watch_labels(job.prefer)
-        next_due_ns, following_ns = self._next_two(job, now_ns)
-        self._context.sink.record(
-            JobRegistered(
-                job=job.name,
-                trigger=str(job.trigger),
-                resource=job.resource,
-                owner=self._context.owner,
-                service=self._context.service,
-                ttl_ns=job.ttl_ns,
-                grace_ns=job.grace_at(next_due_ns, following_ns),
-                interval_ns=None if next_due_ns is None or following_ns is None else following_ns - next_due_ns,
-                timeout_ns=job.timeout_ns,
-                next_due_ns=next_due_ns,
-                wall_ns=self._context.clock.wall_ns(),
-                streak=streak,
-            )
-        )
-
-    def _take_over(self, job: Job, registered: Registered, now_ns: int) -> None:
-        """Take over an announced instant that has passed: under another trigger, or within its grace.
-
-        The registration has announced the next instant instead. The owed instant is announced again, so that the
-        next instance finds it if this one ends before it has claimed it.
+        Args:
+            after_ns: those after this one.
+            until_ns: up to this one, if it is not None.
+            upcoming: what its trigger is known to answer.
         """
-        superseded_ns, before = registered.superseded_due_ns(now_ns), registered.before
-        if superseded_ns is not None and before is not None:
-            self._owe(job, superseded_ns, before.grace_ns)
-        try:
-            owed_ns = self._latest_in_grace(job, registered.owes_after_ns(now_ns), now_ns)
-            if owed_ns is not None:
-                self._context.store.register([replace(registered.job, next_due_ns=owed_ns)])
-        except StoreUnavailable as error:
-            _log.warning("other instances do not know that %s is about to run late: %s", job.name, error)
-        except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
-            self._trigger_failed(job, error)
+        plan = _Plan(self, job, after_ns, until_ns)
+        if upcoming is not None and upcoming.names_next_after(after_ns):
+            plan.due_ns = upcoming.first_ns
+            self._visit_in_time(plan)
+        else:
+            self._plan_next(plan)
 
-    def _latest_in_grace(self, job: Job, after_ns: int, now_ns: int) -> int | None:
-        """Return the latest instant after this one that has passed and may still be run."""
-        after_ns = max(after_ns, now_ns - misfire.grace_max_ns(job.grace_ns) - 1)
-        passed_ns = job.trigger.count_between(after_ns, now_ns, COUNTED_MAX).latest_ns if after_ns < now_ns else None
-        if passed_ns is None:
-            return None
-        grace_ns = job.grace_at(passed_ns, _asked(job.trigger, passed_ns))
-        return None if misfire.is_too_late(now_ns - passed_ns, grace_ns) else passed_ns
-
-    def _owe(self, job: Job, due_ns: int, grace_ns: int) -> None:
+    def owe(self, job: Job, due_ns: int, grace_ns: int) -> None:
         """Account for one instant that the trigger does not name: run it within its grace, or report its end."""
 
         def visit(offset_ns: int) -> None:
-            next_due_ns, _ = self._next_two(job, self.now_ns(job))
+            next_due_ns = self.triggers.upcoming(job, self.now_ns(job)).first_ns
             occurrence = self._fell_due(job, due_ns, next_due_ns)
             self._act(job, occurrence, grace_ns=grace_ns, next_due_ns=next_due_ns, offset_ns=offset_ns)
 
@@ -204,7 +113,7 @@ class Planner:
             due_at_ns, monotonic_ns = due_ns - offset_ns, self._context.clock.monotonic_ns()
             if self._verdict(job, monotonic_ns - due_at_ns, grace_ns, rerun=True) != Admit():
                 return
-            occurrence = self._fell_due(job, due_ns, self._next_two(job, now_ns)[0])
+            occurrence = self._fell_due(job, due_ns, self.triggers.upcoming(job, now_ns).first_ns)
             until_ns = monotonic_ns + grace_ns
             self._dispatcher.dispatch(
                 job, occurrence, due_ns=due_at_ns, until_ns=until_ns, next_due_ns=None, rerun=True
@@ -214,38 +123,33 @@ class Planner:
 
     def settle_orphan(self, job: Job, due_ns: int) -> None:
         """Account for an occurrence whose claimant died and which is not run again."""
-        next_due_ns, _ = self._next_two(job, self.now_ns(job))
+        next_due_ns = self.triggers.upcoming(job, self.now_ns(job)).first_ns
         self._fell_due(job, due_ns, next_due_ns).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
-
-    def _next_two(self, job: Job, now_ns: int) -> tuple[int | None, int | None]:
-        try:
-            first = _asked(job.trigger, now_ns)
-            return first, None if first is None else _asked(job.trigger, first)
-        except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
-            self._trigger_failed(job, error)
-            return None, None
 
     def _plan_next(self, plan: _Plan) -> None:
         """Find the instant after `plan.after_ns` and have it visited a lead before."""
         job = plan.job
         try:
-            plan.due_ns = _asked(job.trigger, plan.after_ns)
+            plan.due_ns = next_due_ns(job.trigger, plan.after_ns)
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             plan.due_ns = None
-            self._trigger_failed(job, error)
+            self.triggers.failed(job, error)
             plan.failures += 1
             pause_ns = _TRIGGER.after(plan.failures)
             again_ns = self._context.clock.monotonic_ns() + self._timeline.offset_ns(steady=True) + pause_ns
             self._timeline.at(again_ns, lambda _: self._plan_next(plan), steady=True)
             return
         plan.failures = 0
+        self._visit_in_time(plan)
+
+    def _visit_in_time(self, plan: _Plan) -> None:
         if plan.due_ns is not None and (plan.until_ns is None or plan.due_ns <= plan.until_ns):
             self._visit_at(plan, plan.due_ns - self._dispatcher.lead_time.now_ns)
 
     def _visit_at(self, plan: _Plan, wall_ns: int) -> None:
-        self._timeline.at(wall_ns, lambda offset_ns: self._visit(plan, offset_ns), steady=plan.job.trigger.fixed_rate)
+        self._timeline.at(wall_ns, plan, steady=plan.job.trigger.fixed_rate)
 
-    def _visit(self, plan: _Plan, offset_ns: int) -> None:
+    def visit(self, plan: _Plan, offset_ns: int) -> None:
         """Decide on the planned occurrence, and plan the next; one that is deferred stays the planned one."""
         job, due_ns = plan.job, plan.due_ns
         if due_ns is None:
@@ -319,11 +223,9 @@ class Planner:
         if now_ns < due_ns:
             return due_ns
         try:
-            passed = job.trigger.count_between(due_ns, now_ns, COUNTED_MAX)
-            if not isinstance(passed, InstantCount):
-                raise TypeError(f"count_between returns an InstantCount, not {passed!r}")  # noqa: TRY301
+            passed = counted(job.trigger, due_ns, now_ns)
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
-            self._trigger_failed(job, error)
+            self.triggers.failed(job, error)
             return due_ns
         if passed.latest_ns is None:
             return due_ns
@@ -343,22 +245,3 @@ class Planner:
         )
         occurrence.fire(OccurrenceEvent.FELL_DUE, next_due_ns=next_due_ns)
         return occurrence
-
-    def _trigger_failed(self, job: Job, error: BaseException) -> None:
-        """Report it; an exit that is meant for the whole program is raised again."""
-        if is_program_exit(error):
-            raise error
-        now_ns = self._context.clock.wall_ns()
-        self._context.sink.record(TriggerFailed(job=job.name, error=failure_text(error), wall_ns=now_ns))
-
-
-def _asked(trigger: Trigger, after_ns: int) -> int | None:
-    """Return the trigger's next instant: it may be foreign code, and answer anything."""
-    following = trigger.next_after_ns(after_ns)
-    if following is None:
-        return None
-    if not isinstance(following, int):
-        raise TypeError(f"next_after_ns({after_ns}) is whole nanoseconds or None, not {following!r}")
-    if following <= after_ns:
-        raise ValueError(f"next_after_ns({after_ns}) went back to {following}")
-    return following if following <= LATEST_NS else None

@@ -17,24 +17,31 @@ from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import Streak
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.planning.enrolment import Enrolment
     from tickglass.sched.engine.planning.planner import Planner
+    from tickglass.sched.engine.planning.upcoming import Upcoming
     from tickglass.sched.job import Job
+    from tickglass.sched.registration import Registered
 
-__all__ = ["Registrar"]
+__all__ = ["AT_ONCE", "Registrar"]
 
 _log: Final = logging.getLogger(__name__)
 
+AT_ONCE: Final = 500  # jobs of one call: some 5 ms of a SQLite file, for which others wait; larger calls save nothing
+_NAMED_MOST: Final = 5  # in a line of the log
+
 
 class Registrar:
-    """Registers jobs and passes each to the planner, once."""
+    """Registers jobs and has each enrolled, once."""
 
-    def __init__(self, context: EngineContext, planner: Planner) -> None:
+    def __init__(self, context: EngineContext, planner: Planner, enrolment: Enrolment) -> None:
         self._context = context
         self._planner = planner
-        self._waiting: dict[str, tuple[Job, int]] = {}  # with the instant after which it is planned; replaced
+        self._enrolment = enrolment
+        self._waiting: dict[str, tuple[Job, int]] = {}  # with the instant after which it is planned
         self._mutex = threading.Lock()
         self._tries = 0
         self._failure: StoreUnavailable | None = None  # of the last try
@@ -53,22 +60,22 @@ class Registrar:
         return f"{jobs} not registered with the {self._context.store.name} store yet"
 
     def add(self, jobs: Sequence[Job]) -> None:
-        """Register these jobs and plan them; plan them alone if the store cannot be reached.
+        """Register these jobs and plan them; plan alone those for which the store cannot be reached.
 
         Raises:
-            StoreUnavailable: the store answered with an error, so waiting does not help; nothing was planned.
+            StoreUnavailable: the store answered with an error, so waiting does not help. Nothing of this call, and of
+                the `AT_ONCE` jobs in it, was planned; the ones before were.
         """
-        try:
-            answers = self._context.store.register([self._planner.record_of(job) for job in jobs])
-        except StoreUnavailable as error:
-            if error.kind != "unavailable":
-                raise
-            _log.warning("%s; registered when it can be reached: %s", error, ", ".join(job.name for job in jobs))
-            self._plan_without(jobs)
-            return
-        streaks = streaks_of((registered.job for registered in answers), self._context.store)
-        for job, registered in zip(jobs, answers, strict=True):
-            self._planner.add(job, registered, streaks.get(job.name, Streak()))
+        for first in range(0, max(1, len(jobs)), AT_ONCE):  # once without jobs, too: an error of the store shows
+            try:
+                self._add_some(jobs[first : first + AT_ONCE])
+            except StoreUnavailable as error:
+                if error.kind != "unavailable":
+                    raise
+                left = jobs[first:]  # they would wait for the same store
+                _log.warning("%s; registered when it can be reached: %s", error, _names(left))
+                self._plan_without(left)
+                return
 
     def catch_up(self) -> None:
         """Register the jobs that wait for it; a caller that comes while another one tries gets the same answer.
@@ -87,7 +94,7 @@ class Registrar:
             if waiting:
                 self._try(waiting)
 
-    def again(self, jobs: Mapping[str, Job]) -> None:
+    def again(self, jobs: Sequence[Job]) -> None:
         """Register jobs once more, because the store has lost what it held; what is planned stays as it is.
 
         A job that still waits for its first registration is left to `catch_up`.
@@ -96,26 +103,47 @@ class Registrar:
             StoreUnavailable: the store does not take them.
         """
         with self._mutex:
-            known = [job for name, job in jobs.items() if name not in self._waiting]
-        self._context.store.register([self._planner.record_of(job) for job in known])
+            known = [job for job in jobs if job.name not in self._waiting]
+        for first in range(0, len(known), AT_ONCE):
+            for _ in self._registered(known[first : first + AT_ONCE]):
+                pass
+
+    def _registered(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Registered, Upcoming]]:
+        """Register jobs in one call; return what that did, and the next instants that it announced."""
+        upcoming = [self._enrolment.upcoming(job) for job in jobs]
+        records = [self._enrolment.record_of(job, its) for job, its in zip(jobs, upcoming, strict=True)]
+        return zip(jobs, self._context.store.register(records), upcoming, strict=True)
+
+    def _add_some(self, jobs: Sequence[Job]) -> None:
+        done = list(self._registered(jobs))
+        streaks = streaks_of((registered.job for _, registered, _ in done), self._context.store)
+        for job, registered, upcoming in done:
+            self._enrolment.add(job, registered, streaks.get(job.name, Streak()), upcoming)
 
     def _plan_without(self, jobs: Sequence[Job]) -> None:
         planned = {job.name: (job, self._planner.now_ns(job)) for job in jobs}
         with self._mutex:
-            self._waiting = {**self._waiting, **planned}
+            self._waiting.update(planned)
         for job, now_ns in planned.values():  # from now on no claim can overtake its registration
-            self._planner.begin(job, now_ns)
+            self._enrolment.begin(job, now_ns)
 
     def _try(self, waiting: Sequence[tuple[Job, int]]) -> None:
+        """Register these; those before a call that fails are registered, and no longer wait."""
         self._tries += 1
         self._failure = None
-        try:
-            answers = self._context.store.register([self._planner.record_of(job) for job, _ in waiting])
-        except StoreUnavailable as error:
-            self._failure = error
-            raise
-        streaks = streaks_of((registered.job for registered in answers), self._context.store)
-        for (job, planned_ns), registered in zip(waiting, answers, strict=True):
-            self._planner.make_up(job, registered, streaks.get(job.name, Streak()), planned_ns)
-        names = {job.name for job, _ in waiting}
-        self._waiting = {name: waits for name, waits in self._waiting.items() if name not in names}
+        for first in range(0, len(waiting), AT_ONCE):
+            planned = {job.name: planned_ns for job, planned_ns in waiting[first : first + AT_ONCE]}
+            try:
+                done = list(self._registered([job for job, _ in waiting[first : first + AT_ONCE]]))
+            except StoreUnavailable as error:
+                self._failure = error
+                raise
+            streaks = streaks_of((registered.job for _, registered, _ in done), self._context.store)
+            for job, registered, _ in done:
+                self._enrolment.make_up(job, registered, streaks.get(job.name, Streak()), planned[job.name])
+                del self._waiting[job.name]
+
+
+def _names(jobs: Sequence[Job]) -> str:
+    some = ", ".join(job.name for job in jobs[:_NAMED_MOST])
+    return some if len(jobs) <= _NAMED_MOST else f"{some} and {len(jobs) - _NAMED_MOST} more"

@@ -14,9 +14,8 @@ from tickglass.sched.events import JobContested
 from tickglass.sched.policies.rivalry import Claim, rivalry_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.job_table import JobTable
     from tickglass.sched.job import Job
     from tickglass.sched.policies.rivalry import Rivalry
 
@@ -31,10 +30,10 @@ class Rivals:
     """A chore of the sweeper.
 
     Args:
-        jobs: returns the jobs registered here, by name.
+        jobs: those of this instance.
     """
 
-    def __init__(self, context: EngineContext, jobs: Callable[[], Mapping[str, Job]]) -> None:
+    def __init__(self, context: EngineContext, jobs: JobTable) -> None:
         self._context = context
         self._jobs = jobs
         self._next_ns = context.clock.monotonic_ns() + LOOK_EVERY_NS
@@ -63,10 +62,9 @@ class Rivals:
             self._judge(job.name, rivalry_in(claims, job.declaration, self._began_ns), store_ns)
 
     def _in_turn(self) -> list[Job]:
-        jobs = list(self._jobs().values())
-        first = self._turn if self._turn < len(jobs) else 0
+        first = self._turn if self._turn < len(self._jobs) else 0
         self._turn = first + _JOBS_AT_ONCE
-        return jobs[first : self._turn]
+        return self._jobs.first(_JOBS_AT_ONCE, after=first)
 
     def _judge(self, name: str, seen: Rivalry | None, store_ns: int) -> None:
         before = self._found.get(name)

@@ -8,9 +8,8 @@ from tickglass.sched.engine.leasing.holders import holder_of
 from tickglass.sched.events import ClaimOrphaned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.job_table import JobTable
     from tickglass.sched.engine.planning.planner import Planner
     from tickglass.sched.engine.running.dispatcher import Dispatcher
     from tickglass.sched.job import Job
@@ -34,7 +33,7 @@ class Orphans:
         self._planner = planner
         self._dispatcher = dispatcher
 
-    def adopt(self, jobs: Mapping[str, Job]) -> None:
+    def adopt(self, jobs: JobTable) -> None:
         """Ask the store once, about these jobs.
 
         Raises:

@@ -18,13 +18,13 @@ from tickglass.sched.lease import RENEWALS_PER_TTL
 from tickglass.sched.threads.loop import Loop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.job_table import JobTable
     from tickglass.sched.engine.planning.planner import Planner
     from tickglass.sched.engine.running.dispatcher import Dispatcher
     from tickglass.sched.engine.timing.clock_skew import SkewGuard
-    from tickglass.sched.job import Job
 
 __all__ = ["Sweeper", "period_ns"]
 
@@ -34,9 +34,9 @@ _MAX_NS: Final = 10 * SECOND
 _PRESSING_NS: Final = SECOND
 
 
-def period_ns(jobs: Iterable[Job]) -> int:
+def period_ns(jobs: JobTable) -> int:
     """Return how often to sweep: as often as the most short-lived lease is renewed."""
-    shortest_ns = min((job.ttl_ns for job in jobs), default=RENEWALS_PER_TTL * _MAX_NS)
+    shortest_ns = RENEWALS_PER_TTL * _MAX_NS if jobs.shortest_ttl_ns is None else jobs.shortest_ttl_ns
     return max(_MIN_NS, min(_MAX_NS, shortest_ns // RENEWALS_PER_TTL))
 
 
@@ -46,7 +46,7 @@ class Sweeper:
     Args:
         dispatcher: has the claims in doubt and the outbox.
         skew: is given every measurement.
-        jobs: returns the jobs registered here, by name.
+        jobs: those of this instance.
         chores: what else to do at each sweep, in this order.
         pressing: returns whether the chores are to be done once a second meanwhile.
     """
@@ -57,7 +57,7 @@ class Sweeper:
         planner: Planner,
         dispatcher: Dispatcher,
         skew: SkewGuard,
-        jobs: Callable[[], Mapping[str, Job]],
+        jobs: JobTable,
         *,
         chores: Sequence[Callable[[], object]] = (),
         pressing: Callable[[], bool] = lambda: False,
@@ -95,7 +95,7 @@ class Sweeper:
         self.measure_skew()
         self._attempt(self._dispatcher.in_doubt.settle_all)
         self._attempt(self._flush_outbox)
-        self._attempt(lambda: self._orphans.adopt(self._jobs()))
+        self._attempt(lambda: self._orphans.adopt(self._jobs))
         self._do_chores()
 
     def measure_skew(self) -> None:
@@ -134,7 +134,7 @@ class Sweeper:
         if self._sweep_asked or clock.monotonic_ns() >= self._sweep_at_ns:
             self._sweep_asked = False
             self.sweep()
-            self._sweep_at_ns = clock.monotonic_ns() + period_ns(self._jobs().values())
+            self._sweep_at_ns = clock.monotonic_ns() + period_ns(self._jobs)
         else:
             self._do_chores()
         return min(self._sweep_at_ns, clock.monotonic_ns() + _PRESSING_NS) if self._pressing() else self._sweep_at_ns

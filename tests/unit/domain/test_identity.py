@@ -84,9 +84,9 @@ def test_a_target_is_the_module_and_the_name() -> None:
 
 
 def test_a_declaration_differs_in_trigger_or_function() -> None:
-    same = declaration_of("every 1s", sync)
-    assert same == declaration_of("every 1s", partial(sync))
-    assert len({same, declaration_of("every 2s", sync), declaration_of("every 1s", other)}) == 3
+    same = declaration_of("every 1s", target_of(sync))
+    assert same == declaration_of("every 1s", target_of(partial(sync)))
+    assert len({same, declaration_of("every 2s", target_of(sync)), declaration_of("every 1s", target_of(other))}) == 3
     assert len(same) == 8
 
 

@@ -14,6 +14,7 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.broadcast import Broadcast
 from tickglass.sched.engine.context import EngineContext, NoTracer
 from tickglass.sched.engine.engine import Engine
+from tickglass.sched.engine.job_table import JobTable
 from tickglass.sched.engine.recovery.sweeper import Sweeper
 from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
@@ -82,7 +83,7 @@ class Story:
 
     def compare(self) -> None:
         """Measure the skew, as at the start and at each sweep."""
-        sweeper = Sweeper(self.rig.context, self.rig.planner, self.rig.dispatcher, self.rig.skew, dict)
+        sweeper = Sweeper(self.rig.context, self.rig.planner, self.rig.dispatcher, self.rig.skew, JobTable())
         sweeper.measure_skew()
         self.rig.timeline.follow()
 

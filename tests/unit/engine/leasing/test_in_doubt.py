@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.job_table import JobTable
 from tickglass.sched.engine.leasing.in_doubt import TRIES_MAX, InDoubt
 from tickglass.sched.engine.locking.held_lease import HeldLease
 from tickglass.sched.engine.recovery.sweeper import Sweeper
@@ -64,8 +65,8 @@ def outcomes(rig: Rig, job: str = "job") -> dict[str, float]:
 
 
 def sweeper(rig: Rig, *, rerun_orphaned: bool = True) -> Sweeper:
-    jobs = {"job": declare(nothing, EVERY, service="svc", name="job", rerun_orphaned=rerun_orphaned)}
-    return Sweeper(rig.context, rig.planner, rig.dispatcher, rig.skew, lambda: jobs)
+    job = declare(nothing, EVERY, service="svc", name="job", rerun_orphaned=rerun_orphaned)
+    return Sweeper(rig.context, rig.planner, rig.dispatcher, rig.skew, JobTable([job]))
 
 
 # --- jobs that go ahead

@@ -32,9 +32,7 @@ def run_once(rig: Rig, name: str, due_ns: int, outcome: str = "success") -> None
 
 
 def register(rig: Rig, name: str) -> Registered:
-    record = rig.planner.record_of(declare(lambda: None, every("1s"), service="svc", name=name))
-    (registered,) = rig.store.register([record])
-    return registered
+    return rig.register(declare(lambda: None, every("1s"), service="svc", name=name))
 
 
 def records(rig: Rig, *names: str) -> list[JobRecord]:

@@ -326,9 +326,8 @@ def test_a_job_that_began_by_a_clock_that_was_ahead_is_not_silent_until_then(rig
     """The store was away at the start, so no clock could be compared; when it answers, ours has been set right."""
     job = declare(lambda: None, every("1s"), service="svc", name="beat")
     ahead_ns = rig.clock.wall_ns() + 20 * SECOND
-    rig.planner.begin(job, ahead_ns)
-    (registered,) = rig.store.register([rig.planner.record_of(job)])
-    rig.planner.make_up(job, registered, Streak(), ahead_ns)
+    rig.enrolment.begin(job, ahead_ns)
+    rig.enrolment.make_up(job, rig.register(job), Streak(), ahead_ns)
     for count in range(1, 26):
         rig.advance(SECOND)
         assert rig.ended("beat", count)[-1].outcome == "success"

@@ -8,6 +8,7 @@ import pytest
 from kit.rig import Rig
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.job_table import JobTable
 from tickglass.sched.engine.planning.rivals import LOOK_EVERY_NS, Rivals
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import JobContested, StoreCalled
@@ -35,7 +36,7 @@ def rig() -> Iterator[Rig]:
 
 @pytest.fixture
 def rivals(rig: Rig) -> Rivals:
-    return Rivals(rig.context, lambda: {"sync": job()})
+    return Rivals(rig.context, JobTable([job()]))
 
 
 def look(rig: Rig, rivals: Rivals, times: int = 1, *, rival: str = "", service: str = "svc") -> None:
@@ -80,9 +81,9 @@ def test_a_deployment_is_not_told(rig: Rig, rivals: Rivals) -> None:
 
 
 def test_what_was_claimed_before_this_instance_began_is_history(rig: Rig) -> None:
-    before = Rivals(rig.context, dict)
+    before = Rivals(rig.context, JobTable())
     look(rig, before, 2 * MINUTES, rival="b")
-    rivals = Rivals(rig.context, lambda: {"sync": job()})
+    rivals = Rivals(rig.context, JobTable([job()]))
     look(rig, rivals, 2 * MINUTES)
     assert rig.sink.of(JobContested) == []
 
@@ -94,8 +95,7 @@ def test_a_job_of_the_same_name_in_another_service_is_no_rival(rig: Rig, rivals:
 
 
 def test_it_costs_so_many_requests_a_minute_however_many_jobs_there_are(rig: Rig) -> None:
-    jobs = {f"j{number}": job(f"j{number}") for number in range(25)}
-    rivals = Rivals(rig.context, lambda: jobs)
+    rivals = Rivals(rig.context, JobTable(job(f"j{number}") for number in range(25)))
     look(rig, rivals)
     rig.sink.events.clear()
     counts = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.job_table import JobTable
 from tickglass.sched.engine.recovery.sweeper import Sweeper
 from tickglass.sched.events import ClaimOrphaned
 from tickglass.sched.job import declare
@@ -40,7 +41,7 @@ def test_an_occurrence_whose_claimant_cannot_renew_is_rerun_after_the_old_run_wa
         rig.planner,
         rig.dispatcher,
         rig.skew,
-        lambda: {"holds": declare(holds, every("1h"), service="svc")},
+        JobTable([declare(holds, every("1h"), service="svc")]),
     )
     rig.planner.rerun_orphan(declare(holds, every("1h"), service="svc"), first.due_ns)
     rig.skew.note(60 * SECOND, 0)
@@ -58,11 +59,11 @@ def test_an_occurrence_whose_claimant_cannot_renew_is_rerun_after_the_old_run_wa
 def test_an_orphan_of_a_job_that_is_not_to_be_rerun_is_settled_as_orphaned_once(rig: Rig) -> None:
     job = declare(nothing, every("1h"), service="svc", rerun_orphaned=False)
     due_ns = rig.clock.wall_ns()
-    rig.store.register([rig.planner.record_of(job)])
+    rig.register(job)
     lease = LeaseAsk("svc/nothing", "dead", "svc", "token", 30 * SECOND, job="nothing", run_id="0" * 31 + "1")
     rig.store.claim(ClaimAsk(lease, due_ns))
     rig.clock.advance(31 * SECOND)
-    sweeper = Sweeper(rig.context, rig.planner, rig.dispatcher, rig.skew, lambda: {"nothing": job})
+    sweeper = Sweeper(rig.context, rig.planner, rig.dispatcher, rig.skew, JobTable([job]))
     sweeper.sweep()
     sweeper.sweep()
     (end,) = rig.ended("nothing")

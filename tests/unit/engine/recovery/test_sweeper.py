@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.job_table import JobTable
 from tickglass.sched.engine.recovery.sweeper import Sweeper
 from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.errors import StoreUnavailable
@@ -29,12 +30,10 @@ DOWN = StoreUnavailable("memory", "settle", "the answer was lost")
 
 
 def _sweeper(rig: Rig, spool: SqliteSpool | None = None, *, rerun_orphaned: bool = True) -> Sweeper:
-    jobs = {
-        "job": declare(lambda: None, every("60s"), service="svc", name="job", ttl="10s", rerun_orphaned=rerun_orphaned)
-    }
+    job = declare(lambda: None, every("60s"), service="svc", name="job", ttl="10s", rerun_orphaned=rerun_orphaned)
     context = rig.context if spool is None else replace(rig.context, spool=spool, sink=rig.sink)
     rig.dispatcher.outbox = Outbox(context)
-    return Sweeper(context, rig.planner, rig.dispatcher, rig.skew, lambda: jobs)
+    return Sweeper(context, rig.planner, rig.dispatcher, rig.skew, JobTable([job]))
 
 
 def _orphan(rig: Rig, resource: str = "job") -> ClaimAsk:
