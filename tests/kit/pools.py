@@ -18,6 +18,9 @@ class NoSettlements:
 
     waiting = False
 
+    def is_due(self, now_ns: int) -> bool:
+        return False
+
     def flush(self) -> None: ...
 
     def hold(self) -> None: ...

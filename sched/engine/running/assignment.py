@@ -117,10 +117,14 @@ class Assignment:
         self._execution: Execution | None = None
 
     @property
-    def prepared_ns(self) -> int | None:
-        """How long it took from the submission to the claim; None if that was put off, or not granted at once."""
-        claimed_undelayed = self._timings.claimed_ns > 0 and self._attempt.undelayed
-        return self._timings.claimed_ns - self._timings.handed_ns if claimed_undelayed else None
+    def handed_ns(self) -> int:
+        """When the timeline handed it over (monotonic)."""
+        return self._timings.handed_ns
+
+    @property
+    def claimed_undelayed(self) -> bool:
+        """Whether it was claimed without delay, at the first request."""
+        return self._timings.claimed_ns > 0 and self._attempt.undelayed
 
     def begin(self) -> ClaimAsk | None:
         """On a worker: return what to ask the store; None: it has ended, or waits until it is claimed again."""

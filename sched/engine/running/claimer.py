@@ -40,8 +40,8 @@ class Claimer:
             for (assignment, _), answer in zip(asking, answers, strict=True)
             if (run := assignment.answered(answer, asked_ns)) is not None
         ]
-        if (prepared_ns := assignments[0].prepared_ns) is not None:
-            self._lead_time.note(prepared_ns)
+        if assignments[0].claimed_undelayed:
+            self._lead_time.note(self._clock.monotonic_ns() - assignments[0].handed_ns)
         return runs
 
     def _answers(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer | Exception]:

@@ -62,8 +62,12 @@ class Settlements(Protocol):
         """Whether there are any."""
         ...
 
+    def is_due(self, now_ns: int) -> bool:
+        """Return whether they must not wait any longer."""
+        ...
+
     def flush(self) -> None:
-        """Write them; called on a worker that has nothing to start."""
+        """Write them; called on a worker."""
         ...
 
     def hold(self) -> None:
@@ -229,24 +233,28 @@ class Pool:
     def _chosen(self, worker: _Worker, now_ns: int) -> _Chosen | None:
         """Return what this worker does now; None: nothing."""
         queue = self._queue
-        moving = worker.watches and queue.starts - worker.seen >= PROGRESS
+        moving = worker.watches and queue.starts - worker.seen >= PROGRESS  # others start runs: it does not help
         came, worker.came = worker.came, False
         # Once the pool is closed every run was asked to stop, and ends when it is begun.
         if not moving and (run := queue.next_run(_NEVER_NS if self._closing else now_ns)) is not None:
-            worker.watches = False
-            if self._settlements.waiting:
-                self._settlements.hold()
-            return _Chosen(run.begin_waited if came else run.begin)
-        if (step := queue.next_step()) is not None:
-            return _Chosen(step.take, ((now_ns - step.submitted_ns, 1),))
-        if (batch := queue.next_batch(1 + len(self._asleep))) is not None:
+            chosen = _Chosen(run.begin_waited if came else run.begin)
+        elif moving and self._settlements.is_due(now_ns):
+            return _Chosen(self._settlements.flush)
+        elif (step := queue.next_step()) is not None:
+            chosen = _Chosen(step.take, ((now_ns - step.submitted_ns, 1),))
+        elif (batch := queue.next_batch(1 + len(self._asleep))) is not None:
             if queue.waiting:
                 self._call_one()
             waited = Counter(now_ns - submitted_ns for submitted_ns in batch.submitted_ns)
-            return _Chosen(partial(self._claim_batch, batch.assignments), waited.items())
-        if not moving and self._settlements.waiting:
+            chosen = _Chosen(partial(self._claim_batch, batch.assignments), waited.items())
+        elif not moving and self._settlements.waiting:
             return _Chosen(self._settlements.flush)
-        return None
+        else:
+            return None
+        worker.watches = False
+        if self._settlements.waiting and not any(other.watches for other in self._timed):
+            self._settlements.hold()
+        return chosen
 
     def _claim_batch(self, assignments: list[Assignment]) -> None:
         self.add_runs(self._claim(assignments))

@@ -27,7 +27,7 @@ __all__ = ["AHEAD_NS", "BATCH_MAX", "LONG_NS", "WATCH_NS", "Batch", "RunQueue", 
 BATCH_MAX: Final = 64  # a store does nothing else meanwhile: 2 to 3 ms
 AHEAD_NS: Final = 20 * MS  # what is claimed is expected to start within this, as far as workers are free
 LONG_NS: Final = 500 * US  # a run that is expected to take longer has a worker of its own
-WATCH_NS: Final = 400 * US  # so long may due runs wait for the worker that starts them before another one looks
+WATCH_NS: Final = MS  # so long may due runs wait for the worker that starts them before another one looks
 PROGRESS: Final = 4  # starts within that time by which the watcher sees that the runs are short
 
 

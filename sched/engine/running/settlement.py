@@ -36,10 +36,12 @@ class _Waiting(NamedTuple):
     """An outcome to be written.
 
     Args:
+        since_ns: monotonic, when it was added.
         guarded: takes a step; an error of the engine in it aborts this run alone.
         settled: called when it is written, spooled or given up.
     """
 
+    since_ns: int
     settlement: Settlement
     lock: LockMachine
     guarded: Callable[[Callable[[], None]], None]
@@ -81,6 +83,13 @@ class SettlementGroup:
         """Whether outcomes wait to be written."""
         return bool(self._waiting)
 
+    def is_due(self, now_ns: int) -> bool:
+        """Return whether the oldest of them has waited for long enough."""
+        try:
+            return now_ns - self._waiting[0].since_ns >= GROUPED_NS
+        except IndexError:
+            return False
+
     def add(
         self,
         settlement: Settlement,
@@ -89,7 +98,7 @@ class SettlementGroup:
         settled: Callable[[], None],
     ) -> None:
         """Have an outcome written with the next group; its lock reports how it went, before `settled` is called."""
-        self._waiting.append(_Waiting(settlement, lock, guarded, settled))
+        self._waiting.append(_Waiting(self._clock.monotonic_ns(), settlement, lock, guarded, settled))
 
     def settle(self, settlement: Settlement, lock: LockMachine) -> None:
         """Write an outcome now, alone."""
@@ -106,7 +115,7 @@ class SettlementGroup:
             if self._held:
                 return
             self._held = True
-        self._timers.at(self._clock.monotonic_ns() + GROUPED_NS, lambda: self._submit_aside(self._flush_held))
+        self._timers.at(self._clock.monotonic_ns() + GROUPED_NS, self._flush_held)
 
     def flush(self) -> None:
         """Write the waiting outcomes, oldest first."""
@@ -118,7 +127,8 @@ class SettlementGroup:
     def _flush_held(self) -> None:
         with self._mutex:
             self._held = False
-        self.flush()
+        if self._waiting:
+            self._submit_aside(self.flush)
 
     def _taken(self) -> list[_Waiting]:
         group: list[_Waiting] = []

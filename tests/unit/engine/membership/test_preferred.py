@@ -198,7 +198,7 @@ def test_a_standby_that_holds_back_needs_no_worker_and_changes_no_lead() -> None
         (assignment,) = rig.dispatcher.assignments()
         rig.clock.advance(FAR_NS)
         rig.ended("job")
-        assert assignment.prepared_ns is None
+        assert not assignment.claimed_undelayed
 
 
 def test_a_stop_ends_the_holding_back(far: Rig) -> None:

@@ -15,18 +15,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def test_it_begins_with_five_milliseconds() -> None:
-    assert LeadTime().now_ns == 5 * MS
+def test_it_begins_with_eight_milliseconds() -> None:
+    assert LeadTime().now_ns == 8 * MS
 
 
-def test_it_is_a_quarter_more_than_what_nine_of_ten_took() -> None:
+@pytest.mark.parametrize(
+    ("took_us", "lead_us"), [(1, 500), (400, 500), (401, 1_000), (2_000, 4_000), (6_400, 8_000), (6_401, 16_000)]
+)
+def test_it_is_a_quarter_more_than_what_nine_of_ten_took_rounded_up(took_us: int, lead_us: int) -> None:
+    """Jobs that are planned with different leads would not be handed over together."""
     lead = LeadTime()
-    for took_ms in range(1, 11):
-        lead.note(took_ms * MS)
-    assert lead.now_ns == 10 * MS * 5 // 4
-    for _ in range(40):
-        lead.note(2 * MS)
-    assert lead.now_ns == 2_500 * US
+    for _ in range(30):
+        lead.note(took_us * US)
+    for _ in range(2):
+        lead.note(SECOND)
+    assert lead.now_ns == lead_us * US
+
+
+def test_it_follows_what_preparations_took_lately() -> None:
+    lead = LeadTime()
+    for took_ms in (20, 2):
+        for _ in range(32):
+            lead.note(took_ms * MS)
+    assert lead.now_ns == 4 * MS
 
 
 def test_one_slow_preparation_does_not_make_all_early() -> None:
@@ -34,7 +45,7 @@ def test_one_slow_preparation_does_not_make_all_early() -> None:
     for _ in range(32):
         lead.note(2 * MS)
     lead.note(SECOND)
-    assert lead.now_ns == 2_500 * US
+    assert lead.now_ns == 4 * MS
 
 
 def test_it_stays_within_its_bounds() -> None:
