@@ -8,12 +8,14 @@ The way of one occurrence through the rooms, and what each room answers:
        |          too late, or passed while no instance was up: misfires asks the ledger who ran it
        |
     running     dispatcher: at most one occurrence of a job at a time
+       |          pool:       workers; run_queue says what each of them does next
        |          assignment: before the claim; a worker takes it, or too late: misfires
-       |          claim:      is it ours? One request answers for the occurrence and for its lock.
+       |          claimer:    one request for all that are due together
+       |          claim:      is it ours? The answer is for the occurrence and for its lock.
        |                      Refused: wait for the lock within the grace, without a worker
-       |          execution:  after the claim; wait until due, then run it on an executor (sched/executors)
+       |          execution:  after the claim; when it is due, run it on an executor (sched/executors)
        |          run_lease:  may it go on? Renewed until its code has returned
-       |          settlement: outcome and release, in one request
+       |          settlement: outcome and release, in one request for those that ended together
        |          outbox:     outcomes that could not be written yet
        |
     recovery    sweeper: outcomes still to write, claims in doubt, and orphans: claims of instances that
