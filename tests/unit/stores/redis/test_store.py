@@ -9,12 +9,12 @@ import queue
 import signal
 import socket
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from chaos.proxy import BOTH_WAYS, Proxy
 from kit.servers import PATIENCE_S, find_free_port
+from msgspec.structs import replace
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
