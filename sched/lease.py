@@ -5,8 +5,9 @@ Pure: no I/O, no logging. Time comes from the injected clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from tickglass.sched.durations import MS, duration_text
 from tickglass.sched.errors import ConfigError
@@ -36,8 +37,7 @@ __all__ = [
 RENEWALS_PER_TTL: Final = 3  # renewed at a third of the TTL: two more tries fit before the lease ends
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True):
     """A lock held for a bounded time.
 
     Args:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
+
+import msgspec
 
 from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease  # noqa: TC001 - read at run time by the encoders of these values
@@ -33,15 +34,13 @@ __all__ = [
 BATCH_MAX: Final = 64  # items: a Redis does nothing else for some 3 ms, a database file has no other writer for 2 ms
 
 
-@dataclass(frozen=True, slots=True)
-class Ahead:
+class Ahead(msgspec.Struct, frozen=True):
     """The claim came too early, by the store's clock: ask again after `early_ns`. Nothing was written."""
 
     early_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimAsk:
+class ClaimAsk(msgspec.Struct, frozen=True):
     """A request to run one occurrence under a lease on its job's resource.
 
     Args:
@@ -80,8 +79,7 @@ class ClaimAsk:
         return Ahead(self.due_ns - self.max_ahead_ns - now_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True):
     """The occurrence and the lease are yours.
 
     Args:
@@ -95,8 +93,7 @@ class Claimed:
     expired_owner: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AlreadyClaimed:
+class AlreadyClaimed(msgspec.Struct, frozen=True):
     """Another run has, or had, this occurrence. `outcome` is None while it is not settled."""
 
     by: str
@@ -106,8 +103,7 @@ class AlreadyClaimed:
 ClaimAnswer: TypeAlias = "Claimed | AlreadyClaimed | Refused | Ahead"
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True):
     """How a claimed occurrence ended.
 
     Args:
@@ -138,8 +134,7 @@ class Settlement:
         return JobId(self.service, self.job)
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True):
     """What a settlement did.
 
     Args:
@@ -153,8 +148,7 @@ class Settled:
     earlier: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Orphan:
+class Orphan(msgspec.Struct, frozen=True):
     """A claim without an end whose lease has ended: its claimant died."""
 
     service: str

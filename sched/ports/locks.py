@@ -6,8 +6,9 @@ Only an unreachable or broken store raises, and only `StoreUnavailable`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
@@ -27,8 +28,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseAsk:
+class LeaseAsk(msgspec.Struct, frozen=True):
     """A request for a lease.
 
     Args:
@@ -64,8 +64,7 @@ class LeaseAsk:
         return Lease(self.resource, self.owner, self.token, fence, self.ttl_ns, trusted_until_ns=until_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(msgspec.Struct, frozen=True):
     """The instance that holds a lock, and what for."""
 
     owner: str
@@ -80,8 +79,7 @@ class Holder:
         return JobId(self.service, self.job) if self.job else None
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(msgspec.Struct, frozen=True):
     """The lease is yours.
 
     Args:
@@ -93,28 +91,24 @@ class Granted:
     expired_owner: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """Another owner holds it, or goes first; ask again after `retry_after_ns` at the latest."""
 
     holder: Holder
     retry_after_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Renewed:
+class Renewed(msgspec.Struct, frozen=True):
     """The lease lasts its whole TTL again, counted from the store's clock now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(msgspec.Struct, frozen=True):
     """The lease is no longer yours: it expired, or `owner` ("" if unknown or none) holds it."""
 
     owner: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(msgspec.Struct, frozen=True):
     """The lease was yours and is free."""
 
 

@@ -5,10 +5,10 @@ That each item of a batch is answered as it is alone is in test_ledger.py, which
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import StoreUnavailable

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from tickglass.sched.engine.leasing.thread_cache import ThreadCache
 from tickglass.sched.errors import StoreUnavailable

@@ -13,9 +13,11 @@ import logging
 import random
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
+
+from msgspec.structs import replace
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import MS

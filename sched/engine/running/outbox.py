@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import SpoolMove, SpoolMoved

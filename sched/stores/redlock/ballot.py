@@ -9,8 +9,9 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from msgspec.structs import replace
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, duration_text

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
+
+from msgspec.structs import replace
 
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.lease import drift_allowance_ns

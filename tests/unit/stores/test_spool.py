@@ -9,10 +9,10 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.lease import Lease
@@ -84,6 +84,30 @@ def test_an_outcome_that_an_older_version_wrote_gets_the_service_of_this_one(tmp
     ((_, kept),) = spool.oldest(1)
     assert kept is not None
     assert kept.settlement == replace(outcome(1).settlement, service="billing")
+    spool.close()
+
+
+def test_an_outcome_that_the_version_before_wrote_is_read_whole(tmp_path: Path) -> None:
+    """Its values were dataclasses; this is what it wrote, to the byte."""
+    lease = {"resource": "sync", "owner": "n1", "token": "t", "fence": 7, "ttl_ns": 30, "trusted_until_ns": 0}
+    asked = {"resource": "sync", "owner": "n1", "service": "s", "token": "t", "ttl_ns": 30, "job": "j", "run_id": "r"}
+    settlement = {"lease": lease, "service": "s", "job": "j", "due_ns": 1, "run_id": "r", "outcome": "failure"}
+    told = {"detail": "why", "started_wall_ns": 2, "lateness_ns": 3, "started_after_ns": 4, "ran_ns": 5}
+    claim = {"lease": asked, "due_ns": 1, "next_due_ns": 2, "rerun": True, "max_ahead_ns": None, "declaration": "0a"}
+    written = json.dumps({"settlement": settlement | told, "unclaimed": claim}, separators=(",", ":")).encode()
+    spool = SqliteSpool(tmp_path / "spool", "s")
+    spool.put(outcome(1))
+    with closing(sqlite3.connect(tmp_path / "spool")) as file:
+        file.execute("UPDATE outcomes SET outcome = ?", (written,))
+        file.commit()
+    ((number, kept),) = spool.oldest(1)
+    ended = Settlement(Lease("sync", "n1", "t", 7, 30, 0), "s", "j", 1, "r", "failure", "why", 2, 3, 4, 5)
+    ask = ClaimAsk(LeaseAsk("sync", "n1", "s", "t", 30, "j", "r"), 1, 2, declaration="0a")
+    assert kept == SpooledOutcome(ended, ask)
+    spool.drop(number)
+    spool.put(SpooledOutcome(ended, ask))
+    with closing(sqlite3.connect(tmp_path / "spool")) as file:
+        assert file.execute("SELECT outcome FROM outcomes").fetchone() == (written,), "and it can read ours"
     spool.close()
 
 

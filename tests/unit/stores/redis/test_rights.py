@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 from kit.servers import PATIENCE_S
+from msgspec.structs import replace
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
@@ -273,7 +274,7 @@ def test_one_foreign_key_of_many_jobs_keeps_them_all_from_being_registered_half_
     store.acquire(ASK)
     server.say("SET", "{tickglass}:record:billing/other", "theirs")
     before = contents(server)
-    assert problem_of(store.register, [JOB, replace(JOB, name="other")]).kind == "error"
+    assert problem_of(store.register, [JOB, dataclasses.replace(JOB, name="other")]).kind == "error"
     assert contents(server) == before
 
 
@@ -288,7 +289,7 @@ def test_a_full_server_refuses_before_anything_is_written_and_takes_what_ends(
     for call, ask in (
         (store.acquire, replace(ASK, resource="other")),
         (store.claim, replace(CLAIM, due_ns=2, lease=replace(CLAIM.lease, resource="other", run_id="run 2"))),
-        (store.register, [replace(JOB, name="other")]),
+        (store.register, [dataclasses.replace(JOB, name="other")]),
     ):
         assert "maxmemory" in problem_of(call, ask).detail
     assert contents(server) == before

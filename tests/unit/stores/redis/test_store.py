@@ -9,12 +9,12 @@ import queue
 import signal
 import socket
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from chaos.proxy import BOTH_WAYS, Proxy
 from kit.servers import PATIENCE_S, find_free_port
+from msgspec.structs import replace
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
@@ -462,6 +462,9 @@ def test_a_cluster_is_asked_where_the_slot_is(
         assert isinstance(store.acquire(LeaseAsk("nightly", "o", "s", "t", SECOND)), Refused)
         assert store.settle(settlement_of(CLAIM, claimed)) == Settled(recorded=True, released=True)
         assert heard.acquire(timeout=PATIENCE_S)
+        batch = [replace(CLAIM, due_ns=due_ns, lease=replace(CLAIM.lease, resource=f"r{due_ns}")) for due_ns in (2, 3)]
+        ended = [settlement_of(ask, answer) for ask, answer in zip(batch, store.claim_many(batch), strict=True)]
+        assert store.settle_many(ended) == [Settled(recorded=True, released=True)] * 2
     # A slot that has moved: the node says where to.
     slot = nodes[0].say("CLUSTER", "KEYSLOT", "{a}")
     there = next(it for it in nodes if it.say("CLUSTER", "COUNTKEYSINSLOT", slot))

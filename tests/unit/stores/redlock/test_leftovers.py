@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from chaos.proxy import BOTH_WAYS, Proxy
 from kit.servers import PATIENCE_S
+from msgspec.structs import replace
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import signal
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from kit.servers import PATIENCE_S
+from msgspec.structs import replace
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND

@@ -7,11 +7,11 @@ import sqlite3
 import stat
 import threading
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
