@@ -16,8 +16,6 @@ from tickglass.telemetry.series import SeriesGroup, family
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from prometheus_client.metrics_core import Metric as Family
-
     from tickglass.sched.clock import Clock, Reading
     from tickglass.sched.events import (
         ClockStepped,
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
         TimelineTicked,
     )
     from tickglass.telemetry.metric import Metric
-    from tickglass.telemetry.series import Counters, Histogram, Value
+    from tickglass.telemetry.series import Counters, Histogram, SeriesFamily, Value
 
 __all__ = ["GcMonitor", "GcPauses", "PoolGroup", "SchedulerGroup", "StoreGroup"]
 
@@ -43,11 +41,11 @@ class PoolGroup(SeriesGroup):
     """One pool of workers."""
 
     def __init__(self, pool: str) -> None:
-        super().__init__()
-        self._slots = self.gauge(catalogue.POOL_SLOTS, pool)
-        self._in_use = self.gauge(catalogue.POOL_IN_USE, pool)
-        self._queue = self.gauge(catalogue.POOL_QUEUE, pool)
-        self._wait = self.histogram(catalogue.POOL_WAIT, pool)
+        super().__init__(pool)
+        self._slots = self.gauge(catalogue.POOL_SLOTS)
+        self._in_use = self.gauge(catalogue.POOL_IN_USE)
+        self._queue = self.gauge(catalogue.POOL_QUEUE)
+        self._wait = self.histogram(catalogue.POOL_WAIT)
 
     def moved(self, event: PoolMoved) -> None:
         """Take its present load."""
@@ -64,8 +62,7 @@ class StoreGroup(SeriesGroup):
     """One store's calls, by operation; unknown operations fold into `OVERFLOW`."""
 
     def __init__(self, store: str) -> None:
-        super().__init__()
-        self._store = store
+        super().__init__(store)
         self._operations: dict[str, tuple[Histogram, Counters]] = {}
         for operation in catalogue.STORE_DURATION.labels[-1].values:
             self._add(operation)
@@ -81,8 +78,8 @@ class StoreGroup(SeriesGroup):
 
     def _add(self, operation: str) -> tuple[Histogram, Counters]:
         series = (
-            self.histogram(catalogue.STORE_DURATION, self._store, operation),
-            self.counters(catalogue.STORE_ERRORS, self._store, operation),
+            self.histogram(catalogue.STORE_DURATION, operation),
+            self.counters(catalogue.STORE_ERRORS, operation),
         )
         self._operations[operation] = series
         return series
@@ -254,12 +251,16 @@ class GcPauses:
     """How long the garbage collector stopped the interpreter; a collector of its own.
 
     Takes no lock: see `GcMonitor`.
+
+    Args:
+        labels: of every series.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, **labels: str) -> None:
         self._clock = clock
         self._monitor = GcMonitor(clock, self.paused)
         self._group = SeriesGroup()
+        self._group.label(tuple(labels.items()))
         self._pauses = {
             generation: self._group.histogram(catalogue.GC_PAUSE, generation)
             for generation in catalogue.GC_PAUSE.labels[0].values
@@ -277,11 +278,11 @@ class GcPauses:
         """Stop monitoring."""
         self._monitor.remove()
 
-    def describe(self) -> Iterable[Family]:
+    def describe(self) -> Iterable[SeriesFamily]:
         """Name the family, so that a second such collector in one registry is refused."""
         return [family(catalogue.GC_PAUSE)]
 
-    def collect(self) -> Iterable[Family]:
+    def collect(self) -> Iterable[SeriesFamily]:
         """Return the histograms, by generation."""
         page = {catalogue.GC_PAUSE.name: family(catalogue.GC_PAUSE)}
         self._group.collect(page, self._clock.reading())

@@ -47,42 +47,78 @@ _Key = tuple[str, int, str]  # job, due instant, run: `OVERFLOW` holds several j
 class JobGroup(SeriesGroup):
     """One job on this instance."""
 
+    __slots__ = (
+        "_contested",
+        "_due",
+        "_duration",
+        "_failing",
+        "_grace",
+        "_interval",
+        "_interval_tracker",
+        "_last_completion",
+        "_last_start",
+        "_last_success",
+        "_lateness",
+        "_max_runtime",
+        "_next",
+        "_open",
+        "_orphans",
+        "_outcomes",
+        "_overdue",
+        "_parts",
+        "_registered",
+        "_remembered",
+        "_run_seconds",
+        "_running",
+        "_skips",
+        "_streak",
+        "_trigger_failures",
+        "_unclaimed",
+        "_undercounts",
+        "_unsuccessful",
+        "_unsuccessful_latest",
+    )
+    counts_changes = True
+
     def __init__(self, name: str, together: Together) -> None:
-        super().__init__(together)
-        self._name = name
-        self._open: set[_Key] = set()
+        super().__init__(name, together)
+        self._open: dict[_Key, None] = {}
         self._running: dict[_Key, int] = {}  # since when, wall clock
-        self._overdue: set[_Key] = set()
-        self._due = self.counter(catalogue.JOB_DUE, name)
-        self._outcomes = self.counters(catalogue.JOB_OUTCOMES, name)
-        self._skips = self.counters(catalogue.JOB_SKIPS, name)
-        self._trigger_failures = self.counter(catalogue.JOB_TRIGGER_FAILURES, name)
-        self._orphans = self.counter(catalogue.JOB_ORPHANS, name)
-        self._remembered = self.counter(catalogue.JOB_REMEMBERED, name)
-        self._unclaimed = self.counter(catalogue.JOB_UNCLAIMED, name)
-        self._undercounts = self.counter(catalogue.JOB_UNDERCOUNTS, name)
-        self._run_seconds = self.counter(catalogue.JOB_RUN_SECONDS, name)
-        self._duration = self.histogram(catalogue.JOB_DURATION, name)
-        self._lateness = self.histogram(catalogue.JOB_LATENESS, name)
-        self._parts = self.counters(catalogue.JOB_LATENESS_PART, name)
-        self._failing = self.gauge(catalogue.JOB_FAILING, name, start=0)
-        self._unsuccessful = self.gauge(catalogue.JOB_UNSUCCESSFUL, name)
-        self._unsuccessful_latest = self.gauge(catalogue.JOB_UNSUCCESSFUL_LATEST, name)
-        self._last_start = self.gauge(catalogue.JOB_LAST_START, name)
-        self._last_success = self.gauge(catalogue.JOB_LAST_SUCCESS, name)
-        self._last_completion = self.gauge(catalogue.JOB_LAST_COMPLETION, name)
-        self._next = self.gauge(catalogue.JOB_NEXT, name)
-        self._registered = self.gauge(catalogue.JOB_REGISTERED, name)
-        self._interval = self.gauge(catalogue.JOB_INTERVAL, name)
-        self._max_runtime = self.gauge(catalogue.JOB_MAX_RUNTIME, name)
-        self._grace = self.gauge(catalogue.JOB_GRACE, name)
-        self._contested = self.gauge(catalogue.JOB_CONTESTED, name)
+        self._overdue: dict[_Key, None] = {}
+        self.size(catalogue.JOB_PENDING, self._open)
+        self.size(catalogue.JOB_RUNNING, self._running)
+        self.size(catalogue.JOB_OVERDUE_RUNS, self._overdue)
+        self._due = self.counter(catalogue.JOB_DUE)
+        self._outcomes = self.counters(catalogue.JOB_OUTCOMES)
+        self._skips = self.counters(catalogue.JOB_SKIPS)
+        self._trigger_failures = self.counter(catalogue.JOB_TRIGGER_FAILURES)
+        self._orphans = self.counter(catalogue.JOB_ORPHANS)
+        self._remembered = self.counter(catalogue.JOB_REMEMBERED)
+        self._unclaimed = self.counter(catalogue.JOB_UNCLAIMED)
+        self._undercounts = self.counter(catalogue.JOB_UNDERCOUNTS)
+        self._run_seconds = self.counter(catalogue.JOB_RUN_SECONDS)
+        self._duration = self.histogram(catalogue.JOB_DURATION)
+        self._lateness = self.histogram(catalogue.JOB_LATENESS)
+        self._parts = self.counters(catalogue.JOB_LATENESS_PART)
+        self._failing = self.gauge(catalogue.JOB_FAILING, start=0)
+        self._unsuccessful = self.gauge(catalogue.JOB_UNSUCCESSFUL)
+        self._unsuccessful_latest = self.gauge(catalogue.JOB_UNSUCCESSFUL_LATEST)
+        self._last_start = self.gauge(catalogue.JOB_LAST_START)
+        self._last_success = self.gauge(catalogue.JOB_LAST_SUCCESS)
+        self._last_completion = self.gauge(catalogue.JOB_LAST_COMPLETION)
+        self._next = self.gauge(catalogue.JOB_NEXT)
+        self._registered = self.gauge(catalogue.JOB_REGISTERED)
+        self._interval = self.gauge(catalogue.JOB_INTERVAL)
+        self._max_runtime = self.gauge(catalogue.JOB_MAX_RUNTIME)
+        self._grace = self.gauge(catalogue.JOB_GRACE)
+        self._contested = self.gauge(catalogue.JOB_CONTESTED)
         self._interval_tracker = IntervalTracker()
         self._streak = Streak()
 
     def declared(self, event: JobRegistered) -> None:
         """Take the job's registration."""
         with self.lock:
+            self._changes += 1
             self.gone = False
             self._registered.value = event.wall_ns / _S
             self._grace.value = event.grace_ns / _S
@@ -98,11 +134,13 @@ class JobGroup(SeriesGroup):
         take = self._TAKEN_BY.get(move.event)
         if take is not None:
             with self.lock:
+                self._changes += 1
                 take(self, move)
 
     def passed(self, event: InstantsMissed | InstantsElsewhere, outcome: Outcome) -> None:
         """Count instants that passed while no instance was running: due and ended at once."""
         with self.lock:
+            self._changes += 1
             self._due.add(event.count)
             self._outcomes[outcome.value].add(event.count)
             if not event.exact:
@@ -118,55 +156,57 @@ class JobGroup(SeriesGroup):
             moves: of the job's occurrences that have not ended, in order.
         """
         with self.lock:
-            known, self._open = self._open, set()
+            self._changes += 1
+            known = set(self._open)
+            self._open.clear()
             self._running.clear()
             self._overdue.clear()
             for event in moves:
                 if event.event == OccurrenceEvent.FELL_DUE:
-                    self._open.add(_key_of(event))
+                    self._open[_key_of(event)] = None
                 elif event.event == OccurrenceEvent.STARTED:
                     self._started(event)
                 elif event.event == OccurrenceEvent.STOP_ASKED:
                     self._stop_asked(event)
-            self._due.add(len(self._open - known))
-            unheard = len(known - self._open)
+            self._due.add(len(self._open.keys() - known))
+            unheard = len(known - self._open.keys())
             if unheard:
                 self._outcomes[OVERFLOW].add(unheard)
 
     def trigger_failed(self) -> None:
         """Count a trigger that raised."""
         with self.lock:
+            self._changes += 1
             self._trigger_failures.add()
 
     def contested(self, event: JobContested) -> None:
         """Take that another program claims the job's instants, or no longer does."""
         with self.lock:
+            self._changes += 1
             self._contested.value = _seconds(event.since_wall_ns)
 
     def claim_cache_hit(self) -> None:
         """Count a round trip saved."""
         with self.lock:
+            self._changes += 1
             self._remembered.add()
 
     def orphan_found(self) -> None:
         """Count a claim whose claimant died."""
         with self.lock:
+            self._changes += 1
             self._orphans.add()
 
     def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:
-        """Return the numbers of open and of running occurrences, and the ages that rules read."""
-        values = (self._name,)
+        """Return the ages that rules read."""
         next_due_ns = self._interval_tracker.next_due_ns
         if next_due_ns is not None and self._name != OVERFLOW:  # several jobs have no one next instant
-            yield catalogue.JOB_OVERDUE, values, max(0, now.wall_ns - next_due_ns) / _S
-        yield catalogue.JOB_PENDING, values, len(self._open)
-        yield catalogue.JOB_RUNNING, values, len(self._running)
-        yield catalogue.JOB_OVERDUE_RUNS, values, len(self._overdue)
+            yield catalogue.JOB_OVERDUE, (), max(0, now.wall_ns - next_due_ns) / _S
         if self._running:
             since_ns = min(self._running.values())
-            yield catalogue.JOB_RUNNING_FOR, values, max(0, now.wall_ns - since_ns) / _S
+            yield catalogue.JOB_RUNNING_FOR, (), max(0, now.wall_ns - since_ns) / _S
         if self._streak.since_ns is not None:
-            yield catalogue.JOB_UNSUCCESSFUL_FOR, values, max(0, now.wall_ns - self._streak.since_ns) / _S
+            yield catalogue.JOB_UNSUCCESSFUL_FOR, (), max(0, now.wall_ns - self._streak.since_ns) / _S
 
     def _take_over(self, streak: Streak) -> None:
         """Take over the job's streak from the ledger: failures of an earlier process still count."""
@@ -180,7 +220,7 @@ class JobGroup(SeriesGroup):
     def _fell_due(self, move: _Move) -> None:
         self._due.add()
         if len(self._open) < _OPEN_MAX:
-            self._open.add(_key_of(move))
+            self._open[_key_of(move)] = None
         else:
             self._outcomes[OVERFLOW].add()  # its outcome will never be known
         if move.job == self._name:
@@ -202,18 +242,18 @@ class JobGroup(SeriesGroup):
     def _stop_asked(self, move: _Move) -> None:
         key = _key_of(move)
         if move.reason == "timeout" and key in self._running:
-            self._overdue.add(key)
+            self._overdue[key] = None
 
     def _ended(self, move: _Move) -> None:
         outcome, key = move.outcome or "", _key_of(move)
         self._outcomes[outcome].add()
-        self._open.discard(key)
+        self._open.pop(key, None)
         if outcome == Outcome.SKIPPED:
             self._skips[move.reason].add()
         self._take_over(prolonged(self._streak, outcome, move.due_ns, move.wall_ns))
         if self._running.pop(key, None) is not None:
             self._last_completion.value = move.wall_ns / _S
-            self._overdue.discard(key)
+            self._overdue.pop(key, None)
         trace_id = move.run_id if move.sampled else ""
         if move.ran_ns is not None:
             self._run_seconds.add(move.ran_ns / _S)

@@ -6,6 +6,7 @@ No I/O, no clock reads: ages are computed from the reading that a scrape brings.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from tickglass.sched.durations import SECOND
@@ -67,10 +68,38 @@ class LockGroup(SeriesGroup):
         owners, services: fold a name into a bounded label value.
     """
 
+    __slots__ = (
+        "_active_ns",
+        "_attempts",
+        "_by_hand",
+        "_expirations",
+        "_failures",
+        "_fence",
+        "_hold",
+        "_holds",
+        "_in_hand",
+        "_limits",
+        "_longest_ns",
+        "_margin",
+        "_max_hold",
+        "_owners",
+        "_rejections",
+        "_releases",
+        "_renewals",
+        "_retired",
+        "_services",
+        "_transitions",
+        "_ttl",
+        "_wait",
+        "_waiters",
+        "resource",
+    )
+    counts_changes = True
+
     def __init__(
         self, resource: str, owners: Mapping[str, str], services: Mapping[str, str], together: Together
     ) -> None:
-        super().__init__(together)
+        super().__init__(resource, together)
         self._retired = False
         self._in_hand: dict[str, int] = {}  # under `OVERFLOW`: by resource, how many wait for it or have it
         self._by_hand = resource != OVERFLOW  # as long as no job uses it
@@ -81,37 +110,38 @@ class LockGroup(SeriesGroup):
         # Fences are unique per resource; under `OVERFLOW` several resources share this group.
         self._holds: dict[tuple[str, int], Hold] = {}
         self._limits: dict[str, int | None] = {}  # the timeouts of the jobs that share the resource
-        self._transitions = self.counters(catalogue.LOCK_TRANSITIONS, resource)
-        self._attempts = self.counters(catalogue.LOCK_ATTEMPTS, resource)
-        self._failures = self.counters(catalogue.LOCK_FAILURES, resource)
-        self._releases = self.counters(catalogue.LOCK_RELEASES, resource)
-        self._renewals = self.counters(catalogue.LOCK_RENEWALS, resource)
-        self._expirations = self.counter(catalogue.LOCK_EXPIRATIONS, resource)
-        self._waiters = self.gauge(catalogue.LOCK_WAITERS, resource, start=0)
-        self._ttl = self.gauge(catalogue.LOCK_TTL, resource)
-        self._max_hold = self.gauge(catalogue.LOCK_MAX_HOLD, resource)
-        self._fence = self.gauge(catalogue.LOCK_FENCE, resource)
-        self._rejections = self.counter(catalogue.FENCING_REJECTIONS, resource)
-        self._wait = self.histogram(catalogue.LOCK_WAIT, resource)
-        self._hold = self.histogram(catalogue.LOCK_HOLD, resource)
-        self._margin = self.counter(catalogue.LOCK_MARGIN, resource)
+        self._longest_ns: int | None = None  # of these; None: one of them has none
+        self._transitions = self.counters(catalogue.LOCK_TRANSITIONS)
+        self._attempts = self.counters(catalogue.LOCK_ATTEMPTS)
+        self._failures = self.counters(catalogue.LOCK_FAILURES)
+        self._releases = self.counters(catalogue.LOCK_RELEASES)
+        self._renewals = self.counters(catalogue.LOCK_RENEWALS)
+        self._expirations = self.counter(catalogue.LOCK_EXPIRATIONS)
+        self._waiters = self.gauge(catalogue.LOCK_WAITERS, start=0)
+        self._ttl = self.gauge(catalogue.LOCK_TTL)
+        self._max_hold = self.gauge(catalogue.LOCK_MAX_HOLD)
+        self._fence = self.gauge(catalogue.LOCK_FENCE)
+        self._rejections = self.counter(catalogue.FENCING_REJECTIONS)
+        self._wait = self.histogram(catalogue.LOCK_WAIT)
+        self._hold = self.histogram(catalogue.LOCK_HOLD)
+        self._margin = self.counter(catalogue.LOCK_MARGIN)
 
     def declared(self, event: JobRegistered) -> bool:
         """Take the registration of a job that uses this lock; return False if this group was retired."""
         with self.lock:
+            self._changes += 1
             if self._retired:
                 return False
             self._by_hand = False
             self._ttl.value = event.ttl_ns / _S
-            if event.job in self._limits or len(self._limits) < _LIMITS_MAX:
-                self._limits[event.job] = event.timeout_ns
-            limits = [limit for limit in self._limits.values() if limit is not None]
-            self._max_hold.value = max(limits) / _S if len(limits) == len(self._limits) else None
+            self._take_limit(event.job, event.timeout_ns)
+            self._max_hold.value = None if self._longest_ns is None else self._longest_ns / _S
             return True
 
     def moved(self, move: _Move) -> bool:
         """Count one move; return False if this group was retired."""
         with self.lock:
+            self._changes += 1
             if self._retired:
                 return False
             self._active_ns = move.at_ns
@@ -124,6 +154,7 @@ class LockGroup(SeriesGroup):
     def forget(self) -> None:
         """Forget the holder, the waiters, and the jobs that share the lock."""
         with self.lock:
+            self._changes += 1
             self._holds.clear()
             self._in_hand.clear()
             self._limits.clear()
@@ -136,6 +167,7 @@ class LockGroup(SeriesGroup):
         Return False if this group was retired.
         """
         with self.lock:
+            self._changes += 1
             if self._retired:
                 return False
             self._active_ns = event.at_ns
@@ -152,6 +184,7 @@ class LockGroup(SeriesGroup):
     def fencing_rejected(self) -> bool:
         """Count one write under a stale fence; return False if this group was retired."""
         with self.lock:
+            self._changes += 1
             if self._retired:
                 return False
             self._active_ns = None
@@ -200,15 +233,25 @@ class LockGroup(SeriesGroup):
             if hold.since_ns < oldest.since_ns:
                 holders[hold.owner, hold.service] = hold
         for (owner, service), hold in holders.items():
-            values = self.resource, owner, service
+            values = owner, service
             yield catalogue.LOCK_HELD, values, max(0, now.monotonic_ns - hold.since_ns) / _S
             yield catalogue.LOCK_ACQUIRED, values, hold.since_wall_ns / _S
         if holders:
             latest = max(self._holds.values(), key=lambda hold: hold.renewed_wall_ns)
-            yield catalogue.LOCK_RENEWED, (self.resource,), latest.renewed_wall_ns / _S
-            yield catalogue.LOCK_EXPIRY, (self.resource,), (latest.renewed_wall_ns + latest.ttl_ns) / _S
+            yield catalogue.LOCK_RENEWED, (), latest.renewed_wall_ns / _S
+            yield catalogue.LOCK_EXPIRY, (), (latest.renewed_wall_ns + latest.ttl_ns) / _S
             if latest.renewing:
-                yield catalogue.LOCK_UNRENEWED, (self.resource,), max(0, now.monotonic_ns - latest.renewed_ns) / _S
+                yield catalogue.LOCK_UNRENEWED, (), max(0, now.monotonic_ns - latest.renewed_ns) / _S
+
+    def _take_limit(self, job: str, limit_ns: int | None) -> None:
+        """Note how long this job may hold the lock; go through all jobs only if it has said otherwise before."""
+        if job in self._limits:
+            if self._limits[job] != limit_ns:
+                self._limits[job] = limit_ns
+                self._longest_ns = reduce(_longer, self._limits.values())
+        elif len(self._limits) < _LIMITS_MAX:
+            self._longest_ns = _longer(self._longest_ns, limit_ns) if self._limits else limit_ns
+            self._limits[job] = limit_ns
 
     def _take_in_hand(self, resource: str, more: int) -> None:
         if self.resource != OVERFLOW or not more:
@@ -291,3 +334,8 @@ class LockGroup(SeriesGroup):
         LockEvent.LOST: _ended,
         LockEvent.RELEASED: _ended,
     }
+
+
+def _longer(one_ns: int | None, other_ns: int | None) -> int | None:
+    """Return the longer of two limits; None is no limit."""
+    return None if one_ns is None or other_ns is None else max(one_ns, other_ns)

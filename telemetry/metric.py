@@ -130,6 +130,10 @@ class Metric:
         if broken:
             raise ValueError(f"metric {self.name}: not so: {'; '.join(broken)}")
 
+    def __hash__(self) -> int:
+        """Hash by the name, which no other metric has."""
+        return hash(self.name)
+
     @property
     def family(self) -> str:
         """The name without a counter's `_total`, as OpenMetrics calls the family."""

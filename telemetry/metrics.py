@@ -50,12 +50,10 @@ from tickglass.telemetry.series import Together, family
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from prometheus_client.metrics_core import Metric as Family
-
     from tickglass.sched.clock import Clock
     from tickglass.sched.events import Event
     from tickglass.sched.state_machine import LockMove, OccurrenceMove
-    from tickglass.telemetry.series import SeriesGroup, Value
+    from tickglass.telemetry.series import SeriesFamily, SeriesGroup, Value
 
 G = TypeVar("G")
 Group = TypeVar("Group", bound="SeriesGroup")
@@ -82,7 +80,8 @@ class MetricSink(MoveSink):
         names_most: how many job names, resources and so on get series of their
             own; those after them share `__other__`, which is counted.
         service: the label `service` of every series, because another service
-            may have a job of the same name; "" for a sink whose reader adds it.
+            may have a job of the same name; "": none.
+        owner: the label `owner` of every series, where several schedulers are shown; "": none.
         detail: how much to show of each job and each lock; it stays, because series that came and went would look
             like restarts.
     """
@@ -94,20 +93,21 @@ class MetricSink(MoveSink):
         *,
         names_most: int = NAMES_MAX,
         service: str = "",
+        owner: str = "",
         detail: Detail = Detail.FULL,
     ) -> None:
         self.detail = detail
         self._clock = clock
-        common = {"service": service} if service else {}
+        common = tuple((name, value) for name, value in (("owner", owner), ("service", service)) if value)
         self._scheduler = SchedulerGroup(version("tickglass"))
-        self._scheduler.label(**common)
+        self._scheduler.label(common)
         self._together = together = Together(detail)
-        together.label(**common)
+        together.label(common)
 
         def labelled(make: Callable[[str], Group]) -> Callable[[str], Group]:
             def made(name: str) -> Group:
                 group = make(name)
-                group.label(**common)
+                group.label(common)
                 return group
 
             return made
@@ -234,11 +234,11 @@ class MetricSink(MoveSink):
         for job, job_moves in moves.items():
             job.restored(job_moves)
 
-    def describe(self) -> Iterable[Family]:
+    def describe(self) -> Iterable[SeriesFamily]:
         """Name all families, so that a clash is found when registering."""
         return [family(metric) for metric in SINK_METRICS]
 
-    def collect(self) -> Iterable[Family]:
+    def collect(self) -> Iterable[SeriesFamily]:
         """Return all families with their samples; each group's were true at one instant."""
         page = {metric.name: family(metric) for metric in SINK_METRICS}
         now = self._clock.reading()

@@ -72,15 +72,15 @@ class SidecarCollector:
         for source in sources:
             labels = {"owner": source.owner, "service": source.service}
             for found in source.families():
-                page[found.name].samples += [_labelled(sample, labels) for sample in found.samples]
+                page[found.name].take(found)
             for metric, value in _about(source, rests=source.service in resting):
-                page[metric.family].samples.append(Sample(metric.name, labels, value))
+                page[metric.family].loose.append(Sample(metric.name, labels, value))
         for reason, count in self._sources.refusals().items():
             metric = catalogue.SIDECAR_REFUSED
-            page[metric.family].samples.append(Sample(metric.name, {"reason": reason.value}, count))
+            page[metric.family].loose.append(Sample(metric.name, {"reason": reason.value}, count))
         dropped = partial(_is_not_due, sources, resting)
         for found in store_families(self._snapshots(), self._clock.reading(), dropped):
-            page[found.name].samples += found.samples
+            page[found.name].take(found)
         return page.values()
 
 
@@ -137,7 +137,3 @@ def _about(source: Source, *, rests: bool) -> Iterator[tuple[Metric, float]]:
     yield catalogue.SIDECAR_MISSED, source.missed
     if source.last_heard_wall_ns is not None:
         yield catalogue.SIDECAR_LAST_EVENT, source.last_heard_wall_ns / SECOND
-
-
-def _labelled(sample: Sample, labels: dict[str, str]) -> Sample:
-    return Sample(sample.name, {**sample.labels, **labels}, sample.value, None, sample.exemplar)

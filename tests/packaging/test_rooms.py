@@ -188,7 +188,11 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "telemetry/interval.py",
         "telemetry/jobs.py",
         "telemetry/locks.py",
-        "telemetry/series.py",
+    ),
+    "tests/unit/telemetry/test_scrapes.py": (
+        "telemetry/series/families.py",
+        "telemetry/series/group.py",
+        "telemetry/series/instruments.py",
     ),
     "tests/unit/telemetry/test_spans.py": ("sched/ports/tracing.py", "telemetry/tracing/run_ids.py"),
     "tests/unit/telemetry/tracing/test_provider.py": ("telemetry/tracing/otlp.py",),

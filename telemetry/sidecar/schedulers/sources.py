@@ -16,6 +16,7 @@ from tickglass.sched.durations import SECOND, span_text
 from tickglass.sched.events import InterpreterPaused
 from tickglass.telemetry.internals import GcPauses
 from tickglass.telemetry.label_values import DropReason, RefusedBecause, Signal
+from tickglass.telemetry.metric import Detail
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.telemetry.sidecar.schedulers.history import History
 from tickglass.telemetry.sidecar.transport.frames import FrameRefused
@@ -23,10 +24,9 @@ from tickglass.telemetry.sidecar.transport.frames import FrameRefused
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prometheus_client.metrics_core import Metric as Family
-
     from tickglass.sched.clock import Clock
     from tickglass.sched.events import Event
+    from tickglass.telemetry.series import SeriesFamily
     from tickglass.telemetry.sidecar.transport.frames import Introduction
 
 __all__ = ["SOURCES_MAX", "Source", "Sources"]
@@ -44,7 +44,7 @@ class Source:
     def __init__(self, owner: str, service: str, clock: Clock) -> None:
         self.owner = owner
         self.service = service
-        self.metrics = MetricSink(clock, CollectorRegistry())
+        self.metrics = self._new_metrics(clock, Detail.FULL)
         self.history = History(clock)
         self.version = ""
         self.connected = False
@@ -53,7 +53,7 @@ class Source:
         self.last_heard_wall_ns: int | None = None
         self.events = self.gaps = self.missed = self.dropped = 0
         self.last_gap_ns: int | None = None
-        self._pauses = GcPauses(clock)
+        self._pauses = GcPauses(clock, owner=owner, service=service)
         self._clock = clock
         self._mutex = threading.Lock()  # one event at a time
         self._whole = threading.Lock()  # keeps scrapes out of an introduction, without making events wait for a scrape
@@ -92,7 +92,7 @@ class Source:
             self.version, self.dropped = introduction.version, introduction.dropped
             self.last_heard_ns, self.last_heard_wall_ns = now
             if introduction.detail != self.metrics.detail:  # other series: as after a restart of both
-                self.metrics = MetricSink(self._clock, CollectorRegistry(), detail=introduction.detail)
+                self.metrics = self._new_metrics(self._clock, introduction.detail)
             who = {"version": self.version, "owner": self.owner, "service": self.service}
             self.metrics.restore(live_events, **who)
             self.metrics.preregister(stores=introduction.stores, sinks=introduction.sinks)
@@ -128,10 +128,13 @@ class Source:
                 self.metrics.forget()
                 self.history.gone()
 
-    def families(self) -> list[Family]:
-        """Return what the scheduler's own endpoint would show at this instant."""
+    def families(self) -> list[SeriesFamily]:
+        """Return what the scheduler's own endpoint would show at this instant, with owner and service."""
         with self._whole:
             return [*self.metrics.collect(), *self._pauses.collect()]
+
+    def _new_metrics(self, clock: Clock, detail: Detail) -> MetricSink:
+        return MetricSink(clock, CollectorRegistry(), owner=self.owner, service=self.service, detail=detail)
 
     def _check_own(self, event: Event) -> None:
         """Refuse an event of another scheduler, because their series would be mixed."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock, Reading
     from tickglass.sched.identity import JobId
+    from tickglass.telemetry.series import Distribution
 
 __all__ = ["EVERY_NS", "LEASES_MAX", "Observed", "Probe", "StoreSnapshot", "probe_once"]
 
@@ -81,7 +82,7 @@ class StoreSnapshot:
     error: str = ""
     error_kind: str = ""
     errors: Mapping[str, int] = field(default_factory=dict)
-    durations: Histogram | None = None
+    durations: Distribution | None = None
 
     def age_ns(self, now: Reading) -> int | None:
         """Return how old the snapshot is; None before the first."""
@@ -127,7 +128,7 @@ class _StoreProbe:
             error=error,
             error_kind=kind,
             errors=dict(self._errors),
-            durations=self._durations.copy(),
+            durations=self._durations.snapshot(),
         )
         return self._clock.monotonic_ns() + self._every_ns
 

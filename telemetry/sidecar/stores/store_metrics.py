@@ -14,18 +14,17 @@ from prometheus_client.samples import Sample
 from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.label_values import StoreErrorKind
-from tickglass.telemetry.series import family
+from tickglass.telemetry.series import family, samples_of
 from tickglass.telemetry.sidecar.explain.roster import JobPresence
 from tickglass.telemetry.sidecar.stores.overdue import interval_ns, waiting_due_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from prometheus_client.metrics_core import Metric as Family
-
     from tickglass.sched.clock import Reading
     from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord
     from tickglass.telemetry.metric import Metric
+    from tickglass.telemetry.series import SeriesFamily
     from tickglass.telemetry.sidecar.stores.probe import StoreSnapshot
 
 __all__ = ["SHOWN_MAX", "STORE_METRICS", "store_families"]
@@ -64,7 +63,7 @@ _Served = tuple[str, _Value]  # the service whose job or lock it is about; "" fo
 
 def store_families(
     snapshots: Iterable[StoreSnapshot], now: Reading, dropped: Callable[[JobRecord, int], bool] = lambda *_: False
-) -> list[Family]:
+) -> list[SeriesFamily]:
     """Return the families of `STORE_METRICS` with the samples of the stores; each once, some without samples.
 
     Labels are the metric's own, `source`, and for jobs and locks `service`. Those are there only for fresh snapshots.
@@ -81,10 +80,10 @@ def store_families(
         for service, (metric, values, value) in _values(snapshot, now, dropped):
             served = {"service": service} if service else {}
             labels = {label.name: text for label, text in zip(metric.labels, values, strict=False)}
-            page[metric.name].samples.append(Sample(metric.name, {**labels, **served, **source}, value))
+            page[metric.name].loose.append(Sample(metric.name, {**labels, **served, **source}, value))
         if snapshot.durations is not None:
             metric = catalogue.SIDECAR_PROBE_DURATION
-            page[metric.name].samples.extend(snapshot.durations.samples(metric, source))
+            page[metric.name].loose.extend(samples_of(metric, source, snapshot.durations))
     return list(page.values())
 
 
