@@ -115,7 +115,7 @@ class MemoryStore:
         self._keep_ns = keep_ns
         self._lock = threading.Lock()
         self._watchers = Watchers()
-        self._claim_listeners: list[tuple[str, Callable[[str, int, str], None]]] = []
+        self._claim_listeners: list[tuple[str, str, Callable[[str, int, str], None]]] = []
         self._fence = 0
         self._leases: dict[str, _Held] = {}
         self._jobs: dict[JobId, JobRecord] = {}
@@ -210,20 +210,30 @@ class MemoryStore:
             if held is not None:
                 return Refused(held.holder, held.expires_ns - now_ns)
             claimed = self._claimed(self._begin(ask, latest, now_ns))
-            listeners = [on_claim for service, on_claim in self._claim_listeners if service == ask.lease.service]
+            listeners = [
+                on_claim
+                for service, owner, on_claim in self._claim_listeners
+                if service == ask.lease.service and owner != ask.lease.owner
+            ]
         for on_claim in listeners:
             on_claim(ask.lease.job, ask.due_ns, ask.lease.owner)
         return claimed
 
-    def watch_claims(self, service: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
-        """See `ClaimFeed`; every claim is reported."""
+    def watch_claims(
+        self,
+        service: str,
+        owner: str,
+        on_claim: Callable[[str, int, str], None],
+    ) -> Callable[[], None]:
+        """See `ClaimFeed`; every claim of other owners is reported."""
+        listener = service, owner, on_claim
         with self._lock:
-            self._claim_listeners.append((service, on_claim))
+            self._claim_listeners.append(listener)
 
         def end() -> None:
             with self._lock:
-                if (service, on_claim) in self._claim_listeners:
-                    self._claim_listeners.remove((service, on_claim))
+                if listener in self._claim_listeners:
+                    self._claim_listeners.remove(listener)
 
         return end
 

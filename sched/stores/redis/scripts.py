@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -28,6 +29,7 @@ from tickglass.sched.ports import (
     RunRecord,
 )
 from tickglass.sched.registration import Registered
+from tickglass.sched.stores.redis.channels import claims_seat
 from tickglass.sched.stores.retention import shown_detail
 
 if TYPE_CHECKING:
@@ -59,9 +61,7 @@ __all__ = [
     "acquired",
     "claim_args",
     "claimed",
-    "claims_channel",
     "due_text",
-    "freed_channel",
     "is_settled_as",
     "job_args",
     "job_record",
@@ -81,6 +81,7 @@ __all__ = [
 
 Argument = str | int
 _PACKAGE: Final = "tickglass.sched.stores.redis"
+_DB_0: Final = "local DB = 0\n"  # the first line of a script
 _DUE_DIGITS: Final = 20
 _OUTCOME: Final = 9  # its place in an attempt's list
 _DUE_OFFSET: Final = 2**63  # makes texts of 20 digits sort like the instants, negative ones included
@@ -93,6 +94,19 @@ class Script(NamedTuple):
     sha: str
     writes: bool = True
 
+    def on(self, db: int) -> Script:
+        """Return the script for a database: only the names of channels depend on it."""
+        return self if db == 0 else _script_on(self, db)
+
+
+@lru_cache(maxsize=256)  # some twenty scripts, in a few databases
+def _script_on(script: Script, db: int) -> Script:
+    return _script(script.text.replace(_DB_0, f"local DB = {db}\n", 1), writes=script.writes)
+
+
+def _script(text: str, *, writes: bool) -> Script:
+    return Script(text, hashlib.sha1(text.encode()).hexdigest(), writes)  # noqa: S324 - Redis names scripts so
+
 
 def load_script(name: str, *, package: str = _PACKAGE, writes: bool = True, checks: bool = True) -> Script:
     """Return the script `name`.lua of a package, with common.lua in front of it.
@@ -100,13 +114,12 @@ def load_script(name: str, *, package: str = _PACKAGE, writes: bool = True, chec
     Args:
         checks: whether it is refused on keys of another layout.
     """
-    begin = f"local WRITES, CHECKS = {str(writes).lower()}, {str(checks).lower()}\n"
+    begin = f"{_DB_0}local WRITES, CHECKS = {str(writes).lower()}, {str(checks).lower()}\n"
     common, own = (
         (files(_PACKAGE) / "common.lua").read_text("utf-8"),
         (files(package) / f"{name}.lua").read_text("utf-8"),
     )
-    text = begin + common + own
-    return Script(text, hashlib.sha1(text.encode()).hexdigest(), writes)  # noqa: S324 - Redis names scripts so
+    return _script(begin + common + own, writes=writes)
 
 
 ACQUIRE: Final = load_script("acquire")
@@ -140,7 +153,8 @@ def claim_args(ask: ClaimAsk, least_fence: int = 0) -> tuple[Argument, ...]:
     """Return ARGV of CLAIM."""
     what = (due_text(ask.due_ns), _text(ask.next_due_ns), int(ask.rerun))
     when = (ask.due_ns // 1_000, "" if ask.max_ahead_ns is None else ask.max_ahead_ns // 1_000)
-    return (*acquire_args(ask.lease, least_fence), *what, *when, str(ask.job_id), ask.declaration)
+    job = (str(ask.job_id), ask.declaration, claims_seat(ask.lease.owner))
+    return (*acquire_args(ask.lease, least_fence), *what, *when, *job)
 
 
 def release_args(lease: Lease, question: int) -> tuple[Argument, ...]:
@@ -286,18 +300,12 @@ def run_record(row: Sequence[Any]) -> RunRecord:
     )
 
 
-def freed_channel(base: str) -> str:
-    """Return the channel on which freed resources are published."""
-    return f"{base}:freed"
-
-
-def claims_channel(base: str, service: str) -> str:
-    """Return the channel on which the claims of a service are published."""
-    return f"{base}:claimed:{service}"
-
-
 def read_claim_message(message: str) -> tuple[str, int, str]:
-    """Read a message of that channel: job, due_ns, owner."""
+    """Read a message about a claim: job, due_ns, owner.
+
+    Raises:
+        ValueError: it is not from Tickglass, because any client may publish.
+    """
     job, _, owner = message[_DUE_DIGITS:].partition("\0")
     return job, int(message[:_DUE_DIGITS]) - _DUE_OFFSET, owner
 
