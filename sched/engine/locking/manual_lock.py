@@ -56,7 +56,8 @@ class ManualLocks:
         Raises:
             ConfigError: the scheduler has stopped.
         """
-        self._presence.watch_labels(terms.prefer)
+        if terms.prefer is not None:
+            self._presence.watch_labels(terms.prefer)
         head_start = HeadStart(terms.prefer, self._presence)
         acquisition = Acquisition(
             terms,

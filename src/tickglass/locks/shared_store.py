@@ -16,7 +16,7 @@ import atexit
 import os
 import threading
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from tickglass.owner import Slot
 from tickglass.sched.clock import SystemClock
@@ -41,26 +41,28 @@ if TYPE_CHECKING:
 __all__ = ["KEPT_NS", "SHARED_STORES", "LockIdentity", "SharedLocks", "SharedStore", "SharedStores"]
 
 KEPT_NS: Final = 10 * SECOND  # a new connection to Redis costs 2 ms: nothing, if it is made this seldom
-_UNUSED_MAX: Final = 16  # identities that are kept without a user; a program seldom has more
+_UNUSED_MAX: Final = 16  # with so many identities, one without a user makes room; a program seldom has more
 
 
-class LockIdentity(NamedTuple):
+class LockIdentity:
     """As whom a lock asks, and to whom it reports. Locks with the same identity share all but their terms.
 
     Args:
         owner: None: host/service/slot.
         sinks: the user's, beside the log.
+
+    Attributes:
+        key: what identities are compared by: sinks need not be hashable.
     """
 
-    service: str
-    owner: str | None
-    sinks: Mapping[str, EventSink]
-    labels: frozenset[str]
+    __slots__ = ("key", "labels", "owner", "service", "sinks")
 
-    @property
-    def key(self) -> Hashable:
-        """What identities are compared by: sinks need not be hashable."""
-        return self.service, self.owner, self.labels, tuple((name, id(sink)) for name, sink in self.sinks.items())
+    def __init__(self, service: str, owner: str | None, sinks: Mapping[str, EventSink], labels: frozenset[str]) -> None:
+        self.service = service
+        self.owner = owner
+        self.sinks = sinks
+        self.labels = labels
+        self.key: Hashable = (service, owner, labels, tuple((name, id(sink)) for name, sink in sinks.items()))
 
 
 class SharedLocks:
@@ -113,7 +115,7 @@ class _OpenStore:
         self.clock = clock
         self.wait_queues = WaitQueues()
         self._slots: dict[str, Slot] = {}  # by service
-        self._by_identity: dict[Hashable, SharedLocks] = {}  # the one that was used last is the last
+        self._by_identity: dict[Hashable, SharedLocks] = {}  # the oldest is the first
 
     def locks_of(self, identity: LockIdentity) -> SharedLocks:
         """Return what an identity has here.
@@ -121,11 +123,11 @@ class _OpenStore:
         Raises:
             ConfigError: it needs a slot for its name, and none can be taken.
         """
-        key = identity.key
-        found = self._by_identity.pop(key, None) or SharedLocks(identity, self._owner_of(identity), self)
-        self._by_identity[key] = found
-        if len(self._by_identity) > _UNUSED_MAX:
-            self._drop_oldest_unused()
+        found = self._by_identity.get(identity.key)
+        if found is None:
+            if len(self._by_identity) >= _UNUSED_MAX:
+                self._drop_oldest_unused()
+            found = self._by_identity[identity.key] = SharedLocks(identity, self._owner_of(identity), self)
         return found
 
     def close(self) -> None:
@@ -274,6 +276,9 @@ class SharedStores:
 
     def of(self, url: str) -> SharedStore:
         """Return the store of a URL; nothing is opened."""
+        found = self._stores.get(url)
+        if found is not None:
+            return found
         place = url
         if scheme_of(url) == "sqlite":
             with suppress(OSError):  # the directory was removed
