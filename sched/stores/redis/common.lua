@@ -1,4 +1,5 @@
--- What all scripts of a store share; it is put in front of each of them. The lines before it set DB, the number of the
+-- What all scripts of a store share; it is put in front of each of them, without the functions that the script does not
+-- call (script_text.py), so there is an empty line before and after each function and none in it. The lines before it set DB, the number of the
 -- database, WRITES, whether the script writes, and CHECKS, whether it is refused on a store of another layout.
 --
 -- KEYS[1]  the store's base: its prefix in braces. All keys begin with it, so they share one slot of a cluster.

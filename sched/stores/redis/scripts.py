@@ -1,7 +1,7 @@
 """Build the arguments of the scripts, and read their answers.
 
 Pure but for reading the scripts from this package, once. Each .lua file opens with
-its KEYS, ARGV and result; common.lua is put in front of each and names the keys.
+its KEYS, ARGV and result; common.lua names the keys, and what a script calls of it is put in front of it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from tickglass.sched.ports import (
 )
 from tickglass.sched.registration import Registered
 from tickglass.sched.stores.redis.channels import claims_seat
+from tickglass.sched.stores.redis.script_text import with_what_it_calls
 from tickglass.sched.stores.retention import shown_detail
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _script(text: str, *, writes: bool) -> Script:
 
 
 def load_script(name: str, *, package: str = _PACKAGE, writes: bool = True, checks: bool = True) -> Script:
-    """Return the script `name`.lua of a package, with common.lua in front of it.
+    """Return the script `name`.lua of a package, with what it needs of common.lua in front of it.
 
     Args:
         checks: whether it is refused on keys of another layout.
@@ -119,7 +120,7 @@ def load_script(name: str, *, package: str = _PACKAGE, writes: bool = True, chec
         (files(_PACKAGE) / "common.lua").read_text("utf-8"),
         (files(package) / f"{name}.lua").read_text("utf-8"),
     )
-    return _script(begin + common + own, writes=writes)
+    return _script(begin + with_what_it_calls(common, own), writes=writes)
 
 
 ACQUIRE: Final = load_script("acquire")
