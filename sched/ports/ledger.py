@@ -233,11 +233,11 @@ class Ledger(Protocol):
 class ClaimFeed(Protocol):
     """A ledger that can report claims as they are won."""
 
-    def watch_claims(self, service: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
+    def watch_claims(self, service: str, owner: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
         """Call `on_claim(job, due_ns, owner)` for each claim that a service's instances win; return what ends it.
 
-        Some claims may be left out; each one that is reported was won. As with `LockStore.watch`, this call does not
-        wait for the store, and `on_claim` may be called from any thread but not from within this call. `on_claim`
-        returns at once and does not raise.
+        Some claims may be left out, such as those of `owner` itself, who knows them; each one that is reported was
+        won. As with `LockStore.watch`, this call does not wait for the store, and `on_claim` may be called from any
+        thread but not from within this call. `on_claim` returns at once and does not raise.
         """
         ...

@@ -33,7 +33,7 @@ class LeaseAsk(msgspec.Struct, frozen=True):
 
     Args:
         resource: what the lock protects; any non-empty text.
-        token: UUIDv4; only a caller that has it renews or releases. A second call with
+        token: 122 random bits or more; only a caller that has it renews or releases. A second call with
             the same token, while the lease lasts, gets the answer of the first.
         job: name of the job it is for, "" for a lock taken by hand.
         run_id: the run it is for, "" for a lock taken by hand.

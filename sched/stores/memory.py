@@ -115,7 +115,7 @@ class MemoryStore:
         self._keep_ns = keep_ns
         self._lock = threading.Lock()
         self._watchers = Watchers()
-        self._claim_listeners: list[tuple[str, Callable[[str, int, str], None]]] = []
+        self._claim_listeners: list[tuple[str, str, Callable[[str, int, str], None]]] = []
         self._fence = 0
         self._leases: dict[str, _Held] = {}
         self._jobs: dict[JobId, JobRecord] = {}
@@ -210,15 +210,21 @@ class MemoryStore:
                 self._report_claim(ask)
         return [answer for answer, _ in found]
 
-    def watch_claims(self, service: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
-        """See `ClaimFeed`; every claim is reported."""
+    def watch_claims(
+        self,
+        service: str,
+        owner: str,
+        on_claim: Callable[[str, int, str], None],
+    ) -> Callable[[], None]:
+        """See `ClaimFeed`; every claim of other owners is reported."""
+        listener = service, owner, on_claim
         with self._lock:
-            self._claim_listeners.append((service, on_claim))
+            self._claim_listeners.append(listener)
 
         def end() -> None:
             with self._lock:
-                if (service, on_claim) in self._claim_listeners:
-                    self._claim_listeners.remove((service, on_claim))
+                if listener in self._claim_listeners:
+                    self._claim_listeners.remove(listener)
 
         return end
 
@@ -342,8 +348,8 @@ class MemoryStore:
     # --- without the lock
 
     def _report_claim(self, ask: ClaimAsk) -> None:
-        for service, on_claim in tuple(self._claim_listeners):
-            if service == ask.lease.service:
+        for service, owner, on_claim in tuple(self._claim_listeners):
+            if service == ask.lease.service and owner != ask.lease.owner:
                 on_claim(ask.lease.job, ask.due_ns, ask.lease.owner)
 
     # --- with the lock held

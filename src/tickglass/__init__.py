@@ -4,7 +4,7 @@ Runs recurring jobs at the millisecond they are due, on one machine or a fleet,
 under leases that can be trusted, and reports every transition and every run.
 """
 
-from tickglass.lock import Lock
+from tickglass.locks import Lock
 from tickglass.sched.engine.locking.held_lease import HeldLease
 from tickglass.sched.errors import (
     ConfigError,

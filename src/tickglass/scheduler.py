@@ -7,7 +7,7 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack
 
-from tickglass.lock import SchedulerLock, SchedulerLockHost
+from tickglass.locks import SchedulerLock, SchedulerLockHost
 from tickglass.sched.durations import US, duration_ns
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.job import TTL_DEFAULT, Callees, check_policies, checked_trigger, declare

@@ -111,7 +111,7 @@ def test_a_feed_of_claims_tells_each_service_its_own(kit: StoreKit, store: Store
     if not isinstance(store, ClaimFeed):
         pytest.skip("it tells no claims")
     told: list[tuple[str, int, str]] = []
-    end = store.watch_claims("mail", lambda *claim: told.append(claim))
+    end = store.watch_claims("mail", "listener", lambda *claim: told.append(claim))
     try:
         until_ns = CLOCK.monotonic_ns() + 10 * SECOND
         for due_ns in itertools.count():  # a subscription may begin late

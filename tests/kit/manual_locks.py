@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tickglass.lock import SchedulerLock
+from tickglass.locks import SchedulerLock
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.locking.held_lease import HeldLease
 from tickglass.sched.engine.locking.manual_lock import ManualLock, ManualLocks

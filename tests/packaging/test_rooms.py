@@ -349,7 +349,7 @@ def test_a_module_that_only_exports_is_told_from_others(text: str, exports: bool
         ("sched/job.py", "tests/unit/domain/test_job.py"),
         ("sched/stores/redis/urls.py", "tests/unit/stores/redis/test_urls.py"),
         ("telemetry/sidecar/web/hub.py", "tests/unit/telemetry/sidecar/web/test_hub.py"),
-        ("src/tickglass/lock.py", "tests/unit/test_lock.py"),
+        ("src/tickglass/locks/lock.py", "tests/unit/locks/test_lock.py"),
         ("src/tickglass/cli/text.py", "tests/unit/cli/test_text.py"),
         ("dashboards/boards.py", "tests/boards/test_boards.py"),
         ("alerts/promql.py", "tests/alerts/test_promql.py"),

@@ -52,7 +52,7 @@ class ClaimCachingStore(InstrumentedStore):
     def start(self) -> None:
         """Begin to listen."""
         if isinstance(self._store, ClaimFeed):
-            self._unwatch = self._store.watch_claims(self._service, self._on_claim)
+            self._unwatch = self._store.watch_claims(self._service, self._owner, self._on_claim)
 
     def stop(self) -> None:
         """Stop listening."""

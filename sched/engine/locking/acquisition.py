@@ -1,21 +1,22 @@
 """Take one lock once: ask, wait in the queue, hold, release. The lock reports every ending.
 
-After a refusal the waiter asks again: when the store notifies it that the resource is free (`watch`), when the lease
-in the way ends, and at the latest after a pause (`backoff.POLL`), half of it at random so that the processes of a
-fleet do not ask in step. A waiter that is not preferred waits out the head start, when it becomes the head of the
-queue and whenever the resource is freed. A store that does not answer is asked again (`backoff.STORE`), as long as
-the terms let the caller wait.
+Where no caller of this process waits for the resource, the store is asked before the caller joins the queue. After a
+refusal the waiter asks again: when the store notifies it that the resource is free (`watch`), when the lease in the
+way ends, and at the latest after a pause (`backoff.POLL`), half of it at random so that the processes of a fleet do
+not ask in step. A waiter that is not preferred waits out the head start, when it becomes the head of the queue and
+whenever the resource is freed. A store that does not answer is asked again (`backoff.STORE`), as long as the terms let
+the caller wait.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 from msgspec.structs import replace
 
@@ -93,7 +94,7 @@ class Acquisition:
         self._wait_queues = wait_queues
         self._head_start = head_start
         self._in_doubt = in_doubt
-        self._ask = LeaseAsk(terms.resource, context.owner, context.service, str(uuid4()), terms.ttl_ns, run_id=run_id)
+        self._ask = LeaseAsk(terms.resource, context.owner, context.service, _new_token(), terms.ttl_ns, run_id=run_id)
         self._lock = LockMachine(
             terms.resource,
             owner=context.owner,
@@ -107,7 +108,7 @@ class Acquisition:
             sink=context.sink,
         )
         self._lock.sampled = run is not None and run.sampled
-        self._wake = Wake()
+        self._wake: Wake | None = None  # made for those that wait
         self._cancelled = False
         self._mutex = threading.Lock()  # one of give_back, abandon at a time
         self._leaving = False
@@ -133,8 +134,7 @@ class Acquisition:
         check_ttl(f"lock {self._terms.resource}", ttl_ns, self._context.store.allowance_ns(ttl_ns))
         self._lock.fire(LockEvent.REQUESTED)
         try:
-            with ExitStack() as waiting:
-                return self._wait_for_it(waiting) if self._terms.blocking else self._try()
+            return self._take_or_wait() if self._terms.blocking else self._try()
         except StoreUnavailable as error:
             down = error.kind == "unavailable"
             self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_UNAVAILABLE if down else LockReason.STORE_ERROR)
@@ -152,7 +152,9 @@ class Acquisition:
     def cancel(self) -> None:
         """End the waiting."""
         self._cancelled = True
-        self._wake.ring()
+        wake = self._wake  # read after `_cancelled` is set: a wait that begins now sees it
+        if wake is not None:
+            wake.ring()
 
     def _try(self) -> HeldLease | NotAcquired:
         answer = self._answer()
@@ -161,19 +163,44 @@ class Acquisition:
         self._lock.fire(LockEvent.REFUSED, other_owner=self._holder)
         return self._not_acquired("held")
 
-    def _wait_for_it(self, waiting: ExitStack) -> HeldLease | NotAcquired:
+    def _take_or_wait(self) -> HeldLease | NotAcquired:
+        again_ns = None
+        if self._may_ask_at_once():
+            answer = self._answer_or_pause(last=False)
+            if isinstance(answer, HeldLease):
+                return self._unless_cancelled(answer)
+            again_ns = answer
+        with ExitStack() as waiting:
+            return self._wait_for_it(waiting, again_ns)
+
+    def _may_ask_at_once(self) -> bool:
+        """Whether the queue is empty, and nothing speaks against a request now."""
+        if self._stop is not None or self._terms.prefer is not None or self._cancelled:
+            return False
+        if self._until_ns is not None and self._began_ns >= self._until_ns:
+            return False
+        return self._wait_queues.is_empty(self._terms.resource)
+
+    def _wait_for_it(self, waiting: ExitStack, not_before_ns: int | None) -> HeldLease | NotAcquired:
+        """Wait in the queue.
+
+        Args:
+            not_before_ns: when to ask again, if the store has been asked already.
+        """
         terms, clock = self._terms, self._context.clock
-        waiting.enter_context(self._wait_queues.queued(terms.resource, self._wake))
-        waiting.callback(self._head_start.watch(self._wake.ring))
+        wake = self._wake = Wake()
+        waiting.enter_context(self._wait_queues.queued(terms.resource, wake))
+        waiting.callback(self._head_start.watch(wake.ring))
         if self._stop is not None:
             waiting.enter_context(self._stop.calling(self.cancel))
         watching = False
         while not self._cancelled:
             again_ns = self._until_ns
             last = again_ns is not None and clock.monotonic_ns() >= again_ns
-            first = self._wait_queues.is_head(terms.resource, self._wake)
+            first = self._wait_queues.is_head(terms.resource, wake)
             if first or last:
-                answer = self._answer_or_pause(last=last)
+                answer = self._answer_or_pause(last=last) if not_before_ns is None or last else not_before_ns
+                not_before_ns = None
                 if isinstance(answer, HeldLease):
                     return self._unless_cancelled(answer)
                 again_ns = answer if again_ns is None else min(answer, again_ns)
@@ -183,7 +210,7 @@ class Acquisition:
             if first and not watching:  # a release just before this is noticed after the first pause, the shortest
                 waiting.callback(self._context.store.watch(terms.resource, self._freed))
                 watching = True
-            clock.wait(again_ns, self._wake)
+            clock.wait(again_ns, wake)
         self._lock.fire(LockEvent.FAILED, reason=LockReason.CANCELLED, other_owner=self._holder)
         return self._not_acquired("cancelled")
 
@@ -197,7 +224,8 @@ class Acquisition:
     def _freed(self) -> None:
         """On any thread."""
         self._head_start.begin(self._context.clock.monotonic_ns())
-        self._wake.ring()
+        if self._wake is not None:
+            self._wake.ring()
 
     def _answer_or_pause(self, *, last: bool) -> HeldLease | int:
         """Return the lease, or the instant at which to ask again."""
@@ -246,7 +274,7 @@ class Acquisition:
         lease = self._ask.trusted(granted.fence, trusted_ns)
         if context.clock.monotonic_ns() >= trusted_ns:
             context.store.release(lease)
-            self._ask = replace(self._ask, token=str(uuid4()))  # should that release reach the store late
+            self._ask = replace(self._ask, token=_new_token())  # should that release reach the store late
             raise StoreUnavailable(context.store.name, "acquire", "the lease had run out when the answer came")
         self._lock.fire(
             LockEvent.GRANTED, fence=granted.fence, trusted_until_ns=trusted_ns, other_owner=granted.expired_owner
@@ -319,3 +347,8 @@ class Acquisition:
         # While it was trusted, no other instance can have it: an earlier request released it, and its answer was lost.
         trusted = clock.monotonic_ns() < lease.trusted_until_ns
         return Released() if again and trusted and answer == Gone() else answer
+
+
+def _new_token() -> str:
+    """Return 128 random bits: not from a buffer, because a forked child would give out the same ones."""
+    return os.urandom(16).hex()

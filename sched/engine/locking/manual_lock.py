@@ -26,14 +26,26 @@ __all__ = ["LockHost", "ManualLock", "ManualLocks"]
 
 
 class ManualLocks:
-    """What locks outside jobs share: the ports, the renewer, presence, locks in doubt, and the wait queues."""
+    """What locks outside jobs share: the ports, the renewer, presence, locks in doubt, and the wait queues.
 
-    def __init__(self, context: EngineContext, renewer: LeaseRenewer, presence: Presence, in_doubt: InDoubt) -> None:
+    Args:
+        wait_queues: if others than these locks wait for the same resources; else they have their own.
+    """
+
+    def __init__(
+        self,
+        context: EngineContext,
+        renewer: LeaseRenewer,
+        presence: Presence,
+        in_doubt: InDoubt,
+        *,
+        wait_queues: WaitQueues | None = None,
+    ) -> None:
         self._context = context
         self._in_doubt = in_doubt
         self._renewer = renewer
         self._presence = presence
-        self._wait_queues = WaitQueues()
+        self._wait_queues = wait_queues or WaitQueues()
         self._mutex = threading.Lock()
         self._acquisitions: set[Acquisition] = set()
         self._stopped = False
@@ -44,7 +56,8 @@ class ManualLocks:
         Raises:
             ConfigError: the scheduler has stopped.
         """
-        self._presence.watch_labels(terms.prefer)
+        if terms.prefer is not None:
+            self._presence.watch_labels(terms.prefer)
         head_start = HeadStart(terms.prefer, self._presence)
         acquisition = Acquisition(
             terms,
@@ -105,6 +118,11 @@ class ManualLock:
     def held(self) -> bool:
         """Whether there is a lease to release, lost or not."""
         return self._lease is not None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether it is held or waited for."""
+        return self._in_use
 
     def acquire(self) -> HeldLease | NotAcquired:
         """Take the lock, waiting as its terms allow.

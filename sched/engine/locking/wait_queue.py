@@ -37,6 +37,10 @@ class WaitQueues:
         finally:
             self._leave(resource, wake)
 
+    def is_empty(self, resource: str) -> bool:
+        """Return whether nobody here waits for it."""
+        return resource not in self._queues
+
     def is_head(self, resource: str, wake: Wake) -> bool:
         """Return whether this waiter polls the store."""
         with self._mutex:

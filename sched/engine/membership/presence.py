@@ -63,6 +63,11 @@ class Presence:
         if self._own:
             self._loop.wake()
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is no label to advertise or to check; then there is no thread."""
+        return not self._own and not self._better
+
     def start(self) -> None:
         """Start the thread, if there is a label to advertise or to check; else with the first preference."""
         self._loop.start()

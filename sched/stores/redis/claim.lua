@@ -5,7 +5,7 @@
 -- ARGV[7]-[9]    ttl_ns, ttl_ms, least fence and number of the request (0: the server's clock)
 -- ARGV[10]-[12]  DUE, next_due_ns ('' for none), whether an abandoned occurrence may be claimed again ('1', '0')
 -- ARGV[13]-[14]  due_us, and how far ahead of the server's clock, in us, that may lie ('' for any)
--- ARGV[15]-[16]  JOB: its service and its name; the declaration that the claimant has of it
+-- ARGV[15]-[17]  JOB: its service and its name; the declaration that the claimant has of it; the claimant's seat
 --
 -- Result: {'claimed', fence, expired_owner, attempt, previous_run_id}
 --      or {'already', owner, outcome, run_id, service, fence, rest_us, age_us, attempt}; outcome is '' if it is not
@@ -48,5 +48,7 @@ write_run(job, attempt_key, {run_id, ARGV[3], ARGV[4], previous, ARGV[1], fence,
   'scheduled', '', '', ARGV[16]})
 add_run(job, attempt_key)
 redis.call('ZADD', base .. ':open', 0, entry_of(job, attempt_key))
-if ARGV[9] == '0' then redis.pcall('PUBLISH', base .. ':claimed:' .. ARGV[4], due .. ARGV[5] .. '\0' .. ARGV[3]) end
+if ARGV[9] == '0' then
+  publish(table.concat({base, 'claimed', DB, ARGV[4], ARGV[17]}, ':'), due .. ARGV[5] .. '\0' .. ARGV[3])
+end
 return {'claimed', fence, expired_owner, attempt, previous}

@@ -1,5 +1,6 @@
--- What all scripts of a store share; it is put in front of each of them. The line before it sets WRITES, whether the
--- script writes, and CHECKS, whether it is refused on a store of another layout.
+-- What all scripts of a store share; it is put in front of each of them, without the functions that the script does not
+-- call (script_text.py), so there is an empty line before and after each function and none in it. The lines before it set DB, the number of the
+-- database, WRITES, whether the script writes, and CHECKS, whether it is refused on a store of another layout.
 --
 -- KEYS[1]  the store's base: its prefix in braces. All keys begin with it, so they share one slot of a cluster.
 --
@@ -24,8 +25,11 @@
 --   BASE:instances       hash: incarnation -> the record of an instance, a JSON list of texts (see write_instance)
 --   BASE:jobsets         hash: fingerprint -> the names of the jobs of such instances, a JSON list
 --                        (versions before these two do not know them, and leave them alone)
---   BASE:freed           channel: a resource that was freed
---   BASE:claimed:SERVICE channel: DUE NAME NUL OWNER of a claim that was won (not with Redlock, where it is a vote)
+--   BASE:freed:DB:RESOURCE
+--                        channel: the resource was freed; the messages are empty
+--   BASE:claimed:DB:SERVICE:SEAT
+--                        channel: DUE NAME NUL OWNER of a claim that an owner with this seat has won (channels.py; not
+--                        with Redlock, where it is a vote)
 --
 -- A person may delete any of these keys. A list may then name what is not there any more: scripts that read skip such an
 -- entry, and scripts that write drop it or write what it names anew. A claim whose row is gone was never made.
@@ -133,10 +137,16 @@ local function take_off(resource)
   redis.call('ZREM', base .. ':leases', resource)
 end
 
--- The same, and publish it for waiters: a hint, whose failure must not abort the script.
+-- Publish a hint, if a connection is subscribed: otherwise the replicas, or the other nodes of a cluster, would get it
+-- for nothing. Its failure must not abort the script; where PUBSUB is forbidden, it is published in any case.
+local function publish(channel, message)
+  if redis.pcall('PUBSUB', 'NUMSUB', channel)[2] ~= 0 then redis.pcall('PUBLISH', channel, message) end
+end
+
+-- The same as take_off, and publish it for waiters.
 local function free(resource)
   take_off(resource)
-  redis.pcall('PUBLISH', base .. ':freed', resource)
+  publish(base .. ':freed:' .. DB .. ':' .. resource, '')
 end
 
 -- Read the keys of a job that are written later: if one has another type, the script is aborted before it has

@@ -14,16 +14,17 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.stores.redis.channels import Channels
 from tickglass.sched.stores.redis.layout import MIGRATING, is_older, migrate, refused_layout, run_script, told
 from tickglass.sched.stores.redis.rights import forbids, lacking, with_cure
-from tickglass.sched.stores.redis.scripts import RIGHTS, claims_channel, freed_channel
+from tickglass.sched.stores.redis.scripts import RIGHTS
 from tickglass.sched.stores.redis.topology import call, connect, driver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tickglass.sched.stores.redis.scripts import Argument, Script
-    from tickglass.sched.stores.redis.topology import Connection, Credentials, ServerLocator
+    from tickglass.sched.stores.redis.topology import Connection, Credentials, Server, ServerLocator
 
 __all__ = ["RedisConnections", "kind_of"]
 
@@ -43,6 +44,7 @@ class RedisConnections:
 
     def __init__(self, name: str, base: str, locator: ServerLocator, credentials: Credentials) -> None:
         self.base = base
+        self.channels = Channels(base, credentials.db)
         self._name = name
         self._locator = locator
         self._credentials = credentials
@@ -68,7 +70,7 @@ class RedisConnections:
         """
         if script.writes and not self._allowed:
             # Later, only the rights that would abort a script are checked again: subscribing gives hints only.
-            self._check_rights(operation, (freed_channel(self.base),) if self._allowed is None else ())
+            self._check_rights(operation, (self.channels.freed("NAME"),) if self._allowed is None else ())
         try:
             try:
                 return self._run(operation, script, args, again=again)
@@ -89,9 +91,8 @@ class RedisConnections:
         Raises:
             StoreUnavailable: "error", saying which right is missing and what gives it; or see `run`.
         """
-        self._check_rights(
-            operation, (freed_channel(self.base), *(claims_channel(self.base, service) for service in services))
-        )
+        claims = (self.channels.claims(service, 0) for service in services)
+        self._check_rights(operation, (self.channels.freed("NAME"), *claims))
 
     def ask(self, operation: str, *words: str | int) -> Any:  # noqa: ANN401 - whatever the server answers
         """Send one command that changes nothing and return the answer.
@@ -111,6 +112,10 @@ class RedisConnections:
     def with_cure_for(self, problem: str) -> str:
         """Return what the server has forbidden, and the command that allows it."""
         return with_cure(problem, self.base, self._credentials.username, self._locator.rights)
+
+    def server(self) -> Server:
+        """Return the server to which connections lead now, as far as is known; redis-py's errors are not wrapped."""
+        return self._locator.find()
 
     def open(self, *, timeout_ns: int | None = None) -> Connection:
         """Return a new connection, which the caller closes; redis-py's errors are not wrapped."""
@@ -172,8 +177,9 @@ class RedisConnections:
             self._allowed = False
 
     def _run(self, operation: str, script: Script, args: tuple[Argument, ...], *, again: bool) -> Any:  # noqa: ANN401
+        here = script.on(self._credentials.db)
         return self._with_connection(
-            operation, lambda connection: run_script(connection, script, self.base, args), again=again
+            operation, lambda connection: run_script(connection, here, self.base, args), again=again
         )
 
     def _with_connection(self, operation: str, work: Any, *, again: bool) -> Any:  # noqa: ANN401

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.stores.redis.packing import packed_call
 from tickglass.sched.stores.redis.scripts import MIGRATE
 from tickglass.sched.stores.redis.topology import call, driver
 
@@ -58,6 +59,7 @@ def migrate(connection: Connection, base: str) -> None:
 def run_script(connection: Connection, script: Script, base: str, args: tuple[Argument, ...]) -> object:
     """Run a script by its hash; send its text if the server does not know it."""
     try:
-        return call(connection, "EVALSHA", script.sha, 1, base, *args)
+        connection.send_packed_command([packed_call(script.sha, base, args)], check_health=False)
+        return connection.read_response()
     except driver().exceptions.NoScriptError:
         return call(connection, "EVAL", script.text, 1, base, *args)

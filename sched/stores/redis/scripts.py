@@ -1,13 +1,14 @@
 """Build the arguments of the scripts, and read their answers.
 
 Pure but for reading the scripts from this package, once. Each .lua file opens with
-its KEYS, ARGV and result; common.lua is put in front of each and names the keys.
+its KEYS, ARGV and result; common.lua names the keys, and what a script calls of it is put in front of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from importlib.resources import files
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -30,6 +31,8 @@ from tickglass.sched.ports import (
     Settled,
 )
 from tickglass.sched.registration import Registered
+from tickglass.sched.stores.redis.channels import claims_seat
+from tickglass.sched.stores.redis.script_text import with_what_it_calls
 from tickglass.sched.stores.retention import shown_detail
 
 if TYPE_CHECKING:
@@ -65,10 +68,8 @@ __all__ = [
     "can_be_sent",
     "claim_args",
     "claimed",
-    "claims_channel",
     "due_text",
     "failure_in",
-    "freed_channel",
     "is_settled_as",
     "job_args",
     "job_record",
@@ -89,6 +90,7 @@ __all__ = [
 
 Argument = str | int
 _PACKAGE: Final = "tickglass.sched.stores.redis"
+_DB_0: Final = "local DB = 0\n"  # the first line of a script
 _DUE_DIGITS: Final = 20
 _OUTCOME: Final = 9  # its place in an attempt's list
 _DUE_OFFSET: Final = 2**63  # makes texts of 20 digits sort like the instants, negative ones included
@@ -101,22 +103,34 @@ class Script(NamedTuple):
     sha: str
     writes: bool = True
 
+    def on(self, db: int) -> Script:
+        """Return the script for a database: only the names of channels depend on it."""
+        return self if db == 0 else _script_on(self, db)
+
+
+@lru_cache(maxsize=256)  # some twenty scripts, in a few databases
+def _script_on(script: Script, db: int) -> Script:
+    return _script(script.text.replace(_DB_0, f"local DB = {db}\n", 1), writes=script.writes)
+
+
+def _script(text: str, *, writes: bool) -> Script:
+    return Script(text, hashlib.sha1(text.encode()).hexdigest(), writes)  # noqa: S324 - Redis names scripts so
+
 
 def load_script(
     name: str, *, package: str = _PACKAGE, writes: bool = True, checks: bool = True, batch: bool = False
 ) -> Script:
-    """Return the script `name`.lua of a package, with common.lua in front of it.
+    """Return the script `name`.lua of a package, with what it needs of common.lua in front of it.
 
     Args:
         checks: whether it is refused on keys of another layout.
         batch: whether it is run for each of many items, see batch.lua.
     """
-    begin = f"local WRITES, CHECKS = {str(writes).lower()}, {str(checks).lower()}\n"
-    common, own = _lua("common"), _lua(name, package)
+    begin = f"{_DB_0}local WRITES, CHECKS = {str(writes).lower()}, {str(checks).lower()}\n"
+    own = _lua(name, package)
     if batch:
         own = f"local function one(ARGV)\n{own}end\n{_lua('batch')}"
-    text = begin + common + own
-    return Script(text, hashlib.sha1(text.encode()).hexdigest(), writes)  # noqa: S324 - Redis names scripts so
+    return _script(begin + with_what_it_calls(_lua("common"), own), writes=writes)
 
 
 def _lua(name: str, package: str = _PACKAGE) -> str:
@@ -156,7 +170,8 @@ def claim_args(ask: ClaimAsk, least_fence: int = 0) -> tuple[Argument, ...]:
     """Return ARGV of CLAIM."""
     what = (due_text(ask.due_ns), _text(ask.next_due_ns), int(ask.rerun))
     when = (ask.due_ns // 1_000, "" if ask.max_ahead_ns is None else ask.max_ahead_ns // 1_000)
-    return (*acquire_args(ask.lease, least_fence), *what, *when, str(ask.job_id), ask.declaration)
+    job = (str(ask.job_id), ask.declaration, claims_seat(ask.lease.owner))
+    return (*acquire_args(ask.lease, least_fence), *what, *when, *job)
 
 
 def batch_args(items: Sequence[tuple[Argument, ...]]) -> tuple[Argument, ...]:
@@ -327,18 +342,12 @@ def run_record(row: Sequence[Any]) -> RunRecord:
     )
 
 
-def freed_channel(base: str) -> str:
-    """Return the channel on which freed resources are published."""
-    return f"{base}:freed"
-
-
-def claims_channel(base: str, service: str) -> str:
-    """Return the channel on which the claims of a service are published."""
-    return f"{base}:claimed:{service}"
-
-
 def read_claim_message(message: str) -> tuple[str, int, str]:
-    """Read a message of that channel: job, due_ns, owner."""
+    """Read a message about a claim: job, due_ns, owner.
+
+    Raises:
+        ValueError: it is not from Tickglass, because any client may publish.
+    """
     job, _, owner = message[_DUE_DIGITS:].partition("\0")
     return job, int(message[:_DUE_DIGITS]) - _DUE_OFFSET, owner
 

@@ -143,9 +143,9 @@ class RedisStore:
         replies = self._batch("claim_many", lua.CLAIM_MANY, [lua.claim_args(ask) for ask in asks])
         return [reply if isinstance(reply, StoreUnavailable) else lua.claimed(reply) for reply in replies]
 
-    def watch_claims(self, service: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
-        """See `ClaimFeed`; all claims are reported while there is a connection."""
-        return self._watch.add_claims(service, on_claim)
+    def watch_claims(self, service: str, owner: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
+        """See `ClaimFeed`; while there is a connection, all claims but those of owners with the same seat."""
+        return self._watch.add_claims(service, owner, on_claim)
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""

@@ -1,21 +1,22 @@
-"""Subscribe to freed resources and won claims: one connection per store, made when it is first needed.
+"""Subscribe to what callbacks wait for, freed resources and won claims: one connection per store, made when needed.
 
-Only hints. Messages are lost while there is no connection; so once there is one again, all
-waiters are woken.
+Only hints. Messages are lost while there is no connection; so once there is one again, all waiters are woken. The
+thread alone uses the connection. It subscribes when a callback is added, and drops subscriptions that no callback
+needs when it wakes the next time, because the next waiter for a resource often comes soon. Without callbacks there is
+no connection, and the thread does not wake.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import socket
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from tickglass.sched.clock import SystemClock, Wake
+from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.stores.redis.bell import Bell
 from tickglass.sched.stores.redis.rights import forbids
-from tickglass.sched.stores.redis.scripts import claims_channel, freed_channel, read_claim_message
+from tickglass.sched.stores.redis.scripts import read_claim_message
 from tickglass.sched.stores.redis.topology import call, driver
 from tickglass.sched.stores.watchers import Watchers
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["RedisWatch"]
 
 _log: Final = logging.getLogger(__name__)
-_PING_EVERY_S: Final = 10.0  # a server that vanished without closing is noticed after two of these
+_PING_EVERY_NS: Final = 10 * SECOND  # a server that vanished without closing is noticed after two of these
 _RECONNECT_NS: Final = (100 * MS, 5 * SECOND)  # first and longest pause before a broken subscription is replaced
 
 
@@ -37,34 +38,43 @@ class RedisWatch:
 
     def __init__(self, connections: RedisConnections) -> None:
         self._connections = connections
+        self._channels = connections.channels
         self._errors = driver()
         self._watchers = Watchers()
-        self._claims: dict[str, Callable[[str, int, str], None]] = {}  # by channel
+        self._claims: dict[str, tuple[str, Callable[[str, int, str], None]]] = {}  # by service: owner, callback
         self._lock = threading.Lock()
-        self._wake = Wake()
+        self._bell = Bell()
         self._clock = SystemClock()
         self._thread: threading.Thread | None = None
-        self._connection: Connection | None = None
         self._closed = False
+        self._changed = True  # whether other channels may be wanted than are subscribed to
+        # Of the connection, in the thread only: what each channel is about, a resource or a callback for claims.
+        self._subscribed: dict[str, str | Callable[[str, int, str], None]] = {}
 
     def add(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
         """Call `freed` each time the resource is freed, until the returned function is called."""
-        remove = self._watchers.add(resource, freed)
-        with self._lock:
-            self._start()
-        return remove
-
-    def add_claims(self, service: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
-        """Call `on_claim` for each claim of a service, until the returned function is called."""
-        channel = claims_channel(self._connections.base, service)
-        with self._lock:
-            self._claims[channel] = on_claim
-            self._disconnect()  # the next connection subscribes to this channel too
+        remove_one = self._watchers.add(resource, freed)
+        self._changed = True  # before the next line: the thread may be about to drop this subscription
+        if self._channels.freed(resource) not in self._subscribed:
             self._start()
 
         def remove() -> None:
+            remove_one()
+            self._changed = True
+
+        return remove
+
+    def add_claims(self, service: str, owner: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
+        """Call `on_claim` for each claim of a service by other owners, until the returned function is called."""
+        with self._lock:
+            self._claims[service] = owner, on_claim
+        self._changed = True
+        self._start()
+
+        def remove() -> None:
             with self._lock:
-                self._claims.pop(channel, None)
+                self._claims.pop(service, None)
+            self._changed = True
 
         return remove
 
@@ -73,23 +83,29 @@ class RedisWatch:
         with self._lock:
             self._closed = True
             thread = self._thread
-            self._disconnect()
-        self._wake.ring()
+        self._bell.ring()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    # --- with the lock held
+    # --- inside
 
     def _start(self) -> None:
-        if self._thread is None and not self._closed:
-            self._thread = threading.Thread(target=self._run, name="tickglass-redis-watch", daemon=True)
-            self._thread.start()
+        """Have the thread subscribe to what is wanted now."""
+        with self._lock:
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="tickglass-redis-watch", daemon=True)
+                self._thread.start()
+        self._bell.ring()
 
-    def _disconnect(self) -> None:
-        waiting = None if self._connection is None else self._connection._sock  # noqa: SLF001 - no other way to end a read
-        if waiting is not None:
-            with contextlib.suppress(OSError):
-                waiting.shutdown(socket.SHUT_RDWR)
+    def _wanted(self) -> dict[str, str | Callable[[str, int, str], None]]:
+        with self._lock:
+            claims = list(self._claims.items())
+        wanted: dict[str, str | Callable[[str, int, str], None]] = {
+            self._channels.freed(resource): resource for resource in self._watchers.resources()
+        }
+        for service, (owner, on_claim) in claims:
+            wanted |= dict.fromkeys(self._channels.claims_of_others(service, owner), on_claim)
+        return wanted
 
     # --- in the thread
 
@@ -97,10 +113,16 @@ class RedisWatch:
         pause_ns, longest_ns = _RECONNECT_NS
         warned = False
         while not self._closed:
+            if not self._wanted():
+                self._bell.wait(None)
+                continue
+            connection = None
             try:
-                connection = self._subscribed()
+                connection = self._connections.open()
+                self._begin(connection)
                 pause_ns = _RECONNECT_NS[0]
                 self._listen(connection)
+                continue
             except (self._errors.RedisError, OSError, UnicodeError) as error:
                 if forbids(error) and not warned:
                     warned = True
@@ -111,55 +133,78 @@ class RedisWatch:
                 # Replaced below; then all waiters are woken.
             except Exception:  # noqa: BLE001 - the thread's outer edge
                 _log.exception("the subscription to freed resources and claims failed; it is replaced")
-            self._drop_connection()
-            if not self._closed:
-                self._clock.wait(self._clock.monotonic_ns() + pause_ns, self._wake)
-                pause_ns = min(2 * pause_ns, longest_ns)
+            finally:
+                self._subscribed = {}
+                if connection is not None:
+                    connection.disconnect()
+            self._pause(pause_ns)
+            pause_ns = min(2 * pause_ns, longest_ns)
+        self._bell.close()
 
-    def _subscribed(self) -> Connection:
-        connection = self._connections.open()
-        with self._lock:
-            self._connection = connection
-            if self._closed:
-                raise self._errors.ConnectionError("closed")
-            channels = list(self._claims)
-        call(connection, "SUBSCRIBE", freed_channel(self._connections.base))
-        if channels:
-            connection.send_packed_command(connection.pack_command("SUBSCRIBE", *channels), check_health=False)
-        for resource in self._watchers.resources():
-            self._watchers.freed(resource)
-        return connection
+    def _pause(self, pause_ns: int) -> None:
+        until_ns = self._clock.monotonic_ns() + pause_ns
+        while not self._closed and self._clock.monotonic_ns() < until_ns:
+            self._bell.wait(until_ns - self._clock.monotonic_ns())
+
+    def _begin(self, connection: Connection) -> None:
+        """Subscribe, and wake all waiters: releases that were published before are not heard."""
+        self._changed = False
+        self._subscribed = self._wanted()
+        if self._subscribed:
+            call(connection, "SUBSCRIBE", *self._subscribed)
+        for about in self._subscribed.values():
+            if isinstance(about, str):
+                self._watchers.freed(about)
 
     def _listen(self, connection: Connection) -> None:
-        pinged = False
+        """Handle messages until there is nothing to wait for any more."""
+        server = self._connections.server()
+        quiet_ns, pinged = self._clock.monotonic_ns(), False
         while not self._closed:
-            if connection.can_read(_PING_EVERY_S):
+            if self._changed:
+                self._subscribe_anew(connection)
+                continue  # it may have changed meanwhile
+            if connection.can_read(0):
                 self._handle(connection.read_response())
-                pinged = False
-            elif pinged:
+                quiet_ns, pinged = self._clock.monotonic_ns(), False
+                continue
+            left_ns = quiet_ns + _PING_EVERY_NS - self._clock.monotonic_ns()
+            if left_ns > 0:
+                self._bell.wait(left_ns, connection._sock)  # noqa: SLF001 - there is no other way to wait for two things
+                continue
+            if not self._subscribed:
+                return
+            if pinged:
                 raise self._errors.ConnectionError("no answer")
-            else:
-                connection.send_packed_command(connection.pack_command("PING"), check_health=False)
-                pinged = True
+            if self._connections.server() != server:  # of a replica, a script on the master does not see subscribers
+                raise self._errors.ConnectionError("another server has the keys now")
+            _send(connection, "PING")
+            quiet_ns, pinged = self._clock.monotonic_ns(), True
 
-    def _handle(self, message: Any) -> None:  # noqa: ANN401 - ["message", channel, resource], or ["pong", ""]
+    def _subscribe_anew(self, connection: Connection) -> None:
+        self._changed = False
+        before, wanted = self._subscribed, self._wanted()
+        self._subscribed = wanted
+        _send(connection, "SUBSCRIBE", *(channel for channel in wanted if channel not in before))
+        _send(connection, "UNSUBSCRIBE", *(channel for channel in before if channel not in wanted))
+
+    def _handle(self, message: Any) -> None:  # noqa: ANN401 - ["message", channel, text], or an answer to another command
         if message[0] != "message":
             return
-        if message[1] == freed_channel(self._connections.base):
-            self._watchers.freed(message[2])
+        about = self._subscribed.get(message[1])
+        if about is None:
             return
-        with self._lock:
-            on_claim = self._claims.get(message[1])
-        if on_claim is None:
+        if isinstance(about, str):
+            self._watchers.freed(about)
             return
         try:
             claim = read_claim_message(message[2])
-        except ValueError:  # not from Tickglass: any client may publish
+        except ValueError:
             return
-        on_claim(*claim)
+        about(*claim)
 
-    def _drop_connection(self) -> None:
-        with self._lock:
-            connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.disconnect()
+
+def _send(connection: Connection, command: str, *channels: str) -> None:
+    """Send a command whose answer is read with the messages; none for no channels."""
+    if channels or command == "PING":
+        connection.send_packed_command(connection.pack_command(command, *channels), check_health=False)

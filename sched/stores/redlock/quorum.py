@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.stores.redis.channels import Channels
 from tickglass.sched.stores.redis.connections import kind_of
 from tickglass.sched.stores.redis.layout import is_older, migrate, refused_layout, run_script, told
 from tickglass.sched.stores.redis.rights import forbids, lacking, with_cure
-from tickglass.sched.stores.redis.scripts import RIGHTS, freed_channel
+from tickglass.sched.stores.redis.scripts import RIGHTS
 from tickglass.sched.stores.redis.topology import call, connect, driver
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Quorum:
         self.needed = len(servers) // 2 + 1
         self.size = len(servers)
         self.base = base
+        self._channels = Channels(base, credentials.db)
         self._servers = servers
         self._credentials = credentials
         self._errors = driver()
@@ -108,7 +110,7 @@ class Quorum:
         """
         self.check_usable(operation)
         failures: dict[int, Exception] = {}
-        answers = self._asked(RIGHTS, [freed_channel(self.base)], failures)
+        answers = self._asked(RIGHTS, [self._channels.freed("NAME")], failures)
         user = self._credentials.username
         problems = {number: lacking(reply, self.base, user) for number, reply in answers.items()}
         problems |= {at: with_cure(str(error), self.base, user) for at, error in failures.items() if forbids(error)}
@@ -156,6 +158,7 @@ class Quorum:
             bundle = self._idle.pop()
         except IndexError:
             bundle = [None] * self.size
+        script = script.on(self._credentials.db)
         try:
             command = ("EVALSHA", script.sha, 1, self.base, *args)
             timeout_ns = timeout_ns or self._credentials.timeout_ns

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kit.manual_locks import Desk
 
-    from tickglass.lock import SchedulerLock
+    from tickglass.locks import SchedulerLock
     from tickglass.sched.ports import Granted, LeaseAsk, Refused
 
 

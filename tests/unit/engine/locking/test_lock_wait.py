@@ -45,6 +45,38 @@ def test_a_wait_ends_when_it_has_taken_long_enough(desk: Desk) -> None:
     assert desk.metric("wait_seconds_sum") == 2
 
 
+def test_a_lock_that_is_free_is_taken_without_a_queue_and_without_a_wake(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tickglass.sched.engine.locking.acquisition.Wake", lambda: pytest.fail("made for nothing"))
+    lock, _ = desk.take()
+    assert desk.calls("acquire") == 1
+    assert lock.release()
+
+
+def test_a_caller_that_was_refused_asks_again_only_after_the_pause(desk: Desk) -> None:
+    desk.taken_by_the_other()
+    waiting = desk.waiting(desk.lock(wait="1h"))
+    assert desk.calls("acquire") == 1
+    desk.rig.clock.advance(5 * MS)
+    desk.called("acquire", 2)
+    desk.rig.clock.wait_for_sleepers(2)
+    desk.rig.clock.advance(3_600 * SECOND)
+    assert isinstance(waiting.result(10), HeldLease)
+
+
+def test_a_caller_that_finds_a_queue_stands_in_it(desk: Desk) -> None:
+    lock, _ = desk.take()
+    first = desk.waiting(desk.lock())
+    asked = desk.calls("acquire")
+    second = desk.waiting(desk.lock(), asleep=3)
+    assert desk.calls("acquire") == asked
+    lock.release()
+    assert isinstance(first.result(10), HeldLease)
+    desk.lock_host.manual_locks.stop()
+    assert isinstance(second.result(10), NotAcquired)
+
+
 def test_a_wait_of_nothing_asks_once(desk: Desk) -> None:
     desk.taken_by_the_other()
     assert desk.lock(wait="0s").acquire() == NotAcquired("timeout", "other", 0)

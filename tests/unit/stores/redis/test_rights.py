@@ -94,7 +94,10 @@ def test_a_user_without_channels_is_told_at_the_start_what_is_missing(
     for call, ask in ((store.register, [JOB]), (store.acquire, ASK), (store.claim, CLAIM)):
         problem = problem_of(call, ask)
         assert problem.kind == "error"
-        assert "the user app may not PUBLISH on {tickglass}:freed, SUBSCRIBE on {tickglass}:freed" in problem.detail
+        assert (
+            "the user app may not PUBLISH on {tickglass}:freed:0:NAME, SUBSCRIBE on {tickglass}:freed:0:NAME"
+            in problem.detail
+        )
         assert f"ACL SETUSER app {LINE}" in problem.detail
     assert server.say("DBSIZE") == 0
 
@@ -112,8 +115,8 @@ def test_the_line_that_is_told_gives_what_is_missing(server: RedisServer, as_use
 @pytest.mark.parametrize(
     ("taken", "told"),
     [
-        ("-publish", "PUBLISH on {tickglass}:freed, PUBLISH on {tickglass}:claimed:billing"),
-        ("-subscribe", "SUBSCRIBE on {tickglass}:freed, SUBSCRIBE on {tickglass}:claimed:billing"),
+        ("-publish", "PUBLISH on {tickglass}:freed:0:NAME, PUBLISH on {tickglass}:claimed:0:billing:0"),
+        ("-subscribe", "SUBSCRIBE on {tickglass}:freed:0:NAME, SUBSCRIBE on {tickglass}:claimed:0:billing:0"),
         ("-zadd", "ZADD on {tickglass}:leases, ZADD on {tickglass}:jobs, ZADD on {tickglass}:ledgers and 3 more"),
         ("-evalsha", "'evalsha'"),
         ("-time", "can't run this command"),
@@ -122,7 +125,7 @@ def test_the_line_that_is_told_gives_what_is_missing(server: RedisServer, as_use
             "resetkeys ~{tickglass} %R~{tickglass}:*",
             "SET on {tickglass}:layout, HSET on {tickglass}:fence, SET on {tickglass}:fences",
         ),
-        ("resetchannels &{tickglass}:freed", "PUBLISH on {tickglass}:claimed:billing"),
+        ("resetchannels &{tickglass}:freed:*", "PUBLISH on {tickglass}:claimed:0:billing:0"),
     ],
 )
 def test_every_right_that_is_missing_is_told_before_anything_is_written(
@@ -136,7 +139,7 @@ def test_every_right_that_is_missing_is_told_before_anything_is_written(
 
 
 def test_a_user_may_have_the_channels_of_its_own_service_only(as_user: Callable[..., Store]) -> None:
-    narrow = LINE.replace("&{tickglass}:*", "&{tickglass}:freed &{tickglass}:claimed:billing")
+    narrow = LINE.replace("&{tickglass}:*", "&{tickglass}:freed:* &{tickglass}:claimed:0:billing:*")
     store = as_user(narrow)
     store.register([JOB])
     assert isinstance(store.claim(CLAIM), Claimed)
@@ -162,7 +165,9 @@ def test_one_redlock_server_that_forbids_is_told_at_the_start(own_redis: Callabl
     for call, ask in ((store.register, [JOB]), (store.acquire, ASK), (store.claim, CLAIM)):
         problem = problem_of(call, ask)
         assert problem.kind == "error"
-        assert f"127.0.0.1:{servers[2].port}: the user app may not PUBLISH on {{tickglass}}:freed" in problem.detail
+        assert (
+            f"127.0.0.1:{servers[2].port}: the user app may not PUBLISH on {{tickglass}}:freed:0:NAME" in problem.detail
+        )
     servers[2].say("ACL", "SETUSER", "app", "-evalsha")
     assert "'evalsha'" in problem_of(store.register, [JOB]).detail
     assert [server.say("DBSIZE") for server in servers] == [0, 0, 0]

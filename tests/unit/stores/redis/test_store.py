@@ -317,7 +317,7 @@ def test_claims_are_told_to_the_other_clients_of_the_service(
 ) -> None:
     other, told = opened(server.url), queue.SimpleQueue[tuple[str, int, str]]()
     store.watch("ledger", lambda: None)  # the connection is there already
-    unwatch = store.watch_claims("svc", lambda *claim: told.put(claim))
+    unwatch = store.watch_claims("svc", "listener", lambda *claim: told.put(claim))
     for due_ns in itertools.count(-3):  # until the subscription has begun
         ask = ClaimAsk(LeaseAsk(f"r{due_ns}", "ów/1", "svc", "t", SECOND, "jöb", f"run {due_ns}"), due_ns)
         other.claim(ask)
@@ -446,8 +446,9 @@ def test_a_master_that_hangs_costs_one_timeout_however_many_connections_lie_idle
 
 
 def test_a_cluster_is_asked_where_the_slot_is(
-    own_redis: Callable[..., RedisServer], opened: Callable[..., RedisStore]
+    own_redis: Callable[..., RedisServer], opened: Callable[..., RedisStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tickglass.sched.stores.redis.watch._PING_EVERY_NS", 200 * MS)
     nodes = [own_redis("--cluster-enabled", "yes", "--cluster-node-timeout", "1000") for _ in range(3)]
     for node, (first, last) in zip(nodes, [(0, 5_460), (5_461, 10_922), (10_923, 16_383)], strict=True):
         node.say("CLUSTER", "ADDSLOTSRANGE", first, last)
@@ -471,6 +472,8 @@ def test_a_cluster_is_asked_where_the_slot_is(
     elsewhere = next(it for it in nodes if it is not there)
     store = opened(f"redis+cluster://127.0.0.1:{there.port}?prefix=a")
     assert store.leases() == []
+    heard, _ = hears(store, "ledger")
+    assert heard.acquire(timeout=PATIENCE_S)
     there.say("FLUSHALL")
     # Importing first: with that its word on the slot is newer than what the nodes say to each other.
     elsewhere.say("CLUSTER", "SETSLOT", slot, "IMPORTING", there.say("CLUSTER", "MYID"))
@@ -479,7 +482,9 @@ def test_a_cluster_is_asked_where_the_slot_is(
     lease = lease_of(ASK, store.acquire(ASK))
     assert elsewhere.say("CLUSTER", "COUNTKEYSINSLOT", slot) > 0
     assert store.renew(lease) == Renewed()
+    assert heard.acquire(timeout=PATIENCE_S), "subscribed to where the keys are now"
     assert store.release(lease) == Released()
+    assert heard.acquire(timeout=PATIENCE_S)
     assert store.release(lease) == Gone()
 
 

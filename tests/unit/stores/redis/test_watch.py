@@ -13,6 +13,7 @@ from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.ports import ClaimAsk, LeaseAsk
 from tickglass.sched.stores import open_store
+from tickglass.sched.stores.redis.channels import claims_seat
 from tickglass.sched.stores.redis.store import RedisStore
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def wait_until(true: Callable[[], object]) -> None:
 
 def test_what_nobody_can_read_is_passed_over(server: RedisServer, store: RedisStore) -> None:
     told = queue.SimpleQueue[tuple[str, int, str]]()
-    store.watch_claims("svc", lambda *claim: told.put(claim))
-    wait_until(lambda: server.say("PUBLISH", "{tickglass}:claimed:svc", "hello"))
+    store.watch_claims("svc", "listener", lambda *claim: told.put(claim))
+    wait_until(lambda: server.say("PUBLISH", f"{{tickglass}}:claimed:0:svc:{claims_seat('o')}", "hello"))
     store.claim(ClaimAsk(LeaseAsk("r", "o", "svc", "t", SECOND, "j", "run"), 2))
     assert told.get(timeout=PATIENCE_S) == ("j", 2, "o")
 
@@ -62,7 +63,7 @@ def test_the_watch_outlives_what_it_calls(
     heard = threading.Semaphore(0)
     store.watch("ledger", heard.release)
     assert heard.acquire(timeout=PATIENCE_S), "told when the subscription begins anew"
-    server.say("PUBLISH", "{tickglass}:freed", "ledger")
+    server.say("PUBLISH", "{tickglass}:freed:0:ledger", "")
     assert heard.acquire(timeout=PATIENCE_S)
 
 

@@ -1,37 +1,27 @@
-"""Locks outside jobs, which users take by hand: under a scheduler, or without one."""
+"""Locks as context managers and as pairs of calls, over a scheduler's store or one that all locks of a URL share."""
 
 from __future__ import annotations
 
-import threading
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
-from tickglass.owner import Slot
-from tickglass.sched.clock import SystemClock
-from tickglass.sched.engine.broadcast import Broadcast
-from tickglass.sched.engine.context import EngineContext, NoTracer
-from tickglass.sched.engine.leasing.in_doubt import InDoubt
-from tickglass.sched.engine.leasing.instrumented_store import InstrumentedStore
-from tickglass.sched.engine.leasing.renewer import LeaseRenewer
+from tickglass.locks.shared_store import SHARED_STORES, LockIdentity
 from tickglass.sched.engine.locking.acquisition import NotAcquired
-from tickglass.sched.engine.locking.manual_lock import ManualLock, ManualLocks
-from tickglass.sched.engine.membership.presence import Presence
-from tickglass.sched.engine.timing.timers import Timers
+from tickglass.sched.engine.locking.manual_lock import ManualLock
 from tickglass.sched.errors import ConfigError, LockInUse, LockNotAcquired
 from tickglass.sched.job import TTL_DEFAULT, checked_name
 from tickglass.sched.lock_terms import lock_terms
 from tickglass.sched.policies.preference import checked_labels
-from tickglass.sched.stores import check_url, is_shared, open_store
+from tickglass.sched.stores import check_url, is_shared
 from tickglass.sinks import checked_sinks
-from tickglass.telemetry.logs import LogSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from tickglass.locks.shared_store import SharedLocks, SharedStore
     from tickglass.sched.durations import Duration
     from tickglass.sched.engine.locking.held_lease import HeldLease
-    from tickglass.sched.engine.locking.manual_lock import LockHost
+    from tickglass.sched.engine.locking.manual_lock import LockHost, ManualLocks
     from tickglass.sched.lock_terms import LockTerms
     from tickglass.sched.policies.preference import Preference
     from tickglass.sched.ports import EventSink
@@ -134,9 +124,11 @@ class SchedulerLockHost:
 class Lock(_ManualLockBase):
     """A lock without a scheduler: for scripts, migrations, and programs with loops of their own.
 
-    Nothing is opened before the first use. The store stays open until `close`,
-    or the end of a `with` block; threads look after the lease while the lock is
-    held or waited for, and none otherwise.
+    Nothing is opened before the first use. All locks of a process on the same
+    store share its connections, and a thread for the timers, which sleeps while no
+    lock is held. A server's connections are closed ten seconds after the last use,
+    at `close`, and at the exit of the interpreter; a file at the end of each use.
+    The next use opens the store again. A forked process opens its own.
 
     Args:
         store: URL of the store that all parties share.
@@ -180,103 +172,46 @@ class Lock(_ManualLockBase):
                 instead=('"sqlite:///locks.db"', "scheduler.lock(...)"),
             )
         terms = lock_terms(resource, ttl=ttl, wait=wait, blocking=blocking, renew=renew, prefer=prefer)
-        self._own = _OwnLockHost(
-            store,
+        identity = LockIdentity(
             checked_name(service, "service"),
             None if owner is None else checked_name(owner, "owner"),
-            {"logs": LogSink(), **checked_sinks(sinks)},
+            checked_sinks(sinks),
             checked_labels(labels),
         )
-        super().__init__(terms, self._own)
+        self._store = store
+        super().__init__(terms, _SharedLockHost(store, identity))
 
     def close(self) -> None:
-        """Release the lock if it is held, and close the store; the next use opens it again.
+        """Release the lock if it is held, and close the store unless other locks use it; the next use opens it again.
 
         Raises:
             LockInUse: another thread waits for the lock.
         """
         if self._lock.held:
             self._lock.release()
-        if not self._own.close():
+        if self._lock.in_use:
             raise LockInUse(self.resource)
-
-    def __enter__(self) -> HeldLease:
-        try:
-            return super().__enter__()
-        except BaseException:
-            self._own.close()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
-        self._own.close()
+        SHARED_STORES.of(self._store).close_unused()
 
 
-class _OwnLockHost:
-    """A store, and the threads that renew one lease; one `open` at a time."""
+class _SharedLockHost:
+    """Takes the locks of one `Lock` through the store that all locks of its URL share; one `open` at a time."""
 
-    def __init__(
-        self, url: str, service: str, owner: str | None, sinks: Mapping[str, EventSink], labels: frozenset[str]
-    ) -> None:
+    def __init__(self, url: str, identity: LockIdentity) -> None:
         self._url = url
-        self._service = service
-        self._owner = owner
-        self._sinks = sinks
-        self._labels = labels
-        self._clock = SystemClock()
-        self._mutex = threading.Lock()
-        self._undo = ExitStack()
-        self._kept: tuple[EngineContext, InDoubt] | None = None  # from one acquisition to the next
-        self._working: tuple[Timers, LeaseRenewer, Presence] | None = None
+        self._identity = identity
+        self._using: tuple[SharedStore, SharedLocks] | None = None
 
     def open(self) -> ManualLocks:
         """See `LockHost`."""
-        with self._mutex:
-            if self._kept is None:
-                opened = self._opened()
-                self._kept = opened, InDoubt(opened)
-            context, in_doubt = self._kept
-            timers = Timers(self._clock)
-            renewer = LeaseRenewer(context.store, clock=self._clock, timers=timers)
-            presence = Presence(context, renewer, self._labels)
-            timers.start()
-            presence.start()
-            self._working = timers, renewer, presence
-            return ManualLocks(context, renewer, presence, in_doubt)
+        store = SHARED_STORES.of(self._url)
+        shared, locks = store.begin(self._identity)
+        self._using = store, shared
+        return locks
 
     def shut(self) -> None:
         """See `LockHost`."""
-        with self._mutex:
-            if self._working is None:
-                return
-            timers, renewer, presence = self._working
-            presence.stop()
-            renewer.stop()
-            timers.stop()
-            self._working = None
-
-    def close(self) -> bool:
-        """Close the store; return False if it is in use."""
-        with self._mutex:
-            if self._working is not None:
-                return False
-            self._kept = None
-            self._undo.pop_all().close()
-            return True
-
-    def _opened(self) -> EngineContext:
-        with ExitStack() as undo:
-            store = open_store(self._url, self._clock)
-            undo.callback(store.close)
-            owner = self._owner
-            if owner is None:
-                slot = Slot(self._service)
-                undo.callback(slot.close)
-                owner = slot.owner
-            sink = Broadcast(self._sinks, self._clock)
-            instrumented = InstrumentedStore(store, clock=self._clock, sink=sink)
-            context = EngineContext(self._clock, instrumented, sink, NoTracer(), owner, self._service)
-            self._undo = undo.pop_all()
-        return context
+        using, self._using = self._using, None
+        if using is not None:
+            store, shared = using
+            store.end(shared)
