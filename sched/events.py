@@ -17,6 +17,7 @@ import msgspec
 __all__ = [
     "ClaimCacheHit",
     "ClaimOrphaned",
+    "ClockDisciplineRead",
     "ClockStepped",
     "Event",
     "EventLoopAsked",
@@ -294,6 +295,17 @@ class SkewMeasured(Event, frozen=True, kw_only=True):
 
     skew_ns: int
     bound_ns: int
+    wall_ns: int
+
+
+class ClockDisciplineRead(Event, frozen=True, kw_only=True):
+    """The operating system said how it keeps its wall clock: see `ClockDiscipline` for the fields."""
+
+    synchronised: bool
+    offset_ns: int | None
+    frequency_ratio: float
+    max_error_ns: int
+    estimated_error_ns: int
     wall_ns: int
 
 

@@ -15,6 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 from tickglass.sched.events import (
     ClaimCacheHit,
     ClaimOrphaned,
+    ClockDisciplineRead,
     ClockStepped,
     EventLoopAsked,
     EventLoopTurned,
@@ -147,6 +148,7 @@ class MetricSink:
             TimelineTicked: self._scheduler.ticked,
             ClockStepped: self._scheduler.stepped,
             SkewMeasured: self._scheduler.measured,
+            ClockDisciplineRead: self._scheduler.disciplined,
             SpoolMoved: self._scheduler.spool_moved,
             SchedulerMoved: self._scheduler.moved,
             ReadinessMoved: self._scheduler.readiness_moved,

@@ -7,6 +7,7 @@ event. What each event means is said at its class. Public: docs/api.md.
 from tickglass.sched.events import (
     ClaimCacheHit,
     ClaimOrphaned,
+    ClockDisciplineRead,
     ClockStepped,
     Event,
     EventLoopAsked,
@@ -42,6 +43,7 @@ from tickglass.sched.ports import EventSink
 __all__ = [
     "ClaimCacheHit",
     "ClaimOrphaned",
+    "ClockDisciplineRead",
     "ClockStepped",
     "Event",
     "EventLoopAsked",

@@ -15,6 +15,7 @@ from kit.processes import wait_until
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.events import (
     ClaimOrphaned,
+    ClockDisciplineRead,
     ClockStepped,
     EventLoopAsked,
     EventLoopTurned,
@@ -154,6 +155,14 @@ class Life:
                     wall_ns=wall_ns,
                 ),
                 ClockStepped(step_ns=-5, wall_ns=wall_ns),
+                ClockDisciplineRead(
+                    synchronised=self._rng.random() < 0.5,
+                    offset_ns=self._rng.choice((None, -3)),
+                    frequency_ratio=-1.5e-6,
+                    max_error_ns=self._rng.randrange(SECOND),
+                    estimated_error_ns=7,
+                    wall_ns=wall_ns,
+                ),
                 InstantsElsewhere(job=job, count=2, exact=True, first_due_ns=1, before_ns=9, wall_ns=wall_ns),
                 InstantsMissed(job=job, count=3, exact=True, first_due_ns=1, before_ns=9, wall_ns=wall_ns),
                 PoolMoved(pool="default", slots=3, in_use=self._rng.randrange(4), waiting=1, waited_ns=None),

@@ -1,8 +1,8 @@
 """Look after what was left behind, from time to time: claims in doubt, unwritten outcomes, orphans; and the clocks.
 
-Every third of the shortest TTL, at most every 10 s, it compares this instance's clock with the store's,
-settles claims that the store may have granted though no answer came, writes the outcomes of the spool, looks for
-orphans, and does the chores that it was given.
+Every third of the shortest TTL, at most every 10 s, it reports how the operating system keeps this instance's clock,
+compares that clock with the store's, settles claims that the store may have granted though no answer came, writes the
+outcomes of the spool, looks for orphans, and does the chores that it was given.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.recovery.orphans import Orphans
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.events import SkewMeasured
+from tickglass.sched.events import ClockDisciplineRead, SkewMeasured
 from tickglass.sched.lease import RENEWALS_PER_TTL
 from tickglass.sched.threads.loop import Loop
 
@@ -92,6 +92,7 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Do everything once; a part that fails does not keep the others from being done."""
+        self._attempt(self._read_discipline)
         self.measure_skew()
         self._attempt(self._dispatcher.in_doubt.settle_all)
         self._attempt(self._flush_outbox)
@@ -127,6 +128,12 @@ class Sweeper:
         own_clock = self._context.store.own_clock
         self._skew.note(skew_ns, bound_ns, offset_ns=asked.offset_ns if own_clock else None)
         self._context.sink.record(SkewMeasured(skew_ns=skew_ns, bound_ns=bound_ns, wall_ns=asked.wall_ns))
+
+    def _read_discipline(self) -> None:
+        clock = self._context.clock
+        discipline = clock.discipline()
+        if discipline is not None:
+            self._context.sink.record(ClockDisciplineRead(**discipline._asdict(), wall_ns=clock.wall_ns()))
 
     def _step(self) -> int:
         """Sweep if it is time to, or was asked for; else do the chores. Return when to do so again."""
