@@ -11,6 +11,7 @@ from tickglass.telemetry import catalogue, thresholds
 
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import BoardScope
+    from tickglass.telemetry.metric import Metric
 
 __all__ = ["scheduler"]
 
@@ -27,7 +28,7 @@ def scheduler(scope: BoardScope) -> Board:
         (
             Row("Now", (_instances(scope), scheduler_states(scope, 12))),
             Row("Readiness", (_ready(scope), _loop_lag(scope), _forgot(scope))),
-            Row("Timeline", (_lag(scope), _tick(scope), _heartbeat(scope))),
+            Row("Timeline", (_lag(scope), _delays(scope), _tick(scope), _heartbeat(scope))),
             Row("Pools", (_busy(scope), _queue(scope), _queue_wait(scope))),
             Row(
                 "Clock", (_offset(scope), _steps(scope), _synchronised(scope), _kernel_error(scope), _frequency(scope))
@@ -94,11 +95,34 @@ def _lag(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How late the timeline wakes",
-        "p99 of its lag, by instance. Climbing: the machine is overloaded, or a computing thread keeps the "
-        "interpreter. The lead time hides a small lag; a larger one makes starts late.",
+        "p99 of its lag, by instance. Climbing: the panel beside says whether the machine or the interpreter is "
+        "busy. The lead time hides a small lag; a larger one makes starts late.",
         "s",
         (Query(scope.quantile(0.99, catalogue.TICK_LAG, *_WHO), _NAME),),
+        width=6,
         no_value="it stands still",
+        steps=above(scope.on_time_s),
+        link=TO_INSTANCE,
+    )
+
+
+def _delays(scope: BoardScope) -> Panel:
+    def mean(metric: Metric) -> str:
+        total, count = (scope.rate_by(metric, *_WHO, part=part, window=RATE) for part in ("sum", "count"))
+        return f"{total} / ({count} > 0)"
+
+    return Panel(
+        Kind.TIMESERIES,
+        "What keeps threads waiting",
+        "Mean wait of a thread that could go on. For a core: the machine is overloaded, or the container's limit of "
+        "CPU is too low. For the interpreter lock: another thread of this process computes, most often a job.",
+        "s",
+        (
+            Query(mean(catalogue.CORE_WAIT), f"{_NAME} core"),
+            Query(mean(catalogue.INTERPRETER_WAIT), f"{_NAME} interpreter lock"),
+        ),
+        width=6,
+        no_value="not known here",
         steps=above(scope.on_time_s),
         link=TO_INSTANCE,
     )
@@ -112,6 +136,7 @@ def _tick(scope: BoardScope) -> Panel:
         "slow.",
         "s",
         (Query(scope.quantile(0.99, catalogue.TICK_DURATION, *_WHO), _NAME),),
+        width=6,
         no_value="it stands still",
         steps=above(scope.on_time_s),
         link=TO_INSTANCE,
@@ -126,6 +151,7 @@ def _heartbeat(scope: BoardScope) -> Panel:
         "nothing is started.",
         "ops",
         (Query(scope.rate_by(catalogue.TICK_DURATION, *_WHO, part="count", window=RATE), _NAME),),
+        width=6,
         no_value="it stands still",
         link=TO_INSTANCE,
     )

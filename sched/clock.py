@@ -2,8 +2,8 @@
 
 Two clocks, never mixed: the monotonic one for waiting and for trust in a lease,
 the wall clock for due instants and for people. A `Reading` joins them at one
-instant, and only the timeline converts between the two. How well the wall clock is
-kept, the kernel says.
+instant, and only the timeline converts between the two. The kernel says how the wall
+clock is kept, and why a thread woke late.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -26,10 +27,12 @@ __all__ = [
     "ClockDiscipline",
     "Reading",
     "SystemClock",
+    "ThreadDelay",
     "Wake",
     "discipline_of",
     "instant_of",
     "ns_of",
+    "run_delay_of",
 ]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,6 +53,8 @@ _TICK_US: Final = 10_000  # microseconds that a tick adds if nothing corrects it
 _SCALED: Final = 1_000_000 * 65_536  # of freq: parts per million, with a 16-bit fraction
 # The kernel keeps the offset within half a second. On some virtual machines a larger one is read, which is an overflow.
 _OFFSET_MAX_NS: Final = 500_000_000
+_DELAY_STATS: Final = Path("/proc/thread-self/schedstat")
+_PROBE_NS: Final = 1_000_000  # a sleep so long that other threads go on meanwhile
 
 
 class Reading(NamedTuple):
@@ -82,6 +87,19 @@ class ClockDiscipline(NamedTuple):
     frequency_ratio: float
     max_error_ns: int
     estimated_error_ns: int
+
+
+class ThreadDelay(NamedTuple):
+    """What kept a thread from going on when its sleep was over, in nanoseconds.
+
+    Args:
+        core_ns: how long it waited for a free core, as the kernel counts it.
+        interpreter_ns: how long it then waited for the interpreter lock. It includes the error of the timer, about
+            0.1 ms, and time that the host of a virtual machine took away.
+    """
+
+    core_ns: int
+    interpreter_ns: int
 
 
 class Wake:
@@ -133,6 +151,10 @@ class Clock(Protocol):
         """Return how the operating system keeps the wall clock, at once; None where it does not say."""
         ...
 
+    def thread_delay(self) -> ThreadDelay | None:
+        """Sleep for a moment, and return what made the end of the sleep late; None, at once, where nothing says."""
+        ...
+
 
 class SystemClock:
     """The machine's own clocks."""
@@ -177,6 +199,18 @@ class SystemClock:
         read = _kernel_clock()
         return None if read is None else discipline_of(*read())
 
+    def thread_delay(self) -> ThreadDelay | None:
+        """See `Clock`. Only Linux tells the two apart."""
+        delay_before_ns = _run_delay_ns()
+        if delay_before_ns is None:
+            return None
+        # Not _MONOTONIC: a suspend is no delay.
+        began_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        self.wait(self.monotonic_ns() + _PROBE_NS, Wake())
+        late_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - began_ns - _PROBE_NS
+        core_ns = (_run_delay_ns() or delay_before_ns) - delay_before_ns
+        return ThreadDelay(core_ns, max(0, late_ns - core_ns))
+
 
 @cache
 def _kernel_clock() -> Callable[[], tuple[int, bytes]] | None:
@@ -195,6 +229,24 @@ def _kernel_clock() -> Callable[[], tuple[int, bytes]] | None:
         return adjtimex(timex), timex.raw
 
     return read
+
+
+def _run_delay_ns() -> int | None:
+    """Return for how long this thread has been ready and had no core, since it began; None: nothing says."""
+    try:
+        return run_delay_of(_DELAY_STATS.read_text(encoding="ascii"))
+    except OSError:  # not Linux, or a kernel without it
+        return None
+
+
+def run_delay_of(stats: str) -> int | None:
+    """Read /proc/PID/schedstat: time on a core and time of waiting for one, in nanoseconds, and how often it got one.
+
+    Returns:
+        None: this kernel does not count. Then all three are 0, although the thread runs.
+    """
+    _, delay_ns, turns = map(int, stats.split())
+    return delay_ns if turns else None
 
 
 def discipline_of(state: int, timex: bytes | bytearray) -> ClockDiscipline | None:

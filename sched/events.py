@@ -42,6 +42,7 @@ __all__ = [
     "StoreForgot",
     "Streak",
     "TelemetryDropped",
+    "ThreadDelayed",
     "TimelineTicked",
     "TriggerFailed",
 ]
@@ -248,6 +249,13 @@ class TimelineTicked(Event, frozen=True, kw_only=True):
     lag_ns: int  # how late it woke
     duration_ns: int
     handed: int
+
+
+class ThreadDelayed(Event, frozen=True, kw_only=True):
+    """A thread slept for a moment, to see why threads of this process go on late: see `ThreadDelay` for the fields."""
+
+    core_ns: int
+    interpreter_ns: int
 
 
 class EventLoopAsked(Event, frozen=True, kw_only=True):

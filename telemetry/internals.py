@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         SkewMeasured,
         SpoolMoved,
         StoreCalled,
+        ThreadDelayed,
         TimelineTicked,
     )
     from tickglass.telemetry.metric import Metric
@@ -95,6 +96,8 @@ class SchedulerGroup(SeriesGroup):
         super().__init__()
         self._tick_duration = self.histogram(catalogue.TICK_DURATION)
         self._tick_lag = self.histogram(catalogue.TICK_LAG)
+        self._core_wait = self.histogram(catalogue.CORE_WAIT)
+        self._interpreter_wait = self.histogram(catalogue.INTERPRETER_WAIT)
         self._steps = self.counters(catalogue.CLOCK_STEPS)
         self._offset = self.gauge(catalogue.CLOCK_OFFSET)
         self._offset_error = self.gauge(catalogue.CLOCK_ERROR)
@@ -134,6 +137,12 @@ class SchedulerGroup(SeriesGroup):
         with self.lock:
             self._tick_duration.observe(event.duration_ns / _S)
             self._tick_lag.observe(event.lag_ns / _S)
+
+    def thread_delayed(self, event: ThreadDelayed) -> None:
+        """Count what kept a thread from going on."""
+        with self.lock:
+            self._core_wait.observe(event.core_ns / _S)
+            self._interpreter_wait.observe(event.interpreter_ns / _S)
 
     def stepped(self, event: ClockStepped) -> None:
         """Count one jump of the wall clock."""

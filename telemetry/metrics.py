@@ -35,6 +35,7 @@ from tickglass.sched.events import (
     StoreCalled,
     StoreForgot,
     TelemetryDropped,
+    ThreadDelayed,
     TimelineTicked,
     TriggerFailed,
 )
@@ -146,6 +147,7 @@ class MetricSink:
             StoreCalled: lambda event: self._stores[event.store].called(event),
             StoreForgot: lambda _: self._scheduler.store_forgot(),
             TimelineTicked: self._scheduler.ticked,
+            ThreadDelayed: self._scheduler.thread_delayed,
             ClockStepped: self._scheduler.stepped,
             SkewMeasured: self._scheduler.measured,
             ClockDisciplineRead: self._scheduler.disciplined,

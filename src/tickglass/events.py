@@ -32,6 +32,7 @@ from tickglass.sched.events import (
     StoreForgot,
     Streak,
     TelemetryDropped,
+    ThreadDelayed,
     TimelineTicked,
     TriggerFailed,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "StoreForgot",
     "Streak",
     "TelemetryDropped",
+    "ThreadDelayed",
     "TimelineTicked",
     "TriggerFailed",
 ]

@@ -13,7 +13,7 @@ from tickglass.sched.clock import Reading, SystemClock, Wake
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tickglass.sched.clock import ClockDiscipline
+    from tickglass.sched.clock import ClockDiscipline, ThreadDelay
     from tickglass.sched.events import Event
 
 __all__ = ["FakeClock", "ListSink"]
@@ -37,6 +37,7 @@ class FakeClock:
         self._offset_ns = wall_ns - self._monotonic_ns
         self._sleepers: dict[int, tuple[int | None, Wake]] = {}
         self.disciplined: ClockDiscipline | None = None  # what `discipline` returns
+        self.delayed: ThreadDelay | None = None  # what `thread_delay` returns
 
     def monotonic_ns(self) -> int:
         """See `tickglass.sched.clock.Clock`."""
@@ -72,6 +73,10 @@ class FakeClock:
     def discipline(self) -> ClockDiscipline | None:
         """See `tickglass.sched.clock.Clock`; None unless a test has set `disciplined`."""
         return self.disciplined
+
+    def thread_delay(self) -> ThreadDelay | None:
+        """See `tickglass.sched.clock.Clock`; None unless a test has set `delayed`."""
+        return self.delayed
 
     def advance(self, by_ns: int) -> None:
         """Move both clocks forward and wake the threads that waited for it."""

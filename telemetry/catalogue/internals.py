@@ -25,9 +25,11 @@ __all__ = [
     "CLOCK_ERROR",
     "CLOCK_OFFSET",
     "CLOCK_STEPS",
+    "CORE_WAIT",
     "DROPPED",
     "EVENT_LOOP_LAG",
     "GC_PAUSE",
+    "INTERPRETER_WAIT",
     "KERNEL_CLOCK_ERROR",
     "KERNEL_CLOCK_FREQUENCY",
     "KERNEL_CLOCK_MAX_ERROR",
@@ -77,7 +79,23 @@ TICK_DURATION: Final = histogram(
     "How long one tick of the timeline took; the count is a heartbeat.",
     TICKS_S,
 )
-TICK_LAG: Final = histogram("tickglass_scheduler_tick_lag_seconds", "How late the timeline woke.", TICKS_S)
+TICK_LAG: Final = histogram(
+    "tickglass_scheduler_tick_lag_seconds",
+    "How late the timeline woke: the error of the timer, the wait for a core and the wait for the interpreter lock.",
+    TICKS_S,
+)
+CORE_WAIT: Final = histogram(
+    "tickglass_core_wait_seconds",
+    "How long a thread of this process that could go on waited for a free core, as the kernel counts it. Sampled at "
+    "each sweep, on Linux only.",
+    TICKS_S,
+)
+INTERPRETER_WAIT: Final = histogram(
+    "tickglass_interpreter_wait_seconds",
+    "How long a thread that could go on, and had a core, waited for the interpreter lock; a tenth of a millisecond is "
+    "the error of the timer. Sampled at each sweep, on Linux only.",
+    TICKS_S,
+)
 SCHEDULER_STATE: Final = gauge(
     "tickglass_scheduler_state",
     "1 for the state that the scheduler is in, 0 for the others.",

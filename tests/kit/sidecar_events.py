@@ -30,6 +30,7 @@ from tickglass.sched.events import (
     StoreCalled,
     StoreForgot,
     TelemetryDropped,
+    ThreadDelayed,
     TimelineTicked,
     TriggerFailed,
 )
@@ -83,6 +84,8 @@ class Life:
         for job in JOBS:
             self.stage.register(job, resource="ledger" if job != "stock" else None)
         machine.fire(SchedulerEvent.STARTED)
+        ready = ReadinessMoved(owner=OWNER, service=SERVICE, error="", wall_ns=self.stage.clock.wall_ns())
+        self.stage.sink.record(ready)  # the first sweep of a scheduler says so
 
     def go_on(self, steps: int) -> None:
         """Let so many things happen."""
@@ -155,6 +158,7 @@ class Life:
                     wall_ns=wall_ns,
                 ),
                 ClockStepped(step_ns=-5, wall_ns=wall_ns),
+                ThreadDelayed(core_ns=self._rng.randrange(SECOND), interpreter_ns=90_000),
                 ClockDisciplineRead(
                     synchronised=self._rng.random() < 0.5,
                     offset_ns=self._rng.choice((None, -3)),

@@ -61,6 +61,8 @@ class RightClock:
 
     def discipline(self) -> None: ...
 
+    def thread_delay(self) -> None: ...
+
 
 class FarStore(BreakableStore):
     """The reference store, on a host of its own."""

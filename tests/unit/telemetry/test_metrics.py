@@ -6,12 +6,10 @@ import secrets
 from typing import TYPE_CHECKING
 
 import pytest
-from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from tickglass.sched.events import (
     ClaimOrphaned,
-    ClockDisciplineRead,
     ClockStepped,
     EventLoopAsked,
     EventLoopTurned,
@@ -293,35 +291,6 @@ def test_the_machinery_reports_itself(stage: Stage) -> None:
     assert stage.value("distributed_lock_store_errors_total", kind="__other__", **odd) == 1
     assert stage.value("tickglass_job_orphans_total", job_name="nightly") == 1
     assert stage.value("tickglass_job_trigger_failures_total", job_name="nightly") == 1
-
-
-def test_what_the_kernel_says_of_its_clock_is_shown_once_it_has_said_it(stage: Stage) -> None:
-    gauges = (
-        "tickglass_kernel_clock_synchronised",
-        "tickglass_kernel_clock_offset_seconds",
-        "tickglass_kernel_clock_frequency_correction_ratio",
-        "tickglass_kernel_clock_max_error_seconds",
-        "tickglass_kernel_clock_estimated_error_seconds",
-    )
-
-    def shown() -> list[float | None]:
-        return [stage.value(gauge) for gauge in gauges]
-
-    assert shown() == [None] * 5
-    read = ClockDisciplineRead(
-        synchronised=True,
-        offset_ns=-3 * MS,
-        frequency_ratio=-2e-6,
-        max_error_ns=20 * MS,
-        estimated_error_ns=1 * MS,
-        wall_ns=0,
-    )
-    stage.sink.record(read)
-    assert shown() == [1, -0.003, -2e-6, 0.02, 0.001]
-    stage.sink.record(replace(read, synchronised=False, offset_ns=None))
-    assert shown() == [0, None, -2e-6, 0.02, 0.001]
-    stage.metrics.restore([], version="1", owner="host-1", service="billing")
-    assert shown() == [None] * 5
 
 
 def test_the_scheduler_is_in_one_state_at_a_time(stage: Stage) -> None:
