@@ -131,6 +131,10 @@ def _pool(scope: RuleScope) -> tuple[Alert, ...]:
 def _clock(scope: RuleScope) -> tuple[Alert, ...]:
     steps = scope.increase_by(catalogue.CLOCK_STEPS, *scope.by_instance, "direction", window="10m")
     offset = f"abs({scope.series(catalogue.CLOCK_OFFSET)}) - {scope.series(catalogue.CLOCK_ERROR)}"
+    synchronised = scope.max_by(catalogue.KERNEL_CLOCK_SYNCHRONISED, *scope.by_instance)
+    was_synchronised = aggregate(
+        "max", scope.by_instance, f"max_over_time({scope.series(catalogue.KERNEL_CLOCK_SYNCHRONISED)}[24h])"
+    )
     return (
         Alert(
             name="TickglassClockStepped",
@@ -152,6 +156,17 @@ def _clock(scope: RuleScope) -> tuple[Alert, ...]:
             labels=scope.by_instance,
             summary="A scheduler's clock differs from the store's.",
             description=f"The clock of {_WHO} is at least {{{{ $value | humanizeDuration }}}} from the store's.",
+            board=Board.SCHEDULER,
+        ),
+        Alert(
+            name="TickglassClockUnsynchronised",
+            # Where no time service has ever kept the clock, as in some test machines, that is how it is meant to be.
+            expr=f"{synchronised} == 0\nand {on(scope.by_instance)}\n{was_synchronised} == 1",
+            pending="10m",
+            severity=Severity.WARNING,
+            labels=scope.by_instance,
+            summary="No time service keeps a scheduler's clock right any more.",
+            description=f"The kernel of {_WHO} says that its clock is not synchronised; within a day it was.",
             board=Board.SCHEDULER,
         ),
     )

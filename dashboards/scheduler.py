@@ -11,6 +11,7 @@ from tickglass.telemetry import catalogue, thresholds
 
 if TYPE_CHECKING:
     from tickglass.dashboards.scope import BoardScope
+    from tickglass.telemetry.metric import Metric
 
 __all__ = ["scheduler"]
 
@@ -27,9 +28,12 @@ def scheduler(scope: BoardScope) -> Board:
         (
             Row("Now", (_instances(scope), scheduler_states(scope, 12))),
             Row("Readiness", (_ready(scope), _loop_lag(scope), _forgot(scope))),
-            Row("Timeline", (_lag(scope), _tick(scope), _heartbeat(scope))),
+            Row("Timeline", (_lag(scope), _delays(scope), _tick(scope), _heartbeat(scope))),
             Row("Pools", (_busy(scope), _queue(scope), _queue_wait(scope))),
-            Row("Clock and outages", (_offset(scope), _steps(scope), _spool(scope), _spooled(scope))),
+            Row(
+                "Clock", (_offset(scope), _steps(scope), _synchronised(scope), _kernel_error(scope), _frequency(scope))
+            ),
+            Row("Outages", (_spool(scope), _spooled(scope))),
             Row("Process", (_cpu(scope), _memory(scope), _pauses(scope))),
         ),
     )
@@ -91,11 +95,34 @@ def _lag(scope: BoardScope) -> Panel:
     return Panel(
         Kind.TIMESERIES,
         "How late the timeline wakes",
-        "p99 of its lag, by instance. Climbing: the machine is overloaded, or a computing thread keeps the "
-        "interpreter. The lead time hides a small lag; a larger one makes starts late.",
+        "p99 of its lag, by instance. Climbing: the panel beside says whether the machine or the interpreter is "
+        "busy. The lead time hides a small lag; a larger one makes starts late.",
         "s",
         (Query(scope.quantile(0.99, catalogue.TICK_LAG, *_WHO), _NAME),),
+        width=6,
         no_value="it stands still",
+        steps=above(scope.on_time_s),
+        link=TO_INSTANCE,
+    )
+
+
+def _delays(scope: BoardScope) -> Panel:
+    def mean(metric: Metric) -> str:
+        total, count = (scope.rate_by(metric, *_WHO, part=part, window=RATE) for part in ("sum", "count"))
+        return f"{total} / ({count} > 0)"
+
+    return Panel(
+        Kind.TIMESERIES,
+        "What keeps threads waiting",
+        "Mean wait of a thread that could go on. For a core: the machine is overloaded, or the container's limit of "
+        "CPU is too low. For the interpreter lock: another thread of this process computes, most often a job.",
+        "s",
+        (
+            Query(mean(catalogue.CORE_WAIT), f"{_NAME} core"),
+            Query(mean(catalogue.INTERPRETER_WAIT), f"{_NAME} interpreter lock"),
+        ),
+        width=6,
+        no_value="not known here",
         steps=above(scope.on_time_s),
         link=TO_INSTANCE,
     )
@@ -109,6 +136,7 @@ def _tick(scope: BoardScope) -> Panel:
         "slow.",
         "s",
         (Query(scope.quantile(0.99, catalogue.TICK_DURATION, *_WHO), _NAME),),
+        width=6,
         no_value="it stands still",
         steps=above(scope.on_time_s),
         link=TO_INSTANCE,
@@ -123,6 +151,7 @@ def _heartbeat(scope: BoardScope) -> Panel:
         "nothing is started.",
         "ops",
         (Query(scope.rate_by(catalogue.TICK_DURATION, *_WHO, part="count", window=RATE), _NAME),),
+        width=6,
         no_value="it stands still",
         link=TO_INSTANCE,
     )
@@ -198,7 +227,7 @@ def _offset(scope: BoardScope) -> Panel:
         "disagree about what is due. Check the host's time synchronization.",
         "s",
         (Query(offset, _NAME), Query(error, f"{_NAME} error")),
-        width=6,
+        width=8,
         no_value="not measured",
         steps=(Step(None, "red"), Step(-thresholds.CLOCK_OFFSET_S, GOOD), Step(thresholds.CLOCK_OFFSET_S, "red")),
         link=TO_INSTANCE,
@@ -217,9 +246,57 @@ def _steps(scope: BoardScope) -> Panel:
                 scope.increase_by(catalogue.CLOCK_STEPS, *_WHO, "direction", window=RATE), f"{_NAME} {{{{direction}}}}"
             ),
         ),
-        width=6,
+        width=8,
         no_value="none",
         steps=above(1),
+        link=TO_INSTANCE,
+    )
+
+
+def _synchronised(scope: BoardScope) -> Panel:
+    return Panel(
+        Kind.STATE_TIMELINE,
+        "Synchronised",
+        "Whether a time service keeps the machine's clock right, says its kernel. Red after green: the service has "
+        "ended or has lost its sources, and the clock drifts from now on. Red for ever: the machine has no service.",
+        "short",
+        (Query(scope.max_by(catalogue.KERNEL_CLOCK_SYNCHRONISED, *_WHO), _NAME),),
+        width=8,
+        no_value="the kernel does not say",
+        mappings=(ValueMapping(0, "not synchronised", "red"), ValueMapping(1, "synchronised", GOOD)),
+        link=TO_INSTANCE,
+    )
+
+
+def _kernel_error(scope: BoardScope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "How far the clock may be off",
+        "The kernel's maximum error of its wall clock, the estimate of the time service, and what is still to be "
+        "corrected. A maximum error that climbs by half a millisecond a second: no service corrects the clock.",
+        "s",
+        (
+            Query(scope.max_by(catalogue.KERNEL_CLOCK_MAX_ERROR, *_WHO), f"{_NAME} at most"),
+            Query(scope.max_by(catalogue.KERNEL_CLOCK_ERROR, *_WHO), f"{_NAME} estimated"),
+            Query(scope.max_by(catalogue.KERNEL_CLOCK_OFFSET, *_WHO), f"{_NAME} to correct"),
+        ),
+        width=12,
+        no_value="the kernel does not say",
+        steps=above(thresholds.CLOCK_OFFSET_S),
+        link=TO_INSTANCE,
+    )
+
+
+def _frequency(scope: BoardScope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Correction of the clock's rate",
+        "By how much the kernel makes the clock run faster than its oscillator. A level is normal, and so are slow "
+        "waves with the temperature. Jumps: the time service follows a bad source, or the machine was moved.",
+        "ppm",
+        (Query(f"1e6 * {scope.max_by(catalogue.KERNEL_CLOCK_FREQUENCY, *_WHO)}", _NAME),),
+        width=12,
+        no_value="the kernel does not say",
         link=TO_INSTANCE,
     )
 
@@ -232,7 +309,7 @@ def _spool(scope: BoardScope) -> Panel:
         "back: its errors say why.",
         "short",
         (Query(scope.sum_by(catalogue.SPOOL_DEPTH, *_WHO), _NAME),),
-        width=6,
+        width=12,
         no_value="none",
         steps=above(1),
         stepped=True,
@@ -248,7 +325,7 @@ def _spooled(scope: BoardScope) -> Panel:
         "Dropped: the ledger will never have the outcome; the log has it.",
         "short",
         (Query(scope.increase_by(catalogue.SPOOL_OUTCOMES, "move", window=RATE), "{{move}}"),),
-        width=6,
+        width=12,
         no_value="none",
         stacked=True,
     )

@@ -17,6 +17,7 @@ import msgspec
 __all__ = [
     "ClaimCacheHit",
     "ClaimOrphaned",
+    "ClockDisciplineRead",
     "ClockStepped",
     "Event",
     "EventLoopAsked",
@@ -41,6 +42,7 @@ __all__ = [
     "StoreForgot",
     "Streak",
     "TelemetryDropped",
+    "ThreadDelayed",
     "TimelineTicked",
     "TriggerFailed",
 ]
@@ -250,6 +252,13 @@ class TimelineTicked(Event, frozen=True, kw_only=True):
     handed: int
 
 
+class ThreadDelayed(Event, frozen=True, kw_only=True):
+    """A thread slept for a moment, to see why threads of this process go on late: see `ThreadDelay` for the fields."""
+
+    core_ns: int
+    interpreter_ns: int
+
+
 class EventLoopAsked(Event, frozen=True, kw_only=True):
     """The event loop of the coroutine jobs was asked to answer: until it does, it is late."""
 
@@ -295,6 +304,17 @@ class SkewMeasured(Event, frozen=True, kw_only=True):
 
     skew_ns: int
     bound_ns: int
+    wall_ns: int
+
+
+class ClockDisciplineRead(Event, frozen=True, kw_only=True):
+    """The operating system said how it keeps its wall clock: see `ClockDiscipline` for the fields."""
+
+    synchronised: bool
+    offset_ns: int | None
+    frequency_ratio: float
+    max_error_ns: int
+    estimated_error_ns: int
     wall_ns: int
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock, Reading
     from tickglass.sched.events import (
+        ClockDisciplineRead,
         ClockStepped,
         EventLoopAsked,
         EventLoopTurned,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         SkewMeasured,
         SpoolMoved,
         StoreCalled,
+        ThreadDelayed,
         TimelineTicked,
     )
     from tickglass.telemetry.metric import Metric
@@ -92,9 +94,16 @@ class SchedulerGroup(SeriesGroup):
         super().__init__()
         self._tick_duration = self.histogram(catalogue.TICK_DURATION)
         self._tick_lag = self.histogram(catalogue.TICK_LAG)
+        self._core_wait = self.histogram(catalogue.CORE_WAIT)
+        self._interpreter_wait = self.histogram(catalogue.INTERPRETER_WAIT)
         self._steps = self.counters(catalogue.CLOCK_STEPS)
         self._offset = self.gauge(catalogue.CLOCK_OFFSET)
         self._offset_error = self.gauge(catalogue.CLOCK_ERROR)
+        self._synchronised = self.gauge(catalogue.KERNEL_CLOCK_SYNCHRONISED)
+        self._kernel_offset = self.gauge(catalogue.KERNEL_CLOCK_OFFSET)
+        self._kernel_frequency = self.gauge(catalogue.KERNEL_CLOCK_FREQUENCY)
+        self._kernel_max_error = self.gauge(catalogue.KERNEL_CLOCK_MAX_ERROR)
+        self._kernel_error = self.gauge(catalogue.KERNEL_CLOCK_ERROR)
         self._states = self.counters(catalogue.SCHEDULER_STATE)  # one of them is 1
         self._ready = self.gauge(catalogue.SCHEDULER_READY)
         self._forgot = self.counter(catalogue.STORE_FORGOT)
@@ -127,6 +136,12 @@ class SchedulerGroup(SeriesGroup):
             self._tick_duration.observe(event.duration_ns / _S)
             self._tick_lag.observe(event.lag_ns / _S)
 
+    def thread_delayed(self, event: ThreadDelayed) -> None:
+        """Count what kept a thread from going on."""
+        with self.lock:
+            self._core_wait.observe(event.core_ns / _S)
+            self._interpreter_wait.observe(event.interpreter_ns / _S)
+
     def stepped(self, event: ClockStepped) -> None:
         """Count one jump of the wall clock."""
         with self.lock:
@@ -137,6 +152,15 @@ class SchedulerGroup(SeriesGroup):
         with self.lock:
             self._offset.value = event.skew_ns / _S
             self._offset_error.value = event.bound_ns / _S
+
+    def disciplined(self, event: ClockDisciplineRead) -> None:
+        """Take how the kernel keeps our clock."""
+        with self.lock:
+            self._synchronised.value = int(event.synchronised)
+            self._kernel_offset.value = None if event.offset_ns is None else event.offset_ns / _S
+            self._kernel_frequency.value = event.frequency_ratio
+            self._kernel_max_error.value = event.max_error_ns / _S
+            self._kernel_error.value = event.estimated_error_ns / _S
 
     def moved(self, event: SchedulerMoved) -> None:
         """Enter a state."""
@@ -178,6 +202,8 @@ class SchedulerGroup(SeriesGroup):
                 state.value = 0
             self._spool.value = 0
             self._offset.value = self._offset_error.value = self._ready.value = None
+            self._synchronised.value = self._kernel_offset.value = self._kernel_frequency.value = None
+            self._kernel_max_error.value = self._kernel_error.value = None
             self._loop_asked_ns = self._loop_lag_ns = None
 
     def spool_restored(self, event: SpoolMoved) -> None:

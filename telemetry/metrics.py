@@ -15,6 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 from tickglass.sched.events import (
     ClaimCacheHit,
     ClaimOrphaned,
+    ClockDisciplineRead,
     ClockStepped,
     EventLoopAsked,
     EventLoopTurned,
@@ -34,6 +35,7 @@ from tickglass.sched.events import (
     StoreCalled,
     StoreForgot,
     TelemetryDropped,
+    ThreadDelayed,
     TimelineTicked,
     TriggerFailed,
 )
@@ -150,8 +152,10 @@ class MetricSink(MoveSink):
             StoreCalled: lambda event: self._stores[event.store].called(event),
             StoreForgot: lambda _: self._scheduler.store_forgot(),
             TimelineTicked: self._scheduler.ticked,
+            ThreadDelayed: self._scheduler.thread_delayed,
             ClockStepped: self._scheduler.stepped,
             SkewMeasured: self._scheduler.measured,
+            ClockDisciplineRead: self._scheduler.disciplined,
             SpoolMoved: self._scheduler.spool_moved,
             SchedulerMoved: self._scheduler.moved,
             ReadinessMoved: self._scheduler.readiness_moved,

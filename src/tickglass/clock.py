@@ -3,6 +3,6 @@
 Sinks of `tickglass.telemetry` take a clock; `tickglass.testing` has one that a test moves. Public: docs/api.md.
 """
 
-from tickglass.sched.clock import Clock, Reading, SystemClock, Wake
+from tickglass.sched.clock import Clock, ClockDiscipline, Reading, SystemClock, ThreadDelay, Wake
 
-__all__ = ["Clock", "Reading", "SystemClock", "Wake"]
+__all__ = ["Clock", "ClockDiscipline", "Reading", "SystemClock", "ThreadDelay", "Wake"]

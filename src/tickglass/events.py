@@ -7,6 +7,7 @@ event. What each event means is said at its class. Public: docs/api.md.
 from tickglass.sched.events import (
     ClaimCacheHit,
     ClaimOrphaned,
+    ClockDisciplineRead,
     ClockStepped,
     Event,
     EventLoopAsked,
@@ -31,6 +32,7 @@ from tickglass.sched.events import (
     StoreForgot,
     Streak,
     TelemetryDropped,
+    ThreadDelayed,
     TimelineTicked,
     TriggerFailed,
 )
@@ -42,6 +44,7 @@ from tickglass.sched.ports import EventSink
 __all__ = [
     "ClaimCacheHit",
     "ClaimOrphaned",
+    "ClockDisciplineRead",
     "ClockStepped",
     "Event",
     "EventLoopAsked",
@@ -76,6 +79,7 @@ __all__ = [
     "StoreForgot",
     "Streak",
     "TelemetryDropped",
+    "ThreadDelayed",
     "TimelineTicked",
     "TriggerFailed",
 ]

@@ -42,7 +42,7 @@ OnSkew = Literal["warn", "refuse"]
 MetricsDetail = Literal["full", "compact"]
 Loop = AbstractEventLoop | Callable[[], AbstractEventLoop]
 
-_CLOCK_METHODS: Final = ("monotonic_ns", "wall_ns", "reading", "wait")
+_CLOCK_METHODS: Final = ("monotonic_ns", "wall_ns", "reading", "wait", "discipline", "thread_delay")
 
 
 @dataclass(frozen=True)

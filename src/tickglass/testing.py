@@ -13,6 +13,7 @@ from tickglass.sched.clock import Reading, SystemClock, Wake
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from tickglass.sched.clock import ClockDiscipline, ThreadDelay
     from tickglass.sched.events import Event
 
 __all__ = ["FakeClock", "ListSink"]
@@ -35,6 +36,8 @@ class FakeClock:
         self._monotonic_ns = 1_000_000_000_000
         self._offset_ns = wall_ns - self._monotonic_ns
         self._sleepers: dict[int, tuple[int | None, Wake]] = {}
+        self.disciplined: ClockDiscipline | None = None  # what `discipline` returns
+        self.delayed: ThreadDelay | None = None  # what `thread_delay` returns
 
     def monotonic_ns(self) -> int:
         """See `tickglass.sched.clock.Clock`."""
@@ -66,6 +69,14 @@ class FakeClock:
         finally:
             with self._moved:
                 self._sleepers.pop(me, None)
+
+    def discipline(self) -> ClockDiscipline | None:
+        """See `tickglass.sched.clock.Clock`; None unless a test has set `disciplined`."""
+        return self.disciplined
+
+    def thread_delay(self) -> ThreadDelay | None:
+        """See `tickglass.sched.clock.Clock`; None unless a test has set `delayed`."""
+        return self.delayed
 
     def advance(self, by_ns: int) -> None:
         """Move both clocks forward and wake the threads that waited for it."""

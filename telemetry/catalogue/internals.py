@@ -25,9 +25,16 @@ __all__ = [
     "CLOCK_ERROR",
     "CLOCK_OFFSET",
     "CLOCK_STEPS",
+    "CORE_WAIT",
     "DROPPED",
     "EVENT_LOOP_LAG",
     "GC_PAUSE",
+    "INTERPRETER_WAIT",
+    "KERNEL_CLOCK_ERROR",
+    "KERNEL_CLOCK_FREQUENCY",
+    "KERNEL_CLOCK_MAX_ERROR",
+    "KERNEL_CLOCK_OFFSET",
+    "KERNEL_CLOCK_SYNCHRONISED",
     "LABEL_OVERFLOW",
     "LOCKS_FORGOTTEN",
     "LOCKS_IDLE",
@@ -72,7 +79,23 @@ TICK_DURATION: Final = histogram(
     "How long one tick of the timeline took; the count is a heartbeat.",
     TICKS_S,
 )
-TICK_LAG: Final = histogram("tickglass_scheduler_tick_lag_seconds", "How late the timeline woke.", TICKS_S)
+TICK_LAG: Final = histogram(
+    "tickglass_scheduler_tick_lag_seconds",
+    "How late the timeline woke: the error of the timer, the wait for a core and the wait for the interpreter lock.",
+    TICKS_S,
+)
+CORE_WAIT: Final = histogram(
+    "tickglass_core_wait_seconds",
+    "How long a thread of this process that could go on waited for a free core, as the kernel counts it. Sampled at "
+    "each sweep, on Linux only.",
+    TICKS_S,
+)
+INTERPRETER_WAIT: Final = histogram(
+    "tickglass_interpreter_wait_seconds",
+    "How long a thread that could go on, and had a core, waited for the interpreter lock; a tenth of a millisecond is "
+    "the error of the timer. Sampled at each sweep, on Linux only.",
+    TICKS_S,
+)
 SCHEDULER_STATE: Final = gauge(
     "tickglass_scheduler_state",
     "1 for the state that the scheduler is in, 0 for the others.",
@@ -102,6 +125,30 @@ CLOCK_STEPS: Final = counter(
     "tickglass_clock_steps_total",
     "Times the wall clock jumped against the monotonic one.",
     Label("direction", ClockDirection),
+)
+# Linux only: elsewhere, and where the kernel does not answer, these five are absent.
+KERNEL_CLOCK_SYNCHRONISED: Final = gauge(
+    "tickglass_kernel_clock_synchronised",
+    "1 while the kernel says that a time service keeps the wall clock of this machine right, 0 while it says that "
+    "none does. Absent where it does not say.",
+)
+KERNEL_CLOCK_OFFSET: Final = gauge(
+    "tickglass_kernel_clock_offset_seconds",
+    "What the kernel has still to correct on the wall clock, slowly; positive: the clock is behind. Always 0 with "
+    "services that correct the rate alone, such as chrony.",
+)
+KERNEL_CLOCK_FREQUENCY: Final = gauge(
+    "tickglass_kernel_clock_frequency_correction_ratio",
+    "By how much the kernel makes its clocks run faster than their oscillator: 1e-6 is a microsecond a second.",
+)
+KERNEL_CLOCK_MAX_ERROR: Final = gauge(
+    "tickglass_kernel_clock_max_error_seconds",
+    "How far the wall clock may be off, says the kernel. It grows by 0.5 ms a second while no time service corrects "
+    "the clock; at 16 s the clock counts as not synchronised.",
+)
+KERNEL_CLOCK_ERROR: Final = gauge(
+    "tickglass_kernel_clock_estimated_error_seconds",
+    "How far the wall clock is off, in the estimate of the time service.",
 )
 SPOOL_DEPTH: Final = gauge("tickglass_spool_depth", "Outcomes that are spooled until the store answers.")
 SPOOL_OUTCOMES: Final = counter(

@@ -15,6 +15,7 @@ from kit.processes import wait_until
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.events import (
     ClaimOrphaned,
+    ClockDisciplineRead,
     ClockStepped,
     EventLoopAsked,
     EventLoopTurned,
@@ -29,6 +30,7 @@ from tickglass.sched.events import (
     StoreCalled,
     StoreForgot,
     TelemetryDropped,
+    ThreadDelayed,
     TimelineTicked,
     TriggerFailed,
 )
@@ -84,6 +86,8 @@ class Life:
         for job in JOBS:
             self.stage.register(job, resource="ledger" if job != "stock" else None)
         machine.fire(SchedulerEvent.STARTED)
+        ready = ReadinessMoved(owner=OWNER, service=SERVICE, error="", wall_ns=self.stage.clock.wall_ns())
+        self.stage.sink.record(ready)  # the first sweep of a scheduler says so
 
     def go_on(self, steps: int) -> None:
         """Let so many things happen."""
@@ -156,6 +160,15 @@ class Life:
                     wall_ns=wall_ns,
                 ),
                 ClockStepped(step_ns=-5, wall_ns=wall_ns),
+                ThreadDelayed(core_ns=self._rng.randrange(SECOND), interpreter_ns=90_000),
+                ClockDisciplineRead(
+                    synchronised=self._rng.random() < 0.5,
+                    offset_ns=self._rng.choice((None, -3)),
+                    frequency_ratio=-1.5e-6,
+                    max_error_ns=self._rng.randrange(SECOND),
+                    estimated_error_ns=7,
+                    wall_ns=wall_ns,
+                ),
                 InstantsElsewhere(job=job, count=2, exact=True, first_due_ns=1, before_ns=9, wall_ns=wall_ns),
                 InstantsMissed(job=job, count=3, exact=True, first_due_ns=1, before_ns=9, wall_ns=wall_ns),
                 PoolMoved(pool="default", slots=3, in_use=self._rng.randrange(4), waiting=1, waited_ns=None),

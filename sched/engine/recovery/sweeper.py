@@ -1,8 +1,8 @@
 """Look after what was left behind, from time to time: claims in doubt, unwritten outcomes, orphans; and the clocks.
 
-Every third of the shortest TTL, at most every 10 s, it compares this instance's clock with the store's,
-settles claims that the store may have granted though no answer came, writes the outcomes of the spool, looks for
-orphans, and does the chores that it was given.
+Every third of the shortest TTL, at most every 10 s, it reports how the operating system keeps this instance's clock and
+how late threads go on, compares the clock with the store's, settles claims that the store may have granted though no
+answer came, writes the outcomes of the spool, looks for orphans, and does the chores that it was given.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.recovery.orphans import Orphans
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.events import SkewMeasured
+from tickglass.sched.events import ClockDisciplineRead, SkewMeasured, ThreadDelayed
 from tickglass.sched.lease import RENEWALS_PER_TTL
 from tickglass.sched.threads.loop import Loop
 
@@ -32,6 +32,7 @@ _log: Final = logging.getLogger(__name__)
 _MIN_NS: Final = 100 * MS
 _MAX_NS: Final = 10 * SECOND
 _PRESSING_NS: Final = SECOND
+_PROBE_AGAIN_NS: Final = SECOND  # a probe of the threads is a wake-up more
 
 
 def period_ns(jobs: JobTable) -> int:
@@ -70,6 +71,7 @@ class Sweeper:
         self._skew = skew
         self._jobs = jobs
         self._sweep_asked = False
+        self._probe_at_ns = context.clock.monotonic_ns()
         self._sweep_at_ns = context.clock.monotonic_ns()
         self._loop = Loop("sweeper", context.clock, self._step)
 
@@ -92,6 +94,8 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Do everything once; a part that fails does not keep the others from being done."""
+        self._attempt(self._read_discipline)
+        self._attempt(self._probe_threads)
         self.measure_skew()
         self._attempt(self._dispatcher.in_doubt.settle_all)
         self._attempt(self._flush_outbox)
@@ -127,6 +131,21 @@ class Sweeper:
         own_clock = self._context.store.own_clock
         self._skew.note(skew_ns, bound_ns, offset_ns=asked.offset_ns if own_clock else None)
         self._context.sink.record(SkewMeasured(skew_ns=skew_ns, bound_ns=bound_ns, wall_ns=asked.wall_ns))
+
+    def _read_discipline(self) -> None:
+        clock = self._context.clock
+        discipline = clock.discipline()
+        if discipline is not None:
+            self._context.sink.record(ClockDisciplineRead(**discipline._asdict(), wall_ns=clock.wall_ns()))
+
+    def _probe_threads(self) -> None:
+        clock = self._context.clock
+        if clock.monotonic_ns() < self._probe_at_ns:
+            return
+        self._probe_at_ns = clock.monotonic_ns() + _PROBE_AGAIN_NS
+        delay = clock.thread_delay()
+        if delay is not None:
+            self._context.sink.record(ThreadDelayed(core_ns=delay.core_ns, interpreter_ns=delay.interpreter_ns))
 
     def _step(self) -> int:
         """Sweep if it is time to, or was asked for; else do the chores. Return when to do so again."""

@@ -15,7 +15,7 @@ from tickglass.sched.durations import SECOND
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tickglass.sched.clock import Clock, Wake
+    from tickglass.sched.clock import Clock, ClockDiscipline, ThreadDelay, Wake
 
 __all__ = ["ClusterClock", "closest_ns", "dated_ns"]
 
@@ -64,6 +64,14 @@ class ClusterClock:
     def wait(self, until_ns: int | None, wake: Wake) -> bool:
         """See `Clock`."""
         return self._clock.wait(until_ns, wake)
+
+    def discipline(self) -> ClockDiscipline | None:
+        """See `Clock`: of this host's clock, because the cluster does not say."""
+        return self._clock.discipline()
+
+    def thread_delay(self) -> ThreadDelay | None:
+        """See `Clock`."""
+        return self._clock.thread_delay()
 
 
 def dated_ns(host: str, port: int, timeout_s: float) -> int | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tickglass.sched.events import (
+    ClockDisciplineRead,
     EventLoopAsked,
     EventLoopTurned,
     JobContested,
@@ -41,7 +42,7 @@ class LiveState:
     """The live state: an event sink whose size does not grow with time."""
 
     def __init__(self) -> None:
-        self._latest: dict[type[Event], Event] = {}  # state, readiness, event loop, skew, spool
+        self._latest: dict[type[Event], Event] = {}  # state, readiness, event loop, clock, spool
         self._jobs: dict[str, JobRegistered] = {}
         self._contested: dict[str, JobContested] = {}
         self._interval_trackers: dict[str, IntervalTracker] = {}
@@ -61,6 +62,7 @@ class LiveState:
             EventLoopAsked: self._keep,
             EventLoopTurned: self._loop_turned,
             SkewMeasured: self._keep,
+            ClockDisciplineRead: self._keep,
             SpoolMoved: self._keep,
         }
 

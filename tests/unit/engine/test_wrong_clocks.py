@@ -60,6 +60,10 @@ class RightClock:
     def wait(self, until_ns: int | None, wake: Wake) -> bool:
         return self._clock.wait(until_ns, wake)
 
+    def discipline(self) -> None: ...
+
+    def thread_delay(self) -> None: ...
+
 
 class FarStore(BreakableStore):
     """The reference store, on a host of its own."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tickglass.sched.clock import ClockDiscipline, ThreadDelay
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.job_table import JobTable
 from tickglass.sched.engine.recovery.sweeper import Sweeper
 from tickglass.sched.engine.running.outbox import Outbox
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.events import OccurrenceMoved, SpoolMoved
+from tickglass.sched.events import ClockDisciplineRead, OccurrenceMoved, SpoolMoved, ThreadDelayed
 from tickglass.sched.identity import JobId
 from tickglass.sched.job import declare
 from tickglass.sched.lease import Lease
@@ -137,3 +138,40 @@ def test_an_orphan_whose_resource_is_held_waits_without_an_outcome(rig: Rig) -> 
     rig.store.release(Lease("svc/job", "somebody", by_hand.token, granted.fence, 30 * SECOND, 0))
     sweeper.sweep()
     assert rig.ended_after_turning("job").attempt == 2
+
+
+def test_a_sweep_reports_how_the_clock_is_kept_also_while_the_store_is_away(rig: Rig) -> None:
+    sweeper = _sweeper(rig)
+    sweeper.sweep()
+    assert rig.sink.of(ClockDisciplineRead) == []  # this machine does not say
+    rig.clock.disciplined = ClockDiscipline(
+        synchronised=False, offset_ns=None, frequency_ratio=3e-6, max_error_ns=16 * SECOND, estimated_error_ns=1
+    )
+    rig.store.broken["time_ns"] = DOWN
+    sweeper.sweep()
+    assert rig.sink.of(ClockDisciplineRead) == [
+        ClockDisciplineRead(
+            synchronised=False,
+            offset_ns=None,
+            frequency_ratio=3e-6,
+            max_error_ns=16 * SECOND,
+            estimated_error_ns=1,
+            wall_ns=rig.clock.wall_ns(),
+        )
+    ]
+
+
+def test_sweeps_report_why_threads_are_late_at_most_once_a_second(rig: Rig) -> None:
+    sweeper = _sweeper(rig)
+    rig.clock.delayed = ThreadDelay(core_ns=7, interpreter_ns=9)
+    sweeper.sweep()
+    rig.clock.advance(SECOND - 1)
+    sweeper.sweep()
+    assert rig.sink.of(ThreadDelayed) == [ThreadDelayed(core_ns=7, interpreter_ns=9)]
+    rig.clock.advance(1)
+    sweeper.sweep()
+    assert len(rig.sink.of(ThreadDelayed)) == 2
+    rig.clock.delayed = None
+    rig.clock.advance(SECOND)
+    sweeper.sweep()
+    assert len(rig.sink.of(ThreadDelayed)) == 2
