@@ -187,8 +187,17 @@ class MoveSink:
     """An `EventSink` that takes the moves of locks and occurrences without an event, because it only reads them.
 
     A base class and not a protocol, because a sink of a user may happen to have methods of these names.
-    By default each move is recorded as its event.
+    By default each move is recorded as its event; so it is in a subclass that has a `record` of its own and nothing
+    else, which then hears of everything, like any other sink.
     """
+
+    def __init_subclass__(cls) -> None:
+        """Give the class the ways of this one, unless it has its own beside its `record`."""
+        super().__init_subclass__()
+        if "record" in vars(cls):
+            for way in ("takes", "occurrence_moved", "lock_moved"):
+                if way not in vars(cls):
+                    setattr(cls, way, vars(MoveSink)[way])
 
     def takes(self, kind: type[Event]) -> bool:  # noqa: ARG002 - for subclasses
         """Return whether it wants events of this type, or the moves that they stand for; it is asked once."""

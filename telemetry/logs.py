@@ -90,9 +90,9 @@ class LogSink(MoveSink):
         self._resources: dict[str, str] = {}  # by job
         self._pace = Pace()
         self._tellers: dict[type[Event], Callable[[Any], None]] = {
-            LockMoved: self.lock_moved,
+            LockMoved: self._tell_lock,
             FencingRejected: self._fencing_rejected,
-            OccurrenceMoved: self.occurrence_moved,
+            OccurrenceMoved: self._tell_occurrence,
             SchedulerMoved: lambda e: self._say(logging.INFO, "scheduler %s", e.after, owner=e.owner),
             ReadinessMoved: self._readiness_moved,
             JobRegistered: self._job_registered,
@@ -181,8 +181,7 @@ class LogSink(MoveSink):
             job=event.job,
         )
 
-    def lock_moved(self, move: LockMove | LockMoved) -> None:
-        """See `MoveSink`."""
+    def _tell_lock(self, move: LockMove | LockMoved) -> None:
         level = _LOCK_LEVELS.get(move.event, logging.DEBUG)
         if not self._logger.isEnabledFor(level):
             return
@@ -205,8 +204,7 @@ class LogSink(MoveSink):
             run_id=event.run_id or None,
         )
 
-    def occurrence_moved(self, move: OccurrenceMove | OccurrenceMoved) -> None:
-        """See `MoveSink`."""
+    def _tell_occurrence(self, move: OccurrenceMove | OccurrenceMoved) -> None:
         if move.outcome is not None:
             level = _OUTCOME_LEVELS.get(move.outcome, logging.WARNING)
         else:
@@ -235,6 +233,10 @@ class LogSink(MoveSink):
             lateness_s=move.lateness and move.lateness.total_ns / 1e9,
             ran_s=None if move.ran_ns is None else move.ran_ns / 1e9,
         )
+
+    # See `MoveSink`; the machine has the attributes of the event.
+    lock_moved = _tell_lock
+    occurrence_moved = _tell_occurrence
 
     def _store_called(self, event: StoreCalled) -> None:
         if event.error:

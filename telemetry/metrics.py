@@ -138,8 +138,8 @@ class MetricSink(MoveSink):
 
     def _handlers_by_event(self) -> dict[type[Event], Callable[[Any], None]]:
         return {
-            LockMoved: self.lock_moved,
-            OccurrenceMoved: self.occurrence_moved,
+            LockMoved: lambda event: self._locks.change(event.resource, lambda lock: lock.moved(event)),
+            OccurrenceMoved: lambda event: self._jobs[event.job].moved(event),
             FencingRejected: lambda event: self._locks.change(event.resource, LockGroup.fencing_rejected),
             InstantsMissed: lambda event: self._jobs[event.job].passed(event, Outcome.MISSED),
             InstantsElsewhere: lambda event: self._jobs[event.job].passed(event, Outcome.ELSEWHERE),
@@ -175,11 +175,11 @@ class MetricSink(MoveSink):
         if handle is not None:
             handle(event)
 
-    def occurrence_moved(self, move: OccurrenceMove | OccurrenceMoved) -> None:
+    def occurrence_moved(self, move: OccurrenceMove) -> None:
         """See `MoveSink`."""
         self._jobs[move.job].moved(move)
 
-    def lock_moved(self, move: LockMove | LockMoved) -> None:
+    def lock_moved(self, move: LockMove) -> None:
         """See `MoveSink`."""
         if not self._locks[move.resource].moved(move):  # the group was retired meanwhile
             self._locks.change(move.resource, lambda lock: lock.moved(move))

@@ -152,26 +152,20 @@ class SpanSink(MoveSink):
     def record(self, event: Event) -> None:
         """See `tickglass.sched.ports.EventSink`."""
         if isinstance(event, LockMoved):
-            self.lock_moved(event)
+            self._trace_lock(event)
         elif isinstance(event, OccurrenceMoved):
-            self.occurrence_moved(event)
+            self._trace_occurrence(event)
         elif isinstance(event, FencingRejected) and self._tracing:
             span = self._span_of(event.run_id)
             span.add_event("fencing_rejected", _fencing_attributes(event), event.wall_ns)
 
-    def lock_moved(self, move: _LockMove) -> None:
+    def lock_moved(self, move: LockMove) -> None:
         """See `MoveSink`."""
-        if not self._tracing:
-            return
-        if move.job:
-            self._run_lock_moved(move)
-        else:
-            self._manual_lock_moved(move)
+        self._trace_lock(move)
 
-    def occurrence_moved(self, move: _OccurrenceMove) -> None:
+    def occurrence_moved(self, move: OccurrenceMove) -> None:
         """See `MoveSink`."""
-        if self._tracing and move.event in _SPAN_EVENTS:
-            self._span_moved(move)
+        self._trace_occurrence(move)
 
     def close(self, deadline_s: float = 2.0) -> bool:
         """End the open spans and send them on; return whether that was done in time."""
@@ -187,6 +181,14 @@ class SpanSink(MoveSink):
         return len(self._runs) + len(self._early)
 
     # --- locks ---
+
+    def _trace_lock(self, move: _LockMove) -> None:
+        if not self._tracing:
+            return
+        if move.job:
+            self._run_lock_moved(move)
+        else:
+            self._manual_lock_moved(move)
 
     def _run_lock_moved(self, move: _LockMove) -> None:
         run = self._runs.get(move.run_id)
@@ -247,7 +249,9 @@ class SpanSink(MoveSink):
 
     # --- occurrences ---
 
-    def _span_moved(self, move: _OccurrenceMove) -> None:
+    def _trace_occurrence(self, move: _OccurrenceMove) -> None:
+        if not self._tracing or move.event not in _SPAN_EVENTS:
+            return
         run = self._runs.get(move.run_id)
         if run is None:
             if move.event == OccurrenceEvent.ENDED:

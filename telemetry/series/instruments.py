@@ -106,8 +106,7 @@ class Counters(dict[str, Value]):
             if value != OVERFLOW:
                 return self[OVERFLOW]
             self._own = (*self._own, OVERFLOW)
-        cell = self[value] = self._make(value)
-        return cell
+        return self.setdefault(value, self._make(value))  # a signal handler may count the same between the two
 
     def snapshot(self) -> Counts:
         """See `Instrument`."""

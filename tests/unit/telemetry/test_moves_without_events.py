@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from tickglass.sched.engine.broadcast import Broadcast
+from tickglass.sched.events import EventLoopTurned
 from tickglass.sched.lease import LockEvent, LockMachine
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
 from tickglass.sched.ports import TracedRun
@@ -176,6 +177,35 @@ def test_only_a_sink_that_says_so_gets_moves_without_an_event(clock: FakeClock) 
     stage.sink = hears  # without a broadcast between
     stage.run(stage.occurrence("j"))
     assert len(hears.events) == MOVES + 6
+
+
+class Filtered(MetricSink):
+    """A user's subclass of a sink of ours, which wants to see everything that is recorded."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock, CollectorRegistry())
+        self.seen: list[Event] = []
+
+    def record(self, event: Event) -> None:
+        self.seen.append(event)
+        super().record(event)
+
+
+def test_a_subclass_that_only_records_hears_of_everything(clock: FakeClock) -> None:
+    class Lines(LogSink):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[Event] = []
+
+        def record(self, event: Event) -> None:
+            self.seen.append(event)
+
+    metrics, lines = Filtered(clock), Lines()
+    assert len(events_of_a_run(clock, {"metrics": metrics, "lines": lines})) == MOVES
+    Broadcast({"lines": lines}, clock).record(EventLoopTurned(lag_ns=1))
+    assert (len(metrics.seen), len(lines.seen)) == (MOVES, MOVES + 1)
+    text = generate_latest(metrics.registry).decode()  # type: ignore[no-untyped-call] # the client's
+    assert 'tickglass_job_outcomes_total{job_name="j",outcome="success"} 1.0' in text
 
 
 @pytest.mark.parametrize("detail", Detail)

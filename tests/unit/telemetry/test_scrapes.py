@@ -19,7 +19,7 @@ from tickglass.telemetry.endpoint.exposition import encode
 from tickglass.telemetry.metric import Detail
 from tickglass.telemetry.series import SeriesFamily, family
 from tickglass.telemetry.series.families import Place
-from tickglass.telemetry.series.instruments import Counters
+from tickglass.telemetry.series.instruments import Counters, Value
 
 if TYPE_CHECKING:
     from tickglass.telemetry.series.families import Spot
@@ -166,6 +166,21 @@ def test_a_job_that_never_ran_takes_little_room(detail: Detail) -> None:
     assert (after - before) / 100 < NEVER_RUN_MAX
     assert stage.value("tickglass_job_outcomes_total", job_name="job-9", outcome="failure") in (0, None)
     assert stage.value("distributed_lock_waiters", resource="job-9") == 0
+
+
+def test_a_signal_handler_that_counts_the_same_loses_no_count() -> None:
+    """It runs in the same thread, so the lock of the group does not keep it out."""
+    interrupted: list[str] = []
+
+    def make(value: str) -> Value:
+        if not interrupted:
+            interrupted.append(value)
+            counters[value].add()
+        return Value(0)
+
+    counters = Counters(("success",), make=make)
+    counters["success"].add()
+    assert counters.snapshot().counts == (2,)
 
 
 class Compared(int):
