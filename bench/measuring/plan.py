@@ -58,6 +58,7 @@ def plan(window_s: float) -> tuple[Group, ...]:
         _beside("coroutines", jobs=200, period_ms=500, coroutine=True),
         _curve(),
         _sidecar(),
+        _timer(),
     )
     return tuple(replace(group, cells=tuple(_timed(cell, window_s) for cell in group.cells)) for group in groups)
 
@@ -156,3 +157,11 @@ def _sidecar() -> Group:
     kinds = {"without": "", "told": "told", "killed": "killed"}
     cells = tuple(_ours(f"sidecar/{name}", "sqlite", period_ms=10, sidecar=kind) for name, kind in kinds.items())
     return Group("sidecar", cells, rounds_max=2)
+
+
+def _timer() -> Group:
+    cells = []
+    for name, beside in (("idle", ""), ("saturated cores", "cores"), ("collecting", "collector")):
+        cells.append(_peer(f"timer {name}/asyncio", "asyncio", period_ms=10, beside=beside))
+        cells.append(_ours(f"timer {name}/memory", "memory", period_ms=10, beside=beside))
+    return Group("timer", tuple(cells), rounds_max=2)

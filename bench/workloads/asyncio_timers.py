@@ -8,7 +8,8 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from workloads.meter import Start, Window, busy_threads, grid_window, monotonic_ns, wall_ns, watch
+from workloads.disturbances import disturbed
+from workloads.meter import Start, Window, grid_window, monotonic_ns, wall_ns, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +67,7 @@ def measure(cell: Cell, _place: Place) -> Result:
     window = grid_window(cell, WARM_UP_S)
     thread = threading.Thread(target=lambda: asyncio.run(run_timers(cell, window, begun)))
     thread.start()
-    with busy_threads(cell.busy_threads):
+    with disturbed(cell):
         result = watch(cell, window, lambda: [Start(*pair) for pair in tuple(begun)])
     thread.join()
     return result

@@ -36,6 +36,7 @@ class Cell:
         coroutine: whether jobs are coroutines.
         spin: whether the subject spins before an instant.
         busy_threads: threads of the process that compute meanwhile.
+        beside: what disturbs: "cores", a process that computes on each; "collector", full collections of garbage.
         threads: threads that take locks.
         processes: schedulers with the same jobs on one store.
         sidecar: "" without one, "told" with one, "killed": from the instant when it is killed.
@@ -54,6 +55,7 @@ class Cell:
     coroutine: bool = False
     spin: bool = False
     busy_threads: int = 0
+    beside: str = ""
     threads: int = 1
     processes: int = 1
     sidecar: str = ""

@@ -13,7 +13,8 @@ from tickglass import Run, Scheduler, every
 from tickglass.sched.clock import ns_of
 from tickglass.sched.job import Policies
 from workloads.cell import Cell, Place, Result, Unsupported
-from workloads.meter import Start, busy_threads, grid_window, pause, wall_ns, watch
+from workloads.disturbances import disturbed
+from workloads.meter import Start, grid_window, pause, wall_ns, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,7 +97,7 @@ def measure(cell: Cell, place: Place) -> Result:
         scheduler = new_scheduler(cell, place, **told)
         add_jobs(cell, scheduler, lambda _job, due_at, at_ns: begun.append((due_at, at_ns)))
         scheduler.start()
-        with busy_threads(cell.busy_threads):
+        with disturbed(cell):
             window = grid_window(cell, WARM_UP_S)
             pause((window.begin_ns - wall_ns()) / 1e9)
             kill()

@@ -8,15 +8,14 @@ from __future__ import annotations
 import resource
 import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from workloads.cell import Cell, Result, thinned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-__all__ = ["Meter", "Start", "Window", "busy_threads", "grid_window", "monotonic_ns", "pause", "wall_ns", "watch"]
+__all__ = ["Meter", "Start", "Window", "grid_window", "monotonic_ns", "pause", "wall_ns", "watch"]
 
 
 def wall_ns() -> int:
@@ -76,26 +75,6 @@ class Meter:
         now, begin = resource.getrusage(resource.RUSAGE_SELF), self._begin
         cpu_s = now.ru_utime + now.ru_stime - begin.ru_utime - begin.ru_stime
         return cpu_s, now.ru_nvcsw - begin.ru_nvcsw
-
-
-@contextmanager
-def busy_threads(count: int) -> Iterator[None]:
-    """Keep so many threads of this interpreter computing meanwhile."""
-    stop = threading.Event()
-
-    def compute() -> None:
-        while not stop.is_set():
-            sum(range(1_000))
-
-    threads = [threading.Thread(target=compute, daemon=True) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
 
 
 def watch(cell: Cell, window: Window, starts: Callable[[], Sequence[Start]], tail_s: float = 0.2) -> Result:
