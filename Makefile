@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+BENCH := $(VENV)/.installed-bench
 
 # What the tests talk to, as BINARY:DEBIAN-PACKAGE.
 SERVERS := chromium:chromium etcd:etcd-server pg_ctlcluster:postgresql prometheus:prometheus promtool:prometheus redis-server:redis-server \
@@ -23,12 +24,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types generated wheel fix generate bench chaos hostile mutants live pictures servers clean
+.PHONY: help demo test check lint types generated wheel fix generate bench bench-quick costs chaos hostile mutants live pictures servers clean
 
 help: ## List these targets
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.12]'
 	@echo
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 
 demo: $(RUNTIME) ## See a scheduler at work; needs nothing but Python
 	@$(BIN)/tickglass demo $(ARGS)
@@ -44,7 +45,7 @@ lint: $(DEV) ## Format and lint, changing nothing
 
 types: $(DEV) ## Check types, strictly
 	$(BIN)/mypy -p tickglass
-	$(BIN)/mypy tests $(wildcard bench/*.py examples/*.py)
+	$(BIN)/mypy tests $(wildcard bench/*.py bench/*/*.py examples/*.py)
 
 generated: $(DEV) ## Check that generated files are up to date
 	@mkdir -p build/generated
@@ -76,8 +77,14 @@ generate: $(DEV) ## Write generated files again
 	$(BIN)/python -m tickglass.alerts alerts/generated docs/alerts.md
 	$(BIN)/python -m tickglass.dashboards.export .
 
-bench: $(DEV) ## Measure what this project claims
+bench: $(BENCH) ## Measure every target beside the peers, write docs/benchmarks.md; takes a quarter of an hour
 	PYTHONPATH=bench $(BIN)/python bench/run.py $(ARGS)
+
+bench-quick: $(BENCH) ## Measure some targets in one short round, write nothing; takes a minute
+	PYTHONPATH=bench $(BIN)/python bench/run.py --quick $(ARGS)
+
+costs: $(DEV) ## Measure what single steps cost: claims, events, scrapes, a sidecar
+	PYTHONPATH=bench $(BIN)/python bench/costs.py $(ARGS)
 
 chaos: $(DEV) servers ## Make some thousand faults on every store, look for a broken promise
 	PYTHONPATH=tests $(BIN)/python -m chaos.long $(ARGS)
@@ -115,4 +122,8 @@ $(RUNTIME): pyproject.toml
 
 $(DEV): $(RUNTIME)
 	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(BENCH): $(DEV)
+	$(BIN)/python -m pip install --quiet --group bench
 	@touch $@

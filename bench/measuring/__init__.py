@@ -1,0 +1,1 @@
+"""How it is measured: which cells, in which order, what they show, and the page that says so."""
