@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from tickglass.sched.errors import ConfigError
@@ -89,6 +90,7 @@ def duration_ns(given: Duration, *, what: str, min_ns: int = 1) -> int:
     return total
 
 
+@lru_cache(maxsize=256)  # each lock is made with the same few texts
 def _parsed(text: str, what: str, min_ns: int) -> int:
     if not text:
         raise ConfigError(f"{what} is empty", given='""', examples=_EXAMPLES)

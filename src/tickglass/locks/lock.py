@@ -11,7 +11,6 @@ from tickglass.sched.errors import ConfigError, LockInUse, LockNotAcquired
 from tickglass.sched.job import TTL_DEFAULT, checked_name
 from tickglass.sched.lock_terms import lock_terms
 from tickglass.sched.policies.preference import checked_labels
-from tickglass.sched.stores import check_url, is_shared
 from tickglass.sinks import checked_sinks
 
 if TYPE_CHECKING:
@@ -164,13 +163,7 @@ class Lock(_ManualLockBase):
         owner: str | None = None,
         sinks: Mapping[str, EventSink] | None = None,
     ) -> None:
-        check_url(store)
-        if not is_shared(store):
-            raise ConfigError(
-                "a lock in its own process's memory excludes no other process",
-                given=store,
-                instead=('"sqlite:///locks.db"', "scheduler.lock(...)"),
-            )
+        SHARED_STORES.check(store)
         terms = lock_terms(resource, ttl=ttl, wait=wait, blocking=blocking, renew=renew, prefer=prefer)
         identity = LockIdentity(
             checked_name(service, "service"),

@@ -30,7 +30,8 @@ from tickglass.sched.engine.locking.manual_lock import ManualLocks
 from tickglass.sched.engine.locking.wait_queue import WaitQueues
 from tickglass.sched.engine.membership.presence import Presence
 from tickglass.sched.engine.timing.timers import Timers
-from tickglass.sched.stores import open_store, scheme_of
+from tickglass.sched.errors import ConfigError
+from tickglass.sched.stores import check_url, is_shared, open_store, scheme_of
 from tickglass.telemetry.logs import LogSink
 
 if TYPE_CHECKING:
@@ -270,9 +271,27 @@ class SharedStores:
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
+        self._checked: set[str] = set()  # URLs
         self._stores: dict[str, SharedStore] = {}
         self._timers: Timers | None = None
         self._hooked = False
+
+    def check(self, url: str) -> None:
+        """Refuse a URL that free-standing locks cannot use; nothing is opened.
+
+        Raises:
+            ConfigError: it is wrong, or no other process can open its store.
+        """
+        if isinstance(url, str) and url in self._checked:  # a program makes many locks with one URL
+            return
+        check_url(url)
+        if not is_shared(url):
+            raise ConfigError(
+                "a lock in its own process's memory excludes no other process",
+                given=url,
+                instead=('"sqlite:///locks.db"', "scheduler.lock(...)"),
+            )
+        self._checked.add(url)
 
     def of(self, url: str) -> SharedStore:
         """Return the store of a URL; nothing is opened."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from kit.rig import wait_until
 
-from tickglass import Lock, StoreUnavailable
+from tickglass import ConfigError, Lock, StoreUnavailable
 from tickglass.locks.shared_store import SHARED_STORES, LockIdentity, SharedStores
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
@@ -159,6 +159,17 @@ def test_identities_that_nobody_uses_are_not_kept_without_bound(server: RedisSer
         assert len(opened._by_identity) <= 17
         assert lease.trusted
     assert not is_held(server.url, "stock")
+
+
+def test_a_url_is_checked_once_and_a_wrong_one_each_time(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = SharedStores()
+    stores.check(server.url)
+    monkeypatch.setattr("tickglass.locks.shared_store.check_url", lambda _: pytest.fail("checked again"))
+    stores.check(server.url)
+    monkeypatch.undo()
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="excludes no other process"):
+            stores.check("memory://")
 
 
 # --- files
