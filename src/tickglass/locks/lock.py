@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
 from tickglass.locks.shared_store import SHARED_STORES, LockIdentity
 from tickglass.sched.engine.locking.acquisition import NotAcquired
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import EventSink
 
 __all__ = ["Lock", "SchedulerLock", "SchedulerLockHost"]
-
-_THREAD: Final = "tickglass-lock"
 
 
 class _ManualLockBase:
@@ -79,16 +78,17 @@ class _ManualLockBase:
             self._lock.release()
 
     async def __aenter__(self) -> HeldLease:
-        from tickglass.aside import entered_aside  # noqa: PLC0415 - asyncio: only for coroutines
+        from tickglass.aside import LOCK_THREADS, entered_on  # noqa: PLC0415 - asyncio: only for coroutines
 
-        return await entered_aside(self.__enter__, self._lock.cancel, lambda: self.__exit__(None, None, None), _THREAD)
+        leave = partial(self.__exit__, None, None, None)
+        return await entered_on(LOCK_THREADS.begin, self.__enter__, self._lock.cancel, leave)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        from tickglass.aside import aside  # noqa: PLC0415 - likewise
+        from tickglass.aside import LOCK_THREADS  # noqa: PLC0415 - likewise
 
-        await aside(lambda: self.__exit__(kind, error, trace), _THREAD)
+        await LOCK_THREADS.begin(lambda: self.__exit__(kind, error, trace))
 
 
 class SchedulerLock(_ManualLockBase):

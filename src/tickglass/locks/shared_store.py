@@ -110,9 +110,10 @@ class SharedLocks:
 class _OpenStore:
     """A store that is open, and what locks on it share."""
 
-    def __init__(self, store: Store, timers: Timers, clock: SystemClock) -> None:
+    def __init__(self, store: Store, stores: SharedStores, timers: Timers, clock: SystemClock) -> None:
         self.store = store
         self.timers = timers
+        self._stores = stores
         self.clock = clock
         self.wait_queues = WaitQueues()
         self._slots: dict[str, Slot] = {}  # by service
@@ -137,6 +138,7 @@ class _OpenStore:
             shared.close()
         self.store.close()
         self.close_slots()
+        self._stores.take_timers_back()
 
     def close_slots(self) -> None:
         """Free the names that were taken; a forked child only closes its copies of the files."""
@@ -234,10 +236,11 @@ class SharedStore:
 
     def _open(self) -> _OpenStore:
         with ExitStack() as undo:
-            timers = self._stores.timers()
+            timers = self._stores.lend_timers()
+            undo.callback(self._stores.take_timers_back)
             store = open_store(self._url, self._clock)
             undo.callback(store.close)
-            opened = _OpenStore(store, timers, self._clock)
+            opened = _OpenStore(store, self._stores, timers, self._clock)
             undo.pop_all()
         self._opened = opened
         if store.own_clock:
@@ -274,6 +277,7 @@ class SharedStores:
         self._checked: set[str] = set()  # URLs
         self._stores: dict[str, SharedStore] = {}
         self._timers: Timers | None = None
+        self._lent = 0  # to so many open stores
         self._hooked = False
 
     def check(self, url: str) -> None:
@@ -307,7 +311,7 @@ class SharedStores:
                 self._stores[place] = SharedStore(url, self)
             return self._stores[place]
 
-    def timers(self) -> Timers:
+    def lend_timers(self) -> Timers:
         """Return the timers of all stores; their thread begins with the first and sleeps until a timer is due."""
         with self._mutex:
             if self._timers is None:
@@ -318,18 +322,28 @@ class SharedStores:
                 self._hooked = True
                 atexit.register(self.close_unused)
                 os.register_at_fork(after_in_child=self.forget_parents)
+            self._lent += 1
             return self._timers
 
+    def take_timers_back(self) -> None:
+        """Note that a store was closed; the thread stays, because the next store often comes soon."""
+        with self._mutex:
+            self._lent -= 1
+
     def close_unused(self) -> None:
-        """Close all stores that no lock uses; they are opened again when they are used again."""
+        """Close all stores that no lock uses, and end the timers if none is left; the next use begins them again."""
         with self._mutex:
             stores = list(self._stores.values())
         for store in stores:
             store.close_unused()
+        with self._mutex:
+            if self._timers is not None and not self._lent:
+                self._timers.stop()
+                self._timers = None
 
     def forget_parents(self) -> None:
         """Begin anew in a forked child."""
-        self._mutex, self._timers = threading.Lock(), None
+        self._mutex, self._timers, self._lent = threading.Lock(), None, 0
         for store in self._stores.values():
             store.forget_parents()
 

@@ -22,16 +22,15 @@ from tickglass.sched.stores import open_store
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from kit.servers import RedisServer
 
 
 @pytest.fixture
-def server(own_redis: Callable[..., RedisServer]) -> Iterator[RedisServer]:
-    yield own_redis()
-    SHARED_STORES.close_unused()
+def server(own_redis: Callable[..., RedisServer]) -> RedisServer:
+    return own_redis()
 
 
 @pytest.fixture
@@ -254,6 +253,18 @@ def test_an_interpreter_that_exits_closes_what_is_unused_and_releases_nothing_th
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert is_held(url, "kept") is (end == "held")
     assert not is_held(url, "done")
+
+
+def test_the_thread_for_the_timers_ends_when_all_is_closed(server: RedisServer) -> None:
+    def running() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name == "tickglass-timers"]
+
+    for _ in range(2):
+        with Lock(server.url, "stock"):
+            SHARED_STORES.close_unused()
+            assert len(running()) == 1
+        SHARED_STORES.close_unused()
+        assert running() == []
 
 
 def test_a_registry_of_its_own_shares_nothing(server: RedisServer) -> None:
