@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tickglass.locks.shared_store import SHARED_STORES, LockIdentity
+from tickglass.locks.shared_locks import LockIdentity
+from tickglass.locks.shared_store import SHARED_STORES
 from tickglass.sched.engine.locking.acquisition import NotAcquired
 from tickglass.sched.engine.locking.manual_lock import ManualLock
 from tickglass.sched.errors import ConfigError, LockInUse, LockNotAcquired
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from tickglass.locks.shared_store import SharedLocks, SharedStore
+    from tickglass.locks.shared_locks import SharedLocks
+    from tickglass.locks.shared_store import SharedStore
     from tickglass.sched.durations import Duration
     from tickglass.sched.engine.locking.held_lease import HeldLease
     from tickglass.sched.engine.locking.manual_lock import LockHost, ManualLocks

@@ -14,7 +14,8 @@ import pytest
 from kit.rig import wait_until
 
 from tickglass import ConfigError, Lock, StoreUnavailable
-from tickglass.locks.shared_store import SHARED_STORES, LockIdentity, SharedStores
+from tickglass.locks.shared_locks import LockIdentity
+from tickglass.locks.shared_store import SHARED_STORES, SharedStores
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
 from tickglass.sched.events import LockMoved
