@@ -90,7 +90,7 @@ def duration_ns(given: Duration, *, what: str, min_ns: int = 1) -> int:
     return total
 
 
-@lru_cache(maxsize=1_024)  # ten thousand jobs share few durations
+@lru_cache(maxsize=1_024)  # jobs and locks are made with the same few texts
 def _parsed(text: str, what: str, min_ns: int) -> int:
     if not text:
         raise ConfigError(f"{what} is empty", given='""', examples=_EXAMPLES)

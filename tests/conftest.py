@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -19,6 +19,15 @@ pytest_plugins = ["kit.servers", "kit.alerting", "kit.own_process"]
 
 settings.register_profile("tickglass", deadline=None)  # no test is about how fast a machine is
 settings.load_profile("tickglass")
+
+
+@pytest.fixture(autouse=True)
+def nothing_shared_is_left() -> Iterator[None]:
+    """Close what free-standing locks share, so that no test sees the connections and threads of another one."""
+    yield
+    module = sys.modules.get("tickglass.locks.shared_store")
+    if module is not None:
+        module.SHARED_STORES.close_unused()
 
 
 def pytest_xdist_auto_num_workers() -> int:

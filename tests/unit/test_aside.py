@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from kit.own_process import nothing, threads
 from kit.rig import wait_until
 
 from tickglass import ConfigError, Scheduler, every
-from tickglass.aside import entered_aside
+from tickglass.aside import SharedThreads, entered_aside
 from tickglass.sched.events import SchedulerMoved
 from tickglass.testing import ListSink
 
@@ -133,3 +134,75 @@ def test_what_cannot_be_entered_is_not_left_after_a_cancellation() -> None:
 
     asyncio.run(main())
     assert left == []
+
+
+# --- threads that calls share
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the threads that are begun from now on."""
+    names: list[str] = []
+    start = threading.Thread.start
+
+    def noted(thread: threading.Thread) -> None:
+        names.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", noted)
+    return names
+
+
+def test_calls_that_follow_each_other_share_a_few_threads(begun: list[str]) -> None:
+    async def main() -> None:
+        shared = SharedThreads("calls")
+        for number in range(500):
+            assert await shared.begin(lambda: number) == number  # noqa: B023 - at once
+
+    asyncio.run(main())
+    assert 0 < begun.count("calls") <= 5
+
+
+def test_calls_that_wait_for_each_other_each_have_a_thread() -> None:
+    shared, count = SharedThreads("calls"), 50
+    barrier = threading.Barrier(count)
+
+    async def main() -> None:
+        await asyncio.gather(*(shared.begin(lambda: barrier.wait(PATIENCE_S)) for _ in range(count)))
+
+    asyncio.run(main())
+
+
+def test_what_a_call_raises_is_raised_where_it_is_waited_for() -> None:
+    async def main() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await SharedThreads("calls").begin(lambda: 1 // 0)
+
+    asyncio.run(main())
+
+
+def test_a_call_is_made_though_the_coroutine_is_cancelled_at_once() -> None:
+    made = threading.Event()
+
+    async def main() -> None:
+        SharedThreads("calls").begin(made.set).cancel()
+
+    asyncio.run(main())
+    assert made.wait(PATIENCE_S)
+
+
+def test_a_forked_child_begins_its_own_threads() -> None:
+    shared = SharedThreads("calls")
+
+    async def call() -> int:
+        return await shared.begin(os.getpid)
+
+    assert asyncio.run(call()) == os.getpid()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if asyncio.run(asyncio.wait_for(call(), PATIENCE_S)) == os.getpid() else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

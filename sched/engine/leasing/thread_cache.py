@@ -20,9 +20,14 @@ STAYING: Final = 4  # idle threads that wait for the next call; with a quick sto
 
 
 class ThreadCache:
-    """As many threads as calls are being made, started when they are needed."""
+    """As many threads as calls are being made, started when they are needed.
 
-    def __init__(self) -> None:
+    Args:
+        name: of the threads.
+    """
+
+    def __init__(self, name: str = "tickglass-renewer") -> None:
+        self._name = name
         self._submitted = threading.Condition()
         self._calls: deque[Callable[[], None]] = deque()
         self._idle = 0
@@ -37,7 +42,7 @@ class ThreadCache:
             if self._idle >= len(self._calls):
                 self._submitted.notify()
                 return
-        threading.Thread(target=self._work, name="tickglass-renewer", daemon=True).start()
+        threading.Thread(target=self._work, name=self._name, daemon=True).start()
 
     def stop(self) -> None:
         """Make none of the calls that have not begun; the others are not waited for."""
@@ -51,7 +56,7 @@ class ThreadCache:
             try:
                 call()
             except Exception:  # noqa: BLE001 - reported; the next call must be made
-                _log.exception("a renewal broke off")
+                _log.exception("a call on a thread %s broke off", self._name)
 
     def _next(self) -> Callable[[], None] | None:
         """Wait for a call; None: this thread is to end."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
-from tickglass.locks.shared_store import SHARED_STORES, LockIdentity
+from tickglass.locks.shared_locks import LockIdentity
+from tickglass.locks.shared_store import SHARED_STORES
 from tickglass.sched.engine.locking.acquisition import NotAcquired
 from tickglass.sched.engine.locking.manual_lock import ManualLock
 from tickglass.sched.errors import ConfigError, LockInUse, LockNotAcquired
 from tickglass.sched.job import TTL_DEFAULT, checked_name
 from tickglass.sched.lock_terms import lock_terms
 from tickglass.sched.policies.preference import checked_labels
-from tickglass.sched.stores import check_url, is_shared
 from tickglass.sinks import checked_sinks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from tickglass.locks.shared_store import SharedLocks, SharedStore
+    from tickglass.locks.shared_locks import SharedLocks
+    from tickglass.locks.shared_store import SharedStore
     from tickglass.sched.durations import Duration
     from tickglass.sched.engine.locking.held_lease import HeldLease
     from tickglass.sched.engine.locking.manual_lock import LockHost, ManualLocks
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import EventSink
 
 __all__ = ["Lock", "SchedulerLock", "SchedulerLockHost"]
-
-_THREAD: Final = "tickglass-lock"
 
 
 class _ManualLockBase:
@@ -80,16 +80,17 @@ class _ManualLockBase:
             self._lock.release()
 
     async def __aenter__(self) -> HeldLease:
-        from tickglass.aside import entered_aside  # noqa: PLC0415 - asyncio: only for coroutines
+        from tickglass.aside import LOCK_THREADS, entered_on  # noqa: PLC0415 - asyncio: only for coroutines
 
-        return await entered_aside(self.__enter__, self._lock.cancel, lambda: self.__exit__(None, None, None), _THREAD)
+        leave = partial(self.__exit__, None, None, None)
+        return await entered_on(LOCK_THREADS.begin, self.__enter__, self._lock.cancel, leave)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        from tickglass.aside import aside  # noqa: PLC0415 - likewise
+        from tickglass.aside import LOCK_THREADS  # noqa: PLC0415 - likewise
 
-        await aside(lambda: self.__exit__(kind, error, trace), _THREAD)
+        await LOCK_THREADS.begin(lambda: self.__exit__(kind, error, trace))
 
 
 class SchedulerLock(_ManualLockBase):
@@ -164,13 +165,7 @@ class Lock(_ManualLockBase):
         owner: str | None = None,
         sinks: Mapping[str, EventSink] | None = None,
     ) -> None:
-        check_url(store)
-        if not is_shared(store):
-            raise ConfigError(
-                "a lock in its own process's memory excludes no other process",
-                given=store,
-                instead=('"sqlite:///locks.db"', "scheduler.lock(...)"),
-            )
+        SHARED_STORES.check(store)
         terms = lock_terms(resource, ttl=ttl, wait=wait, blocking=blocking, renew=renew, prefer=prefer)
         identity = LockIdentity(
             checked_name(service, "service"),

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 from kit.rig import wait_until
 
-from tickglass import Lock, StoreUnavailable
-from tickglass.locks.shared_store import SHARED_STORES, LockIdentity, SharedStores
+from tickglass import ConfigError, Lock, StoreUnavailable
+from tickglass.locks.shared_locks import LockIdentity
+from tickglass.locks.shared_store import SHARED_STORES, SharedStores
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
 from tickglass.sched.events import LockMoved
@@ -22,16 +23,15 @@ from tickglass.sched.stores import open_store
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from kit.servers import RedisServer
 
 
 @pytest.fixture
-def server(own_redis: Callable[..., RedisServer]) -> Iterator[RedisServer]:
-    yield own_redis()
-    SHARED_STORES.close_unused()
+def server(own_redis: Callable[..., RedisServer]) -> RedisServer:
+    return own_redis()
 
 
 @pytest.fixture
@@ -161,6 +161,17 @@ def test_identities_that_nobody_uses_are_not_kept_without_bound(server: RedisSer
     assert not is_held(server.url, "stock")
 
 
+def test_a_url_is_checked_once_and_a_wrong_one_each_time(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = SharedStores()
+    stores.check(server.url)
+    monkeypatch.setattr("tickglass.locks.shared_store.check_url", lambda _: pytest.fail("checked again"))
+    stores.check(server.url)
+    monkeypatch.undo()
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="excludes no other process"):
+            stores.check("memory://")
+
+
 # --- files
 
 
@@ -243,6 +254,18 @@ def test_an_interpreter_that_exits_closes_what_is_unused_and_releases_nothing_th
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert is_held(url, "kept") is (end == "held")
     assert not is_held(url, "done")
+
+
+def test_the_thread_for_the_timers_ends_when_all_is_closed(server: RedisServer) -> None:
+    def running() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name == "tickglass-timers"]
+
+    for _ in range(2):
+        with Lock(server.url, "stock"):
+            SHARED_STORES.close_unused()
+            assert len(running()) == 1
+        SHARED_STORES.close_unused()
+        assert running() == []
 
 
 def test_a_registry_of_its_own_shares_nothing(server: RedisServer) -> None:
