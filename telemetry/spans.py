@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from tickglass.sched.clock import instant_of
-from tickglass.sched.events import FencingRejected, LockMoved, OccurrenceMoved
+from tickglass.sched.events import FencingRejected, InstantsSkipped, LockMoved, OccurrenceMoved
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES, OccurrenceEvent, Outcome
 from tickglass.telemetry.locks import renewed_late
@@ -153,6 +153,8 @@ class SpanSink:
             span.add_event("fencing_rejected", _fencing_attributes(event), event.wall_ns)
         elif isinstance(event, OccurrenceMoved):
             self._occurrence_moved(event)
+        elif isinstance(event, InstantsSkipped):
+            self._instants_skipped(event)
 
     def close(self, deadline_s: float = 2.0) -> bool:
         """End the open spans and send them on; return whether that was done in time."""
@@ -269,6 +271,22 @@ class SpanSink:
             )
         for move in early:
             _add_lock_event(span, move)
+        span.end(event.wall_ns)
+
+    def _instants_skipped(self, event: InstantsSkipped) -> None:
+        span = self._tracer.start_span(
+            f"skip {event.job}",
+            context=Context(),
+            attributes={
+                "tickglass.job.name": event.job,
+                "tickglass.scheduled_time": instant_of(event.first_due_ns).isoformat(),
+                "tickglass.scheduled_time.latest": instant_of(event.latest_due_ns).isoformat(),
+                "tickglass.due_instants": event.count,
+                "tickglass.outcome": Outcome.SKIPPED.value,
+                "tickglass.reason": event.reason,
+            },
+            start_time=event.wall_ns,
+        )
         span.end(event.wall_ns)
 
     # --- ends; under the lock ---

@@ -22,6 +22,7 @@ from tickglass.sched.occurrence import OccurrenceEvent
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.executors.job_loop import JobLoop
@@ -46,6 +47,7 @@ class Dispatcher:
     Args:
         workers: size of the pool; None: CPU count x 1.5.
         misfires: is given what came too late to be run here.
+        freed: called when an occurrence has ended, after its job is not busy any more; given the job's name.
         labels: those of this instance, as preferences name them.
         max_ahead_ns: how far ahead of the store's clock a claim may be; None: any distance.
         loop: the application's event loop, for coroutine jobs; None: one of our own.
@@ -57,6 +59,7 @@ class Dispatcher:
         *,
         workers: int | None,
         misfires: LateOccurrences,
+        freed: Callable[[str], None],
         labels: frozenset[str] = frozenset(),
         max_ahead_ns: int | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
@@ -79,6 +82,7 @@ class Dispatcher:
         self.outbox = Outbox(context)
         self.in_doubt = InDoubt(context, self.outbox.reclaim)
         self._misfires = misfires
+        self._freed = freed
         self._assignments: dict[str, Assignment] = {}  # by job
         self._mutex = threading.Lock()
         self._cuts = 0
@@ -173,8 +177,11 @@ class Dispatcher:
         if assignment.prepared_ns is not None:
             self.lead_time.note(assignment.prepared_ns)
         with self._mutex:
-            if self._assignments.get(assignment.job_name) is assignment:  # one that was aborted may say it twice
+            in_hand = self._assignments.get(assignment.job_name) is assignment  # one that was aborted may say it twice
+            if in_hand:
                 del self._assignments[assignment.job_name]
             empty = not self._assignments
+        if in_hand:
+            self._freed(assignment.job_name)
         if empty:
             self._emptied.ring()
