@@ -25,6 +25,7 @@ __all__ = [
     "FencingRejected",
     "InstantsElsewhere",
     "InstantsMissed",
+    "InstantsSkipped",
     "InterpreterPaused",
     "JobContested",
     "JobRegistered",
@@ -170,6 +171,22 @@ class InstantsElsewhere(Event, frozen=True, kw_only=True):
     exact: bool
     first_due_ns: int
     before_ns: int
+    wall_ns: int
+
+
+class InstantsSkipped(Event, frozen=True, kw_only=True):
+    """Due instants that passed while their job was in hand here: each is due and `skipped` at once, for one reason.
+
+    `exact` is as in `InstantsMissed`. They lie in [first_due_ns, latest_due_ns], both of which are among them.
+    """
+
+    job: str
+    reason: str  # a value of `SkipReason`
+    count: int
+    exact: bool
+    first_due_ns: int
+    latest_due_ns: int
+    next_due_ns: int | None
     wall_ns: int
 
 

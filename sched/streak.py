@@ -13,9 +13,10 @@ from tickglass.sched.occurrence import FAILURES, NEUTRAL, Outcome
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tickglass.sched.events import InstantsSkipped
     from tickglass.sched.ports import RunRecord
 
-__all__ = ["RUNS_READ", "prolonged", "streak_of"]
+__all__ = ["RUNS_READ", "prolonged", "prolonged_by_span", "streak_of"]
 
 RUNS_READ: Final = 32  # the latest runs of a longer streak: enough for every alert
 
@@ -32,6 +33,13 @@ def prolonged(streak: Streak, outcome: str, due_ns: int, ended_wall_ns: int) -> 
         latest_ns=due_ns if streak.latest_ns is None else max(streak.latest_ns, due_ns),
         succeeded_wall_ns=streak.succeeded_wall_ns,
     )
+
+
+def prolonged_by_span(streak: Streak, span: InstantsSkipped) -> Streak:
+    """Return the streak after instants that were skipped at once."""
+    for due_ns in (span.first_due_ns, span.latest_due_ns):
+        streak = prolonged(streak, Outcome.SKIPPED, due_ns, span.wall_ns)
+    return streak
 
 
 def streak_of(runs: Sequence[RunRecord]) -> Streak:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from tickglass.sched.durations import SECOND
 from tickglass.sched.events import Streak
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
-from tickglass.sched.streak import prolonged
+from tickglass.sched.streak import prolonged, prolonged_by_span
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.interval import IntervalTracker
 from tickglass.telemetry.metric import OVERFLOW
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tickglass.sched.events import (
         InstantsElsewhere,
         InstantsMissed,
+        InstantsSkipped,
         JobContested,
         JobRegistered,
         Lateness,
@@ -41,6 +43,9 @@ __all__ = ["JobGroup"]
 
 _OPEN_MAX: Final = 10_000  # occurrences of one job, or of all jobs beyond the cap: more only if events were lost
 _S: Final = 1e9
+# What falls due while the job is in hand is told as skipped once a second: until then, and a little longer, the job is
+# not overdue.
+_UNTOLD_MAX_NS: Final = 2 * SECOND
 _Key = tuple[str, int, str]  # job, due instant, run: `OVERFLOW` holds several jobs
 
 
@@ -146,6 +151,18 @@ class JobGroup(SeriesGroup):
             if not event.exact:
                 self._undercounts.add()
 
+    def skipped(self, event: InstantsSkipped) -> None:
+        """Count instants that passed while the job was in hand: due and ended at once."""
+        with self.lock:
+            self._changes += 1
+            self._due.add(event.count)
+            self._outcomes[Outcome.SKIPPED.value].add(event.count)
+            self._skips[event.reason].add(event.count)
+            if not event.exact:
+                self._undercounts.add()
+            self._fell_due_next(event.job, event.latest_due_ns, event.next_due_ns)
+            self._take_over(prolonged_by_span(self._streak, event))
+
     def restored(self, moves: Iterable[OccurrenceMoved]) -> None:
         """Take over the open occurrences of a scheduler whose events were missing for a while.
 
@@ -201,7 +218,8 @@ class JobGroup(SeriesGroup):
         """Return the ages that rules read."""
         next_due_ns = self._interval_tracker.next_due_ns
         if next_due_ns is not None and self._name != OVERFLOW:  # several jobs have no one next instant
-            yield catalogue.JOB_OVERDUE, (), max(0, now.wall_ns - next_due_ns) / _S
+            late_ns = max(0, now.wall_ns - next_due_ns)
+            yield catalogue.JOB_OVERDUE, (), 0 if self._open and late_ns < _UNTOLD_MAX_NS else late_ns / _S
         if self._running:
             since_ns = min(self._running.values())
             yield catalogue.JOB_RUNNING_FOR, (), max(0, now.wall_ns - since_ns) / _S
@@ -223,8 +241,11 @@ class JobGroup(SeriesGroup):
             self._open[_key_of(move)] = None
         else:
             self._outcomes[OVERFLOW].add()  # its outcome will never be known
-        if move.job == self._name:
-            self._interval_tracker.fell_due(move.due_ns, move.next_due_ns)
+        self._fell_due_next(move.job, move.due_ns, move.next_due_ns)
+
+    def _fell_due_next(self, job: str, due_ns: int, next_due_ns: int | None) -> None:
+        if job == self._name:
+            self._interval_tracker.fell_due(due_ns, next_due_ns)
             self._keep_interval()
 
     def _keep_interval(self) -> None:

@@ -23,6 +23,7 @@ from tickglass.sched.events import (
     FencingRejected,
     InstantsElsewhere,
     InstantsMissed,
+    InstantsSkipped,
     JobContested,
     JobRegistered,
     LockMoved,
@@ -104,6 +105,7 @@ class LogSink(MoveSink):
                 e.count,
                 job=e.job,
             ),
+            InstantsSkipped: self._instants_skipped,
             InstantsElsewhere: lambda e: self._say(
                 logging.DEBUG,
                 "job %s: others were there for %s%d due instants",
@@ -232,6 +234,26 @@ class LogSink(MoveSink):
             outcome=move.outcome,
             lateness_s=move.lateness and move.lateness.total_ns / 1e9,
             ran_s=None if move.ran_ns is None else move.ran_ns / 1e9,
+        )
+
+    def _instants_skipped(self, event: InstantsSkipped) -> None:
+        """Tell it as the end of an occurrence is told; those of a second count as one that was passed over."""
+        more = self._pace.passed_over((event.job, Outcome.SKIPPED.value), event.wall_ns)
+        level = logging.DEBUG if more is None else logging.INFO
+        if not self._logger.isEnabledFor(level):
+            return
+        times = "" if event.count == 1 else f"{'' if event.exact else 'at least '}{event.count} times since "
+        self._say(
+            level,
+            "job %s due %s%s skipped: %s%s",
+            event.job,
+            times,
+            instant_of(event.first_due_ns).isoformat(timespec="milliseconds"),
+            event.reason,
+            f", as {more} more since it was last told" if more else "",
+            job=event.job,
+            resource=self._resources.get(event.job),
+            outcome=Outcome.SKIPPED.value,
         )
 
     # See `MoveSink`; the machine has the attributes of the event.

@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from tickglass.sched.clock import instant_of
-from tickglass.sched.events import FencingRejected, LockMoved, OccurrenceMoved
+from tickglass.sched.events import FencingRejected, InstantsSkipped, LockMoved, OccurrenceMoved
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES, OccurrenceEvent, Outcome
 from tickglass.sched.state_machine import MoveSink
@@ -147,7 +147,7 @@ class SpanSink(MoveSink):
 
     def takes(self, kind: type[Event]) -> bool:
         """See `MoveSink`."""
-        return self._tracing and kind in (LockMoved, OccurrenceMoved, FencingRejected)
+        return self._tracing and kind in (LockMoved, OccurrenceMoved, FencingRejected, InstantsSkipped)
 
     def record(self, event: Event) -> None:
         """See `tickglass.sched.ports.EventSink`."""
@@ -158,6 +158,8 @@ class SpanSink(MoveSink):
         elif isinstance(event, FencingRejected) and self._tracing:
             span = self._span_of(event.run_id)
             span.add_event("fencing_rejected", _fencing_attributes(event), event.wall_ns)
+        elif isinstance(event, InstantsSkipped):
+            self._instants_skipped(event)
 
     def lock_moved(self, move: LockMove) -> None:
         """See `MoveSink`."""
@@ -291,6 +293,22 @@ class SpanSink(MoveSink):
         for lock_move in early:
             _add_lock_event(span, lock_move)
         span.end(move.wall_ns)
+
+    def _instants_skipped(self, event: InstantsSkipped) -> None:
+        span = self._tracer.start_span(
+            f"skip {event.job}",
+            context=Context(),
+            attributes={
+                "tickglass.job.name": event.job,
+                "tickglass.scheduled_time": instant_of(event.first_due_ns).isoformat(),
+                "tickglass.scheduled_time.latest": instant_of(event.latest_due_ns).isoformat(),
+                "tickglass.due_instants": event.count,
+                "tickglass.outcome": Outcome.SKIPPED.value,
+                "tickglass.reason": event.reason,
+            },
+            start_time=event.wall_ns,
+        )
+        span.end(event.wall_ns)
 
     # --- ends; under the lock ---
 

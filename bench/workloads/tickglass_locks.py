@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tickglass.lock import SchedulerLock
+
     from workloads.cell import Cell, Place, Result
 
 __all__ = ["measure"]

@@ -70,6 +70,7 @@ class Engine:
             self._context,
             workers=workers,
             misfires=self._misfires,
+            freed=self._freed,
             labels=labels,
             max_ahead_ns=self._skew.max_ahead_ns if context.store.own_clock else None,
             loop=loop,
@@ -97,16 +98,7 @@ class Engine:
         self._own_record = OwnRecord(
             self._context, self._store.write_health, jobs=self._jobs, register_again=self._registrar.again
         )
-        self._rivals = Rivals(self._context, self._jobs)
-        self._sweeper = Sweeper(
-            self._context,
-            self._planner,
-            self._dispatcher,
-            self._skew,
-            self._jobs,
-            chores=(self._registrar.catch_up, self._beat, self._readiness.report, self._rivals.look),
-            pressing=lambda: self._registrar.waits or self._store.write_health.fails,
-        )
+        self._sweeper = self._made_sweeper()
 
     @property
     def state(self) -> SchedulerState:
@@ -181,6 +173,7 @@ class Engine:
 
     def _wind_down(self, drain_ns: int) -> list[str]:
         self._timeline.stop()
+        self._planner.stop()
         self._sweeper.stop()
         self._dispatcher.presence.stop()  # nothing more is claimed here: other instances need not hold back
         self._store.stop()
@@ -207,6 +200,21 @@ class Engine:
     def unready(self) -> list[str]:
         """Return why not to count on this instance, one sentence for each reason; empty when ready."""
         return self._readiness.unready()
+
+    def _freed(self, job_name: str) -> None:
+        self._planner.freed(job_name)
+
+    def _made_sweeper(self) -> Sweeper:
+        rivals = Rivals(self._context, self._jobs)
+        return Sweeper(
+            self._context,
+            self._planner,
+            self._dispatcher,
+            self._skew,
+            self._jobs,
+            chores=(self._registrar.catch_up, self._beat, self._readiness.report, rivals.look),
+            pressing=lambda: self._registrar.waits or self._store.write_health.fails,
+        )
 
     def _do_chores(self) -> None:
         self._sweeper.cut_short()

@@ -16,7 +16,14 @@ import msgspec
 from tickglass import Run, Scheduler, Trigger, cron, every
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.events import ClaimOrphaned, InstantsElsewhere, InstantsMissed, OccurrenceMoved, SchedulerMoved
+from tickglass.sched.events import (
+    ClaimOrphaned,
+    InstantsElsewhere,
+    InstantsMissed,
+    InstantsSkipped,
+    OccurrenceMoved,
+    SchedulerMoved,
+)
 from tickglass.sched.triggers.base import to_ns
 
 if TYPE_CHECKING:
@@ -45,7 +52,9 @@ class Teller:
         if isinstance(event, SchedulerMoved) and event.after == "running":
             os.write(STDOUT, b'{"port":%d}\n' % (scheduler.metrics_port or 0))
         told = event.event in ("started", "stop_asked", "ended") if isinstance(event, OccurrenceMoved) else False
-        if told or isinstance(event, SchedulerMoved | InstantsElsewhere | InstantsMissed | ClaimOrphaned):
+        if told or isinstance(
+            event, SchedulerMoved | InstantsElsewhere | InstantsMissed | InstantsSkipped | ClaimOrphaned
+        ):
             os.write(STDOUT, msgspec.json.encode(event) + b"\n")
 
 

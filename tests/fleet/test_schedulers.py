@@ -11,7 +11,7 @@ import pytest
 from kit.processes import Fleet, Instance, Scrape, running_fleet, wait_until
 
 from tickglass.sched.durations import MS
-from tickglass.sched.events import InstantsElsewhere, InstantsMissed, OccurrenceMoved
+from tickglass.sched.events import InstantsElsewhere, InstantsMissed, InstantsSkipped, OccurrenceMoved
 from tickglass.sched.identity import JobId
 
 if TYPE_CHECKING:
@@ -49,6 +49,11 @@ def account_of(instance: Instance) -> Account:
             assert len(instants) == event.count
             for due_ns in instants:
                 account[event.job, due_ns].append("missed" if isinstance(event, InstantsMissed) else "elsewhere")
+        elif isinstance(event, InstantsSkipped):
+            instants = range(event.first_due_ns, event.latest_due_ns + 1, PERIOD_NS)
+            assert len(instants) == event.count
+            for due_ns in instants:
+                account[event.job, due_ns].append("skipped")
     return account
 
 

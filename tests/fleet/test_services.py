@@ -10,7 +10,7 @@ from kit.processes import Fleet, Instance, running_fleet, wait_until
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
-from tickglass.sched.events import InstantsElsewhere, InstantsMissed
+from tickglass.sched.events import InstantsElsewhere, InstantsMissed, InstantsSkipped
 from tickglass.sched.identity import JobId
 from tickglass.sched.stores import open_store
 
@@ -54,6 +54,8 @@ def beats(instance: Instance) -> dict[int, str | None]:
         if isinstance(event, InstantsMissed | InstantsElsewhere) and event.job == "beat":
             what = "missed" if isinstance(event, InstantsMissed) else "elsewhere"
             ended |= dict.fromkeys(range(event.first_due_ns, event.before_ns, PERIOD_NS), what)
+        elif isinstance(event, InstantsSkipped) and event.job == "beat":
+            ended |= dict.fromkeys(range(event.first_due_ns, event.latest_due_ns + 1, PERIOD_NS), "skipped")
     return ended
 
 

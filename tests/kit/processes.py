@@ -18,7 +18,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.events import ClaimOrphaned, InstantsElsewhere, InstantsMissed, OccurrenceMoved, SchedulerMoved
+from tickglass.sched.events import (
+    ClaimOrphaned,
+    InstantsElsewhere,
+    InstantsMissed,
+    InstantsSkipped,
+    OccurrenceMoved,
+    SchedulerMoved,
+)
 from tickglass.sched.ports import Granted, LeaseAsk
 from tickglass.sched.stores import open_store
 from tickglass.testing import ListSink
@@ -33,7 +40,7 @@ TICKGLASS: Final = str(Path(sys.executable).with_name("tickglass"))
 PATIENCE_S: Final = 60.0  # everything here takes a second or two; the machine may be busy
 _CLOCK: Final = SystemClock()
 _TOLD: Final = msgspec.json.Decoder(
-    OccurrenceMoved | InstantsElsewhere | InstantsMissed | SchedulerMoved | ClaimOrphaned
+    OccurrenceMoved | InstantsElsewhere | InstantsMissed | InstantsSkipped | SchedulerMoved | ClaimOrphaned
 )
 _PORT: Final = b'{"port":'
 

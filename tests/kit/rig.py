@@ -172,10 +172,15 @@ class Rig:
         self.timeline = Timeline(clock=self.clock, sink=broadcast, skew=self.skew)
         max_ahead_ns = self.skew.max_ahead_ns if store.own_clock else None
         self.misfires = Misfires(self.context)
+
+        def freed(job_name: str) -> None:
+            planner.freed(job_name)
+
         self.dispatcher = Dispatcher(
             self.context,
             workers=self.workers,
             misfires=self.misfires,
+            freed=freed,
             labels=self.labels,
             max_ahead_ns=max_ahead_ns,
         )
@@ -183,7 +188,7 @@ class Rig:
         self.misfires.start()
         self.dispatcher.presence.start()
         self._instances.append((self.dispatcher, self.misfires))
-        self.planner = Planner(self.context, self.timeline, self.dispatcher, self.skew, self.misfires)
+        self.planner = planner = Planner(self.context, self.timeline, self.dispatcher, self.skew, self.misfires)
         self.enrolment = Enrolment(self.context, self.planner, self.skew, self.dispatcher.presence)
 
     def use_spool(self, spool: Spool) -> None:

@@ -124,6 +124,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "tests/unit/engine/test_bad_days.py": ("sched/engine/foreign_errors.py",),
     "tests/unit/engine/test_broadcast.py": ("sched/ports/events.py",),
+    "tests/unit/engine/planning/test_overlaps.py": ("sched/engine/planning/plan.py",),
     "tests/unit/engine/planning/test_enrolment.py": ("sched/engine/planning/upcoming.py",),
     "tests/unit/engine/planning/test_planner.py": ("sched/engine/planning/trigger_calls.py",),
     "tests/unit/engine/test_engine.py": ("sched/engine/context.py",),

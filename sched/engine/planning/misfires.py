@@ -8,7 +8,7 @@ another trigger meanwhile, and keep to that trigger, all of the instants are `el
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Misfires"]
 
 _log: Final = logging.getLogger(__name__)
+_CLAIMS_MAX: Final = 32  # read at once of one job
 
 _Replaced = Callable[[str, str], bool]  # (job, trigger): whether others have registered it with another trigger
 
@@ -132,10 +133,11 @@ class Misfires:
         """Answer each question; once the store has not answered one, it is not asked for the rest of these."""
         answering = True
         is_replaced = self._replaced()
+        latest_claims = _LatestClaims(self._context, questions)
         for question in questions:
             claimed_ns = None
             try:
-                claimed_ns = self._latest_claim_ns(question) if answering else None
+                claimed_ns = latest_claims.before(question) if answering else None
             except Exception as error:  # noqa: BLE001 - reported; the instants must be accounted for
                 _log.warning("due instants that passed count as missed: %s", error)
                 answering = False
@@ -143,10 +145,6 @@ class Misfires:
                 question.report(claimed_ns, is_replaced if answering else _not_replaced)
             except Exception:  # noqa: BLE001 - reported; so must the others
                 _log.exception("due instants of %s that passed were not reported", question.job)
-
-    def _latest_claim_ns(self, question: _Question) -> int | None:
-        runs = self._context.store.runs(self._context.job_id(question.job), 1, before_ns=question.before_ns)
-        return runs[0].due_ns if runs else None
 
     def _replaced(self) -> _Replaced:
         """Return a test of the triggers that are registered now; it asks the store once, when it is first called."""
@@ -167,6 +165,34 @@ class Misfires:
             return self._context.clock.wall_ns() < record.next_due_ns + record.grace_ns
 
         return is_replaced
+
+
+class _LatestClaims:
+    """Asks the store once for each job, however many questions there are about it; rarely twice."""
+
+    def __init__(self, context: EngineContext, questions: Sequence[_Question]) -> None:
+        self._context = context
+        self._questions = Counter(question.job for question in questions)
+        self._latest_ns: dict[str, int] = {}  # the latest instant that is asked about
+        for question in questions:
+            self._latest_ns[question.job] = max(question.before_ns, self._latest_ns.get(question.job, 0))
+        self._known: dict[str, Sequence[int]] = {}  # due instants of claims before that, the latest first
+
+    def before(self, question: _Question) -> int | None:
+        """Return the latest claimed due instant before that of the question; None: there is none."""
+        job = question.job
+        most = min(2 * self._questions[job] - 1, _CLAIMS_MAX)  # its own runs may lie between two that are asked about
+        if job not in self._known:
+            self._known[job] = self._claims(job, most, self._latest_ns[job])
+        known = self._known[job]
+        found = next((due_ns for due_ns in known if due_ns < question.before_ns), None)
+        if found is None and len(known) == most:  # there are more
+            found = next(iter(self._claims(job, 1, question.before_ns)), None)
+        return found
+
+    def _claims(self, job: str, most: int, before_ns: int) -> Sequence[int]:
+        runs = self._context.store.runs(self._context.job_id(job), most, before_ns=before_ns)
+        return [run.due_ns for run in runs]
 
 
 def _not_replaced(_job: str, _trigger: str) -> bool:

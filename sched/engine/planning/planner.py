@@ -10,9 +10,10 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.planning.overlaps import Overlaps
+from tickglass.sched.engine.planning.plan import Plan
 from tickglass.sched.engine.planning.trigger_calls import TriggerCalls, counted, next_due_ns
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
-from tickglass.sched.policies import misfire
 from tickglass.sched.policies.admission import Situation, admit
 from tickglass.sched.policies.backoff import Backoff
 from tickglass.sched.policies.verdict import Admit, Decline, Defer, TooLate
@@ -30,28 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Planner"]
 
 _TRIGGER: Final = Backoff(SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND)
-
-
-class _Plan:
-    """A job's place on the timeline, which calls it: so a visit needs no object of its own.
-
-    Args:
-        after_ns: the next instant is the first after this one.
-        until_ns: the last instant of this plan, because another plan goes on from there; None: no end.
-    """
-
-    __slots__ = ("after_ns", "due_ns", "failures", "job", "planner", "until_ns")
-
-    def __init__(self, planner: Planner, job: Job, after_ns: int, until_ns: int | None) -> None:
-        self.planner = planner
-        self.job = job
-        self.until_ns = until_ns
-        self.after_ns = after_ns
-        self.due_ns: int | None = None
-        self.failures = 0
-
-    def __call__(self, offset_ns: int) -> None:
-        self.planner.visit(self, offset_ns)
 
 
 class Planner:
@@ -72,6 +51,9 @@ class Planner:
         self._timeline = timeline
         self._dispatcher = dispatcher
         timeline.after_visits(dispatcher.hand_over)
+        self._overlaps = Overlaps(
+            context, timeline, self.triggers, busy=dispatcher.busy, advance=self._advance, go_on=self._go_on
+        )
 
     def now_ns(self, job: Job) -> int:
         """Return the wall clock by which this job's due instants are planned."""
@@ -85,12 +67,20 @@ class Planner:
             until_ns: up to this one, if it is not None.
             upcoming: what its trigger is known to answer.
         """
-        plan = _Plan(self, job, after_ns, until_ns)
+        plan = Plan(job, self._visit, after_ns, until_ns)
         if upcoming is not None and upcoming.names_next_after(after_ns):
             plan.due_ns = upcoming.first_ns
-            self._visit_in_time(plan)
-        else:
-            self._plan_next(plan)
+        elif not self._advance(plan):
+            return
+        self._visit_in_time(plan)
+
+    def freed(self, job_name: str) -> None:
+        """Go on with a job whose occurrence has ended; from any thread."""
+        self._overlaps.freed(job_name)
+
+    def stop(self) -> None:
+        """Account for what has passed while jobs were in hand; the timeline has stopped."""
+        self._overlaps.stop()
 
     def owe(self, job: Job, due_ns: int, grace_ns: int) -> None:
         """Account for one instant that the trigger does not name: run it within its grace, or report its end."""
@@ -126,52 +116,64 @@ class Planner:
         next_due_ns = self.triggers.upcoming(job, self.now_ns(job)).first_ns
         self._fell_due(job, due_ns, next_due_ns).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
 
-    def _plan_next(self, plan: _Plan) -> None:
-        """Find the instant after `plan.after_ns` and have it visited a lead before."""
-        job = plan.job
+    def _advance(self, plan: Plan) -> bool:
+        """Find the instant after `plan.after_ns`; False: the trigger raised, and the plan goes on when it does not."""
         try:
-            plan.due_ns = next_due_ns(job.trigger, plan.after_ns)
+            plan.due_ns = next_due_ns(plan.job.trigger, plan.after_ns)
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             plan.due_ns = None
-            self.triggers.failed(job, error)
+            self.triggers.failed(plan.job, error)
             plan.failures += 1
             pause_ns = _TRIGGER.after(plan.failures)
             again_ns = self._context.clock.monotonic_ns() + self._timeline.offset_ns(steady=True) + pause_ns
-            self._timeline.at(again_ns, lambda _: self._plan_next(plan), steady=True)
-            return
+            self._timeline.at(again_ns, lambda _: self._try_again(plan), steady=True)
+            return False
         plan.failures = 0
-        self._visit_in_time(plan)
+        return True
 
-    def _visit_in_time(self, plan: _Plan) -> None:
-        if plan.due_ns is not None and (plan.until_ns is None or plan.due_ns <= plan.until_ns):
-            self._visit_at(plan, plan.due_ns - self._dispatcher.lead_time.now_ns)
+    def _try_again(self, plan: Plan) -> None:
+        if self._advance(plan):
+            self._visit_in_time(plan)
 
-    def _visit_at(self, plan: _Plan, wall_ns: int) -> None:
+    def _visit_in_time(self, plan: Plan) -> None:
+        """Have the next instant decided on a lead before it is due."""
+        if plan.next_ns is not None:
+            self._visit_at(plan, plan.next_ns - self._dispatcher.lead_time.now_ns)
+
+    def _go_on(self, plan: Plan) -> None:
+        """Have the next instant decided on, once the job is not in hand: at its due instant, if the lead has begun."""
+        due_ns = plan.next_ns
+        if due_ns is None or self._overlaps.hold(plan):
+            return
+        early_ns = due_ns - self._dispatcher.lead_time.now_ns
+        self._visit_at(plan, early_ns if early_ns > self.now_ns(plan.job) else due_ns)
+
+    def _visit_at(self, plan: Plan, wall_ns: int) -> None:
         self._timeline.at(wall_ns, plan, steady=plan.job.trigger.fixed_rate)
 
-    def visit(self, plan: _Plan, offset_ns: int) -> None:
-        """Decide on the planned occurrence, and plan the next; one that is deferred stays the planned one."""
+    def _visit(self, plan: Plan, offset_ns: int) -> None:
+        """Decide on the planned occurrence, and plan the next; while the job is in hand before that is due, wait."""
         job, due_ns = plan.job, plan.due_ns
         if due_ns is None:
             return
         now_ns = self._context.clock.monotonic_ns() + offset_ns
-        if self._verdict(job, now_ns - due_ns, misfire.grace_max_ns(job.grace_ns)) == Defer():
-            self._visit_at(plan, due_ns)
+        if now_ns < due_ns and self._overlaps.hold(plan):
             return
         due_ns = self._latest_passed(job, due_ns, now_ns if plan.until_ns is None else min(now_ns, plan.until_ns))
         plan.after_ns = due_ns
-        self._plan_next(plan)
-        occurrence = self._fell_due(job, due_ns, plan.due_ns)
-        grace_ns = job.grace_at(due_ns, plan.due_ns)
-        superseded = plan.until_ns is not None and plan.due_ns is not None and plan.due_ns <= now_ns
-        self._act(
-            job,
-            occurrence,
-            grace_ns=grace_ns,
-            next_due_ns=plan.due_ns,
-            offset_ns=offset_ns,
-            superseded=superseded,
-        )
+        advanced = self._advance(plan)
+        try:
+            self._act(
+                job,
+                self._fell_due(job, due_ns, plan.due_ns),
+                grace_ns=job.grace_at(due_ns, plan.due_ns),
+                next_due_ns=plan.due_ns,
+                offset_ns=offset_ns,
+                superseded=plan.until_ns is not None and plan.due_ns is not None and plan.due_ns <= now_ns,
+            )
+        finally:
+            if advanced and not self._overlaps.hold(plan):
+                self._visit_in_time(plan)
 
     def _act(
         self,

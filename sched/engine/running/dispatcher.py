@@ -26,6 +26,7 @@ from tickglass.sched.occurrence import OccurrenceEvent
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.executors.job_loop import JobLoop
@@ -50,6 +51,7 @@ class Dispatcher:
     Args:
         workers: size of the pool; None: CPU count x 1.5.
         misfires: is given what came too late to be run here.
+        freed: called when an occurrence has ended, after its job is not busy any more; given the job's name.
         labels: those of this instance, as preferences name them.
         max_ahead_ns: how far ahead of the store's clock a claim may be; None: any distance.
         loop: the application's event loop, for coroutine jobs; None: one of our own.
@@ -61,6 +63,7 @@ class Dispatcher:
         *,
         workers: int | None,
         misfires: LateOccurrences,
+        freed: Callable[[str], None],
         labels: frozenset[str] = frozenset(),
         max_ahead_ns: int | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
@@ -99,6 +102,7 @@ class Dispatcher:
         )
         self._run_times = RunTimes()
         self._misfires = misfires
+        self._freed = freed
         self._assignments: dict[str, Assignment] = {}  # by job
         self._offered: list[Assignment] = []  # until the end of the tick, by the timeline's thread
         self._mutex = threading.Lock()
@@ -203,8 +207,11 @@ class Dispatcher:
         if assignment.ran_ns is not None:
             self._run_times.note(assignment.job_name, assignment.ran_ns)
         with self._mutex:
-            if self._assignments.get(assignment.job_name) is assignment:  # one that was aborted may say it twice
+            in_hand = self._assignments.get(assignment.job_name) is assignment  # one that was aborted may say it twice
+            if in_hand:
                 del self._assignments[assignment.job_name]
             empty = not self._assignments
+        if in_hand:
+            self._freed(assignment.job_name)
         if empty:
             self._emptied.ring()

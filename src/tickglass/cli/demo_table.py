@@ -14,6 +14,7 @@ from tickglass.cli.text import distance_text, instant_text, shown, span_text
 from tickglass.sched.events import (
     InstantsElsewhere,
     InstantsMissed,
+    InstantsSkipped,
     JobRegistered,
     LockMoved,
     OccurrenceMoved,
@@ -90,6 +91,8 @@ class DemoTable:
                 self._rows[event.job] = _Row(event)
             elif isinstance(event, InstantsMissed):
                 self._rows[event.job].counts[Outcome.MISSED] += event.count
+            elif isinstance(event, InstantsSkipped):
+                self._instants_skipped(event)
             elif isinstance(event, InstantsElsewhere):
                 self._rows[event.job].counts[Outcome.ELSEWHERE] += event.count
 
@@ -136,6 +139,13 @@ class DemoTable:
         if event.lateness is not None:
             row.lateness_ns.append(event.lateness.total_ns)
 
+    def _instants_skipped(self, event: InstantsSkipped) -> None:
+        row = self._rows[event.job]
+        row.counts[Outcome.SKIPPED] += event.count
+        row.next_due_ns = event.next_due_ns or row.next_due_ns
+        row.last, row.why = Outcome.SKIPPED, f" ({event.reason})"
+        row.last_style = OUTCOME_STYLES[Outcome.SKIPPED]
+
     def _lock_moved(self, event: LockMoved) -> None:
         if event.after == LockState.HELD:
             if event.event == LockEvent.GRANTED:
@@ -164,6 +174,8 @@ class EventLines:
             self._console.print(self.title(), highlight=False, markup=False, soft_wrap=True)
         elif isinstance(event, InstantsMissed):
             self._print(event.wall_ns, f"run  {event.job:<10} missed {event.count}")
+        elif isinstance(event, InstantsSkipped):
+            self._print(event.wall_ns, f"run  {event.job:<10} skipped {event.count} ({event.reason})")
 
     def _print(self, wall_ns: int, words: str) -> None:
         self._console.print(f"{instant_text(wall_ns)} {shown(words)}", highlight=False, markup=False, soft_wrap=True)

@@ -143,12 +143,16 @@ def _elsewhere(facts: Facts) -> str:
     return f"elsewhere: {who}{when}{there}"
 
 
+def _instants(facts: Facts) -> str:
+    most = "" if facts.exact else "at least "
+    until = f" and {clock_text(facts.until_ns, facts.due_ns)}" if facts.until_ns is not None else ""
+    between = f" between {clock_text(facts.due_ns, facts.now_ns)}{until}" if until else ""
+    return f"{most}{facts.count} due instants{between}"
+
+
 def _missed(facts: Facts) -> str:
     if facts.count > 1:
-        most = "" if facts.exact else "at least "
-        until = f" and {clock_text(facts.until_ns, facts.due_ns)}" if facts.until_ns is not None else ""
-        between = f" between {clock_text(facts.due_ns, facts.now_ns)}{until}" if until else ""
-        return f"missed: {most}{facts.count} due instants{between} passed while no instance was running"
+        return f"missed: {_instants(facts)} passed while no instance was running"
     late = ""
     if facts.seen_wall_ns is not None and facts.seen_wall_ns > facts.due_ns:
         late = f"; it was noticed {span_text(facts.seen_wall_ns - facts.due_ns)} after it was due"
@@ -162,7 +166,8 @@ def _missed(facts: Facts) -> str:
 
 def _skipped(facts: Facts) -> str:
     tell = SKIPS.get(facts.reason)
-    return f"skipped: {facts.reason or 'a policy refused it'}" if tell is None else f"skipped: {tell(facts)}"
+    because = facts.reason or "a policy refused it" if tell is None else tell(facts)
+    return f"skipped: {because}" if facts.count == 1 else f"skipped: {_instants(facts)}: {because}"
 
 
 def _overlap(facts: Facts) -> str:

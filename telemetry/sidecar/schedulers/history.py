@@ -14,6 +14,7 @@ from tickglass.sched.events import (
     ClaimOrphaned,
     FencingRejected,
     InstantsMissed,
+    InstantsSkipped,
     JobContested,
     JobRegistered,
     LockMoved,
@@ -114,6 +115,7 @@ class History:
             OccurrenceMoved: self._occurrence_moved,
             LockMoved: self._lock_moved,
             InstantsMissed: self._instants_missed,
+            InstantsSkipped: self._instants_skipped,
             JobRegistered: self._registered,
             JobContested: self._job_contested,
             ClaimOrphaned: self._orphan_found,
@@ -240,6 +242,12 @@ class History:
         job = self._job(event.job)
         if job is not None:
             self._runs.append(job.missed(event))
+
+    def _instants_skipped(self, event: InstantsSkipped) -> None:
+        job = self._job(event.job)
+        if job is not None:
+            job.next_due_ns = event.next_due_ns
+            self._runs.append(job.skipped(event, self._store_failure))
 
     def _registered(self, event: JobRegistered) -> None:
         job = self._job(event.job)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tickglass.sched.events import (
         ClaimOrphaned,
         InstantsMissed,
+        InstantsSkipped,
         JobContested,
         JobRegistered,
         LockMoved,
@@ -222,19 +223,57 @@ class JobHistory:
             seen_wall_ns=event.wall_ns,
             grace_ns=None if self._declared is None else self._declared.grace_ns,
         )
+        return self._passed(facts, event.wall_ns)
+
+    def skipped(self, event: InstantsSkipped, failure: StoreFailure) -> OccurrenceView:
+        """Take instants that passed while the job was in hand; `failure` is the store's latest."""
+        since_wall_ns, before_ns, before_state = self._in_hand_at(event.first_due_ns)
+        delayed = since_wall_ns is None and before_ns is not None and failure.wall_ns >= before_ns
+        facts = Facts(
+            outcome=Outcome.SKIPPED,
+            reason=event.reason,
+            due_ns=event.first_due_ns,
+            count=event.count,
+            exact=event.exact,
+            until_ns=event.latest_due_ns + 1,
+            since_wall_ns=since_wall_ns,
+            before_ns=before_ns,
+            before_state=before_state,
+            store=failure.words if delayed else "",
+            seen_wall_ns=event.wall_ns,
+        )
+        return self._passed(facts, event.wall_ns)
+
+    def _in_hand_at(self, due_ns: int) -> tuple[int | None, int | None, str]:
+        """Return when the run that was in hand then started, when it was due, and its state; what is not known: None.
+
+        The run is open, or else it has just ended: what passed is told at its end.
+        """
+        previous = self._previous()
+        if previous is not None:
+            return previous.started_wall_ns, previous.due_ns, previous.state
+        for view in reversed(self._recent):
+            if view.started_wall_ns is not None and (view.ended_wall_ns or 0) >= due_ns:
+                return view.started_wall_ns, view.due_ns, ""
+        return None, None, ""
+
+    def _passed(self, facts: Facts, wall_ns: int) -> OccurrenceView:
+        """Keep instants that had one outcome at once."""
+        declared = self._declared
         view = OccurrenceView(
             job=self.name,
-            service="" if self._declared is None else self._declared.service,
-            due_ns=event.first_due_ns,
-            outcome=Outcome.MISSED,
+            service="" if declared is None else declared.service,
+            due_ns=facts.due_ns,
+            outcome=facts.outcome,
+            reason=facts.reason,
             why=why(facts),
-            owner="" if self._declared is None else self._declared.owner,
-            ended_wall_ns=event.wall_ns,
-            count=event.count,
-            until_ns=event.before_ns,
+            owner="" if declared is None else declared.owner,
+            ended_wall_ns=wall_ns,
+            count=facts.count,
+            until_ns=facts.until_ns,
         )
         self._recent.append(view)
-        self._tally.add(event.wall_ns, Outcome.MISSED, event.count)
+        self._tally.add(wall_ns, facts.outcome, facts.count)
         return view
 
     def mark_left(self, wall_ns: int) -> list[OccurrenceView]:

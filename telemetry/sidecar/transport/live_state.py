@@ -14,6 +14,7 @@ from tickglass.sched.events import (
     ClockDisciplineRead,
     EventLoopAsked,
     EventLoopTurned,
+    InstantsSkipped,
     JobContested,
     JobRegistered,
     LockMoved,
@@ -27,7 +28,7 @@ from tickglass.sched.events import (
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.sched.occurrence import OccurrenceEvent
-from tickglass.sched.streak import prolonged
+from tickglass.sched.streak import prolonged, prolonged_by_span
 from tickglass.telemetry.interval import IntervalTracker
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class LiveState:
             JobContested: self._job_contested,
             LockMoved: self._lock_moved,
             OccurrenceMoved: self._occurrence_moved,
+            InstantsSkipped: self._instants_skipped,
             PoolMoved: self._pool_moved,
             SchedulerMoved: self._scheduler_moved,
             ReadinessMoved: self._keep,
@@ -130,6 +132,12 @@ class LiveState:
         self._open_occurrences.setdefault(key, []).append(event)
         if event.event == OccurrenceEvent.FELL_DUE:
             self._interval_trackers.setdefault(event.job, IntervalTracker()).fell_due(event.due_ns, event.next_due_ns)
+
+    def _instants_skipped(self, event: InstantsSkipped) -> None:
+        tracker = self._interval_trackers.setdefault(event.job, IntervalTracker())
+        tracker.fell_due(event.latest_due_ns, event.next_due_ns)
+        if event.job in self._streaks:
+            self._streaks[event.job] = prolonged_by_span(self._streaks[event.job], event)
 
     def _lock_moved(self, event: LockMoved) -> None:
         if event.event == LockEvent.REQUESTED:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tickglass.cli.demo_table import DemoTable, EventLines
 from tickglass.cli.watch_screen import screen_of
-from tickglass.sched.events import InstantsMissed
+from tickglass.sched.events import InstantsMissed, InstantsSkipped
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.telemetry.sidecar.view import View
@@ -93,6 +93,18 @@ def test_in_the_demos_table_and_lines() -> None:
         occurrence.fire(OccurrenceEvent.STARTED)
         occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.FAILURE, error=f"ValueError: {EVIL}")
         sink.record(InstantsMissed(job=f"nightly{EVIL}", count=2, exact=True, first_due_ns=1, before_ns=9, wall_ns=1))
+        sink.record(
+            InstantsSkipped(
+                job=f"nightly{EVIL}",
+                reason="overlap",
+                count=2,
+                exact=True,
+                first_due_ns=1,
+                latest_due_ns=9,
+                next_due_ns=None,
+                wall_ns=1,
+            )
+        )
         if isinstance(sink, DemoTable):
             console.print(sink.table(200))
     assert isinstance(console.file, io.StringIO)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kit.rig import Rig
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.events import InstantsElsewhere, InstantsMissed, OccurrenceMoved
+from tickglass.sched.events import InstantsElsewhere, InstantsMissed, InstantsSkipped, OccurrenceMoved
 from tickglass.sched.identity import JobId
 from tickglass.sched.triggers import Trigger, cron, every
 
@@ -59,6 +59,9 @@ def accounted_for_once(events: list[Event], job: str, trigger: Trigger) -> tuple
             spans.append((event.due_ns, following_ns, 1))
         elif isinstance(event, InstantsMissed | InstantsElsewhere) and event.job == job:
             spans.append((event.first_due_ns, event.before_ns, event.count))
+        elif isinstance(event, InstantsSkipped) and event.job == job:
+            assert event.next_due_ns is not None, "these go on for ever"
+            spans.append((event.first_due_ns, event.next_due_ns, event.count))
     spans.sort()
     for (_, end, _), (following, _, _) in pairwise(spans):
         assert end == following

@@ -14,6 +14,7 @@ from tickglass.sched.events import (
     EventLoopAsked,
     EventLoopTurned,
     InstantsMissed,
+    InstantsSkipped,
     JobContested,
     PoolMoved,
     ReadinessMoved,
@@ -239,6 +240,32 @@ def test_instants_missed_while_nobody_was_there_are_due_and_missed(stage: Stage)
     assert stage.value("tickglass_job_due_total", job_name="nightly") == 10_000
     assert stage.value("tickglass_job_outcomes_total", job_name="nightly", outcome="missed") == 10_000
     assert stage.value("tickglass_job_missed_undercounts_total", job_name="nightly") == 1
+
+
+def test_instants_that_passed_while_the_job_was_in_hand_are_due_and_skipped_and_prolong_what_a_skip_prolongs(
+    stage: Stage,
+) -> None:
+    stage.register("nightly")
+    for count, exact in ((4, True), (10_000, False)):
+        stage.sink.record(
+            InstantsSkipped(
+                job="nightly",
+                reason="overlap",
+                count=count,
+                exact=exact,
+                first_due_ns=SECOND,
+                latest_due_ns=4 * SECOND,
+                next_due_ns=5 * SECOND,
+                wall_ns=4 * SECOND,
+            )
+        )
+    assert stage.value("tickglass_job_due_total", job_name="nightly") == 10_004
+    assert stage.value("tickglass_job_outcomes_total", job_name="nightly", outcome="skipped") == 10_004
+    assert stage.value("tickglass_job_skips_total", job_name="nightly", reason="overlap") == 10_004
+    assert stage.value("tickglass_job_missed_undercounts_total", job_name="nightly") == 1
+    assert stage.value("tickglass_job_next_run_timestamp_seconds", job_name="nightly") == 5
+    assert stage.value("tickglass_job_unsuccessful_since_timestamp_seconds", job_name="nightly") == 1
+    assert stage.value("tickglass_job_unsuccessful_latest_timestamp_seconds", job_name="nightly") == 4
 
 
 def test_the_next_due_instant_vanishes_when_there_is_none(stage: Stage) -> None:

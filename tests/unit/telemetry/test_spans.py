@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler, Tra
 from opentelemetry.trace import SpanKind, StatusCode
 
 from tickglass.sched.clock import SystemClock
+from tickglass.sched.events import InstantsSkipped
 from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
 from tickglass.sched.ports import TracedRun
@@ -266,6 +267,26 @@ def test_an_occurrence_that_a_policy_refused_is_a_span_without_length(stage: Tra
     assert names(skip) == ["lock requested", "lock failed"]
     assert (skip.attributes or {})["tickglass.reason"] == "lock_held"
     assert stage.spans.open_runs == 0
+
+
+def test_instants_that_passed_while_the_job_was_in_hand_are_one_span_without_length(stage: TracedStage) -> None:
+    stage.sink.record(
+        InstantsSkipped(
+            job="nightly",
+            reason="overlap",
+            count=3,
+            exact=True,
+            first_due_ns=0,
+            latest_due_ns=2 * SECOND,
+            next_due_ns=3 * SECOND,
+            wall_ns=2 * SECOND,
+        )
+    )
+    skip = stage.ended()["skip nightly"]
+    assert skip.start_time == skip.end_time == 2 * SECOND
+    facts = skip.attributes or {}
+    assert (facts["tickglass.reason"], facts["tickglass.due_instants"]) == ("overlap", 3)
+    assert facts["tickglass.scheduled_time.latest"] == "1970-01-01T00:00:02+00:00"
 
 
 def test_an_occurrence_that_ran_elsewhere_leaves_nothing(stage: TracedStage) -> None:

@@ -201,3 +201,26 @@ def test_an_instance_that_was_frozen_does_not_call_missed_what_others_ran(rig: R
     assert shown["tickglass_job_due_total", None] == 9
     assert shown["tickglass_job_outcomes_total", "elsewhere"] == 7
     assert shown["tickglass_job_outcomes_total", "missed"] == 1
+
+
+def test_however_much_of_a_job_has_passed_the_store_is_asked_once_for_it(rig: Rig) -> None:
+    misfires = Misfires(rig.context)
+    take(rig, 2, 5, 9)
+    for first in (1, 3, 6, 10):
+        pass_by(misfires, first, first + 2)
+    told = tell(rig, misfires)
+    assert told == [
+        ("InstantsElsewhere", 1, 3, 2),
+        ("InstantsMissed", 3, 5, 2),
+        ("InstantsMissed", 6, 8, 2),
+        ("InstantsMissed", 10, 12, 2),
+    ]
+    assert [call.operation for call in rig.sink.of(StoreCalled)].count("runs") == 1
+
+
+def test_where_more_claims_lie_between_than_were_read_the_store_is_asked_again(rig: Rig) -> None:
+    misfires = Misfires(rig.context)
+    take(rig, *range(1, 20))
+    pass_by(misfires, 1, 3)
+    pass_by(misfires, 20, 22)
+    assert tell(rig, misfires) == [("InstantsElsewhere", 1, 3, 2), ("InstantsMissed", 20, 22, 2)]

@@ -14,6 +14,7 @@ from tickglass.sched.errors import IllegalTransition
 from tickglass.sched.events import (
     ClaimOrphaned,
     InstantsMissed,
+    InstantsSkipped,
     PoolMoved,
     SkewMeasured,
     StoreCalled,
@@ -95,6 +96,53 @@ def test_an_overlap_names_the_start_of_the_run_before(rig: SidecarRig, scheduler
     occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.OVERLAP)
     (skipped,) = job_of(scheduler).recent
     assert skipped.why == "skipped: its previous run, which started 00:00:00.004Z, was still running"
+
+
+def overlapped(rig: SidecarRig, count: int) -> InstantsSkipped:
+    now_ns = rig.clock.wall_ns()
+    return InstantsSkipped(
+        job="nightly",
+        reason=SkipReason.OVERLAP,
+        count=count,
+        exact=True,
+        first_due_ns=now_ns - SECOND,
+        latest_due_ns=now_ns,
+        next_due_ns=now_ns + EVERY_NS,
+        wall_ns=now_ns,
+    )
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_instants_that_overlap_are_one_entry_that_names_the_start_of_the_run(
+    rig: SidecarRig, scheduler: FakeScheduler, *, ended: bool
+) -> None:
+    run = scheduler.occurrence("nightly")
+    scheduler.begin(run)
+    rig.clock.advance(4 * MS)
+    scheduler.run_on(run, scheduler.lock("nightly"), fence=1)
+    rig.clock.advance(EVERY_NS)
+    if ended:
+        scheduler.end(run)
+    told = overlapped(rig, 7)
+    scheduler.history.record(told)
+    job = job_of(scheduler)
+    view = job.recent[-1]
+    assert (view.outcome, view.reason, view.count) == ("skipped", "overlap", 7)
+    assert (view.due_ns, view.until_ns, job.next_due_ns) == (
+        told.first_due_ns,
+        told.latest_due_ns + 1,
+        told.next_due_ns,
+    )
+    assert view.why.startswith("skipped: 7 due instants between ")
+    assert view.why.endswith(": its previous run, which started 00:00:00.004Z, was still running")
+
+
+def test_an_instant_that_overlaps_alone_is_told_as_before(rig: SidecarRig, scheduler: FakeScheduler) -> None:
+    scheduler.begin(scheduler.occurrence("nightly"))
+    rig.clock.advance(EVERY_NS)
+    scheduler.history.record(overlapped(rig, 1))
+    (skipped,) = job_of(scheduler).recent
+    assert skipped.why.startswith("skipped: its previous occurrence, due ")
 
 
 def test_an_overlap_with_what_waits_for_its_claim_says_so_and_how_the_store_failed(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 from kit.sidecar_events import Life
 
-from tickglass.sched.events import JobContested
+from tickglass.sched.events import InstantsSkipped, JobContested, JobRegistered
 from tickglass.telemetry.sidecar.transport.live_state import LiveState
 from tickglass.testing import ListSink
 
@@ -29,3 +29,37 @@ def test_a_job_in_two_programs_is_told_to_a_sidecar_that_comes_later_as_long_as_
     assert live.events() == [told]
     live.record(msgspec.structs.replace(told, since_wall_ns=None))
     assert live.events() == []
+
+
+def test_what_was_skipped_moves_the_next_instant_and_the_streak_that_a_later_sidecar_is_told() -> None:
+    live = LiveState()
+    live.record(
+        JobRegistered(
+            job="nightly",
+            trigger="",
+            resource="r",
+            owner="a",
+            service="s",
+            ttl_ns=1,
+            grace_ns=1,
+            interval_ns=10,
+            timeout_ns=None,
+            next_due_ns=100,
+            wall_ns=0,
+        )
+    )
+    live.record(
+        InstantsSkipped(
+            job="nightly",
+            reason="overlap",
+            count=3,
+            exact=True,
+            first_due_ns=100,
+            latest_due_ns=120,
+            next_due_ns=130,
+            wall_ns=125,
+        )
+    )
+    (told,) = live.events()
+    assert isinstance(told, JobRegistered)
+    assert (told.next_due_ns, told.streak.since_ns, told.streak.latest_ns) == (130, 100, 120)
