@@ -11,7 +11,7 @@ from workloads.lock_pairs import count_pairs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tickglass.lock import SchedulerLock
+    from tickglass.locks import SchedulerLock
 
     from workloads.cell import Cell, Place, Result
 
