@@ -79,7 +79,6 @@ class Job:
         runs_unclaimed: whether it runs without a claim while the store is out.
         releases: whether it gives its lock up at its timeout, though its code may still run.
         prefer: the instances whose claims go before those of others; None: all are equal.
-        trigger_text: the trigger as text.
         shares_resource: whether others may take the same lock: a resource was named.
         declaration: what tells it from another declaration of the same job, see identity.py.
     """
@@ -98,7 +97,6 @@ class Job:
     runs_unclaimed: bool
     releases: bool
     prefer: Preference | None
-    trigger_text: str
     shares_resource: bool
     declaration: str
 
@@ -198,8 +196,7 @@ def declare(  # noqa: PLR0913 - choices, by name, and nearly all have a default
         misfire_grace: how late it may start; default: one interval, at most 60 s.
         renew: False: the lease is taken once, for longest run + 5 s.
         rerun_orphaned: whether another instance runs it again if this one dies.
-        on_outage: while the store does not answer: "skip", or "run" without a claim and a lease, perhaps in several
-            instances at once; such runs have no fence, are counted, and are written to the ledger later.
+        on_outage: while the store does not answer: "skip", or "run" without claim, lease and fence, perhaps on several.
         on_timeout: "hold" the lock until the code returns, or "release" it at the timeout: others may start then.
         prefer: labels of the instances that should run it, "region=a" or "region=a, region=b": while a preferred one
             is alive, others wait longer, 200 ms (those named next) or 800 ms; `preference(..., near=, far=)` sets both.
@@ -226,7 +223,6 @@ def declare(  # noqa: PLR0913 - choices, by name, and nearly all have a default
         runs_unclaimed=on_outage == "run",
         releases=on_timeout == "release",
         prefer=checked_preference(prefer),
-        trigger_text=str(trigger),
         shares_resource=resource is not None,
         declaration=declaration_of(str(trigger), callee.target),
     )

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tickglass.locks import SchedulerLock
-
     from workloads.cell import Cell, Place, Result
 
 __all__ = ["measure"]

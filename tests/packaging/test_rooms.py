@@ -130,7 +130,8 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/unit/engine/test_engine.py": ("sched/engine/context.py",),
     "tests/unit/engine/test_readiness.py": ("sched/engine/running/loop_lag.py",),
     "tests/unit/engine/test_wrong_clocks.py": ("sched/engine/timing/clock_skew.py",),
-    "tests/unit/executors/test_threads.py": ("sched/ports/executor.py",),
+    "tests/unit/executors/test_executor.py": ("sched/executors/threads.py", "sched/ports/executor.py"),
+    "tests/unit/engine/running/test_batches.py": ("sched/engine/running/claimer.py",),
     "tests/unit/stores/etcd/test_store.py": (
         "sched/stores/etcd/claim_state.py",
         "sched/stores/etcd/client.py",

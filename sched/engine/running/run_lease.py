@@ -73,7 +73,7 @@ class Preparation:
         traced = TracedRun(
             run_id=occurrence.run_id,
             job=self.job.name,
-            trigger=self.job.trigger_text,
+            trigger=str(self.job.trigger),
             resource=self.job.resource,
             due_ns=occurrence.due_ns,
             attempt=occurrence.attempt,

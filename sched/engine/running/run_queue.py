@@ -15,6 +15,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tickglass.sched.durations import MS, US
+from tickglass.sched.ports import BATCH_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.running.assignment import Assignment
     from tickglass.sched.engine.running.execution import Execution
 
-__all__ = ["AHEAD_NS", "BATCH_MAX", "LONG_NS", "WATCH_NS", "Batch", "RunQueue", "Step"]
+__all__ = ["AHEAD_NS", "LONG_NS", "WATCH_NS", "Batch", "RunQueue", "Step"]
 
-BATCH_MAX: Final = 64  # a store does nothing else meanwhile: 2 to 3 ms
 AHEAD_NS: Final = 20 * MS  # what is claimed is expected to start within this, as far as workers are free
 LONG_NS: Final = 500 * US  # a run that is expected to take longer has a worker of its own
 WATCH_NS: Final = MS  # so long may due runs wait for the worker that starts them before another one looks

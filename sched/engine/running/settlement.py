@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tickglass.sched.durations import MS
 from tickglass.sched.engine.leasing.persist import persist
-from tickglass.sched.engine.running.run_queue import BATCH_MAX
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.policies import backoff
-from tickglass.sched.ports import Settled, SpooledOutcome
+from tickglass.sched.ports import BATCH_MAX, Settled, SpooledOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

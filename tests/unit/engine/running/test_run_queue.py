@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from tickglass.sched.durations import MS
-from tickglass.sched.engine.running.run_queue import AHEAD_NS, BATCH_MAX, LONG_NS, RunQueue, Step
+from tickglass.sched.engine.running.run_queue import AHEAD_NS, LONG_NS, RunQueue, Step
+from tickglass.sched.ports import BATCH_MAX
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.running.assignment import Assignment
