@@ -85,7 +85,7 @@ class BreakableStore(MemoryStore):
 
     def runs(self, job: JobId | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         self._check("runs")
-        return super().runs(job, limit, before_ns=before_ns)
+        return self._answer("runs", super().runs(job, limit, before_ns=before_ns))
 
     def time_ns(self) -> int:
         self._check("time")

@@ -10,10 +10,11 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.planning.backlog import Backlog
 from tickglass.sched.engine.planning.overlaps import Overlaps
 from tickglass.sched.engine.planning.plan import Plan
 from tickglass.sched.engine.planning.trigger_calls import TriggerCalls, counted, next_due_ns
-from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
+from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome, SkipReason
 from tickglass.sched.policies.admission import Situation, admit
 from tickglass.sched.policies.backoff import Backoff
 from tickglass.sched.policies.verdict import Admit, Decline, Defer, TooLate
@@ -51,6 +52,7 @@ class Planner:
         self._timeline = timeline
         self._dispatcher = dispatcher
         timeline.after_visits(dispatcher.hand_over)
+        self._backlog = Backlog(context.clock, timeline, saturated=lambda: dispatcher.saturated)
         self._overlaps = Overlaps(
             context, timeline, self.triggers, busy=dispatcher.busy, advance=self._advance, go_on=self._go_on
         )
@@ -79,8 +81,15 @@ class Planner:
         self._overlaps.freed(job_name)
 
     def stop(self) -> None:
-        """Account for what has passed while jobs were in hand; the timeline has stopped."""
+        """Account for what has passed while jobs were in hand, or the pool had no room; the timeline has stopped."""
         self._overlaps.stop()
+        for plan in self._backlog.taken():
+            now_ns = self.now_ns(plan.job)
+            if plan.next_ns is not None and plan.next_ns <= now_ns:
+                due_ns = self._latest_passed(plan.job, plan.next_ns, now_ns)
+                self._fell_due(plan.job, due_ns, None).fire(
+                    OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.STOPPING
+                )
 
     def owe(self, job: Job, due_ns: int, grace_ns: int) -> None:
         """Account for one instant that the trigger does not name: run it within its grace, or report its end."""
@@ -157,7 +166,7 @@ class Planner:
         if due_ns is None:
             return
         now_ns = self._context.clock.monotonic_ns() + offset_ns
-        if now_ns < due_ns and self._overlaps.hold(plan):
+        if (now_ns < due_ns and self._overlaps.hold(plan)) or self._backlog.hold(plan):
             return
         due_ns = self._latest_passed(job, due_ns, now_ns if plan.until_ns is None else min(now_ns, plan.until_ns))
         plan.after_ns = due_ns

@@ -42,6 +42,7 @@ __all__ = ["Assignment"]
 
 T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
+_NEVER_NS: Final = 2**63 - 1
 _UNANSWERED: Final = (SkipReason.STORE_UNAVAILABLE, SkipReason.STORE_ERROR)
 
 
@@ -79,6 +80,7 @@ class Assignment:
         job = admitted.job
         self.job_name = job.name
         self.expected_ns = admitted.expected_ns
+        self.start_by_ns = _NEVER_NS if admitted.rerun else admitted.until_ns
         self.ran_ns: int | None = None  # how long its code took, once it has ended
         self._admitted = admitted
         self._occurrence = admitted.occurrence

@@ -23,6 +23,7 @@ from tickglass.sched.executors.application_loop import ApplicationLoop
 from tickglass.sched.executors.event_loop import EventLoop, EventLoopExecutor
 from tickglass.sched.executors.threads import ThreadExecutor
 from tickglass.sched.occurrence import OccurrenceEvent
+from tickglass.sched.ports import BATCH_MAX
 
 if TYPE_CHECKING:
     import asyncio
@@ -147,6 +148,13 @@ class Dispatcher:
             self._assignments[job.name] = assignment
         occurrence.fire(OccurrenceEvent.ADMITTED)
         self._offered.append(assignment)
+        if len(self._offered) >= BATCH_MAX:
+            self.hand_over()
+
+    @property
+    def saturated(self) -> bool:
+        """Whether the pool has more to do than it can start soon."""
+        return self.pool.saturated
 
     def hand_over(self) -> None:
         """Have workers claim what was dispatched in this tick, together."""

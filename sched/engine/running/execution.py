@@ -142,9 +142,9 @@ class Execution:
         timings.woke_ns = timings.woke_ns or timings.claimed_ns
         self._run_lease.check()  # a lease may be over though nothing could say so yet
         if not self._stop.reason and self._run_lease.claimed and self._admitted.too_late(timings.begun_ns):
-            self.ask_to_stop("late")  # the store, a lock that was held, or the pool took too long
+            self._asked_to_stop("late")  # the store, a lock that was held, or the pool took too long
         if not self._stop.reason and timings.begun_ns < timings.due_ns:
-            self.ask_to_stop("shutdown")  # only a pool that closes begins it before it is due
+            self._asked_to_stop("shutdown")  # only a pool that closes begins it before it is due
         if self._stop.reason:
             self._end_unstarted()
         else:
@@ -215,20 +215,23 @@ class Execution:
 
     def ask_to_stop(self, reason: str) -> None:
         """Ask the run to stop, once, for a key of `STOP_REASONS`; from any thread."""
+        if self._asked_to_stop(reason):
+            self._submit_aside(lambda: self._guarded(self._end_unstarted))
+
+    def _asked_to_stop(self, reason: str) -> bool:
+        """Ask the run to stop; return whether its code has not started, and it is therefore to be ended."""
         with self._mutex:
             state = self._occurrence.state
             if self._stop.reason or state is OccurrenceState.ENDED:
-                return
+                return False
             if reason == "late" and state is OccurrenceState.RUNNING:
-                return  # it has just started
+                return False  # it has just started
             self._stop.ask(reason)
             if state is OccurrenceState.RUNNING:
                 self._occurrence.fire(OccurrenceEvent.STOP_ASKED, reason=reason)
             if self._cancel is not None:
                 self._cancel()
-            unstarted = self._unstarted
-        if unstarted:
-            self._submit_aside(lambda: self._guarded(self._end_unstarted))
+            return self._unstarted
 
     def abort(self) -> None:
         """End after an error of the engine: the lease runs out, and an instance that finds the open claim reruns it."""

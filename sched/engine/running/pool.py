@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from tickglass.sched.clock import Wake
-from tickglass.sched.engine.running.run_queue import PROGRESS, WATCH_NS, RunQueue, Step
+from tickglass.sched.engine.running.run_queue import LONG_NS, PROGRESS, WATCH_NS, RunQueue, Step
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import PoolMoved
 
@@ -78,7 +78,7 @@ class Settlements(Protocol):
 class _Worker:
     """What a worker waits for."""
 
-    __slots__ = ("came", "leads", "seen", "wake", "watches")
+    __slots__ = ("came", "hurries", "leads", "seen", "wake", "watches")
 
     def __init__(self) -> None:
         self.wake = Wake()
@@ -86,13 +86,20 @@ class _Worker:
         self.watches = False  # it waits a little longer than that
         self.seen = 0  # how many runs had been started when it began to watch
         self.came = False  # whether the due instant came for which it waited
+        self.hurries = False  # whether what it does now is expected to be short
 
 
 class _Chosen(NamedTuple):
-    """What a worker does next, and how long that waited for a worker: nanoseconds, and how often."""
+    """What a worker does next.
+
+    Args:
+        waited: how long that waited for a worker: nanoseconds, and how often.
+        short: whether the worker is expected to be back soon.
+    """
 
     do: Callable[[], None]
     waited: Collection[tuple[int, int]] = ()
+    short: bool = True
 
 
 class Pool:
@@ -125,6 +132,7 @@ class Pool:
         self._queue = RunQueue()
         self._asleep: list[_Worker] = []  # the last one is called first: its caches are warm
         self._timed: list[_Worker] = []  # those that lead or watch
+        self._hurrying = 0  # how many workers will soon ask what is next
         self._unended = self.size  # workers
         self._closing = False
         self._ended = Wake()
@@ -138,6 +146,11 @@ class Pool:
         for thread in self._threads:
             thread.start()
         self._report()
+
+    @property
+    def saturated(self) -> bool:
+        """Whether there is more to do than can be started soon."""
+        return self._queue.saturated
 
     def submit(self, task: Callable[[], None]) -> None:
         """Give a task to the next free worker; never waits for one.
@@ -213,7 +226,10 @@ class Pool:
         while True:
             now_ns = self._clock.monotonic_ns()
             with self._mutex:
+                self._hurrying -= worker.hurries
                 chosen = self._chosen(worker, now_ns)
+                worker.hurries = chosen is not None and chosen.short
+                self._hurrying += worker.hurries
                 if chosen is None:
                     if self._closing and self._queue.empty:
                         self._unended -= 1
@@ -233,25 +249,24 @@ class Pool:
     def _chosen(self, worker: _Worker, now_ns: int) -> _Chosen | None:
         """Return what this worker does now; None: nothing."""
         queue = self._queue
-        moving = worker.watches and queue.starts - worker.seen >= PROGRESS  # others start runs: it does not help
         came, worker.came = worker.came, False
+        if worker.watches and self._hurrying and queue.moves - worker.seen >= PROGRESS:  # the others get on
+            return _Chosen(self._settlements.flush) if self._settlements.is_due(now_ns) else None
         # Once the pool is closed every run was asked to stop, and ends when it is begun.
-        if not moving and (run := queue.next_run(_NEVER_NS if self._closing else now_ns)) is not None:
-            chosen = _Chosen(run.begin_waited if came else run.begin)
-        elif moving and self._settlements.is_due(now_ns):
-            return _Chosen(self._settlements.flush)
+        if (run := queue.next_run(_NEVER_NS if self._closing else now_ns)) is not None:
+            chosen = _Chosen(run.begin_waited if came else run.begin, short=run.expected_ns < LONG_NS)
         elif (step := queue.next_step()) is not None:
             chosen = _Chosen(step.take, ((now_ns - step.submitted_ns, 1),))
-        elif (batch := queue.next_batch(1 + len(self._asleep))) is not None:
-            if queue.waiting:
-                self._call_one()
+        elif (batch := queue.next_batch(1 + len(self._asleep), now_ns)) is not None:
             waited = Counter(now_ns - submitted_ns for submitted_ns in batch.submitted_ns)
             chosen = _Chosen(partial(self._claim_batch, batch.assignments), waited.items())
-        elif not moving and self._settlements.waiting:
+        elif self._settlements.waiting:
             return _Chosen(self._settlements.flush)
         else:
             return None
         worker.watches = False
+        if not chosen.short and queue.waiting:
+            self._call_one()
         if self._settlements.waiting and not any(other.watches for other in self._timed):
             self._settlements.hold()
         return chosen
@@ -264,15 +279,17 @@ class Pool:
         due_ns = self._queue.due_ns
         leading = sum(other.leads for other in self._timed)
         worker.leads = due_ns is not None and due_ns > now_ns and leading < self._queue.lanes
-        worker.watches = due_ns is not None and not worker.leads and len(self._timed) == leading
-        if due_ns is None or not (worker.leads or worker.watches):
-            self._asleep.append(worker)
-            return None
-        self._timed.append(worker)
+        watched = len(self._timed) > leading
+        worker.watches = not (worker.leads or watched) and (due_ns is not None or self._queue.waiting > 0)
         if worker.leads:
+            self._timed.append(worker)
             return due_ns
-        worker.seen = self._queue.starts
-        return max(due_ns, now_ns) + WATCH_NS
+        if worker.watches:
+            self._timed.append(worker)
+            worker.seen = self._queue.moves
+            return max(now_ns, due_ns or now_ns) + WATCH_NS
+        self._asleep.append(worker)
+        return None
 
     def _wait(self, worker: _Worker, until_ns: int | None) -> None:
         if until_ns is None:
@@ -289,7 +306,18 @@ class Pool:
     # --- with the lock held
 
     def _call_one(self) -> bool:
-        """Wake a worker, one that waits for no instant if there is one; return whether there was any."""
+        """Have a worker come; return whether one will.
+
+        Not if one is about to come by itself: threads that compute side by side only wait for each other. Then
+        another one watches whether it does come.
+        """
+        watched = any(other.watches for other in self._timed)
+        if self._hurrying and (self._asleep or watched):
+            if not watched:
+                watcher = self._asleep.pop()
+                watcher.watches, watcher.seen = True, self._queue.moves - PROGRESS
+                watcher.wake.ring()
+            return True
         if self._asleep:
             self._asleep.pop().wake.ring()
         elif self._timed:

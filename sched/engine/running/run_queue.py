@@ -3,8 +3,10 @@
 Not safe for threads: the pool has one lock around it. No I/O, no waiting, no clock reads.
 
 A claim that waits here keeps other instances from the occurrence, so no more is claimed than the free workers are
-expected to start within `AHEAD_NS`. Short runs are started by one worker, one after the other, because waking another
-one costs more than they do; a watcher helps when they turn out to be long.
+expected to start within `AHEAD_NS`, and nothing that cannot start within its grace at the present pace.
+
+Short runs are started by one worker, one after the other, because waking another one costs more than they do; a
+watcher helps when they turn out to be long.
 """
 
 from __future__ import annotations
@@ -23,12 +25,15 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.running.assignment import Assignment
     from tickglass.sched.engine.running.execution import Execution
 
-__all__ = ["AHEAD_NS", "LONG_NS", "WATCH_NS", "Batch", "RunQueue", "Step"]
+__all__ = ["AHEAD_NS", "LONG_NS", "SOON_NS", "WATCH_NS", "Batch", "RunQueue", "Step"]
 
 AHEAD_NS: Final = 20 * MS  # what is claimed is expected to start within this, as far as workers are free
+SOON_NS: Final = 5 * MS  # what waits for longer is better kept back, because its next instant may come
 LONG_NS: Final = 500 * US  # a run that is expected to take longer has a worker of its own
 WATCH_NS: Final = MS  # so long may due runs wait for the worker that starts them before another one looks
-PROGRESS: Final = 4  # starts within that time by which the watcher sees that the runs are short
+PROGRESS: Final = 4  # runs or steps taken within that time by which the watcher sees that they are short
+_QUEUE_MIN: Final = 16  # occurrences, so that workers find some at any time
+_SMOOTHED: Final = 4  # batches
 
 
 class Step(NamedTuple):
@@ -55,7 +60,9 @@ class RunQueue:
         self._order = count()
         self._expected_ns = 0  # of all claimed runs here
         self._long = 0  # how many of them are expected to be long
-        self.starts = 0  # how many runs were taken, ever
+        self._claimed: tuple[int, int] | None = None  # when the last batch was taken and how many; None: all there was
+        self._pace_ns = 0  # from one claimed occurrence to the next, while more of them wait
+        self.moves = 0  # how often something was taken
 
     def submit(self, step: Step) -> None:
         """Add a step; steps are taken in this order."""
@@ -86,6 +93,11 @@ class RunQueue:
         return len(self._steps) + len(self._offered)
 
     @property
+    def saturated(self) -> bool:
+        """Whether more waits than can be started soon, at the pace that was seen last."""
+        return len(self._offered) >= _QUEUE_MIN and self._pace_ns * len(self._offered) > SOON_NS
+
+    @property
     def empty(self) -> bool:
         """Whether nothing is left."""
         return not (self._steps or self._offered or self._runs)
@@ -107,29 +119,48 @@ class RunQueue:
         run = heapq.heappop(self._runs)[2]
         self._expected_ns -= run.expected_ns
         self._long -= run.expected_ns >= LONG_NS
-        self.starts += 1
+        self.moves += 1
         return run
 
     def next_step(self) -> Step | None:
         """Take the next step."""
-        return self._steps.popleft() if self._steps else None
+        if not self._steps:
+            return None
+        self.moves += 1
+        return self._steps.popleft()
 
-    def next_batch(self, free: int) -> Batch | None:
-        """Take the occurrences that are to be claimed now.
+    def next_batch(self, free: int, now_ns: int) -> Batch | None:
+        """Take the occurrences that are to be claimed now: the first, and others that can start within their grace.
 
         Args:
             free: how many workers can begin to run something; the one that asks is one of them.
         """
         if not self._offered:
             return None
-        batch = Batch([], [])
+        self._note_pace(now_ns)
+        batch, passed_over, claimed = Batch([], []), [], 0
         expected_ns, most_ns = self._expected_ns, AHEAD_NS * free
+        start_ns = now_ns + self._pace_ns * len(self._runs)
         while self._offered and len(batch.assignments) < BATCH_MAX:
             submitted_ns, assignment = self._offered[0]
-            if batch.assignments and expected_ns >= most_ns:
+            if claimed and expected_ns >= most_ns:
                 break
             self._offered.popleft()
-            expected_ns += min(assignment.expected_ns, AHEAD_NS)
+            if assignment.start_by_ns >= now_ns:  # otherwise it ends without a claim
+                if claimed and start_ns > assignment.start_by_ns:
+                    passed_over.append((submitted_ns, assignment))
+                    continue
+                claimed += 1
+                start_ns += self._pace_ns
+                expected_ns += min(assignment.expected_ns, AHEAD_NS)
             batch.assignments.append(assignment)
             batch.submitted_ns.append(submitted_ns)
+        self._offered.extendleft(reversed(passed_over))
+        self._claimed = (now_ns, claimed) if self._offered and claimed else None
+        self.moves += PROGRESS
         return batch
+
+    def _note_pace(self, now_ns: int) -> None:
+        if self._claimed is not None:
+            then_ns, claimed = self._claimed
+            self._pace_ns += ((now_ns - then_ns) // claimed - self._pace_ns) // _SMOOTHED

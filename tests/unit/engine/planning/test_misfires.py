@@ -224,3 +224,18 @@ def test_where_more_claims_lie_between_than_were_read_the_store_is_asked_again(r
     pass_by(misfires, 1, 3)
     pass_by(misfires, 20, 22)
     assert tell(rig, misfires) == [("InstantsElsewhere", 1, 3, 2), ("InstantsMissed", 20, 22, 2)]
+
+
+def test_it_asks_for_a_tenth_of_the_time_at_most_and_meanwhile_questions_about_a_job_become_one(rig: Rig) -> None:
+    asked = 100 * MS
+    rig.store.slow["runs"] = asked
+    misfires = rig.misfires
+    pass_by(misfires, 0, 1)
+    rig.sink.wait_for(lambda event: isinstance(event, InstantsMissed))
+    for number in range(1, 6):
+        pass_by(misfires, number, number + 1)
+    rig.clock.wait_for_sleepers(2)  # the timers, and the misfires until they may ask again
+    assert len(rig.sink.of(InstantsMissed)) == 1
+    rig.clock.advance(9 * asked)
+    rig.sink.wait_for(lambda event: isinstance(event, InstantsMissed), count=6)
+    assert [call.operation for call in rig.sink.of(StoreCalled)].count("runs") == 2

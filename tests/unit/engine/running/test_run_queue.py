@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from tickglass.sched.durations import MS
+from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.running.run_queue import AHEAD_NS, LONG_NS, RunQueue, Step
 from tickglass.sched.ports import BATCH_MAX
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 class Item:
     """All that the queue knows of an assignment and of an execution."""
 
-    def __init__(self, expected_ns: int, due_ns: int = 0) -> None:
+    def __init__(self, expected_ns: int, due_ns: int = 0, start_by_ns: int = SECOND) -> None:
         self.expected_ns = expected_ns
         self.due_ns = due_ns
+        self.start_by_ns = start_by_ns
 
 
 def assignments(*expected_ns: int) -> list[Assignment]:
@@ -31,9 +32,9 @@ def run(due_ns: int, expected_ns: int = 0) -> Execution:
     return cast("Execution", Item(expected_ns, due_ns))
 
 
-def batch_sizes(queue: RunQueue, free: int) -> list[int]:
+def batch_sizes(queue: RunQueue, free: int, now_ns: int = 0) -> list[int]:
     sizes = []
-    while (batch := queue.next_batch(free)) is not None:
+    while (batch := queue.next_batch(free, now_ns)) is not None:
         sizes.append(len(batch.assignments))
     return sizes
 
@@ -72,7 +73,7 @@ def test_a_batch_knows_since_when_each_of_it_waits() -> None:
     queue = RunQueue()
     queue.offer(assignments(0, 0), 7)
     queue.offer(assignments(0), 9)
-    batch = queue.next_batch(1)
+    batch = queue.next_batch(1, now_ns=0)
     assert batch is not None
     assert batch.submitted_ns == [7, 7, 9]
 
@@ -85,7 +86,7 @@ def test_runs_are_started_in_the_order_in_which_they_are_due_and_not_before() ->
     assert not queue.add_runs([run(30)])
     assert queue.next_run(9) is None
     assert [queue.next_run(25) for _ in range(4)] == [early, same, late, None]
-    assert (queue.due_ns, queue.starts, queue.empty) == (30, 3, False)
+    assert (queue.due_ns, queue.moves, queue.empty) == (30, 3, False)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +118,56 @@ def test_steps_are_taken_in_the_order_in_which_they_came() -> None:
         queue.submit(step)
     assert queue.waiting == 2
     assert [queue.next_step() for _ in range(3)] == [*steps, None]
+
+
+def claims_one_each_10_ms(queue: RunQueue) -> int:
+    """Have a queue learn its pace; return when that is done."""
+    queue.offer(assignments(*[AHEAD_NS] * 50), 0)
+    for at_ns in range(0, 490 * MS, 10 * MS):
+        assert queue.next_batch(1, at_ns) is not None
+    assert queue.next_batch(1, 490 * MS) is not None
+    return 490 * MS
+
+
+def test_nothing_is_claimed_beside_the_first_that_cannot_start_within_its_grace_at_the_present_pace() -> None:
+    queue = RunQueue()
+    now_ns = claims_one_each_10_ms(queue)
+    items = [Item(0, start_by_ns=now_ns + start_by_ns) for start_by_ns in (0, 5 * MS, 100 * MS, 100 * MS)]
+    first, hopeless, *others = offered = cast("list[Assignment]", items)
+    queue.offer(offered, now_ns)
+    batch = queue.next_batch(1, now_ns)
+    assert batch is not None
+    assert batch.assignments == [first, *others]
+    left = queue.next_batch(1, now_ns)
+    assert left is not None
+    assert left.assignments == [hopeless], "it is tried, or found to be too late"
+
+
+def test_what_is_too_late_is_taken_beside_others_because_it_is_not_claimed() -> None:
+    queue = RunQueue()
+    now_ns = claims_one_each_10_ms(queue)
+    items = [Item(AHEAD_NS, start_by_ns=now_ns + start_by_ns) for start_by_ns in (-1, -1, 0, -1, 0)]
+    queue.offer(cast("list[Assignment]", items), now_ns)
+    assert batch_sizes(queue, 1, now_ns) == [3, 2]
+
+
+def test_it_is_saturated_when_what_waits_cannot_be_claimed_soon_at_the_present_pace() -> None:
+    queue = RunQueue()
+    queue.offer(assignments(*[0] * 1_000), 0)
+    assert not queue.saturated, "no pace is known"
+    assert sum(batch_sizes(queue, 1)) == 1_000
+    now_ns = claims_one_each_10_ms(queue)
+    queue.offer(assignments(*[0] * 15), now_ns)
+    assert not queue.saturated, "workers shall find something at any time"
+    queue.offer(assignments(0), now_ns)
+    assert queue.saturated
+
+
+def test_the_pace_is_not_that_of_a_pool_that_waits() -> None:
+    queue = RunQueue()
+    for at_ns in range(0, 1_000 * MS, 10 * MS):  # one occurrence each 10 ms, and it is all that there is
+        queue.offer(assignments(0), at_ns)
+        assert queue.next_batch(1, at_ns) is not None
+    queue.offer(assignments(*[0] * 50), 0)
+    assert not queue.saturated
+    assert batch_sizes(queue, 1) == [50]
