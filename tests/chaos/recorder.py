@@ -26,7 +26,7 @@ from chaos.history import (
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS
-from tickglass.sched.events import LockMoved, OccurrenceMoved, StoreCalled
+from tickglass.sched.events import InstantsSkipped, LockMoved, OccurrenceMoved, StoreCalled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,6 +135,8 @@ class Recorder:
                 self._pen.note(Acknowledged(at_ns=event.at_ns, run_id=event.run_id))
             case OccurrenceMoved(event="fell_due"):
                 self._pen.note(FellDue(at_ns=event.at_ns, job=event.job, due_ns=event.due_ns))
+            case InstantsSkipped():
+                self._pen.note(FellDue(at_ns=_CLOCK.monotonic_ns(), job=event.job, due_ns=event.latest_due_ns))
             case OccurrenceMoved() if event.fence:
                 self._occurred(event)
             case _:
