@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +27,8 @@ from tickglass.telemetry.tracing.provider import application_provider, build_tra
 from tickglass.telemetry.tracing.run_ids import RunIds, root_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.util.types import AttributeValue
@@ -133,15 +134,12 @@ class SpanSink(MoveSink):
             _add_lock_event(span, move)
         return sampled
 
-    @contextmanager
-    def activate(self, run_id: str) -> Iterator[None]:
+    def activate(self, run_id: str) -> AbstractContextManager[object]:
         """See `tickglass.sched.ports.RunTracer`."""
         run = self._runs.get(run_id)
         if run is None:
-            yield
-            return
-        with trace.use_span(run.span, record_exception=False, set_status_on_exception=False):
-            yield
+            return nullcontext()
+        return trace.use_span(run.span, record_exception=False, set_status_on_exception=False)
 
     # --- EventSink ---
 

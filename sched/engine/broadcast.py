@@ -6,7 +6,7 @@ Forbidden: to raise (but see foreign_errors.py), to drop a sink, to reorder even
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
@@ -116,12 +116,20 @@ class GuardedTracer:
             self._broadcast.failed("tracer", error)
             return False
 
-    @contextmanager
-    def activate(self, run_id: str) -> Iterator[None]:
+    def activate(self, run_id: str) -> AbstractContextManager[object]:
         """See `RunTracer`."""
-        with ExitStack() as active:
+        try:
+            active = self._tracer.activate(run_id)
+        except BaseException as error:  # noqa: BLE001 - reported; the run goes on
+            self._broadcast.failed("tracer", error)
+            return nullcontext()
+        return active if isinstance(active, nullcontext) else self._guarded(active)
+
+    @contextmanager
+    def _guarded(self, active: AbstractContextManager[object]) -> Iterator[None]:
+        with ExitStack() as entered:
             try:
-                active.enter_context(self._tracer.activate(run_id))
+                entered.enter_context(active)
             except BaseException as error:  # noqa: BLE001 - reported; the run goes on
                 self._broadcast.failed("tracer", error)
             yield

@@ -47,6 +47,6 @@ class RunTracer(Protocol):
         """Open the root span; return whether it is sampled. Never raises."""
         ...
 
-    def activate(self, run_id: str) -> AbstractContextManager[None]:
-        """Make that span current in the calling thread or task."""
+    def activate(self, run_id: str) -> AbstractContextManager[object]:
+        """Make that span current in the calling thread or task; `nullcontext` if there is nothing to make current."""
         ...

@@ -60,7 +60,7 @@ class _Scope:
 
     __slots__ = ("_active", "_executing")
 
-    def __init__(self, executing: AbstractContextManager[None], active: AbstractContextManager[None]) -> None:
+    def __init__(self, executing: AbstractContextManager[None], active: AbstractContextManager[object]) -> None:
         self._executing = executing
         self._active = active
 
@@ -299,8 +299,8 @@ class Execution:
         timings = self._timings
         if not timings.started_ns:
             return RunResult(outcome, detail, None, None)
-        after_ns = timings.started_ns - timings.claimed_ns
-        return RunResult(outcome, detail, self._started_wall_ns, timings.lateness().total_ns, after_ns, ran_ns)
+        after_ns, late_ns = timings.started_ns - timings.claimed_ns, timings.started_ns - timings.due_ns
+        return RunResult(outcome, detail, self._started_wall_ns, late_ns, after_ns, ran_ns)
 
     def _log_fields(self) -> dict[str, object]:
         run = self._run_lease.run
