@@ -41,6 +41,7 @@ class Engine:
     Args:
         context: the ports; from here on every call to its store is measured.
         workers: size of the pool; None: CPU count x 1.5.
+        spin_ns: for how long a worker looks at the clock before a due instant, instead of sleeping.
         skew: how far our clock may be from the store's, and what happens beyond that.
         labels: the labels of this instance, as preferences name them.
         begins: where the scheduler stands: `STOPPED`, if another engine of it ran before.
@@ -52,6 +53,7 @@ class Engine:
         context: EngineContext,
         *,
         workers: int | None = None,
+        spin_ns: int = 0,
         skew: SkewGuard | None = None,
         labels: frozenset[str] = frozenset(),
         begins: SchedulerState = SchedulerState.NEW,
@@ -69,6 +71,7 @@ class Engine:
         self._dispatcher = Dispatcher(
             self._context,
             workers=workers,
+            spin_ns=spin_ns,
             misfires=self._misfires,
             freed=self._freed,
             labels=labels,

@@ -107,7 +107,15 @@ class Assembly:
         tracer = GuardedTracer(spans, broadcast)
         context = EngineContext(clock, store, broadcast, tracer, owner, parts.service, spool, version("tickglass"))
         skew = SkewGuard(parts.max_skew_ns, refuse=parts.refuse_skew)
-        engine = Engine(context, workers=parts.workers, skew=skew, labels=parts.labels, begins=begins, loop=loop)
+        engine = Engine(
+            context,
+            workers=parts.workers,
+            spin_ns=parts.spin_ns,
+            skew=skew,
+            labels=parts.labels,
+            begins=begins,
+            loop=loop,
+        )
         server = None
         if parts.listen is not None:
             server = MetricsServer(parts.listen, metrics.registry, engine.unready, token=parts.token)

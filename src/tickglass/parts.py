@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import duration_ns
-from tickglass.sched.engine.running.pool import checked_size
+from tickglass.sched.engine.running.pool import SPIN_NS, checked_size
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.job import checked_name
 from tickglass.sched.policies.preference import checked_labels
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tickglass.sched.durations import Duration
     from tickglass.sched.ports import EventSink, Store
 
-__all__ = ["FULL_DETAIL_MAX", "OUR_SINKS", "SIDECAR_ENV", "Loop", "MetricsDetail", "OnSkew", "Parts"]
+__all__ = ["FULL_DETAIL_MAX", "OUR_SINKS", "SIDECAR_ENV", "Loop", "MetricsDetail", "OnSkew", "Parts", "Precision"]
 
 OUR_SINKS: Final = ("spans", "metrics", "logs", "sidecar")
 SIDECAR_ENV: Final = "TICKGLASS_SIDECAR"
@@ -39,6 +39,7 @@ FULL_DETAIL_MAX: Final = 200  # jobs that are shown at full detail unless it is 
 _log: Final = logging.getLogger(__name__)
 
 OnSkew = Literal["warn", "refuse"]
+Precision = Literal["sleep", "spin"]
 MetricsDetail = Literal["full", "compact"]
 Loop = AbstractEventLoop | Callable[[], AbstractEventLoop]
 
@@ -65,6 +66,7 @@ class Parts:
     spool: Path | None
     sinks: Mapping[str, EventSink]
     loop: Loop | None
+    spin_ns: int
 
     @classmethod
     def checked(  # noqa: PLR0913 - those of `Scheduler`
@@ -85,6 +87,7 @@ class Parts:
         spool: str | Path | None,
         sinks: Mapping[str, EventSink] | None,
         loop: Loop | None,
+        precision: Precision,
     ) -> Parts:
         """Read the arguments of `Scheduler`; nothing is opened.
 
@@ -108,6 +111,7 @@ class Parts:
             spool=None if spool is None else checked_path(spool),
             sinks=checked_sinks(sinks, ours=OUR_SINKS),
             loop=checked_loop(loop),
+            spin_ns=spin_of(precision),
         )
         checked_size(workers)
         if listen is not None:
@@ -255,3 +259,14 @@ def refuses_skew(on_skew: OnSkew) -> bool:
     if on_skew not in ("warn", "refuse"):
         raise ConfigError("on_skew is one of two words", given=repr(on_skew), instead=('"warn"', '"refuse"'))
     return on_skew == "refuse"
+
+
+def spin_of(precision: Precision) -> int:
+    """Return for how long a worker looks at the clock before a due instant instead of sleeping, in nanoseconds.
+
+    Raises:
+        ConfigError: it is neither of the two words.
+    """
+    if precision not in ("sleep", "spin"):
+        raise ConfigError("precision is one of two words", given=repr(precision), instead=('"sleep"', '"spin"'))
+    return SPIN_NS if precision == "spin" else 0

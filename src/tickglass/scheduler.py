@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from tickglass.parts import Loop, MetricsDetail, OnSkew
+    from tickglass.parts import Loop, MetricsDetail, OnSkew, Precision
     from tickglass.sched.clock import Clock
     from tickglass.sched.durations import Duration
     from tickglass.sched.engine.engine import Engine
@@ -77,6 +77,8 @@ class Scheduler:
         loop: the application's event loop, on which coroutine jobs then run, so that they may use its clients and
             locks; or a function that returns it, asked at each start: `loop=asyncio.get_running_loop`.
             Default: a loop of the scheduler's own, in a thread of its own.
+        precision: "sleep", or "spin": a worker that waits for a due instant looks at the clock without a pause for the
+            last 0.2 ms. That takes as much of a processor for each instant, and saves the delay of a wake-up.
         switch_interval: how long a computing thread may keep the interpreter to
             itself while this scheduler runs; None: unchanged. Python's default of 5 ms
             delays every step of a run by that much beside a busy thread.
@@ -104,6 +106,7 @@ class Scheduler:
         spool: str | Path | None = None,
         clock: Clock | None = None,
         loop: Loop | None = None,
+        precision: Precision = "sleep",
         switch_interval: Duration | None = "100us",
     ) -> None:
         # Here, and nowhere under a lock: a program that takes locks or reads triggers needs none of these parts.
@@ -126,6 +129,7 @@ class Scheduler:
             spool=spool,
             sinks=sinks,
             loop=loop,
+            precision=precision,
         )
         self._drain_ns = duration_ns(drain, what="drain", min_ns=0)
         self._switch_ns = (

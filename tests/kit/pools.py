@@ -26,5 +26,7 @@ class NoSettlements:
     def hold(self) -> None: ...
 
 
-def new_pool(size: int, clock: Clock, sink: EventSink) -> Pool:
-    return Pool("default", size, claim=lambda _: (), settlements=NoSettlements(), clock=clock, sink=sink)
+def new_pool(size: int, clock: Clock, sink: EventSink, *, spin_ns: int = 0) -> Pool:
+    return Pool(
+        "default", size, claim=lambda _: (), spin_ns=spin_ns, settlements=NoSettlements(), clock=clock, sink=sink
+    )

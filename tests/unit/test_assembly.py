@@ -194,3 +194,10 @@ def test_a_detail_that_there_is_not_is_refused() -> None:
     with pytest.raises(ConfigError, match="metrics_detail is one of two words") as refused:
         Scheduler("memory://", metrics_detail="brief")  # type: ignore[arg-type]
     assert refused.value.instead == ('"full"', '"compact"')
+
+
+@pytest.mark.parametrize("precision", ["exact", None, True])
+def test_a_precision_is_one_of_two_words(precision: object) -> None:
+    with pytest.raises(ConfigError, match="precision is one of two words") as refused:
+        Scheduler("memory://", precision=precision)  # type: ignore[arg-type]
+    assert refused.value.instead == ('"sleep"', '"spin"')

@@ -51,6 +51,7 @@ class Dispatcher:
 
     Args:
         workers: size of the pool; None: CPU count x 1.5.
+        spin_ns: for how long a worker looks at the clock before a due instant, instead of sleeping.
         misfires: is given what came too late to be run here.
         freed: called when an occurrence has ended, after its job is not busy any more; given the job's name.
         labels: those of this instance, as preferences name them.
@@ -63,6 +64,7 @@ class Dispatcher:
         context: EngineContext,
         *,
         workers: int | None,
+        spin_ns: int = 0,
         misfires: LateOccurrences,
         freed: Callable[[str], None],
         labels: frozenset[str] = frozenset(),
@@ -90,6 +92,7 @@ class Dispatcher:
         self.pool = Pool(
             "default",
             workers,
+            spin_ns=spin_ns,
             claim=self._claimer.claim,
             settlements=self._settlements,
             clock=context.clock,

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from tickglass.sched.clock import Wake
+from tickglass.sched.durations import US
 from tickglass.sched.engine.running.run_queue import LONG_NS, PROGRESS, WATCH_NS, RunQueue, Step
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import PoolMoved
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.running.execution import Execution
     from tickglass.sched.ports import EventSink
 
-__all__ = ["Pool", "Settlements", "checked_size", "default_size"]
+__all__ = ["SPIN_NS", "Pool", "Settlements", "checked_size", "default_size"]
 
 _log: Final = logging.getLogger(__name__)
+SPIN_NS: Final = 200 * US  # longer than the wake-up of a thread takes on an idle machine, which is 0.1 ms
 _MAX: Final = 10_000
 _NEVER_NS: Final = 2**63 - 1
 
@@ -107,6 +109,7 @@ class Pool:
 
     Args:
         size: how many; see `checked_size`.
+        spin_ns: for how long a worker looks at the clock before a due instant, instead of sleeping.
         claim: claims a batch on the worker that calls it, and returns what is to be started when it is due.
         settlements: of the runs that ended here.
     """
@@ -116,6 +119,7 @@ class Pool:
         name: str,
         size: int | None,
         *,
+        spin_ns: int = 0,
         claim: Callable[[list[Assignment]], Sequence[Execution]],
         settlements: Settlements,
         clock: Clock,
@@ -123,6 +127,7 @@ class Pool:
     ) -> None:
         self.name = name
         self.size = checked_size(size)
+        self._spin_ns = spin_ns
         self._claim = claim
         self._settlements = settlements
         self._clock = clock
@@ -296,7 +301,10 @@ class Pool:
             self._report()
             worker.wake.wait()
             return
-        rung = self._clock.wait(until_ns, worker.wake)
+        spin_ns = self._spin_ns if worker.leads else 0
+        rung = self._clock.wait(until_ns - spin_ns, worker.wake)
+        while spin_ns and not rung and self._clock.monotonic_ns() < until_ns:
+            rung = worker.wake.rung
         with self._mutex:
             self._timed.remove(worker)
         worker.came = worker.leads and not rung

@@ -7,13 +7,14 @@ import os
 import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from kit.pools import new_pool
 
-from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.running.pool import checked_size, default_size
+from tickglass.sched.clock import SystemClock
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.running.pool import SPIN_NS, checked_size, default_size
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import PoolMoved
 from tickglass.testing import FakeClock, ListSink
@@ -21,6 +22,7 @@ from tickglass.testing import FakeClock, ListSink
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tickglass.sched.engine.running.execution import Execution
     from tickglass.sched.engine.running.pool import Pool
 
 PATIENCE_S = 10.0
@@ -179,3 +181,46 @@ def test_closing_ends_at_its_deadline_and_says_that_something_was_left(stand: St
 def test_a_pool_that_was_never_started_closes_at_once() -> None:
     clock = FakeClock()
     assert new_pool(3, clock, ListSink()).close(clock.monotonic_ns())
+
+
+class Due:
+    """A run that notes when it is begun."""
+
+    def __init__(self, clock: SystemClock, due_ns: int) -> None:
+        self.due_ns = due_ns
+        self.expected_ns = 0
+        self.begun: queue.SimpleQueue[tuple[int, bool]] = queue.SimpleQueue()
+        self._clock = clock
+
+    def begin(self) -> None:
+        self.begun.put((self._clock.monotonic_ns(), False))
+
+    def begin_waited(self) -> None:
+        self.begun.put((self._clock.monotonic_ns(), True))
+
+
+@pytest.mark.parametrize("spin_ns", [0, SPIN_NS])
+def test_a_worker_waits_for_a_due_instant_and_starts_never_before_it(spin_ns: int) -> None:
+    clock = SystemClock()
+    pool = new_pool(1, clock, ListSink(), spin_ns=spin_ns)
+    pool.start()
+    run = Due(clock, clock.monotonic_ns() + 20 * MS)
+    pool.submit(lambda: pool.add_runs([cast("Execution", run)]))
+    begun_ns, waited = run.begun.get(timeout=PATIENCE_S)
+    assert begun_ns >= run.due_ns
+    assert waited
+    assert pool.close(clock.monotonic_ns() + 10 * SECOND)
+
+
+def test_a_worker_that_spins_sleeps_until_shortly_before(stand: Stand) -> None:
+    """The wait on the clock ends by so much earlier, and the rest is spent looking at it."""
+    pool = new_pool(1, stand.clock, stand.sink, spin_ns=SPIN_NS)
+    pool.start()
+    stand.pools.append(pool)
+    due_ns = stand.clock.monotonic_ns() + 20 * MS
+    run = Due(cast("SystemClock", stand.clock), due_ns)
+    pool.submit(lambda: pool.add_runs([cast("Execution", run)]))
+    stand.clock.wait_for_sleepers(1)
+    assert [until_ns for until_ns, _ in stand.clock._sleepers.values()] == [due_ns - SPIN_NS]
+    stand.clock.advance(20 * MS)
+    assert run.begun.get(timeout=PATIENCE_S) == (due_ns, True)
