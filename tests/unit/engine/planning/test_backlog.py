@@ -9,7 +9,7 @@ import pytest
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.planning.backlog import LOOKED_EVERY_NS
 from tickglass.sched.engine.running.pool import Pool
-from tickglass.sched.events import InstantsMissed
+from tickglass.sched.events import InstantsMissed, OccurrenceMoved
 from tickglass.sched.triggers import every
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def test_the_oldest_goes_first(rig: Rig, room: Room) -> None:
     rig.advance(LOOKED_EVERY_NS)
     for name in order:
         rig.ended(name)
-    fell_due = [move.job for move in rig.sink.events if getattr(move, "event", "") == "fell_due"]
-    assert fell_due == order
+    assert [move.job for move in rig.sink.of(OccurrenceMoved) if move.event == "fell_due"] == order
 
 
 def test_with_room_nobody_looks_whether_there_is_room(rig: Rig, room: Room) -> None:
