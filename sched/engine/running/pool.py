@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import US
-from tickglass.sched.engine.running.run_queue import LONG_NS, PROGRESS, WATCH_NS, RunQueue, Step
+from tickglass.sched.engine.running.run_queue import CLAIM_NS, LONG_NS, PROGRESS, WATCH_NS, RunQueue, Step
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import PoolMoved
 
@@ -138,6 +138,7 @@ class Pool:
         self._asleep: list[_Worker] = []  # the last one is called first: its caches are warm
         self._timed: list[_Worker] = []  # those that lead or watch
         self._hurrying = 0  # how many workers will soon ask what is next
+        self._patient_until_ns = 0  # until then one of them is likely to wait for the store
         self._unended = self.size  # workers
         self._closing = False
         self._ended = Wake()
@@ -255,7 +256,8 @@ class Pool:
         """Return what this worker does now; None: nothing."""
         queue = self._queue
         came, worker.came = worker.came, False
-        if worker.watches and self._hurrying and queue.moves - worker.seen >= PROGRESS:  # the others get on
+        get_on = queue.moves - worker.seen >= PROGRESS or now_ns < self._patient_until_ns
+        if worker.watches and self._hurrying and get_on:
             return _Chosen(self._settlements.flush) if self._settlements.is_due(now_ns) else None
         # Once the pool is closed every run was asked to stop, and ends when it is begun.
         if (run := queue.next_run(_NEVER_NS if self._closing else now_ns)) is not None:
@@ -265,6 +267,7 @@ class Pool:
         elif (batch := queue.next_batch(1 + len(self._asleep), now_ns)) is not None:
             waited = Counter(now_ns - submitted_ns for submitted_ns in batch.submitted_ns)
             chosen = _Chosen(partial(self._claim_batch, batch.assignments), waited.items())
+            self._patient_until_ns = now_ns + WATCH_NS + CLAIM_NS * len(batch.assignments)
         elif self._settlements.waiting:
             return _Chosen(self._settlements.flush)
         else:

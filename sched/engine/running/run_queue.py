@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.running.assignment import Assignment
     from tickglass.sched.engine.running.execution import Execution
 
-__all__ = ["AHEAD_NS", "LONG_NS", "SOON_NS", "WATCH_NS", "Batch", "RunQueue", "Step"]
+__all__ = ["AHEAD_NS", "CLAIM_NS", "LONG_NS", "SOON_NS", "WATCH_NS", "Batch", "RunQueue", "Step"]
 
 AHEAD_NS: Final = 20 * MS  # what is claimed is expected to start within this, as far as workers are free
 SOON_NS: Final = 5 * MS  # what waits for longer is better kept back, because its next instant may come
 LONG_NS: Final = 500 * US  # a run that is expected to take longer has a worker of its own
 WATCH_NS: Final = MS  # so long may due runs wait for the worker that starts them before another one looks
+CLAIM_NS: Final = 100 * US  # so long may the claim of each occurrence take before the others count as waiting
 PROGRESS: Final = 4  # runs or steps taken within that time by which the watcher sees that they are short
 _QUEUE_MIN: Final = 16  # occurrences, so that workers find some at any time
 _SMOOTHED: Final = 4  # batches
