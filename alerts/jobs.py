@@ -74,13 +74,12 @@ def _not_due(scope: RuleScope) -> tuple[Alert, ...]:
     by_job, matching = scope.by_job, on(scope.by_job)
     left_out = scope.increase_by(catalogue.JOB_OUTCOMES, *by_job, window="10m", outcome=one_of(_LEFT_OUT))
     done = scope.increase_by(catalogue.JOB_OUTCOMES, *by_job, window="10m", outcome=none_of(_LEFT_OUT))
-    running = scope.max_by(catalogue.JOB_RUNNING, *by_job)
     recurs = aggregate("group", by_job, scope.series(catalogue.JOB_INTERVAL, source=""))
     is_next = aggregate("group", by_job, scope.series(catalogue.JOB_NEXT))
     return (
         Alert(
             name="TickglassJobLeftOut",
-            expr=f"{left_out} > 0\nunless {matching}\n{done} > 0\nunless {matching}\n{running} > 0",
+            expr=f"{left_out} > 0\nunless {matching}\n{done} > 0\nunless {matching}\n{oldest_run(scope)}",
             pending="5m",  # what the store or a full pool causes has been told by then
             severity=Severity.WARNING,
             labels=by_job,

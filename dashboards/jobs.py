@@ -66,7 +66,12 @@ def _counts(scope: BoardScope) -> tuple[Panel, ...]:
     grace = scope.max_by(catalogue.JOB_GRACE, *scope.by_job)
     runs = runs_ended(scope, SPAN)
     return (
-        count("Running", "Runs in progress. No number of them is bad.", scope.sum_by(catalogue.JOB_RUNNING), None),
+        count(
+            "Running",
+            "Jobs with a run in progress, in each instance. No number of them is bad.",
+            f"count({scope.series(catalogue.JOB_RUNNING_FOR)})",
+            None,
+        ),
         count(
             "Pending",
             "Occurrences that fell due and have not ended: they wait for a worker or a lock, or they run. Far more "
@@ -109,7 +114,7 @@ def _each_job(scope: BoardScope) -> Panel:
                 failures_in_a_row(scope),
                 column=Column("Failures in a row", steps=above(1, thresholds.FAILURES_IN_A_ROW)),
             ),
-            Query(scope.sum_by(catalogue.JOB_RUNNING, *scope.by_job), column=Column("Running")),
+            Query(aggregate("count", scope.by_job, scope.series(catalogue.JOB_RUNNING_FOR)), column=Column("Running")),
             Query(scope.sum_by(catalogue.JOB_PENDING, *scope.by_job), column=Column("Pending")),
             Query(highest(catalogue.JOB_INTERVAL), column=Column("Interval", "s")),
             Query(highest(catalogue.JOB_MAX_RUNTIME), column=Column("Timeout", "s")),

@@ -131,7 +131,9 @@ JOB_REGISTERED: Final = gauge(
     BY_JOB,
     compact=Compact.LEFT_OUT,
 )
-JOB_RUNNING: Final = gauge("tickglass_job_running", "Runs in progress here.", BY_JOB)
+JOB_RUNNING: Final = gauge(
+    "tickglass_job_running", "Runs in progress here.", BY_JOB, compact=Compact.LEFT_OUT
+)  # at compact detail, tickglass_job_running_seconds is there for as long as one is
 JOB_OVERDUE_RUNS: Final = gauge(
     "tickglass_job_overdue_runs",
     "Runs in progress here that were asked to stop at their timeout and whose code has not returned.",
