@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SkewMeasured,
         SpoolMoved,
         StoreCalled,
+        StoreRecordMissing,
         TimelineTicked,
     )
     from tickglass.telemetry.metric import Metric
@@ -100,6 +101,7 @@ class SchedulerGroup(SeriesGroup):
         self._states = self.counters(catalogue.SCHEDULER_STATE)  # one of them is 1
         self._ready = self.gauge(catalogue.SCHEDULER_READY)
         self._forgot = self.counter(catalogue.STORE_FORGOT)
+        self._missing = self.counters(catalogue.STORE_MISSING)
         self._spool = self.gauge(catalogue.SPOOL_DEPTH, start=0)
         self._spooled = self.counters(catalogue.SPOOL_OUTCOMES)
         self._dropped = {
@@ -160,6 +162,11 @@ class SchedulerGroup(SeriesGroup):
         """Count a store that had lost the record of this instance."""
         with self.lock:
             self._forgot.add()
+
+    def record_missing(self, event: StoreRecordMissing) -> None:
+        """Count a record that the store lacks."""
+        with self.lock:
+            self._missing[event.kind].add()
 
     def loop_asked(self, event: EventLoopAsked) -> None:
         """Note that the event loop was asked to answer."""

@@ -32,6 +32,7 @@ from tickglass.telemetry.catalogue.internals import (
     STORE_DURATION,
     STORE_ERRORS,
     STORE_FORGOT,
+    STORE_MISSING,
     TICK_DURATION,
     TICK_LAG,
 )
@@ -199,6 +200,7 @@ __all__ = [
     "STORE_DURATION",
     "STORE_ERRORS",
     "STORE_FORGOT",
+    "STORE_MISSING",
     "TICK_DURATION",
     "TICK_LAG",
     "metrics",

@@ -110,7 +110,6 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/unit/domain/test_job.py": ("sched/durations.py", "sched/run.py"),
     "tests/unit/domain/test_state_machines.py": ("sched/events.py", "sched/lifecycle.py", "sched/state_machine.py"),
     "tests/unit/engine/leasing/test_thread_cache.py": ("sched/engine/leasing/renewer.py",),
-    "tests/unit/engine/leasing/test_write_health.py": ("sched/engine/leasing/instrumented_store.py",),
     "tests/unit/engine/locking/test_lock_wait.py": (
         "sched/engine/locking/acquisition.py",
         "sched/engine/locking/wait_queue.py",

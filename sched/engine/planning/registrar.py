@@ -87,17 +87,20 @@ class Registrar:
             if waiting:
                 self._try(waiting)
 
-    def again(self, jobs: Mapping[str, Job]) -> None:
-        """Register jobs once more, because the store has lost what it held; what is planned stays as it is.
+    def again(self, jobs: Mapping[str, Job]) -> list[str]:
+        """Register jobs once more, because the store has lost their records; what is planned stays as it is.
 
-        A job that still waits for its first registration is left to `catch_up`.
+        Returns:
+            Their names. A job that still waits for its first registration is left to `catch_up`, and is not among them.
 
         Raises:
             StoreUnavailable: the store does not take them.
         """
         with self._mutex:
             known = [job for name, job in jobs.items() if name not in self._waiting]
-        self._context.store.register([self._planner.record_of(job) for job in known])
+        if known:
+            self._context.store.register([self._planner.record_of(job) for job in known])
+        return [job.name for job in known]
 
     def _plan_without(self, jobs: Sequence[Job]) -> None:
         planned = {job.name: (job, self._planner.now_ns(job)) for job in jobs}

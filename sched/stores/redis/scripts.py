@@ -11,6 +11,7 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tickglass.sched.clock import instant_of
 from tickglass.sched.identity import JobId
 from tickglass.sched.ports import (
     Ahead,
@@ -27,6 +28,7 @@ from tickglass.sched.ports import (
     Renewed,
     RunRecord,
 )
+from tickglass.sched.ports.missing import MissingKind, MissingRecord
 from tickglass.sched.registration import Registered
 from tickglass.sched.stores.retention import shown_detail
 
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ABANDON",
     "ACQUIRE",
+    "CHECK_OPEN",
     "CLAIM",
+    "DROP_MISSING",
     "FORGET",
     "JOBS",
     "LEASES",
@@ -53,6 +57,7 @@ __all__ = [
     "RIGHTS",
     "RUNS",
     "SETTLE",
+    "UNREGISTERED",
     "Script",
     "abandon_args",
     "acquire_args",
@@ -63,10 +68,15 @@ __all__ = [
     "due_text",
     "freed_channel",
     "is_settled_as",
+    "is_whole",
     "job_args",
     "job_record",
     "lease_record",
     "load_script",
+    "missing_attempt",
+    "missing_job",
+    "missing_lease",
+    "missing_open",
     "orphan",
     "read_claim_message",
     "registered",
@@ -82,6 +92,7 @@ __all__ = [
 Argument = str | int
 _PACKAGE: Final = "tickglass.sched.stores.redis"
 _DUE_DIGITS: Final = 20
+_WHOLE_ROW: Final = 3  # columns at least: a shorter row names what is missing
 _OUTCOME: Final = 9  # its place in an attempt's list
 _DUE_OFFSET: Final = 2**63  # makes texts of 20 digits sort like the instants, negative ones included
 
@@ -119,9 +130,12 @@ ORPHANS: Final = load_script("orphans", writes=False)
 ABANDON: Final = load_script("abandon")
 FORGET: Final = load_script("forget")
 PRUNE: Final = load_script("prune")
+CHECK_OPEN: Final = load_script("check_open")
+DROP_MISSING: Final = load_script("drop_missing")
 PRUNE_LEASES: Final = load_script("prune_leases")
 LEASES: Final = load_script("leases", writes=False)
 JOBS: Final = load_script("jobs", writes=False)
+UNREGISTERED: Final = load_script("unregistered", writes=False)
 RUNS: Final = load_script("runs", writes=False)
 RIGHTS: Final = load_script("rights", writes=False, checks=False)
 MIGRATE: Final = load_script("migrate", checks=False)
@@ -286,6 +300,31 @@ def run_record(row: Sequence[Any]) -> RunRecord:
     )
 
 
+def is_whole(row: Sequence[Any]) -> bool:
+    """Whether a row of LEASES, JOBS, RUNS or ORPHANS has something; else it only names what was deleted by hand."""
+    return len(row) >= _WHOLE_ROW
+
+
+def missing_lease(resource: str) -> MissingRecord:
+    """Return what says that a lease is missing."""
+    return MissingRecord(MissingKind.LEASE, resource)
+
+
+def missing_job(job: str) -> MissingRecord:
+    """Return what says that the record of a JOB is missing."""
+    return MissingRecord(MissingKind.JOB, job)
+
+
+def missing_attempt(job: str, attempt_key: str) -> MissingRecord:
+    """Return what says that the row of an attempt is missing."""
+    return MissingRecord(MissingKind.ATTEMPT, _attempt_name(job, attempt_key))
+
+
+def missing_open(job: str, attempt_key: str) -> MissingRecord:
+    """Return what says that the list of open claims lacks an attempt."""
+    return MissingRecord(MissingKind.OPEN, _attempt_name(job, attempt_key))
+
+
 def freed_channel(base: str) -> str:
     """Return the channel on which freed resources are published."""
     return f"{base}:freed"
@@ -307,6 +346,11 @@ def _refused(reply: Sequence[Any]) -> Refused:
     # Redis ends a key up to a millisecond after its time to live.
     rest_ns = min(int(rest_us) * 1_000, int(ttl_ns))
     return Refused(Holder(owner, service, job, run_id, int(fence)), rest_ns)
+
+
+def _attempt_name(job: str, attempt_key: str) -> str:
+    due_ns, _ = _due_and_attempt(attempt_key)
+    return f"{job} due {instant_of(due_ns).isoformat()}"
 
 
 def _due_and_attempt(attempt_key: str) -> tuple[int, int]:

@@ -20,12 +20,14 @@ from tickglass.sched.events import (
     SinkFailed,
     SkewMeasured,
     StoreCalled,
+    StoreRecordMissing,
     TimelineTicked,
     TriggerFailed,
 )
 from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.sched.lifecycle import SchedulerEvent, SchedulerMachine
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
+from tickglass.sched.ports.missing import MissingKind
 from tickglass.telemetry import MetricSink
 
 if TYPE_CHECKING:
@@ -467,3 +469,10 @@ def test_a_job_in_two_programs_has_a_series_while_that_lasts(stage: Stage) -> No
         return stage.value("tickglass_job_contested_since_timestamp_seconds", job_name="nightly")
 
     assert [tell(since_ns) for since_ns in (7 * SECOND, None, 9 * SECOND)] == [7, None, 9]
+
+
+def test_records_that_the_store_lacks_are_counted_by_kind(stage: Stage) -> None:
+    name = "tickglass_store_missing_records_total"
+    assert {kind: stage.value(name, kind=kind) for kind in MissingKind} == dict.fromkeys(MissingKind, 0)
+    stage.sink.record(StoreRecordMissing(store="redis", kind="job", name="billing/sync", wall_ns=0))
+    assert {kind: stage.value(name, kind=kind) for kind in ("job", "lease")} == {"job": 1, "lease": 0}

@@ -9,6 +9,7 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.policies.preference import presence_resource
 from tickglass.sched.ports import InstanceRecord, LeaseAsk
+from tickglass.sched.ports.missing import MissingKind, MissingRecord
 from tickglass.telemetry.sidecar.stores import probe as probe_module
 from tickglass.telemetry.sidecar.stores.probe import Probe, probe_once
 
@@ -148,3 +149,20 @@ def test_instances_are_read_with_the_jobs_of_those_that_live(rig: SidecarRig) ->
     roster = probe_once("memory://", rig.store, rig.clock).roster
     assert [it.owner for it in roster.instances] == ["n1"]
     assert roster.names == {"f00d": frozenset({"nightly"})}
+
+
+def test_a_record_that_is_missing_is_logged_and_counted_once_an_hour(
+    rig: SidecarRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = ScriptedStore(rig.store)
+    probe = Probe({"redis://here": store}, clock=rig.clock)
+    (one,) = probe._probes
+    for _ in range(2):
+        store.found_missing = [MissingRecord(MissingKind.LEASE, "printer")]
+        one.probe()
+    assert one.snapshot.missing["lease"] == 1
+    assert caplog.messages == ["redis://here: the lease on printer was deleted by hand: the resource is free"]
+    rig.clock.advance(3_600 * SECOND)
+    store.found_missing = [MissingRecord(MissingKind.LEASE, "printer")]
+    one.probe()
+    assert one.snapshot.missing["lease"] == 2
