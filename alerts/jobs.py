@@ -34,7 +34,8 @@ def jobs(scope: RuleScope) -> Group:
         Record(name=_OWED_SINCE, expr=owed_since(scope)),
         *late_shares(scope, "5m", "1h"),
     )
-    return Group("tickglass.jobs", (*records, _missed(scope), *_not_due(scope), *_failing(scope), *_late(scope)))
+    rules = (_missed(scope), *_not_due(scope), *_failing(scope), *_late(scope), _contested(scope))
+    return Group("tickglass.jobs", (*records, *rules))
 
 
 def _missed(scope: RuleScope) -> Alert:
@@ -109,6 +110,21 @@ def _not_due(scope: RuleScope) -> tuple[Alert, ...]:
             description="The trigger of {{ $labels.job_name }} names no instant any more.",
             board=Board.JOBS,
         ),
+    )
+
+
+def _contested(scope: RuleScope) -> Alert:
+    """Return the rule about jobs that are in two programs: one alert a service, because they usually share several."""
+    first = scope.first_label(scope.series(catalogue.JOB_CONTESTED), "service", "job_name", ", among them ")
+    return Alert(
+        name="TickglassJobContested",
+        expr=f"{scope.max_by(catalogue.JOBS_CONTESTED, *scope.by_service)} > 0",
+        keep_firing_for="15m",  # a scheduler that restarts has to find the rival again
+        severity=Severity.WARNING,
+        labels=scope.by_service,
+        summary="Two programs share the name of a service and of a job, but the job differs.",
+        description=f"{{{{ $value }}}} jobs of {{{{ $labels.service }}}} are in two programs{first}.",
+        board=Board.JOBS,
     )
 
 

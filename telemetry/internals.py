@@ -102,6 +102,8 @@ class SchedulerGroup(SeriesGroup):
         self._ready = self.gauge(catalogue.SCHEDULER_READY)
         self._forgot = self.counter(catalogue.STORE_FORGOT)
         self._missing = self.counters(catalogue.STORE_MISSING)
+        self._jobs_contested = self.gauge(catalogue.JOBS_CONTESTED, start=0)
+        self._contested: set[str] = set()
         self._spool = self.gauge(catalogue.SPOOL_DEPTH, start=0)
         self._spooled = self.counters(catalogue.SPOOL_OUTCOMES)
         self._dropped = {
@@ -152,6 +154,7 @@ class SchedulerGroup(SeriesGroup):
                 self._ready.value = 0
             if event.after == SchedulerState.STOPPED:
                 self._loop_asked_ns = self._loop_lag_ns = None  # an answer that will not come is no lag
+                self._count_contested(set())
 
     def readiness_moved(self, event: ReadinessMoved) -> None:
         """Take its readiness."""
@@ -162,6 +165,15 @@ class SchedulerGroup(SeriesGroup):
         """Count a store that had lost the record of this instance."""
         with self.lock:
             self._forgot.add()
+
+    def contested(self, job: str, *, is_so: bool) -> None:
+        """Take that another program claims a job's instants, or does not."""
+        with self.lock:
+            self._count_contested(self._contested | {job} if is_so else self._contested - {job})
+
+    def _count_contested(self, jobs: set[str]) -> None:
+        self._contested = jobs
+        self._jobs_contested.value = len(jobs)
 
     def record_missing(self, event: StoreRecordMissing) -> None:
         """Count a record that the store lacks."""
@@ -186,6 +198,7 @@ class SchedulerGroup(SeriesGroup):
             for state in self._states.values():
                 state.value = 0
             self._spool.value = 0
+            self._count_contested(set())
             self._offset.value = self._offset_error.value = self._ready.value = None
             self._loop_asked_ns = self._loop_lag_ns = None
 

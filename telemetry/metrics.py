@@ -138,7 +138,7 @@ class MetricSink:
             InstantsMissed: lambda event: self._jobs[event.job].passed(event, Outcome.MISSED),
             InstantsElsewhere: lambda event: self._jobs[event.job].passed(event, Outcome.ELSEWHERE),
             JobRegistered: self._register,
-            JobContested: lambda event: self._jobs[event.job].contested(event),
+            JobContested: self._job_contested,
             ClaimOrphaned: lambda event: self._jobs[event.job].orphan_found(),
             ClaimCacheHit: lambda event: self._jobs[event.job].claim_cache_hit(),
             TriggerFailed: lambda event: self._jobs[event.job].trigger_failed(),
@@ -246,7 +246,12 @@ class MetricSink:
         for lock in list(self._locks.values()):
             lock.forget()
 
+    def _job_contested(self, event: JobContested) -> None:
+        self._jobs[event.job].contested(event)
+        self._scheduler.contested(event.job, is_so=event.since_wall_ns is not None)
+
     def _register(self, event: JobRegistered) -> None:
+        self._scheduler.contested(event.job, is_so=False)
         self._jobs[event.job].declared(event)
         self._locks.change(event.resource, lambda lock: lock.declared(event))
 

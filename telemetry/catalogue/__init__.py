@@ -67,6 +67,7 @@ from tickglass.telemetry.catalogue.jobs import (
     JOB_UNSUCCESSFUL,
     JOB_UNSUCCESSFUL_FOR,
     JOB_UNSUCCESSFUL_LATEST,
+    JOBS_CONTESTED,
 )
 from tickglass.telemetry.catalogue.locks import (
     FENCING_REJECTIONS,
@@ -119,6 +120,7 @@ __all__ = [
     "EVENT_LOOP_LAG",
     "FENCING_REJECTIONS",
     "GC_PAUSE",
+    "JOBS_CONTESTED",
     "JOB_ABANDONED",
     "JOB_CONTESTED",
     "JOB_DUE",

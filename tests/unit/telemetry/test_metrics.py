@@ -17,6 +17,7 @@ from tickglass.sched.events import (
     JobContested,
     PoolMoved,
     ReadinessMoved,
+    SchedulerMoved,
     SinkFailed,
     SkewMeasured,
     StoreCalled,
@@ -466,7 +467,9 @@ def test_a_job_in_two_programs_has_a_series_while_that_lasts(stage: Stage) -> No
             job="nightly", owner="host-1", service="billing", claimant="host-9", since_wall_ns=since_ns, wall_ns=0
         )
         stage.sink.record(contested)
-        return stage.value("tickglass_job_contested_since_timestamp_seconds", job_name="nightly")
+        shown = stage.value("tickglass_job_contested_since_timestamp_seconds", job_name="nightly")
+        assert stage.value("tickglass_jobs_contested") == int(shown is not None)
+        return shown
 
     assert [tell(since_ns) for since_ns in (7 * SECOND, None, 9 * SECOND)] == [7, None, 9]
 
@@ -476,3 +479,22 @@ def test_records_that_the_store_lacks_are_counted_by_kind(stage: Stage) -> None:
     assert {kind: stage.value(name, kind=kind) for kind in MissingKind} == dict.fromkeys(MissingKind, 0)
     stage.sink.record(StoreRecordMissing(store="redis", kind="job", name="billing/sync", wall_ns=0))
     assert {kind: stage.value(name, kind=kind) for kind in ("job", "lease")} == {"job": 1, "lease": 0}
+
+
+def test_jobs_in_two_programs_are_counted_until_they_are_declared_anew_or_the_scheduler_stops(stage: Stage) -> None:
+    def contest(job: str) -> float | None:
+        stage.sink.record(
+            JobContested(job=job, owner="host-1", service="billing", claimant="host-9", since_wall_ns=0, wall_ns=0)
+        )
+        return stage.value("tickglass_jobs_contested")
+
+    assert stage.value("tickglass_jobs_contested") == 0
+    assert [contest("nightly"), contest("nightly"), contest("hourly")] == [1, 1, 2]
+    stage.register("nightly")
+    assert stage.value("tickglass_jobs_contested") == 1
+    stage.sink.record(
+        SchedulerMoved(
+            owner="host-1", service="billing", before="draining", event="stopped", after="stopped", wall_ns=0
+        )
+    )
+    assert stage.value("tickglass_jobs_contested") == 0
