@@ -145,12 +145,8 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "sched/stores/redis/instances.py",
     ),
     "tests/unit/stores/redis/test_rights.py": ("sched/stores/redis/scripts.py",),
-    "tests/unit/stores/redis/test_store.py": ("sched/stores/redis/connections.py", "sched/stores/redis/topology.py"),
     "tests/unit/stores/redlock/test_quorum.py": ("sched/stores/redlock/outgoing.py",),
-    "tests/unit/stores/redlock/test_store.py": (
-        "sched/stores/redlock/ballot.py",
-        "sched/stores/redlock/scripts.py",
-    ),
+    "tests/unit/stores/redlock/test_store.py": ("sched/stores/redlock/scripts.py",),
     "tests/unit/stores/sqlite/test_against_memory.py": ("sched/stores/memory.py", "sched/stores/sqlite/statements.py"),
     "tests/unit/stores/sqlite/test_store.py": (
         "sched/stores/sqlite/file.py",
