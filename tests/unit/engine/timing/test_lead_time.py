@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def test_it_begins_with_five_milliseconds() -> None:
+def test_the_lead_begins_with_five_milliseconds() -> None:
     assert LeadTime().now_ns == 5 * MS
 
 
-def test_it_is_a_quarter_more_than_what_nine_of_ten_took() -> None:
+def test_the_lead_is_a_quarter_more_than_nine_of_ten_preparations_took() -> None:
     lead = LeadTime()
     for took_ms in range(1, 11):
         lead.note(took_ms * MS)
@@ -37,7 +37,7 @@ def test_one_slow_preparation_does_not_make_all_early() -> None:
     assert lead.now_ns == 2_500 * US
 
 
-def test_it_stays_within_its_bounds() -> None:
+def test_the_lead_stays_between_half_a_millisecond_and_fifty() -> None:
     lead = LeadTime()
     lead.note(1)
     assert lead.now_ns == 500 * US

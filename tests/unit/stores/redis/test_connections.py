@@ -121,7 +121,7 @@ def test_a_url_without_a_database_means_database_0(
     assert opened(f"redis://127.0.0.1:{server.port}/1").leases() == []
 
 
-def test_nobody_there_is_unavailable(opened: Callable[..., RedisStore], free_port: int) -> None:
+def test_a_port_without_a_server_is_unavailable(opened: Callable[..., RedisStore], free_port: int) -> None:
     store = opened(f"redis://127.0.0.1:{free_port}/0")
     assert kind_of(store.leases) == "unavailable"
     assert kind_of(store.time_ns) == "unavailable"

@@ -152,7 +152,7 @@ def test_of_several_schedulers_the_one_that_ran_it_is_the_truth(rig: SidecarRig)
     assert rig.job().owners == ["host-1", "host-2"]
 
 
-def test_an_occurrence_that_all_skipped_is_one(rig: SidecarRig) -> None:
+def test_an_occurrence_that_all_instances_skipped_is_shown_once(rig: SidecarRig) -> None:
     for owner in ("host-1", "host-2"):
         scheduler = rig.scheduler(owner)
         scheduler.start("nightly")
@@ -188,7 +188,7 @@ def test_failures_are_those_since_the_last_success_anywhere(rig: SidecarRig) -> 
 # --- the rest
 
 
-def test_a_look_that_is_too_old_is_left_out_and_the_view_says_so(rig: SidecarRig) -> None:
+def test_a_probe_that_is_too_old_is_left_out_and_the_view_says_so(rig: SidecarRig) -> None:
     rig.register()
     rig.claim()
     rig.probe()

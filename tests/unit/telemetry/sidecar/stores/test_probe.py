@@ -29,7 +29,7 @@ def broken() -> None:
     raise RuntimeError("no idea")
 
 
-def test_a_look_sees_all_of_it(rig: SidecarRig) -> None:
+def test_a_probe_reads_leases_jobs_runs_and_abandoned_claims(rig: SidecarRig) -> None:
     rig.register()
     died = rig.claim("nightly", owner="dead", resource="other")
     rig.clock.advance(TTL_NS + SECOND)
@@ -65,7 +65,7 @@ def test_our_clock_is_compared_with_the_stores_within_half_a_round_trip(rig: Sid
     assert (snapshot.skew_ns, snapshot.skew_bound_ns) == (-2 * MS, 2 * MS)
 
 
-def test_a_look_is_bounded_and_says_so(rig: SidecarRig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_that_cuts_off_leases_says_so(rig: SidecarRig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe_module, "LEASES_MAX", 2)
     for name in "abc":
         rig.store.acquire(LeaseAsk(name, "host-1", "billing", name, TTL_NS))
