@@ -60,7 +60,7 @@ def test_a_job_is_known_from_the_store_alone(rig: SidecarRig) -> None:
     assert (other.running, other.running_since_wall_ns, other.next_due_ns) == (1, second.due_ns, None)
 
 
-def test_a_live_scheduler_beats_an_older_look(rig: SidecarRig) -> None:
+def test_what_a_live_scheduler_reports_overrides_an_older_probe(rig: SidecarRig) -> None:
     rig.register()
     scheduler = rig.scheduler()
     scheduler.start("nightly")

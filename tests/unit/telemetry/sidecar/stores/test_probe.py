@@ -86,7 +86,7 @@ def running(rig: SidecarRig, **stores: ScriptedStore) -> Probe:
     return probe
 
 
-def test_a_store_that_does_not_answer_keeps_its_last_look_and_is_asked_again(rig: SidecarRig) -> None:
+def test_a_store_that_does_not_answer_keeps_its_last_snapshot_and_is_asked_again(rig: SidecarRig) -> None:
     rig.register()
     store = ScriptedStore(rig.store)
     probe = running(rig, redis=store)

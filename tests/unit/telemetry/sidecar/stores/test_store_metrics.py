@@ -35,7 +35,7 @@ def shown(rig: SidecarRig) -> dict[str, dict[str, float]]:
     return found
 
 
-def test_the_metrics_of_a_frozen_holder_grow_between_two_looks(rig: SidecarRig) -> None:
+def test_the_metrics_of_a_frozen_holder_grow_between_two_probes(rig: SidecarRig) -> None:
     rig.register()
     ask = rig.claim(owner="frozen")
     rig.probe()
@@ -98,7 +98,7 @@ def test_of_too_many_leases_the_live_ones_have_series(rig: SidecarRig) -> None:
     assert (len(ended), "dead for long/host-1/billing" in ended) == (SHOWN_MAX - 1, False)
 
 
-def test_a_look_that_is_too_old_is_told_of_and_not_what_it_saw(rig: SidecarRig) -> None:
+def test_a_probe_that_is_too_old_is_reported_without_what_it_saw(rig: SidecarRig) -> None:
     rig.register()
     rig.claim()
     rig.probe()
