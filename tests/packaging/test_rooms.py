@@ -179,10 +179,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "telemetry/reference.py",
     ),
     "tests/unit/telemetry/test_metrics.py": (
-        "telemetry/internals.py",
         "telemetry/interval.py",
-        "telemetry/jobs.py",
-        "telemetry/locks.py",
         "telemetry/series.py",
     ),
     "tests/unit/telemetry/test_spans.py": ("sched/ports/tracing.py", "telemetry/tracing/run_ids.py"),
