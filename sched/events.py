@@ -291,7 +291,7 @@ class StoreRecordMissing(Event, frozen=True, kw_only=True):
 
     store: str
     kind: str
-    name: str  # a resource, a job, or a job and its due instant
+    name: str  # a resource, or a job
     wall_ns: int
 
 

@@ -27,21 +27,21 @@ class MissingKind(StrEnum):
 
     LEASE = "lease"  # of a resource that the list of leases names
     JOB = "job"  # the record of a job that is registered
-    ATTEMPT = "attempt"  # the row of a claim that a list of attempts names
-    OPEN = "open"  # the entry of a claim without an end, in the list of such claims
+    ATTEMPT = "attempt"  # the rows of claims that a list of attempts names
+    OPEN = "open"  # the entries of claims without an end, in the list of such claims
 
 
 _SENTENCES: Final = {
     MissingKind.LEASE: "the lease on {} was deleted by hand: the resource is free",
     MissingKind.JOB: "the record of job {} was deleted by hand: an instance that has the job registers it again",
-    MissingKind.ATTEMPT: "the claim of {} was deleted by hand: it counts as never made",
-    MissingKind.OPEN: "the claim of {} was not in the list of claims without an end, and is in it again",
+    MissingKind.ATTEMPT: "claims of job {} were deleted by hand: they count as never made",
+    MissingKind.OPEN: "claims of job {} were not in the list of claims without an end, and are in it again",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class MissingRecord:
-    """One such record, and its name: a resource, a job, or a job and its due instant."""
+    """One such record, and its name: a resource or a job, of whose attempts one is told for all."""
 
     kind: MissingKind
     name: str

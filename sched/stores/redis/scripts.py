@@ -11,7 +11,6 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tickglass.sched.clock import instant_of
 from tickglass.sched.identity import JobId
 from tickglass.sched.ports import (
     Ahead,
@@ -315,14 +314,14 @@ def missing_job(job: str) -> MissingRecord:
     return MissingRecord(MissingKind.JOB, job)
 
 
-def missing_attempt(job: str, attempt_key: str) -> MissingRecord:
-    """Return what says that the row of an attempt is missing."""
-    return MissingRecord(MissingKind.ATTEMPT, _attempt_name(job, attempt_key))
+def missing_attempt(job: str, _attempt_key: str) -> MissingRecord:
+    """Return what says that the row of an attempt is missing: of which job, because all of a job's are in one key."""
+    return MissingRecord(MissingKind.ATTEMPT, job)
 
 
-def missing_open(job: str, attempt_key: str) -> MissingRecord:
-    """Return what says that the list of open claims lacks an attempt."""
-    return MissingRecord(MissingKind.OPEN, _attempt_name(job, attempt_key))
+def missing_open(job: str, _attempt_key: str) -> MissingRecord:
+    """Return what says that the list of open claims lacks an attempt of a job."""
+    return MissingRecord(MissingKind.OPEN, job)
 
 
 def freed_channel(base: str) -> str:
@@ -346,11 +345,6 @@ def _refused(reply: Sequence[Any]) -> Refused:
     # Redis ends a key up to a millisecond after its time to live.
     rest_ns = min(int(rest_us) * 1_000, int(ttl_ns))
     return Refused(Holder(owner, service, job, run_id, int(fence)), rest_ns)
-
-
-def _attempt_name(job: str, attempt_key: str) -> str:
-    due_ns, _ = _due_and_attempt(attempt_key)
-    return f"{job} due {instant_of(due_ns).isoformat()}"
 
 
 def _due_and_attempt(attempt_key: str) -> tuple[int, int]:

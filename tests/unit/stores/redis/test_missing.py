@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 JOB: Final = JobId("s", "job")
 RECORD: Final = JobRecord("job", "t", "s/job", "o", "s", SECOND, SECOND, None, None)
 CLAIM: Final = ClaimAsk(LeaseAsk("s/job", "o", "s", "token", 30 * SECOND, "job", "run"), due_ns=0)
-ATTEMPT: Final = MissingRecord(MissingKind.ATTEMPT, "s/job due 1970-01-01T00:00:00+00:00")
+ATTEMPT: Final = MissingRecord(MissingKind.ATTEMPT, "s/job")
 
 
 @pytest.fixture
