@@ -96,7 +96,7 @@ hostile: $(DEV) ## Send a sidecar a million frames that mean it harm, look for o
 mutants: $(DEV) servers ## Spoil every alerting rule in every small way, look for one that its cases do not notice
 	PYTHONPATH=tests $(BIN)/python tests/alerts/all_mutants.py $(ARGS)
 
-live: $(DEV) servers ## Make six faults for real, watched by a Prometheus at its usual 15 s; takes eleven minutes
+live: $(DEV) servers ## Make nine faults for real, watched by a Prometheus at its usual 15 s; takes eleven minutes
 	PYTHONPATH=tests $(BIN)/python tests/alerts/live_faults.py $(ARGS)
 
 pictures: $(DEV) servers ## Draw docs/images/board-*.png with Grafana's own components; needs Node

@@ -34,7 +34,8 @@ def jobs(scope: RuleScope) -> Group:
         Record(name=_OWED_SINCE, expr=owed_since(scope)),
         *late_shares(scope, "5m", "1h"),
     )
-    return Group("tickglass.jobs", (*records, _missed(scope), *_not_due(scope), *_failing(scope), *_late(scope)))
+    rules = (_missed(scope), *_not_due(scope), *_failing(scope), *_late(scope), _contested(scope))
+    return Group("tickglass.jobs", (*records, *rules))
 
 
 def _missed(scope: RuleScope) -> Alert:
@@ -74,13 +75,12 @@ def _not_due(scope: RuleScope) -> tuple[Alert, ...]:
     by_job, matching = scope.by_job, on(scope.by_job)
     left_out = scope.increase_by(catalogue.JOB_OUTCOMES, *by_job, window="10m", outcome=one_of(_LEFT_OUT))
     done = scope.increase_by(catalogue.JOB_OUTCOMES, *by_job, window="10m", outcome=none_of(_LEFT_OUT))
-    running = scope.max_by(catalogue.JOB_RUNNING, *by_job)
     recurs = aggregate("group", by_job, scope.series(catalogue.JOB_INTERVAL, source=""))
     is_next = aggregate("group", by_job, scope.series(catalogue.JOB_NEXT))
     return (
         Alert(
             name="TickglassJobLeftOut",
-            expr=f"{left_out} > 0\nunless {matching}\n{done} > 0\nunless {matching}\n{running} > 0",
+            expr=f"{left_out} > 0\nunless {matching}\n{done} > 0\nunless {matching}\n{oldest_run(scope)}",
             pending="5m",  # what the store or a full pool causes has been told by then
             severity=Severity.WARNING,
             labels=by_job,
@@ -110,6 +110,21 @@ def _not_due(scope: RuleScope) -> tuple[Alert, ...]:
             description="The trigger of {{ $labels.job_name }} names no instant any more.",
             board=Board.JOBS,
         ),
+    )
+
+
+def _contested(scope: RuleScope) -> Alert:
+    """Return the rule about jobs that are in two programs: one alert a service, because they usually share several."""
+    first = scope.first_label(scope.series(catalogue.JOB_CONTESTED), "service", "job_name", ", among them ")
+    return Alert(
+        name="TickglassJobContested",
+        expr=f"{scope.max_by(catalogue.JOBS_CONTESTED, *scope.by_service)} > 0",
+        keep_firing_for="15m",  # a scheduler that restarts has to find the rival again
+        severity=Severity.WARNING,
+        labels=scope.by_service,
+        summary="Two programs share the name of a service and of a job, but the job differs.",
+        description=f"{{{{ $value }}}} jobs of {{{{ $labels.service }}}} are in two programs{first}.",
+        board=Board.JOBS,
     )
 
 

@@ -90,7 +90,7 @@ have our label `service`, and a `ServiceMonitor` adds a label of the same name t
 
 Every alert has cases for promtool in which it fires and in which it is silent, and the cases notice when a rule is
 spoiled in any small way (`make mutants`). Recorded histories of fleets are laid before all rules at once: an hour
-with a rolling deploy, a service scaled to zero and back, and restarts alerts nobody. `make live` makes six faults
+with a rolling deploy, a service scaled to zero and back, and restarts alerts nobody. `make live` makes nine faults
 before a real Prometheus that scrapes each 15 s, in about ten minutes.
 
 They also read both [levels of detail](telemetry.md#how-many-series). If Prometheus converts histograms at the scrape

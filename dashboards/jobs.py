@@ -50,7 +50,7 @@ def jobs(scope: BoardScope) -> Board:
             Row("Outcomes", (health_by_job(scope, 12), _outcomes(scope), _skips(scope), _overrun(scope))),
             Row("How late", lateness_panels(scope)),
             Row("How long", (_duration_map(scope), _duration(scope))),
-            Row("Accounts", (_account(scope), _odd(scope), _saved(scope), _abandoned(scope))),
+            Row("Accounts", (_account(scope), _odd(scope), _contested(scope), _saved(scope), _abandoned(scope))),
         ),
     )
 
@@ -66,7 +66,12 @@ def _counts(scope: BoardScope) -> tuple[Panel, ...]:
     grace = scope.max_by(catalogue.JOB_GRACE, *scope.by_job)
     runs = runs_ended(scope, SPAN)
     return (
-        count("Running", "Runs in progress. No number of them is bad.", scope.sum_by(catalogue.JOB_RUNNING), None),
+        count(
+            "Running",
+            "Jobs with a run in progress, in each instance. No number of them is bad.",
+            f"count({scope.series(catalogue.JOB_RUNNING_FOR)})",
+            None,
+        ),
         count(
             "Pending",
             "Occurrences that fell due and have not ended: they wait for a worker or a lock, or they run. Far more "
@@ -109,7 +114,7 @@ def _each_job(scope: BoardScope) -> Panel:
                 failures_in_a_row(scope),
                 column=Column("Failures in a row", steps=above(1, thresholds.FAILURES_IN_A_ROW)),
             ),
-            Query(scope.sum_by(catalogue.JOB_RUNNING, *scope.by_job), column=Column("Running")),
+            Query(aggregate("count", scope.by_job, scope.series(catalogue.JOB_RUNNING_FOR)), column=Column("Running")),
             Query(scope.sum_by(catalogue.JOB_PENDING, *scope.by_job), column=Column("Pending")),
             Query(highest(catalogue.JOB_INTERVAL), column=Column("Interval", "s")),
             Query(highest(catalogue.JOB_MAX_RUNTIME), column=Column("Timeout", "s")),
@@ -207,7 +212,7 @@ def _account(scope: BoardScope) -> Panel:
         "else is a defect of Tickglass, or several exporters report the same scheduler.",
         "short",
         (Query(f"{due} - {ended} - {pending}", "{{service}} {{job_name}}"),),
-        width=12,
+        width=8,
         no_value="no job",
         steps=above(1),
         link=TO_JOB,
@@ -233,10 +238,25 @@ def _odd(scope: BoardScope) -> Panel:
             often(catalogue.JOB_TRIGGER_FAILURES, "trigger failed"),
             often(catalogue.JOB_UNDERCOUNTS, "undercounted"),
         ),
-        width=12,
+        width=8,
         no_value="none",
         steps=above(1),
         link=TO_JOB,
+    )
+
+
+def _contested(scope: BoardScope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Jobs in two programs",
+        "Jobs of a service whose due instants another program claims too: it has the same service and name for a "
+        "job with another trigger or function. The log and `tickglass why` name them.",
+        "short",
+        (Query(scope.max_by(catalogue.JOBS_CONTESTED, *scope.by_service), "{{service}}"),),
+        width=8,
+        no_value="none",
+        steps=above(1),
+        stepped=True,
     )
 
 

@@ -207,9 +207,15 @@ def _forgot(scope: BoardScope) -> Panel:
         Kind.TIMESERIES,
         "Stores that forgot",
         "How often a store had lost the record of a running instance, with all leases and claims: restarted empty, "
-        "emptied, or restored. The instance has registered its jobs again.",
+        "emptied, or restored. The instance has registered its jobs again. Missing: single records that a person "
+        "deleted by hand; the log names each.",
         "short",
-        (Query(scope.increase_by(catalogue.STORE_FORGOT, *_WHO, window=RATE), _NAME),),
+        (
+            Query(scope.increase_by(catalogue.STORE_FORGOT, *_WHO, window=RATE), _NAME),
+            Query(
+                scope.increase_by(catalogue.STORE_MISSING, *_WHO, "kind", window=RATE), f"{_NAME} missing: {{{{kind}}}}"
+            ),
+        ),
         width=8,
         no_value="none",
         steps=above(1),

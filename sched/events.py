@@ -41,6 +41,7 @@ __all__ = [
     "SpoolMoved",
     "StoreCalled",
     "StoreForgot",
+    "StoreRecordMissing",
     "Streak",
     "TelemetryDropped",
     "ThreadDelayed",
@@ -306,6 +307,18 @@ class StoreForgot(Event, frozen=True, kw_only=True):
 
     store: str
     jobs: int  # how many were registered again
+    wall_ns: int
+
+
+class StoreRecordMissing(Event, frozen=True, kw_only=True):
+    """The store lacks a record that something in it names, or the record of a job of this instance.
+
+    A person deleted it by hand. `kind` is a `MissingKind`; a job is registered again by now.
+    """
+
+    store: str
+    kind: str
+    name: str  # a resource, or a job
     wall_ns: int
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SkewMeasured,
         SpoolMoved,
         StoreCalled,
+        StoreRecordMissing,
         ThreadDelayed,
         TimelineTicked,
     )
@@ -107,6 +108,9 @@ class SchedulerGroup(SeriesGroup):
         self._states = self.counters(catalogue.SCHEDULER_STATE)  # one of them is 1
         self._ready = self.gauge(catalogue.SCHEDULER_READY)
         self._forgot = self.counter(catalogue.STORE_FORGOT)
+        self._missing = self.counters(catalogue.STORE_MISSING)
+        self._jobs_contested = self.gauge(catalogue.JOBS_CONTESTED, start=0)
+        self._contested: set[str] = set()
         self._spool = self.gauge(catalogue.SPOOL_DEPTH, start=0)
         self._spooled = self.counters(catalogue.SPOOL_OUTCOMES)
         self._dropped = {
@@ -172,6 +176,7 @@ class SchedulerGroup(SeriesGroup):
                 self._ready.value = 0
             if event.after == SchedulerState.STOPPED:
                 self._loop_asked_ns = self._loop_lag_ns = None  # an answer that will not come is no lag
+                self._count_contested(set())
 
     def readiness_moved(self, event: ReadinessMoved) -> None:
         """Take its readiness."""
@@ -182,6 +187,20 @@ class SchedulerGroup(SeriesGroup):
         """Count a store that had lost the record of this instance."""
         with self.lock:
             self._forgot.add()
+
+    def contested(self, job: str, *, is_so: bool) -> None:
+        """Take that another program claims a job's instants, or does not."""
+        with self.lock:
+            self._count_contested(self._contested | {job} if is_so else self._contested - {job})
+
+    def _count_contested(self, jobs: set[str]) -> None:
+        self._contested = jobs
+        self._jobs_contested.value = len(jobs)
+
+    def record_missing(self, event: StoreRecordMissing) -> None:
+        """Count a record that the store lacks."""
+        with self.lock:
+            self._missing[event.kind].add()
 
     def loop_asked(self, event: EventLoopAsked) -> None:
         """Note that the event loop was asked to answer."""
@@ -201,6 +220,7 @@ class SchedulerGroup(SeriesGroup):
             for state in self._states.values():
                 state.value = 0
             self._spool.value = 0
+            self._count_contested(set())
             self._offset.value = self._offset_error.value = self._ready.value = None
             self._synchronised.value = self._kernel_offset.value = self._kernel_frequency.value = None
             self._kernel_max_error.value = self._kernel_error.value = None

@@ -86,6 +86,7 @@ class StoreOperation(StrEnum):
     BEAT = "beat"
     INSTANCES = "instances"
     JOB_SET = "job_set"
+    UNREGISTERED = "unregistered"
 
 
 class StoreErrorKind(StrEnum):

@@ -34,10 +34,12 @@ from tickglass.sched.events import (
     SpoolMoved,
     StoreCalled,
     StoreForgot,
+    StoreRecordMissing,
     TriggerFailed,
 )
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
+from tickglass.sched.ports.missing import MissingKind, MissingRecord, sentence_of
 from tickglass.sched.run import current_run
 from tickglass.sched.state_machine import MoveSink
 from tickglass.telemetry.log_pace import Pace
@@ -138,6 +140,7 @@ class LogSink(MoveSink):
             ClockStepped: lambda e: self._say(logging.WARNING, "the wall clock was set by %+.3f s", e.step_ns / 1e9),
             SinkFailed: lambda e: self._say(logging.DEBUG, "telemetry sink %s raised: %s", e.sink, e.error),
             StoreCalled: self._store_called,
+            StoreRecordMissing: self._record_missing,
             StoreForgot: lambda e: self._say(
                 logging.WARNING,
                 "the %s store had lost what it held; %d jobs registered again; leases and ledger before now are gone",
@@ -155,6 +158,10 @@ class LogSink(MoveSink):
         tell = self._tellers.get(type(event))
         if tell is not None:
             tell(event)
+
+    def _record_missing(self, event: StoreRecordMissing) -> None:
+        record = MissingRecord(MissingKind(event.kind), event.name)
+        self._say(logging.WARNING, "the %s store: %s", event.store, sentence_of(record))
 
     def _readiness_moved(self, event: ReadinessMoved) -> None:
         if event.error:

@@ -35,6 +35,7 @@ from tickglass.sched.events import (
     SpoolMoved,
     StoreCalled,
     StoreForgot,
+    StoreRecordMissing,
     TelemetryDropped,
     ThreadDelayed,
     TimelineTicked,
@@ -146,13 +147,14 @@ class MetricSink(MoveSink):
             InstantsMissed: lambda event: self._jobs[event.job].passed(event, Outcome.MISSED),
             InstantsElsewhere: lambda event: self._jobs[event.job].passed(event, Outcome.ELSEWHERE),
             JobRegistered: self._register,
-            JobContested: lambda event: self._jobs[event.job].contested(event),
+            JobContested: self._job_contested,
             ClaimOrphaned: lambda event: self._jobs[event.job].orphan_found(),
             ClaimCacheHit: lambda event: self._jobs[event.job].claim_cache_hit(),
             TriggerFailed: lambda event: self._jobs[event.job].trigger_failed(),
             PoolMoved: lambda event: self._pools[event.pool].moved(event),
             StoreCalled: lambda event: self._stores[event.store].called(event),
             StoreForgot: lambda _: self._scheduler.store_forgot(),
+            StoreRecordMissing: self._scheduler.record_missing,
             TimelineTicked: self._scheduler.ticked,
             ThreadDelayed: self._scheduler.thread_delayed,
             ClockStepped: self._scheduler.stepped,
@@ -268,7 +270,12 @@ class MetricSink(MoveSink):
         for lock in list(self._locks.values()):
             lock.forget()
 
+    def _job_contested(self, event: JobContested) -> None:
+        self._jobs[event.job].contested(event)
+        self._scheduler.contested(event.job, is_so=event.since_wall_ns is not None)
+
     def _register(self, event: JobRegistered) -> None:
+        self._scheduler.contested(event.job, is_so=False)
         self._jobs[event.job].declared(event)
         self._locks.change(event.resource, lambda lock: lock.declared(event))
 

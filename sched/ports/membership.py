@@ -11,6 +11,8 @@ from tickglass.sched.durations import SECOND
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tickglass.sched.identity import JobId
+
 __all__ = ["SILENT_AFTER_NS", "Beat", "InstanceRecord", "InstanceState", "Membership"]
 
 SILENT_AFTER_NS: Final = 60 * SECOND  # records are written at least every 10 s, so several in a row are missing
@@ -77,4 +79,8 @@ class Membership(Protocol):
 
     def beat(self, instance: InstanceRecord) -> Beat:
         """Write the record of an instance that has joined, in one round trip, if the store still has it."""
+        ...
+
+    def unregistered(self, jobs: Sequence[JobId]) -> Sequence[JobId]:
+        """Return those of these jobs, at most a hundred, that have no record; in one round trip, changing nothing."""
         ...

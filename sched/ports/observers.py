@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tickglass.sched.ports.membership import InstanceRecord
+    from tickglass.sched.ports.missing import MissingRecord
     from tickglass.sched.registration import JobRecord
 
 __all__ = [
@@ -107,6 +108,13 @@ class StoreObserver(Protocol):
 
     def job_set(self, fingerprint: str) -> Sequence[str] | None:
         """Return the names of the jobs of instances with this fingerprint, sorted; None if it is not known."""
+        ...
+
+    def missing(self) -> Sequence[MissingRecord]:
+        """Return what calls of this object found missing since this was asked last; it does not ask the store.
+
+        Calls go on without what is missing. What the scheduler's own calls find is put right by the same call.
+        """
         ...
 
 

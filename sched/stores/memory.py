@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import Beat, ClaimAnswer, ClaimAsk, InstanceRecord, LeaseAsk, Settlement
+    from tickglass.sched.ports.missing import MissingRecord
     from tickglass.sched.stores.url import StoreUrl
 
 __all__ = ["MEMORY_KEEP_NS", "MemoryStore", "check_memory_exists", "read_memory"]
@@ -210,12 +211,7 @@ class MemoryStore:
                 self._report_claim(ask)
         return [answer for answer, _ in found]
 
-    def watch_claims(
-        self,
-        service: str,
-        owner: str,
-        on_claim: Callable[[str, int, str], None],
-    ) -> Callable[[], None]:
+    def watch_claims(self, service: str, owner: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
         """See `ClaimFeed`; every claim of other owners is reported."""
         listener = service, owner, on_claim
         with self._lock:
@@ -290,6 +286,11 @@ class MemoryStore:
         with self._lock:
             return self._instances.beat(instance)
 
+    def unregistered(self, jobs: Sequence[JobId]) -> Sequence[JobId]:
+        """See `Membership`."""
+        with self._lock:
+            return [job for job in jobs if job not in self._jobs]
+
     # --- observers
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
@@ -344,6 +345,10 @@ class MemoryStore:
         """See `StoreObserver`."""
         with self._lock:
             return self._instances.job_set(fingerprint)
+
+    def missing(self) -> Sequence[MissingRecord]:
+        """See `StoreObserver`; no other process can delete a part of it."""
+        return ()
 
     # --- without the lock
 

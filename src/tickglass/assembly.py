@@ -88,6 +88,9 @@ class Assembly:
         def dropped(signal: str, reason: str, count: int) -> None:
             broadcast.record(TelemetryDropped(signal=signal, reason=reason, count=count))
 
+        def unready() -> list[str]:
+            return engine.unready()
+
         spans = SpanSink.from_environment(service=parts.service, owner=owner, clock=clock, on_drop=dropped)
         undo.callback(spans.close, FLUSH_S)
         sinks: dict[str, EventSink] = {"spans": spans, "metrics": metrics, "logs": LogSink()}
@@ -99,6 +102,7 @@ class Assembly:
         spool = SqliteSpool(parts.spool or spool_path(owner), parts.service)
         undo.callback(spool.close)
         broadcast = Broadcast(sinks, clock)
+        server = self._server(metrics, unready, undo, abandon)  # before the sidecar hears of it: it may be refused
         if stream is not None:
             stream.start()
             undo.callback(stream.stop, FLUSH_S)
@@ -116,10 +120,6 @@ class Assembly:
             begins=begins,
             loop=loop,
         )
-        server = None
-        if parts.listen is not None:
-            server = MetricsServer(parts.listen, metrics.registry, engine.unready, token=parts.token)
-            abandon.append(server.abandon)
         return engine, server
 
     def _metrics_for(self, jobs: int) -> MetricSink:
@@ -134,6 +134,22 @@ class Assembly:
         undo.callback(slot.close)
         abandon.append(slot.close)
         return slot.owner
+
+    def _server(
+        self,
+        metrics: MetricSink,
+        unready: Callable[[], list[str]],
+        undo: ExitStack,
+        abandon: list[Callable[[], object]],
+    ) -> MetricsServer | None:
+        """Return the endpoint, with its port taken."""
+        if self.parts.listen is None:
+            return None
+        server = MetricsServer(self.parts.listen, metrics.registry, unready, token=self.parts.token)
+        undo.callback(server.stop)
+        abandon.append(server.abandon)
+        server.bind()
+        return server
 
     def _stream(self, owner: str, store: str, sinks: Iterable[str], metrics: MetricSink) -> StreamSink | None:
         if self.parts.sidecar is None:

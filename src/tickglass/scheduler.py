@@ -55,7 +55,7 @@ class Scheduler:
         metrics: where to serve /metrics, /healthz and /readyz; None: nowhere. "localhost": on this machine
             alone, at the first free port from 9464 on; ":9464": at that port, on all interfaces, or not at all.
         metrics_detail: how much /metrics and a sidecar show of each job: "full", up to 110 series for a job
-            with its lock, or "compact", up to 56; default: by the number of jobs at the start, compact
+            with its lock, or "compact", up to 55; default: by the number of jobs at the start, compact
             above 200. It stays until the stop, also if jobs are added. See docs/telemetry.md.
         token: required by that endpoint, except at /healthz and for the status of /readyz: Authorization:
             Bearer TOKEN; default: the environment variable TICKGLASS_TOKEN, or none; "": none.

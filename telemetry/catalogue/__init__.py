@@ -39,6 +39,7 @@ from tickglass.telemetry.catalogue.internals import (
     STORE_DURATION,
     STORE_ERRORS,
     STORE_FORGOT,
+    STORE_MISSING,
     TICK_DURATION,
     TICK_LAG,
 )
@@ -73,6 +74,7 @@ from tickglass.telemetry.catalogue.jobs import (
     JOB_UNSUCCESSFUL,
     JOB_UNSUCCESSFUL_FOR,
     JOB_UNSUCCESSFUL_LATEST,
+    JOBS_CONTESTED,
 )
 from tickglass.telemetry.catalogue.locks import (
     FENCING_REJECTIONS,
@@ -127,6 +129,7 @@ __all__ = [
     "FENCING_REJECTIONS",
     "GC_PAUSE",
     "INTERPRETER_WAIT",
+    "JOBS_CONTESTED",
     "JOB_ABANDONED",
     "JOB_CONTESTED",
     "JOB_DUE",
@@ -213,6 +216,7 @@ __all__ = [
     "STORE_DURATION",
     "STORE_ERRORS",
     "STORE_FORGOT",
+    "STORE_MISSING",
     "TICK_DURATION",
     "TICK_LAG",
     "metrics",

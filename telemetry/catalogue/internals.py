@@ -6,6 +6,7 @@ from typing import Final
 
 from tickglass.sched.events import SpoolMove
 from tickglass.sched.lifecycle import SchedulerState
+from tickglass.sched.ports.missing import MissingKind
 from tickglass.telemetry.catalogue.declare import (
     BY_CALL,
     BY_POOL,
@@ -51,6 +52,7 @@ __all__ = [
     "STORE_DURATION",
     "STORE_ERRORS",
     "STORE_FORGOT",
+    "STORE_MISSING",
     "TICK_DURATION",
     "TICK_LAG",
 ]
@@ -67,6 +69,12 @@ STORE_ERRORS: Final = counter(
 STORE_FORGOT: Final = counter(
     "tickglass_store_forgot_total",
     "Times that the store had lost the record of this running instance, and its jobs were registered again.",
+)
+STORE_MISSING: Final = counter(
+    "tickglass_store_missing_records_total",
+    "Records that were found missing in the store, because a person deleted them by hand: those that a list in the "
+    "store names, and those of this instance's jobs, which are registered again. Each is counted once an hour at most.",
+    Label("kind", MissingKind),
 )
 POOL_SLOTS: Final = gauge("tickglass_pool_slots", "Workers of the pool.", BY_POOL)
 POOL_IN_USE: Final = gauge("tickglass_pool_slots_in_use", "Workers of the pool that are busy.", BY_POOL)

@@ -18,6 +18,7 @@ from tickglass.telemetry.label_values import LatenessPart
 from tickglass.telemetry.metric import Compact, Label
 
 __all__ = [
+    "JOBS_CONTESTED",
     "JOB_CONTESTED",
     "JOB_DUE",
     "JOB_DURATION",
@@ -131,7 +132,9 @@ JOB_REGISTERED: Final = gauge(
     BY_JOB,
     compact=Compact.LEFT_OUT,
 )
-JOB_RUNNING: Final = gauge("tickglass_job_running", "Runs in progress here.", BY_JOB)
+JOB_RUNNING: Final = gauge(
+    "tickglass_job_running", "Runs in progress here.", BY_JOB, compact=Compact.LEFT_OUT
+)  # at compact detail, tickglass_job_running_seconds is there for as long as one is
 JOB_OVERDUE_RUNS: Final = gauge(
     "tickglass_job_overdue_runs",
     "Runs in progress here that were asked to stop at their timeout and whose code has not returned.",
@@ -200,6 +203,11 @@ JOB_CONTESTED: Final = gauge(
     "absent while there is none, and for the first 15 minutes, because a deployment looks the same.",
     BY_JOB,
     compact=Compact.LEFT_OUT,
+)
+JOBS_CONTESTED: Final = gauge(
+    "tickglass_jobs_contested",
+    "How many jobs of this scheduler are contested: see tickglass_job_contested_since_timestamp_seconds, which names "
+    "them at full detail. The log and `tickglass why` name them at any.",
 )
 JOB_UNCLAIMED: Final = counter(
     "tickglass_job_unclaimed_runs_total",

@@ -28,6 +28,7 @@ from tickglass.telemetry.internals import GcPauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from socket import socket
 
     from prometheus_client import CollectorRegistry
 
@@ -72,17 +73,29 @@ class MetricsServer:
         self._health = health
         self._pauses = GcPauses(clock or SystemClock())
         self._token = checked_token(token, "token=") if token else ""
+        self._bound: socket | None = None  # until the listener has it
         self._listener: Listener | None = None
         self._scrapes = SerialWorker("tickglass-metrics-scrape", self._scrape)
         self._checks = SerialWorker("tickglass-metrics-ready", self._readiness)
 
-    def start(self) -> None:
-        """Start to listen and to answer.
+    def bind(self) -> None:
+        """Take the address, and answer nothing yet: clients that connect wait until the start.
 
         Raises:
             ConfigError: the address cannot be listened on; the message names it.
         """
-        at = listening_at(self._listen)
+        if self._bound is None:
+            self._bound = listening_at(self._listen)
+
+    def start(self) -> None:
+        """Start to answer, at the address that was bound, or is bound now.
+
+        Raises:
+            ConfigError: see `bind`.
+        """
+        self.bind()
+        at, self._bound = self._bound, None
+        assert at is not None  # noqa: S101 - `bind` raises
         try:
             self._registry.register(self._pauses)
         except ValueError:  # the registry is served already
@@ -103,6 +116,7 @@ class MetricsServer:
 
     def stop(self) -> None:
         """Stop listening; a second call does nothing."""
+        self._release()
         if self._listener is None:
             return
         self._listener.stop()
@@ -114,8 +128,14 @@ class MetricsServer:
 
     def abandon(self) -> None:
         """Close the port in a process that was forked from the one that serves it."""
+        self._release()
         if self._listener is not None:
             self._listener.abandon()
+
+    def _release(self) -> None:
+        if self._bound is not None:
+            self._bound.close()
+            self._bound = None
 
     @property
     def port(self) -> int:

@@ -7,8 +7,13 @@ import threading
 from pathlib import Path
 
 from tickglass import Scheduler, every
+from tickglass.sched.clock import SystemClock
+from tickglass.sched.durations import SECOND
+from tickglass.sched.triggers.base import Trigger
 
 __all__ = ["main"]
+
+ENDS_AFTER_NS = 90 * SECOND  # when it has been scraped for a while
 
 
 def fails() -> None:
@@ -23,6 +28,21 @@ def slow() -> None:
     threading.Event().wait(0.9)
 
 
+class Ending(Trigger):
+    """Every five seconds until an instant, and then never again."""
+
+    def __init__(self, until_ns: int) -> None:
+        self._until_ns = until_ns
+
+    def next_after_ns(self, after_ns: int) -> int | None:
+        """See `Trigger`."""
+        found = after_ns - after_ns % (5 * SECOND) + 5 * SECOND
+        return found if found <= self._until_ns else None
+
+    def __str__(self) -> str:
+        return f"every 5 s until {self._until_ns}"
+
+
 def scheduler_of(service: str, owner: str, store: str, kind: str) -> Scheduler:
     workers = 1 if kind == "full" else 4
     spool = Path(f"{owner}.spool").absolute()
@@ -30,6 +50,9 @@ def scheduler_of(service: str, owner: str, store: str, kind: str) -> Scheduler:
     if kind == "full":
         for number in range(11):  # more than one worker can do
             scheduler.add(slow, every("1s"), name=f"job-{number}")
+        return scheduler
+    if kind == "ends":
+        scheduler.add(well, Ending(SystemClock().wall_ns() + ENDS_AFTER_NS), name="ends")
         return scheduler
     for interval in ("100ms", "1s", "1m"):
         scheduler.add(well, every(interval), name=f"{service}-{interval}")

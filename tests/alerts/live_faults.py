@@ -1,7 +1,8 @@
-"""Six faults for real, seen by a real Prometheus at its usual 15 s with the rules as exported: `make live`.
+"""Nine faults for real, seen by a real Prometheus at its usual 15 s with the rules as exported: `make live`.
 
 Takes about eleven minutes, prints when which alert fired, and ends with 1 if a fault was not told of, was told of with
-the wrong severity, or if anything else was. Beside the faults two replicas are well all the time.
+the wrong severity, or if anything else was. Beside the faults two replicas are well all the time. With names of
+services as arguments, only their faults are made: `make live ARGS="forgot ends"`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from kit.servers import Prometheus
 
@@ -154,65 +155,104 @@ def wrong(alerts: list[tuple[float, float, dict[str, str]]], expected: list[Expe
             yield f"not expected: {labels}"
 
 
-def expectations(killed: Process, frozen: Process) -> list[Expected]:
-    store, pool = "DistributedLockStoreErrors", "TickglassPoolDelaysJobs"
-    return [
-        Expected("a replica of two is killed", "TickglassTargetDown", "warning", ("instance", killed.target), _LEFT),
-        Expected("a replica of two is frozen", "TickglassTargetDown", "warning", ("instance", frozen.target), _LEFT),
-        Expected(
+def expectations(target_of: Mapping[str, str]) -> dict[str, Expected]:
+    """Return what each fault must bring about, by its service.
+
+    Args:
+        target_of: where the first scheduler of a service is scraped, by the service.
+    """
+    store, pool, down = "DistributedLockStoreErrors", "TickglassPoolDelaysJobs", "TickglassTargetDown"
+    return {
+        "two": Expected("a replica of two is killed", down, "warning", ("instance", target_of.get("two", "")), _LEFT),
+        "cold": Expected("a replica of two is frozen", down, "warning", ("instance", target_of.get("cold", "")), _LEFT),
+        "beside": Expected(
             "a replica beside a sidecar is frozen", "TickglassReplicaStalled", "warning", ("owner", "beside-1"), _LEFT
         ),
-        Expected(
+        "gone": Expected(
+            "a replica beside a sidecar is killed", "TickglassReplicaGone", "warning", ("owner", "gone-1"), _LEFT
+        ),
+        "forgot": Expected("Redis is emptied", "TickglassStoreForgot", "warning", ("service", "forgot"), _LEFT),
+        "ends": Expected("a trigger ends quietly", "TickglassJobTriggerEnded", "warning", ("service", "ends")),
+        "mail": Expected(
             "a job fails, one of its name is well elsewhere",
             "TickglassJobNotSucceeding",
             "critical",
             ("service", "mail"),
             ("TickglassJobFailing",),
         ),
-        Expected("a full pool", pool, "critical", ("service", "full"), inhibited_by(pool)),
-        Expected(
+        "full": Expected("a full pool", pool, "critical", ("service", "full"), inhibited_by(pool)),
+        "outage": Expected(
             "Redis is away for a minute",
             store,
             "critical",
             ("service", "outage"),
             (*inhibited_by(store), "TickglassOutcomesDropped"),
         ),
-    ]
+    }
 
 
-def main() -> int:
+REPLICAS: Final = {  # of each service: what kind of scheduler, and how many
+    "billing": ("well", 2),
+    "two": ("well", 2),
+    "cold": ("well", 2),
+    "beside": ("well", 2),
+    "gone": ("well", 2),
+    "mail": ("fails", 1),
+    "full": ("full", 1),
+    "forgot": ("well", 1),
+    "ends": ("ends", 1),
+    "outage": ("well", 1),
+}
+BESIDE_A_SIDECAR: Final = ("beside", "gone")
+ON_THEIR_OWN_STORE: Final = ("forgot", "outage")
+
+
+def make_faults(fleet: Mapping[str, list[Process]], stores: Mapping[str, RedisServer]) -> None:
+    """Make the faults of these services, all at once; returns when the outage is over."""
+    for service, how in (
+        ("two", signal.SIGKILL),
+        ("cold", signal.SIGSTOP),
+        ("beside", signal.SIGSTOP),
+        ("gone", signal.SIGKILL),
+    ):
+        if service in fleet:
+            fleet[service][0].signal(how)
+    stores["forgot"].say("FLUSHALL")
+    stores["outage"].kill(signal.SIGSTOP)
+    after(OUTAGE_S)
+    stores["outage"].kill(signal.SIGCONT)
+
+
+def main(only: Sequence[str]) -> int:
+    wanted = {"billing", *(only or REPLICAS)}
     with ExitStack() as running, tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         (home / RULES).write_text(files(RuleScope(on_time_s=ON_TIME_S), Links())[RULES])
-        shared, own = (started(home / name, running) for name in ("shared", "own"))
+        shared, *own = (started(home / name, running) for name in ("shared", *ON_THEIR_OWN_STORE))
+        stores = dict(zip(ON_THEIR_OWN_STORE, own, strict=True))
         sidecar = Sidecar(home / "s.sock")
         running.callback(sidecar.end)
 
-        def start(service: str, owner: str, store: str, kind: str = "well", *, beside: bool = False) -> Process:
-            stream = f"unix://{home / 's.sock'}" if beside else ""
-            process = Process(home, service, owner, store, kind, stream)
+        def start(service: str, number: int) -> Process:
+            stream = f"unix://{home / 's.sock'}" if service in BESIDE_A_SIDECAR else ""
+            store, kind = stores.get(service, shared).url, REPLICAS[service][0]
+            process = Process(home, service, f"{service}-{number}", store, kind, stream)
             running.callback(process.end)
             return process
 
-        well = [start("billing", f"billing-{number}", shared.url) for number in (1, 2)]
-        two = [start("two", f"two-{number}", shared.url) for number in (1, 2)]
-        cold = [start("cold", f"cold-{number}", shared.url) for number in (1, 2)]
-        beside = [start("beside", f"beside-{number}", shared.url, beside=True) for number in (1, 2)]
-        mail, full = start("mail", "mail-1", shared.url, "fails"), start("full", "full-1", shared.url, "full")
-        outage = start("outage", "outage-1", own.url)
-        targets = [one.target for one in (*well, *two, *cold, mail, full, outage)]
+        fleet = {
+            service: [start(service, number + 1) for number in range(count)]
+            for service, (_, count) in REPLICAS.items()
+            if service in wanted
+        }
+        targets = [one.target for service in fleet if service not in BESIDE_A_SIDECAR for one in fleet[service]]
         began_ns = CLOCK.monotonic_ns()
         config = prometheus_config(home, targets, f"127.0.0.1:{sidecar.port}")
         prometheus = running.enter_context(running_prometheus(home, config))
         wait_until(lambda: len(prometheus.query("up == 1")) == len(targets) + 1, "all are scraped")
         after(WELL_S)
         say("faults begin")
-        two[0].signal(signal.SIGKILL)
-        cold[0].signal(signal.SIGSTOP)
-        beside[0].signal(signal.SIGSTOP)
-        own.kill(signal.SIGSTOP)
-        after(OUTAGE_S)
-        own.kill(signal.SIGCONT)
+        make_faults(fleet, stores)
         after(WATCHED_S - OUTAGE_S)
         since_s = (CLOCK.monotonic_ns() - began_ns) // SECOND
         alerts = list(fired(prometheus, since_s))
@@ -221,12 +261,13 @@ def main() -> int:
             about = " ".join(labels[name] for name in ("service", "owner", "job_name", "instance") if name in labels)
             when = f"+{first - zero_s:4.0f} s to +{last - zero_s:4.0f} s"
             say(f"{when}  {labels['severity']:8} {labels['alertname']} {about}")
-        found = list(wrong(alerts, expectations(two[0], cold[0])))
+        expected = expectations({service: found[0].target for service, found in fleet.items()})
+        found = list(wrong(alerts, [one for service, one in expected.items() if service in fleet]))
     for text in found:
         say(f"WRONG: {text}")
-    say(f"six faults, {len(found)} wrong, {since_s} s")
+    say(f"{len(fleet) - 1} faults, {len(found)} wrong, {since_s} s")
     return int(bool(found))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.ports import SILENT_AFTER_NS, Beat, InstanceRecord, InstanceState
+from tickglass.sched.identity import JobId
+from tickglass.sched.ports import SILENT_AFTER_NS, Beat, Claimed, InstanceRecord, InstanceState
 from tickglass.sched.stores import retention
 from tickglass.sched.stores.redis import instances as redis_instances
 
@@ -149,3 +150,24 @@ def test_of_instances_that_are_gone_the_latest_are_kept(
         kit.let_pass(kit.ttl_ns)
     store.join(instance("i3"), [])
     assert [it.incarnation for it in store.instances()] == ["i2", "i3"]
+
+
+def test_jobs_without_a_record_are_named_and_nothing_is_written(kit: StoreKit, store: Store) -> None:
+    store.register([kit.job_record("a"), kit.job_record("b/c")])
+    jobs = [JobId("billing", name) for name in ("never", "a", "b/c")] + [JobId("mail", "a")]
+    assert list(store.unregistered(jobs)) == [JobId("billing", "never"), JobId("mail", "a")]
+    assert list(store.unregistered(jobs)) == [JobId("billing", "never"), JobId("mail", "a")]
+    assert list(store.unregistered([])) == []
+
+
+def test_a_job_that_was_claimed_and_never_registered_has_no_record(kit: StoreKit, store: Store) -> None:
+    assert isinstance(store.claim(kit.claim("a")), Claimed)
+    assert list(store.unregistered([JobId("billing", "a")])) == [JobId("billing", "a")]
+
+
+def test_nothing_is_missing_where_no_key_was_deleted(kit: StoreKit, store: Store) -> None:
+    store.register([kit.job_record("a")])
+    assert isinstance(store.claim(kit.claim("a")), Claimed)
+    store.acquire(kit.ask("by hand"))
+    store.leases(), store.jobs(), store.runs(), store.abandoned(), store.orphans([JobId("billing", "a")])
+    assert list(store.missing()) == []

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tickglass.sched.identity import JobId
     from tickglass.sched.ports import EventSink, InstanceRecord, LeaseRecord, RunRecord
+    from tickglass.sched.ports.missing import MissingRecord
     from tickglass.telemetry.sidecar.view import JobView, View
 
 TTL_NS = 30 * SECOND
@@ -210,6 +211,7 @@ class ScriptedStore:
         self.store = store
         self.before = before
         self.asked: list[str] = []
+        self.found_missing: Sequence[MissingRecord] = ()
         self.was_asked = threading.Event()
 
     def _ask(self, what: str) -> MemoryStore:
@@ -235,6 +237,10 @@ class ScriptedStore:
 
     def job_set(self, fingerprint: str) -> Sequence[str] | None:
         return self._ask(f"job_set {fingerprint}").job_set(fingerprint)
+
+    def missing(self) -> Sequence[MissingRecord]:
+        found, self.found_missing = self.found_missing, ()
+        return found
 
     def time_ns(self) -> int:
         return self._ask("time").time_ns()

@@ -91,6 +91,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/contract/test_ledger.py": ("sched/ports/ledger.py", "sched/stores/run_times.py"),
     "tests/contract/test_lock_store.py": ("sched/ports/locks.py", "sched/stores/watchers.py"),
     "tests/contract/test_store_observer.py": ("sched/ports/observers.py",),
+    "tests/unit/cli/commands/test_alerts.py": ("src/tickglass/cli/query_options.py",),
     "tests/unit/cli/commands/test_inspect.py": ("src/tickglass/cli/envvars.py", "src/tickglass/cli/numbers.py"),
     "tests/unit/cli/commands/test_run.py": ("src/tickglass/signals.py",),
     "tests/unit/cli/commands/test_watch.py": (
@@ -149,12 +150,8 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "sched/stores/redis/instances.py",
     ),
     "tests/unit/stores/redis/test_rights.py": ("sched/stores/redis/scripts.py",),
-    "tests/unit/stores/redis/test_store.py": ("sched/stores/redis/connections.py", "sched/stores/redis/topology.py"),
-    "tests/unit/stores/redlock/test_store.py": (
-        "sched/stores/redlock/ballot.py",
-        "sched/stores/redlock/quorum.py",
-        "sched/stores/redlock/scripts.py",
-    ),
+    "tests/unit/stores/redlock/test_quorum.py": ("sched/stores/redlock/outgoing.py",),
+    "tests/unit/stores/redlock/test_store.py": ("sched/stores/redlock/scripts.py",),
     "tests/unit/stores/sqlite/test_against_memory.py": ("sched/stores/memory.py", "sched/stores/sqlite/statements.py"),
     "tests/unit/stores/sqlite/test_store.py": (
         "sched/stores/sqlite/file.py",
@@ -185,12 +182,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "telemetry/metric.py",
         "telemetry/reference.py",
     ),
-    "tests/unit/telemetry/test_metrics.py": (
-        "telemetry/internals.py",
-        "telemetry/interval.py",
-        "telemetry/jobs.py",
-        "telemetry/locks.py",
-    ),
+    "tests/unit/telemetry/test_metrics.py": ("telemetry/interval.py",),
     "tests/unit/telemetry/test_scrapes.py": (
         "telemetry/series/families.py",
         "telemetry/series/group.py",

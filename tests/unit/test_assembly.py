@@ -124,6 +124,18 @@ def test_a_port_in_use_is_refused_and_leaves_nothing_behind() -> None:
         assert scheduler.metrics_port == port
 
 
+def test_a_sidecar_does_not_hear_of_a_scheduler_whose_port_is_in_use(tmp_path: Path) -> None:
+    with listening(tmp_path / "s.sock") as ears, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = Scheduler("memory://", owner="me", metrics=f"127.0.0.1:{port}", telemetry=f"unix://{ears.path}")
+        with pytest.raises(ConfigError, match="Address already in use"):
+            refused.start()
+        with Scheduler("memory://", owner="another", telemetry=f"unix://{ears.path}"):
+            wait_until(lambda: bool(ears.sources.all()))  # what connected before is there, too
+            assert [source.owner for source in ears.sources.all()] == ["another"]
+        wait_until(lambda: not any(source.connected for source in ears.sources.all()))
+
+
 def test_a_store_that_cannot_be_opened_is_refused_and_leaves_nothing_behind(tmp_path: Path) -> None:
     before = descriptors()
     scheduler = Scheduler(f"sqlite:///{tmp_path / 'no' / 'jobs.db'}", service="billing", metrics="127.0.0.1:0")

@@ -1,4 +1,4 @@
-"""Report every call to a store: how long it took, whether it failed, and whether the store takes writes.
+"""Report every call to a store: how long it took, whether it failed, what it found missing, whether writes work.
 
 Adds nothing else: answers and errors pass through as they are.
 """
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from tickglass.sched.engine.leasing.write_health import WRITES, WriteHealth
 from tickglass.sched.errors import StoreUnavailable, failure_text
-from tickglass.sched.events import StoreCalled
+from tickglass.sched.events import StoreCalled, StoreRecordMissing
 from tickglass.sched.ports import Beat, Claimed, Granted
+from tickglass.sched.ports.missing import MissingOnce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         Settlement,
         Store,
     )
+    from tickglass.sched.ports.missing import MissingRecord
     from tickglass.sched.registration import Registered
 
 __all__ = ["InstrumentedStore"]
@@ -56,6 +58,7 @@ class InstrumentedStore:
         self._store = store
         self._clock = clock
         self._sink = sink
+        self._missing = MissingOnce()
         self.write_health = WriteHealth(store.name, clock.monotonic_ns())
 
     def acquire(self, ask: LeaseAsk) -> Granted | Refused:
@@ -88,7 +91,7 @@ class InstrumentedStore:
 
     def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
         """See `Ledger`."""
-        return self._call("register", lambda: self._store.register(jobs))
+        return self._telling("register", lambda: self._store.register(jobs))
 
     def claim(self, ask: ClaimAsk) -> ClaimAnswer:
         """See `Ledger`."""
@@ -108,7 +111,7 @@ class InstrumentedStore:
 
     def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""
-        return self._call("orphans", lambda: self._store.orphans(jobs, limit))
+        return self._telling("orphans", lambda: self._store.orphans(jobs, limit))
 
     def abandon(self, orphan: Orphan) -> bool:
         """See `Ledger`."""
@@ -126,21 +129,25 @@ class InstrumentedStore:
         """See `Membership`."""
         return self._call("beat", lambda: self._store.beat(instance))
 
+    def unregistered(self, jobs: Sequence[JobId]) -> Sequence[JobId]:
+        """See `Membership`."""
+        return self._call("unregistered", lambda: self._store.unregistered(jobs))
+
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
         """See `StoreObserver`."""
-        return self._call("leases", lambda: self._store.leases(limit))
+        return self._telling("leases", lambda: self._store.leases(limit))
 
     def jobs(self) -> Sequence[JobRecord]:
         """See `StoreObserver`."""
-        return self._call("jobs", self._store.jobs)
+        return self._telling("jobs", self._store.jobs)
 
     def runs(self, job: JobId | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
-        return self._call("runs", lambda: self._store.runs(job, limit, before_ns=before_ns))
+        return self._telling("runs", lambda: self._store.runs(job, limit, before_ns=before_ns))
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
-        return self._call("abandoned", lambda: self._store.abandoned(limit))
+        return self._telling("abandoned", lambda: self._store.abandoned(limit))
 
     def instances(self) -> Sequence[InstanceRecord]:
         """See `StoreObserver`."""
@@ -149,6 +156,21 @@ class InstrumentedStore:
     def job_set(self, fingerprint: str) -> Sequence[str] | None:
         """See `StoreObserver`."""
         return self._call("job_set", lambda: self._store.job_set(fingerprint))
+
+    def missing(self) -> Sequence[MissingRecord]:
+        """See `StoreObserver`; the calls of this object have reported it already."""
+        return ()
+
+    def _telling(self, operation: str, ask: Callable[[], Answer]) -> Answer:
+        """Make a call that reads lists, and report what it found missing."""
+        try:
+            return self._call(operation, ask)
+        finally:
+            now = self._clock.reading()
+            for record in self._missing.fresh(self._store.missing(), now.monotonic_ns):
+                self._sink.record(
+                    StoreRecordMissing(store=self.name, kind=record.kind, name=record.name, wall_ns=now.wall_ns)
+                )
 
     def _call(self, operation: str, ask: Callable[[], Answer]) -> Answer:
         asked_ns = self._clock.monotonic_ns()

@@ -94,10 +94,11 @@ class Registrar:
             if waiting:
                 self._try(waiting)
 
-    def again(self, jobs: Sequence[Job]) -> None:
-        """Register jobs once more, because the store has lost what it held; what is planned stays as it is.
+    def again(self, jobs: Sequence[Job]) -> list[str]:
+        """Register jobs once more, because the store has lost their records; what is planned stays as it is.
 
-        A job that still waits for its first registration is left to `catch_up`.
+        Returns:
+            Their names. A job that still waits for its first registration is left to `catch_up`, and is not among them.
 
         Raises:
             StoreUnavailable: the store does not take them.
@@ -107,6 +108,7 @@ class Registrar:
         for first in range(0, len(known), AT_ONCE):
             for _ in self._registered(known[first : first + AT_ONCE]):
                 pass
+        return [job.name for job in known]
 
     def _registered(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Registered, Upcoming]]:
         """Register jobs in one call; return what that did, and the next instants that it announced."""

@@ -10,8 +10,10 @@ from aetcd import rpc
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.ports import JobRecord, LeaseRecord, Orphan, RunRecord
+from tickglass.sched.ports.missing import MissingKind, MissingRecord
 from tickglass.sched.stores.etcd.client import TIME_TO_LIVE
 from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry, LastEntry, Opened, after_prefix
+from tickglass.sched.stores.missing_log import MissingLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +37,7 @@ class Observer:
         self._client = client
         self._keys = keys
         self._clock = clock
+        self.missing = MissingLog()
 
     def leases(self, limit: int | None) -> list[LeaseRecord]:
         """Return all leases, or the first `limit`, by resource.
@@ -47,8 +50,11 @@ class Observer:
             snapshot = Snapshot(call)
             holders = list(snapshot.under(self._keys.holders, limit))
             upto = holders[-1].key.removeprefix(self._keys.holders) + b"\0" if holders else b""
-            leases = snapshot.between(self._keys.leases, self._keys.leases + upto, None)
+            end = self._keys.leases + upto if limit is not None and len(holders) == limit else None
+            leases = snapshot.between(self._keys.leases, end or after_prefix(self._keys.leases), None)
             live = {self._keys.resource(it.key): it.lease for it in leases}
+            unnamed = live.keys() - {self._keys.resource(it.key) for it in holders}
+            self.missing.add(MissingRecord(MissingKind.LEASE, resource) for resource in sorted(unnamed))
             rests = _rests_ns(call, list(live.values()))
             wall_ns = self._clock.wall_ns()
             found = [self._lease(it, live, rests, wall_ns) for it in holders]

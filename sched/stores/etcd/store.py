@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         RunRecord,
         Settlement,
     )
+    from tickglass.sched.ports.missing import MissingRecord
     from tickglass.sched.stores.etcd.claim_state import ClaimState
     from tickglass.sched.stores.etcd.client import Call
     from tickglass.sched.stores.etcd.settings import Endpoint
@@ -283,6 +284,13 @@ class EtcdStore:
         """See `Membership`."""
         return self._instances.beat(instance)
 
+    def unregistered(self, jobs: Sequence[JobId]) -> Sequence[JobId]:
+        """See `Membership`."""
+        with self._client.call("unregistered") as call:
+            reads = [kv.get(self._keys.job(job), keys_only=True) for job in jobs]
+            answer = call.ask(TXN, kv.transaction([], reads))
+        return [job for number, job in enumerate(jobs) if kv.read(answer, number) is None]
+
     # --- observers
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
@@ -308,6 +316,10 @@ class EtcdStore:
     def job_set(self, fingerprint: str) -> Sequence[str] | None:
         """See `StoreObserver`."""
         return self._instances.job_set(fingerprint)
+
+    def missing(self) -> Sequence[MissingRecord]:
+        """See `StoreObserver`: leases without the key that names their holder; no other key names another."""
+        return self._observer.missing.take()
 
     # --- the cluster's clock
 

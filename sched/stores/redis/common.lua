@@ -31,8 +31,9 @@
 --                        channel: DUE NAME NUL OWNER of a claim that an owner with this seat has won (channels.py; not
 --                        with Redlock, where it is a vote)
 --
--- A person may delete any of these keys. A list may then name what is not there any more: scripts that read skip such an
--- entry, and scripts that write drop it or write what it names anew. A claim whose row is gone was never made.
+-- A person may delete any of these keys. A list may then name what is not there any more: scripts that read go on and
+-- name such an entry in their answer, and scripts that write drop it or write what it names anew. A claim whose row is
+-- gone was never made.
 --
 -- All sorted sets have the score 0 and are read in the order of their bytes. DUE is due_ns + 2^63.
 

@@ -30,6 +30,7 @@ from tickglass.sched.ports import (
     RunRecord,
     Settled,
 )
+from tickglass.sched.ports.missing import MissingKind, MissingRecord
 from tickglass.sched.registration import Registered
 from tickglass.sched.stores.redis.channels import claims_seat
 from tickglass.sched.stores.redis.script_text import with_what_it_calls
@@ -44,8 +45,10 @@ if TYPE_CHECKING:
 __all__ = [
     "ABANDON",
     "ACQUIRE",
+    "CHECK_OPEN",
     "CLAIM",
     "CLAIM_MANY",
+    "DROP_MISSING",
     "FORGET",
     "JOBS",
     "LEASES",
@@ -60,6 +63,7 @@ __all__ = [
     "RUNS",
     "SETTLE",
     "SETTLE_MANY",
+    "UNREGISTERED",
     "Script",
     "abandon_args",
     "acquire_args",
@@ -71,10 +75,15 @@ __all__ = [
     "due_text",
     "failure_in",
     "is_settled_as",
+    "is_whole",
     "job_args",
     "job_record",
     "lease_record",
     "load_script",
+    "missing_attempt",
+    "missing_job",
+    "missing_lease",
+    "missing_open",
     "orphan",
     "read_claim_message",
     "registered",
@@ -92,6 +101,7 @@ Argument = str | int
 _PACKAGE: Final = "tickglass.sched.stores.redis"
 _DB_0: Final = "local DB = 0\n"  # the first line of a script
 _DUE_DIGITS: Final = 20
+_WHOLE_ROW: Final = 3  # columns at least: a shorter row names what is missing
 _OUTCOME: Final = 9  # its place in an attempt's list
 _DUE_OFFSET: Final = 2**63  # makes texts of 20 digits sort like the instants, negative ones included
 
@@ -149,9 +159,12 @@ ORPHANS: Final = load_script("orphans", writes=False)
 ABANDON: Final = load_script("abandon")
 FORGET: Final = load_script("forget")
 PRUNE: Final = load_script("prune")
+CHECK_OPEN: Final = load_script("check_open")
+DROP_MISSING: Final = load_script("drop_missing")
 PRUNE_LEASES: Final = load_script("prune_leases")
 LEASES: Final = load_script("leases", writes=False)
 JOBS: Final = load_script("jobs", writes=False)
+UNREGISTERED: Final = load_script("unregistered", writes=False)
 RUNS: Final = load_script("runs", writes=False)
 RIGHTS: Final = load_script("rights", writes=False, checks=False)
 MIGRATE: Final = load_script("migrate", checks=False)
@@ -340,6 +353,31 @@ def run_record(row: Sequence[Any]) -> RunRecord:
         _number(ran_ns),
         declaration,
     )
+
+
+def is_whole(row: Sequence[Any]) -> bool:
+    """Whether a row of LEASES, JOBS, RUNS or ORPHANS has something; else it only names what was deleted by hand."""
+    return len(row) >= _WHOLE_ROW
+
+
+def missing_lease(resource: str) -> MissingRecord:
+    """Return what says that a lease is missing."""
+    return MissingRecord(MissingKind.LEASE, resource)
+
+
+def missing_job(job: str) -> MissingRecord:
+    """Return what says that the record of a JOB is missing."""
+    return MissingRecord(MissingKind.JOB, job)
+
+
+def missing_attempt(job: str, _attempt_key: str) -> MissingRecord:
+    """Return what says that the row of an attempt is missing: of which job, because all of a job's are in one key."""
+    return MissingRecord(MissingKind.ATTEMPT, job)
+
+
+def missing_open(job: str, _attempt_key: str) -> MissingRecord:
+    """Return what says that the list of open claims lacks an attempt of a job."""
+    return MissingRecord(MissingKind.OPEN, job)
 
 
 def read_claim_message(message: str) -> tuple[str, int, str]:

@@ -12,10 +12,12 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.clock import SystemClock
-from tickglass.sched.durations import MS
+from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
+from tickglass.sched.identity import JobId
 from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import Beat
+from tickglass.sched.stores.missing_log import MissingLog
 from tickglass.sched.stores.redis import instances as members
 from tickglass.sched.stores.redis import scripts as lua
 from tickglass.sched.stores.redis.connections import RedisConnections
@@ -23,9 +25,8 @@ from tickglass.sched.stores.redis.watch import RedisWatch
 from tickglass.sched.stores.retention import KEEP_NS, LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         ClaimAnswer,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         Settled,
         Settlement,
     )
+    from tickglass.sched.ports.missing import MissingRecord
     from tickglass.sched.registration import Registered
     from tickglass.sched.stores.redis.scripts import Argument, Script
     from tickglass.sched.stores.redis.topology import Credentials, ServerLocator
@@ -55,6 +57,10 @@ _PRUNE_JOBS: Final = 100
 _PRUNE_ROWS: Final = 200  # in all: the server does nothing else for some 3 ms
 _PRUNE_AT_MAX_NS: Final = 500 * MS  # the rest next time: the caller waits for this
 _PRUNE_LEASES_AT_MAX_NS: Final = 100 * MS  # of it
+_CHECK_OPEN_EVERY_NS: Final = 600 * SECOND  # a list is seldom deleted, and each job costs the server some 20 us
+_CHECK_OPEN_AT_MAX_NS: Final = 100 * MS
+_CHECK_OPEN_JOBS: Final = 50
+_CHECK_OPEN_ROWS: Final = 4  # of each job: what has no end is among its latest attempts
 
 
 class RedisStore:
@@ -82,6 +88,9 @@ class RedisStore:
         self._pruned_ns = self._real.monotonic_ns()
         self._pruned_to = ""
         self._leases_pruned_to = ""
+        self._open_checked_ns = self._pruned_ns
+        self._open_checked_to = ""
+        self._missing = MissingLog()
         self._client_id = uuid.uuid4().hex
         self._count = itertools.count()
 
@@ -164,8 +173,10 @@ class RedisStore:
         """See `Ledger`."""
         wanted, found = frozenset(map(str, jobs)), []
         if wanted and limit > 0:
-            ours = (row for row in self._pages("orphans", lua.ORPHANS) if row[0] in wanted)
-            found = [lua.orphan(row) for row in itertools.islice(ours, limit)]
+            ours = (row for row in self._pages("orphans", lua.ORPHANS) if row[0] in wanted or not lua.is_whole(row))
+            rows = list(itertools.islice(ours, limit))
+            found = [lua.orphan(row) for row in rows if lua.is_whole(row)]
+            self._drop("orphans", [row for row in rows if not lua.is_whole(row)])
         if self._real.monotonic_ns() - self._pruned_ns >= PRUNE_EVERY_NS:
             self.prune()
         return found
@@ -191,15 +202,21 @@ class RedisStore:
         """See `Membership`."""
         return Beat(self._connections.run("beat", members.BEAT, *members.beat_args(instance)))
 
+    def unregistered(self, jobs: Sequence[JobId]) -> Sequence[JobId]:
+        """See `Membership`."""
+        return list(map(JobId.read, self._connections.run("unregistered", lua.UNREGISTERED, *map(str, jobs))))
+
     # --- observers
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
         """See `StoreObserver`."""
-        return [lua.lease_record(row) for row in itertools.islice(self._pages("leases", lua.LEASES), limit)]
+        rows = self._whole(self._pages("leases", lua.LEASES), lua.missing_lease)
+        return [lua.lease_record(row) for row in itertools.islice(rows, limit)]
 
     def jobs(self) -> Sequence[JobRecord]:
         """See `StoreObserver`."""
-        return sorted((lua.job_record(row) for row in self._pages("jobs", lua.JOBS)), key=lambda job: job.job_id)
+        rows = self._whole(self._pages("jobs", lua.JOBS), lua.missing_job)
+        return sorted((lua.job_record(row) for row in rows), key=lambda job: job.job_id)
 
     def runs(self, job: JobId | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
@@ -209,11 +226,11 @@ class RedisStore:
         rows = self._pages(
             "runs", lua.RUNS, of_one, "" if job is None else str(job), count=min(limit, _PAGE), after=newest
         )
-        return [lua.run_record(row) for row in itertools.islice(rows, limit)]
+        return [lua.run_record(row) for row in itertools.islice(self._whole(rows, lua.missing_attempt), limit)]
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
-        rows = self._pages("abandoned", lua.ORPHANS)
+        rows = self._whole(self._pages("abandoned", lua.ORPHANS), lua.missing_attempt)
         return [lua.run_record(row) for row in itertools.islice(rows, max(0, limit))]
 
     def instances(self) -> Sequence[InstanceRecord]:
@@ -224,6 +241,10 @@ class RedisStore:
         """See `StoreObserver`."""
         return members.names_in(self._connections.run("job_set", members.JOB_SET, fingerprint))
 
+    def missing(self) -> Sequence[MissingRecord]:
+        """See `StoreObserver`."""
+        return self._missing.take()
+
     def prune(self) -> None:
         """Delete what need not be kept, in small scripts, for half a second at most; the rest next time.
 
@@ -233,6 +254,8 @@ class RedisStore:
         with contextlib.suppress(StoreUnavailable):
             self._prune_leases(now_ns + _PRUNE_LEASES_AT_MAX_NS)
             self._prune_runs(now_ns + _PRUNE_AT_MAX_NS)
+            if now_ns - self._open_checked_ns >= _CHECK_OPEN_EVERY_NS:
+                self._check_open(now_ns + _PRUNE_AT_MAX_NS + _CHECK_OPEN_AT_MAX_NS)
 
     # --- inside
 
@@ -240,13 +263,32 @@ class RedisStore:
         keep_us, more = ended_keep_ns(self._keep_ns) // 1_000, 1
         while more and self._real.monotonic_ns() < stop_ns:
             args = (self._leases_pruned_to, _PAGE, keep_us)
-            self._leases_pruned_to, more = self._connections.run("prune", lua.PRUNE_LEASES, *args)
+            self._leases_pruned_to, more, gone = self._connections.run("prune", lua.PRUNE_LEASES, *args)
+            self._missing.add(map(lua.missing_lease, gone))
 
     def _prune_runs(self, stop_ns: int) -> None:
         more = 1
         while more and self._real.monotonic_ns() < stop_ns:
             args = (self._pruned_to, _PRUNE_JOBS, self._keep_ns // 1_000, LATEST_KEPT, _PRUNE_ROWS)
-            self._pruned_to, more = self._connections.run("prune", lua.PRUNE, *args)
+            self._pruned_to, more, gone = self._connections.run("prune", lua.PRUNE, *args)
+            self._missing.add(lua.missing_attempt(*row) for row in gone)
+
+    def _check_open(self, stop_ns: int) -> None:
+        while self._real.monotonic_ns() < stop_ns:
+            args = (self._open_checked_to, _CHECK_OPEN_JOBS, _CHECK_OPEN_ROWS)
+            self._open_checked_to, added, gone = self._connections.run("prune", lua.CHECK_OPEN, *args)
+            self._missing.add(lua.missing_open(*row) for row in added)
+            self._missing.add(lua.missing_attempt(*row) for row in gone)
+            if not self._open_checked_to:
+                self._open_checked_ns = self._real.monotonic_ns()
+                return
+
+    def _drop(self, operation: str, attempts: Sequence[Sequence[str]]) -> None:
+        """Drop attempts from the lists whose rows are missing, and note them."""
+        for start in range(0, len(attempts), _PRUNE_ROWS):
+            words = itertools.chain.from_iterable(attempts[start : start + _PRUNE_ROWS])
+            dropped = self._connections.run(operation, lua.DROP_MISSING, *words)
+            self._missing.add(lua.missing_attempt(*row) for row in dropped)
 
     def _call_id(self) -> str:
         """Return an id for this call, by which a script recognises it when it is sent again."""
@@ -270,6 +312,14 @@ class RedisStore:
             reply if failure is None else self._connections.error_in(operation, failure)
             for reply, failure in zip(replies, failures, strict=True)
         ]
+
+    def _whole(self, rows: Iterable[Any], missing: Callable[..., MissingRecord]) -> Iterator[Any]:
+        """Yield the rows of what is there, and note the others."""
+        for row in rows:
+            if lua.is_whole(row):
+                yield row
+            else:
+                self._missing.add([missing(*row)])
 
     def _pages(
         self, operation: str, script: Script, *args: Argument, count: int = _PAGE, after: str = ""

@@ -18,7 +18,9 @@ from tickglass.sched.stores.redis.connections import kind_of
 from tickglass.sched.stores.redis.layout import is_older, migrate, refused_layout, run_script, told
 from tickglass.sched.stores.redis.rights import forbids, lacking, with_cure
 from tickglass.sched.stores.redis.scripts import RIGHTS
-from tickglass.sched.stores.redis.topology import call, connect, driver
+from tickglass.sched.stores.redis.topology import call, driver
+from tickglass.sched.stores.redlock.dialler import Dialler
+from tickglass.sched.stores.redlock.outgoing import Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Answers", "Quorum"]
 
 _AVOIDED_NS: Final = SECOND  # a server that did not answer costs at most one time-out in this time
+_TIMEOUTS_TO_BEGIN: Final = 3  # the first call connects, in some round trips, and no lease depends on it yet
 _WAIT_MIN_NS: Final = MS  # when other servers have used up the time: what has arrived is still read
 _Bundle = list["Connection | None"]
 
@@ -70,6 +73,7 @@ class Quorum:
         self._closed = False
         self._allowed = False  # whether the servers are known to allow all that a script may do
         self._idle: deque[_Bundle] = deque()
+        self._dialler = Dialler(servers, credentials)
         self._absent_until_ns = [0] * self.size
 
     def ask(
@@ -110,7 +114,8 @@ class Quorum:
         """
         self.check_usable(operation)
         failures: dict[int, Exception] = {}
-        answers = self._asked(RIGHTS, [self._channels.freed("NAME")], failures)
+        timeout_ns = _TIMEOUTS_TO_BEGIN * self._credentials.timeout_ns
+        answers = self._asked(RIGHTS, [self._channels.freed("NAME")], failures, timeout_ns=timeout_ns)
         user = self._credentials.username
         problems = {number: lacking(reply, self.base, user) for number, reply in answers.items()}
         problems |= {at: with_cure(str(error), self.base, user) for at, error in failures.items() if forbids(error)}
@@ -142,6 +147,7 @@ class Quorum:
         """Close idle connections; those in use are closed when their calls end."""
         self._closed = True
         self._drop_idle()
+        self._dialler.close()
 
     # --- inside
 
@@ -190,8 +196,8 @@ class Quorum:
         timeout_ns: int,
         failures: dict[int, Exception],
     ) -> Answers:
-        sent = self._send(bundle, command, numbers, timeout_ns, failures)
-        return self._read(bundle, script, command, sent, timeout_ns, failures)
+        sent, until_ns = self._send(bundle, command, numbers, timeout_ns, failures)
+        return self._read(bundle, script, command, sent, (until_ns, timeout_ns), failures)
 
     def _send(
         self,
@@ -200,30 +206,58 @@ class Quorum:
         numbers: list[int],
         timeout_ns: int,
         failures: dict[int, Exception],
-    ) -> list[int]:
-        sent, packed = [], None
-        for number in numbers:
-            try:
-                connection = self._connection_to(bundle, number, timeout_ns)
-                packed = packed or connection.pack_command(*command)
-                connection.send_packed_command(packed, check_health=False)
-            except (self._errors.RedisError, OSError) as error:
-                self._failed(bundle, number, error, failures)
-            else:
-                sent.append(number)
-        return sent
+    ) -> tuple[list[int], int]:
+        """Send at once to the servers that are connected, and to the others as they are.
 
-    def _connection_to(self, bundle: _Bundle, number: int, timeout_ns: int) -> Connection:
+        Returns:
+            To which it was sent, in this order, and until when to wait for answers: for the time-out from when
+            a majority was asked. A connection that takes longer is too late for this call.
+        """
+        asked, unconnected = Outgoing(command, min(self.needed, len(numbers)), timeout_ns, self._clock), []
+        for number in numbers:
+            bundle[number] = self._live(number, bundle[number])
+            if bundle[number] is None:
+                unconnected.append(number)
+            else:
+                self._send_one(bundle, number, asked, failures)
+        if not unconnected:
+            return asked.numbers, asked.until_ns
+        waiting = set(unconnected)
+        with self._dialler.dial(unconnected, timeout_ns) as dial:
+            while waiting and (found := dial.next(asked.rest_ns)) is not None:
+                number, connection = found
+                waiting.discard(number)
+                if isinstance(connection, self._errors.RedisError | OSError):
+                    self._failed(bundle, number, connection, failures)
+                elif isinstance(connection, Exception):
+                    raise connection
+                else:
+                    bundle[number] = connection
+                    self._send_one(bundle, number, asked, failures)
+        for number in waiting:
+            self._failed(bundle, number, self._errors.TimeoutError("it could not be connected in time"), failures)
+        return asked.numbers, asked.until_ns
+
+    def _send_one(self, bundle: _Bundle, number: int, asked: Outgoing, failures: dict[int, Exception]) -> None:
         connection = bundle[number]
-        if connection is not None:
+        assert connection is not None  # noqa: S101 - the callers have put it there
+        try:
+            asked.send(number, connection)
+        except (self._errors.RedisError, OSError) as error:
+            self._failed(bundle, number, error, failures)
+
+    def _live(self, number: int, connection: Connection | None) -> Connection | None:
+        """Return this connection to a server, or one that came too late for an earlier call, if it still works."""
+        for known in (connection, self._dialler.spare(number) if connection is None else None):
+            if known is None:
+                continue
             try:
-                if not connection.can_read(0):
-                    return connection
+                if not known.can_read(0):
+                    return known
             except (self._errors.RedisError, OSError):
                 pass  # the server closed it while it was idle
-            connection.disconnect()
-        connection = bundle[number] = connect(self._servers[number], self._credentials, timeout_ns=timeout_ns)
-        return connection
+            known.disconnect()
+        return None
 
     def _read(
         self,
@@ -231,11 +265,16 @@ class Quorum:
         script: Script,
         command: tuple[Argument, ...],
         sent: list[int],
-        timeout_ns: int,
+        times: tuple[int, int],
         failures: dict[int, Exception],
     ) -> Answers:
+        """Read the answers.
+
+        Args:
+            times: until when to wait for them, and the time-out of a server that has to be asked again.
+        """
         answers = Answers(sent)
-        until_ns = self._clock.monotonic_ns() + timeout_ns
+        until_ns, timeout_ns = times
         for number in sent:
             connection = bundle[number]
             if connection is None:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         Settled,
         Settlement,
     )
+    from tickglass.sched.ports.missing import MissingRecord
     from tickglass.sched.registration import Registered
     from tickglass.sched.stores.redis.topology import Credentials, Server
 
@@ -239,6 +240,11 @@ class RedlockStore:
         replies = self._quorum.ask("beat", members.BEAT, members.beat_args(instance))
         return beat_of([Beat(reply) for reply in replies.values()], self._quorum.needed)
 
+    def unregistered(self, jobs: Sequence[JobId]) -> Sequence[JobId]:
+        """See `Membership`: those that a server has no record of, because a registration writes to all servers."""
+        found = set().union(*self._views("unregistered", lambda node: node.unregistered(jobs)))
+        return [job for job in jobs if job in found]
+
     # --- observers
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
@@ -270,6 +276,10 @@ class RedlockStore:
         """See `StoreObserver`; of any server, because the same fingerprint means the same names."""
         views = self._views("job_set", lambda node: node.job_set(fingerprint))
         return next((names for names in views if names is not None), None)
+
+    def missing(self) -> Sequence[MissingRecord]:
+        """See `StoreObserver`; of any server, each once."""
+        return list(dict.fromkeys(record for node in self._nodes for record in node.missing()))
 
     # --- inside
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import Beat, ClaimAnswer, ClaimAsk, InstanceRecord, LeaseAsk, LeaseRecord, Settlement
+    from tickglass.sched.ports.missing import MissingRecord
 
 __all__ = ["SqliteStore"]
 
@@ -248,6 +249,14 @@ class SqliteStore:
         """See `Membership`."""
         return self._instances.beat(instance)
 
+    def unregistered(self, jobs: Sequence[JobId]) -> Sequence[JobId]:
+        """See `Membership`."""
+
+        def work(connection: sqlite3.Connection) -> list[JobId]:
+            return [job for job in jobs if connection.execute(sql.JOB, job).fetchone() is None]
+
+        return self._file.read("unregistered", work)
+
     # --- observers
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
@@ -288,6 +297,10 @@ class SqliteStore:
     def job_set(self, fingerprint: str) -> Sequence[str] | None:
         """See `StoreObserver`."""
         return self._instances.job_set(fingerprint)
+
+    def missing(self) -> Sequence[MissingRecord]:
+        """See `StoreObserver`; no row names another, so that nothing shows that one was deleted."""
+        return ()
 
     # --- inside a write transaction
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from tickglass.cli.envvars import variable_checker
+from tickglass.cli.text import shown
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.errors import ConfigError, StoreUnavailable
+from tickglass.sched.ports.missing import sentence_of
 from tickglass.sched.stores import (
     DEFAULT_STORE,
     check_exists,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.identity import JobId
     from tickglass.sched.ports import InstanceRecord, JobRecord, LeaseRecord, RunRecord, Store
+    from tickglass.sched.ports.missing import MissingRecord
 
 __all__ = ["STORE_ENV", "LazyStore", "check_one_store", "default_store", "existing_store", "store_argument"]
 
@@ -77,7 +80,7 @@ def store_argument(command: F) -> F:
 
 @contextmanager
 def existing_store(url: str) -> Iterator[Store]:
-    """Open the store that a URL names, and close it afterwards.
+    """Open the store that a URL names, and close it afterwards; what was found missing is said on standard error.
 
     Raises:
         ConfigError: the URL is wrong, or the store does not exist.
@@ -87,6 +90,8 @@ def existing_store(url: str) -> Iterator[Store]:
     store = open_store(url, SystemClock())
     try:
         yield store
+        for record in store.missing():
+            click.echo(shown(f"the {store.name} store: {sentence_of(record)}"), err=True)
     finally:
         store.close()
 
@@ -129,6 +134,10 @@ class LazyStore:
     def job_set(self, fingerprint: str) -> Sequence[str] | None:
         """See `StoreObserver`."""
         return self._opened().job_set(fingerprint)
+
+    def missing(self) -> Sequence[MissingRecord]:
+        """See `StoreObserver`."""
+        return () if self._store is None else self._store.missing()
 
     def time_ns(self) -> int:
         """See `LockStore`."""

@@ -14,6 +14,7 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.policies.preference import is_presence
 from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, StoreObserver
+from tickglass.sched.ports.missing import MissingKind, MissingOnce, sentence_of
 from tickglass.sched.threads.loop import Loop
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.series import Histogram
@@ -64,6 +65,7 @@ class StoreSnapshot:
         took_ns: how long it took.
         error: of the very latest probe, "" if it succeeded; `error_kind` as in `StoreUnavailable`.
         errors: how many probes failed, by kind.
+        missing: how many records were found missing, by kind.
         durations: of all probes, failed ones too.
     """
 
@@ -82,6 +84,7 @@ class StoreSnapshot:
     error: str = ""
     error_kind: str = ""
     errors: Mapping[str, int] = field(default_factory=dict)
+    missing: Mapping[str, int] = field(default_factory=dict)
     durations: Distribution | None = None
 
     def age_ns(self, now: Reading) -> int | None:
@@ -104,6 +107,8 @@ class _StoreProbe:
         self._ledger = LedgerCache()
         self._durations = Histogram(catalogue.SIDECAR_PROBE_DURATION.buckets)
         self._errors: dict[str, int] = {}
+        self._missing: dict[str, int] = dict.fromkeys(MissingKind, 0)
+        self._missing_once = MissingOnce()
         self.snapshot = StoreSnapshot(source, fresh_for_ns=max(_FRESH_FOR_MIN_NS, _FRESH_FOR_PROBES * every_ns))
 
     def probe(self) -> int:
@@ -120,6 +125,7 @@ class _StoreProbe:
             error, kind = f"{type(failure).__name__}: {failure}", "error"
         took_ns = self._clock.monotonic_ns() - began_ns
         self._durations.observe(took_ns / 1e9)
+        self._tell_missing()
         if kind:
             self._errors[kind] = self._errors.get(kind, 0) + 1
         self.snapshot = replace(  # one assignment: readers see the old snapshot or the new one
@@ -128,9 +134,15 @@ class _StoreProbe:
             error=error,
             error_kind=kind,
             errors=dict(self._errors),
+            missing=dict(self._missing),
             durations=self._durations.snapshot(),
         )
         return self._clock.monotonic_ns() + self._every_ns
+
+    def _tell_missing(self) -> None:
+        for record in self._missing_once.fresh(self._store.missing(), self._clock.monotonic_ns()):
+            self._missing[record.kind] += 1
+            _log.warning("%s: %s", self.snapshot.source, sentence_of(record))
 
     def _read(self) -> StoreSnapshot:
         asked = self._clock.reading()

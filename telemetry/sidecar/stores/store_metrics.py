@@ -48,6 +48,7 @@ STORE_METRICS: Final = (
     catalogue.JOB_INSTANCES,
     catalogue.SERVICE_INSTANCES,
     catalogue.SERVICE_SILENT,
+    catalogue.STORE_MISSING,
     catalogue.SIDECAR_LAST_PROBE,
     catalogue.SIDECAR_PROBE_AGE,
     catalogue.SIDECAR_PROBE_DURATION,
@@ -89,12 +90,7 @@ def store_families(
 
 def _values(snapshot: StoreSnapshot, now: Reading, dropped: Callable[[JobRecord, int], bool]) -> Iterator[_Served]:
     """Yield metric, the values of its labels but for `source`, and the value."""
-    if snapshot.taken is not None:
-        age_ns = now.monotonic_ns - snapshot.taken.monotonic_ns
-        yield "", (catalogue.SIDECAR_LAST_PROBE, (snapshot.source,), snapshot.taken.wall_ns / _S)
-        yield "", (catalogue.SIDECAR_PROBE_AGE, (snapshot.source,), max(0, age_ns) / _S)
-    for kind in StoreErrorKind:
-        yield "", (catalogue.SIDECAR_PROBE_ERRORS, (snapshot.source, kind), snapshot.errors.get(kind, 0))
+    yield from (("", value) for value in _of_probe(snapshot, now))
     if snapshot.taken is None or not snapshot.is_fresh(now):
         return
     if snapshot.skew_ns is not None and snapshot.skew_bound_ns is not None:
@@ -118,6 +114,17 @@ def _values(snapshot: StoreSnapshot, now: Reading, dropped: Callable[[JobRecord,
             continue  # no instance is meant to run it: nothing of it can be late
         of_job = _of_job(job, snapshot.runs.get(job.job_id, ()), dead, (now, snapshot.taken), dropped)
         yield from ((job.service, value) for value in of_job)
+
+
+def _of_probe(snapshot: StoreSnapshot, now: Reading) -> Iterator[_Value]:
+    if snapshot.taken is not None:
+        age_ns = now.monotonic_ns - snapshot.taken.monotonic_ns
+        yield catalogue.SIDECAR_LAST_PROBE, (snapshot.source,), snapshot.taken.wall_ns / _S
+        yield catalogue.SIDECAR_PROBE_AGE, (snapshot.source,), max(0, age_ns) / _S
+    for missing, count in snapshot.missing.items():
+        yield catalogue.STORE_MISSING, (missing,), count
+    for kind in StoreErrorKind:
+        yield catalogue.SIDECAR_PROBE_ERRORS, (snapshot.source, kind), snapshot.errors.get(kind, 0)
 
 
 def _shown(snapshot: StoreSnapshot) -> Sequence[LeaseRecord]:

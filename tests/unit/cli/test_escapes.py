@@ -45,14 +45,16 @@ def bad_view() -> View:
     return msgspec.convert(spoiled(msgspec.to_builtins(ill())), View)
 
 
-def test_in_a_picture(bad_view: View) -> None:
+def test_no_name_reaches_the_terminal_in_a_picture_of_watch(bad_view: View) -> None:
     console = Console(file=io.StringIO(), width=300, highlight=False)
     console.print(screen_of(bad_view, of="here", problem=EVIL))
     assert isinstance(console.file, io.StringIO)
     assert_harmless(console.file.getvalue())
 
 
-def test_in_what_watch_and_why_say(serve: Serve, bad_view: View, tickglass: Tickglass) -> None:
+def test_no_name_reaches_the_terminal_in_the_answers_of_watch_and_why(
+    serve: Serve, bad_view: View, tickglass: Tickglass
+) -> None:
     url = serve(lambda: bad_view)
     for words in (
         ("watch",),
@@ -67,7 +69,7 @@ def test_in_what_watch_and_why_say(serve: Serve, bad_view: View, tickglass: Tick
 
 
 @pytest.mark.parametrize("command", ["jobs", "locks", "runs"])
-def test_in_what_a_store_holds(command: str, filled: Filled, tickglass: Tickglass) -> None:
+def test_no_name_reaches_the_terminal_in_what_a_store_holds(command: str, filled: Filled, tickglass: Tickglass) -> None:
     name = f"nightly{EVIL}"
     filled.register(name, trigger=EVIL, next_due_ns=1)
     filled.settle(filled.claim(name), name, "failure", detail=f"ValueError: {EVIL}")
@@ -77,7 +79,7 @@ def test_in_what_a_store_holds(command: str, filled: Filled, tickglass: Tickglas
     assert_harmless(tickglass(command, filled.url, "--job", "nightlx" + EVIL).output)
 
 
-def test_in_the_demos_table_and_lines() -> None:
+def test_no_name_reaches_the_terminal_in_the_table_and_lines_of_the_demo() -> None:
     stage = Stage()
     console = Console(file=io.StringIO(), width=300, highlight=False)
     for sink in (DemoTable(stage.clock), EventLines(console)):

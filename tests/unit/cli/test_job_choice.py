@@ -21,7 +21,9 @@ KNOWN = [BILLING, MAIL, NIGHTLY]
         (None, "mail", [MAIL, NIGHTLY]),
     ],
 )
-def test_the_jobs_that_are_meant(name: str | None, service: str | None, found: list[JobId]) -> None:
+def test_a_name_and_a_service_select_the_jobs_that_match_both(
+    name: str | None, service: str | None, found: list[JobId]
+) -> None:
     assert jobs_named(KNOWN, name, service) == found
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         (JobId("a b", "ü"), "a b/ü"),
     ],
 )
-def test_the_text_is_what_people_write(job: JobId, text: str) -> None:
+def test_a_job_is_read_back_from_its_text(job: JobId, text: str) -> None:
     assert str(job) == text
     assert JobId.read(text) == job
 

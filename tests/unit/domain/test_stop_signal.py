@@ -8,7 +8,7 @@ from tickglass.sched.stop_signal import StopSignal
 from tickglass.testing import FakeClock
 
 
-def test_the_first_reason_counts() -> None:
+def test_a_later_reason_to_stop_does_not_replace_the_first() -> None:
     stop = StopSignal()
     assert stop.reason == ""
     stop.ask("timeout")

@@ -80,7 +80,7 @@ def test_labels_are_spelled_as_preferences_name_them() -> None:
             checked_labels(labels)
 
 
-def test_no_labels_are_none() -> None:
+def test_an_instance_may_have_no_labels() -> None:
     assert checked_labels(None) == checked_labels({}) == frozenset()
 
 
@@ -106,7 +106,7 @@ def test_a_lock_that_does_not_wait_holds_nobody_back() -> None:
         lock_terms("printer", prefer="a")
 
 
-def test_who_goes_before_an_instance() -> None:
+def test_the_labels_listed_before_an_instances_own_go_first() -> None:
     preferred = preference("region=a, region=b")
     assert [better_labels(preferred, ours) for ours in (A, B, C)] == [(), ("region=a",), ("region=a", "region=b")]
     assert better_labels(None, C) == ()

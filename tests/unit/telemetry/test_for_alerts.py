@@ -57,7 +57,7 @@ def test_a_success_is_owed_since_the_first_that_did_not_succeed_until_one_does(s
     assert stage.value(OWED_LATEST, job_name="nightly") is None
 
 
-def test_a_pause_is_no_interval(stage: Stage) -> None:
+def test_a_pause_over_night_does_not_lengthen_the_interval(stage: Stage) -> None:
     registered = stage.register("daytime")
     began_ns = registered.next_due_ns or 0
     for number, (due, following) in enumerate(pairwise([0, 5, 10, 900, 905])):  # minutes: a night in between

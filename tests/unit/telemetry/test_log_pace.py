@@ -12,7 +12,7 @@ def test_the_first_is_told_and_then_one_in_each_period_with_the_number_between()
     assert {second: passed for second, passed in told.items() if passed is not None} == {0: 0, 10: 9, 20: 9}
 
 
-def test_each_kind_has_its_turn() -> None:
+def test_each_kind_is_told_by_itself() -> None:
     pace = Pace()
     assert [pace.passed_over(kind, 0) for kind in ("a", "b", "a", "b")] == [0, 0, None, None]
 

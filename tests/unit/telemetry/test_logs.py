@@ -23,6 +23,7 @@ from tickglass.sched.events import (
     JobContested,
     ReadinessMoved,
     StoreCalled,
+    StoreRecordMissing,
 )
 from tickglass.sched.lease import LockEvent, LockReason
 from tickglass.sched.occurrence import Outcome
@@ -380,3 +381,10 @@ def test_two_programs_with_one_job_are_a_warning_and_its_end_is_told(caplog: pyt
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert "nightly of service billing is in two programs: host-9 claims its instants" in caplog.messages[0]
     assert "since 1970-01-01T00:00:00+00:00; give one of the two another name or service" in caplog.messages[0]
+
+
+def test_a_record_that_the_store_lacks_is_a_warning_that_names_it(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "tickglass.events"):
+        LogSink().record(StoreRecordMissing(store="redis", kind="job", name="billing/sync", wall_ns=0))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.messages[0].startswith("the redis store: the record of job billing/sync was deleted by hand: ")

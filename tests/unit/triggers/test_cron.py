@@ -109,7 +109,7 @@ def test_cron_is_spelled_as_one_would_write_it(spelled: str) -> None:
     assert str(trigger) == repr(trigger) == spelled
 
 
-def test_the_zone_within_is_spelled_beside() -> None:
+def test_a_zone_inside_the_expression_is_written_as_an_argument() -> None:
     assert str(cron("TZ=Europe/Berlin  0 9  * * *")) == 'cron("0 9 * * *", tz="Europe/Berlin")'
 
 

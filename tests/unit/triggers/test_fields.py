@@ -73,7 +73,7 @@ def test_a_step_in_a_range_names_several_or_is_refused(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_a_range_names_what_lies_in_it(kind: Kind) -> None:
+def test_a_range_means_all_values_from_its_start_to_its_end(kind: Kind) -> None:
     low, high = FIELDS[kind.name]
     for start in starts(kind):
         for end in starts(kind):

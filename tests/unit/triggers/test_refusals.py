@@ -247,7 +247,9 @@ CALLS: list[tuple[Callable[[], Any], str, str | None]] = [
 
 
 @pytest.mark.parametrize(("make", "fragment", "offered"), CALLS, ids=[row[1] for row in CALLS])
-def test_a_call_is_refused(make: Callable[[], object], fragment: str, offered: str | None) -> None:
+def test_a_wrong_argument_is_refused_with_the_right_spelling(
+    make: Callable[[], object], fragment: str, offered: str | None
+) -> None:
     error = refused(make)
     assert fragment in error.problem
     assert error.given is not None

@@ -10,11 +10,9 @@ import click
 from tickglass.alerts.export import ALERTMANAGER, OPERATOR, RULES, files, runbooks
 from tickglass.alerts.rule import Links
 from tickglass.alerts.scope import DEFAULT_FLEET, RuleScope
-from tickglass.cli.numbers import FloatRange
+from tickglass.cli.query_options import keep_option, on_time_option, selector_option
 from tickglass.sched.errors import ConfigError
-from tickglass.telemetry import thresholds
 from tickglass.telemetry.queries.options import kept_labels
-from tickglass.telemetry.queries.selector import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,25 +28,12 @@ def alerts() -> None:
 @alerts.command("export")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--operator", is_flag=True, help="Write a PrometheusRule for the Prometheus operator instead of a file.")
-@click.option("--selector", metavar="MATCHERS", default="", help="Read only series with these labels.")
+@selector_option
 @click.option(
     "--fleet", metavar="NAME", default=DEFAULT_FLEET, show_default=True, help="The label `fleet` of every alert."
 )
-@click.option(
-    "--keep",
-    metavar="LABELS",
-    default=",".join(KEPT),
-    show_default=True,
-    help="Labels of targets that tell apart jobs and locks of one name.",
-)
-@click.option(
-    "--on-time",
-    metavar="SECONDS",
-    type=FloatRange(),
-    default=thresholds.ON_TIME_S,
-    show_default=True,
-    help="How late a start may be to count as on time.",
-)
+@keep_option
+@on_time_option
 @click.option(
     "--runbook-base-url",
     metavar="URL",

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import click
 
-from tickglass.cli.numbers import FloatRange
+from tickglass.cli.query_options import keep_option, on_time_option, selector_option
 from tickglass.dashboards.export import files, shipped
 from tickglass.dashboards.scope import BoardScope
 from tickglass.sched.errors import ConfigError
-from tickglass.telemetry import thresholds
 from tickglass.telemetry.queries.options import kept_labels
-from tickglass.telemetry.queries.selector import KEPT
 
 __all__ = ["dashboards"]
 
@@ -24,23 +22,10 @@ def dashboards() -> None:
 
 @dashboards.command("export")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--selector", metavar="MATCHERS", default="", help="Read only series with these labels.")
+@selector_option
 @click.option("--datasource", metavar="UID", default="", help="Begin with this data source. Default: Grafana's own.")
-@click.option(
-    "--keep",
-    metavar="LABELS",
-    default=",".join(KEPT),
-    show_default=True,
-    help="Labels of targets that tell apart jobs and locks of one name.",
-)
-@click.option(
-    "--on-time",
-    metavar="SECONDS",
-    type=FloatRange(),
-    default=thresholds.ON_TIME_S,
-    show_default=True,
-    help="How late a start may be to count as on time.",
-)
+@keep_option
+@on_time_option
 def export(folder: Path, selector: str, datasource: str, keep: str, on_time: float) -> None:
     """Write the boards to DIR, one JSON file each.
 

@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tickglass import Scheduler
+from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.occurrence import Outcome
+from tickglass.sched.ports import LeaseAsk
+from tickglass.sched.stores import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from kit.servers import RedisServer
     from unit.cli.conftest import Filled, Tickglass
 
 COMMANDS = ["jobs", "locks", "runs"]
@@ -287,3 +293,16 @@ def test_a_service_that_has_no_such_job_is_told_with_those_that_have(
     assert answer.exit_code == 2
     assert "that service has no job of this name" in answer.stderr
     assert "--service mail" in answer.stderr
+
+
+def test_what_was_deleted_by_hand_is_said_on_standard_error(
+    redis_servers: Callable[[int], list[RedisServer]], tickglass: Tickglass
+) -> None:
+    (server,) = redis_servers(1)
+    with closing(open_store(server.url, SystemClock())) as store:
+        store.acquire(LeaseAsk("printer", "o", "s", "token", 30 * SECOND))
+        server.say("DEL", "{tickglass}:lease:printer")
+    done = tickglass("locks", server.url)
+    assert done.exit_code == 0
+    told = "the redis store: the lease on printer was deleted by hand: the resource is free"
+    assert sorted(done.stderr.splitlines()) == ["no locks", told]

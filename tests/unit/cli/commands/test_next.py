@@ -63,7 +63,7 @@ def test_after_a_time_that_does_not_exist_means_after_the_gap(tickglass: Tickgla
     assert tickglass("next", "*/5 * * * *", *after).output == "2026-03-29T03:05:00.000+02:00\n"
 
 
-def test_after_is_read_to_the_nanosecond(tickglass: Tickglass) -> None:
+def test_the_option_after_is_read_to_the_nanosecond(tickglass: Tickglass) -> None:
     rate = ("next", "every 1000ms1ns", "--count", "1")  # the third of its instants is three nanoseconds past the second
     assert tickglass(*rate, "--after", "1970-01-01T00:00:03.000000002Z").output == "1970-01-01T00:00:03.000001+00:00\n"
     assert tickglass(*rate, "--after", "1970-01-01T00:00:03.000000003Z").output == "1970-01-01T00:00:04.000001+00:00\n"

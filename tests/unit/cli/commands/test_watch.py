@@ -178,7 +178,7 @@ def test_a_sidecar_that_stops_answering_leaves_its_last_picture(rig: SidecarRig)
     assert watching.problem == ""
 
 
-def test_it_draws_until_interrupted(rig: SidecarRig) -> None:
+def test_watch_draws_until_it_is_interrupted(rig: SidecarRig) -> None:
     pictures: list[int] = []
 
     def draw() -> None:

@@ -1,4 +1,4 @@
-"""Every call to a store is one event, a batch too, and the health of its writes is judged by what was answered."""
+"""Every call is one event, a batch too; the health of writes is judged by the answers; what is missing is told once."""
 
 from __future__ import annotations
 
@@ -10,17 +10,29 @@ from kit.rig import BreakableStore
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.leasing.instrumented_store import InstrumentedStore
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.events import StoreCalled
+from tickglass.sched.events import StoreCalled, StoreRecordMissing
+from tickglass.sched.identity import JobId
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settled, Settlement
+from tickglass.sched.ports.missing import MissingKind, MissingRecord
+from tickglass.sched.stores.memory import MemoryStore
 from tickglass.testing import FakeClock, ListSink
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from tickglass.sched.ports import ClaimAnswer
+    from tickglass.sched.ports import ClaimAnswer, Orphan
 
 GONE: Final = StoreUnavailable("memory", "claim_many", "no route")
 WRONG: Final = StoreUnavailable("memory", "claim_many", "WRONGTYPE", kind="error")
+LEASE: Final = MissingRecord(MissingKind.LEASE, "printer")
+READS: Final[dict[str, Callable[[InstrumentedStore], object]]] = {
+    "register": lambda store: store.register([]),
+    "orphans": lambda store: store.orphans([JobId("s", "job")]),
+    "leases": lambda store: store.leases(),
+    "jobs": lambda store: store.jobs(),
+    "runs": lambda store: store.runs(),
+    "abandoned": lambda store: store.abandoned(),
+}
 
 
 def ask(number: int) -> ClaimAsk:
@@ -102,3 +114,52 @@ def test_a_batch_of_which_every_item_failed_shows_that_writes_do(bench: Bench) -
     assert bench.instrumented.claim_many([ask(1), ask(2)]) == [WRONG, WRONG]
     assert bench.calls() == [("claim_many", 0, "error")]
     assert "of claim_many: WRONGTYPE" in (bench.instrumented.write_health.reason(0, SECOND) or "")
+
+
+class Holed(MemoryStore):
+    """A store of which a person deleted a part."""
+
+    found: Sequence[MissingRecord] = ()
+    away = False
+
+    def missing(self) -> Sequence[MissingRecord]:
+        found, self.found = self.found, ()
+        return found
+
+    def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
+        if self.away:
+            raise StoreUnavailable("memory", "orphans", "gone fishing")
+        return super().orphans(jobs, limit)
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS.keys())
+def test_a_call_that_reads_lists_reports_what_it_found_missing(read: Callable[[InstrumentedStore], object]) -> None:
+    clock, sink = FakeClock(), ListSink()
+    store = Holed(clock)
+    instrumented = InstrumentedStore(store, clock=clock, sink=sink)
+    store.found = [LEASE]
+    read(instrumented)
+    (told,) = sink.of(StoreRecordMissing)
+    assert (told.store, told.kind, told.name, told.wall_ns) == ("memory", "lease", "printer", clock.wall_ns())
+    assert list(instrumented.missing()) == []
+
+
+def test_the_same_record_is_reported_once_an_hour() -> None:
+    clock, sink = FakeClock(), ListSink()
+    store = Holed(clock)
+    instrumented = InstrumentedStore(store, clock=clock, sink=sink)
+    for told in (1, 1, 2):
+        store.found = [LEASE]
+        instrumented.leases()
+        assert len(sink.of(StoreRecordMissing)) == told
+        clock.advance(1_800 * SECOND)
+
+
+def test_a_call_that_fails_midway_reports_what_it_had_found_by_then() -> None:
+    clock, sink = FakeClock(), ListSink()
+    store = Holed(clock)
+    instrumented = InstrumentedStore(store, clock=clock, sink=sink)
+    store.found, store.away = [LEASE], True
+    with pytest.raises(StoreUnavailable):
+        instrumented.orphans([JobId("s", "job")])
+    assert len(sink.of(StoreRecordMissing)) == 1

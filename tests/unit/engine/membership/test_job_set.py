@@ -14,7 +14,7 @@ def job(name: str = "a", seconds: int = 1, **policies: object) -> Job:
     return declare(nothing, every(f"{seconds}s"), service="svc", name=name, **policies)  # type: ignore[arg-type]
 
 
-def test_order_and_function_do_not_count() -> None:
+def test_order_and_function_do_not_change_the_fingerprint() -> None:
     other = declare(lambda: None, every("1s"), service="svc", name="a")
     assert fingerprint_of("svc", [job("a"), job("b")]) == fingerprint_of("svc", [job("b"), other])
 
@@ -36,13 +36,13 @@ def test_order_and_function_do_not_count() -> None:
         [job(timeout="20s", renew=False)],
     ],
 )
-def test_every_declaration_counts(others: list[Job]) -> None:
+def test_every_other_part_of_a_declaration_changes_the_fingerprint(others: list[Job]) -> None:
     assert fingerprint_of("svc", others) != fingerprint_of("svc", [job()])
 
 
-def test_the_service_counts() -> None:
+def test_another_service_has_another_fingerprint() -> None:
     assert fingerprint_of("svc", [job()]) != fingerprint_of("other", [job()])
 
 
-def test_it_is_the_same_in_every_process() -> None:
+def test_the_fingerprint_is_the_same_in_every_process() -> None:
     assert fingerprint_of("svc", [job()]) == "e632851b429ddb3e"

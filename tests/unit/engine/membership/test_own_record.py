@@ -12,7 +12,7 @@ from kit.stand import Stand
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.events import ReadinessMoved, StoreCalled, StoreForgot
+from tickglass.sched.events import ReadinessMoved, StoreCalled, StoreForgot, StoreRecordMissing
 from tickglass.sched.identity import JobId
 from tickglass.sched.stores.memory import MemoryStore
 from tickglass.sched.triggers import every
@@ -117,6 +117,49 @@ def test_what_is_planned_is_not_planned_again_when_the_store_forgot(stand: Stand
     stand.advance_until(lambda: bool(stand.sink.of(StoreForgot)))
     stand.moved("ended", outcome="success")
     assert len([call for call in stand.sink.of(StoreCalled) if call.operation == "register"]) == 2
+
+
+def missing(stand: Stand) -> list[tuple[str, str, str]]:
+    return [(told.store, told.kind, told.name) for told in stand.sink.of(StoreRecordMissing)]
+
+
+def test_a_job_whose_record_alone_was_deleted_is_registered_again_and_that_is_told_once(stand: Stand) -> None:
+    stand.add(nothing, every("24h"), name="job")
+    stand.add(nothing, every("24h"), name="other")
+    run(stand)
+    assert stand.store.forget(JobId("svc", "job"))
+    stand.advance_until(lambda: bool(missing(stand)))
+    assert [job.name for job in stand.store.jobs()] == ["job", "other"]
+    beats = len(stand.store.beats)
+    stand.advance_until(lambda: len(stand.store.beats) > beats + 1)
+    assert missing(stand) == [("memory", "job", "svc/job")]
+    assert stand.sink.of(StoreForgot) == []
+
+
+def test_of_many_jobs_a_hundred_are_looked_at_in_one_turn(stand: Stand) -> None:
+    for number in range(150):
+        stand.add(nothing, every("24h"), name=f"job-{number:03}")
+    run(stand)
+    for number in (10, 140):
+        assert stand.store.forget(JobId("svc", f"job-{number:03}"))
+    stand.advance_until(lambda: len(missing(stand)) == 1)
+    assert missing(stand) == [("memory", "job", "svc/job-010")]
+    stand.advance_until(lambda: len(missing(stand)) == 2)
+    assert missing(stand)[1:] == [("memory", "job", "svc/job-140")]
+    assert stand.store.forget(JobId("svc", "job-010"))
+    stand.advance_until(lambda: len(missing(stand)) == 3)
+    assert len(stand.store.jobs()) == 150
+
+
+def test_a_job_that_was_never_registered_is_not_told_as_missing(stand: Stand) -> None:
+    stand.store.broken["register"] = StoreUnavailable("memory", "register", "gone fishing")
+    stand.add(nothing, every("24h"), name="job")
+    run(stand)
+    beats = len(stand.store.beats)
+    stand.advance_until(lambda: len(stand.store.beats) > beats + 2)
+    del stand.store.broken["register"]
+    stand.advance_until(lambda: [job.name for job in stand.store.jobs()] == ["job"])
+    assert missing(stand) == []
 
 
 def test_a_stop_whose_store_is_away_is_logged_and_ends_all_the_same(

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def test_it_begins_with_eight_milliseconds() -> None:
+def test_the_lead_begins_with_eight_milliseconds() -> None:
     assert LeadTime().now_ns == 8 * MS
 
 
 @pytest.mark.parametrize(
     ("took_us", "lead_us"), [(1, 500), (400, 500), (401, 1_000), (2_000, 4_000), (6_400, 8_000), (6_401, 16_000)]
 )
-def test_it_is_a_quarter_more_than_what_nine_of_ten_took_rounded_up(took_us: int, lead_us: int) -> None:
+def test_the_lead_is_a_quarter_more_than_nine_of_ten_preparations_took_rounded_up(took_us: int, lead_us: int) -> None:
     """Jobs that are planned with different leads would not be handed over together."""
     lead = LeadTime()
     for _ in range(30):
@@ -48,7 +48,7 @@ def test_one_slow_preparation_does_not_make_all_early() -> None:
     assert lead.now_ns == 4 * MS
 
 
-def test_it_stays_within_its_bounds() -> None:
+def test_the_lead_stays_between_half_a_millisecond_and_fifty() -> None:
     lead = LeadTime()
     lead.note(1)
     assert lead.now_ns == 500 * US

@@ -28,6 +28,7 @@ from tickglass.sched.ports import (
     Settled,
     Settlement,
 )
+from tickglass.sched.ports.missing import MissingKind, MissingRecord
 from tickglass.sched.stores.etcd.settings import Endpoint
 from tickglass.sched.stores.etcd.store import EtcdStore
 from tickglass.testing import FakeClock
@@ -425,3 +426,13 @@ def test_the_clusters_time_is_ours_unless_it_says_otherwise(opened: Opened) -> N
 
 
 PATIENCE_NS: Final = int(PATIENCE_S) * SECOND
+
+
+def test_a_lease_whose_holder_was_deleted_by_hand_is_named(opened: Opened) -> None:
+    store = opened()
+    hold(store)
+    assert store.missing() == []
+    key = base64.b64encode(store._keys.holder("ledger")).decode()
+    assert opened.server.say("kv/deleterange", key=key)["deleted"] == "1"
+    assert store.leases() == []
+    assert store.missing() == [MissingRecord(MissingKind.LEASE, "ledger")]

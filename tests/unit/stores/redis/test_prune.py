@@ -61,7 +61,7 @@ def test_one_script_looks_at_so_many_attempts_in_all(store: RedisStore) -> None:
         claim_often(store, job, LATEST_KEPT + 40, settled=True)
     left, after, more = [], "", 1
     while more:
-        after, more = store._connections.run("prune", lua.PRUNE, after, 100, 0, LATEST_KEPT, 50)
+        after, more, _ = store._connections.run("prune", lua.PRUNE, after, 100, 0, LATEST_KEPT, 50)
         left.append([len(store.runs(JobId("s", job), limit=1_000)) - LATEST_KEPT for job in ("a", "b", "c")])
     assert left[:3] == [[0, 30, 40], [0, 0, 20], [0, 0, 0]]
 

@@ -145,7 +145,7 @@ def test_a_user_may_have_the_channels_of_its_own_service_only(as_user: Callable[
     assert isinstance(store.claim(CLAIM), Claimed)
 
 
-def test_who_only_looks_needs_no_more_than_to_read(server: RedisServer, as_user: Callable[..., Store]) -> None:
+def test_an_observer_needs_no_right_but_to_read(server: RedisServer, as_user: Callable[..., Store]) -> None:
     with_all = open_store(server.url, SystemClock())
     with_all.register([JOB])
     with_all.claim(CLAIM)

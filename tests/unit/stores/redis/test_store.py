@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import queue
-import signal
-import socket
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from chaos.proxy import BOTH_WAYS, Proxy
-from kit.servers import PATIENCE_S, find_free_port
+from kit.servers import PATIENCE_S
 from msgspec.structs import replace
 
-from tickglass.sched.clock import SystemClock, Wake
+from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.identity import JobId
@@ -25,57 +22,28 @@ from tickglass.sched.ports import (
     AlreadyClaimed,
     ClaimAsk,
     Claimed,
-    Gone,
     Granted,
     JobRecord,
     LeaseAsk,
-    Refused,
-    Released,
     Renewed,
     Settled,
     Settlement,
 )
-from tickglass.sched.stores import open_store
 from tickglass.sched.stores.redis import scripts as lua
-from tickglass.sched.stores.redis.store import RedisStore
 from tickglass.sched.stores.redis.topology import driver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from kit.servers import RedisServer
 
+    from tickglass.sched.stores.redis.store import RedisStore
+
+
 ASK: Final = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
+
+
 CLAIM: Final = ClaimAsk(LeaseAsk("nightly", "n1", "billing", "claim", 30 * SECOND, "nightly", "run"), due_ns=1)
-
-
-# --- a server of one's own
-
-
-@pytest.fixture
-def opened() -> Iterator[Callable[..., RedisStore]]:
-    """Return a function that opens a URL; what it opened is closed afterwards."""
-    stores: list[RedisStore] = []
-
-    def open_one(url: str) -> RedisStore:
-        store = open_store(url, SystemClock())
-        assert isinstance(store, RedisStore)
-        stores.append(store)
-        return store
-
-    yield open_one
-    for store in stores:
-        store.close()
-
-
-@pytest.fixture
-def server(own_redis: Callable[..., RedisServer]) -> RedisServer:
-    return own_redis()
-
-
-@pytest.fixture
-def store(server: RedisServer, opened: Callable[..., RedisStore]) -> RedisStore:
-    return opened(f"redis://127.0.0.1:{server.port}/0?timeout=1s")
 
 
 def lease_of(ask: LeaseAsk, answer: object) -> Lease:
@@ -109,34 +77,6 @@ def test_all_keys_share_the_slot_of_the_prefix(server: RedisServer, opened: Call
     assert opened(f"{server.url}?prefix=another&db=2").leases() == []
 
 
-def test_forgotten_scripts_are_shown_again(server: RedisServer, store: RedisStore) -> None:
-    lease = lease_of(ASK, store.acquire(ASK))
-    server.say("SCRIPT", "FLUSH")
-    assert store.renew(lease) == Renewed()
-    server.say("SCRIPT", "FLUSH")
-    assert store.release(lease) == Released()
-
-
-def test_a_broken_connection_is_replaced_at_the_next_call(server: RedisServer, store: RedisStore) -> None:
-    claimed, held = store.claim(CLAIM), replace(ASK, resource="held")
-    lease = lease_of(held, store.acquire(held))
-    calls: list[Callable[[], object]] = [
-        lambda: store.renew(lease_of(CLAIM.lease, claimed)),
-        lambda: store.claim(CLAIM),
-        lambda: store.settle(settlement_of(CLAIM, claimed)),
-        lambda: store.acquire(ASK),
-        lambda: store.release(lease),
-        store.leases,
-        store.time_ns,
-    ]
-    expected: list[object] = [Renewed(), claimed, Settled(recorded=True, released=True), None, Released(), None, None]
-    for call, answer in zip(calls, expected, strict=True):
-        server.say("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        assert answer is None or call() == answer
-        if answer is None:
-            call()
-
-
 def test_an_answer_that_was_lost_is_given_again(store: RedisStore) -> None:
     """A connection may break when the script has run: the same call, sent again, must not contradict itself."""
     first = store.claim(CLAIM)
@@ -147,38 +87,12 @@ def test_an_answer_that_was_lost_is_given_again(store: RedisStore) -> None:
     assert store.settle(settlement) == Settled(recorded=False, released=False, earlier=True), "another call"
 
 
-def test_a_restarted_server_is_found_again_and_remembers(
-    own_redis: Callable[..., RedisServer], opened: Callable[..., RedisStore]
-) -> None:
-    server = own_redis("--appendonly", "yes", "--appendfsync", "always")
-    store = opened(server.url)
-    fence = lease_of(ASK, store.acquire(ASK)).fence
-    claimed = store.claim(CLAIM)
-    server.kill()
-    assert kind_of(lambda: store.acquire(ASK)) == "unavailable"
-    server.start()
-    assert store.acquire(ASK) == Granted(fence)
-    assert store.claim(CLAIM) == claimed
-
-
 def test_fences_grow_though_the_server_lost_everything(server: RedisServer, store: RedisStore) -> None:
     fences = []
     for _ in range(3):
         fences.append(lease_of(ASK, store.acquire(ASK)).fence)
         server.restart()
     assert fences == sorted(set(fences))
-
-
-def test_a_silent_server_is_given_up_after_the_timeout(server: RedisServer, opened: Callable[..., RedisStore]) -> None:
-    store = opened(f"{server.url}?timeout=100ms")
-    store.acquire(ASK)
-    server.kill(signal.SIGSTOP)
-    clock = SystemClock()
-    asked_ns = clock.monotonic_ns()
-    assert kind_of(lambda: store.acquire(ASK)) == "unavailable"
-    assert 50 * MS < clock.monotonic_ns() - asked_ns < 2 * SECOND
-    server.kill(signal.SIGCONT)
-    assert isinstance(store.acquire(ASK), Granted)
 
 
 def test_a_release_that_arrives_late_does_not_end_what_the_same_token_was_granted_since(
@@ -199,81 +113,11 @@ def test_a_release_that_arrives_late_does_not_end_what_the_same_token_was_grante
         behind.close()
 
 
-@pytest.mark.parametrize("path", ["", "/"])
-def test_a_url_without_a_database_means_database_0(
-    server: RedisServer, opened: Callable[..., RedisStore], path: str
-) -> None:
-    opened(f"redis://127.0.0.1:{server.port}/0").acquire(ASK)
-    assert [lease.resource for lease in opened(f"redis://127.0.0.1:{server.port}{path}").leases()] == [ASK.resource]
-    assert opened(f"redis://127.0.0.1:{server.port}/1").leases() == []
-
-
-def test_nobody_there_is_unavailable(opened: Callable[..., RedisStore], free_port: int) -> None:
-    store = opened(f"redis://127.0.0.1:{free_port}/0")
-    assert kind_of(store.leases) == "unavailable"
-    assert kind_of(store.time_ns) == "unavailable"
-    assert kind_of(opened("unix:///no/such.sock").jobs) == "unavailable"
-
-
-def test_a_wrong_password_is_an_error_and_the_right_one_is_not(
-    own_redis: Callable[..., RedisServer], opened: Callable[..., RedisStore]
-) -> None:
-    server = own_redis("--requirepass", "p@ss:word/")
-    place = f"127.0.0.1:{server.port}/0"
-    assert kind_of(opened(f"redis://:wrong@{place}").leases) == "error"
-    assert kind_of(opened(f"redis://{place}").leases) == "error"
-    assert opened(f"redis://:p%40ss%3Aword%2F@{place}").leases() == []
-    assert opened(f"redis://default:p%40ss%3Aword%2F@{place}").leases() == []
-
-
 def test_what_the_server_cannot_take_is_an_error(server: RedisServer, store: RedisStore) -> None:
     assert kind_of(lambda: store.acquire(LeaseAsk("\udcff", "o", "s", "t", SECOND))) == "error"
     server.say("SET", "{tickglass}:leases", "what is this?")
     assert kind_of(lambda: store.acquire(ASK)) == "error"
     assert kind_of(store.leases) == "error"
-
-
-def test_threads_share_as_many_connections_as_are_inside_at_once(server: RedisServer, store: RedisStore) -> None:
-    start = threading.Barrier(16)
-
-    def work(number: int) -> None:
-        start.wait(PATIENCE_S)
-        for turn in range(20):
-            ask = LeaseAsk(f"r{number}", "o", "s", f"t{number}-{turn}", SECOND)
-            assert store.release(lease_of(ask, store.acquire(ask))) == Released()
-
-    for _ in range(2):
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(PATIENCE_S)
-    clients = [line for line in server.say("CLIENT", "LIST").splitlines() if "name=tickglass" in line]
-    assert 1 <= len(clients) <= 16
-    store.close()
-    assert "name=tickglass" not in server.say("CLIENT", "LIST")
-
-
-def test_an_idle_connection_is_closed_when_nothing_comes_over_it_any_more(store: RedisStore) -> None:
-    store.acquire(ASK)
-    (connection,) = store._connections._idle
-    assert connection._sock is not None
-    assert connection._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-    assert connection._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
-    assert connection._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 5
-
-
-def test_a_store_is_refused_in_a_forked_process(store: RedisStore) -> None:
-    store.acquire(ASK)
-    child = os.fork()
-    if child == 0:  # pragma: no cover - in the child
-        try:
-            store.acquire(ASK)
-        except StoreUnavailable as error:
-            os._exit(42 if "forked" in error.detail and error.kind == "error" else 1)
-        os._exit(2)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
-    assert isinstance(store.acquire(ASK), Granted)
 
 
 # --- being told
@@ -370,122 +214,6 @@ def test_instants_are_kept_to_the_nanosecond_and_may_be_before_1970(store: Redis
     assert [run.due_ns for run in store.runs()] == [late_ns + 1, late_ns, early_ns]
     (job,) = store.jobs()
     assert (job.ttl_ns, job.last_due_ns, job.next_due_ns) == (2**62 + 1, late_ns + 1, late_ns + 2)
-
-
-# --- other servers
-
-
-def test_a_server_that_is_master_no_more_is_unavailable(server: RedisServer, store: RedisStore) -> None:
-    lease = lease_of(ASK, store.acquire(ASK))
-    server.say("REPLICAOF", "127.0.0.1", find_free_port())
-    server.say("CONFIG", "SET", "replica-serve-stale-data", "yes")
-    assert kind_of(lambda: store.renew(lease)) == "unavailable"
-    server.say("REPLICAOF", "NO", "ONE")
-    assert store.renew(lease) == Renewed()
-
-
-def wait_until(true: Callable[[], Any]) -> None:
-    clock = SystemClock()
-    until_ns = clock.monotonic_ns() + int(PATIENCE_S * SECOND)
-    while not true():
-        assert clock.monotonic_ns() < until_ns
-        clock.wait(clock.monotonic_ns() + 20 * MS, Wake())
-
-
-def ok(call: Callable[[], object]) -> bool:
-    try:
-        call()
-    except StoreUnavailable:
-        return False
-    return True
-
-
-def watched_by_sentinel(own_redis: Callable[..., RedisServer]) -> tuple[RedisServer, RedisServer, RedisServer]:
-    """Return a master, its replica, and the sentinel that fails over from one to the other."""
-    master = own_redis("--repl-diskless-sync-delay", "0")
-    replica = own_redis("--replicaof", "127.0.0.1", str(master.port))
-    wait_until(lambda: replica.say("ROLE")[3] == "connected")
-    sentinel = own_redis("--sentinel")
-    sentinel.say("SENTINEL", "MONITOR", "mymaster", "127.0.0.1", master.port, 1)
-    sentinel.say("SENTINEL", "SET", "mymaster", "down-after-milliseconds", 300)
-    wait_until(lambda: sentinel.say("SENTINEL", "REPLICAS", "mymaster"))
-    return master, replica, sentinel
-
-
-def test_sentinel_leads_to_the_new_master(
-    own_redis: Callable[..., RedisServer], opened: Callable[..., RedisStore]
-) -> None:
-    master, replica, sentinel = watched_by_sentinel(own_redis)
-    nobody = f"127.0.0.1:{find_free_port()}"
-    store = opened(f"redis+sentinel://{nobody},127.0.0.1:{sentinel.port}/mymaster/0?timeout=1s")
-    lease = lease_of(ASK, store.acquire(ASK))
-    wait_until(lambda: replica.say("GET", "{tickglass}:lock:ledger") == "token")
-    master.kill()
-    wait_until(lambda: ok(lambda: store.renew(lease)))
-    assert replica.say("ROLE")[0] == "master"
-    assert store.release(lease) == Released()
-    assert lease_of(ASK, store.acquire(ASK)).fence > lease.fence
-    assert kind_of(opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/unknown/0").leases) == "unavailable"
-
-
-def test_a_master_that_hangs_costs_one_timeout_however_many_connections_lie_idle(
-    own_redis: Callable[..., RedisServer], opened: Callable[..., RedisStore]
-) -> None:
-    master, replica, sentinel = watched_by_sentinel(own_redis)
-    store = opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/mymaster/0?timeout=1s")
-    lease = lease_of(ASK, store.acquire(ASK))
-    for connection in [store._connections.open() for _ in range(8)]:  # so many threads were inside at once
-        store._connections._give_back(connection)
-    wait_until(lambda: replica.say("GET", "{tickglass}:lock:ledger") == "token")
-    master.kill(signal.SIGSTOP)
-    named = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster")
-    wait_until(lambda: sentinel.say(*named) == ["127.0.0.1", str(replica.port)])
-    assert kind_of(lambda: store.renew(lease)) == "unavailable"
-    assert store.renew(lease) == Renewed()
-    assert store.release(lease) == Released()
-
-
-def test_a_cluster_is_asked_where_the_slot_is(
-    own_redis: Callable[..., RedisServer], opened: Callable[..., RedisStore], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tickglass.sched.stores.redis.watch._PING_EVERY_NS", 200 * MS)
-    nodes = [own_redis("--cluster-enabled", "yes", "--cluster-node-timeout", "1000") for _ in range(3)]
-    for node, (first, last) in zip(nodes, [(0, 5_460), (5_461, 10_922), (10_923, 16_383)], strict=True):
-        node.say("CLUSTER", "ADDSLOTSRANGE", first, last)
-        node.say("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
-    wait_until(lambda: all("cluster_state:ok" in node.say("CLUSTER", "INFO") for node in nodes))
-    wait_until(lambda: all("cluster_known_nodes:3" in node.say("CLUSTER", "INFO") for node in nodes))
-    for prefix in ("a", "b", "c", "d"):  # on several nodes
-        store = opened(f"redis+cluster://127.0.0.1:{nodes[1].port}?prefix={prefix}")
-        heard, _ = hears(store, "nightly")
-        assert heard.acquire(timeout=PATIENCE_S)
-        claimed = store.claim(CLAIM)
-        assert isinstance(store.acquire(LeaseAsk("nightly", "o", "s", "t", SECOND)), Refused)
-        assert store.settle(settlement_of(CLAIM, claimed)) == Settled(recorded=True, released=True)
-        assert heard.acquire(timeout=PATIENCE_S)
-        batch = [replace(CLAIM, due_ns=due_ns, lease=replace(CLAIM.lease, resource=f"r{due_ns}")) for due_ns in (2, 3)]
-        ended = [settlement_of(ask, answer) for ask, answer in zip(batch, store.claim_many(batch), strict=True)]
-        assert store.settle_many(ended) == [Settled(recorded=True, released=True)] * 2
-    # A slot that has moved: the node says where to.
-    slot = nodes[0].say("CLUSTER", "KEYSLOT", "{a}")
-    there = next(it for it in nodes if it.say("CLUSTER", "COUNTKEYSINSLOT", slot))
-    elsewhere = next(it for it in nodes if it is not there)
-    store = opened(f"redis+cluster://127.0.0.1:{there.port}?prefix=a")
-    assert store.leases() == []
-    heard, _ = hears(store, "ledger")
-    assert heard.acquire(timeout=PATIENCE_S)
-    there.say("FLUSHALL")
-    # Importing first: with that its word on the slot is newer than what the nodes say to each other.
-    elsewhere.say("CLUSTER", "SETSLOT", slot, "IMPORTING", there.say("CLUSTER", "MYID"))
-    for node in (elsewhere, there):
-        node.say("CLUSTER", "SETSLOT", slot, "NODE", elsewhere.say("CLUSTER", "MYID"))
-    lease = lease_of(ASK, store.acquire(ASK))
-    assert elsewhere.say("CLUSTER", "COUNTKEYSINSLOT", slot) > 0
-    assert store.renew(lease) == Renewed()
-    assert heard.acquire(timeout=PATIENCE_S), "subscribed to where the keys are now"
-    assert store.release(lease) == Released()
-    assert heard.acquire(timeout=PATIENCE_S)
-    assert store.release(lease) == Gone()
 
 
 def test_a_user_needs_the_rights_that_are_documented_and_no_others(

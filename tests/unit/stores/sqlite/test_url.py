@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_checking_touches_nothing(tmp_path: Path) -> None:
+def test_a_url_is_checked_without_making_a_file(tmp_path: Path) -> None:
     check_url(f"sqlite:///{tmp_path}/jobs.db?synchronous=full&keep=2h30m")
     check_url("sqlite:////no/such/directory/jobs.db")
     assert list(tmp_path.iterdir()) == []
@@ -40,7 +40,7 @@ def test_a_relative_path_stays_what_it_was_when_the_directory_changes(
     store.close()
 
 
-def test_options_arrive(tmp_path: Path) -> None:
+def test_the_options_of_the_url_reach_the_store(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/jobs.db?synchronous=full&keep=2h", FakeClock())
     assert isinstance(store, SqliteStore)
     assert store._pruner._keep_ns == 7_200 * SECOND

@@ -129,6 +129,25 @@ def test_a_port_in_use_is_refused_by_name(stage: Stage, server: MetricsServer) -
         MetricsServer("no.such.host.invalid:1", stage.metrics.registry, list).start()
 
 
+def test_a_bound_port_is_taken_and_clients_are_answered_from_the_start_on(stage: Stage, free_port: int) -> None:
+    server = MetricsServer(f"127.0.0.1:{free_port}", stage.metrics.registry, list)
+    server.bind()
+    with pytest.raises(ConfigError, match="Address already in use"):
+        MetricsServer(f"127.0.0.1:{free_port}", Stage().metrics.registry, list).bind()
+    with socket.create_connection(("127.0.0.1", free_port), timeout=10) as early:
+        early.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        server.start()
+        assert early.recv(100).startswith(b"HTTP/1.1 200")
+    server.stop()
+
+
+def test_a_bound_port_is_free_again_after_a_stop_without_a_start(stage: Stage, free_port: int) -> None:
+    server = MetricsServer(f"127.0.0.1:{free_port}", stage.metrics.registry, list)
+    server.bind()
+    server.stop()
+    socket.create_server(("127.0.0.1", free_port)).close()
+
+
 def test_one_registry_is_served_once(stage: Stage, server: MetricsServer) -> None:
     with pytest.raises(ValueError, match="Duplicated"):
         MetricsServer("127.0.0.1:0", stage.metrics.registry, list).start()

@@ -20,7 +20,7 @@ def said(**parts: object) -> list[tuple[Tone, str]]:
     return [(problem.tone, f"{problem.what} {problem.name} {problem.words}") for problem in problems(only(**parts))]
 
 
-def test_all_well() -> None:
+def test_without_a_problem_the_headline_is_all_well() -> None:
     assert headline(problems(well())) == "All well"
 
 
@@ -47,7 +47,7 @@ def test_what_is_not_known_is_said() -> None:
     assert headline(problems(only(unready=["no store was read"]))) == "Not all is known"
 
 
-def test_a_lease_that_ended_without_a_release() -> None:
+def test_a_lock_whose_lease_ended_without_a_release_is_stuck() -> None:
     lock = LockView(resource="r", state="expired", owner="h", remaining_ns=-90 * SECOND, stuck=True, waiters=1)
     [(tone, words)] = said(locks=[lock])
     assert tone is Tone.BAD
@@ -65,7 +65,7 @@ def test_a_lease_that_ended_without_a_release() -> None:
         ({"skew_ns": -3 * SECOND, "skew_bound_ns": SECOND}, Tone.WARN, "our clock is 3.00 s behind the store's"),
     ],
 )
-def test_a_store_in_trouble(change: dict[str, object], tone: Tone, words: str) -> None:
+def test_each_problem_of_a_store_has_its_tone_and_words(change: dict[str, object], tone: Tone, words: str) -> None:
     [(seen, text)] = said(stores=[StoreView(source="redis://r", **{"ok": True, **change})])  # type: ignore[arg-type]
     assert seen is tone
     assert words in text
@@ -87,7 +87,9 @@ def test_a_skew_within_its_own_bound_is_no_news() -> None:
         ({"state": "draining"}, Tone.RUN, "draining", ""),
     ],
 )
-def test_a_scheduler(change: dict[str, object], tone: Tone, word: str, words: str) -> None:
+def test_each_state_of_a_scheduler_has_its_tone_and_words(
+    change: dict[str, object], tone: Tone, word: str, words: str
+) -> None:
     facts = {"owner": "h", "service": "s", "state": "running", "connected": True, **change}
     scheduler = SchedulerView(**facts)  # type: ignore[arg-type]
     assert scheduler_words(scheduler, only(schedulers=[scheduler])) == (tone, word)
@@ -145,7 +147,7 @@ def test_of_a_service_that_has_long_been_gone_the_last_one_is_named() -> None:
         ),
     ],
 )
-def test_a_job_in_trouble(change: dict[str, object], tone: Tone, words: str) -> None:
+def test_each_problem_of_a_job_has_its_tone_words_and_link(change: dict[str, object], tone: Tone, words: str) -> None:
     job = msgspec.structs.replace(JobView(name="a/b", service="s", trigger="t", resource="a/b"), **change)
     [problem] = problems(only(jobs=[job]))
     assert problem.tone is tone

@@ -11,7 +11,7 @@ from tickglass.telemetry.sidecar.merge.locks import LOCKS_SHOWN
 from tickglass.telemetry.thresholds import LEASE_ENDED_LATELY_S
 
 
-def test_the_held_age_grows_between_two_looks(rig: SidecarRig) -> None:
+def test_the_held_age_grows_between_two_probes(rig: SidecarRig) -> None:
     rig.register()
     ask = rig.claim(owner="frozen")
     rig.probe()
@@ -27,7 +27,7 @@ def test_the_held_age_grows_between_two_looks(rig: SidecarRig) -> None:
     )
 
 
-def test_a_lease_that_may_have_been_renewed_since_the_look_is_not_called_expired(rig: SidecarRig) -> None:
+def test_a_lease_that_may_have_been_renewed_since_the_probe_is_not_called_expired(rig: SidecarRig) -> None:
     rig.register()
     rig.claim()
     rig.clock.advance(TTL_NS - SECOND)
@@ -58,7 +58,7 @@ def test_a_lease_that_ended_long_ago_is_shown_and_not_stuck(rig: SidecarRig) -> 
     assert [(lock.state, lock.stuck) for lock in rig.view().locks] == [("expired", False)]
 
 
-def test_a_holder_that_tells_us_is_newer_than_the_look(rig: SidecarRig) -> None:
+def test_a_holder_that_reports_itself_is_newer_than_the_probe(rig: SidecarRig) -> None:
     scheduler = rig.scheduler()
     scheduler.start("nightly")
     rig.register()
@@ -81,7 +81,7 @@ def test_a_holder_that_tells_us_is_newer_than_the_look(rig: SidecarRig) -> None:
     assert [lock.state for lock in rig.view().locks] == ["held"], "for the store has not heard of it"
 
 
-def test_a_hold_that_came_after_the_look_replaces_what_the_look_showed(rig: SidecarRig) -> None:
+def test_a_hold_that_came_after_the_probe_replaces_what_the_probe_showed(rig: SidecarRig) -> None:
     scheduler = rig.scheduler()
     scheduler.start("nightly")
     rig.claim(owner="before")

@@ -44,7 +44,7 @@ def test_an_open_attempt_is_read_again_until_it_has_ended(rig: SidecarRig) -> No
     assert [run.outcome for run in attempts.by_job()[QUIET]] == ["success"]
 
 
-def test_many_jobs_are_read_over_several_looks(rig: SidecarRig) -> None:
+def test_many_jobs_are_read_over_several_probes(rig: SidecarRig) -> None:
     for number in range(250):
         rig.register(f"job-{number}")
         rig.settle(rig.claim(f"job-{number}", due_ns=number))

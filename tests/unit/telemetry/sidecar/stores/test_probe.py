@@ -9,6 +9,7 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.policies.preference import presence_resource
 from tickglass.sched.ports import InstanceRecord, LeaseAsk
+from tickglass.sched.ports.missing import MissingKind, MissingRecord
 from tickglass.telemetry.sidecar.stores import probe as probe_module
 from tickglass.telemetry.sidecar.stores.probe import Probe, probe_once
 
@@ -28,7 +29,7 @@ def broken() -> None:
     raise RuntimeError("no idea")
 
 
-def test_a_look_sees_all_of_it(rig: SidecarRig) -> None:
+def test_a_probe_reads_leases_jobs_runs_and_abandoned_claims(rig: SidecarRig) -> None:
     rig.register()
     died = rig.claim("nightly", owner="dead", resource="other")
     rig.clock.advance(TTL_NS + SECOND)
@@ -64,7 +65,7 @@ def test_our_clock_is_compared_with_the_stores_within_half_a_round_trip(rig: Sid
     assert (snapshot.skew_ns, snapshot.skew_bound_ns) == (-2 * MS, 2 * MS)
 
 
-def test_a_look_is_bounded_and_says_so(rig: SidecarRig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_that_cuts_off_leases_says_so(rig: SidecarRig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe_module, "LEASES_MAX", 2)
     for name in "abc":
         rig.store.acquire(LeaseAsk(name, "host-1", "billing", name, TTL_NS))
@@ -85,7 +86,7 @@ def running(rig: SidecarRig, **stores: ScriptedStore) -> Probe:
     return probe
 
 
-def test_a_store_that_does_not_answer_keeps_its_last_look_and_is_asked_again(rig: SidecarRig) -> None:
+def test_a_store_that_does_not_answer_keeps_its_last_snapshot_and_is_asked_again(rig: SidecarRig) -> None:
     rig.register()
     store = ScriptedStore(rig.store)
     probe = running(rig, redis=store)
@@ -148,3 +149,20 @@ def test_instances_are_read_with_the_jobs_of_those_that_live(rig: SidecarRig) ->
     roster = probe_once("memory://", rig.store, rig.clock).roster
     assert [it.owner for it in roster.instances] == ["n1"]
     assert roster.names == {"f00d": frozenset({"nightly"})}
+
+
+def test_a_record_that_is_missing_is_logged_and_counted_once_an_hour(
+    rig: SidecarRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = ScriptedStore(rig.store)
+    probe = Probe({"redis://here": store}, clock=rig.clock)
+    (one,) = probe._probes
+    for _ in range(2):
+        store.found_missing = [MissingRecord(MissingKind.LEASE, "printer")]
+        one.probe()
+    assert one.snapshot.missing["lease"] == 1
+    assert caplog.messages == ["redis://here: the lease on printer was deleted by hand: the resource is free"]
+    rig.clock.advance(3_600 * SECOND)
+    store.found_missing = [MissingRecord(MissingKind.LEASE, "printer")]
+    one.probe()
+    assert one.snapshot.missing["lease"] == 2

@@ -7,6 +7,7 @@ from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.ports import SILENT_AFTER_NS, InstanceRecord, LeaseAsk
+from tickglass.sched.ports.missing import MissingKind, MissingRecord
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.sidecar.stores.probe import probe_once
 from tickglass.telemetry.sidecar.stores.store_metrics import SHOWN_MAX, STORE_METRICS, store_families
@@ -34,7 +35,7 @@ def shown(rig: SidecarRig) -> dict[str, dict[str, float]]:
     return found
 
 
-def test_the_metrics_of_a_frozen_holder_grow_between_two_looks(rig: SidecarRig) -> None:
+def test_the_metrics_of_a_frozen_holder_grow_between_two_probes(rig: SidecarRig) -> None:
     rig.register()
     ask = rig.claim(owner="frozen")
     rig.probe()
@@ -97,13 +98,14 @@ def test_of_too_many_leases_the_live_ones_have_series(rig: SidecarRig) -> None:
     assert (len(ended), "dead for long/host-1/billing" in ended) == (SHOWN_MAX - 1, False)
 
 
-def test_a_look_that_is_too_old_is_told_of_and_not_what_it_saw(rig: SidecarRig) -> None:
+def test_a_probe_that_is_too_old_is_reported_without_what_it_saw(rig: SidecarRig) -> None:
     rig.register()
     rig.claim()
     rig.probe()
     rig.clock.advance(60 * SECOND)
     found = shown(rig)
-    assert {name for name in found if not name.startswith("tickglass_sidecar_")} == set()
+    of_sidecar = {name for name in found if name.startswith("tickglass_sidecar_")}
+    assert found.keys() - of_sidecar == {"tickglass_store_missing_records_total"}
     assert found["tickglass_sidecar_source_last_success_timestamp_seconds"] == {
         "": (rig.clock.wall_ns() - 60 * SECOND) / SECOND
     }
@@ -177,7 +179,7 @@ def test_what_is_read_of_jobs_and_locks_names_their_service(rig: SidecarRig) -> 
     rig.probe()
     for family in store_families(rig.snapshots, rig.clock.reading()):
         for sample in family.samples:
-            about_the_probe = sample.name.startswith("tickglass_sidecar_")
+            about_the_probe = sample.name.startswith(("tickglass_sidecar_", "tickglass_store_missing"))
             assert sample.labels.get("service") == (None if about_the_probe else "billing"), sample
 
 
@@ -190,3 +192,11 @@ def test_a_job_is_as_overdue_as_the_probe_saw_it_however_late_the_scrape(rig: Si
     rig.clock.advance(4 * SECOND)
     assert shown(rig)["tickglass_job_overdue_seconds"] == {"nightly/billing": 3}
     assert shown(rig)["tickglass_sidecar_source_age_seconds"] == {"": 4}, "its only label is the source"
+
+
+def test_records_that_a_probe_found_missing_are_counted_by_kind(rig: SidecarRig) -> None:
+    store = ScriptedStore(rig.store)
+    store.found_missing = [MissingRecord(MissingKind.LEASE, "printer")]
+    rig.snapshots = [probe_once("memory://", store, rig.clock)]
+    found = shown(rig)["tickglass_store_missing_records_total"]
+    assert found == {"lease": 1, "job": 0, "attempt": 0, "open": 0}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def life_of(seed: int) -> list[Event]:
     life, told = Life(seed), ListSink()
     life.begin(told)
-    life.go_on(420)
+    life.go_on(600)
     return told.events
 
 

@@ -8,7 +8,7 @@ from tickglass.telemetry.sidecar.transport.live_state import LiveState
 from tickglass.testing import ListSink
 
 
-def test_what_is_over_leaves_nothing_behind() -> None:
+def test_the_live_state_does_not_grow_with_what_has_ended() -> None:
     life, told = Life(1), ListSink()
     life.begin(told)
     sizes = []

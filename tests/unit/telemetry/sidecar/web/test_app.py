@@ -121,7 +121,7 @@ def test_an_unknown_job_is_answered_with_links_to_the_near_ones(web: httpx.Clien
     assert 'Did you mean <a href="/jobs/reconcile' in answer.text
 
 
-def test_what_is_not_there(web: httpx.Client) -> None:
+def test_a_page_that_does_not_exist_is_answered_with_404_and_the_pages_that_do(web: httpx.Client) -> None:
     assert web.get("/nowhere", headers=HTML).headers["content-type"].startswith("text/html")
     plain = web.get("/nowhere")
     assert plain.status_code == 404

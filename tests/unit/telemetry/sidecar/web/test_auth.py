@@ -14,7 +14,7 @@ def asked(server: str = "127.0.0.1", **headers: str) -> Request:
 
 
 @pytest.mark.parametrize("given", ["", "s3cre", "s3cret ", "S3CRET", "s3cret\0", "ünïcode"])
-def test_only_the_token_is_the_token(given: str) -> None:
+def test_nothing_but_the_token_itself_is_accepted(given: str) -> None:
     entry = TokenAuth("s3cret")
     assert entry.is_token("s3cret")
     assert not entry.is_token(given)

@@ -88,7 +88,7 @@ def test_a_stuck_lock_is_told_to_everybody_who_looks(scene: Any, served: Callabl
             page.wait_for("problems", "Not well: lock ledger:eu")
 
 
-def test_pages_share_one_look_and_nobody_looking_means_none(scene: Any, served: Callable[..., str]) -> None:  # noqa: ANN401
+def test_open_pages_share_one_view_and_without_pages_none_is_made(scene: Any, served: Callable[..., str]) -> None:  # noqa: ANN401
     url = served(every_s=3_600)
     with ExitStack() as open_pages:
         for _ in range(10):
@@ -99,7 +99,7 @@ def test_pages_share_one_look_and_nobody_looking_means_none(scene: Any, served: 
     assert scene.looks == 1
 
 
-def test_a_look_that_fails_is_told_and_the_next_one_is_shown(scene: Any, served: Callable[..., str]) -> None:  # noqa: ANN401
+def test_a_probe_that_fails_is_reported_and_the_next_one_is_shown(scene: Any, served: Callable[..., str]) -> None:  # noqa: ANN401
     url = served(every_s=FAST_S)
     with listening(f"{url}/events") as page:
         page.next()

@@ -48,7 +48,7 @@ def test_jobs_in_trouble_come_first() -> None:
     assert names[2:] == sorted(names[2:])
 
 
-def test_a_crowd_is_shown_page_by_page() -> None:
+def test_many_jobs_are_shown_page_by_page() -> None:
     view = crowd(PAGE_JOBS * 2 + 1)
     pages = [jobs_shown(view, Subject(page=page)) for page in (1, 2, 3)]
     assert [len(page.rows) for page in pages] == [PAGE_JOBS, PAGE_JOBS, 1]
