@@ -110,17 +110,20 @@ class Assembly:
         self._watch_pauses(stream, undo)
         tracer = GuardedTracer(spans, broadcast)
         context = EngineContext(clock, store, broadcast, tracer, owner, parts.service, spool, version("tickglass"))
-        skew = SkewGuard(parts.max_skew_ns, refuse=parts.refuse_skew)
-        engine = Engine(
+        engine = self._engine(context, begins, loop)
+        return engine, server
+
+    def _engine(self, context: EngineContext, begins: SchedulerState, loop: AbstractEventLoop | None) -> Engine:
+        parts = self.parts
+        return Engine(
             context,
             workers=parts.workers,
             spin_ns=parts.spin_ns,
-            skew=skew,
+            skew=SkewGuard(parts.max_skew_ns, refuse=parts.refuse_skew),
             labels=parts.labels,
             begins=begins,
             loop=loop,
         )
-        return engine, server
 
     def _metrics_for(self, jobs: int) -> MetricSink:
         if self.metrics is None:
