@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tickglass import Scheduler, every
-from tickglass.events import InstantsMissed, OccurrenceMoved
+from tickglass.events import InstantsMissed, InstantsSkipped, OccurrenceMoved
 
 if TYPE_CHECKING:
     from tickglass import Run
@@ -18,6 +18,8 @@ class DidNotRun:
     def record(self, event: Event) -> None:
         if isinstance(event, OccurrenceMoved) and event.outcome in ("skipped", "missed"):
             print(f"{event.job} did not run: {event.outcome} {event.reason}")
+        elif isinstance(event, InstantsSkipped):  # beside a run in progress; told at its end, and once a second
+            print(f"{event.job} did not run: skipped {event.reason}, {event.count} times")
         elif isinstance(event, InstantsMissed):
             print(f"{event.job} missed {event.count} instants")
 

@@ -52,7 +52,7 @@ def test_jobs_are_known_again_and_fences_go_on_growing_after_redis_was_restarted
         assert {str(job.job_id) for job in store.jobs()} == {"fleet/beat", "fleet/chime"}
         assert {it.incarnation for it in store.instances()} == incarnations
         wait_until(lambda: max(map(latest_fence, started)) > before, "nothing is claimed any more")
-        fences = [move.fence for it in started for move in it.occurrences("started")]
+        fences = [(move.job, move.fence) for it in started for move in it.occurrences("started")]
         assert len(fences) == len(set(fences))
         assert [it.stopped() for it in started] == [0, 0]
         assert all("had lost what it held; 2 jobs registered again" in it.errors() for it in started)

@@ -15,7 +15,7 @@ from tickglass.sched.engine.planning.planner import Planner
 from tickglass.sched.engine.running.dispatcher import Dispatcher
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.engine.timing.timeline import Timeline
-from tickglass.sched.events import InstantsMissed, LockMoved, OccurrenceMoved, PoolMoved, StoreCalled, Streak
+from tickglass.sched.events import InstantsMissed, LockMoved, OccurrenceMoved, StoreCalled, Streak
 from tickglass.sched.job import declare
 from tickglass.sched.ports import ClaimAsk, Gone, Refused, Renewed
 from tickglass.sched.stores.memory import MemoryStore
@@ -238,7 +238,7 @@ class Rig:
         """Wait until the store was asked so often, and it was noted when to ask again."""
         self.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == after_operation, count=count)
         if after_operation == "claim":
-            self.sink.wait_for(lambda e: isinstance(e, PoolMoved) and e.waited_ns is None, count=1 + count)
+            wait_until(lambda: any(assignment._pending.parked for assignment in self.dispatcher.assignments()))
         else:
             self.clock.wait_for_sleepers(2)  # the timers, and who asked
 

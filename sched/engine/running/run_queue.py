@@ -133,6 +133,8 @@ class RunQueue:
     def next_batch(self, free: int, now_ns: int) -> Batch | None:
         """Take the occurrences that are to be claimed now: the first, and others that can start within their grace.
 
+        None while what is claimed already keeps the free workers busy.
+
         Args:
             free: how many workers can begin to run something; the one that asks is one of them.
         """
@@ -144,7 +146,7 @@ class RunQueue:
         start_ns = now_ns + self._pace_ns * len(self._runs)
         while self._offered and len(batch.assignments) < BATCH_MAX:
             submitted_ns, assignment = self._offered[0]
-            if claimed and expected_ns >= most_ns:
+            if (claimed or self._runs) and expected_ns >= most_ns:
                 break
             self._offered.popleft()
             if assignment.start_by_ns >= now_ns:  # otherwise it ends without a claim
@@ -156,6 +158,8 @@ class RunQueue:
                 expected_ns += min(assignment.expected_ns, AHEAD_NS)
             batch.assignments.append(assignment)
             batch.submitted_ns.append(submitted_ns)
+        if not batch.assignments:
+            return None
         self._offered.extendleft(reversed(passed_over))
         self._claimed = (now_ns, claimed) if self._offered and claimed else None
         self.moves += PROGRESS

@@ -59,13 +59,16 @@ def test_no_more_is_claimed_than_the_free_workers_start_soon(
     assert queue.empty
 
 
-def test_what_is_claimed_and_waits_counts_as_claimed_ahead() -> None:
+def test_nothing_is_claimed_to_wait_behind_long_runs_that_are_claimed_already() -> None:
+    """Another instance may have a free worker."""
     queue = RunQueue()
     queue.add_runs([run(10, AHEAD_NS)])
     queue.offer(assignments(0, 0, 0), 0)
-    assert batch_sizes(queue, 1) == [1, 1, 1]
-    queue.next_run(10)
+    assert batch_sizes(queue, 1) == []
+    assert queue.waiting == 3
+    assert batch_sizes(queue, 2) == [3]
     queue.offer(assignments(0, 0, 0), 0)
+    queue.next_run(10)
     assert batch_sizes(queue, 1) == [3]
 
 
