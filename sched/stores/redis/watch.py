@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.stores.redis.bell import Bell
 from tickglass.sched.stores.redis.rights import forbids
 from tickglass.sched.stores.redis.scripts import read_claim_message
+from tickglass.sched.stores.redis.socket_wake import SocketWake
 from tickglass.sched.stores.redis.topology import call, driver
 from tickglass.sched.stores.watchers import Watchers
 
@@ -43,7 +43,7 @@ class RedisWatch:
         self._watchers = Watchers()
         self._claims: dict[str, tuple[str, Callable[[str, int, str], None]]] = {}  # by service: owner, callback
         self._lock = threading.Lock()
-        self._bell = Bell()
+        self._wake = SocketWake()
         self._clock = SystemClock()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -83,7 +83,7 @@ class RedisWatch:
         with self._lock:
             self._closed = True
             thread = self._thread
-        self._bell.ring()
+        self._wake.ring()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
@@ -95,7 +95,7 @@ class RedisWatch:
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, name="tickglass-redis-watch", daemon=True)
                 self._thread.start()
-        self._bell.ring()
+        self._wake.ring()
 
     def _wanted(self) -> dict[str, str | Callable[[str, int, str], None]]:
         with self._lock:
@@ -114,7 +114,7 @@ class RedisWatch:
         warned = False
         while not self._closed:
             if not self._wanted():
-                self._bell.wait(None)
+                self._wake.wait(None)
                 continue
             connection = None
             try:
@@ -139,12 +139,12 @@ class RedisWatch:
                     connection.disconnect()
             self._pause(pause_ns)
             pause_ns = min(2 * pause_ns, longest_ns)
-        self._bell.close()
+        self._wake.close()
 
     def _pause(self, pause_ns: int) -> None:
         until_ns = self._clock.monotonic_ns() + pause_ns
         while not self._closed and self._clock.monotonic_ns() < until_ns:
-            self._bell.wait(until_ns - self._clock.monotonic_ns())
+            self._wake.wait(until_ns - self._clock.monotonic_ns())
 
     def _begin(self, connection: Connection) -> None:
         """Subscribe, and wake all waiters: releases that were published before are not heard."""
@@ -170,7 +170,7 @@ class RedisWatch:
                 continue
             left_ns = quiet_ns + _PING_EVERY_NS - self._clock.monotonic_ns()
             if left_ns > 0:
-                self._bell.wait(left_ns, connection._sock)  # noqa: SLF001 - there is no other way to wait for two things
+                self._wake.wait(left_ns, connection._sock)  # noqa: SLF001 - there is no other way to wait for two things
                 continue
             if not self._subscribed:
                 return

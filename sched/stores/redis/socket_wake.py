@@ -9,10 +9,10 @@ import threading
 
 from tickglass.sched.durations import MS
 
-__all__ = ["Bell"]
+__all__ = ["SocketWake"]
 
 
-class Bell:
+class SocketWake:
     """A wake-up that one thread waits for beside a socket; any thread rings it.
 
     A ring is remembered until a wait consumes it. It has no files before the first wait.
