@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tickglass.sched.clock import SystemClock, Wake
@@ -156,6 +157,7 @@ class Rig:
         self.workers = workers
         self.labels = labels
         self._spool: Spool = NoSpool()
+        self._freed: Counter[str] = Counter()  # occurrences that were in hand, by job
         self._sinks = sinks or {}
         self._instances: list[tuple[Dispatcher, Misfires]] = []
         self.jobs: dict[str, Job] = {}
@@ -175,6 +177,7 @@ class Rig:
 
         def freed(job_name: str) -> None:
             planner.freed(job_name)
+            self._freed[job_name] += 1
 
         self.dispatcher = Dispatcher(
             self.context,
@@ -218,8 +221,8 @@ class Rig:
         return [move for move in self.sink.of(OccurrenceMoved) if move.job == job and move.event == event]
 
     def free(self, job: str) -> None:
-        """Wait until no occurrence of a job is in hand: it has ended, and is settled."""
-        wait_until(lambda: not self.dispatcher.busy(job))
+        """Wait until no occurrence of a job is in hand: each has ended and is settled, and the job is planned again."""
+        wait_until(lambda: not self.dispatcher.busy(job) and self._freed[job] >= len(self.moves(job, "admitted")))
 
     def waits_for_the_loop(self, job: str) -> None:
         """Wait until the event loop has been asked to start a coroutine job, and has not."""
@@ -275,6 +278,7 @@ class Rig:
     def stop(self) -> None:
         """End the present instance: its runs in hand are asked to stop, and do."""
         dispatcher, misfires = self.dispatcher, self.misfires
+        self.planner.stop()
         for assignment in dispatcher.assignments():
             assignment.stop_claiming()
             assignment.ask_to_stop("shutdown")

@@ -121,7 +121,9 @@ def test_the_accounts_agree_through_overruns_failures_pauses_steps_and_restarts(
             if span is None:
                 continue
             begin, owes = span
-            assert begin <= owed[name], "an instant between two instances is nobody's"
+            # A claim ahead of a clock that was set back answers for what is before it, once that clock has come so far.
+            after_claim = trigger.next_after_ns(claimed[name]) or 0
+            assert begin <= max(owed[name], after_claim), "an instant between two instances is nobody's"
             assert begin > claimed[name], "what was claimed in time is not due again"
             owed[name] = owes
         rig.sink.events.clear()
