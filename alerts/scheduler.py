@@ -91,10 +91,13 @@ def _pool(scope: RuleScope) -> tuple[Alert, ...]:
         in_use = aggregate("max", keys, f"avg_over_time({scope.series(catalogue.POOL_IN_USE)}[{window}])")
         return f"{in_use}\n/ {on(keys)}\n{scope.max_by(catalogue.POOL_SLOTS, *keys)}"
 
-    def queued(window: str) -> str:
-        queue = aggregate("max", keys, f"min_over_time({scope.series(catalogue.POOL_QUEUE)}[{window}])")
+    def queued(over_time: str, window: str) -> str:
+        queue = aggregate("max", keys, f"{over_time}{scope.series(catalogue.POOL_QUEUE)}[{window}])")
         return f"and {on(keys)}\n{queue} > 0"
 
+    # What is found too late is given up, so the queue of a full pool of frequent jobs is empty until their next
+    # instants are due: in a fifth of the scrapes, where eleven jobs of 0.9 s each second share a worker.
+    mostly, always = "quantile_over_time(0.5, ", "min_over_time("
     due = due_here(scope, "increase", "2m", *scope.by_instance)
     on_time = on_time_starts(scope, "increase", "2m", *scope.by_instance)
     late = f"{due}\n- {on(scope.by_instance)}\n{on_time}"
@@ -104,10 +107,10 @@ def _pool(scope: RuleScope) -> tuple[Alert, ...]:
             name="TickglassPoolDelaysJobs",
             # A worker between two runs is not busy when it is scraped; while all wait, the queue says enough.
             expr=(
-                f"{busy('2m')}\n{queued('2m')}\n"
+                f"{busy('2m')}\n{queued(mostly, '2m')}\n"
                 f"and {on(scope.by_instance)}\n(\n{indented(late)}\n) >= {thresholds.LATE_MIN}"
             ),
-            pending="1m",
+            pending="2m",
             keep_firing_for="10m",  # as long as the windows of the jobs that it delays
             severity=Severity.CRITICAL,
             labels=keys,
@@ -117,7 +120,7 @@ def _pool(scope: RuleScope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="TickglassPoolSaturated",
-            expr=f"{busy('10m')}\n> {thresholds.POOL_BUSY_SHARE:g}\n{queued('10m')}",
+            expr=f"{busy('10m')}\n> {thresholds.POOL_BUSY_SHARE:g}\n{queued(always, '10m')}",
             pending="5m",
             severity=Severity.WARNING,
             labels=keys,
