@@ -10,6 +10,7 @@ passed on as the machine that made it, and becomes an event when a sink asks.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
@@ -183,7 +184,7 @@ class LockMove(Protocol):
         ...
 
 
-class MoveSink:
+class MoveSink(ABC):
     """An `EventSink` that takes the moves of locks and occurrences without an event, because it only reads them.
 
     A base class and not a protocol, because a sink of a user may happen to have methods of these names.
@@ -203,9 +204,9 @@ class MoveSink:
         """Return whether it wants events of this type, or the moves that they stand for; it is asked once."""
         return True
 
+    @abstractmethod
     def record(self, event: Event) -> None:
         """See `EventSink`."""
-        raise NotImplementedError
 
     def occurrence_moved(self, move: OccurrenceMove) -> None:
         """Take one move of an occurrence; called under the machine's lock, in the order of its moves."""

@@ -6,25 +6,22 @@ import os
 import signal
 import socket
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
+from kit.asks import ASK, CLAIM, kind_of, lease_of, settlement_of
 from kit.servers import PATIENCE_S
 from msgspec.structs import replace
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.lease import Lease
 from tickglass.sched.ports import (
-    ClaimAsk,
-    Claimed,
     Granted,
     LeaseAsk,
     Released,
     Renewed,
     Settled,
-    Settlement,
 )
 
 if TYPE_CHECKING:
@@ -33,29 +30,6 @@ if TYPE_CHECKING:
     from kit.servers import RedisServer
 
     from tickglass.sched.stores.redis.store import RedisStore
-
-
-ASK: Final = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
-
-
-CLAIM: Final = ClaimAsk(LeaseAsk("nightly", "n1", "billing", "claim", 30 * SECOND, "nightly", "run"), due_ns=1)
-
-
-def lease_of(ask: LeaseAsk, answer: object) -> Lease:
-    assert isinstance(answer, Granted | Claimed), answer
-    return Lease(ask.resource, ask.owner, ask.token, answer.fence, ask.ttl_ns, trusted_until_ns=0)
-
-
-def settlement_of(ask: ClaimAsk, answer: object) -> Settlement:
-    lease = ask.lease
-    return Settlement(lease_of(lease, answer), lease.service, lease.job, ask.due_ns, lease.run_id, "success")
-
-
-def kind_of(call: Callable[[], object]) -> str:
-    with pytest.raises(StoreUnavailable) as raised:
-        call()
-    assert raised.value.__cause__ is not None
-    return raised.value.kind
 
 
 def test_forgotten_scripts_are_shown_again(server: RedisServer, store: RedisStore) -> None:

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
+from kit.asks import ASK, lease_of
 from kit.servers import PATIENCE_S
 from msgspec.structs import replace
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
-from tickglass.sched.lease import Lease
 from tickglass.sched.ports import (
     ClaimAsk,
     Claimed,
-    Granted,
     JobRecord,
     LeaseAsk,
     Released,
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import Store
 
 LINE = "~{tickglass}* &{tickglass}:* +@scripting +@read +@write +@connection +@pubsub +time"
-ASK = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
 CLAIM = ClaimAsk(LeaseAsk("nightly", "n1", "billing", "token 1", 30 * SECOND, "nightly", "run 1"), due_ns=1)
 JOB = JobRecord("nightly", "every 1s", "nightly", "n1", "billing", 30 * SECOND, SECOND, None, 1)
 
@@ -73,11 +71,6 @@ def contents(server: RedisServer) -> dict[bytes, Any]:
     """Return all that the server holds, but for how long leases still last."""
     with redis.Redis(port=server.port, protocol=2) as client:
         return {key: client.dump(key) for key in client.keys("*")}
-
-
-def lease_of(ask: LeaseAsk, answer: object) -> Lease:
-    assert isinstance(answer, Granted | Claimed), answer
-    return Lease(ask.resource, ask.owner, ask.token, answer.fence, ask.ttl_ns, trusted_until_ns=0)
 
 
 def settlement_of(answer: object) -> Settlement:

@@ -6,28 +6,23 @@ import contextlib
 import itertools
 import queue
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import pytest
 from chaos.proxy import BOTH_WAYS, Proxy
+from kit.asks import ASK, CLAIM, kind_of, lease_of, settlement_of
 from kit.servers import PATIENCE_S
 from msgspec.structs import replace
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.identity import JobId
-from tickglass.sched.lease import Lease
 from tickglass.sched.ports import (
     AlreadyClaimed,
     ClaimAsk,
-    Claimed,
-    Granted,
     JobRecord,
     LeaseAsk,
     Renewed,
     Settled,
-    Settlement,
 )
 from tickglass.sched.stores.redis import scripts as lua
 from tickglass.sched.stores.redis.topology import driver
@@ -38,29 +33,6 @@ if TYPE_CHECKING:
     from kit.servers import RedisServer
 
     from tickglass.sched.stores.redis.store import RedisStore
-
-
-ASK: Final = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
-
-
-CLAIM: Final = ClaimAsk(LeaseAsk("nightly", "n1", "billing", "claim", 30 * SECOND, "nightly", "run"), due_ns=1)
-
-
-def lease_of(ask: LeaseAsk, answer: object) -> Lease:
-    assert isinstance(answer, Granted | Claimed), answer
-    return Lease(ask.resource, ask.owner, ask.token, answer.fence, ask.ttl_ns, trusted_until_ns=0)
-
-
-def settlement_of(ask: ClaimAsk, answer: object) -> Settlement:
-    lease = ask.lease
-    return Settlement(lease_of(lease, answer), lease.service, lease.job, ask.due_ns, lease.run_id, "success")
-
-
-def kind_of(call: Callable[[], object]) -> str:
-    with pytest.raises(StoreUnavailable) as raised:
-        call()
-    assert raised.value.__cause__ is not None
-    return raised.value.kind
 
 
 def test_all_keys_share_the_slot_of_the_prefix(server: RedisServer, opened: Callable[..., RedisStore]) -> None:

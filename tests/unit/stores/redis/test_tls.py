@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
+from kit.asks import ASK
 from kit.servers import find_free_port, find_server
 
 from tickglass.sched.clock import SystemClock
-from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import Granted, LeaseAsk, Released
+from tickglass.sched.ports import Granted, Released
 from tickglass.sched.stores import open_store
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kit.servers import RedisServer
-
-ASK: Final = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
 
 
 def refused_by(url: str) -> StoreUnavailable:

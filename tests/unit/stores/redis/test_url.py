@@ -6,17 +6,15 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from kit.asks import ASK
 
 from tickglass.sched.clock import SystemClock
-from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ConfigError, StoreUnavailable
-from tickglass.sched.ports import LeaseAsk
 from tickglass.sched.stores import check_url, open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ASK: Final = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
 
 # URL, the part that the carets stand under, a word of the problem, a right spelling
 WRONG: Final = [

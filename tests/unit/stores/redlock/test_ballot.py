@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from kit.asks import ASK, CLAIM, lease_of, settlement_of
 from kit.servers import PATIENCE_S
 from msgspec.structs import replace
 
@@ -14,14 +15,12 @@ from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.identity import JobId
-from tickglass.sched.lease import Lease
 from tickglass.sched.ports import (
     ClaimAsk,
     Claimed,
     Granted,
     LeaseAsk,
     Refused,
-    Settlement,
 )
 from tickglass.sched.stores.redis import scripts as lua
 
@@ -33,23 +32,7 @@ if TYPE_CHECKING:
     from tickglass.sched.stores.redlock.store import RedlockStore
 
 
-ASK: Final = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
-
-
-CLAIM: Final = ClaimAsk(LeaseAsk("nightly", "n1", "billing", "claim", 30 * SECOND, "nightly", "run"), due_ns=1)
-
-
 OTHER: Final = ClaimAsk(LeaseAsk("nightly", "n2", "billing", "claim-2", 30 * SECOND, "nightly", "run-2"), due_ns=1)
-
-
-def lease_of(ask: LeaseAsk, answer: object) -> Lease:
-    assert isinstance(answer, Granted | Claimed), answer
-    return Lease(ask.resource, ask.owner, ask.token, answer.fence, ask.ttl_ns, trusted_until_ns=0)
-
-
-def settlement_of(ask: ClaimAsk, answer: object) -> Settlement:
-    lease = ask.lease
-    return Settlement(lease_of(lease, answer), "billing", lease.job, ask.due_ns, lease.run_id, "success")
 
 
 def forget_absence(store: RedlockStore) -> None:

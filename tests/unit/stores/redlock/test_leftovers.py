@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from chaos.proxy import BOTH_WAYS, Proxy
+from kit.asks import ASK, lease_of
 from kit.servers import PATIENCE_S
 from msgspec.structs import replace
 
@@ -15,7 +16,6 @@ from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.identity import JobId
-from tickglass.sched.lease import Lease
 from tickglass.sched.ports import (
     AlreadyClaimed,
     ClaimAsk,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from kit.servers import RedisServer
 
-ASK: Final = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
 LOCK: Final = "{tickglass}:lock:ledger"
 
 
@@ -83,11 +82,6 @@ class LateWithdrawals:
         assert self._kept
         for ballot, numbers in self._kept:
             self._send(ballot, numbers)
-
-
-def lease_of(ask: LeaseAsk, answer: object) -> Lease:
-    assert isinstance(answer, Granted | Claimed), answer
-    return Lease(ask.resource, ask.owner, ask.token, answer.fence, ask.ttl_ns, trusted_until_ns=0)
 
 
 def claim_of(run_id: str, *, ttl_ns: int = 30 * SECOND) -> ClaimAsk:

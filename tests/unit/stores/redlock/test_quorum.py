@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from chaos.proxy import BOTH_WAYS, Link, Proxy
+from kit.asks import ASK
 from kit.rig import wait_until
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import Granted, LeaseAsk, Renewed
+from tickglass.sched.ports import Granted, Renewed
 from tickglass.sched.stores import open_store
 from tickglass.sched.stores.redlock.store import RedlockStore
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from kit.servers import RedisServer
 
-ASK: Final = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
 TTL: Final = ("PTTL", "{tickglass}:lock:ledger")
 
 

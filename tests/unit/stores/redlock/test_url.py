@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
+from kit.asks import ASK
 
 from tickglass.sched.clock import SystemClock
-from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ConfigError, StoreUnavailable
-from tickglass.sched.ports import LeaseAsk
 from tickglass.sched.stores import check_url, open_store
-
-ASK: Final = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
 
 # URL, the part that the carets stand under, a word of the problem, a right spelling
 WRONG: Final = [

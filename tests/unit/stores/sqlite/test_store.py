@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+from kit.asks import ASK, CLAIM
 from msgspec.structs import replace
 
 from tickglass.sched.clock import SystemClock
@@ -18,7 +19,7 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import ClaimAsk, Claimed, Gone, Granted, LeaseAsk, Refused, Renewed
+from tickglass.sched.ports import Claimed, Gone, Granted, LeaseAsk, Refused, Renewed
 from tickglass.sched.stores.retention import KEEP_NS, PRUNE_EVERY_NS
 from tickglass.sched.stores.sqlite.file import SqliteFile
 from tickglass.sched.stores.sqlite.store import SqliteStore
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
-
-ASK = LeaseAsk("ledger", "n1", "billing", "token", 30 * SECOND)
-CLAIM = ClaimAsk(LeaseAsk("nightly", "n1", "billing", "claim", 30 * SECOND, "nightly", "run"), due_ns=1)
 
 
 class RebootedClock(FakeClock):
