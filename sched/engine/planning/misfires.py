@@ -8,7 +8,8 @@ another trigger meanwhile, and keep to that trigger, all of the instants are `el
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -52,7 +53,8 @@ class Misfires:
 
     def __init__(self, context: EngineContext) -> None:
         self._context = context
-        self._questions: deque[_Question] = deque()
+        self._questions: list[_Question] = []
+        self._mutex = threading.Lock()
         self._again_ns = 0  # when the next questions may be answered
         self._loop = Loop("misfires", context.clock, self._step, last=self._answer_all, lazy=True)
 
@@ -92,10 +94,16 @@ class Misfires:
         self._ask(_Question(occurrence.job, occurrence.due_ns + 1, report))
 
     def _ask(self, question: _Question) -> None:
-        first = not self._questions
-        self._questions.append(question)
-        if first:
+        with self._mutex:
+            first = not self._questions
+            self._questions.append(question)
+        if first:  # otherwise the thread has not taken those before it, and will find this one
             self._loop.wake()
+
+    def _taken(self) -> Sequence[_Question]:
+        with self._mutex:
+            questions, self._questions = self._questions, []
+        return questions
 
     def _split(
         self, job: Job, first_due_ns: int, before_ns: int, counted: InstantCount, claimed_ns: int | None
@@ -143,8 +151,8 @@ class Misfires:
         return self._again_ns if self._questions else None
 
     def _answer_all(self) -> None:
-        while self._questions:
-            self._answer([self._questions.popleft() for _ in range(len(self._questions))])
+        while questions := self._taken():
+            self._answer(questions)
 
     def _answer(self, questions: Sequence[_Question]) -> None:
         """Answer each question; once the store has not answered one, it is not asked for the rest of these."""

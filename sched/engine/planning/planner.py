@@ -85,8 +85,9 @@ class Planner:
         self._overlaps.stop()
         for plan in self._backlog.taken():
             now_ns = self.now_ns(plan.job)
-            if plan.next_ns is not None and plan.next_ns <= now_ns:
-                due_ns = self._latest_passed(plan.job, plan.next_ns, now_ns)
+            last_ns = now_ns if plan.until_ns is None else min(now_ns, plan.until_ns)
+            if plan.next_ns is not None and plan.next_ns <= last_ns:
+                due_ns = self._latest_passed(plan.job, plan.next_ns, last_ns)
                 self._fell_due(plan.job, due_ns, None).fire(
                     OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.STOPPING
                 )

@@ -80,13 +80,13 @@ class Settlements(Protocol):
 class _Worker:
     """What a worker waits for."""
 
-    __slots__ = ("came", "hurries", "leads", "seen", "wake", "watches")
+    __slots__ = ("came", "hurries", "leads", "seen", "until_ns", "wake")
 
     def __init__(self) -> None:
         self.wake = Wake()
         self.leads = False  # it waits for the next due instant
-        self.watches = False  # it waits a little longer than that
-        self.seen = 0  # how many runs had been started when it began to watch
+        self.until_ns = 0  # when the wait ends
+        self.seen = 0  # for the watcher: how much had been taken when it last looked
         self.came = False  # whether the due instant came for which it waited
         self.hurries = False  # whether what it does now is expected to be short
 
@@ -136,7 +136,11 @@ class Pool:
         self._reporting = threading.RLock()  # a sink may submit something
         self._queue = RunQueue()
         self._asleep: list[_Worker] = []  # the last one is called first: its caches are warm
-        self._timed: list[_Worker] = []  # those that lead or watch
+        self._timed: dict[_Worker, None] = {}  # those that wait for an instant, in the order in which they began
+        self._leading = 0  # how many of them wait for the next due instant
+        # It waits a little longer, and looks whether the others get on. There is one while anything waits that no
+        # worker is sure to take, and a worker sleeps.
+        self._watcher: _Worker | None = None
         self._hurrying = 0  # how many workers will soon ask what is next
         self._patient_until_ns = 0  # until then one of them is likely to wait for the store
         self._unended = self.size  # workers
@@ -189,9 +193,11 @@ class Pool:
             if self._queue.add_runs(runs):
                 for worker in self._timed:
                     worker.wake.ring()  # it waits for a later one
-            wanted = self._queue.lanes + self._queue.shared - len(self._timed) - 1
+            wanted = self._queue.lanes - self._leading - 1
             for _ in range(min(wanted, len(self._asleep))):
                 self._asleep.pop().wake.ring()
+            if self._queue.shared:
+                self._call_watcher()
 
     def close(self, until_ns: int) -> bool:
         """Let the workers end when nothing is left to do.
@@ -256,9 +262,8 @@ class Pool:
         """Return what this worker does now; None: nothing."""
         queue = self._queue
         came, worker.came = worker.came, False
-        get_on = queue.moves - worker.seen >= PROGRESS or now_ns < self._patient_until_ns
-        if worker.watches and self._hurrying and get_on:
-            return _Chosen(self._settlements.flush) if self._settlements.is_due(now_ns) else None
+        if worker is self._watcher and self._others_get_on(worker, now_ns):
+            return self._flush(worker) if self._settlements.is_due(now_ns) else None
         # Once the pool is closed every run was asked to stop, and ends when it is begun.
         if (run := queue.next_run(_NEVER_NS if self._closing else now_ns)) is not None:
             chosen = _Chosen(run.begin_waited if came else run.begin, short=run.expected_ns < LONG_NS)
@@ -269,35 +274,52 @@ class Pool:
             chosen = _Chosen(partial(self._claim_batch, batch.assignments), waited.items())
             self._patient_until_ns = now_ns + WATCH_NS + CLAIM_NS * len(batch.assignments)
         elif self._settlements.waiting:
-            return _Chosen(self._settlements.flush)
+            return self._flush(worker)
         else:
             return None
-        worker.watches = False
-        if not chosen.short and queue.waiting:
-            self._call_one()
-        if self._settlements.waiting and not any(other.watches for other in self._timed):
+        self._leave_watch(worker)
+        if self._settlements.waiting and self._watcher is None:
             self._settlements.hold()
         return chosen
+
+    def _flush(self, worker: _Worker) -> _Chosen:
+        self._leave_watch(worker)
+        return _Chosen(self._settlements.flush)
+
+    def _leave_watch(self, worker: _Worker) -> None:
+        """Note that this worker does something, and see that what is left for others is watched."""
+        if worker is self._watcher:
+            self._watcher = None
+        if self._queue.waiting or self._queue.claimed > self._leading:
+            self._call_watcher()
+
+    def _others_get_on(self, watcher: _Worker, now_ns: int) -> bool:
+        """Return whether those that are expected back soon do come back, or may still be waiting for the store."""
+        taken = self._queue.moves - watcher.seen
+        return self._hurrying > 0 and (taken >= PROGRESS or now_ns < self._patient_until_ns)
 
     def _claim_batch(self, assignments: list[Assignment]) -> None:
         self.add_runs(self._claim(assignments))
 
     def _begin_to_wait(self, worker: _Worker, now_ns: int) -> int | None:
         """Note that this worker waits; return the instant until which, None: until it is called."""
-        due_ns = self._queue.due_ns
-        leading = sum(other.leads for other in self._timed)
-        worker.leads = due_ns is not None and due_ns > now_ns and leading < self._queue.lanes
-        watched = len(self._timed) > leading
-        worker.watches = not (worker.leads or watched) and (due_ns is not None or self._queue.waiting > 0)
-        if worker.leads:
-            self._timed.append(worker)
-            return due_ns
-        if worker.watches:
-            self._timed.append(worker)
-            worker.seen = self._queue.moves
-            return max(now_ns, due_ns or now_ns) + WATCH_NS
-        self._asleep.append(worker)
-        return None
+        worker.wake.rung = False  # what it was rung for has just been looked at, under the lock of those who ring
+        due_ns, waiting = self._queue.due_ns, self._queue.waiting > 0
+        if due_ns is not None and due_ns > now_ns and self._leading < self._queue.lanes:
+            worker.leads, worker.until_ns = True, due_ns
+            self._leading += 1
+        elif (due_ns is not None or waiting) and self._watcher in (None, worker):
+            self._watcher, worker.seen = worker, self._queue.moves
+            worker.until_ns = WATCH_NS + (now_ns if waiting or due_ns is None else max(now_ns, due_ns))
+        else:
+            if worker is self._watcher:
+                self._watcher = None
+            self._asleep.append(worker)
+            return None
+        if worker.leads and worker is self._watcher:
+            self._watcher = None
+        self._timed[worker] = None
+        return worker.until_ns
 
     def _wait(self, worker: _Worker, until_ns: int | None) -> None:
         if until_ns is None:
@@ -309,10 +331,9 @@ class Pool:
         while spin_ns and not rung and self._clock.monotonic_ns() < until_ns:
             rung = worker.wake.rung
         with self._mutex:
-            self._timed.remove(worker)
-        worker.came = worker.leads and not rung
-        worker.leads = False
-        worker.watches = worker.watches and not rung
+            del self._timed[worker]
+            self._leading -= worker.leads
+        worker.came, worker.leads = worker.leads and not rung, False
 
     # --- with the lock held
 
@@ -322,20 +343,27 @@ class Pool:
         Not if one is about to come by itself: threads that compute side by side only wait for each other. Then
         another one watches whether it does come.
         """
-        watched = any(other.watches for other in self._timed)
-        if self._hurrying and (self._asleep or watched):
-            if not watched:
-                watcher = self._asleep.pop()
-                watcher.watches, watcher.seen = True, self._queue.moves - PROGRESS
-                watcher.wake.ring()
-            return True
-        if self._asleep:
+        if self._hurrying and (self._watcher is not None or self._asleep):
+            self._call_watcher()
+        elif self._asleep:
             self._asleep.pop().wake.ring()
         elif self._timed:
-            self._timed[-1].wake.ring()
+            next(reversed(self._timed)).wake.ring()
         else:
             return False
         return True
+
+    def _call_watcher(self) -> None:
+        """See that somebody watches whether the others get on, from now on."""
+        watcher = self._watcher
+        if watcher is None:
+            if not self._asleep:
+                return
+            watcher = self._watcher = self._asleep.pop()
+        elif not self._queue.waiting or watcher.until_ns <= self._clock.monotonic_ns() + WATCH_NS:
+            return  # it looks soon enough
+        watcher.seen = self._queue.moves - PROGRESS
+        watcher.wake.ring()
 
     def _call_all(self) -> None:
         for worker in (*self._asleep, *self._timed):

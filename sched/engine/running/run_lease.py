@@ -203,7 +203,7 @@ class ClaimedRun:
         settlement = preparation.settlement(self._kept.lease, result)
         preparation.settlements.add(settlement, preparation.lock, guarded, ended)
         if preparation.job.shares_resource:  # another job may wait for it
-            preparation.settlements.flush()
+            preparation.settlements.flush_aside()
 
     def end_now(self, result: RunResult) -> bool:
         """See `RunLease`; `end` waits for it meanwhile."""

@@ -104,6 +104,11 @@ class RunQueue:
         return not (self._steps or self._offered or self._runs)
 
     @property
+    def claimed(self) -> int:
+        """How many claimed runs wait until they are due, or for a worker."""
+        return len(self._runs)
+
+    @property
     def lanes(self) -> int:
         """How many workers the claimed runs are to be started by: one for each long one, and one for all short ones."""
         return self._long + (len(self._runs) > self._long)

@@ -123,11 +123,15 @@ class SettlementGroup:
             for position, waiting in enumerate(group):
                 waiting.guarded(partial(self._end, waiting, answers.get(position), asked=position in answers))
 
+    def flush_aside(self) -> None:
+        """Have the waiting outcomes written now, on a thread that is no worker, because this one has more to start."""
+        self._submit_aside(self.flush)
+
     def _flush_held(self) -> None:
         with self._mutex:
             self._held = False
         if self._waiting:
-            self._submit_aside(self.flush)
+            self.flush_aside()
 
     def _taken(self) -> list[_Waiting]:
         group: list[_Waiting] = []

@@ -80,3 +80,17 @@ def test_what_still_waits_at_the_stop_is_accounted_for(rig: Rig, room: Room) -> 
     assert (end.outcome, end.reason) == ("skipped", "stopping")
     assert rig.missed("job").count == 1
     assert sum(event.count for event in rig.sink.of(InstantsMissed)) == 1
+
+
+def test_a_plan_with_an_end_accounts_for_nothing_after_it_at_the_stop(rig: Rig, room: Room) -> None:
+    """What is after it belongs to the plan that goes on from there."""
+    rig.add(lambda: None, every("10s"), name="job")
+    room.saturated = True
+    now_ns = rig.clock.wall_ns()
+    rig.planner.plan(rig.jobs["job"], now_ns - 30 * SECOND, now_ns)
+    rig.advance(0)
+    rig.advance(10 * SECOND)
+    rig.planner.stop()
+    ends = sorted(rig.ended("job", 2), key=lambda end: end.due_ns)
+    assert [end.due_ns - now_ns for end in ends] == [0, 10 * SECOND]
+    assert rig.missed("job").count == 2

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 from kit.pools import new_pool
+from kit.rig import wait_until
 
-from tickglass.sched.clock import SystemClock
+from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.running.pool import SPIN_NS, checked_size, default_size
 from tickglass.sched.errors import ConfigError
@@ -224,3 +225,96 @@ def test_a_worker_that_spins_sleeps_until_shortly_before(stand: Stand) -> None:
     assert [until_ns for until_ns, _ in stand.clock._sleepers.values()] == [due_ns - SPIN_NS]
     stand.clock.advance(20 * MS)
     assert run.begun.get(timeout=PATIENCE_S) == (due_ns, True)
+
+
+def test_runs_that_all_turn_out_to_be_long_are_all_started_while_workers_sleep(stand: Stand) -> None:
+    """Each worker that takes one over has another one watch in its place."""
+    pool = stand.pool(12)
+    go_on, begun = threading.Event(), queue.SimpleQueue[int]()
+
+    def blocks() -> None:
+        begun.put(1)
+        blocked_until(go_on)
+
+    runs = [Blocking(stand.clock.monotonic_ns(), blocks) for _ in range(8)]
+    pool.submit(lambda: pool.add_runs(cast("list[Execution]", runs)))
+    all_begun(stand, begun, 8)
+    go_on.set()
+
+
+def test_steps_that_all_block_are_all_taken_while_workers_sleep(stand: Stand) -> None:
+    pool = stand.pool(12)
+    go_on, begun = threading.Event(), queue.SimpleQueue[int]()
+
+    def blocks() -> None:
+        begun.put(1)
+        blocked_until(go_on)
+
+    for _ in range(8):
+        pool.submit(blocks)
+    all_begun(stand, begun, 8)
+    go_on.set()
+
+
+def test_a_step_behind_one_that_blocks_waits_for_no_due_instant(stand: Stand) -> None:
+    pool = stand.pool(3)
+    go_on, begun = threading.Event(), queue.SimpleQueue[int]()
+    later = [Blocking(stand.clock.monotonic_ns() + 50 * MS, lambda: None) for _ in range(2)]
+    pool.submit(lambda: pool.add_runs(cast("list[Execution]", later)))
+    stand.clock.wait_for_sleepers(2)  # one leads, one watches
+    pool.submit(lambda: blocked_until(go_on))
+    stand.moved(lambda move: move.waited_ns is not None, count=2)
+    pool.submit(lambda: begun.put(1))
+    started_ns = stand.clock.monotonic_ns()
+    all_begun(stand, begun, 1)
+    assert stand.clock.monotonic_ns() - started_ns < 50 * MS
+    go_on.set()
+
+
+def test_a_call_that_comes_as_a_wait_ends_by_itself_is_not_mistaken_for_a_later_one() -> None:
+    """Otherwise a worker would be asleep twice, and be called while it is busy, in place of one that sleeps."""
+    clock, rung_late = SystemClock(), threading.Event()
+    pool = new_pool(3, clock, ListSink())
+
+    class Late(SystemClock):
+        def wait(self, until_ns: int | None, wake: Wake) -> bool:
+            rung = super().wait(until_ns, wake)
+            if not rung and not rung_late.is_set():
+                rung_late.set()
+                wake.ring()
+            return rung
+
+    pool._clock = Late()
+    pool.start()
+    run = Due(clock, clock.monotonic_ns() + 20 * MS)
+    pool.submit(lambda: pool.add_runs([cast("Execution", run)]))
+    run.begun.get(timeout=PATIENCE_S)
+    assert rung_late.is_set()
+    wait_until(lambda: len(pool._asleep) == 3)
+    clock.wait(clock.monotonic_ns() + 20 * MS, Wake())
+    assert len(set(pool._asleep)) == len(pool._asleep) == 3
+    assert pool.close(clock.monotonic_ns() + 10 * SECOND)
+
+
+class Blocking:
+    """A run that is expected to be short."""
+
+    expected_ns = 0
+
+    def __init__(self, due_ns: int, begin: Callable[[], None]) -> None:
+        self.due_ns = due_ns
+        self.begin = self.begin_waited = begin
+
+
+def all_begun(stand: Stand, begun: queue.SimpleQueue[int], count: int) -> None:
+    """Let time pass until so many have begun."""
+    seen = 0
+
+    def enough() -> bool:
+        nonlocal seen
+        stand.clock.advance(MS // 4)
+        while not begun.empty():
+            seen += begun.get()
+        return seen == count
+
+    wait_until(enough)
