@@ -80,7 +80,7 @@ class Settlements(Protocol):
 class _Worker:
     """What a worker waits for."""
 
-    __slots__ = ("came", "hurries", "leads", "seen", "until_ns", "wake")
+    __slots__ = ("came", "drains", "hurries", "leads", "seen", "until_ns", "wake")
 
     def __init__(self) -> None:
         self.wake = Wake()
@@ -89,6 +89,7 @@ class _Worker:
         self.seen = 0  # for the watcher: how much had been taken when it last looked
         self.came = False  # whether the due instant came for which it waited
         self.hurries = False  # whether what it does now is expected to be short
+        self.drains = False  # whether that is a run
 
 
 class _Chosen(NamedTuple):
@@ -97,11 +98,13 @@ class _Chosen(NamedTuple):
     Args:
         waited: how long that waited for a worker: nanoseconds, and how often.
         short: whether the worker is expected to be back soon.
+        is_run: whether it is a run.
     """
 
     do: Callable[[], None]
     waited: Collection[tuple[int, int]] = ()
     short: bool = True
+    is_run: bool = False
 
 
 class Pool:
@@ -142,6 +145,7 @@ class Pool:
         # worker is sure to take, and a worker sleeps.
         self._watcher: _Worker | None = None
         self._hurrying = 0  # how many workers will soon ask what is next
+        self._draining = 0  # how many of them start runs, and wait for no store
         self._patient_until_ns = 0  # until then one of them is likely to wait for the store
         self._unended = self.size  # workers
         self._closing = False
@@ -239,9 +243,12 @@ class Pool:
             now_ns = self._clock.monotonic_ns()
             with self._mutex:
                 self._hurrying -= worker.hurries
+                self._draining -= worker.drains
                 chosen = self._chosen(worker, now_ns)
                 worker.hurries = chosen is not None and chosen.short
+                worker.drains = worker.hurries and chosen is not None and chosen.is_run
                 self._hurrying += worker.hurries
+                self._draining += worker.drains
                 if chosen is None:
                     if self._closing and self._queue.empty:
                         self._unended -= 1
@@ -261,12 +268,14 @@ class Pool:
     def _chosen(self, worker: _Worker, now_ns: int) -> _Chosen | None:
         """Return what this worker does now; None: nothing."""
         queue = self._queue
+        left = self._is_left_to_others(worker, now_ns)
         came, worker.came = worker.came, False
-        if worker is self._watcher and self._others_get_on(worker, now_ns):
+        if left:
             return self._flush(worker) if self._settlements.is_due(now_ns) else None
         # Once the pool is closed every run was asked to stop, and ends when it is begun.
         if (run := queue.next_run(_NEVER_NS if self._closing else now_ns)) is not None:
-            chosen = _Chosen(run.begin_waited if came else run.begin, short=run.expected_ns < LONG_NS)
+            begin = run.begin_waited if came else run.begin
+            chosen = _Chosen(begin, short=run.expected_ns < LONG_NS, is_run=True)
         elif (step := queue.next_step()) is not None:
             chosen = _Chosen(step.take, ((now_ns - step.submitted_ns, 1),))
         elif (batch := queue.next_batch(1 + len(self._asleep), now_ns)) is not None:
@@ -293,10 +302,19 @@ class Pool:
         if self._queue.waiting or self._queue.claimed > self._leading:
             self._call_watcher()
 
-    def _others_get_on(self, watcher: _Worker, now_ns: int) -> bool:
-        """Return whether those that are expected back soon do come back, or may still be waiting for the store."""
-        taken = self._queue.moves - watcher.seen
-        return self._hurrying > 0 and (taken >= PROGRESS or now_ns < self._patient_until_ns)
+    def _is_left_to_others(self, worker: _Worker, now_ns: int) -> bool:
+        """Return whether what is next is for a worker that is about to come back.
+
+        One worker alone starts all short runs that are due, and one alone claims, because threads that compute side
+        by side wait for each other. The watcher takes over from them when too little is taken.
+        """
+        queue = self._queue
+        due = queue.due_ns is not None and queue.due_ns <= now_ns
+        if worker.came or not (self._draining if due else self._hurrying) or (due and queue.next_is_long):
+            return False
+        if worker is not self._watcher:
+            return True
+        return queue.moves - worker.seen >= PROGRESS or (not due and now_ns < self._patient_until_ns)
 
     def _claim_batch(self, assignments: list[Assignment]) -> None:
         self.add_runs(self._claim(assignments))

@@ -104,6 +104,11 @@ class RunQueue:
         return not (self._steps or self._offered or self._runs)
 
     @property
+    def next_is_long(self) -> bool:
+        """Whether the claimed run that is due next is expected to be long."""
+        return bool(self._runs) and self._runs[0][2].expected_ns >= LONG_NS
+
+    @property
     def claimed(self) -> int:
         """How many claimed runs wait until they are due, or for a worker."""
         return len(self._runs)
