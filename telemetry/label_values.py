@@ -87,6 +87,10 @@ class StoreOperation(StrEnum):
     INSTANCES = "instances"
     JOB_SET = "job_set"
     UNREGISTERED = "unregistered"
+    CONTROL = "control"
+    WRITE_CONTROL = "write_control"
+    AUDIT = "audit"
+    UNLOCK = "unlock"
 
 
 class StoreErrorKind(StrEnum):

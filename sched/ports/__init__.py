@@ -1,9 +1,12 @@
 """What the domain needs from outside, by subject, and the values that come back."""
 
+from tickglass.sched.ports.control import AUDIT_KEPT, AuditRow, ControlRecord, ControlStore
 from tickglass.sched.ports.events import EventSink
 from tickglass.sched.ports.executor import CallResult, Executor, JobCall
 from tickglass.sched.ports.ledger import (
     BATCH_MAX,
+    MANUAL,
+    SCHEDULED,
     Ahead,
     AlreadyClaimed,
     ClaimAnswer,
@@ -17,23 +20,28 @@ from tickglass.sched.ports.ledger import (
 )
 from tickglass.sched.ports.locks import Gone, Granted, Holder, LeaseAsk, LockStore, Refused, Released, Renewed
 from tickglass.sched.ports.membership import SILENT_AFTER_NS, Beat, InstanceRecord, InstanceState, Membership
-from tickglass.sched.ports.observers import SCHEDULED, LeaseRecord, RunRecord, Store, StoreObserver
+from tickglass.sched.ports.observers import LeaseRecord, RunRecord, Store, StoreObserver
 from tickglass.sched.ports.spool import Spool, SpooledOutcome
 from tickglass.sched.ports.tracing import RunTracer, TracedRun
 from tickglass.sched.registration import JobRecord
 
 __all__ = [
+    "AUDIT_KEPT",
     "BATCH_MAX",
+    "MANUAL",
     "SCHEDULED",
     "SILENT_AFTER_NS",
     "Ahead",
     "AlreadyClaimed",
+    "AuditRow",
     "Beat",
     "CallResult",
     "ClaimAnswer",
     "ClaimAsk",
     "ClaimFeed",
     "Claimed",
+    "ControlRecord",
+    "ControlStore",
     "EventSink",
     "Executor",
     "Gone",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BATCH_MAX",
+    "MANUAL",
+    "SCHEDULED",
     "Ahead",
     "AlreadyClaimed",
     "ClaimAnswer",
@@ -32,6 +34,8 @@ __all__ = [
 ]
 
 BATCH_MAX: Final = 64  # items: a Redis does nothing else for some 3 ms, a database file has no other writer for 2 ms
+SCHEDULED: Final = "scheduled"  # the kind of an attempt that a trigger asked for
+MANUAL: Final = "manual"  # that a person asked for: "run it now"
 
 
 class Ahead(msgspec.Struct, frozen=True):
@@ -51,6 +55,7 @@ class ClaimAsk(msgspec.Struct, frozen=True):
         max_ahead_ns: how far `due_ns` may lie ahead of the store's clock; None: any distance. An earlier claim that
             lies further ahead does not count as the job's latest.
         declaration: kept with the attempt, see identity.py; "" if that is not known.
+        kind: what asked for the occurrence. Only scheduled ones count as the job's latest, or note its next instant.
     """
 
     lease: LeaseAsk
@@ -59,6 +64,7 @@ class ClaimAsk(msgspec.Struct, frozen=True):
     rerun: bool = True
     max_ahead_ns: int | None = None
     declaration: str = ""
+    kind: str = SCHEDULED
 
     @property
     def job_id(self) -> JobId:
@@ -157,6 +163,7 @@ class Orphan(msgspec.Struct, frozen=True):
     attempt: int
     run_id: str
     owner: str
+    kind: str = SCHEDULED
 
     @property
     def job_id(self) -> JobId:

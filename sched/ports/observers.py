@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tickglass.sched.identity import JobId
-from tickglass.sched.ports.ledger import Ledger
+from tickglass.sched.ports.control import ControlStore
+from tickglass.sched.ports.ledger import SCHEDULED, Ledger
 from tickglass.sched.ports.locks import LockStore
 from tickglass.sched.ports.membership import Membership
 
@@ -18,14 +19,11 @@ if TYPE_CHECKING:
     from tickglass.sched.registration import JobRecord
 
 __all__ = [
-    "SCHEDULED",
     "LeaseRecord",
     "RunRecord",
     "Store",
     "StoreObserver",
 ]
-
-SCHEDULED: Final = "scheduled"  # the kind of an attempt that a trigger asked for; the layouts have room for others
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +116,8 @@ class StoreObserver(Protocol):
         ...
 
 
-class Store(LockStore, Ledger, Membership, StoreObserver, Protocol):
-    """All four: what a scheduler is given."""
+class Store(LockStore, Ledger, Membership, ControlStore, StoreObserver, Protocol):
+    """All five: what a scheduler is given."""
 
     name: str  # the technology, e.g. "sqlite"; a metric label
     own_clock: bool  # whether `time_ns` is a clock of its own; False: it is that of the host, which all users share

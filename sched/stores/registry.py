@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.stores.etcd.url import read_etcd
-from tickglass.sched.stores.memory import check_memory_exists, read_memory
+from tickglass.sched.stores.memory.url import check_memory_exists, read_memory
 from tickglass.sched.stores.redis.url import read_cluster, read_redis, read_sentinel, read_unix
 from tickglass.sched.stores.redlock.url import read_redlock
 from tickglass.sched.stores.sqlite.url import check_file_exists, read_sqlite

@@ -31,7 +31,7 @@ from tickglass.sched.events import (
 from tickglass.sched.lease import Lease
 from tickglass.sched.occurrence import Outcome, SkipReason
 from tickglass.sched.ports import ClaimAsk, JobRecord, LeaseAsk, Settlement
-from tickglass.sched.stores.memory import MemoryStore
+from tickglass.sched.stores.memory.store import MemoryStore
 from tickglass.sched.triggers.text import trigger_of
 from tickglass.telemetry import MetricSink
 from tickglass.telemetry.sidecar.collector import SidecarCollector

@@ -19,7 +19,7 @@ from tickglass.sched.engine.timing.timeline import Timeline
 from tickglass.sched.events import InstantsMissed, LockMoved, OccurrenceMoved, StoreCalled, Streak
 from tickglass.sched.job import declare
 from tickglass.sched.ports import ClaimAsk, Gone, Refused, Renewed
-from tickglass.sched.stores.memory import MemoryStore
+from tickglass.sched.stores.memory.store import MemoryStore
 from tickglass.telemetry.metrics import MetricSink
 from tickglass.testing import FakeClock, ListSink
 

@@ -13,7 +13,7 @@ from tickglass.sched.events import JobRegistered, Lateness, SchedulerMoved, Time
 from tickglass.sched.lease import Lease, LockEvent, LockMachine
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome
 from tickglass.sched.ports import ClaimAsk, Claimed, JobRecord, LeaseAsk, Settlement
-from tickglass.sched.stores.memory import MemoryStore
+from tickglass.sched.stores.memory.store import MemoryStore
 from tickglass.telemetry.sidecar.merge.merge import view_of
 from tickglass.telemetry.sidecar.schedulers.history import History
 from tickglass.telemetry.sidecar.stores.probe import StoreSnapshot, probe_once

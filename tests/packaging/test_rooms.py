@@ -146,13 +146,18 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/contract/test_membership.py": (
         "sched/ports/membership.py",
         "sched/stores/etcd/instances.py",
-        "sched/stores/instance_table.py",
+        "sched/stores/memory/instance_table.py",
         "sched/stores/redis/instances.py",
     ),
     "tests/unit/stores/redis/test_rights.py": ("sched/stores/redis/scripts.py",),
     "tests/unit/stores/redlock/test_quorum.py": ("sched/stores/redlock/outgoing.py",),
     "tests/unit/stores/redlock/test_store.py": ("sched/stores/redlock/scripts.py",),
-    "tests/unit/stores/sqlite/test_against_memory.py": ("sched/stores/memory.py", "sched/stores/sqlite/statements.py"),
+    "tests/unit/stores/sqlite/test_against_memory.py": (
+        "sched/stores/memory/attempt_table.py",
+        "sched/stores/memory/lease_table.py",
+        "sched/stores/memory/store.py",
+        "sched/stores/sqlite/statements.py",
+    ),
     "tests/unit/stores/sqlite/test_store.py": (
         "sched/stores/sqlite/file.py",
         "sched/stores/sqlite/prune.py",

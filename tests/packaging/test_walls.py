@@ -80,7 +80,6 @@ HOUSES: Final = (
             ("redlock",),
             ("etcd", "memory", "redis", "spool", "sqlite"),
             ("url",),
-            ("instance_table",),
             ("missing_log", "redaction", "retention", "run_times", "side_by_side", "watchers"),
         ),
         only_for={
@@ -209,7 +208,7 @@ def check_none(found: Iterable[str], what: str) -> None:
         ("sched/engine/running/claim.py", "def f():\n    from tickglass.sched.engine.planning import planner"),
         ("sched/stores/redis/store.py", "from tickglass.sched.stores.redlock.store import RedlockStore"),
         ("sched/stores/redis/store.py", "from tickglass.sched.stores.sqlite import file"),
-        ("sched/stores/etcd/store.py", "from tickglass.sched.stores.memory import MemoryStore"),
+        ("sched/stores/etcd/store.py", "from tickglass.sched.stores.memory.store import MemoryStore"),
         ("sched/stores/redlock/store.py", "from tickglass.sched.stores.etcd.client import EtcdClient"),
         ("sched/stores/sqlite/store.py", "from tickglass.sched.stores.registry import open_store"),
         ("sched/stores/sqlite/store.py", "from tickglass.sched.stores import open_store"),

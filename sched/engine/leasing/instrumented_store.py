@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
+        AuditRow,
         ClaimAnswer,
         ClaimAsk,
+        ControlRecord,
         EventSink,
         Gone,
         InstanceRecord,
@@ -132,6 +134,22 @@ class InstrumentedStore:
     def unregistered(self, jobs: Sequence[JobId]) -> Sequence[JobId]:
         """See `Membership`."""
         return self._call("unregistered", lambda: self._store.unregistered(jobs))
+
+    def control(self, known_version: int = -1) -> ControlRecord | None:
+        """See `ControlStore`."""
+        return self._call("control", lambda: self._store.control(known_version))
+
+    def write_control(self, record: ControlRecord, entry: str) -> bool:
+        """See `ControlStore`."""
+        return self._call("write_control", lambda: self._store.write_control(record, entry))
+
+    def audit(self, limit: int = 100, *, before: int | None = None) -> Sequence[AuditRow]:
+        """See `ControlStore`."""
+        return self._call("audit", lambda: self._store.audit(limit, before=before))
+
+    def unlock(self, resource: str, fence: int, detail: str) -> bool:
+        """See `ControlStore`."""
+        return self._call("unlock", lambda: self._store.unlock(resource, fence, detail))
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
         """See `StoreObserver`."""

@@ -33,6 +33,8 @@ WRITES: Final = frozenset(
         "renew",
         "settle",
         "settle_many",
+        "unlock",
+        "write_control",
     }
 )
 _ERROR_LASTS_NS: Final = 10 * SECOND  # a spooled outcome is tried again within the longest pause between sweeps

@@ -9,7 +9,7 @@ import pytest
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.stores import check_exists, check_url, is_shared, open_store, scheme_of
-from tickglass.sched.stores.memory import MemoryStore
+from tickglass.sched.stores.memory.store import MemoryStore
 from tickglass.sched.stores.registry import _STORES
 from tickglass.testing import FakeClock
 

@@ -14,7 +14,7 @@ from tickglass.sched.events import StoreCalled, StoreRecordMissing
 from tickglass.sched.identity import JobId
 from tickglass.sched.ports import ClaimAsk, Claimed, LeaseAsk, Settled, Settlement
 from tickglass.sched.ports.missing import MissingKind, MissingRecord
-from tickglass.sched.stores.memory import MemoryStore
+from tickglass.sched.stores.memory.store import MemoryStore
 from tickglass.testing import FakeClock, ListSink
 
 if TYPE_CHECKING:

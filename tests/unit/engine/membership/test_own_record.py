@@ -14,7 +14,7 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ReadinessMoved, StoreCalled, StoreForgot, StoreRecordMissing
 from tickglass.sched.identity import JobId
-from tickglass.sched.stores.memory import MemoryStore
+from tickglass.sched.stores.memory.store import MemoryStore
 from tickglass.sched.triggers import every
 
 if TYPE_CHECKING:

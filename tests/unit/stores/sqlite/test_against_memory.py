@@ -14,7 +14,7 @@ from tickglass.sched.durations import SECOND
 from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
 from tickglass.sched.ports import ClaimAsk, JobRecord, LeaseAsk, Orphan, Settlement
-from tickglass.sched.stores.memory import MemoryStore
+from tickglass.sched.stores.memory.store import MemoryStore
 from tickglass.sched.stores.retention import KEEP_MIN_NS
 from tickglass.sched.stores.sqlite.store import SqliteStore
 from tickglass.testing import FakeClock

@@ -6,7 +6,7 @@ import pytest
 
 from tickglass.sched.identity import JobId
 from tickglass.sched.ports import SILENT_AFTER_NS, InstanceRecord
-from tickglass.sched.stores.memory import MemoryStore
+from tickglass.sched.stores.memory.store import MemoryStore
 from tickglass.telemetry.sidecar.explain.roster import JobPresence, Roster, read_roster
 from tickglass.testing import FakeClock
 

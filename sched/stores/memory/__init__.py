@@ -1,0 +1,1 @@
+"""Keep leases and ledger in this process: the reference that other stores are compared with."""
