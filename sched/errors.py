@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfigError",
+    "ControlRefused",
     "IllegalTransition",
     "LeaseLost",
     "LockInUse",
@@ -84,6 +85,20 @@ class ConfigError(TickglassError, ValueError):
         if self.examples:
             lines.append("  for example: " + "   or   ".join(self.examples))
         return "\n".join(lines)
+
+
+class ControlRefused(TickglassError):  # noqa: N818 - says what happened
+    """What an operator asked for cannot be done; nothing was changed.
+
+    Args:
+        problem: why not, in one sentence without a full stop.
+        instead: what was perhaps meant: names, instants, ids; best first.
+    """
+
+    def __init__(self, problem: str, *, instead: tuple[str, ...] = ()) -> None:
+        self.problem = problem
+        self.instead = instead
+        super().__init__(problem + (f" ({' or '.join(instead)}?)" if instead else ""))
 
 
 class IllegalTransition(TickglassError):  # noqa: N818 - says what happened

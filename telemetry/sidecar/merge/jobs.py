@@ -12,8 +12,8 @@ from tickglass.sched.durations import SECOND, span_text
 from tickglass.sched.identity import JobId
 from tickglass.sched.occurrence import FAILURES, OccurrenceState, Outcome
 from tickglass.sched.policies.rivalry import Claim, owners_of_rivals
+from tickglass.sched.roster import JobPresence
 from tickglass.sched.triggers.text import trigger_of
-from tickglass.telemetry.sidecar.explain.roster import JobPresence
 from tickglass.telemetry.sidecar.explain.why import Facts, why
 from tickglass.telemetry.sidecar.merge.occurrences import LEFT, merged, rows_of
 from tickglass.telemetry.sidecar.merge.scheduler_status import resting_services

@@ -15,10 +15,10 @@ from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.policies.preference import is_presence
 from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, StoreObserver
 from tickglass.sched.ports.missing import MissingKind, MissingOnce, sentence_of
+from tickglass.sched.roster import Roster, read_roster
 from tickglass.sched.threads.loop import Loop
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.series import Histogram
-from tickglass.telemetry.sidecar.explain.roster import Roster, read_roster
 from tickglass.telemetry.sidecar.stores.ledger_cache import LedgerCache
 
 if TYPE_CHECKING:

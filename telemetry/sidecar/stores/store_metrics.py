@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client.samples import Sample
 
 from tickglass.sched.occurrence import Outcome
+from tickglass.sched.roster import JobPresence
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.label_values import StoreErrorKind
 from tickglass.telemetry.series import family, samples_of
-from tickglass.telemetry.sidecar.explain.roster import JobPresence
 from tickglass.telemetry.sidecar.stores.overdue import interval_ns, waiting_due_ns
 
 if TYPE_CHECKING:

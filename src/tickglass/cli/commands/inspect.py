@@ -16,7 +16,7 @@ from tickglass.cli.text import distance_text, instant_text, one_line, record_jso
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.identity import JobId
 from tickglass.sched.occurrence import Outcome
-from tickglass.telemetry.sidecar.explain.roster import Roster, read_roster
+from tickglass.sched.roster import Roster, read_roster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -6,8 +6,8 @@ import pytest
 
 from tickglass.sched.identity import JobId
 from tickglass.sched.ports import SILENT_AFTER_NS, InstanceRecord
+from tickglass.sched.roster import JobPresence, Roster, read_roster
 from tickglass.sched.stores.memory.store import MemoryStore
-from tickglass.telemetry.sidecar.explain.roster import JobPresence, Roster, read_roster
 from tickglass.testing import FakeClock
 
 NAMES = {"ab": frozenset({"a", "b"}), "a": frozenset({"a"}), "lost": None, "ab2": frozenset({"a", "b"})}
