@@ -15,6 +15,7 @@ from enum import StrEnum
 import msgspec
 
 __all__ = [
+    "ActSeen",
     "ClaimCacheHit",
     "ClaimOrphaned",
     "ClockDisciplineRead",
@@ -32,6 +33,7 @@ __all__ = [
     "Lateness",
     "LockMoved",
     "OccurrenceMoved",
+    "OrdersStand",
     "PoolMoved",
     "ReadinessMoved",
     "SchedulerMoved",
@@ -144,6 +146,7 @@ class OccurrenceMoved(Event, frozen=True, kw_only=True):
     ran_ns: int | None  # from the start of the job's code to its return
     error: str
     next_due_ns: int | None
+    kind: str = "scheduled"  # what asked for it: see ports/ledger.py
 
 
 class InstantsMissed(Event, frozen=True, kw_only=True):
@@ -408,3 +411,39 @@ class InterpreterPaused(Event, frozen=True, kw_only=True):
 
     generation: str
     duration_ns: int
+
+
+class ActSeen(Event, frozen=True, kw_only=True):
+    """An operator's act on this instance's store was noticed: see control/audit.py; acts of before the start are not.
+
+    Args:
+        number: of the act; no two acts on a store have the same.
+        wall_ns: when it was done, by the store's clock.
+    """
+
+    act: str
+    by: str
+    reason: str
+    service: str
+    job: str
+    target: str
+    due_ns: int | None
+    until_ns: int | None
+    fence: int
+    number: int
+    wall_ns: int
+
+
+class OrdersStand(Event, frozen=True, kw_only=True):
+    """What operators have asked for means something else for this instance than before.
+
+    Args:
+        version: that of the latest act on the store.
+        paused: the jobs of this instance that are paused now, sorted.
+        draining: whether this instance starts nothing more.
+    """
+
+    version: int
+    paused: tuple[str, ...]
+    draining: bool
+    wall_ns: int

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.events import Lateness, OccurrenceMoved
+from tickglass.sched.ports.ledger import SCHEDULED
 from tickglass.sched.state_machine import StateMachine, Word, moves_of
 
 if TYPE_CHECKING:
@@ -112,6 +113,9 @@ class SkipReason(Word):
     STORE_ERROR = "store_error"
     SKEW = "skew"  # this clock and the store's differ too much to say what is due, or the store's says "too early"
     STOPPING = "stopping"  # the scheduler was draining
+    PAUSED = "paused"  # an operator paused the job
+    REQUESTED = "requested"  # an operator asked for this one to be skipped
+    DRAINING = "draining"  # an operator asked this instance to start nothing more
 
 
 OCCURRENCE_TRANSITIONS: Final[Mapping[tuple[OccurrenceState, OccurrenceEvent], OccurrenceState]] = {
@@ -151,6 +155,7 @@ class OccurrenceMachine(StateMachine[OccurrenceState, OccurrenceEvent]):
     Args:
         due_ns: wall-clock nanoseconds since the Unix epoch.
         run_id: 32 hexadecimal digits; also the trace id, should it run here.
+        kind: what asked for it, see ports/ledger.py.
     """
 
     __slots__ = (
@@ -160,6 +165,7 @@ class OccurrenceMachine(StateMachine[OccurrenceState, OccurrenceEvent]):
         "error",
         "fence",
         "job",
+        "kind",
         "lateness",
         "next_due_ns",
         "outcome",
@@ -181,7 +187,16 @@ class OccurrenceMachine(StateMachine[OccurrenceState, OccurrenceEvent]):
     _told: OccurrenceMoved | None
 
     def __init__(
-        self, job: str, due_ns: int, *, owner: str, service: str, run_id: str, clock: Clock, sink: EventSink
+        self,
+        job: str,
+        due_ns: int,
+        *,
+        owner: str,
+        service: str,
+        run_id: str,
+        clock: Clock,
+        sink: EventSink,
+        kind: str = SCHEDULED,
     ) -> None:
         super().__init__(("occurrence", job), _MOVES, OccurrenceState.NEW, clock, sink)
         self.job = job
@@ -189,6 +204,7 @@ class OccurrenceMachine(StateMachine[OccurrenceState, OccurrenceEvent]):
         self.owner = owner
         self.service = service
         self.run_id = run_id
+        self.kind = kind
         self.attempt = 1
         self.fence = 0
         self.sampled = False
@@ -254,6 +270,7 @@ class OccurrenceMachine(StateMachine[OccurrenceState, OccurrenceEvent]):
                 ran_ns=self.ran_ns,
                 error=self.error,
                 next_due_ns=self.next_due_ns,
+                kind=self.kind,
             )
         return self._told
 

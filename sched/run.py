@@ -108,7 +108,7 @@ class Run:
 
     @property
     def cancel_reason(self) -> str:
-        """Why: "timeout", "lost", "shutdown", "ended" after the run, or "" while not cancelled."""
+        """Why: "timeout", "lost", "shutdown", "cancelled" (by an operator), "ended" after the run; "" before any."""
         if self._stop.reason:
             return self._stop.reason
         if self._stop.over:

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from tickglass.sched.identity import JobId
     from tickglass.sched.ports import ControlRecord, JobRecord, RunRecord, Store
 
-__all__ = ["RUN_WITHIN_NS", "Operator"]
+__all__ = ["Operator"]
 
-RUN_WITHIN_NS: Final = 60 * SECOND  # a run that was asked for starts within this, or not at all
 _CANCEL_STANDS_NS: Final = 86_400 * SECOND
 _ROUNDS: Final = 20  # of operators who act at the same moment
 _OPEN_RUNS_READ: Final = 100
@@ -64,7 +63,7 @@ class Operator:
         record = self._record(job, service)
         return self._act(reason, None, lambda book, asked: acts.skip(book, asked, record=record, due_ns=due_ns))
 
-    def trigger(self, job: str, service: str | None, reason: str, within_ns: int = RUN_WITHIN_NS) -> Act:
+    def trigger(self, job: str, service: str | None, reason: str, within_ns: int) -> Act:
         """See `acts.run_now`."""
         meant = self._record(job, service).job_id
         having = read_roster(self._store).having(meant)

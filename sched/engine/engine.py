@@ -6,6 +6,9 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tickglass.sched.engine.control.cancels import Cancels
+from tickglass.sched.engine.control.manual_runs import ManualRuns
+from tickglass.sched.engine.control.order_watch import OrderWatch
 from tickglass.sched.engine.job_table import JobTable
 from tickglass.sched.engine.leasing.claim_cache import ClaimCachingStore
 from tickglass.sched.engine.locking.manual_lock import ManualLocks
@@ -18,6 +21,7 @@ from tickglass.sched.engine.planning.rivals import Rivals
 from tickglass.sched.engine.readiness import Readiness
 from tickglass.sched.engine.recovery.sweeper import Sweeper, period_ns
 from tickglass.sched.engine.running.dispatcher import Dispatcher
+from tickglass.sched.engine.standing_orders import StandingOrders
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.engine.timing.timeline import Timeline
 from tickglass.sched.errors import ConfigError
@@ -81,7 +85,10 @@ class Engine:
         self.manual_locks = ManualLocks(
             self._context, self._dispatcher.renewer, self._dispatcher.presence, self._dispatcher.in_doubt
         )
-        self._planner = Planner(self._context, self._timeline, self._dispatcher, self._skew, self._misfires)
+        self._orders = StandingOrders(self._context)
+        self._planner = Planner(
+            self._context, self._timeline, self._dispatcher, self._skew, self._misfires, self._orders
+        )
         enrolment = Enrolment(self._context, self._planner, self._skew, self._dispatcher.presence)
         self._registrar = Registrar(self._context, self._planner, enrolment)
         self._store.before_claim = self._registrar.catch_up
@@ -96,12 +103,14 @@ class Engine:
             skew=self._skew,
             registrar=self._registrar,
             jobs=self._jobs,
+            orders=self._orders,
             report_soon=self._do_chores,
         )
         self._own_record = OwnRecord(
             self._context, self._store.write_health, jobs=self._jobs, register_again=self._registrar.again
         )
         self._sweeper = self._made_sweeper()
+        self._order_watch = self._made_order_watch()
 
     @property
     def state(self) -> SchedulerState:
@@ -143,6 +152,7 @@ class Engine:
             try:
                 self._sweeper.measure_skew()  # before anything is planned
                 self._timeline.follow()
+                self._order_watch.look()  # likewise
                 self._registrar.add(self._jobs.first(len(self._jobs)))
             except BaseException:
                 self._dispatcher.stop(self._context.clock.monotonic_ns() + STOP_GRACE_NS)
@@ -153,6 +163,7 @@ class Engine:
             self._dispatcher.presence.start()
             self._timeline.start()
             self._life.fire(SchedulerEvent.STARTED)
+            self._order_watch.start()
             self._sweeper.start()  # its first turn reports whether we are ready, which is asked of a running one only
         self._do_chores()  # the record of this instance says so soon
 
@@ -175,6 +186,7 @@ class Engine:
             self._life.fire(SchedulerEvent.STOPPED)  # also if a step raised: nothing of it is used any more
 
     def _wind_down(self, drain_ns: int) -> list[str]:
+        self._order_watch.stop()
         self._timeline.stop()
         self._planner.stop()
         self._sweeper.stop()
@@ -219,6 +231,10 @@ class Engine:
             pressing=lambda: self._registrar.waits or self._store.write_health.fails,
         )
 
+    def _made_order_watch(self) -> OrderWatch:
+        cancels, manual_runs = Cancels(self._dispatcher), ManualRuns(self._context, self._planner, self._jobs)
+        return OrderWatch(self._context, self._orders, self._jobs, obey=(cancels.obey, manual_runs.obey))
+
     def _do_chores(self) -> None:
         self._sweeper.cut_short()
 
@@ -227,6 +243,9 @@ class Engine:
         self._sweeper.sweep_now()
 
     def _beat(self) -> None:
-        running = self.state is SchedulerState.RUNNING
-        state = InstanceState.RUNNING if running else InstanceState.STARTING
+        if self._orders.drain is not None:
+            state = InstanceState.DRAINING
+        else:
+            running = self.state is SchedulerState.RUNNING
+            state = InstanceState.RUNNING if running else InstanceState.STARTING
         self._own_record.beat(state, period_ns(self._jobs))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.leasing.write_health import WriteHealth
     from tickglass.sched.engine.planning.registrar import Registrar
     from tickglass.sched.engine.running.dispatcher import Dispatcher
+    from tickglass.sched.engine.standing_orders import StandingOrders
     from tickglass.sched.engine.timing.clock_skew import SkewGuard
     from tickglass.sched.engine.timing.timeline import Timeline
     from tickglass.sched.lifecycle import SchedulerMachine
@@ -51,6 +52,7 @@ class Readiness:
         skew: SkewGuard,
         registrar: Registrar,
         jobs: JobTable,
+        orders: StandingOrders,
         report_soon: Callable[[], None],
     ) -> None:
         self._context = context
@@ -61,6 +63,7 @@ class Readiness:
         self._skew = skew
         self._registrar = registrar
         self._jobs = jobs
+        self._orders = orders
         self._report_soon = report_soon
         self._reported: frozenset[str] | None = None
 
@@ -100,8 +103,13 @@ class Readiness:
             "jobs": self._registrar.reason(),
             "event loop": self._event_loop(now_ns),
             "clock": self._skew.reason(),
+            "orders": self._drained(),
         }
         return {about: sentence for about, sentence in found.items() if sentence is not None}
+
+    def _drained(self) -> str | None:
+        order = self._orders.drain
+        return None if order is None else f"drained by {order.by}: {order.reason}"
 
     def _event_loop(self, now_ns: int) -> str | None:
         trouble = self._dispatcher.loop.trouble

@@ -4,10 +4,12 @@ Runs recurring jobs at the millisecond they are due, on one machine or a fleet,
 under leases that can be trusted, and reports every transition and every run.
 """
 
+from tickglass.control import AsyncControl, Control
 from tickglass.locks import Lock
 from tickglass.sched.engine.locking.held_lease import HeldLease
 from tickglass.sched.errors import (
     ConfigError,
+    ControlRefused,
     LeaseLost,
     LockInUse,
     LockNotAcquired,
@@ -22,7 +24,10 @@ from tickglass.sched.triggers import Trigger, at, cron, every
 from tickglass.scheduler import Scheduler
 
 __all__ = [
+    "AsyncControl",
     "ConfigError",
+    "Control",
+    "ControlRefused",
     "HeldLease",
     "LeaseLost",
     "Lock",

@@ -5,6 +5,7 @@ event. What each event means is said at its class. Public: docs/api.md.
 """
 
 from tickglass.sched.events import (
+    ActSeen,
     ClaimCacheHit,
     ClaimOrphaned,
     ClockDisciplineRead,
@@ -22,6 +23,7 @@ from tickglass.sched.events import (
     Lateness,
     LockMoved,
     OccurrenceMoved,
+    OrdersStand,
     PoolMoved,
     ReadinessMoved,
     SchedulerMoved,
@@ -44,6 +46,7 @@ from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceState, Outcome
 from tickglass.sched.ports import EventSink
 
 __all__ = [
+    "ActSeen",
     "ClaimCacheHit",
     "ClaimOrphaned",
     "ClockDisciplineRead",
@@ -67,6 +70,7 @@ __all__ = [
     "OccurrenceEvent",
     "OccurrenceMoved",
     "OccurrenceState",
+    "OrdersStand",
     "Outcome",
     "PoolMoved",
     "ReadinessMoved",

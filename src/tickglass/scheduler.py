@@ -7,6 +7,7 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack
 
+from tickglass.control import Control
 from tickglass.locks import SchedulerLock, SchedulerLockHost
 from tickglass.sched.durations import US, duration_ns
 from tickglass.sched.errors import ConfigError
@@ -224,6 +225,14 @@ class Scheduler:
         """
         terms = lock_terms(resource, ttl=ttl, wait=wait, blocking=blocking, renew=renew, prefer=prefer)
         return SchedulerLock(terms, SchedulerLockHost(self._manual_locks, terms.resource))
+
+    def control(self, *, by: str | None = None) -> Control:
+        """Return what acts on all schedulers of this store: pauses jobs, runs one now, and so on.
+
+        Args:
+            by: who acts, for the audit log; default: the user of the operating system.
+        """
+        return Control(self._parts.open_store(self._parts.clock), by=by)
 
     @property
     def jobs(self) -> Mapping[str, Job]:

@@ -14,6 +14,7 @@ from tickglass.sched.engine.planning.enrolment import Enrolment
 from tickglass.sched.engine.planning.misfires import Misfires
 from tickglass.sched.engine.planning.planner import Planner
 from tickglass.sched.engine.running.dispatcher import Dispatcher
+from tickglass.sched.engine.standing_orders import StandingOrders
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.engine.timing.timeline import Timeline
 from tickglass.sched.events import InstantsMissed, LockMoved, OccurrenceMoved, StoreCalled, Streak
@@ -191,7 +192,10 @@ class Rig:
         self.misfires.start()
         self.dispatcher.presence.start()
         self._instances.append((self.dispatcher, self.misfires))
-        self.planner = planner = Planner(self.context, self.timeline, self.dispatcher, self.skew, self.misfires)
+        self.orders = StandingOrders(self.context)
+        self.planner = planner = Planner(
+            self.context, self.timeline, self.dispatcher, self.skew, self.misfires, self.orders
+        )
         self.enrolment = Enrolment(self.context, self.planner, self.skew, self.dispatcher.presence)
 
     def use_spool(self, spool: Spool) -> None:

@@ -14,10 +14,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.planning.past_runs import claims_before
 from tickglass.sched.engine.planning.trigger_calls import COUNTED_MAX
 from tickglass.sched.errors import failure_text
 from tickglass.sched.events import InstantsElsewhere, InstantsMissed, TriggerFailed
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
+from tickglass.sched.ports import SCHEDULED
 from tickglass.sched.threads.loop import Loop
 
 if TYPE_CHECKING:
@@ -41,10 +43,11 @@ _Replaced = Callable[[str, str], bool]  # (job, trigger): whether others have re
 
 
 class _Question(NamedTuple):
-    """Which was the latest claim of a job before an instant?"""
+    """Which was the latest claim of a job before an instant? Of scheduled ones, or of manual ones too."""
 
     job: str
     before_ns: int
+    manual: bool
     report: Callable[[int | None, _Replaced], None]  # None: there is none, or it is not known
 
 
@@ -74,7 +77,7 @@ class Misfires:
                 replaced = isinstance(event, InstantsMissed) and is_replaced(job.name, str(job.trigger))
                 self._context.sink.record(_as_elsewhere(event) if replaced else event)
 
-        self._ask(_Question(job.name, before_ns, report))
+        self._ask(_Question(job.name, before_ns, manual=False, report=report))
 
     def too_late(self, occurrence: OccurrenceMachine, *, reason: str = "", trigger: str = "") -> None:
         """End an occurrence that came too late to be run here.
@@ -91,7 +94,8 @@ class Misfires:
             else:
                 occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.MISSED, reason=reason)
 
-        self._ask(_Question(occurrence.job, occurrence.due_ns + 1, report))
+        manual = occurrence.kind != SCHEDULED
+        self._ask(_Question(occurrence.job, occurrence.due_ns + 1, manual=manual, report=report))
 
     def _ask(self, question: _Question) -> None:
         with self._mutex:
@@ -201,22 +205,22 @@ class _LatestClaims:
         self._latest_ns: dict[str, int] = {}  # the latest instant that is asked about
         for question in questions:
             self._latest_ns[question.job] = max(question.before_ns, self._latest_ns.get(question.job, 0))
-        self._known: dict[str, Sequence[int]] = {}  # due instants of claims before that, the latest first
+        self._known: dict[tuple[str, bool], Sequence[int]] = {}  # due instants of claims, the latest first
 
     def before(self, question: _Question) -> int | None:
         """Return the latest claimed due instant before that of the question; None: there is none."""
-        job = question.job
+        job, manual = question.job, question.manual
         most = min(2 * self._questions[job] - 1, _CLAIMS_MAX)  # its own runs may lie between two that are asked about
-        if job not in self._known:
-            self._known[job] = self._claims(job, most, self._latest_ns[job])
-        known = self._known[job]
+        if (job, manual) not in self._known:
+            self._known[job, manual] = self._claims(job, most, self._latest_ns[job], manual=manual)
+        known = self._known[job, manual]
         found = next((due_ns for due_ns in known if due_ns < question.before_ns), None)
         if found is None and len(known) == most:  # there are more
-            found = next(iter(self._claims(job, 1, question.before_ns)), None)
+            found = next(iter(self._claims(job, 1, question.before_ns, manual=manual)), None)
         return found
 
-    def _claims(self, job: str, most: int, before_ns: int) -> Sequence[int]:
-        runs = self._context.store.runs(self._context.job_id(job), most, before_ns=before_ns)
+    def _claims(self, job: str, most: int, before_ns: int, *, manual: bool) -> Sequence[int]:
+        runs = claims_before(self._context.store, self._context.job_id(job), most, before_ns, manual=manual)
         return [run.due_ns for run in runs]
 
 

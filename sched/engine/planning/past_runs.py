@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import Streak
+from tickglass.sched.ports import SCHEDULED
 from tickglass.sched.streak import RUNS_READ, streak_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tickglass.sched.ports import JobRecord, StoreObserver
+    from tickglass.sched.identity import JobId
+    from tickglass.sched.ports import JobRecord, RunRecord, StoreObserver
     from tickglass.sched.registration import Registered
 
-__all__ = ["streaks_of", "without_claims_ahead"]
+__all__ = ["claims_before", "streaks_of", "without_claims_ahead"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -35,11 +37,30 @@ def without_claims_ahead(registered: Registered, until_ns: int, store: StoreObse
     if job.last_due_ns is None or job.last_due_ns <= until_ns:
         return registered
     try:
-        runs = store.runs(job.job_id, 1, before_ns=until_ns + 1)
+        runs = claims_before(store, job.job_id, 1, until_ns + 1)
     except StoreUnavailable as error:
         _log.warning("which claim of %s was the latest is not known: %s", job.name, error)
-        runs = ()
+        runs = []
     return replace(registered, job=replace(job, last_due_ns=runs[0].due_ns if runs else None))
+
+
+def claims_before(
+    store: StoreObserver, job: JobId, most: int, before_ns: int, *, manual: bool = False
+) -> list[RunRecord]:
+    """Return the latest claims of what was due before an instant, newest first.
+
+    Runs that operators asked for say nothing about due instants, so they are passed over.
+
+    Args:
+        manual: whether those count too.
+    """
+    found: list[RunRecord] = []
+    while True:
+        runs = store.runs(job, most, before_ns=before_ns)
+        found += [run for run in runs if manual or run.kind == SCHEDULED]
+        if len(found) >= most or len(runs) < most:
+            return found[:most]
+        before_ns = runs[-1].due_ns
 
 
 def streaks_of(jobs: Iterable[JobRecord], store: StoreObserver) -> dict[str, Streak]:

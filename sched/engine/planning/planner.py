@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from tickglass.sched.durations import SECOND
+from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.planning.backlog import Backlog
 from tickglass.sched.engine.planning.overlaps import Overlaps
 from tickglass.sched.engine.planning.plan import Plan
@@ -18,12 +18,14 @@ from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outco
 from tickglass.sched.policies.admission import Situation, admit
 from tickglass.sched.policies.backoff import Backoff
 from tickglass.sched.policies.verdict import Admit, Decline, Defer, TooLate
+from tickglass.sched.ports import MANUAL, SCHEDULED
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.engine.planning.misfires import Misfires
     from tickglass.sched.engine.planning.upcoming import Upcoming
     from tickglass.sched.engine.running.dispatcher import Dispatcher
+    from tickglass.sched.engine.standing_orders import StandingOrders
     from tickglass.sched.engine.timing.clock_skew import SkewGuard
     from tickglass.sched.engine.timing.timeline import Timeline
     from tickglass.sched.job import Job
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Planner"]
 
+_MANUAL_AGAIN_NS: Final = 100 * MS  # a run that was asked for looks so often whether the one before it has ended
 _TRIGGER: Final = Backoff(SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND)
 
 
@@ -44,7 +47,9 @@ class Planner:
         dispatcher: Dispatcher,
         skew: SkewGuard,
         misfires: Misfires,
+        orders: StandingOrders,
     ) -> None:
+        self._orders = orders
         self._skew = skew
         self._misfires = misfires
         self.triggers = TriggerCalls(context)
@@ -102,6 +107,20 @@ class Planner:
 
         self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
 
+    def run_manually(self, job: Job, due_ns: int, grace_ns: int) -> None:
+        """Run an instant that an operator asked for, within its grace; an occurrence that is in hand is waited for."""
+
+        def visit(offset_ns: int) -> None:
+            now_ns = self._context.clock.monotonic_ns() + offset_ns
+            if self._dispatcher.busy(job.name) and now_ns <= due_ns + grace_ns:
+                self._timeline.at(now_ns + _MANUAL_AGAIN_NS, visit, steady=False)
+                return
+            next_due_ns = self.triggers.upcoming(job, self.now_ns(job)).first_ns
+            occurrence = self._fell_due(job, due_ns, next_due_ns, kind=MANUAL)
+            self._act(job, occurrence, grace_ns=grace_ns, next_due_ns=next_due_ns, offset_ns=offset_ns)
+
+        self._timeline.at(due_ns, visit, steady=False)
+
     def rerun_orphan(self, job: Job, due_ns: int) -> None:
         """Run an occurrence again whose claimant died; one that cannot start now is found by the next sweep."""
         now_ns = self.now_ns(job)
@@ -111,7 +130,7 @@ class Planner:
         def visit(offset_ns: int) -> None:
             grace_ns = job.grace_at(due_ns, None)
             due_at_ns, monotonic_ns = due_ns - offset_ns, self._context.clock.monotonic_ns()
-            if self._verdict(job, monotonic_ns - due_at_ns, grace_ns, rerun=True) != Admit():
+            if self._verdict(job, due_ns, monotonic_ns - due_at_ns, grace_ns, rerun=True) != Admit():
                 return
             occurrence = self._fell_due(job, due_ns, self.triggers.upcoming(job, now_ns).first_ns)
             until_ns = monotonic_ns + grace_ns
@@ -198,7 +217,8 @@ class Planner:
         """Do with an occurrence that fell due as its job's policies say."""
         due_at_ns = occurrence.due_ns - offset_ns
         late_ns = self._context.clock.monotonic_ns() - due_at_ns
-        match self._verdict(job, late_ns, grace_ns, superseded=superseded):
+        manual = occurrence.kind == MANUAL
+        match self._verdict(job, occurrence.due_ns, late_ns, grace_ns, superseded=superseded, manual=manual):
             case Admit():
                 self._dispatcher.dispatch(
                     job, occurrence, due_ns=due_at_ns, until_ns=due_at_ns + grace_ns, next_due_ns=next_due_ns
@@ -214,10 +234,18 @@ class Planner:
             case Decline(reason):
                 occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=reason)
             case TooLate():
-                self._misfires.too_late(occurrence, trigger=str(job.trigger))
+                self._misfires.too_late(occurrence, trigger="" if manual else str(job.trigger))
 
     def _verdict(
-        self, job: Job, late_ns: int, grace_ns: int, *, superseded: bool = False, rerun: bool = False
+        self,
+        job: Job,
+        due_ns: int,
+        late_ns: int,
+        grace_ns: int,
+        *,
+        superseded: bool = False,
+        rerun: bool = False,
+        manual: bool = False,
     ) -> Verdict:
         return admit(
             Situation(
@@ -227,6 +255,7 @@ class Planner:
                 skewed=self._skew.refuses,
                 superseded=superseded,
                 rerun=rerun,
+                declined=self._orders.declines(job.name, due_ns, manual=manual),
             )
         )
 
@@ -245,7 +274,7 @@ class Planner:
         self._misfires.span_passed(job, due_ns, passed.latest_ns, passed)
         return passed.latest_ns
 
-    def _fell_due(self, job: Job, due_ns: int, next_due_ns: int | None) -> OccurrenceMachine:
+    def _fell_due(self, job: Job, due_ns: int, next_due_ns: int | None, *, kind: str = SCHEDULED) -> OccurrenceMachine:
         occurrence = OccurrenceMachine(
             job.name,
             due_ns,
@@ -254,6 +283,7 @@ class Planner:
             run_id=secrets.token_hex(16),
             clock=self._context.clock,
             sink=self._context.sink,
+            kind=kind,
         )
         occurrence.fire(OccurrenceEvent.FELL_DUE, next_due_ns=next_due_ns)
         return occurrence

@@ -119,6 +119,11 @@ class Assignment:
         self._execution: Execution | None = None
 
     @property
+    def run_id(self) -> str:
+        """The id of its run, should it run here."""
+        return self._occurrence.run_id
+
+    @property
     def handed_ns(self) -> int:
         """When the timeline handed it over (monotonic)."""
         return self._timings.handed_ns
@@ -274,7 +279,9 @@ def _ask_for(admitted: Admitted, context: EngineContext, max_ahead_ns: int | Non
         job=job.name,
         run_id=occurrence.run_id,
     )
-    return ClaimAsk(lease, occurrence.due_ns, admitted.next_due_ns, job.rerun, max_ahead_ns, job.declaration)
+    return ClaimAsk(
+        lease, occurrence.due_ns, admitted.next_due_ns, job.rerun, max_ahead_ns, job.declaration, occurrence.kind
+    )
 
 
 def _lock_for(admitted: Admitted, context: EngineContext) -> LockMachine:

@@ -17,7 +17,7 @@ from tickglass.sched.lease import LockEvent, LockReason, LockState
 from tickglass.sched.occurrence import Outcome, SkipReason
 from tickglass.sched.policies import backoff, overlap
 from tickglass.sched.policies.verdict import Defer
-from tickglass.sched.ports import Ahead, AlreadyClaimed, Claimed, Refused
+from tickglass.sched.ports import SCHEDULED, Ahead, AlreadyClaimed, Claimed, Refused
 
 if TYPE_CHECKING:
     from tickglass.sched.engine.context import EngineContext
@@ -162,7 +162,8 @@ class ClaimAttempt:
         now_ns = self._context.clock.monotonic_ns()
         if self._in_doubt.reclaim(self.ask.lease.resource, answer.holder):
             return RetryAt(now_ns)
-        if answer.holder.job_id == self.ask.job_id:
+        ours = answer.holder.job_id == self.ask.job_id
+        if ours and self.ask.kind == SCHEDULED:
             if answer.holder.owner == self.ask.lease.owner and answer.holder.run_id != self._refused_by:
                 self._refused_by = answer.holder.run_id  # another thread may have taken it back just now
                 return RetryAt(now_ns)
@@ -173,7 +174,7 @@ class ClaimAttempt:
             return NotClaimed(Outcome.SKIPPED, verdict.reason)
         if now_ns >= self._until_ns:
             self._lock.fire(LockEvent.FAILED, reason=LockReason.TIMEOUT, other_owner=answer.holder.owner)
-            return NotClaimed(Outcome.SKIPPED, SkipReason.LOCK_HELD)
+            return NotClaimed(Outcome.SKIPPED, SkipReason.OVERLAP if ours else SkipReason.LOCK_HELD)
         self._refusals += 1
         pause_ns = min(answer.retry_after_ns, backoff.POLL.after(self._refusals))
         return RetryAt(min(self._until_ns, now_ns + pause_ns))

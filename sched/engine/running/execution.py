@@ -36,6 +36,7 @@ STOP_REASONS: Final = {
     "timeout": Outcome.TIMEOUT,
     "lost": Outcome.LOST,
     "shutdown": Outcome.CANCELLED,
+    "cancelled": Outcome.CANCELLED,  # an operator asked for it
     "late": Outcome.MISSED,  # its code has not started, and must not any more
 }
 _GIVE_UP_BEFORE_NS: Final = SECOND  # of a lease that is not renewed: the settlement must come before its end
