@@ -56,7 +56,10 @@ class Operator:
 
     def resume(self, job: str, service: str, reason: str) -> Act:
         """See `acts.resume`."""
-        return self._act(reason, None, lambda book, asked: acts.resume(book, asked, service=service, job=job))
+        known = [record.job_id for record in self._store.jobs()]
+        return self._act(
+            reason, None, lambda book, asked: acts.resume(book, asked, service=service, job=job, known=known)
+        )
 
     def skip(self, job: str, service: str | None, reason: str, due_ns: int | None) -> Act:
         """See `acts.skip`."""
