@@ -22,7 +22,8 @@ from starlette.routing import Route
 
 from tickglass.sched.escaping import shown
 from tickglass.telemetry.endpoint.access import UNREADY
-from tickglass.telemetry.sidecar.web.auth import TokenAuth, path_back
+from tickglass.telemetry.sidecar.web.access import Access
+from tickglass.telemetry.sidecar.web.auth import came_over_tls, path_back
 from tickglass.telemetry.sidecar.web.auth_middleware import SIGN_IN, AuthMiddleware
 from tickglass.telemetry.sidecar.web.hub import EventStream, Hub
 from tickglass.telemetry.sidecar.web.page import ASSETS, Pages
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from tickglass.telemetry.sidecar.view import View
+    from tickglass.telemetry.sidecar.web.access import Operators
 
 __all__ = ["sidecar_app"]
 
@@ -50,6 +52,7 @@ def sidecar_app(
     unready: Callable[[], Sequence[str]],
     *,
     token: str = "",
+    operators: Operators | None = None,
     every_s: float = 1.0,
 ) -> Starlette:
     """Return the sidecar's web application.
@@ -59,13 +62,14 @@ def sidecar_app(
         scrape: returns content type and text of the metrics, for an Accept header; likewise.
         unready: returns why the sidecar is not ready; empty when it is; likewise.
         token: required for all paths but /healthz, and for the reasons that /readyz gives; "" for none.
+        operators: who may act; None: nobody may.
         every_s: how often open pages are updated.
     """
-    auth, pages = TokenAuth(token), Pages()
-    handlers = _Handlers(view, scrape, unready, auth, pages, every_s)
+    access, pages = Access(token, operators), Pages()
+    handlers = _Handlers(view, scrape, unready, access, pages, every_s)
     app = Starlette(
         routes=handlers.routes(),
-        middleware=[Middleware(AuthMiddleware, auth=auth, pages=pages)],
+        middleware=[Middleware(AuthMiddleware, access=access, pages=pages)],
         exception_handlers={HTTPException: handlers.http_error},
     )
     app.state.hub = handlers.hub
@@ -80,14 +84,14 @@ class _Handlers:
         view: Callable[[], View],
         scrape: Callable[[str], tuple[str, bytes]],
         unready: Callable[[], Sequence[str]],
-        auth: TokenAuth,
+        access: Access,
         pages: Pages,
         every_s: float,
     ) -> None:
         self._view = view
         self._scrape = scrape
         self._unready = unready
-        self._auth = auth
+        self._access = access
         self._pages = pages
         self.hub = Hub(self._draw, every_s)
 
@@ -103,7 +107,7 @@ class _Handlers:
             Route("/readyz", self.readyz),
             Route("/static/{name}", self.asset),
         ]
-        if self._auth:
+        if self._access.can_sign_in:
             found.append(Route(SIGN_IN, self.sign_in, methods=["GET", "POST"]))
         return found
 
@@ -147,7 +151,7 @@ class _Handlers:
         reasons = await run_in_threadpool(self._unready)
         if not reasons:
             return PlainTextResponse("ready\n")
-        if not self._auth.admits(request):
+        if self._access.actor(request) is None:
             return PlainTextResponse(UNREADY, HTTPStatus.SERVICE_UNAVAILABLE)
         return PlainTextResponse("".join(f"{shown(why)}\n" for why in reasons), HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -167,17 +171,12 @@ class _Handlers:
             return HTMLResponse(self._pages.sign_in("/", wrong=False))
         form = await _form(request)
         back = path_back(form.get("back", "/"))
-        if not self._auth.is_token(form.get("token", "").strip()):
+        cookie = self._access.cookie_for(form.get("token", "").strip())
+        if cookie is None:
             return HTMLResponse(self._pages.sign_in(back, wrong=True), HTTPStatus.UNAUTHORIZED)
         answer = RedirectResponse(back, HTTPStatus.SEE_OTHER)
-        # Lax, not Strict: links to this page come from alerts and chats, and nothing here can be changed by a request.
-        answer.set_cookie(
-            self._auth.cookie,
-            self._auth.cookie_value,
-            httponly=True,
-            samesite="lax",
-            secure=request.scope["scheme"] == "https",  # not `request.url`: it cannot be read under each Host header
-        )
+        # Lax, not Strict: links to this page come from alerts and chats. Other sites' forms are refused: see access.py.
+        answer.set_cookie(*cookie, httponly=True, samesite="lax", secure=came_over_tls(request))
         return answer
 
     async def http_error(self, request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Decide which requests are allowed: with the token if there is one, and never from a page of another site.
+"""Decide which requests carry a token, and which come from a page of another site.
 
 Pure: reads requests, and writes nothing.
 """
@@ -10,12 +10,12 @@ import hmac
 import re
 from typing import TYPE_CHECKING, Final
 
-from tickglass.telemetry.endpoint.access import bears, is_smuggled, is_token
+from tickglass.telemetry.endpoint.access import bears, is_loopback, is_smuggled, is_token
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
-__all__ = ["TokenAuth", "path_back"]
+__all__ = ["TokenAuth", "came_over_tls", "path_back"]
 
 _BACK: Final = re.compile(r"/(?![/\\])[!-~]*")  # a path of this site, and nothing that a browser reads as another site
 
@@ -46,11 +46,13 @@ class TokenAuth:
 
     def admits(self, request: HTTPConnection) -> bool:
         """Return whether a request carries the token, or the cookie made from it."""
-        if not self:
-            return True
-        if bears(request.headers, self._token):
+        if not self or self.is_borne_by(request):
             return True
         return hmac.compare_digest(request.cookies.get(self.cookie, "").encode(), self.cookie_value.encode())
+
+    def is_borne_by(self, request: HTTPConnection) -> bool:
+        """Return whether a request carries the token itself, as only programs do."""
+        return bears(request.headers, self._token)
 
     def is_smuggled(self, request: HTTPConnection) -> bool:
         """Return whether a page of another site made a browser send this request."""
@@ -64,3 +66,12 @@ class TokenAuth:
 def path_back(given: str) -> str:
     """Return where to go after the sign-in: always a path of this site."""
     return given if _BACK.fullmatch(given) else "/"
+
+
+def came_over_tls(request: HTTPConnection) -> bool:
+    """Return whether a request came over TLS: to us, or to a proxy on this host, which says so."""
+    if request.scope["scheme"] == "https":  # not `request.url`: it cannot be read under each Host header
+        return True
+    peer = request.client
+    forwarded = request.headers.get("x-forwarded-proto", "")
+    return peer is not None and is_loopback(peer.host) and forwarded.casefold() == "https"

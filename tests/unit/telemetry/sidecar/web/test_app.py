@@ -15,6 +15,7 @@ from kit.view_samples import ill, twins, well
 
 from tickglass.telemetry.sidecar.view import View
 from tickglass.telemetry.sidecar.web import sidecar_app
+from tickglass.telemetry.sidecar.web.access import Operators
 from tickglass.telemetry.sidecar.web.app import FIELDS_MAX
 from tickglass.telemetry.sidecar.web.auth import TokenAuth
 from tickglass.telemetry.sidecar.web.auth_middleware import HEADERS
@@ -289,3 +290,34 @@ def test_large_pages_are_compressed(web: httpx.Client) -> None:
         raw = b"".join(answer.iter_raw())
     assert json.loads(gzip.decompress(raw))["jobs"]
     assert "Accept-Encoding" in answer.headers["vary"]
+
+
+# --- who acts
+
+
+@pytest.fixture
+def acting(served: Callable[..., str]) -> Iterator[httpx.Client]:
+    """Ask a sidecar that lets everybody look, and some act."""
+    operators = Operators(token="op", header="X-User", proxies=("10.0.0.5",), names=("anna",))
+    with httpx.Client(base_url=served(operators=operators)) as client:
+        yield client
+
+
+def test_an_operator_signs_in_though_everybody_may_look(acting: httpx.Client) -> None:
+    assert acting.get("/").status_code == 200
+    assert acting.post("/sign-in", data={"token": "no"}).status_code == 401
+    assert acting.post("/sign-in", data={"token": "op"}).status_code == 303
+
+
+def test_no_form_of_another_site_signs_a_browser_in(acting: httpx.Client) -> None:
+    for headers in ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, {"Origin": "https://evil.example"}):
+        answer = acting.post("/sign-in", data={"token": "op"}, headers=headers)
+        assert (answer.status_code, "another site" in answer.text) == (403, True)
+        assert_guarded(answer)
+
+
+def test_a_program_is_refused_in_json_under_api(guarded: httpx.Client) -> None:
+    answer = guarded.get("/api/v1/orders", headers=HTML | {"Accept": "*/*"})
+    assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+    assert answer.json()["detail"].startswith("this sidecar requires its token")
+    assert_guarded(answer)

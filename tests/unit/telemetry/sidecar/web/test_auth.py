@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.requests import Request
 
-from tickglass.telemetry.sidecar.web.auth import TokenAuth, path_back
+from tickglass.telemetry.sidecar.web.auth import TokenAuth, came_over_tls, path_back
 
 
 def asked(server: str = "127.0.0.1", **headers: str) -> Request:
@@ -83,3 +83,14 @@ def test_signing_in_leads_to_no_other_site(given: str) -> None:
 @pytest.mark.parametrize("given", ["/", "/jobs/a%2Fb?x=1&y=2"])
 def test_signing_in_leads_back(given: str) -> None:
     assert path_back(given) == given
+
+
+def test_only_a_proxy_on_this_host_says_that_a_request_came_over_tls() -> None:
+    def asked_by(peer: str, scheme: str, forwarded: str) -> Request:
+        scope = asked(x_forwarded_proto=forwarded).scope
+        return Request({**scope, "client": (peer, 5), "scheme": scheme})
+
+    assert came_over_tls(asked_by("10.0.0.5", "https", ""))
+    assert came_over_tls(asked_by("127.0.0.1", "http", "https"))
+    assert not came_over_tls(asked_by("127.0.0.1", "http", "http"))
+    assert not came_over_tls(asked_by("10.0.0.5", "http", "https"))
