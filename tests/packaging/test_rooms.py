@@ -190,7 +190,18 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "telemetry/sidecar/schedulers/lock_history.py",
     ),
     "tests/unit/telemetry/sidecar/test_collector.py": ("telemetry/sidecar/view.py",),
-    "tests/unit/telemetry/sidecar/web/test_app.py": ("telemetry/sidecar/web/auth_middleware.py",),
+    "tests/unit/telemetry/sidecar/web/api/test_routes.py": (
+        "telemetry/sidecar/web/api/answers.py",
+        "telemetry/sidecar/web/api/endpoints.py",
+        "telemetry/sidecar/web/control/asks.py",
+        "telemetry/sidecar/web/control/desks.py",
+        "telemetry/sidecar/web/problem_details.py",
+    ),
+    "tests/unit/telemetry/sidecar/web/test_access.py": ("telemetry/endpoint/operators.py",),
+    "tests/unit/telemetry/sidecar/web/test_app.py": (
+        "telemetry/sidecar/web/auth_middleware.py",
+        "telemetry/sidecar/web/bodies.py",
+    ),
     "tests/unit/telemetry/test_catalogue.py": (
         "telemetry/catalogue/declare.py",
         "telemetry/catalogue/internals.py",

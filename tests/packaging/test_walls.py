@@ -114,6 +114,19 @@ HOUSES: Final = (
             ("transport", "view"),
         ),
     ),
+    House(
+        "tickglass.telemetry.sidecar.web",
+        (
+            ("app", "server"),
+            ("api",),
+            ("control",),
+            ("auth_middleware", "hub"),
+            ("page",),
+            ("selection",),
+            ("access", "bodies", "charts", "problem_details"),
+            ("auth",),
+        ),
+    ),
 )
 # What these rooms of the domain may use of ours, beside themselves.
 SPARSE: Final[Mapping[str, frozenset[str]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -105,7 +106,7 @@ def existing_store(url: str) -> Iterator[Store]:
 
 
 class LazyStore:
-    """A store to read periodically, which need not exist yet: it is opened at the first read.
+    """A store to read periodically, which need not exist yet: it is opened at the first read. Safe for threads.
 
     Raises:
         ConfigError: the URL is wrong.
@@ -118,38 +119,39 @@ class LazyStore:
         self._url = url
         self._clock = clock
         self._store: Store | None = None
+        self._opening = threading.Lock()
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
         """See `StoreObserver`."""
-        return self._opened().leases(limit)
+        return self.opened().leases(limit)
 
     def jobs(self) -> Sequence[JobRecord]:
         """See `StoreObserver`."""
-        return self._opened().jobs()
+        return self.opened().jobs()
 
     def runs(self, job: JobId | None = None, limit: int = 100, *, before_ns: int | None = None) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
-        return self._opened().runs(job, limit, before_ns=before_ns)
+        return self.opened().runs(job, limit, before_ns=before_ns)
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
-        return self._opened().abandoned(limit)
+        return self.opened().abandoned(limit)
 
     def instances(self) -> Sequence[InstanceRecord]:
         """See `StoreObserver`."""
-        return self._opened().instances()
+        return self.opened().instances()
 
     def job_set(self, fingerprint: str) -> Sequence[str] | None:
         """See `StoreObserver`."""
-        return self._opened().job_set(fingerprint)
+        return self.opened().job_set(fingerprint)
 
     def control(self, known_version: int = -1) -> ControlRecord | None:
         """See `ControlReader`."""
-        return self._opened().control(known_version)
+        return self.opened().control(known_version)
 
     def audit(self, limit: int = 100, *, before: int | None = None) -> Sequence[AuditRow]:
         """See `ControlReader`."""
-        return self._opened().audit(limit, before=before)
+        return self.opened().audit(limit, before=before)
 
     def missing(self) -> Sequence[MissingRecord]:
         """See `StoreObserver`."""
@@ -157,23 +159,24 @@ class LazyStore:
 
     def time_ns(self) -> int:
         """See `LockStore`."""
-        return self._opened().time_ns()
+        return self.opened().time_ns()
 
     def close(self) -> None:
         """Give back connections and files."""
         if self._store is not None:
             self._store.close()
 
-    def _opened(self) -> Store:
+    def opened(self) -> Store:
         """Return the store.
 
         Raises:
             StoreUnavailable: it does not exist, or does not answer.
         """
-        if self._store is None:
-            try:
-                check_exists(self._url)
-                self._store = open_store(self._url, self._clock)
-            except ConfigError as error:
-                raise StoreUnavailable(scheme_of(self._url), "open", error.problem) from error
-        return self._store
+        with self._opening:
+            if self._store is None:
+                try:
+                    check_exists(self._url)
+                    self._store = open_store(self._url, self._clock)
+                except ConfigError as error:
+                    raise StoreUnavailable(scheme_of(self._url), "open", error.problem) from error
+            return self._store

@@ -217,6 +217,11 @@ class Probe:
         for loop in self._loops:
             loop.stop(_STOP_S)
 
+    def hurry(self) -> None:
+        """Read all stores again as soon as possible, because something has been changed in one."""
+        for loop in self._loops:
+            loop.wake()
+
     def snapshots(self) -> list[StoreSnapshot]:
         """Return the latest snapshot of every store, without I/O."""
         return [one.snapshot for one in self._probes]

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from tickglass.telemetry.sidecar.web.auth import TokenAuth
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from starlette.requests import HTTPConnection
 
-__all__ = ["BY_SIDECAR", "Access", "Actor", "Operators", "Role"]
+    from tickglass.telemetry.endpoint.operators import Operators
+
+__all__ = ["BY_SIDECAR", "Access", "Actor", "Role"]
 
 BY_SIDECAR: Final = "operator via sidecar"
 _SAFE: Final = ("GET", "HEAD")
@@ -60,23 +60,6 @@ class Actor:
         if self.name:
             return self.name
         return f"{given} ({BY_SIDECAR})" if given else BY_SIDECAR
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operators:
-    """Who may act.
-
-    Args:
-        token: that operators send; "" for none.
-        header: where a trusted proxy names its user; "" for none.
-        proxies: addresses of proxies that are trusted to.
-        names: users of the proxy who are operators; its other users are viewers.
-    """
-
-    token: str = ""
-    header: str = ""
-    proxies: Collection[str] = ()
-    names: Collection[str] = ()
 
 
 class Access:

@@ -1,4 +1,4 @@
-"""Answer HTTP requests to a sidecar: pages, events, view, metrics, health. Read-only.
+"""Answer HTTP requests to a sidecar: pages, events, view, metrics, health. api/ answers programs that act.
 
 Views are built and rendered on threads, because they take locks and the event loop must not wait for them.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qs
 
 import msgspec
 from prometheus_client.exposition import gzip_accepted
@@ -16,17 +15,20 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from tickglass.sched.escaping import shown
 from tickglass.telemetry.endpoint.access import UNREADY
 from tickglass.telemetry.sidecar.web.access import Access
+from tickglass.telemetry.sidecar.web.api.routes import api_routes
 from tickglass.telemetry.sidecar.web.auth import came_over_tls, path_back
-from tickglass.telemetry.sidecar.web.auth_middleware import SIGN_IN, AuthMiddleware
+from tickglass.telemetry.sidecar.web.auth_middleware import SIGN_IN, AuthMiddleware, refused
+from tickglass.telemetry.sidecar.web.bodies import form_of
+from tickglass.telemetry.sidecar.web.control.desks import Desks
 from tickglass.telemetry.sidecar.web.hub import EventStream, Hub
 from tickglass.telemetry.sidecar.web.page import ASSETS, Pages
+from tickglass.telemetry.sidecar.web.problem_details import API, is_api
 from tickglass.telemetry.sidecar.web.selection import Subject
 
 if TYPE_CHECKING:
@@ -34,14 +36,12 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from tickglass.telemetry.endpoint.operators import Operators
     from tickglass.telemetry.sidecar.view import View
-    from tickglass.telemetry.sidecar.web.access import Operators
 
 __all__ = ["sidecar_app"]
 
 GZIP_FROM: Final = 1_400  # bytes; a smaller answer fits into one packet anyway
-FORM_MAX: Final = 8_192  # bytes of a form
-FIELDS_MAX: Final = 8
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 _HTML: Final = "text/html; charset=utf-8"
 
@@ -53,6 +53,7 @@ def sidecar_app(
     *,
     token: str = "",
     operators: Operators | None = None,
+    desks: Desks | None = None,
     every_s: float = 1.0,
 ) -> Starlette:
     """Return the sidecar's web application.
@@ -63,12 +64,13 @@ def sidecar_app(
         unready: returns why the sidecar is not ready; empty when it is; likewise.
         token: required for all paths but /healthz, and for the reasons that /readyz gives; "" for none.
         operators: who may act; None: nobody may.
+        desks: the stores that are acted on, and read for the API; None: none.
         every_s: how often open pages are updated.
     """
     access, pages = Access(token, operators), Pages()
     handlers = _Handlers(view, scrape, unready, access, pages, every_s)
     app = Starlette(
-        routes=handlers.routes(),
+        routes=[*handlers.routes(), *api_routes(Desks({}) if desks is None else desks, access)],
         middleware=[Middleware(AuthMiddleware, access=access, pages=pages)],
         exception_handlers={HTTPException: handlers.http_error},
     )
@@ -169,7 +171,7 @@ class _Handlers:
         """Check the token of a form, and set a cookie for it."""
         if request.method != "POST":
             return HTMLResponse(self._pages.sign_in("/", wrong=False))
-        form = await _form(request)
+        form = await form_of(request)
         back = path_back(form.get("back", "/"))
         cookie = self._access.cookie_for(form.get("token", "").strip())
         if cookie is None:
@@ -187,7 +189,9 @@ class _Handlers:
         headers = dict(error.headers or {})
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = ", ".join(sorted(headers.get("Allow", "GET, HEAD").split(", ")))
-            return PlainTextResponse(f"only {headers['Allow'].replace(', ', ' and ')}\n", status, headers)
+            return refused(request, status, f"only {headers['Allow'].replace(', ', ' and ')}", headers)
+        if is_api(request.scope["path"]):
+            return refused(request, status, f"there is no such path; {API}/openapi.json lists all", headers)
         if "text/html" not in request.headers.get("accept", ""):
             there = "/, /jobs/NAME, /view.json, /metrics, /healthz and /readyz"
             return PlainTextResponse(f"{status.phrase.lower()}; there are {there}\n", status, headers)
@@ -211,20 +215,3 @@ def _packed(request: Request, content_type: str, body: str | bytes, status: HTTP
         data = gzip.compress(data, compresslevel=1)
         headers["Content-Encoding"] = "gzip"
     return Response(data, status, headers)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """Read a small form; a larger one is not ours and is treated as empty."""
-    body = b""
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > FORM_MAX:
-                return {}
-    except ClientDisconnect:
-        return {}  # the client has gone
-    try:
-        fields = parse_qs(body.decode("latin-1"), max_num_fields=FIELDS_MAX)
-    except ValueError:
-        return {}  # too many of them
-    return {name: values[0] for name, values in fields.items()}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
 from tickglass.cli.envvars import variable_checker
+from tickglass.cli.operator_options import operator_options
 from tickglass.cli.sidecar_client import token_option
 from tickglass.cli.stores import LazyStore
 from tickglass.sched.clock import SystemClock
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tickglass.sched.clock import Clock
+    from tickglass.telemetry.endpoint.operators import Operators
     from tickglass.telemetry.sidecar.view import View
     from tickglass.telemetry.sidecar.web import SidecarServer
 
@@ -39,6 +41,13 @@ __all__ = ["sidecar"]
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _EXTRA: Final = frozenset({"jinja2", "starlette", "uvicorn"})
 _log: Final = logging.getLogger("tickglass.sidecar")
+
+
+class Credentials(NamedTuple):
+    """Who may look, and who may act."""
+
+    token: str
+    operators: Operators | None
 
 
 @click.command(short_help="Watch schedulers from beside them: metrics, readiness, a page.")
@@ -60,11 +69,19 @@ _log: Final = logging.getLogger("tickglass.sidecar")
     help="Where to answer, as host:port.",
 )
 @token_option("TEXT", "The token that clients must send. Better: $TICKGLASS_TOKEN.")
+@operator_options
 @click.option("--probe-every", metavar="TIME", default="5s", show_default=True, help="How often to read the stores.")
 @click.option("--log-format", type=click.Choice(["console", "json"]), default="console", show_default=True)
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True)
 def sidecar(
-    place: str | None, urls: tuple[str, ...], listen: str, token: str, probe_every: str, log_format: str, log_level: str
+    place: str | None,
+    urls: tuple[str, ...],
+    listen: str,
+    token: str,
+    operators: Operators | None,
+    probe_every: str,
+    log_format: str,
+    log_level: str,
 ) -> None:
     """Watch schedulers from a process beside them, until SIGTERM or Ctrl-C.
 
@@ -86,9 +103,15 @@ def sidecar(
     this machine only by default; ":9463" listens on all interfaces. With a
     token (better in $TICKGLASS_TOKEN than here, where others can read it), who
     looks must bring it: Authorization: Bearer TOKEN.
+
+    It is read-only, unless --allow-control lets operators act on what the stores
+    hold: on the page, and over /api/v1. Operators have a token of their own
+    (better in $TICKGLASS_OPERATOR_TOKEN), or are users whom a proxy names.
     """  # noqa: D301 - \b is for click: the lines after it stay as they are
     configure_logging(log_format, log_level)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # we log start and stop ourselves
+    if operators is not None and token and operators.token == token:
+        raise ConfigError("operators need a token of their own: everybody who may look could act with this one")
     clock = SystemClock()
     path = default_path() if place is None else path_of(place if "://" in place else url_of(place))
     every_ns = duration_ns(probe_every, what="--probe-every", min_ns=SECOND // 10)
@@ -97,7 +120,7 @@ def sidecar(
     with ExitStack() as undo, StopSignals() as signals:
         for store in stores.values():
             undo.callback(store.close)
-        server = _started(path, stores, listen, token, every_ns, clock, undo)
+        server = _started(path, stores, listen, Credentials(token, operators), every_ns, clock, undo)
         click.echo(f"{url_at(host, server.port)}/ shows it, /metrics is for Prometheus")
         click.echo(f"schedulers connect with TICKGLASS_SIDECAR={url_of(path)}")
         if not is_loopback(host) and not token:
@@ -109,14 +132,14 @@ def _started(
     path: str,
     stores: Mapping[str, LazyStore],
     listen: str,
-    token: str,
+    credentials: Credentials,
     every_ns: int,
     clock: Clock,
     undo: ExitStack,
 ) -> SidecarServer:
     """Start everything, and register in `undo` how to stop it."""
     try:
-        from tickglass.telemetry.sidecar.web import SidecarServer, sidecar_app  # noqa: PLC0415 - an extra
+        from tickglass.telemetry.sidecar.web import Desks, SidecarServer, sidecar_app  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         needed = (error.name or "").partition(".")[0]
         if needed not in _EXTRA:
@@ -134,7 +157,9 @@ def _started(
         view,
         lambda accept: encode(registry, accept),
         lambda: unready(sources, probe.snapshots(), clock),
-        token=token,
+        token=credentials.token,
+        operators=credentials.operators,
+        desks=Desks({name: store.opened for name, store in stores.items()}, probe.hurry),
     )
     server = SidecarServer(listen, app)
     receiver = Receiver(path, sources, clock=clock)

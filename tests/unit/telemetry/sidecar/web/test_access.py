@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from starlette.requests import Request
 
-from tickglass.telemetry.sidecar.web.access import Access, Actor, Operators, Role
+from tickglass.telemetry.endpoint.operators import Operators
+from tickglass.telemetry.sidecar.web.access import Access, Actor, Role
 
 PROXY = Operators(token="op", header="X-Forwarded-User", proxies=("127.0.0.1",), names=("anna", "bob"))
 OPERATOR, VIEWER = Role.OPERATOR, Role.VIEWER

@@ -13,12 +13,12 @@ import msgspec
 import pytest
 from kit.view_samples import ill, twins, well
 
+from tickglass.telemetry.endpoint.operators import Operators
 from tickglass.telemetry.sidecar.view import View
 from tickglass.telemetry.sidecar.web import sidecar_app
-from tickglass.telemetry.sidecar.web.access import Operators
-from tickglass.telemetry.sidecar.web.app import FIELDS_MAX
 from tickglass.telemetry.sidecar.web.auth import TokenAuth
 from tickglass.telemetry.sidecar.web.auth_middleware import HEADERS
+from tickglass.telemetry.sidecar.web.bodies import FIELDS_MAX
 from tickglass.telemetry.sidecar.web.page import ASSETS
 
 if TYPE_CHECKING:
