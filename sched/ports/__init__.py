@@ -1,5 +1,6 @@
 """What the domain needs from outside, by subject, and the values that come back."""
 
+from tickglass.sched.ports.claim_feed import ClaimFeed, ClaimWatch
 from tickglass.sched.ports.events import EventSink
 from tickglass.sched.ports.executor import CallResult, Executor, JobCall
 from tickglass.sched.ports.ledger import (
@@ -9,7 +10,6 @@ from tickglass.sched.ports.ledger import (
     ClaimAnswer,
     ClaimAsk,
     Claimed,
-    ClaimFeed,
     Ledger,
     Orphan,
     Settled,
@@ -33,6 +33,7 @@ __all__ = [
     "ClaimAnswer",
     "ClaimAsk",
     "ClaimFeed",
+    "ClaimWatch",
     "Claimed",
     "EventSink",
     "Executor",
