@@ -184,8 +184,8 @@ class InstrumentedStore:
         failure = ""
         if operation in _BATCHES and isinstance(answer, list):
             failure = self._note_batch(operation, answer, now_ns)
-        elif operation in WRITES:
-            self._note(operation, answer, now_ns)
+        elif operation in WRITES and self.write_health.answered(operation, now_ns):
+            self._prove(operation, answer, now_ns)
         self._report(operation, now_ns - asked_ns, failure)
         return answer
 
@@ -206,15 +206,14 @@ class InstrumentedStore:
             self.write_health.failed(operation, failures[0].detail, failures[0].kind, self._clock.reading())
         else:
             granted = next((it for it in answers if isinstance(it, _GRANTS)), None)
-            self._note(operation, granted, now_ns)
+            if self.write_health.answered(operation, now_ns):
+                self._prove(operation, granted, now_ns)
         return failures[0].kind if failures else ""
 
-    def _note(self, operation: str, answer: object, now_ns: int) -> None:
-        """Note that the store answered a write."""
-        health = self.write_health
-        health.answered(operation, now_ns)
-        if health.fails and (operation == "join" or isinstance(answer, _GRANTS) or answer in _BEATS):
-            health.proved(now_ns)
+    def _prove(self, operation: str, answer: object, now_ns: int) -> None:
+        """Note that the store takes writes, if this answer shows it."""
+        if operation == "join" or isinstance(answer, _GRANTS) or answer in _BEATS:
+            self.write_health.proved(now_ns)
 
     def _report(self, operation: str, duration_ns: int, error: str) -> None:
         wall_ns = self._clock.wall_ns()

@@ -49,6 +49,7 @@ class RedisConnections:
         self._name = name
         self._locator = locator
         self._credentials = credentials
+        self._db_0 = credentials.db == 0
         self._errors = driver()
         self._pid = os.getpid()
         self._closed = False
@@ -72,7 +73,7 @@ class RedisConnections:
         if script.writes and not self._allowed:
             # Later, only the rights that would abort a script are checked again: subscribing gives hints only.
             self._check_rights(operation, (self.channels.freed("NAME"),) if self._allowed is None else ())
-        here = script.on(self._credentials.db)
+        here = script if self._db_0 else script.on(self._credentials.db)
         try:
             try:
                 return self._with_connection(operation, run_script, here, self.base, args, again=again)
@@ -180,7 +181,8 @@ class RedisConnections:
 
     def _with_connection(self, operation: str, work: Any, *args: Any, again: bool) -> Any:  # noqa: ANN401
         """Call `work` with a connection and these arguments; on the path of every claim and lock."""
-        self.check_usable(operation)
+        if self._closed or os.getpid() != self._pid:
+            self.check_usable(operation)
         try:
             return self._once(work, args, sure=not again)
         except (self._errors.RedisError, OSError) as error:

@@ -9,6 +9,7 @@ another platform, no hiredis) the connection stays as it is.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
 import struct
@@ -25,7 +26,6 @@ __all__ = ["DirectConnection", "direct"]
 _CHUNK: Final = 16_384  # bytes read at once: every answer to a claim or a lock, and a tenth of a page of rows
 _TIMEVAL: Final = struct.Struct("ll")  # of 64-bit POSIX systems
 _KERNEL_KEEPS_TIME: Final = os.name == "posix" and struct.calcsize("l") == 8
-_LOOK: Final = socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0)
 
 
 def direct(connection: Connection, place: str, timeout_ns: int) -> Connection:
@@ -64,7 +64,10 @@ class DirectConnection:
         self._connection = connection
         self._sock: socket.socket | None = sock
         self._send = sock.sendall
-        self._receive = sock.recv
+        self._receive = sock.recv_into
+        self._buffer = bytearray(_CHUNK)
+        self._look = select.poll()
+        self._look.register(sock, select.POLLIN)  # errors and the end are told in any case
         self._feed = reader.feed
         self._next = reader.gets
         self._place = place
@@ -92,10 +95,10 @@ class DirectConnection:
         """See `Connection`."""
         try:
             while True:
-                data = self._receive(_CHUNK)
-                if not data:
+                length = self._receive(self._buffer)
+                if not length:
                     raise self._broken(f"{self._place} closed the connection")
-                self._feed(data)
+                self._feed(self._buffer, 0, length)
                 answer = self._next()
                 if answer is not False:  # it is complete
                     break
@@ -107,11 +110,7 @@ class DirectConnection:
 
     def can_read(self, timeout: float) -> bool:  # noqa: ARG002 - theirs
         """See `Connection`; it does not wait. The end of the connection can be read, too."""
-        try:
-            self._receive(1, _LOOK)
-        except BlockingIOError:
-            return False
-        return True
+        return bool(self._look.poll(0))
 
     def disconnect(self) -> None:
         """See `Connection`."""
