@@ -20,6 +20,7 @@ from tickglass.sched.events import (
     ClockStepped,
     EventLoopAsked,
     EventLoopTurned,
+    FirstRunOnTime,
     InstantsElsewhere,
     InstantsMissed,
     InstantsSkipped,
@@ -164,6 +165,7 @@ class Life:
                     wall_ns=wall_ns,
                 ),
                 ClockStepped(step_ns=-5, wall_ns=wall_ns),
+                FirstRunOnTime(job=job, after_ns=self._rng.randrange(SECOND), wall_ns=wall_ns),
                 ThreadDelayed(core_ns=self._rng.randrange(SECOND), interpreter_ns=90_000),
                 ClockDisciplineRead(
                     synchronised=self._rng.random() < 0.5,

@@ -89,6 +89,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "sched/stores/redis/layout.py",
         "sched/stores/sqlite/migration.py",
     ),
+    "tests/contract/test_claim_feed.py": ("sched/ports/claim_feed.py",),
     "tests/contract/test_ledger.py": ("sched/ports/ledger.py", "sched/stores/run_times.py"),
     "tests/contract/test_lock_store.py": ("sched/ports/locks.py", "sched/stores/watchers.py"),
     "tests/contract/test_store_observer.py": ("sched/ports/observers.py",),

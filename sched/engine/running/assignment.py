@@ -187,6 +187,11 @@ class Assignment:
         self._end(decided)
         return None
 
+    @property
+    def due_and_started_ns(self) -> tuple[int, int]:
+        """When it was due, and when its code started (monotonic); 0 if that was not reached."""
+        return self._timings.due_ns, self._timings.started_ns
+
     def _preparation(self) -> Preparation:
         return Preparation(
             self._admitted.job,

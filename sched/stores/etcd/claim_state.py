@@ -11,13 +11,15 @@ import msgspec
 
 from tickglass.sched.ports import Holder
 from tickglass.sched.stores.etcd import keys as kv
-from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry, LastEntry, Opened, OpenRun
+from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry, LastClaim, LastEntry, Opened, OpenRun
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tickglass.sched.ports import ClaimAsk
     from tickglass.sched.stores.etcd.keys import Keys
 
-__all__ = ["ClaimState", "LeaseState", "claim_from", "claim_reads", "lease_from", "lease_reads"]
+__all__ = ["ClaimState", "ClaimWrites", "LeaseState", "claim_from", "claim_reads", "lease_from", "lease_reads"]
 
 _NO_HOLDER: Final = HolderEntry("", "", "", 0, 0)
 
@@ -68,6 +70,22 @@ def lease_from(reply: Any, first: int = 0) -> LeaseState:  # noqa: ANN401 - the 
     )
 
 
+class ClaimWrites(NamedTuple):
+    """What is written with a lease if it is granted to a run; nothing for a lock by hand.
+
+    Args:
+        compares: must hold, or else nothing is written.
+        puts: to write.
+        run: the attempt that is among them.
+        claim: to write for those that watch claims.
+    """
+
+    compares: Sequence[Any] = ()
+    puts: Sequence[Any] = ()
+    run: OpenRun | None = None
+    claim: LastClaim | None = None
+
+
 class ClaimState(NamedTuple):
     """An occurrence and its resource, as one read found them.
 
@@ -99,7 +117,7 @@ class ClaimState(NamedTuple):
             declaration=ask.declaration,
         )
 
-    def writes(self, keys: Keys, ask: ClaimAsk, run: OpenRun) -> tuple[list[Any], list[Any]]:
+    def writes(self, keys: Keys, ask: ClaimAsk, run: OpenRun) -> ClaimWrites:
         """Return the comparisons that must hold, and what to write if they do.
 
         A latest claim that lies further ahead than any instance may claim now came from a wrong clock, and is
@@ -119,7 +137,7 @@ class ClaimState(NamedTuple):
             last = keys.last(job, ask.kind)
             compares.append(kv.unchanged(last, self.last_revision))
             puts.append(kv.put(last, LastEntry(due_ns, ask.next_due_ns, run.claimed_wall_ns)))
-        return compares, puts
+        return ClaimWrites(compares, puts, run, LastClaim(job.name, due_ns))
 
 
 def claim_reads(keys: Keys, ask: ClaimAsk) -> list[Any]:

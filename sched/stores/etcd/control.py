@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tickglass.sched.stores.etcd.client import Call, EtcdClient
     from tickglass.sched.stores.etcd.keys import Keys
     from tickglass.sched.stores.etcd.locks import Locks
-    from tickglass.sched.stores.etcd.watch import LeaseWatch
+    from tickglass.sched.stores.etcd.watch import EtcdWatch
 
 __all__ = ["Control"]
 
@@ -35,7 +35,7 @@ class Control:
         watch: is told of an unlocked resource at once; other processes are told by the cluster.
     """
 
-    def __init__(self, client: EtcdClient, keys: Keys, clock: Clock, locks: Locks, watch: LeaseWatch) -> None:
+    def __init__(self, client: EtcdClient, keys: Keys, clock: Clock, locks: Locks, watch: EtcdWatch) -> None:
         self._client = client
         self._keys = keys
         self._clock = clock

@@ -12,6 +12,7 @@ and attempts are written so that the newest comes first, because etcd reads a ra
     /latest/SERVICE/JOB           its latest scheduled occurrence that was claimed
     /asked/SERVICE/JOB            its latest occurrence of another kind that was claimed: a job that was only run by
                                   hand is found by this key
+    /claims/SERVICE/OWNER         the claim that this owner won last, for those that watch; gone with an etcd lease
     /instances/INCARNATION        the record of an instance; versions before it do not read it, nor the next one
     /jobsets/FINGERPRINT/FROM     names of the jobs of instances with this fingerprint, a thousand from that number on
     /control/version, /text, /act what operators have asked for, and the latest act
@@ -41,6 +42,7 @@ __all__ = [
     "EndedRun",
     "HolderEntry",
     "Keys",
+    "LastClaim",
     "LastEntry",
     "OpenRun",
     "Opened",
@@ -122,6 +124,13 @@ class EndedRun(msgspec.Struct, frozen=True, omit_defaults=True):
     ran_ns: int | None = None
 
 
+class LastClaim(msgspec.Struct, frozen=True, array_like=True):
+    """The occurrence that an owner claimed last."""
+
+    job: str
+    due_ns: int
+
+
 class LastEntry(msgspec.Struct, frozen=True):
     """A job's latest claimed occurrence, scheduled or of another kind, and what was due next then."""
 
@@ -163,6 +172,7 @@ class Keys:
         self.jobs = self._key("jobs", "")
         self.lasts = self._key("latest", "")
         self.askeds = self._key("asked", "")
+        self.claims = self._key("claims", "")
         self.instances = self._key("instances", "")
         self.job_sets = self._key("jobsets", "")
         self.control = self._key("control", "")
@@ -206,6 +216,15 @@ class Keys:
     def last(self, job: JobId, kind: str = SCHEDULED) -> bytes:
         """Where its latest claimed occurrence of this kind is; all kinds but the scheduled one share a key."""
         return self._key("latest" if kind == SCHEDULED else "asked", *_of(job))
+
+    def claim_by(self, service: str, owner: str) -> bytes:
+        """Where the claim is that an owner won last."""
+        return self._key("claims", _quoted(service), _quoted(owner))
+
+    def claims_of_others(self, service: str, owner: str) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+        """Return the two ranges that hold the last claims of the others: before the owner's own key, and after it."""
+        all_of, own = self._key("claims", _quoted(service), ""), self.claim_by(service, owner)
+        return (all_of, own), (own + b"\0", after_prefix(all_of))
 
     def instance(self, incarnation: str) -> bytes:
         """Where the record of an instance is."""
