@@ -1,8 +1,9 @@
 """Decide how long a store remembers, alike for every store.
 
 Pure: numbers and text, no I/O. A row may be forgotten only when all of these
-hold: it is settled, it ended longer ago than the time to keep, and it is not
-among its job's latest. So a job's latest claimed instant is never forgotten.
+hold: it is settled, it ended longer ago than the time to keep, it is not
+among its job's latest, and it is not the latest one that a trigger asked for. So a job's
+latest claimed instant is never forgotten, however often people run it by hand.
 
 A lease that ended without a release is shown until another owner takes it. But a
 name may be locked once and never again, so such a lease is forgotten, too: as long

@@ -19,7 +19,7 @@ from contract.batches import in_batches
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import ClaimAsk, Claimed, Granted, JobRecord, LeaseAsk, Settlement
+from tickglass.sched.ports import SCHEDULED, ClaimAsk, Claimed, Granted, JobRecord, LeaseAsk, Settlement
 from tickglass.sched.stores import open_store
 from tickglass.sched.stores.etcd import keys as kv
 from tickglass.sched.stores.etcd.client import RANGE, TXN
@@ -89,12 +89,13 @@ class StoreKit:
         next_due_ns: int | None = None,
         rerun: bool = True,
         max_ahead_ns: int | None = None,
+        kind: str = SCHEDULED,
     ) -> ClaimAsk:
         """Return a wish for an occurrence, under a token and a run of its own."""
         count = next(self._count)
         token, run_id = f"token-{count}", f"{count:032x}"
         lease = LeaseAsk(resource or f"{service}/{job}", owner, service, token, self.ttl_ns, job, run_id)
-        return ClaimAsk(lease, due_ns, next_due_ns, rerun, max_ahead_ns)
+        return ClaimAsk(lease, due_ns, next_due_ns, rerun, max_ahead_ns, kind=kind)
 
     def job_record(self, name: str = "nightly", **changes: object) -> JobRecord:
         """Return what a scheduler registers."""

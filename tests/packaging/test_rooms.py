@@ -82,6 +82,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "dashboards/telemetry_health.py",
     ),
     "tests/boards/test_export.py": ("src/tickglass/cli/commands/dashboards.py",),
+    "tests/contract/test_control.py": ("sched/ports/control.py",),
     "tests/contract/test_layouts.py": (
         "sched/stores/etcd/layout.py",
         "sched/stores/etcd/migration.py",
@@ -154,6 +155,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/unit/stores/redlock/test_store.py": ("sched/stores/redlock/scripts.py",),
     "tests/unit/stores/sqlite/test_against_memory.py": (
         "sched/stores/memory/attempt_table.py",
+        "sched/stores/memory/control_log.py",
         "sched/stores/memory/lease_table.py",
         "sched/stores/memory/store.py",
         "sched/stores/sqlite/statements.py",

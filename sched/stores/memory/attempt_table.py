@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.ports import SCHEDULED, RunRecord
 from tickglass.sched.stores.retention import LATEST_KEPT, shown_detail
 from tickglass.sched.stores.run_times import run_times_ns
+from tickglass.sched.triggers import LATEST_NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -134,8 +135,16 @@ class AttemptTable:
         return rows is not None
 
     def drop_old(self, oldest_ns: int) -> None:
-        """Drop the attempts that were due before, and had ended before; the latest ones of each job stay."""
-        for rows in self._attempts.values():
+        """Drop the attempts that were due before, and had ended before.
+
+        The latest ones of each job stay, and its latest scheduled occurrence.
+        """
+        for job, rows in self._attempts.items():
             if len(rows) > LATEST_KEPT:
-                old = bisect_left(rows, min(oldest_ns, rows[-LATEST_KEPT].due_ns), key=_due)
-                rows[:old] = [it for it in rows[:old] if it.ended_wall_ns is None or it.ended_wall_ns >= oldest_ns]
+                old, last_due_ns = min(oldest_ns, rows[-LATEST_KEPT].due_ns), self.last_due_ns(job, LATEST_NS)
+                end = bisect_left(rows, old, key=_due)
+                rows[:end] = [
+                    it
+                    for it in rows[:end]
+                    if it.ended_wall_ns is None or it.ended_wall_ns >= oldest_ns or it.due_ns == last_due_ns
+                ]

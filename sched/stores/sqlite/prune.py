@@ -38,11 +38,13 @@ _SPANS: Final = """
     SELECT service, job,
         (SELECT min(due_ns) FROM attempts WHERE service = ids.service AND job = ids.job),
         (SELECT due_ns FROM attempts WHERE service = ids.service AND job = ids.job
-            ORDER BY due_ns DESC LIMIT 1 OFFSET ?)
+            ORDER BY due_ns DESC LIMIT 1 OFFSET ?),
+        (SELECT due_ns FROM attempts WHERE service = ids.service AND job = ids.job AND kind = 'scheduled'
+            ORDER BY due_ns DESC LIMIT 1)
     FROM ids WHERE job IS NOT NULL"""
 _PRUNABLE: Final = """
     SELECT due_ns, service, job, attempt FROM attempts
-    WHERE service = ? AND job = ? AND due_ns < ? AND outcome IS NOT NULL AND ended_wall_ns < ?
+    WHERE service = ? AND job = ? AND due_ns < ? AND due_ns IS NOT ? AND outcome IS NOT NULL AND ended_wall_ns < ?
     ORDER BY due_ns LIMIT ?"""
 _PRUNE: Final = "DELETE FROM attempts WHERE due_ns = ? AND service = ? AND job = ? AND attempt = ?"
 # A lease from an earlier boot ended before this one began.
@@ -108,16 +110,17 @@ class Pruner:
 
     def _prune_runs(self, oldest_ns: int, stop_ns: int) -> None:
         spans = self._file.read("prune", lambda connection: connection.execute(_SPANS, (LATEST_KEPT - 1,)).fetchall())
-        for service, job, first_ns, keep_from_ns in spans:
+        for service, job, first_ns, keep_from_ns, last_due_ns in spans:
             before_ns = first_ns if keep_from_ns is None else min(keep_from_ns, oldest_ns)
             more = first_ns < before_ns
+            asked = (service, job, before_ns, last_due_ns, oldest_ns, _BATCH)
             while more:
                 if self._real.monotonic_ns() >= stop_ns:
                     return
-                more = self._file.write("prune", partial(_delete, (service, job, before_ns, oldest_ns, _BATCH)))
+                more = self._file.write("prune", partial(_delete, asked))
 
 
-def _delete(asked: tuple[str, str, int, int, int], connection: sqlite3.Connection) -> bool:
+def _delete(asked: tuple[str, str, int, int | None, int, int], connection: sqlite3.Connection) -> bool:
     """Delete one batch; return whether there may be more."""
     rows = connection.execute(_PRUNABLE, asked).fetchall()
     connection.executemany(_PRUNE, rows)

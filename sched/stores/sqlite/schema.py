@@ -14,7 +14,7 @@ from tickglass.sched.stores.sqlite.migration import migrate
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["INSTANCES", "SCHEMA_VERSION", "check_current", "create", "make_current", "version_of"]
+__all__ = ["CONTROL", "INSTANCES", "SCHEMA_VERSION", "check_current", "create", "make_current", "version_of"]
 
 SCHEMA_VERSION: Final = 2
 _APPLICATION_ID: Final = int.from_bytes(b"TkGl")  # what `file` and we know our databases by
@@ -27,8 +27,8 @@ _APPLICATION_ID: Final = int.from_bytes(b"TkGl")  # what `file` and we know our 
 #
 # Attempts lie in the order of their due instants, so claims of ten thousand jobs write to the same last page.
 #
-# `stop` of a lease (why its run is asked to stop), `kind` and `not_before_ns` of an attempt have no writer yet: they
-# are there so that retries, runs on request and requests to stop need no other layout.
+# `stop` of a lease (why its run is asked to stop) and `not_before_ns` of an attempt have no writer yet: they are
+# there so that retries and requests to stop need no other layout.
 #
 # No RETURNING, no STRICT: Python 3.11 runs with SQLite 3.34 on RHEL 9.
 _LEASES: Final = """CREATE TABLE leases (
@@ -115,6 +115,12 @@ INSTANCES: Final = (
     "CREATE TABLE IF NOT EXISTS job_sets (fingerprint TEXT PRIMARY KEY, names TEXT NOT NULL) WITHOUT ROWID",
 )
 
+# What stands (one row), and the acts that made it, see control.py.
+CONTROL: Final = (
+    "CREATE TABLE IF NOT EXISTS control (version INTEGER PRIMARY KEY, text TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS acts (version INTEGER PRIMARY KEY, wall_ns INTEGER NOT NULL, text TEXT NOT NULL)",
+)
+
 # One statement, so one snapshot: another process may be creating the tables at this moment.
 _IDENTIFY: Final = """
     SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
@@ -140,7 +146,7 @@ def version_of(connection: sqlite3.Connection) -> int:
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables of an empty file, inside a write transaction, unless another process was faster."""
     if version_of(connection) == 0:
-        for statement in (*_FENCE, _LEASES, _JOBS, _ATTEMPTS, *_INDEXES, _WAITING, *INSTANCES):
+        for statement in (*_FENCE, _LEASES, _JOBS, _ATTEMPTS, *_INDEXES, _WAITING, *INSTANCES, *CONTROL):
             connection.execute(statement)
         _mark(connection)
 

@@ -65,12 +65,14 @@ RESTORE_FENCE: Final = """
 RENEW: Final = "UPDATE leases SET ttl_ns = ?, renewed_ns = ?, expires_ns = ? WHERE resource = ?"
 BEGIN: Final = """
     INSERT INTO attempts (service, job, due_ns, attempt, owner, run_id, previous_run_id, resource, fence,
-        claimed_wall_ns, declaration)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        claimed_wall_ns, declaration, kind)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+# Only for a scheduled attempt.
 NOTE_NEXT: Final = """
     UPDATE jobs SET next_due_ns = ?, seen_wall_ns = ?
     WHERE service = ? AND name = ? AND NOT EXISTS (
-        SELECT 1 FROM attempts WHERE service = jobs.service AND job = jobs.name AND due_ns BETWEEN ? AND ?)"""
+        SELECT 1 FROM attempts WHERE service = jobs.service AND job = jobs.name AND due_ns BETWEEN ? AND ?
+            AND kind = 'scheduled')"""
 CLAIM_OF: Final = """
     SELECT attempt, claimed_wall_ns, outcome FROM attempts WHERE service = ? AND job = ? AND due_ns = ? AND run_id = ?
     ORDER BY attempt DESC LIMIT 1"""
@@ -81,7 +83,7 @@ ORPHANED: Final = """
     UPDATE attempts SET outcome = 'orphaned', ended_wall_ns = ?
     WHERE service = ? AND job = ? AND due_ns = ? AND attempt = ?"""
 UNSETTLED: Final = """
-    SELECT attempts.service, attempts.job, due_ns, attempt, attempts.run_id, attempts.owner,
+    SELECT attempts.service, attempts.job, due_ns, attempt, attempts.run_id, attempts.owner, kind,
         leases.renewed_ns, leases.expires_ns
     FROM attempts LEFT JOIN leases ON leases.resource = attempts.resource AND leases.fence = attempts.fence
     WHERE attempts.outcome IS NULL ORDER BY attempts.due_ns, attempts.service, attempts.job, attempts.attempt"""
@@ -93,7 +95,8 @@ REGISTER: Final = """
 # In the order of JobRecord, LeaseRecord (before its ages) and RunRecord.
 _JOB: Final = """
     SELECT name, trigger, resource, owner, service, ttl_ns, grace_ns, timeout_ns, next_due_ns,
-        (SELECT max(due_ns) FROM attempts WHERE service = jobs.service AND job = jobs.name), seen_wall_ns FROM jobs"""
+        (SELECT due_ns FROM attempts WHERE service = jobs.service AND job = jobs.name AND kind = 'scheduled'
+            ORDER BY due_ns DESC LIMIT 1), seen_wall_ns FROM jobs"""
 JOB: Final = f"{_JOB} WHERE service = ? AND name = ?"
 JOBS: Final = f"{_JOB} ORDER BY service, name"
 LEASES: Final = """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.lease import drift_allowance_ns
 from tickglass.sched.ports import (
+    SCHEDULED,
     AlreadyClaimed,
     Claimed,
     Gone,
@@ -30,6 +31,7 @@ from tickglass.sched.registration import Registered
 from tickglass.sched.stores.retention import KEEP_NS, shown_detail
 from tickglass.sched.stores.run_times import run_times_ns
 from tickglass.sched.stores.sqlite import statements as sql
+from tickglass.sched.stores.sqlite.control import Control
 from tickglass.sched.stores.sqlite.fairness import note_waiting, refusal_in_favour
 from tickglass.sched.stores.sqlite.file import BUSY_TIMEOUT_NS, SqliteFile, Synchronous
 from tickglass.sched.stores.sqlite.instances import Instances
@@ -46,7 +48,17 @@ if TYPE_CHECKING:
     from tickglass.sched.errors import StoreUnavailable
     from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
-    from tickglass.sched.ports import Beat, ClaimAnswer, ClaimAsk, InstanceRecord, LeaseAsk, LeaseRecord, Settlement
+    from tickglass.sched.ports import (
+        AuditRow,
+        Beat,
+        ClaimAnswer,
+        ClaimAsk,
+        ControlRecord,
+        InstanceRecord,
+        LeaseAsk,
+        LeaseRecord,
+        Settlement,
+    )
     from tickglass.sched.ports.missing import MissingRecord
 
 __all__ = ["SqliteStore"]
@@ -86,6 +98,7 @@ class SqliteStore:
         self._watchers = Watchers()
         self._pruner = Pruner(self._file, clock, keep_ns)
         self._instances = Instances(self._file, clock)
+        self._control = Control(self._file, clock)
         self._party = uuid.uuid4().hex  # all waiters of this object count as one party among the processes
 
     # --- locks
@@ -201,8 +214,8 @@ class SqliteStore:
         unsettled = self._file.read("orphans", lambda connection: connection.execute(sql.UNSETTLED).fetchall())
         now_ns = self._clock.monotonic_ns()
         found = [
-            Orphan(service, job, due_ns, attempt, run_id, owner)
-            for service, job, due_ns, attempt, run_id, owner, renewed_ns, expires_ns in unsettled
+            Orphan(service, job, due_ns, attempt, run_id, owner, kind)
+            for service, job, due_ns, attempt, run_id, owner, kind, renewed_ns, expires_ns in unsettled
             if (service, job) in wanted and not sql.is_live(renewed_ns, expires_ns, now_ns)
         ]
         return found[: max(0, limit)]
@@ -256,6 +269,27 @@ class SqliteStore:
             return [job for job in jobs if connection.execute(sql.JOB, job).fetchone() is None]
 
         return self._file.read("unregistered", work)
+
+    # --- control
+
+    def control(self, known_version: int = -1) -> ControlRecord | None:
+        """See `ControlStore`."""
+        return self._control.read(known_version)
+
+    def write_control(self, record: ControlRecord, entry: str) -> bool:
+        """See `ControlStore`."""
+        return self._control.write(record, entry)
+
+    def audit(self, limit: int = 100, *, before: int | None = None) -> Sequence[AuditRow]:
+        """See `ControlStore`."""
+        return self._control.audit(limit, before)
+
+    def unlock(self, resource: str, fence: int, detail: str) -> bool:
+        """See `ControlStore`; waiters in other processes find out when they ask again."""
+        unlocked = self._control.unlock(resource, fence, detail)
+        if unlocked:
+            self._watchers.freed(resource)
+        return unlocked
 
     # --- observers
 
@@ -359,7 +393,9 @@ class SqliteStore:
         lease, wall_ns = ask.lease, self._clock.wall_ns()
         if died:
             connection.execute(sql.ORPHANED, (wall_ns, *ask.job_id, ask.due_ns, died))
-        believed_ns = LATEST_NS if ask.max_ahead_ns is None else wall_ns + ask.max_ahead_ns
-        connection.execute(sql.NOTE_NEXT, (ask.next_due_ns, wall_ns, *ask.job_id, ask.due_ns, believed_ns))
+        if ask.kind == SCHEDULED:
+            believed_ns = LATEST_NS if ask.max_ahead_ns is None else wall_ns + ask.max_ahead_ns
+            connection.execute(sql.NOTE_NEXT, (ask.next_due_ns, wall_ns, *ask.job_id, ask.due_ns, believed_ns))
         who = (lease.owner, lease.run_id, died_run_id, lease.resource)
-        connection.execute(sql.BEGIN, (*ask.job_id, ask.due_ns, died + 1, *who, fence, wall_ns, ask.declaration))
+        what = (fence, wall_ns, ask.declaration, ask.kind)
+        connection.execute(sql.BEGIN, (*ask.job_id, ask.due_ns, died + 1, *who, *what))

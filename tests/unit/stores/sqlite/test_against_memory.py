@@ -13,7 +13,16 @@ from msgspec.structs import replace
 from tickglass.sched.durations import SECOND
 from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import ClaimAsk, JobRecord, LeaseAsk, Orphan, Settlement
+from tickglass.sched.ports import (
+    MANUAL,
+    SCHEDULED,
+    ClaimAsk,
+    ControlRecord,
+    JobRecord,
+    LeaseAsk,
+    Orphan,
+    Settlement,
+)
 from tickglass.sched.stores.memory.store import MemoryStore
 from tickglass.sched.stores.retention import KEEP_MIN_NS
 from tickglass.sched.stores.sqlite.store import SqliteStore
@@ -33,6 +42,7 @@ owners = st.sampled_from(["n1", "n2"])
 tokens = st.sampled_from([f"t{number}" for number in range(5)])
 due_instants = st.integers(1, 4)
 ttls = st.sampled_from([SECOND, 10 * SECOND])
+kinds = st.sampled_from([SCHEDULED, SCHEDULED, MANUAL])
 next_due_instants = st.none() | st.integers(2, 5)
 
 
@@ -41,7 +51,7 @@ def claims(draw: st.DrawFn) -> tuple[ClaimAsk, int | None]:
     """Return a claim, and the latest instant that is not too early."""
     job, token = draw(jobs), draw(tokens)
     lease = LeaseAsk(draw(resources), draw(owners), job.service, token, draw(ttls), job.name, f"run of {token}")
-    ask = ClaimAsk(lease, draw(due_instants), draw(next_due_instants), draw(st.booleans()))
+    ask = ClaimAsk(lease, draw(due_instants), draw(next_due_instants), draw(st.booleans()), kind=draw(kinds))
     return ask, draw(st.sampled_from([None, 2, 3]))
 
 
@@ -123,6 +133,20 @@ class TwinStores(RuleBasedStateMachine):
     def register(self, ids: list[JobId], next_due_ns: int | None, owner: str) -> None:
         records = [JobRecord(job.name, "t", str(job), owner, job.service, 1, 2, None, next_due_ns) for job in ids]
         self.both(lambda store: store.register(records))
+
+    @rule(version=st.integers(1, 4), text=st.sampled_from(["a", "b"]))
+    def write_control(self, version: int, text: str) -> None:
+        self.both(lambda store: store.write_control(ControlRecord(version, text), f"act {text}"))
+
+    @rule(known_version=st.integers(-1, 4), limit=st.integers(0, 3), before=st.none() | st.integers(1, 4))
+    def read_control(self, known_version: int, limit: int, before: int | None) -> None:
+        self.both(lambda store: store.control(known_version))
+        self.both(lambda store: list(store.audit(limit, before=before)))
+
+    @rule(wrong_by=st.sampled_from([0, 0, 1]))
+    def unlock(self, wrong_by: int) -> None:
+        for lease in self.memory.leases(1):
+            self.both(lambda store, it=lease: store.unlock(it.resource, it.fence + wrong_by, "by hand"))  # type: ignore[misc]
 
     @rule(by_ns=st.sampled_from([1, SECOND // 2, SECOND, 10 * SECOND, 90 * SECOND]))
     def let_pass(self, by_ns: int) -> None:
