@@ -69,11 +69,11 @@ def pause(book: OrderBook, asked: Asked, *, service: str, job: str, known: Seque
     return Decided(entry, book.revised(asked.now_ns, add=[order], end=same))
 
 
-def resume(book: OrderBook, asked: Asked, *, service: str, job: str) -> Decided:
+def resume(book: OrderBook, asked: Asked, *, service: str, job: str, known: Sequence[JobId]) -> Decided:
     """End the pauses of these jobs, and take back the skips of their instants to come.
 
     Raises:
-        ControlRefused: they are paused together with other jobs.
+        ControlRefused: they are paused together with other jobs, or nothing is paused and no job fits.
     """
     entry = _entry(ActKind.RESUME, asked, service=service, job=job)
     pauses, skips = _standing(book, Pause, asked), _standing(book, Skip, asked)
@@ -87,6 +87,7 @@ def resume(book: OrderBook, asked: Asked, *, service: str, job: str) -> Decided:
             f"{job} is paused together with other jobs, by {wider.by} (act {wider.number}); resume all of them",
             instead=(_pattern(wider.service, wider.job),),
         )
+    _refuse_unknown(service, job, known)
     return Decided(entry)
 
 
@@ -234,7 +235,8 @@ def _refuse_unknown(service: str, job: str, known: Sequence[JobId]) -> None:
     if job != ALL and not any(fits(it.name, job) for it in known):
         raise ControlRefused(f"there is no job {job}", instead=nearest(job, {it.name for it in known}))
     services = {it.service for it in known if fits(it.name, job)}
-    raise ControlRefused(f"{service} has no job {job}", instead=nearest(service, services) or tuple(sorted(services)))
+    problem = f"there is no service {service}" if job == ALL else f"{service} has no job {job}"
+    raise ControlRefused(problem, instead=nearest(service, services) or tuple(sorted(services)))
 
 
 def _standing(book: OrderBook, kind: type[AnyOrder], asked: Asked) -> list[AnyOrder]:
