@@ -24,6 +24,7 @@ __all__ = [
     "ENDINGS",
     "FAILURES",
     "NEUTRAL",
+    "NOT_OWED",
     "OCCURRENCE_TRANSITIONS",
     "OccurrenceEvent",
     "OccurrenceMachine",
@@ -113,9 +114,12 @@ class SkipReason(Word):
     STORE_ERROR = "store_error"
     SKEW = "skew"  # this clock and the store's differ too much to say what is due, or the store's says "too early"
     STOPPING = "stopping"  # the scheduler was draining
-    PAUSED = "paused"  # an operator paused the job
-    REQUESTED = "requested"  # an operator asked for this one to be skipped
-    DRAINING = "draining"  # an operator asked this instance to start nothing more
+    PAUSED = "paused"  # an operator paused the job or drained the instance, or did not want this one run
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether the job owes a run: not if its own run was in the way, or if an operator did not want it."""
+        return self not in (SkipReason.OVERLAP, SkipReason.PAUSED)
 
 
 OCCURRENCE_TRANSITIONS: Final[Mapping[tuple[OccurrenceState, OccurrenceEvent], OccurrenceState]] = {
@@ -135,6 +139,8 @@ OCCURRENCE_TRANSITIONS: Final[Mapping[tuple[OccurrenceState, OccurrenceEvent], O
     (OccurrenceState.RUNNING, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
     (OccurrenceState.STOPPING, OccurrenceEvent.ENDED): OccurrenceState.ENDED,
 }
+
+NOT_OWED: Final = tuple(reason for reason in SkipReason if not reason.is_owed)  # plain text, as above
 
 _RAN: Final = frozenset(outcome for outcome in Outcome if outcome.ran)
 ENDINGS: Final[Mapping[OccurrenceState, frozenset[Outcome]]] = {

@@ -150,6 +150,7 @@ class OccurrenceMove(Protocol):
     ran_ns: int | None
     error: str
     next_due_ns: int | None
+    kind: str
 
     def report(self) -> OccurrenceMoved:
         """Return the move as an event: the same one to all who ask."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.events import Streak
-from tickglass.sched.occurrence import FAILURES, NEUTRAL, Outcome
+from tickglass.sched.occurrence import FAILURES, NEUTRAL, Outcome, SkipReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,11 +21,11 @@ __all__ = ["RUNS_READ", "prolonged", "prolonged_by_span", "streak_of"]
 RUNS_READ: Final = 32  # the latest runs of a longer streak: enough for every alert
 
 
-def prolonged(streak: Streak, outcome: str, due_ns: int, ended_wall_ns: int) -> Streak:
-    """Return the streak after one more occurrence has ended."""
+def prolonged(streak: Streak, outcome: str, due_ns: int, ended_wall_ns: int, *, reason: str = "") -> Streak:
+    """Return the streak after one more occurrence has ended; one that operators did not want run changes nothing."""
     if outcome == Outcome.SUCCESS:
         return Streak(succeeded_wall_ns=ended_wall_ns)
-    if outcome in NEUTRAL:
+    if outcome in NEUTRAL or reason == SkipReason.PAUSED:
         return streak
     return Streak(
         failures=streak.failures + (outcome in FAILURES),

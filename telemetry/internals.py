@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock, Reading
     from tickglass.sched.events import (
+        ActSeen,
         ClockDisciplineRead,
         ClockStepped,
         EventLoopAsked,
         EventLoopTurned,
+        OrdersStand,
         PoolMoved,
         ReadinessMoved,
         SchedulerMoved,
@@ -111,6 +113,10 @@ class SchedulerGroup(SeriesGroup):
         self._missing = self.counters(catalogue.STORE_MISSING)
         self._jobs_contested = self.gauge(catalogue.JOBS_CONTESTED, start=0)
         self._contested: set[str] = set()
+        self._acts = self.counters(catalogue.CONTROL_ACTS)
+        self._control_version = self.gauge(catalogue.CONTROL_VERSION)
+        self._drained = self.gauge(catalogue.SCHEDULER_DRAINED, start=0)
+        self._jobs_paused = self.gauge(catalogue.JOBS_PAUSED, start=0)
         self._spool = self.gauge(catalogue.SPOOL_DEPTH, start=0)
         self._spooled = self.counters(catalogue.SPOOL_OUTCOMES)
         self._dropped = {
@@ -196,6 +202,18 @@ class SchedulerGroup(SeriesGroup):
     def _count_contested(self, jobs: set[str]) -> None:
         self._contested = jobs
         self._jobs_contested.value = len(jobs)
+
+    def act_seen(self, event: ActSeen) -> None:
+        """Count an operator's act; one that only a later version knows is counted as any other."""
+        with self.lock:
+            self._acts[event.act].add()
+
+    def orders_stand(self, event: OrdersStand) -> None:
+        """Take what operators have asked of this instance."""
+        with self.lock:
+            self._control_version.value = event.version
+            self._drained.value = float(event.draining)
+            self._jobs_paused.value = len(event.paused)
 
     def record_missing(self, event: StoreRecordMissing) -> None:
         """Count a record that the store lacks."""

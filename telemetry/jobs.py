@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from tickglass.sched.durations import SECOND
 from tickglass.sched.events import Streak
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
+from tickglass.sched.ports import SCHEDULED
 from tickglass.sched.streak import prolonged, prolonged_by_span
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.interval import IntervalTracker
@@ -71,6 +72,7 @@ class JobGroup(SeriesGroup):
         "_outcomes",
         "_overdue",
         "_parts",
+        "_paused",
         "_registered",
         "_remembered",
         "_run_seconds",
@@ -117,6 +119,7 @@ class JobGroup(SeriesGroup):
         self._max_runtime = self.gauge(catalogue.JOB_MAX_RUNTIME)
         self._grace = self.gauge(catalogue.JOB_GRACE)
         self._contested = self.gauge(catalogue.JOB_CONTESTED)
+        self._paused = False
         self._interval_tracker = IntervalTracker()
         self._streak = Streak()
 
@@ -196,6 +199,13 @@ class JobGroup(SeriesGroup):
             self._changes += 1
             self._trigger_failures.add()
 
+    def paused(self, *, is_so: bool) -> None:
+        """Take that operators have paused the job, or that it goes on."""
+        with self.lock:
+            self._changes += 1
+            self._paused = is_so
+            self._take_over(self._streak)
+
     def contested(self, event: JobContested) -> None:
         """Take that another program claims the job's instants, or no longer does."""
         with self.lock:
@@ -217,21 +227,23 @@ class JobGroup(SeriesGroup):
     def live(self, now: Reading) -> Iterable[tuple[Metric, tuple[str, ...], float]]:
         """Return the ages that rules read."""
         next_due_ns = self._interval_tracker.next_due_ns
-        if next_due_ns is not None and self._name != OVERFLOW:  # several jobs have no one next instant
+        if (
+            next_due_ns is not None and self._name != OVERFLOW and not self._paused
+        ):  # several jobs have no one next instant
             late_ns = max(0, now.wall_ns - next_due_ns)
             yield catalogue.JOB_OVERDUE, (), 0 if self._open and late_ns < _UNTOLD_MAX_NS else late_ns / _S
         if self._running:
             since_ns = min(self._running.values())
             yield catalogue.JOB_RUNNING_FOR, (), max(0, now.wall_ns - since_ns) / _S
-        if self._streak.since_ns is not None:
+        if self._streak.since_ns is not None and not self._paused:
             yield catalogue.JOB_UNSUCCESSFUL_FOR, (), max(0, now.wall_ns - self._streak.since_ns) / _S
 
     def _take_over(self, streak: Streak) -> None:
         """Take over the job's streak from the ledger: failures of an earlier process still count."""
         self._streak = streak
         self._failing.value = streak.failures
-        self._unsuccessful.value = _seconds(streak.since_ns)
-        self._unsuccessful_latest.value = _seconds(streak.latest_ns)
+        self._unsuccessful.value = None if self._paused else _seconds(streak.since_ns)
+        self._unsuccessful_latest.value = None if self._paused else _seconds(streak.latest_ns)
         if streak.succeeded_wall_ns is not None:
             self._last_success.value = streak.succeeded_wall_ns / _S
 
@@ -241,7 +253,8 @@ class JobGroup(SeriesGroup):
             self._open[_key_of(move)] = None
         else:
             self._outcomes[OVERFLOW].add()  # its outcome will never be known
-        self._fell_due_next(move.job, move.due_ns, move.next_due_ns)
+        if move.kind == SCHEDULED:
+            self._fell_due_next(move.job, move.due_ns, move.next_due_ns)
 
     def _fell_due_next(self, job: str, due_ns: int, next_due_ns: int | None) -> None:
         if job == self._name:
@@ -271,7 +284,7 @@ class JobGroup(SeriesGroup):
         self._open.pop(key, None)
         if outcome == Outcome.SKIPPED:
             self._skips[move.reason].add()
-        self._take_over(prolonged(self._streak, outcome, move.due_ns, move.wall_ns))
+        self._take_over(prolonged(self._streak, outcome, move.due_ns, move.wall_ns, reason=move.reason))
         if self._running.pop(key, None) is not None:
             self._last_completion.value = move.wall_ns / _S
             self._overdue.pop(key, None)

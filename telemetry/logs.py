@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import trace
 
 from tickglass.sched.clock import instant_of
+from tickglass.sched.control.audit import ActKind, act_text
 from tickglass.sched.durations import US
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.escaping import shown
 from tickglass.sched.events import (
+    ActSeen,
     ClaimOrphaned,
     ClockStepped,
     FencingRejected,
@@ -141,6 +143,7 @@ class LogSink(MoveSink):
             SinkFailed: lambda e: self._say(logging.DEBUG, "telemetry sink %s raised: %s", e.sink, e.error),
             StoreCalled: self._store_called,
             StoreRecordMissing: self._record_missing,
+            ActSeen: self._act_seen,
             StoreForgot: lambda e: self._say(
                 logging.WARNING,
                 "the %s store had lost what it held; %d jobs registered again; leases and ledger before now are gone",
@@ -169,6 +172,17 @@ class LogSink(MoveSink):
             self._say(logging.WARNING, "scheduler not ready: %s", why, owner=event.owner)
         else:
             self._say(logging.INFO, "scheduler ready", owner=event.owner)
+
+    def _act_seen(self, event: ActSeen) -> None:
+        self._say(
+            logging.INFO,
+            "act %d: %s: %s",
+            event.number,
+            act_text(event),
+            event.reason,
+            job=event.job or None,
+            resource=event.target if event.act == ActKind.UNLOCK else None,
+        )
 
     def _job_registered(self, event: JobRegistered) -> None:
         self._resources[event.job] = event.resource

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.process_collector import ProcessCollector
 
 from tickglass.sched.events import (
+    ActSeen,
     ClaimCacheHit,
     ClaimOrphaned,
     ClockDisciplineRead,
@@ -27,6 +28,7 @@ from tickglass.sched.events import (
     JobRegistered,
     LockMoved,
     OccurrenceMoved,
+    OrdersStand,
     PoolMoved,
     ReadinessMoved,
     SchedulerMoved,
@@ -131,6 +133,7 @@ class MetricSink(MoveSink):
         self._pools = named(Declared.POOL, labelled(PoolGroup))
         self._stores = named(Declared.STORE, labelled(StoreGroup))
         self._sinks: ByName[Value] = named(Declared.SINK, self._scheduler.sink)
+        self._paused: frozenset[str] = frozenset()
         self._handlers = self._handlers_by_event()
         if registry is None:
             registry = CollectorRegistry()
@@ -153,6 +156,8 @@ class MetricSink(MoveSink):
             TriggerFailed: lambda event: self._jobs[event.job].trigger_failed(),
             PoolMoved: lambda event: self._pools[event.pool].moved(event),
             StoreCalled: lambda event: self._stores[event.store].called(event),
+            ActSeen: self._scheduler.act_seen,
+            OrdersStand: self._orders_stand,
             StoreForgot: lambda _: self._scheduler.store_forgot(),
             StoreRecordMissing: self._scheduler.record_missing,
             TimelineTicked: self._scheduler.ticked,
@@ -273,6 +278,12 @@ class MetricSink(MoveSink):
     def _job_contested(self, event: JobContested) -> None:
         self._jobs[event.job].contested(event)
         self._scheduler.contested(event.job, is_so=event.since_wall_ns is not None)
+
+    def _orders_stand(self, event: OrdersStand) -> None:
+        before, self._paused = self._paused, frozenset(event.paused)
+        for job in before ^ self._paused:
+            self._jobs[job].paused(is_so=job in self._paused)
+        self._scheduler.orders_stand(event)
 
     def _register(self, event: JobRegistered) -> None:
         self._scheduler.contested(event.job, is_so=False)

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
 import msgspec
 
+from tickglass.sched.clock import instant_of
+from tickglass.sched.control.orders import ALL
+
 if TYPE_CHECKING:
     from tickglass.sched.ports import AuditRow
 
-__all__ = ["Act", "ActEntry", "ActKind", "read_act"]
+__all__ = ["Act", "ActEntry", "ActKind", "Acted", "act_text", "read_act"]
 
 
 class ActKind(StrEnum):
@@ -70,6 +73,55 @@ class Act:
     at_ns: int
     entry: ActEntry
     changed: bool = True
+
+
+class Acted(Protocol):
+    """What an entry and an event of it have in common."""
+
+    @property
+    def act(self) -> str: ...  # noqa: D102 - see `ActEntry`, for all of these
+    @property
+    def by(self) -> str: ...  # noqa: D102
+    @property
+    def service(self) -> str: ...  # noqa: D102
+    @property
+    def job(self) -> str: ...  # noqa: D102
+    @property
+    def target(self) -> str: ...  # noqa: D102
+    @property
+    def due_ns(self) -> int | None: ...  # noqa: D102
+    @property
+    def until_ns(self) -> int | None: ...  # noqa: D102
+    @property
+    def fence(self) -> int: ...  # noqa: D102
+
+
+def act_text(act: Acted) -> str:
+    """Return who did what, in a few words, without the reason: `anna paused nightly of billing until 12:00:00Z`."""
+    job = _job_text(act.service, act.job)
+    until = "" if act.until_ns is None else f" until {_instant(act.until_ns)}"
+    due = "" if act.due_ns is None else f" due {_instant(act.due_ns)}"
+    words: dict[str, str] = {
+        ActKind.PAUSE: f"paused {job}{until}",
+        ActKind.RESUME: f"resumed {job}",
+        ActKind.SKIP: f"had {job}{due} skipped",
+        ActKind.TRIGGER: f"had {job} run",
+        ActKind.CANCEL: f"cancelled the run {act.target} of {job}",
+        ActKind.UNLOCK: f"unlocked {act.target}, held under fence {act.fence}",
+        ActKind.DRAIN: f"drained {act.target} of {act.service}{until}",
+        ActKind.UNDRAIN: f"ended the drain of {act.target} of {act.service}",
+    }
+    return f"{act.by} {words.get(act.act, act.act)}"
+
+
+def _job_text(service: str, job: str) -> str:
+    if job == ALL:
+        return "all jobs" if service == ALL else f"all jobs of {service}"
+    return job if service == ALL else f"{job} of {service}"
+
+
+def _instant(wall_ns: int) -> str:
+    return instant_of(wall_ns).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds") + "Z"
 
 
 def read_act(row: AuditRow) -> Act:

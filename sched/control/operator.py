@@ -15,9 +15,9 @@ from tickglass.sched.control.acts import Asked
 from tickglass.sched.control.audit import Act, read_act
 from tickglass.sched.control.order_book import ORDERS_MAX, OrderBook
 from tickglass.sched.control.orders import ALL
+from tickglass.sched.control.roster import read_roster
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import ControlRefused, StoreUnavailable, nearest
-from tickglass.sched.roster import read_roster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tickglass.sched.clock import instant_of
 from tickglass.sched.control.order_book import OrderBook
-from tickglass.sched.control.orders import Pause
-from tickglass.sched.occurrence import SkipReason
+from tickglass.sched.control.orders import Drain, Pause, Skip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tickglass.sched.control.orders import Drain
     from tickglass.sched.engine.context import EngineContext
 
 __all__ = ["StandingOrders"]
@@ -27,21 +26,30 @@ class StandingOrders:
         self._context = context
         self.book = OrderBook()
 
-    def declines(self, job_name: str, due_ns: int, *, manual: bool = False) -> SkipReason | None:
-        """Return why a due instant (wall clock) is not run here; None: no order is against it.
+    def pauses(self, job_name: str, due_ns: int, *, manual: bool = False) -> bool:
+        """Return whether an order is against running a due instant (wall clock) here.
 
         Args:
             manual: whether an operator asked for it: pauses and skips are about what a trigger names.
         """
+        return self._against(job_name, due_ns, manual=manual) is not None
+
+    def words(self, job_name: str, due_ns: int) -> str:
+        """Return who does not want a due instant run here, and why; "" if no order is against it."""
+        order = self._against(job_name, due_ns)
+        if order is None:
+            return ""
+        until = "" if order.until_ns is None or isinstance(order, Skip) else f" until {_instant(order.until_ns)}"
+        what = {Pause: "paused it", Skip: "had this instant skipped", Drain: "drained this instance"}[type(order)]
+        return f"{order.by} {what}{until}: {order.reason} (act {order.number})"
+
+    def _against(self, job_name: str, due_ns: int, *, manual: bool = False) -> Pause | Skip | Drain | None:
         book = self.book
         if not book.orders:
             return None
         job = self._context.job_id(job_name)
-        if not manual and book.pause_of(job, due_ns) is not None:
-            return SkipReason.PAUSED
-        if not manual and book.skip_of(job, due_ns) is not None:
-            return SkipReason.REQUESTED
-        return None if self.drain is None else SkipReason.DRAINING
+        declined = None if manual else book.pause_of(job, due_ns) or book.skip_of(job, due_ns)
+        return declined or self.drain
 
     @property
     def drain(self) -> Drain | None:
@@ -57,3 +65,7 @@ class StandingOrders:
             return ()
         job_id = self._context.job_id
         return tuple(sorted(name for name in job_names if any(pause.covers(job_id(name)) for pause in pauses)))
+
+
+def _instant(wall_ns: int) -> str:
+    return instant_of(wall_ns).isoformat(sep=" ", timespec="seconds")

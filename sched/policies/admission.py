@@ -25,7 +25,7 @@ class Situation:
         skewed: whether this instance's clock is too far from the store's to start anything.
         superseded: whether a later instant of the job has passed as well, and is run instead.
         rerun: whether an earlier claimant died.
-        declined: why operators do not want it run here; None: they have said nothing.
+        paused: whether an operator does not want it run here.
     """
 
     late_ns: int
@@ -34,7 +34,7 @@ class Situation:
     skewed: bool
     superseded: bool = False
     rerun: bool = False
-    declined: SkipReason | None = None
+    paused: bool = False
 
 
 def admit(it: Situation) -> Verdict:
@@ -44,11 +44,11 @@ def admit(it: Situation) -> Verdict:
     reported as skipped. A rerun that cannot start now is never given up: its claim stays open.
     """
     if it.rerun:
-        return Defer() if it.late_ns < 0 or it.busy or it.skewed or it.declined else Admit()
+        return Defer() if it.late_ns < 0 or it.busy or it.skewed or it.paused else Admit()
     if it.superseded or misfire.is_too_late(it.late_ns, it.grace_ns):
         return TooLate()
-    if it.declined is not None:
-        return Decline(it.declined)
+    if it.paused:
+        return Decline(SkipReason.PAUSED)
     if it.busy:
         return overlap.while_running(it.late_ns)
     return Decline(SkipReason.SKEW) if it.skewed else Admit()

@@ -1,6 +1,6 @@
 """What the domain needs from outside, by subject, and the values that come back."""
 
-from tickglass.sched.ports.control import AUDIT_KEPT, AuditRow, ControlRecord, ControlStore
+from tickglass.sched.ports.control import AUDIT_KEPT, AuditRow, ControlReader, ControlRecord, ControlStore
 from tickglass.sched.ports.events import EventSink
 from tickglass.sched.ports.executor import CallResult, Executor, JobCall
 from tickglass.sched.ports.ledger import (
@@ -40,6 +40,7 @@ __all__ = [
     "ClaimAsk",
     "ClaimFeed",
     "Claimed",
+    "ControlReader",
     "ControlRecord",
     "ControlStore",
     "EventSink",

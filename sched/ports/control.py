@@ -9,7 +9,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["AUDIT_KEPT", "AuditRow", "ControlRecord", "ControlStore"]
+__all__ = ["AUDIT_KEPT", "AuditRow", "ControlReader", "ControlRecord", "ControlStore"]
 
 AUDIT_KEPT: Final = 10_000  # acts; the oldest ones beyond that are dropped by the next act
 
@@ -40,15 +40,23 @@ class AuditRow(msgspec.Struct, frozen=True):
     text: str
 
 
-class ControlStore(Protocol):
-    """One record of what stands in the whole store, for all its services, and the log of the acts that made it.
-
-    The record is small, and written by people: every write replaces it, if nobody else has written since it was read.
-    """
+class ControlReader(Protocol):
+    """What any process may read of it."""
 
     def control(self, known_version: int = -1) -> ControlRecord | None:
         """Return what stands, in one round trip if that is still `known_version`: then None."""
         ...
+
+    def audit(self, limit: int = 100, *, before: int | None = None) -> Sequence[AuditRow]:
+        """Return the latest acts, newest first; with `before`, of versions below that."""
+        ...
+
+
+class ControlStore(ControlReader, Protocol):
+    """One record of what stands in the whole store, for all its services, and the log of the acts that made it.
+
+    The record is small, and written by people: every write replaces it, if nobody else has written since it was read.
+    """
 
     def write_control(self, record: ControlRecord, entry: str) -> bool:
         """Replace what stands, and log the act, atomically: if what stands is the version before `record.version`.
@@ -59,10 +67,6 @@ class ControlStore(Protocol):
         Args:
             entry: text of the row; no two acts have the same.
         """
-        ...
-
-    def audit(self, limit: int = 100, *, before: int | None = None) -> Sequence[AuditRow]:
-        """Return the latest acts, newest first; with `before`, of versions below that."""
         ...
 
     def unlock(self, resource: str, fence: int, detail: str) -> bool:

@@ -10,7 +10,6 @@ Every instance on the store obeys within a second. Every act is one row of the a
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import os
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
@@ -184,8 +183,10 @@ class AsyncControl:
 
 
 def _threaded(act: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    def begin(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        return asyncio.to_thread(act, *args, **kwargs)
+    async def begin(*args: P.args, **kwargs: P.kwargs) -> T:
+        import asyncio  # noqa: PLC0415 - what has no coroutines does not load it
+
+        return await asyncio.to_thread(act, *args, **kwargs)
 
     return begin
 

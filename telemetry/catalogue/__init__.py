@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tickglass.telemetry.catalogue import internals, jobs, locks, sidecar
+from tickglass.telemetry.catalogue import control, internals, jobs, locks, sidecar
+from tickglass.telemetry.catalogue.control import CONTROL_ACTS, CONTROL_VERSION, SCHEDULER_DRAINED
 from tickglass.telemetry.catalogue.internals import (
     BUILD_INFO,
     CLOCK_ERROR,
@@ -75,6 +76,7 @@ from tickglass.telemetry.catalogue.jobs import (
     JOB_UNSUCCESSFUL_FOR,
     JOB_UNSUCCESSFUL_LATEST,
     JOBS_CONTESTED,
+    JOBS_PAUSED,
 )
 from tickglass.telemetry.catalogue.locks import (
     FENCING_REJECTIONS,
@@ -123,6 +125,8 @@ __all__ = [
     "CLOCK_ERROR",
     "CLOCK_OFFSET",
     "CLOCK_STEPS",
+    "CONTROL_ACTS",
+    "CONTROL_VERSION",
     "CORE_WAIT",
     "DROPPED",
     "EVENT_LOOP_LAG",
@@ -130,6 +134,7 @@ __all__ = [
     "GC_PAUSE",
     "INTERPRETER_WAIT",
     "JOBS_CONTESTED",
+    "JOBS_PAUSED",
     "JOB_ABANDONED",
     "JOB_CONTESTED",
     "JOB_DUE",
@@ -193,6 +198,7 @@ __all__ = [
     "POOL_QUEUE",
     "POOL_SLOTS",
     "POOL_WAIT",
+    "SCHEDULER_DRAINED",
     "SCHEDULER_INFO",
     "SCHEDULER_READY",
     "SCHEDULER_STATE",
@@ -224,7 +230,7 @@ __all__ = [
 ]
 
 
-_SUBJECTS: Final = (locks, jobs, internals, sidecar)
+_SUBJECTS: Final = (locks, jobs, internals, control, sidecar)
 
 
 def metrics() -> tuple[Metric, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tickglass.sched.occurrence import Outcome, SkipReason
+from tickglass.sched.occurrence import NOT_OWED, Outcome, SkipReason
 from tickglass.telemetry.catalogue.declare import (
     BY_JOB,
     DURATIONS_S,
@@ -19,6 +19,7 @@ from tickglass.telemetry.metric import Compact, Label
 
 __all__ = [
     "JOBS_CONTESTED",
+    "JOBS_PAUSED",
     "JOB_CONTESTED",
     "JOB_DUE",
     "JOB_DURATION",
@@ -69,7 +70,7 @@ JOB_SKIPS: Final = counter(
     BY_JOB,
     Label("reason", SkipReason),
     compact=Compact.TOGETHER,
-    by_name=(SkipReason.OVERLAP,),  # the job's own doing: these instants do not count against it
+    by_name=NOT_OWED,  # these instants do not count against the job
 )
 JOB_RUN_SECONDS: Final = counter(
     "tickglass_job_run_seconds_total",
@@ -208,6 +209,11 @@ JOBS_CONTESTED: Final = gauge(
     "tickglass_jobs_contested",
     "How many jobs of this scheduler are contested: see tickglass_job_contested_since_timestamp_seconds, which names "
     "them at full detail. The log and `tickglass why` name them at any.",
+)
+JOBS_PAUSED: Final = gauge(
+    "tickglass_jobs_paused",
+    "How many jobs of this scheduler operators have paused. While a job is paused it is not overdue, and it owes no "
+    "success: those series are absent. `tickglass orders` names the pauses.",
 )
 JOB_UNCLAIMED: Final = counter(
     "tickglass_job_unclaimed_runs_total",

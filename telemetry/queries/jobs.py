@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickglass.sched.occurrence import Outcome, SkipReason
+from tickglass.sched.occurrence import NOT_OWED, Outcome
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.queries.selector import aggregate, indented, on
 
@@ -104,14 +104,15 @@ def mean_lateness(scope: Selector, window: str) -> str:
 def due_here(scope: Selector, function: str, window: str, *labels: str) -> str:
     """Return how many due instants an instance had to start, or how many a second.
 
-    Instants that another instance claimed do not count, nor do those that fell due while the job was still running.
+    Instants that another instance claimed do not count, nor do those that fell due while the job was still running, or
+    while an operator had paused it.
 
     Args:
         function: `increase` or `rate`.
     """
     ended = scope.series(catalogue.JOB_OUTCOMES, outcome=f"!={Outcome.ELSEWHERE}")
-    overlapped = scope.series(catalogue.JOB_SKIPS, reason=SkipReason.OVERLAP)
-    return aggregate("sum", labels, f"{function}({ended}[{window}])\nor\n-{function}({overlapped}[{window}])")
+    excused = scope.series(catalogue.JOB_SKIPS, reason=f"=~{'|'.join(NOT_OWED)}")
+    return aggregate("sum", labels, f"{function}({ended}[{window}])\nor\n-{function}({excused}[{window}])")
 
 
 def on_time_starts(scope: Selector, function: str, window: str, *labels: str) -> str:

@@ -108,16 +108,21 @@ class Planner:
         self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
 
     def run_manually(self, job: Job, due_ns: int, grace_ns: int) -> None:
-        """Run an instant that an operator asked for, within its grace; an occurrence that is in hand is waited for."""
+        """Run an instant that an operator asked for, within its grace; an occurrence that is in hand is waited for.
+
+        It is late from when this instance knew of it, and could begin.
+        """
 
         def visit(offset_ns: int) -> None:
-            now_ns = self._context.clock.monotonic_ns() + offset_ns
-            if self._dispatcher.busy(job.name) and now_ns <= due_ns + grace_ns:
-                self._timeline.at(now_ns + _MANUAL_AGAIN_NS, visit, steady=False)
+            monotonic_ns = self._context.clock.monotonic_ns()
+            left_ns = due_ns + grace_ns - offset_ns - monotonic_ns
+            if self._dispatcher.busy(job.name) and left_ns >= 0:
+                self._timeline.at(monotonic_ns + offset_ns + _MANUAL_AGAIN_NS, visit, steady=False)
                 return
             next_due_ns = self.triggers.upcoming(job, self.now_ns(job)).first_ns
             occurrence = self._fell_due(job, due_ns, next_due_ns, kind=MANUAL)
-            self._act(job, occurrence, grace_ns=grace_ns, next_due_ns=next_due_ns, offset_ns=offset_ns)
+            known_ns = due_ns - monotonic_ns  # as if it fell due now
+            self._act(job, occurrence, grace_ns=left_ns, next_due_ns=next_due_ns, offset_ns=known_ns)
 
         self._timeline.at(due_ns, visit, steady=False)
 
@@ -232,7 +237,8 @@ class Planner:
                     steady=job.trigger.fixed_rate,
                 )
             case Decline(reason):
-                occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=reason)
+                why = self._orders.words(job.name, occurrence.due_ns)
+                occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=reason, error=why)
             case TooLate():
                 self._misfires.too_late(occurrence, trigger="" if manual else str(job.trigger))
 
@@ -255,7 +261,7 @@ class Planner:
                 skewed=self._skew.refuses,
                 superseded=superseded,
                 rerun=rerun,
-                declined=self._orders.declines(job.name, due_ns, manual=manual),
+                paused=self._orders.pauses(job.name, due_ns, manual=manual),
             )
         )
 

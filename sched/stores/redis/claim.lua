@@ -6,6 +6,7 @@
 -- ARGV[10]-[12]  DUE, next_due_ns ('' for none), whether an abandoned occurrence may be claimed again ('1', '0')
 -- ARGV[13]-[14]  due_us, and how far ahead of the server's clock, in us, that may lie ('' for any)
 -- ARGV[15]-[17]  JOB: its service and its name; the declaration that the claimant has of it; the claimant's seat
+-- ARGV[18]       what asked for the occurrence
 --
 -- Result: {'claimed', fence, expired_owner, attempt, previous_run_id}
 --      or {'already', owner, outcome, run_id, service, fence, rest_us, age_us, attempt}; outcome is '' if it is not
@@ -37,7 +38,7 @@ if held and held.live then return refused(held) end
 
 touch(job)
 if died then end_run(job, attempt_key, died, 'orphaned') end
-local latest, registered = note_claim(job, due, ahead_us)
+local latest, registered = note_claim(job, due, ARGV[18], ahead_us)
 if latest and registered then
   redis.call('HSET', base .. ':record:' .. job, 'next_due_ns', ARGV[11], 'seen_us', text(now_us))
 end
@@ -45,7 +46,7 @@ local fence, expired_owner = grant(ARGV, held)
 local previous = died and died[RUN_ID] or ''
 attempt_key = string.format('%s/%06d', due, attempt)
 write_run(job, attempt_key, {run_id, ARGV[3], ARGV[4], previous, ARGV[1], fence, text(now_us), '', '', '', '', '', '',
-  'scheduled', '', '', ARGV[16]})
+  ARGV[18], '', '', ARGV[16]})
 add_run(job, attempt_key)
 redis.call('ZADD', base .. ':open', 0, entry_of(job, attempt_key))
 if ARGV[9] == '0' then

@@ -25,6 +25,11 @@
 --   BASE:instances       hash: incarnation -> the record of an instance, a JSON list of texts (see write_instance)
 --   BASE:jobsets         hash: fingerprint -> the names of the jobs of such instances, a JSON list
 --                        (versions before these two do not know them, and leave them alone)
+--   BASE:control         hash: what operators have asked for: version, text, and the latest act with its wall_us; with
+--                        Redlock also the ballot that it was accepted in, and the latest one that was promised
+--   BASE:acts            sorted set: the acts that made its versions, VERSION in 20 digits and a JSON list of texts: wall_us,
+--                        act, ballot ('' but with Redlock)
+--                        (versions before these two do not know them, and leave them alone)
 --   BASE:freed:DB:RESOURCE
 --                        channel: the resource was freed; the messages are empty
 --   BASE:claimed:DB:SERVICE:SEAT
@@ -67,7 +72,7 @@ local now_us = clock[1] * 1000000 + clock[2]
 -- The indices in an attempt's list.
 local RUN_ID, OWNER, SERVICE, PREVIOUS, RESOURCE, FENCE = 1, 2, 3, 4, 5, 6
 local CLAIMED_US, STARTED_NS, ENDED_US, OUTCOME, DETAIL, LATENESS_NS, SETTLED_BY = 7, 8, 9, 10, 11, 12, 13
--- What asked for it, and from when on it may start: there is only 'scheduled' yet, and '' (when it is due).
+-- What asked for it, and from when on it may start: that is always '' yet (when it is due).
 local KIND, NOT_BEFORE_NS, RAN_NS, DECLARATION = 14, 15, 16, 17
 
 -- Lua's numbers are doubles: exact for microseconds since 1970 until the year 2255, not for nanoseconds.
@@ -204,11 +209,13 @@ local function forget_run(job, attempt_key)
   redis.call('ZREM', base .. ':open', entry_of(job, attempt_key))
 end
 
--- Note that an occurrence was claimed; return whether it is the job's latest, and whether the job is registered. With
--- `ahead_us`, a noted instant that lies further ahead than that does not count: no instance may claim it now.
-local function note_claim(job, due, ahead_us)
+-- Note that an occurrence was claimed; return whether it is the job's latest, and whether the job is registered. Only
+-- scheduled ones count. With `ahead_us`, a noted instant that lies further ahead than that does not count: no instance
+-- may claim it now.
+local function note_claim(job, due, kind, ahead_us)
   local known = redis.call('HMGET', base .. ':record:' .. job, 'record', 'last_due')
   if not known[2] then redis.call('ZADD', base .. ':ledgers', 0, job) end
+  if kind ~= 'scheduled' then return false, known[1] end
   local latest = not known[2] or known[2] < due
   if not latest and ahead_us then -- as a double, DUE is exact to 2 us
     latest = (tonumber(known[2]) - 2 ^ 63) / 1000 > now_us + ahead_us
@@ -227,6 +234,23 @@ local function end_run(job, attempt_key, run, outcome, ended_us)
   run[OUTCOME], run[ENDED_US] = outcome, ended_us or text(now_us)
   write_run(job, attempt_key, run)
   redis.call('ZREM', base .. ':open', entry_of(job, attempt_key))
+end
+
+-- Write a part of a JOB as JobId does: no two jobs have the same text.
+local function escaped(part) return (string.gsub(string.gsub(part, '%%', '%%25'), '/', '%%2F')) end
+
+local function job_of(service, name) return escaped(service) .. '/' .. escaped(name) end
+
+-- Replace what operators have asked for, and log the act; the latest `kept` acts stay, and none of a later version: a
+-- person deleted the record that it made.
+local function write_act(version, record, act, wall_us, ballot, kept)
+  local function at(number) return string.format('%020.0f', math.max(0, number)) end
+  local acts, number = base .. ':acts', tonumber(version)
+  redis.call('HSET', base .. ':control', 'version', version, 'text', record, 'act', act, 'wall_us', wall_us,
+    'ballot', ballot)
+  redis.call('ZREMRANGEBYLEX', acts, '-', '(' .. at(number - kept + 1))
+  redis.call('ZREMRANGEBYLEX', acts, '[' .. at(number), '+')
+  redis.call('ZADD', acts, 0, at(number) .. cjson.encode({wall_us, act, ballot}))
 end
 
 -- Return a page of a sorted set: the entries after `after` ('' for the first page), and where the next page begins.

@@ -26,10 +26,6 @@ if layout == '1' then
   mark_layout('1>2')
 end
 
--- See JobId: no two jobs have the same text.
-local function escaped(part) return (string.gsub(string.gsub(part, '%%', '%%25'), '/', '%%2F')) end
-local function job_of(service, name) return escaped(service) .. '/' .. escaped(name) end
-
 -- Fences go on growing on the new name of a resource, even if this server's clock was set back.
 local function keep_fence(from, to)
   local least = redis.call('HGET', base .. ':fence', bucket_of(from))
@@ -86,7 +82,7 @@ local function move_attempt(name, attempt_key)
   write_run(job, attempt_key, run)
   add_run(job, attempt_key)
   if run[OUTCOME] == '' then redis.call('ZADD', base .. ':open', 0, entry_of(job, attempt_key)) end
-  note_claim(job, string.sub(attempt_key, 1, 20))
+  note_claim(job, string.sub(attempt_key, 1, 20), 'scheduled')
   redis.call('ZREM', base .. ':due:' .. name, attempt_key)
   redis.call('HDEL', base .. ':run:' .. name, attempt_key)
 end

@@ -19,15 +19,17 @@ local uses = {
   {':lock:NAME', 'GET SET PEXPIRE DEL EXISTS RENAME'},
   {':lease:NAME', 'HGET HMGET HSET DEL RENAME'},
   {':leases', 'ZADD ZREM ZRANGEBYLEX TYPE'},
-  {':record:NAME', 'HMGET HEXISTS HSET HDEL EXISTS DEL'},
+  {':record:NAME', 'HGET HMGET HEXISTS HSET HDEL EXISTS DEL'},
   {':jobs', 'ZADD ZREM ZRANGEBYLEX EXISTS RENAME TYPE'},
   {':ledgers', 'ZADD ZREM ZRANGEBYLEX EXISTS RENAME TYPE'},
   {':dues:NAME', 'ZADD ZREM ZCARD ZRANGE ZREVRANGE ZREVRANGEBYLEX EXISTS DEL'},
   {':runs:NAME', 'HGET HLEN HSET HDEL EXISTS DEL'},
   {':runs', 'ZADD ZREM ZREVRANGEBYLEX UNLINK TYPE'},
-  {':open', 'ZADD ZREM ZRANGEBYLEX UNLINK TYPE'},
+  {':open', 'ZADD ZREM ZRANGE ZRANGEBYLEX UNLINK TYPE'},
   {':instances', 'HGETALL HEXISTS HSET HDEL TYPE'},
   {':jobsets', 'HGET HKEYS HEXISTS HSET HDEL TYPE'},
+  {':control', 'HGET HMGET HSET TYPE'},
+  {':acts', 'ZADD ZCARD ZREMRANGEBYLEX ZREVRANGEBYLEX TYPE'},
   {':1:jobs', 'ZRANGE ZREM EXISTS RENAME'},
   {':1:ledgers', 'ZRANGE ZREM EXISTS RENAME'},
   {':job:NAME', 'HMGET DEL'},
@@ -51,7 +53,7 @@ end
 
 if #missing == 0 then
   local kinds = {layout = 'string', fence = 'hash', leases = 'zset', jobs = 'zset', ledgers = 'zset', runs = 'zset',
-    open = 'zset', instances = 'hash', jobsets = 'hash'}
+    open = 'zset', instances = 'hash', jobsets = 'hash', control = 'hash', acts = 'zset'}
   kinds.fences = (layout_found() or '1') == '1' and 'hash' or 'string'
   for name, wanted in pairs(kinds) do
     local kind = redis.call('TYPE', base .. ':' .. name)['ok']

@@ -102,7 +102,7 @@ _PACKAGE: Final = "tickglass.sched.stores.redis"
 _DB_0: Final = "local DB = 0\n"  # the first line of a script
 _DUE_DIGITS: Final = 20
 _WHOLE_ROW: Final = 3  # columns at least: a shorter row names what is missing
-_OUTCOME: Final = 9  # its place in an attempt's list
+_OUTCOME, _KIND = 9, 13  # their places in an attempt's list
 _DUE_OFFSET: Final = 2**63  # makes texts of 20 digits sort like the instants, negative ones included
 
 
@@ -183,7 +183,7 @@ def claim_args(ask: ClaimAsk, least_fence: int = 0) -> tuple[Argument, ...]:
     """Return ARGV of CLAIM."""
     what = (due_text(ask.due_ns), _text(ask.next_due_ns), int(ask.rerun))
     when = (ask.due_ns // 1_000, "" if ask.max_ahead_ns is None else ask.max_ahead_ns // 1_000)
-    job = (str(ask.job_id), ask.declaration, claims_seat(ask.lease.owner))
+    job = (str(ask.job_id), ask.declaration, claims_seat(ask.lease.owner), ask.kind)
     return (*acquire_args(ask.lease, least_fence), *what, *when, *job)
 
 
@@ -289,8 +289,8 @@ def too_early(reply: Sequence[Any]) -> Ahead:
 def orphan(row: Sequence[Any]) -> Orphan:
     """Read one row of ORPHANS."""
     job, attempt_key, packed = row
-    run_id, owner, *_ = json.loads(packed)
-    return Orphan(*JobId.read(job), *_due_and_attempt(attempt_key), run_id, owner)
+    run = json.loads(packed)
+    return Orphan(*JobId.read(job), *_due_and_attempt(attempt_key), run[0], run[1], run[_KIND])
 
 
 def job_record(row: Sequence[Any]) -> JobRecord:

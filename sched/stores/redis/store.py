@@ -21,6 +21,7 @@ from tickglass.sched.stores.missing_log import MissingLog
 from tickglass.sched.stores.redis import instances as members
 from tickglass.sched.stores.redis import scripts as lua
 from tickglass.sched.stores.redis.connections import RedisConnections
+from tickglass.sched.stores.redis.control import RedisControl
 from tickglass.sched.stores.redis.watch import RedisWatch
 from tickglass.sched.stores.retention import KEEP_NS, LATEST_KEPT, PRUNE_EVERY_NS, ended_keep_ns
 
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
+        AuditRow,
         ClaimAnswer,
         ClaimAsk,
+        ControlRecord,
         Gone,
         Granted,
         InstanceRecord,
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     )
     from tickglass.sched.ports.missing import MissingRecord
     from tickglass.sched.registration import Registered
+    from tickglass.sched.stores.redis.control import StoredAct
     from tickglass.sched.stores.redis.scripts import Argument, Script
     from tickglass.sched.stores.redis.topology import Credentials, ServerLocator
 
@@ -83,6 +87,7 @@ class RedisStore:
     ) -> None:
         self._connections = RedisConnections(self.name, f"{{{prefix}}}", locator, credentials)
         self._watch = RedisWatch(self._connections)
+        self._control = RedisControl(self._connections)
         self._keep_ns = keep_ns
         self._real = SystemClock()
         self._pruned_ns = self._real.monotonic_ns()
@@ -205,6 +210,28 @@ class RedisStore:
     def unregistered(self, jobs: Sequence[JobId]) -> Sequence[JobId]:
         """See `Membership`."""
         return list(map(JobId.read, self._connections.run("unregistered", lua.UNREGISTERED, *map(str, jobs))))
+
+    # --- control
+
+    def control(self, known_version: int = -1) -> ControlRecord | None:
+        """See `ControlStore`."""
+        return self._control.read(known_version)
+
+    def write_control(self, record: ControlRecord, entry: str) -> bool:
+        """See `ControlStore`."""
+        return self._control.write(record, entry)
+
+    def audit(self, limit: int = 100, *, before: int | None = None) -> Sequence[AuditRow]:
+        """See `ControlStore`."""
+        return [act.row for act in self.acts(limit, before)]
+
+    def acts(self, limit: int, before: int | None) -> Sequence[StoredAct]:
+        """Return what `audit` does, as it is stored."""
+        return self._control.audit(limit, before)
+
+    def unlock(self, resource: str, fence: int, detail: str) -> bool:
+        """See `ControlStore`; published as a release is."""
+        return self._control.unlock(resource, fence, detail, self._call_id())
 
     # --- observers
 

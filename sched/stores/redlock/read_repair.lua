@@ -12,5 +12,5 @@ touch(job)
 if attempt_key then forget_run(job, attempt_key) end
 add_run(job, ARGV[3])
 redis.call('HSET', base .. ':runs:' .. job, ARGV[3], ARGV[4])
-note_claim(job, due)
+note_claim(job, due, cjson.decode(ARGV[4])[KIND])
 return 1

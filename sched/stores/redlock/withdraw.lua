@@ -14,11 +14,19 @@ local attempt_key, run = latest_of(job, ARGV[5])
 if not run or run[RUN_ID] ~= ARGV[4] or run[OUTCOME] ~= '' then return 1 end
 
 forget_run(job, attempt_key)
-local latest = redis.call('ZREVRANGE', base .. ':dues:' .. job, 0, 0)[1]
-if latest then -- the vote may have been noted as the job's latest claim
-  redis.call('HSET', base .. ':record:' .. job, 'last_due', string.sub(latest, 1, 20))
-else
-  redis.call('HDEL', base .. ':record:' .. job, 'last_due')
+local record, dues = base .. ':record:' .. job, base .. ':dues:' .. job
+if redis.call('HGET', record, 'last_due') == ARGV[5] then -- the vote may have been noted as the job's latest claim
+  redis.call('HDEL', record, 'last_due')
+  for at = 0, redis.call('ZCARD', dues) - 1 do
+    local latest = redis.call('ZREVRANGE', dues, at, at)[1]
+    local claim = read_run(job, latest)
+    if claim and claim[KIND] == 'scheduled' then
+      redis.call('HSET', record, 'last_due', string.sub(latest, 1, 20))
+      break
+    end
+  end
+end
+if redis.call('ZCARD', dues) == 0 and redis.call('HEXISTS', record, 'last_due') == 0 then
   redis.call('ZREM', base .. ':ledgers', job)
 end
 local before, died = latest_of(job, ARGV[5])

@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.identity import JobId
-    from tickglass.sched.ports import InstanceRecord, JobRecord, LeaseRecord, RunRecord, Store
+    from tickglass.sched.ports import (
+        AuditRow,
+        ControlRecord,
+        InstanceRecord,
+        JobRecord,
+        LeaseRecord,
+        RunRecord,
+        Store,
+    )
     from tickglass.sched.ports.missing import MissingRecord
 
 __all__ = ["STORE_ENV", "LazyStore", "check_one_store", "default_store", "existing_store", "store_argument"]
@@ -134,6 +142,14 @@ class LazyStore:
     def job_set(self, fingerprint: str) -> Sequence[str] | None:
         """See `StoreObserver`."""
         return self._opened().job_set(fingerprint)
+
+    def control(self, known_version: int = -1) -> ControlRecord | None:
+        """See `ControlReader`."""
+        return self._opened().control(known_version)
+
+    def audit(self, limit: int = 100, *, before: int | None = None) -> Sequence[AuditRow]:
+        """See `ControlReader`."""
+        return self._opened().audit(limit, before=before)
 
     def missing(self) -> Sequence[MissingRecord]:
         """See `StoreObserver`."""

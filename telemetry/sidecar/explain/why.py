@@ -119,7 +119,8 @@ def _timeout(facts: Facts) -> str:
 
 
 def _cancelled(facts: Facts) -> str:
-    return f"cancelled: its scheduler{_owner(facts)} stopped, and asked it to stop; {_so_far(facts)}"
+    who = "an operator" if facts.reason == "cancelled" else f"its scheduler{_owner(facts)} stopped, and"
+    return f"cancelled: {who} asked it to stop; {_so_far(facts)}"
 
 
 def _lost(facts: Facts) -> str:
@@ -207,6 +208,10 @@ def _stopping(facts: Facts) -> str:
     return f"its scheduler{_owner(facts)} was stopping"
 
 
+def _paused(facts: Facts) -> str:
+    return facts.error or "an operator did not want it run"
+
+
 # --- what has not ended
 
 
@@ -223,7 +228,11 @@ def _running(facts: Facts) -> str:
 
 def _asked_to_stop(facts: Facts) -> str:
     limit = f" of {duration_text(facts.timeout_ns)}" if facts.timeout_ns else ""
-    causes = {"timeout": f"it is over its timeout{limit}", "lost": "its lease can no longer be trusted"}
+    causes = {
+        "timeout": f"it is over its timeout{limit}",
+        "lost": "its lease can no longer be trusted",
+        "cancelled": "an operator cancelled it",
+    }
     cause = causes.get(facts.reason, "its scheduler stops")
     return f"was asked to stop, because {cause}, and has not ended yet"
 
@@ -314,6 +323,7 @@ SKIPS: Final[Mapping[str, Callable[[Facts], str]]] = {
     SkipReason.STORE_ERROR: _store_error,
     SkipReason.SKEW: _skew,
     SkipReason.STOPPING: _stopping,
+    SkipReason.PAUSED: _paused,
 }
 OUTCOMES: Final[Mapping[str, Callable[[Facts], str]]] = {
     Outcome.SUCCESS: _success,

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.control.roster import JobPresence
 from tickglass.sched.durations import SECOND, span_text
 from tickglass.sched.identity import JobId
 from tickglass.sched.occurrence import FAILURES, OccurrenceState, Outcome
 from tickglass.sched.policies.rivalry import Claim, owners_of_rivals
-from tickglass.sched.roster import JobPresence
 from tickglass.sched.triggers.text import trigger_of
 from tickglass.telemetry.sidecar.explain.why import Facts, why
 from tickglass.telemetry.sidecar.merge.occurrences import LEFT, merged, rows_of
@@ -224,6 +224,9 @@ class _Merging:
         trigger = trigger_of(self._how.trigger, self._name)
         return None if trigger is None else trigger.next_after_ns(self._now.wall_ns)
 
+    def _is_paused(self, due_ns: int) -> bool:
+        return any(snapshot.pause_of(self._job, due_ns) is not None for snapshot, _ in self._known.read)
+
     def _unreported_ns(self, due_ns: int | None, all_of: Sequence[OccurrenceView]) -> int | None:
         """Return the first instant from this one that no scheduler reported: a ledger does not record skips."""
         reported_ns = max(
@@ -249,7 +252,7 @@ class _Merging:
 
     def _overdue(self, waiting: _Waiting) -> OccurrenceView | None:
         how, due_ns = self._how, waiting.due_ns
-        if due_ns is None or due_ns + how.grace_ns >= waiting.seen_wall_ns:
+        if due_ns is None or due_ns + how.grace_ns >= waiting.seen_wall_ns or self._is_paused(due_ns):
             return None
         lock = self._lock if self._lock is not None and self._lock.state == "held" else None
         if lock is not None and (lock.service, lock.job) == self._job:

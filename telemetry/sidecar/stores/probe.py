@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypedDict
 
+from tickglass.sched.control.audit import Act, read_act
+from tickglass.sched.control.order_book import OrderBook
+from tickglass.sched.control.roster import Roster, read_roster
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.policies.preference import is_presence
-from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, StoreObserver
+from tickglass.sched.ports import ControlReader, JobRecord, LeaseRecord, RunRecord, StoreObserver
 from tickglass.sched.ports.missing import MissingKind, MissingOnce, sentence_of
-from tickglass.sched.roster import Roster, read_roster
 from tickglass.sched.threads.loop import Loop
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.series import Histogram
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tickglass.sched.clock import Clock, Reading
+    from tickglass.sched.control.orders import Pause, Skip
     from tickglass.sched.identity import JobId
     from tickglass.telemetry.series import Distribution
 
@@ -34,6 +37,7 @@ EVERY_NS: Final = 5 * SECOND
 LEASES_MAX: Final = 10_000
 JOBS_MAX: Final = 1_000
 ABANDONED_MAX: Final = 1_000
+ACTS_MAX: Final = 100
 _FRESH_FOR_PROBES: Final = 3  # a snapshot is fresh for this many periods
 _FRESH_FOR_MIN_NS: Final = 15 * SECOND
 _STOP_S: Final = 2.0  # a thread whose store hangs is not waited for longer
@@ -41,7 +45,7 @@ _STOP_S: Final = 2.0  # a thread whose store hangs is not waited for longer
 _log: Final = logging.getLogger(__name__)
 
 
-class Observed(StoreObserver, Protocol):
+class Observed(StoreObserver, ControlReader, Protocol):
     """A store, as far as the probe needs one."""
 
     def time_ns(self) -> int:
@@ -60,6 +64,8 @@ class StoreSnapshot:
         runs: of each job the latest attempts, oldest first, as far as they have been read.
         abandoned: claims without an end whose leases have ended, oldest first.
         roster: its instances, and the names of their jobs.
+        orders: what operators have asked for, and still stands.
+        acts: the latest acts of operators, newest first.
         skew_ns: our wall clock minus the store's, within plus or minus `skew_bound_ns`.
         truncated: there was more than one probe may read.
         took_ns: how long it took.
@@ -77,6 +83,8 @@ class StoreSnapshot:
     runs: Mapping[JobId, list[RunRecord]] = field(default_factory=dict)
     abandoned: tuple[RunRecord, ...] = ()
     roster: Roster = field(default_factory=lambda: Roster((), {}))
+    orders: OrderBook = field(default_factory=OrderBook)
+    acts: tuple[Act, ...] = ()
     skew_ns: int | None = None
     skew_bound_ns: int | None = None
     truncated: bool = False
@@ -87,6 +95,10 @@ class StoreSnapshot:
     missing: Mapping[str, int] = field(default_factory=dict)
     durations: Distribution | None = None
 
+    def pause_of(self, job: JobId, due_ns: int) -> Pause | Skip | None:
+        """Return the order by which a due instant is not to be run."""
+        return self.orders.pause_of(job, due_ns) or self.orders.skip_of(job, due_ns)
+
     def age_ns(self, now: Reading) -> int | None:
         """Return how old the snapshot is; None before the first."""
         return None if self.taken is None else max(0, now.monotonic_ns - self.taken.monotonic_ns)
@@ -95,6 +107,11 @@ class StoreSnapshot:
         """Return whether the snapshot is recent enough to be used."""
         age_ns = self.age_ns(now)
         return age_ns is not None and age_ns <= self.fresh_for_ns
+
+
+class _Control(TypedDict):
+    orders: OrderBook
+    acts: tuple[Act, ...]
 
 
 class _StoreProbe:
@@ -162,10 +179,20 @@ class _StoreProbe:
             runs=self._ledger.by_job(),
             abandoned=tuple(abandoned[:ABANDONED_MAX]),
             roster=roster,
+            **self._read_control(),
             skew_ns=asked.wall_ns + bound_ns - store_ns,
             skew_bound_ns=bound_ns,
             truncated=len(leases) > LEASES_MAX or len(jobs) > JOBS_MAX or len(abandoned) > ABANDONED_MAX,
         )
+
+    def _read_control(self) -> _Control:
+        """Return what stands, and the acts that led to it; they are read again only after another act."""
+        known = self.snapshot
+        record = self._store.control(known.orders.version if known.taken is not None else -1)
+        if record is None:
+            return {"orders": known.orders, "acts": known.acts}
+        acts = tuple(read_act(row) for row in self._store.audit(ACTS_MAX))
+        return {"orders": OrderBook.read(record), "acts": acts}
 
 
 class Probe:

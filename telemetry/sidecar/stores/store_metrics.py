@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client.samples import Sample
 
+from tickglass.sched.control.roster import JobPresence
 from tickglass.sched.occurrence import Outcome
-from tickglass.sched.roster import JobPresence
 from tickglass.telemetry import catalogue
 from tickglass.telemetry.label_values import StoreErrorKind
 from tickglass.telemetry.series import family, samples_of
@@ -110,10 +110,14 @@ def _values(snapshot: StoreSnapshot, now: Reading, dropped: Callable[[JobRecord,
         presence = snapshot.roster.presence(job.job_id)
         if presence in (JobPresence.ALL, JobPresence.SOME):
             yield job.service, (catalogue.JOB_INSTANCES, (job.name,), len(snapshot.roster.having(job.job_id)))
-        if presence is JobPresence.RETIRED:
+        if presence is JobPresence.RETIRED or _is_paused(job, snapshot):
             continue  # no instance is meant to run it: nothing of it can be late
         of_job = _of_job(job, snapshot.runs.get(job.job_id, ()), dead, (now, snapshot.taken), dropped)
         yield from ((job.service, value) for value in of_job)
+
+
+def _is_paused(job: JobRecord, snapshot: StoreSnapshot) -> bool:
+    return job.next_due_ns is not None and snapshot.pause_of(job.job_id, job.next_due_ns) is not None
 
 
 def _of_probe(snapshot: StoreSnapshot, now: Reading) -> Iterator[_Value]:

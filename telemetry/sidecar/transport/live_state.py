@@ -19,6 +19,7 @@ from tickglass.sched.events import (
     JobRegistered,
     LockMoved,
     OccurrenceMoved,
+    OrdersStand,
     PoolMoved,
     ReadinessMoved,
     SchedulerMoved,
@@ -28,6 +29,7 @@ from tickglass.sched.events import (
 from tickglass.sched.lease import LockEvent, LockState
 from tickglass.sched.lifecycle import SchedulerState
 from tickglass.sched.occurrence import OccurrenceEvent
+from tickglass.sched.ports import SCHEDULED
 from tickglass.sched.streak import prolonged, prolonged_by_span
 from tickglass.telemetry.interval import IntervalTracker
 
@@ -66,6 +68,7 @@ class LiveState:
             SkewMeasured: self._keep,
             ClockDisciplineRead: self._keep,
             SpoolMoved: self._keep,
+            OrdersStand: self._keep,
         }
 
     def record(self, event: Event) -> None:
@@ -127,10 +130,12 @@ class LiveState:
             self._open_occurrences.pop(key, None)
             if event.job in self._streaks:
                 streak = self._streaks[event.job]
-                self._streaks[event.job] = prolonged(streak, event.outcome or "", event.due_ns, event.wall_ns)
+                self._streaks[event.job] = prolonged(
+                    streak, event.outcome or "", event.due_ns, event.wall_ns, reason=event.reason
+                )
             return
         self._open_occurrences.setdefault(key, []).append(event)
-        if event.event == OccurrenceEvent.FELL_DUE:
+        if event.event == OccurrenceEvent.FELL_DUE and event.kind == SCHEDULED:
             self._interval_trackers.setdefault(event.job, IntervalTracker()).fell_due(event.due_ns, event.next_due_ns)
 
     def _instants_skipped(self, event: InstantsSkipped) -> None:

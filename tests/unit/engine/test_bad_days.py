@@ -14,6 +14,7 @@ from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import LockMoved
 from tickglass.sched.identity import JobId
 from tickglass.sched.ports import ClaimAsk, Claimed, Granted, Holder, LeaseAsk, Settlement
+from tickglass.sched.stores.memory.store import MemoryStore
 from tickglass.sched.triggers import every
 
 if TYPE_CHECKING:
@@ -141,8 +142,8 @@ def test_a_run_whose_settlement_was_overtaken_without_an_answer_has_lost_its_loc
     rig.advance(60 * SECOND)
     rig.ended("job")
     rig.asleep("settle")
-    rig.store._attempts.clear()
-    rig.store._leases.clear()
+    fresh = MemoryStore(rig.clock)
+    rig.store._attempts, rig.store._leases = fresh._attempts, fresh._leases
     rig.store.broken.clear()
     rig.clock.advance(100 * MS)
     rig.free("job")

@@ -10,8 +10,8 @@ from tickglass.cli.job_choice import one_job_named
 from tickglass.cli.name_completion import complete_jobs
 from tickglass.cli.stores import existing_store, store_argument
 from tickglass.cli.text import shown, span_text
+from tickglass.sched.control.roster import read_roster
 from tickglass.sched.identity import JobId
-from tickglass.sched.roster import read_roster
 
 if TYPE_CHECKING:
     from tickglass.sched.ports import Store

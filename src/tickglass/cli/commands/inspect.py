@@ -16,10 +16,10 @@ from tickglass.cli.stores import existing_store, store_argument
 from tickglass.cli.tables import print_table
 from tickglass.cli.text import distance_text, instant_text, one_line, record_json, shown, span_text
 from tickglass.sched.control.operator import read_book
+from tickglass.sched.control.roster import Roster, read_roster
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.identity import JobId
 from tickglass.sched.occurrence import Outcome
-from tickglass.sched.roster import Roster, read_roster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -14,8 +14,8 @@ from tickglass.cli.stores import existing_store, store_argument
 from tickglass.cli.tables import print_table
 from tickglass.cli.text import record_json, span_text
 from tickglass.sched.control.operator import read_book
+from tickglass.sched.control.roster import Roster, read_roster
 from tickglass.sched.ports import InstanceState
-from tickglass.sched.roster import Roster, read_roster
 
 if TYPE_CHECKING:
     from tickglass.sched.control.order_book import OrderBook

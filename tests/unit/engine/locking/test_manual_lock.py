@@ -17,6 +17,7 @@ from tickglass.sched.engine.locking.manual_lock import ManualLock
 from tickglass.sched.errors import ConfigError, LeaseLost, LockInUse, LockNotHeld, StoreUnavailable
 from tickglass.sched.events import LockMoved
 from tickglass.sched.lock_terms import lock_terms
+from tickglass.sched.stores.memory.lease_table import LeaseTable
 
 if TYPE_CHECKING:
     from kit.manual_locks import Desk
@@ -184,7 +185,7 @@ def test_a_store_that_says_at_the_release_that_it_was_lost_is_believed(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock, lease = desk.take()
-    monkeypatch.setattr(desk.rig.store, "_leases", {})  # it was taken away behind our back
+    monkeypatch.setattr(desk.rig.store, "_leases", LeaseTable(desk.rig.clock))  # it was taken away behind our back
     desk.taken_by_the_other()
     assert lease.trusted
     assert lock.release() is False

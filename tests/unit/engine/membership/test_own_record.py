@@ -45,7 +45,7 @@ def forget(stand: Stand) -> None:
     fresh = MemoryStore(stand.clock)
     with stand.store._lock:
         stand.store._instances = fresh._instances
-        stand.store._jobs, stand.store._leases = {}, {}
+        stand.store._jobs, stand.store._leases = fresh._jobs, fresh._leases
 
 
 def test_the_record_names_the_instance_its_version_and_its_jobs(stand: Stand) -> None:

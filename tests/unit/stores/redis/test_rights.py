@@ -110,7 +110,7 @@ def test_the_line_that_is_told_gives_what_is_missing(server: RedisServer, as_use
     [
         ("-publish", "PUBLISH on {tickglass}:freed:0:NAME, PUBLISH on {tickglass}:claimed:0:billing:0"),
         ("-subscribe", "SUBSCRIBE on {tickglass}:freed:0:NAME, SUBSCRIBE on {tickglass}:claimed:0:billing:0"),
-        ("-zadd", "ZADD on {tickglass}:leases, ZADD on {tickglass}:jobs, ZADD on {tickglass}:ledgers and 3 more"),
+        ("-zadd", "ZADD on {tickglass}:leases, ZADD on {tickglass}:jobs, ZADD on {tickglass}:ledgers and 4 more"),
         ("-evalsha", "'evalsha'"),
         ("-time", "can't run this command"),
         ("resetkeys ~{tickglass} ~{tickglass}:lock:* ~{tickglass}:lease:*", "GET on {tickglass}:layout, "),

@@ -14,6 +14,7 @@ from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.ports import (
+    ControlRecord,
     Gone,
     LeaseAsk,
     Refused,
@@ -80,9 +81,12 @@ def test_sentinel_leads_to_the_new_master(
     nobody = f"127.0.0.1:{find_free_port()}"
     store = opened(f"redis+sentinel://{nobody},127.0.0.1:{sentinel.port}/mymaster/0?timeout=1s")
     lease = lease_of(ASK, store.acquire(ASK))
-    wait_until(lambda: replica.say("GET", "{tickglass}:lock:ledger") == "token")
+    assert store.write_control(ControlRecord(1, "text"), "act")
+    wait_until(lambda: replica.say("HGET", "{tickglass}:control", "version") == "1")
     master.kill()
-    wait_until(lambda: ok(lambda: store.renew(lease)))
+    wait_until(lambda: ok(lambda: store.control(1)))
+    assert store.write_control(ControlRecord(2, "text"), "another act")
+    assert store.renew(lease) == Renewed()
     assert replica.say("ROLE")[0] == "master"
     assert store.release(lease) == Released()
     assert lease_of(ASK, store.acquire(ASK)).fence > lease.fence
@@ -127,6 +131,8 @@ def test_a_cluster_is_asked_where_the_slot_is(
         batch = [replace(CLAIM, due_ns=due_ns, lease=replace(CLAIM.lease, resource=f"r{due_ns}")) for due_ns in (2, 3)]
         ended = [settlement_of(ask, answer) for ask, answer in zip(batch, store.claim_many(batch), strict=True)]
         assert store.settle_many(ended) == [Settled(recorded=True, released=True)] * 2
+        assert store.write_control(ControlRecord(1, prefix), "act")
+        assert store.control(0) == ControlRecord(1, prefix)
     # A slot that has moved: the node says where to.
     slot = nodes[0].say("CLUSTER", "KEYSLOT", "{a}")
     there = next(it for it in nodes if it.say("CLUSTER", "COUNTKEYSINSLOT", slot))
@@ -140,6 +146,7 @@ def test_a_cluster_is_asked_where_the_slot_is(
     elsewhere.say("CLUSTER", "SETSLOT", slot, "IMPORTING", there.say("CLUSTER", "MYID"))
     for node in (elsewhere, there):
         node.say("CLUSTER", "SETSLOT", slot, "NODE", elsewhere.say("CLUSTER", "MYID"))
+    assert store.control(0) is None, "asked without a script, and led there all the same"
     lease = lease_of(ASK, store.acquire(ASK))
     assert elsewhere.say("CLUSTER", "COUNTKEYSINSLOT", slot) > 0
     assert store.renew(lease) == Renewed()

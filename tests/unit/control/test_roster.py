@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tickglass.sched.control.roster import JobPresence, Roster, read_roster
 from tickglass.sched.identity import JobId
 from tickglass.sched.ports import SILENT_AFTER_NS, InstanceRecord
-from tickglass.sched.roster import JobPresence, Roster, read_roster
 from tickglass.sched.stores.memory.store import MemoryStore
 from tickglass.testing import FakeClock
 
