@@ -97,7 +97,7 @@ class Control:
         return self._operator.resume(job, service, _said(reason))
 
     def skip(self, job: str, *, service: str | None = None, reason: str, at: datetime | None = None) -> Act:
-        """Have one due instant skipped, with reason "requested".
+        """Have one due instant skipped, with reason "paused".
 
         Args:
             at: the instant, aware; default: the next one.

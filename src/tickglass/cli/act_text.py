@@ -11,7 +11,7 @@ import msgspec
 
 from tickglass.cli.instants import iso_text, second_text
 from tickglass.sched.clock import instant_of
-from tickglass.sched.control.audit import ActKind
+from tickglass.sched.control.audit import ActKind, jobs_text
 from tickglass.sched.control.foresight import due_between
 from tickglass.sched.control.orders import ALL, Pause, fits
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tickglass.sched.control.orders import Order
     from tickglass.sched.ports import JobRecord
 
-__all__ = ["act_json", "jobs_text", "order_json", "pause_sentence", "resume_sentence", "sentence_of", "until_text"]
+__all__ = ["act_json", "order_json", "pause_sentence", "resume_sentence", "sentence_of", "until_text"]
 
 
 def sentence_of(act: Act) -> str:
@@ -70,14 +70,6 @@ def _skipped(jobs: Sequence[JobRecord], now_ns: int, until_ns: int | None) -> st
     if not due.count:
         return "nothing is due until then"
     return f"{due.count:,} due instant{'s' if due.count > 1 else ''} until then will be skipped"
-
-
-def jobs_text(service: str, job: str) -> str:
-    """Return whose jobs are meant: "nightly of billing", "report-* of all services", "all jobs"."""
-    jobs = "all jobs" if job == ALL else job
-    if service == ALL:
-        return jobs if job == ALL else f"{jobs} of all services"
-    return f"{jobs} of {service}"
 
 
 def until_text(until_ns: int | None, undone: str) -> str:
