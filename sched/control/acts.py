@@ -73,7 +73,7 @@ def resume(book: OrderBook, asked: Asked, *, service: str, job: str, known: Sequ
     """End the pauses of these jobs, and take back the skips of their instants to come.
 
     Raises:
-        ControlRefused: they are paused together with other jobs, or nothing is paused and no job fits.
+        ControlRefused: they are paused together with other jobs; or nothing of theirs stands, and no job fits.
     """
     entry = _entry(ActKind.RESUME, asked, service=service, job=job)
     pauses, skips = _standing(book, Pause, asked), _standing(book, Skip, asked)

@@ -22,6 +22,7 @@ from tickglass.sched.ports import (
 )
 from tickglass.sched.stores.memory import control_log
 from tickglass.sched.stores.redis import control as redis_control
+from tickglass.sched.stores.redlock import control as redlock_control
 from tickglass.sched.stores.sqlite import control as sqlite_control
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def test_the_log_comes_in_pages_newest_first(store: Store) -> None:
 @pytest.fixture
 def short_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep three rows of the log."""
-    for module in (control_log, sqlite_control, redis_control):
+    for module in (control_log, sqlite_control, redis_control, redlock_control):
         monkeypatch.setattr(module, "AUDIT_KEPT", 3)
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import (
         Beat,
         ClaimAnswer,
+        ControlRecord,
         EventSink,
         Granted,
         InstanceRecord,
@@ -96,6 +97,10 @@ class BreakableStore(MemoryStore):
     def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         self._check("orphans")
         return super().orphans(jobs, limit)
+
+    def control(self, known_version: int = -1) -> ControlRecord | None:
+        self._check("control")
+        return super().control(known_version)
 
     def acquire(self, ask: LeaseAsk) -> Granted | Refused:
         self.asks.append(ask)

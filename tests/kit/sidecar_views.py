@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickglass.sched.identity import JobId
-    from tickglass.sched.ports import EventSink, InstanceRecord, LeaseRecord, RunRecord
+    from tickglass.sched.ports import AuditRow, ControlRecord, EventSink, InstanceRecord, LeaseRecord, RunRecord
     from tickglass.sched.ports.missing import MissingRecord
     from tickglass.telemetry.sidecar.view import JobView, View
 
@@ -237,6 +237,12 @@ class ScriptedStore:
 
     def job_set(self, fingerprint: str) -> Sequence[str] | None:
         return self._ask(f"job_set {fingerprint}").job_set(fingerprint)
+
+    def control(self, known_version: int = -1) -> ControlRecord | None:
+        return self._ask("control").control(known_version)
+
+    def audit(self, limit: int = 100, *, before: int | None = None) -> Sequence[AuditRow]:
+        return self._ask("audit").audit(limit, before=before)
 
     def missing(self) -> Sequence[MissingRecord]:
         found, self.found_missing = self.found_missing, ()

@@ -103,6 +103,18 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/unit/cli/test_escapes.py": ("sched/escaping.py", "src/tickglass/cli/demo_table.py"),
     "tests/unit/cli/test_main.py": ("src/tickglass/cli/lazy_group.py",),
     "tests/unit/cli/commands/test_instances.py": ("src/tickglass/cli/tables.py",),
+    "tests/unit/control/test_operator.py": (
+        "sched/control/acts.py",
+        "sched/control/audit.py",
+        "src/tickglass/control.py",
+    ),
+    "tests/unit/control/test_order_book.py": ("sched/control/orders.py",),
+    "tests/unit/engine/control/test_obeying.py": (
+        "sched/engine/control/cancels.py",
+        "sched/engine/control/manual_runs.py",
+        "sched/engine/control/order_watch.py",
+        "sched/engine/standing_orders.py",
+    ),
     "tests/unit/domain/test_clock.py": ("src/tickglass/testing.py",),
     "tests/unit/domain/test_fencing.py": (
         "sched/fencing/etcd.py",

@@ -250,6 +250,7 @@ local function write_act(version, record, act, wall_us, ballot, kept)
     'ballot', ballot)
   redis.call('ZREMRANGEBYLEX', acts, '-', '(' .. at(number - kept + 1))
   redis.call('ZREMRANGEBYLEX', acts, '[' .. at(number), '+')
+  if number == 0 then return end -- with Redlock it may have to be agreed on that there was no act yet
   redis.call('ZADD', acts, 0, at(number) .. cjson.encode({wall_us, act, ballot}))
 end
 

@@ -23,6 +23,7 @@ from tickglass.sched.stores.redis import scripts as lua
 from tickglass.sched.stores.redis.store import RedisStore
 from tickglass.sched.stores.redis.topology import Direct
 from tickglass.sched.stores.redlock.ballot import BY_HAND, Ballot, Occurrence, Won
+from tickglass.sched.stores.redlock.control import RedlockControl
 from tickglass.sched.stores.redlock.ledger import RedlockLedger
 from tickglass.sched.stores.redlock.leftovers import Leftovers
 from tickglass.sched.stores.redlock.quorum import Quorum
@@ -45,8 +46,10 @@ if TYPE_CHECKING:
     from tickglass.sched.identity import JobId
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
+        AuditRow,
         ClaimAnswer,
         ClaimAsk,
+        ControlRecord,
         Gone,
         InstanceRecord,
         JobRecord,
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     )
     from tickglass.sched.ports.missing import MissingRecord
     from tickglass.sched.registration import Registered
+    from tickglass.sched.stores.redis.control import StoredAct
     from tickglass.sched.stores.redis.topology import Credentials, Server
 
 __all__ = ["RedlockStore"]
@@ -105,6 +109,7 @@ class RedlockStore:
         self._ballot = Ballot(
             self._quorum, self._ledger, self._leftovers, credentials, self.allowance_ns, timeout_given=timeout_given
         )
+        self._control = RedlockControl(self._quorum, self._acts, self._ballot.pause)
         self._client_id = uuid.uuid4().hex
         self._count = itertools.count()
 
@@ -245,6 +250,24 @@ class RedlockStore:
         found = set().union(*self._views("unregistered", lambda node: node.unregistered(jobs)))
         return [job for job in jobs if job in found]
 
+    # --- control
+
+    def control(self, known_version: int = -1) -> ControlRecord | None:
+        """See `ControlStore`; what a majority has."""
+        return self._control.read(known_version)
+
+    def write_control(self, record: ControlRecord, entry: str) -> bool:
+        """See `ControlStore`; on a majority at least, and what has less is never shown."""
+        return self._control.write(record, entry)
+
+    def audit(self, limit: int = 100, *, before: int | None = None) -> Sequence[AuditRow]:
+        """See `ControlStore`; the acts that made what a majority has."""
+        return self._control.audit(limit, before)
+
+    def unlock(self, resource: str, fence: int, detail: str) -> bool:
+        """See `ControlStore`; a majority had the lease, or may have. Each server publishes it."""
+        return self._control.unlock(resource, fence, detail, self._call_id())
+
     # --- observers
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
@@ -285,6 +308,9 @@ class RedlockStore:
 
     def _call_id(self) -> str:
         return f"{self._client_id}-{next(self._count)}"
+
+    def _acts(self, limit: int, before: int) -> list[Sequence[StoredAct]]:
+        return self._views("audit", lambda node: node.acts(limit, before))
 
     def _views(self, operation: str, read: Callable[[RedisStore], T]) -> list[T]:
         """Read from each server; a minority may be away.

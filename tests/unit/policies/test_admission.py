@@ -14,7 +14,7 @@ from tickglass.sched.policies.admission import Situation, admit
 from tickglass.sched.policies.verdict import Admit, Decline, Defer, TooLate, Verdict
 
 ON_TIME: Final = Situation(late_ns=0, grace_ns=SECOND, busy=False, skewed=False)
-OVERLAP, SKEW = Decline(SkipReason.OVERLAP), Decline(SkipReason.SKEW)
+OVERLAP, SKEW, PAUSED = (Decline(reason) for reason in (SkipReason.OVERLAP, SkipReason.SKEW, SkipReason.PAUSED))
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,11 @@ OVERLAP, SKEW = Decline(SkipReason.OVERLAP), Decline(SkipReason.SKEW)
         (replace(ON_TIME, skewed=True), SKEW),
         (replace(ON_TIME, skewed=True, late_ns=-1), SKEW),
         (replace(ON_TIME, skewed=True, late_ns=SECOND + 1), TooLate()),
+        (replace(ON_TIME, paused=True), PAUSED),
+        (replace(ON_TIME, paused=True, late_ns=-1), PAUSED),
+        (replace(ON_TIME, paused=True, busy=True, skewed=True), PAUSED),
+        (replace(ON_TIME, paused=True, late_ns=SECOND + 1), TooLate()),
+        (replace(ON_TIME, rerun=True, paused=True), Defer()),
         (replace(ON_TIME, rerun=True), Admit()),
         (replace(ON_TIME, rerun=True, late_ns=-1), Defer()),
         (replace(ON_TIME, rerun=True, late_ns=3_600 * SECOND), Admit()),
@@ -46,8 +51,8 @@ def test_each_situation_has_its_verdict(situation: Situation, verdict: Verdict) 
 
 EITHER: Final = (False, True)
 ALL: Final = [
-    Situation(late_ns=late_ns, grace_ns=1, busy=busy, skewed=skewed, superseded=superseded, rerun=rerun)
-    for late_ns, busy, skewed, superseded, rerun in product((-1, 0, 1, 2), EITHER, EITHER, EITHER, EITHER)
+    Situation(late_ns=late_ns, grace_ns=1, busy=busy, skewed=skewed, superseded=superseded, rerun=rerun, paused=paused)
+    for late_ns, busy, skewed, superseded, rerun, paused in product((-1, 0, 1, 2), *[EITHER] * 5)
 ]
 
 

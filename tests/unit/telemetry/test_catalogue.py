@@ -73,7 +73,14 @@ def test_store_operations_are_the_methods_of_the_ports() -> None:
     asks_nothing = ("close", "watch", "allowance_ns", "missing")
     methods = {
         name
-        for port in (ports.LockStore, ports.Ledger, ports.Membership, ports.StoreObserver)
+        for port in (
+            ports.LockStore,
+            ports.Ledger,
+            ports.Membership,
+            ports.ControlReader,
+            ports.ControlStore,
+            ports.StoreObserver,
+        )
         for name in vars(port)
         if not name.startswith("_") and name not in asks_nothing
     }

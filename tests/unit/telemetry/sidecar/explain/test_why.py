@@ -99,6 +99,11 @@ SKIPPED: dict[SkipReason, tuple[Facts, str, str]] = {
         "skipped: its scheduler, host-1, was stopping",
         "skipped: its scheduler was stopping",
     ),
+    SkipReason.PAUSED: (
+        Facts(due_ns=DUE_NS, error="anna paused it: the disk is full (act 7)"),
+        "skipped: anna paused it: the disk is full (act 7)",
+        "skipped: an operator did not want it run",
+    ),
 }
 
 
