@@ -160,7 +160,6 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/contract/test_membership.py": (
         "sched/ports/membership.py",
         "sched/stores/etcd/instances.py",
-        "sched/stores/memory/instance_table.py",
         "sched/stores/redis/instances.py",
     ),
     "tests/unit/stores/redis/test_rights.py": ("sched/stores/redis/scripts.py",),
@@ -169,6 +168,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/unit/stores/sqlite/test_against_memory.py": (
         "sched/stores/memory/attempt_table.py",
         "sched/stores/memory/control_log.py",
+        "sched/stores/memory/instance_table.py",
         "sched/stores/memory/lease_table.py",
         "sched/stores/memory/store.py",
         "sched/stores/sqlite/statements.py",
@@ -178,6 +178,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "sched/stores/sqlite/prune.py",
         "sched/stores/sqlite/schema.py",
     ),
+    "tests/unit/stores/test_registry.py": ("sched/stores/memory/url.py",),
     "tests/unit/stores/test_spool.py": ("sched/ports/spool.py",),
     "tests/unit/telemetry/endpoint/test_apps.py": ("telemetry/endpoint/collector.py",),
     "tests/unit/telemetry/endpoint/test_exporter.py": ("telemetry/endpoint/access.py",),

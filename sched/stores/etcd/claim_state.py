@@ -74,7 +74,7 @@ class ClaimState(NamedTuple):
     Args:
         begun: its unsettled attempt.
         ended: its latest settled attempt; it does not count while there is an unsettled one.
-        last_due_ns: of the job's latest claimed occurrence.
+        last_due_ns: of the job's latest claimed occurrence, among the scheduled ones or among the others.
         last_revision: the revision that wrote it, 0 if none was claimed.
     """
 
@@ -95,6 +95,7 @@ class ClaimState(NamedTuple):
             wall_ns,
             1 if died is None else died.run.attempt + 1,
             "" if died is None else died.run.run_id,
+            kind=ask.kind,
             declaration=ask.declaration,
         )
 
@@ -115,8 +116,9 @@ class ClaimState(NamedTuple):
             puts.append(kv.put(keys.run(job, due_ns, died.run.attempt), ended))
         believed = ask.max_ahead_ns is None or (self.last_due_ns or 0) <= run.claimed_wall_ns + ask.max_ahead_ns
         if self.last_due_ns is None or self.last_due_ns < due_ns or not believed:
-            compares.append(kv.unchanged(keys.last(job), self.last_revision))
-            puts.append(kv.put(keys.last(job), LastEntry(due_ns, ask.next_due_ns, run.claimed_wall_ns)))
+            last = keys.last(job, ask.kind)
+            compares.append(kv.unchanged(last, self.last_revision))
+            puts.append(kv.put(last, LastEntry(due_ns, ask.next_due_ns, run.claimed_wall_ns)))
         return compares, puts
 
 
@@ -128,7 +130,7 @@ def claim_reads(keys: Keys, ask: ClaimAsk) -> list[Any]:
         *lease_reads(keys, ask.lease.resource),
         kv.get(keys.open(job, due_ns)),
         kv.get(ended, kv.after_prefix(ended), limit=1),
-        kv.get(keys.last(job)),
+        kv.get(keys.last(job, ask.kind)),
     ]
 
 

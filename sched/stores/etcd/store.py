@@ -13,11 +13,12 @@ import msgspec
 from aetcd import rpc
 
 from tickglass.sched.lease import drift_allowance_ns
-from tickglass.sched.ports import AlreadyClaimed, Claimed, Gone, Granted, Refused, Released, Renewed, Settled
+from tickglass.sched.ports import MANUAL, AlreadyClaimed, Claimed, Gone, Granted, Refused, Released, Renewed, Settled
 from tickglass.sched.registration import Registered
 from tickglass.sched.stores.etcd import keys as kv
 from tickglass.sched.stores.etcd.claim_state import claim_from, claim_reads, lease_from, lease_reads
 from tickglass.sched.stores.etcd.client import KEEP_ALIVE, RANGE, TXN, EtcdClient
+from tickglass.sched.stores.etcd.control import Control
 from tickglass.sched.stores.etcd.instances import Instances
 from tickglass.sched.stores.etcd.keys import EndedRun, Keys, LastEntry, Opened
 from tickglass.sched.stores.etcd.layout import REFUSAL, Layout
@@ -40,9 +41,11 @@ if TYPE_CHECKING:
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         Ahead,
+        AuditRow,
         Beat,
         ClaimAnswer,
         ClaimAsk,
+        ControlRecord,
         InstanceRecord,
         JobRecord,
         LeaseAsk,
@@ -101,6 +104,7 @@ class EtcdStore:
         self._pruner = Pruner(self._client, self._keys, self._clock, keep_ns)
         self._watch = LeaseWatch(self._client, self._keys)
         self._locks = Locks(self._keys, self._clock, self._watch)
+        self._control = Control(self._client, self._keys, self._clock, self._locks, self._watch)
 
     # --- locks
 
@@ -270,8 +274,9 @@ class EtcdStore:
         """See `Ledger`; one round trip, in one transaction."""
         keys = self._keys
         ranges = [kv.delete(first, kv.after_prefix(first)) for first in (keys.opens_of(job), keys.runs_of(job))]
+        singles = [keys.job(job), keys.last(job), keys.last(job, MANUAL)]
         with self._client.call("forget") as call:
-            answer = call.ask(TXN, kv.transaction([], [kv.delete(keys.job(job)), kv.delete(keys.last(job)), *ranges]))
+            answer = call.ask(TXN, kv.transaction([], [*map(kv.delete, singles), *ranges]))
         return any(part.response_delete_range.deleted for part in answer.responses)
 
     # --- instances
@@ -290,6 +295,24 @@ class EtcdStore:
             reads = [kv.get(self._keys.job(job), keys_only=True) for job in jobs]
             answer = call.ask(TXN, kv.transaction([], reads))
         return [job for number, job in enumerate(jobs) if kv.read(answer, number) is None]
+
+    # --- control
+
+    def control(self, known_version: int = -1) -> ControlRecord | None:
+        """See `ControlStore`."""
+        return self._control.read(known_version)
+
+    def write_control(self, record: ControlRecord, entry: str) -> bool:
+        """See `ControlStore`."""
+        return self._control.write(record, entry)
+
+    def audit(self, limit: int = 100, *, before: int | None = None) -> Sequence[AuditRow]:
+        """See `ControlStore`."""
+        return self._control.audit(limit, before)
+
+    def unlock(self, resource: str, fence: int, detail: str) -> bool:
+        """See `ControlStore`; all waiters see the key of the lease deleted."""
+        return self._control.unlock(resource, fence, detail)
 
     # --- observers
 

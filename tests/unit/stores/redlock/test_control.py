@@ -153,13 +153,18 @@ def test_a_reader_repairs_what_too_few_servers_have(
         assert texts(late) == ["first"]
 
 
-def test_a_majority_that_lost_all_is_as_before_the_first_act(
+def test_what_one_server_still_has_is_not_lost_when_the_others_come_back_empty(
     servers: list[RedisServer], opened: Callable[..., RedlockStore]
 ) -> None:
     assert opened().write_control(FIRST, "first")
     for server in servers[:2]:
         server.say("FLUSHALL")
-    assert opened().control(1) == ControlRecord()
+    with silent(servers[2]):
+        assert opened().control(1) == ControlRecord(), "no server that answers has it"
+    assert opened().control(0) == FIRST
+    assert texts(opened()) == ["first"]
+    with silent(servers[2]):
+        assert opened().control(0) == FIRST
 
 
 # --- what it costs
