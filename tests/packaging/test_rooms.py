@@ -147,6 +147,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/unit/engine/test_wrong_clocks.py": ("sched/engine/timing/clock_skew.py",),
     "tests/unit/executors/test_executor.py": ("sched/executors/threads.py", "sched/ports/executor.py"),
     "tests/unit/engine/running/test_batches.py": ("sched/engine/running/claimer.py",),
+    "tests/unit/stores/test_registry.py": ("sched/stores/memory/url.py",),
     "tests/unit/stores/etcd/test_store.py": (
         "sched/stores/etcd/claim_state.py",
         "sched/stores/etcd/client.py",
@@ -167,6 +168,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/unit/stores/redlock/test_store.py": ("sched/stores/redlock/scripts.py",),
     "tests/unit/stores/sqlite/test_against_memory.py": (
         "sched/stores/memory/attempt_table.py",
+        "sched/stores/memory/instance_table.py",
         "sched/stores/memory/control_log.py",
         "sched/stores/memory/instance_table.py",
         "sched/stores/memory/lease_table.py",
