@@ -16,8 +16,10 @@ from tickglass.control import Control
 from tickglass.sched.clock import instant_of, ns_of
 from tickglass.sched.control.orders import Skip
 from tickglass.sched.durations import SECOND
+from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import OccurrenceMoved, OrdersStand
 from tickglass.sched.ports import InstanceRecord
+from tickglass.sched.stores.sqlite.store import SqliteStore
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from unit.cli.conftest import Filled, Tickglass
 
     from tickglass.sched.events import Event
+    from tickglass.sched.ports import ControlRecord
 
 OWNER = "host/billing/0"
 LATER_NS = ns_of(datetime(2096, 1, 31, 2, 30, tzinfo=UTC))
@@ -100,6 +103,22 @@ def test_a_store_that_is_not_there_or_does_not_answer_is_told_apart(
     silent = tickglass(*words, "redis://127.0.0.1:1?timeout=100ms", *WHY)
     assert (silent.exit_code, silent.stdout) == (3, "")
     assert "redis store" in silent.stderr
+
+
+def test_if_no_answer_comes_it_is_said_that_it_may_have_been_done(
+    act: Callable[..., Result], filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = SqliteStore.write_control
+
+    def unheard(store: SqliteStore, record: ControlRecord, entry: str) -> bool:
+        write(store, record, entry)
+        raise StoreUnavailable("sqlite", "write_control", "no answer")
+
+    monkeypatch.setattr(SqliteStore, "write_control", unheard)
+    result = act("pause", "sync")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "it may have been done: see tickglass audit" in result.stderr
+    assert logged(filled) == ["pause"]
 
 
 @pytest.mark.parametrize("words", [ACTS[name] for name in ("pause", "resume", "skip", "trigger", "cancel")])
