@@ -170,7 +170,6 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "sched/stores/memory/attempt_table.py",
         "sched/stores/memory/instance_table.py",
         "sched/stores/memory/control_log.py",
-        "sched/stores/memory/instance_table.py",
         "sched/stores/memory/lease_table.py",
         "sched/stores/memory/store.py",
         "sched/stores/sqlite/statements.py",
@@ -180,7 +179,6 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "sched/stores/sqlite/prune.py",
         "sched/stores/sqlite/schema.py",
     ),
-    "tests/unit/stores/test_registry.py": ("sched/stores/memory/url.py",),
     "tests/unit/stores/test_spool.py": ("sched/ports/spool.py",),
     "tests/unit/telemetry/endpoint/test_apps.py": ("telemetry/endpoint/collector.py",),
     "tests/unit/telemetry/endpoint/test_exporter.py": ("telemetry/endpoint/access.py",),
@@ -196,6 +194,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/unit/telemetry/sidecar/test_collector.py": ("telemetry/sidecar/view.py",),
     "tests/unit/telemetry/sidecar/web/test_app.py": ("telemetry/sidecar/web/auth_middleware.py",),
     "tests/unit/telemetry/test_catalogue.py": (
+        "telemetry/catalogue/control.py",
         "telemetry/catalogue/declare.py",
         "telemetry/catalogue/internals.py",
         "telemetry/catalogue/jobs.py",
