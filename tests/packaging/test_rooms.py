@@ -93,6 +93,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/contract/test_ledger.py": ("sched/ports/ledger.py", "sched/stores/run_times.py"),
     "tests/contract/test_lock_store.py": ("sched/ports/locks.py", "sched/stores/watchers.py"),
     "tests/contract/test_store_observer.py": ("sched/ports/observers.py",),
+    "tests/unit/cli/commands/test_acts.py": ("src/tickglass/cli/act_options.py", "src/tickglass/cli/act_text.py"),
     "tests/unit/cli/commands/test_alerts.py": ("src/tickglass/cli/query_options.py",),
     "tests/unit/cli/commands/test_inspect.py": ("src/tickglass/cli/envvars.py", "src/tickglass/cli/numbers.py"),
     "tests/unit/cli/commands/test_run.py": ("src/tickglass/signals.py",),
