@@ -24,10 +24,12 @@ from tickglass.sched.stores.redlock.control import merged_acts
 from tickglass.sched.stores.redlock.scripts import ACCEPT, PROMISE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from kit.servers import RedisServer
 
+    from tickglass.sched.stores.redis.scripts import Argument, Script
+    from tickglass.sched.stores.redlock.quorum import Answers
     from tickglass.sched.stores.redlock.store import RedlockStore
 
 T = TypeVar("T")
@@ -108,6 +110,31 @@ def test_a_version_that_only_a_minority_has_is_made_whole_before_the_next_one(st
     left_behind(store, SECOND_ONE, "second")
     assert store.write_control(THIRD, "third")
     assert [row.text for row in store._nodes[1].audit()] == ["third", "second", "first"]
+    assert texts(store) == ["third", "second", "first"]
+
+
+def test_a_writer_whose_act_others_completed_and_went_on_from_is_told_that_it_was_done(
+    opened: Callable[..., RedlockStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = opened(), opened()
+    assert store.write_control(FIRST, "first")
+    assert other.control(0) == FIRST
+    ask = store._quorum.ask
+
+    def overtaken(operation: str, script: Script, args: Sequence[Argument]) -> Answers:
+        if script is ACCEPT:
+            monkeypatch.undo()
+            for _ in range(3):
+                ballot = other._control._next_ballot()
+            assert [it[0] for it in other._quorum.ask(operation, PROMISE, (ballot,), among=[1, 2]).values()] == [1, 1]
+            answers = ask(operation, script, args)
+            assert dict(answers) == {0: 1, 1: 0, 2: 0}
+            assert other.write_control(THIRD, "third")
+            return answers
+        return ask(operation, script, args)
+
+    monkeypatch.setattr(store._quorum, "ask", overtaken)
+    assert store.write_control(SECOND_ONE, "second")
     assert texts(store) == ["third", "second", "first"]
 
 
