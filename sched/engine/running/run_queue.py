@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.running.assignment import Assignment
     from tickglass.sched.engine.running.execution import Execution
 
-__all__ = ["AHEAD_NS", "CLAIM_NS", "LONG_NS", "SOON_NS", "WATCH_NS", "Batch", "RunQueue", "Step"]
+__all__ = ["AHEAD_NS", "CLAIM_NS", "LONG_NS", "WATCH_NS", "Batch", "RunQueue", "Step"]
 
 AHEAD_NS: Final = 20 * MS  # what is claimed is expected to start within this, as far as workers are free
-SOON_NS: Final = 5 * MS  # what waits for longer is better kept back, because its next instant may come
 LONG_NS: Final = 500 * US  # a run that is expected to take longer has a worker of its own
 WATCH_NS: Final = MS  # so long may due runs wait for the worker that starts them before another one looks
 CLAIM_NS: Final = 100 * US  # so long may the claim of each occurrence take before the others count as waiting
@@ -93,10 +92,19 @@ class RunQueue:
         """How much waits for a worker; claimed runs do not, because a worker waits for them."""
         return len(self._steps) + len(self._offered)
 
-    @property
-    def saturated(self) -> bool:
-        """Whether more waits than can be started soon, at the pace that was seen last."""
-        return len(self._offered) >= _QUEUE_MIN and self._pace_ns * len(self._offered) > SOON_NS
+    def wait_ns(self, now_ns: int, dispatched: int) -> int:
+        """Return how long what is offered next would wait for its start, at the pace that was seen last.
+
+        Claimed runs count from the instant at which the first of them is due: until then they keep no worker busy.
+        0 while little waits, because workers shall find something at any time.
+
+        Args:
+            dispatched: how many will be offered before it.
+        """
+        ahead = len(self._offered) + dispatched
+        if self._runs and self._runs[0][0] <= now_ns:
+            ahead += len(self._runs)
+        return self._pace_ns * ahead if ahead >= _QUEUE_MIN else 0
 
     @property
     def empty(self) -> bool:
