@@ -54,9 +54,13 @@ class Backlog:
         self._order = count()
         self._look_at_ns: int | None = None  # monotonic, the next look; there may be others after it
 
-    def hold(self, plan: Plan) -> bool:
-        """Hold a plan if the pool has no room, and return whether it is held; else it stays the caller's."""
-        if not self._plans and self._wait_ns() <= SOON_NS:
+    def hold(self, plan: Plan, early_ns: int) -> bool:
+        """Hold a plan if the pool has no room, and return whether it is held; else it stays the caller's.
+
+        Args:
+            early_ns: how long before its due instant it comes; negative after that.
+        """
+        if not self._plans and self._wait_ns() <= SOON_NS + max(0, early_ns):
             return False
         self._plans.append(plan)
         self._look_by(self._clock.monotonic_ns() + LOOKED_EVERY_NS)

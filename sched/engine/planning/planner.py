@@ -167,8 +167,8 @@ class Planner:
         """Decide on the planned occurrence; while the job is in hand before it is due, or the pool is full, wait."""
         if plan.due_ns is None:
             return
-        now_ns = self._context.clock.monotonic_ns() + offset_ns
-        if (now_ns < plan.due_ns and self._overlaps.hold(plan)) or self._backlog.hold(plan):
+        early_ns = plan.due_ns - self._context.clock.monotonic_ns() - offset_ns
+        if (early_ns > 0 and self._overlaps.hold(plan)) or self._backlog.hold(plan, early_ns):
             return
         self._decide(plan, offset_ns)
 

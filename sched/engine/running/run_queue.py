@@ -34,6 +34,7 @@ CLAIM_NS: Final = 100 * US  # so long may the claim of each occurrence take befo
 PROGRESS: Final = 4  # runs or steps taken within that time by which the watcher sees that they are short
 _QUEUE_MIN: Final = 16  # occurrences, so that workers find some at any time
 _SMOOTHED: Final = 4  # batches
+_PAUSE_NS: Final = 2 * MS  # without work for so long, the workers are no measure of how fast they could be
 
 
 class Step(NamedTuple):
@@ -60,8 +61,9 @@ class RunQueue:
         self._order = count()
         self._expected_ns = 0  # of all claimed runs here
         self._long = 0  # how many of them are expected to be long
-        self._claimed: tuple[int, int] | None = None  # when the last batch was taken and how many; None: all there was
-        self._pace_ns = 0  # from one claimed occurrence to the next, while more of them wait
+        self._claimed: tuple[int, int] | None = None  # when the last batch was taken and how many; None: before a pause
+        self._idle_since_ns: int | None = None  # since when a worker has found nothing to do; None: it has not
+        self._pace_ns = 0  # from one claimed occurrence to the next, while the workers have no pause
         self.moves = 0  # how often something was taken
 
     def submit(self, step: Step) -> None:
@@ -70,6 +72,10 @@ class RunQueue:
 
     def offer(self, assignments: Sequence[Assignment], now_ns: int) -> None:
         """Add admitted occurrences, to be claimed in this order."""
+        if self._idle_since_ns is not None and now_ns - self._idle_since_ns > _PAUSE_NS:
+            self._claimed = None
+            self._pace_ns -= self._pace_ns // _SMOOTHED  # they have kept up, so it may have changed
+        self._idle_since_ns = None
         self._offered.extend((now_ns, assignment) for assignment in assignments)
 
     def add_runs(self, runs: Sequence[Execution]) -> bool:
@@ -157,6 +163,8 @@ class RunQueue:
             free: how many workers can begin to run something; the one that asks is one of them.
         """
         if not self._offered:
+            if self._idle_since_ns is None and (not self._runs or self._runs[0][0] > now_ns):
+                self._idle_since_ns = now_ns
             return None
         self._note_pace(now_ns)
         batch, passed_over, claimed = Batch([], []), [], 0
@@ -179,7 +187,8 @@ class RunQueue:
         if not batch.assignments:
             return None
         self._offered.extendleft(reversed(passed_over))
-        self._claimed = (now_ns, claimed) if self._offered and claimed else None
+        if claimed:
+            self._claimed = now_ns, claimed
         self.moves += PROGRESS
         return batch
 

@@ -172,3 +172,13 @@ def test_what_waits_for_its_turn_for_long_is_accounted_for_meanwhile(rig: Rig, r
         rig.advance(100 * MS)
     (waiting, *_) = [name for name in names if not rig.moves(name, "fell_due")]
     assert rig.missed(waiting).count >= 10
+
+
+def test_what_comes_before_it_is_due_is_not_kept_back_by_what_is_started_until_then(rig: Rig, room: Room) -> None:
+    lead_ns = rig.dispatcher.lead_time.now_ns
+    rig.advance(20 * SECOND - rig.clock.wall_ns() % (10 * SECOND) - 2 * lead_ns)
+    for name in ("early", "kept back"):
+        rig.add(lambda: None, every("10s"), name=name)
+    room.wait_ns, room.each_ns = SOON_NS + lead_ns, 1
+    rig.advance(lead_ns)
+    assert [assignment.job_name for assignment in rig.dispatcher.assignments()] == ["early"]
