@@ -8,10 +8,10 @@ in the stop signal that the execution gets.
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
-from uuid import uuid4
 
 from tickglass.sched.engine.membership.head_start import HeadStart
 from tickglass.sched.engine.running.claim import ClaimAttempt, ClaimWon, NotClaimed
@@ -90,6 +90,7 @@ class Assignment:
         self._renewer = renewer
         self._in_doubt = in_doubt
         self._settlements = settlements
+        self._claim = claim
         self._missed = missed
         self._ended = ended
         self._timings = Timings(admitted.due_ns, context.clock.monotonic_ns())
@@ -113,7 +114,6 @@ class Assignment:
             job.resource,
             store=context.store,
             timers=timers,
-            resumed=lambda: claim(self),
         )
         self._mutex = threading.Lock()  # one of stop asked, execution begun at a time
         self._execution: Execution | None = None
@@ -149,7 +149,7 @@ class Assignment:
         """Ask the run to stop, for a key of `STOP_REASONS`; from any thread. A pending claim goes on."""
         with self._mutex:
             execution = self._execution
-            if execution is None:
+            if execution is None and not self._stop.over:
                 self._stop.ask(reason)
         if execution is not None:
             execution.ask_to_stop(reason)
@@ -163,7 +163,7 @@ class Assignment:
                 self._missed(self._occurrence)
                 self._ended(self)
                 return None
-        ask = self._pending.begin()
+        ask = self._pending.begin(self._claim_again)
         if isinstance(ask, NotClaimed):
             self._end(ask)
             return None
@@ -172,7 +172,7 @@ class Assignment:
     def _answered(self, answer: ClaimAnswer | Exception, asked_ns: int) -> Execution | None:
         if isinstance(answer, Exception) and not isinstance(answer, StoreUnavailable):
             raise answer
-        decided = self._pending.answered(answer, asked_ns)
+        decided = self._pending.answered(answer, asked_ns, self._claim_again)
         if decided is None:
             return None  # parked
         if isinstance(decided, ClaimWon):
@@ -232,8 +232,13 @@ class Assignment:
 
         self._renewer.submit(take)
 
+    def _claim_again(self) -> None:
+        self._claim(self)
+
     def _run_ended(self, ran_ns: int | None) -> None:
         self.ran_ns = ran_ns
+        with self._mutex:
+            self._execution = None  # they refer to each other: otherwise each run waits for the collector of garbage
         self._ended(self)
 
     def _note_doubt(self, answer: NotClaimed) -> None:
@@ -254,8 +259,10 @@ class Assignment:
             return None
 
     def _abort(self) -> None:
-        if self._execution is not None:
-            self._execution.abort()
+        with self._mutex:
+            execution = self._execution
+        if execution is not None:
+            execution.abort()
             return
         if self._lock.state is LockState.WAITING:
             self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_ERROR)
@@ -269,7 +276,7 @@ def _ask_for(admitted: Admitted, context: EngineContext, max_ahead_ns: int | Non
         job.resource,
         context.owner,
         context.service,
-        str(uuid4()),
+        secrets.token_hex(16),
         job.ttl_ns,
         job=job.name,
         run_id=occurrence.run_id,

@@ -8,8 +8,9 @@ ask again. The lock reports every ending.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from tickglass.sched.engine.leasing.unacknowledged import Unacknowledged
 from tickglass.sched.errors import StoreUnavailable
@@ -29,24 +30,21 @@ if TYPE_CHECKING:
 __all__ = ["ClaimAttempt", "ClaimWon", "NotClaimed", "RetryAt"]
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimWon:
+class ClaimWon(msgspec.Struct, frozen=True):
     """The claim, and the monotonic instant from which its lease lasts at least its TTL."""
 
     claimed: Claimed
     asked_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class NotClaimed:
+class NotClaimed(msgspec.Struct, frozen=True):
     """How the occurrence ends instead."""
 
     outcome: Outcome
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryAt:
+class RetryAt(msgspec.Struct, frozen=True):
     """Ask again at this monotonic instant, or sooner.
 
     Args:

@@ -50,14 +50,16 @@ class Waiting:
             "printer",
             store=rig.store,
             timers=rig.dispatcher.timers,
-            resumed=self._resumed,
         )
 
     def _resumed(self) -> None:
         self.resumed += 1
 
+    def again(self) -> object:
+        return self.pending.begin(self._resumed)
+
     def refused(self) -> object:
-        return self.pending.answered(Ahead(1), 0)
+        return self.pending.answered(Ahead(1), 0, self._resumed)
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ def test_a_stop_has_it_given_up(waiting: Waiting) -> None:
     assert waiting.refused() is None
     waiting.pending.stop_claiming()
     assert waiting.resumed == 1
-    assert waiting.pending.begin() is GAVE_UP
+    assert waiting.again() is GAVE_UP
 
 
 def test_a_stop_that_comes_during_the_request_is_not_missed(waiting: Waiting) -> None:
