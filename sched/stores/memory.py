@@ -326,7 +326,8 @@ class MemoryStore:
         with self._lock:
             of_jobs = self._attempts.values() if job is None else [self._attempts.get(job, [])]
             if before_ns is not None:
-                of_jobs = [rows[: bisect_left(rows, before_ns, key=_due)] for rows in of_jobs]
+                ends = [(rows, bisect_left(rows, before_ns, key=_due)) for rows in of_jobs]
+                of_jobs = [rows[max(0, end - limit) : end] for rows, end in ends]
             latest = sorted((it for rows in of_jobs for it in rows[-limit:]), key=_age, reverse=True)[:limit]
             return [it.record for it in latest]
 
