@@ -158,10 +158,9 @@ class Dispatcher:
         if len(self._offered) >= BATCH_MAX:
             self.hand_over()
 
-    @property
-    def saturated(self) -> bool:
-        """Whether the pool has more to do than it can start soon."""
-        return self.pool.saturated
+    def wait_ns(self) -> int:
+        """Return how long what is dispatched now would wait for its start; 0 while the pool keeps up."""
+        return self.pool.wait_ns(len(self._offered))
 
     def hand_over(self) -> None:
         """Have workers claim what was dispatched in this tick, together."""

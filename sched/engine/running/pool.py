@@ -94,10 +94,13 @@ class Pool:
             thread.start()
         self._report()
 
-    @property
-    def saturated(self) -> bool:
-        """Whether there is more to do than can be started soon."""
-        return self._roster.queue.saturated
+    def wait_ns(self, dispatched: int) -> int:
+        """Return how long what is offered next would wait for its start; 0 while the pool keeps up.
+
+        Args:
+            dispatched: how many will be offered before it.
+        """
+        return self._roster.queue.wait_ns(self._clock.monotonic_ns(), dispatched)
 
     def submit(self, task: Callable[[], None]) -> None:
         """Give a task to the next free worker; never waits for one.

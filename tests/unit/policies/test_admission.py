@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.occurrence import SkipReason
