@@ -1,7 +1,7 @@
 """What the domain needs from outside, by subject, and the values that come back."""
 
 from tickglass.sched.ports.events import EventSink
-from tickglass.sched.ports.executor import CallResult, Executor, JobCall
+from tickglass.sched.ports.executor import CallResult, Executor, JobCall, PreparedCall
 from tickglass.sched.ports.ledger import (
     BATCH_MAX,
     Ahead,
@@ -49,6 +49,7 @@ __all__ = [
     "LockStore",
     "Membership",
     "Orphan",
+    "PreparedCall",
     "Refused",
     "Released",
     "Renewed",
