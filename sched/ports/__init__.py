@@ -2,7 +2,7 @@
 
 from tickglass.sched.ports.claim_feed import ClaimFeed, ClaimWatch
 from tickglass.sched.ports.events import EventSink
-from tickglass.sched.ports.executor import CallResult, Executor, JobCall
+from tickglass.sched.ports.executor import CallResult, Executor, JobCall, PreparedCall
 from tickglass.sched.ports.ledger import (
     BATCH_MAX,
     Ahead,
@@ -50,6 +50,7 @@ __all__ = [
     "LockStore",
     "Membership",
     "Orphan",
+    "PreparedCall",
     "Refused",
     "Released",
     "Renewed",

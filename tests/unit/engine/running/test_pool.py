@@ -190,6 +190,7 @@ class Due:
     def __init__(self, clock: SystemClock, due_ns: int) -> None:
         self.due_ns = due_ns
         self.expected_ns = 0
+        self.keeps_worker = True
         self.begun: queue.SimpleQueue[tuple[int, bool]] = queue.SimpleQueue()
         self._clock = clock
 
@@ -300,6 +301,7 @@ class Blocking:
     """A run that is expected to be short."""
 
     expected_ns = 0
+    keeps_worker = True
 
     def __init__(self, due_ns: int, begin: Callable[[], None]) -> None:
         self.due_ns = due_ns

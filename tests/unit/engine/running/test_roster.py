@@ -24,16 +24,20 @@ DUE_NS = NOW_NS + 10 * MS
 class Item:
     """All that the roster knows of an assignment and of an execution."""
 
-    def __init__(self, expected_ns: int = 0, due_ns: int = DUE_NS) -> None:
+    def __init__(self, expected_ns: int = 0, due_ns: int = DUE_NS, *, keeps_worker: bool = True) -> None:
         self.expected_ns = expected_ns
+        self.keeps_worker = keeps_worker
+        self.begun: list[str] = []
         self.due_ns = due_ns
         self.start_by_ns = NOW_NS + SECOND
 
     def begin(self) -> None:
-        """Stands for a run that begins without having been waited for."""
+        """Begin without having been waited for."""
+        self.begun.append("due")
 
     def begin_waited(self) -> None:
-        """Stands for a run that begins at the end of a wait for it."""
+        """Begin at the end of a wait for it."""
+        self.begun.append("waited")
 
 
 class Outcomes:
@@ -115,6 +119,21 @@ def test_a_run_that_was_waited_for_begins_as_such(stand: Stand) -> None:
     assert does(stand.comes(worker, DUE_NS)) == item.begin_waited
     stand.runs(other := Item())
     assert does(stand.roster.next_work(worker, DUE_NS)) == other.begin
+
+
+def test_runs_that_are_only_handed_on_begin_in_one_step_up_to_one_that_keeps_its_worker(stand: Stand) -> None:
+    handed = [Item(keeps_worker=False) for _ in range(3)]
+    stand.runs(*handed, kept := Item(), Item(keeps_worker=False), Item(due_ns=DUE_NS + MS, keeps_worker=False))
+    worker, _watcher = stand.waiting(2)
+    moves = stand.roster.queue.moves
+    work = stand.comes(worker, DUE_NS)
+    assert work is not None
+    work.do()
+    assert [item.begun for item in handed] == [["waited"], ["due"], ["due"]]
+    assert stand.roster.queue.moves - moves == len(handed), "the watcher sees them"
+    assert does(stand.roster.next_work(worker, DUE_NS)) == kept.begin
+    assert stand.roster.next_work(worker, DUE_NS) is not None
+    assert stand.roster.queue.claimed == 1, "what is not due yet waits"
 
 
 def test_a_worker_that_waits_for_a_later_run_is_called_for_a_sooner_one(stand: Stand) -> None:
