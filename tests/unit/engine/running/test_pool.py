@@ -291,9 +291,9 @@ def test_a_call_that_comes_as_a_wait_ends_by_itself_is_not_mistaken_for_a_later_
     pool.submit(lambda: pool.add_runs([cast("Execution", run)]))
     run.begun.get(timeout=PATIENCE_S)
     assert rung_late.is_set()
-    wait_until(lambda: len(pool._roster._asleep) == 3)
+    wait_until(lambda: len(pool._team._asleep) == 3)
     clock.wait(clock.monotonic_ns() + 20 * MS, Wake())
-    assert len(set(pool._roster._asleep)) == len(pool._roster._asleep) == 3
+    assert len(set(pool._team._asleep)) == len(pool._team._asleep) == 3
     assert pool.close(clock.monotonic_ns() + 10 * SECOND)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.running.assignment import Assignment
     from tickglass.sched.engine.running.execution import Execution
 
-__all__ = ["Roster", "Settlements", "Work", "Worker"]
+__all__ = ["LeaderFollowers", "Settlements", "Work", "Worker"]
 
 _NEVER_NS: Final = 2**63 - 1
 
@@ -79,8 +79,8 @@ class Work(NamedTuple):
     is_run: bool = False
 
 
-class Roster:
-    """All workers of a pool, and what there is for them.
+class LeaderFollowers:
+    """All workers of a pool, and what there is for them: the pattern Leader/Followers of Schmidt et al. (POSA 2).
 
     Args:
         claim: claims a batch on the worker that calls it.
