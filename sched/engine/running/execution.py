@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.running.run_lease import RunLease
     from tickglass.sched.engine.timing.timers import Timer, Timers
     from tickglass.sched.occurrence import OccurrenceMachine, Timings
-    from tickglass.sched.ports import CallResult, Executor, RunTracer
+    from tickglass.sched.ports import CallResult, Executor, PreparedCall, RunTracer
 
 __all__ = ["STOP_REASONS", "Execution", "end_aborted"]
 
@@ -123,7 +123,8 @@ class Execution:
         self._mutex = threading.Lock()  # one of stop asked, started, ended at a time
         self._unstarted = True
         call = JobCall(self._start, self._scope, self._call, partial(self.ask_to_stop, "late"))
-        self._code = executor.prepare(call, lambda result: guarded(partial(self._done, result)))
+        prepared = executor.prepare(call, lambda result: guarded(partial(self._done, result)))
+        self._code: PreparedCall | None = prepared  # until it is submitted: the two would keep each other alive
         self._cancel: Callable[[], None] | None = None  # cancels the code, once the executor has it
         self._own_timers: list[Timer] = []
         self._started_wall_ns: int | None = None
@@ -154,12 +155,17 @@ class Execution:
             self._submit()
 
     def _submit(self) -> None:
-        self._code.submit(self._start_by_ns())
+        code, self._code = self._code, None
+        if code is None:
+            return
+        code.submit(self._start_by_ns())
         with self._mutex:
-            self._cancel = self._code.cancel
+            if self._occurrence.state is OccurrenceState.ENDED:
+                return
+            self._cancel = code.cancel
             stopped = bool(self._stop.reason)
         if stopped:
-            self._cancel()
+            code.cancel()
 
     def _start_by_ns(self) -> int:
         """Return the instant by which an executor must have started the code: a blocked one must not keep the lease."""
@@ -275,6 +281,7 @@ class Execution:
         self._stop.end()
         with self._mutex:
             timers, self._own_timers = self._own_timers, []
+            self._code = self._cancel = None
         for timer in timers:
             timer.cancel()
         self._run_lease.check()
