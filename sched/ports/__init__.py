@@ -3,7 +3,7 @@
 from tickglass.sched.ports.claim_feed import ClaimFeed, ClaimWatch
 from tickglass.sched.ports.control import AUDIT_KEPT, AuditRow, ControlReader, ControlRecord, ControlStore
 from tickglass.sched.ports.events import EventSink
-from tickglass.sched.ports.executor import CallResult, Executor, JobCall
+from tickglass.sched.ports.executor import CallResult, Executor, JobCall, PreparedCall
 from tickglass.sched.ports.ledger import (
     BATCH_MAX,
     MANUAL,
@@ -59,6 +59,7 @@ __all__ = [
     "LockStore",
     "Membership",
     "Orphan",
+    "PreparedCall",
     "Refused",
     "Released",
     "Renewed",

@@ -101,7 +101,7 @@ class Dispatcher:
             clock=context.clock,
             sink=context.sink,
         )
-        coroutines = EventLoopExecutor(self.loop, work=self.pool.submit, clock=context.clock)
+        coroutines = EventLoopExecutor(self.loop, work=self.pool.submit, at=self.timers.at, clock=context.clock)
         executors: tuple[Executor, ...] = (ThreadExecutor(coroutines, clock=context.clock), coroutines)
         self._executors = {executor.name: executor for executor in executors}
         self.loop_lag = LoopLagMonitor(

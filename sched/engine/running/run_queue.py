@@ -148,6 +148,13 @@ class RunQueue:
         self.moves += 1
         return run
 
+    def next_handed_on(self, now_ns: int) -> list[Execution]:
+        """Take the runs that are due next, up to one whose code keeps the worker that begins it."""
+        runs: list[Execution] = []
+        while self._runs and not self._runs[0][2].keeps_worker and (run := self.next_run(now_ns)) is not None:
+            runs.append(run)
+        return runs
+
     def next_step(self) -> Step | None:
         """Take the next step."""
         if not self._steps:

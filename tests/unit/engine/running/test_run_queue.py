@@ -20,6 +20,7 @@ class Item:
 
     def __init__(self, expected_ns: int, due_ns: int = 0, start_by_ns: int = SECOND) -> None:
         self.expected_ns = expected_ns
+        self.keeps_worker = True
         self.due_ns = due_ns
         self.start_by_ns = start_by_ns
 
