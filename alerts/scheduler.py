@@ -36,6 +36,7 @@ def _life(scope: RuleScope) -> tuple[Alert, ...]:
     stalled = f"{ticks} == 0\nand {on(by_instance)}\n{running} == 1"
     another = aggregate("group", scope.by_service, f"{ticks} > 0")
     unready = scope.max_by(catalogue.SCHEDULER_READY, *by_instance)
+    drained = scope.max_by(catalogue.SCHEDULER_DRAINED, *by_instance)
     return (
         Alert(
             name="TickglassSchedulerStalled",
@@ -59,7 +60,10 @@ def _life(scope: RuleScope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="TickglassSchedulerNotReady",
-            expr=f"{unready} == 0\nand {on(by_instance)}\n{running} == 1",
+            expr=(
+                f"{unready} == 0\nand {on(by_instance)}\n{running} == 1\n"
+                f"unless {on(by_instance)}\n{drained} == 1"  # an operator wants it so
+            ),
             pending="5m",
             keep_firing_for="5m",
             severity=Severity.WARNING,  # what it keeps from being done has alerts of its own

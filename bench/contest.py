@@ -1,17 +1,19 @@
-"""Measure what the memory of claims saves: four processes that want the same occurrences, on one Redis.
+"""Measure what the memory of claims saves: processes that want the same occurrences, on one store of each technology.
 
-`make bench` does not run this: it needs redis-server. `PYTHONPATH=bench:tests .venv/bin/python bench/contest.py`.
+`make bench` does not run this: it needs Redis and etcd. `PYTHONPATH=bench:tests .venv/bin/python bench/contest.py`.
 """
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import resource
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.servers import RedisServer
+from kit.servers import EtcdServer, RedisServer
 from rich.console import Console
 from rich.table import Table
 
@@ -20,8 +22,11 @@ from tickglass.sched.clock import Reading, SystemClock
 from tickglass.sched.durations import MS
 from tickglass.sched.engine.leasing.claim_cache import ClaimCachingStore
 from tickglass.sched.events import ClaimCacheHit, Event, StoreCalled
+from tickglass.sched.identity import JobId
+from tickglass.sched.stores import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
 
 PROCESSES = 4
@@ -54,7 +59,7 @@ class Count:
     def record(self, event: Event) -> None:
         """See `EventSink`."""
         if isinstance(event, StoreCalled):
-            self.asked += event.operation == "claim"
+            self.asked += event.operation in {"claim", "claim_many"}
         elif isinstance(event, ClaimCacheHit):
             self.known += 1
 
@@ -79,44 +84,47 @@ def instance(url: str, number: int, apart_ms: float, listening: bool, told: Conn
     told.send((count.asked, count.known, used.ru_utime + used.ru_stime))
 
 
-def contest(server: RedisServer, apart_ms: float, *, listening: bool) -> tuple[float, float, float, float]:
-    """Return, per occurrence: claims asked, claims known, ms of the instances' processor time and of Redis's."""
-    server.say("FLUSHALL")
-    before = _redis_cpu_s(server)
+def contest(url: str, apart_ms: float, *, listening: bool) -> tuple[float, float, float]:
+    """Return, per occurrence: claims asked, claims known, ms of the instances' processor time."""
     spawn = multiprocessing.get_context("spawn")
     ears = []
     for number in range(PROCESSES):
         ear, mouth = spawn.Pipe(duplex=False)
-        spawn.Process(target=instance, args=(server.url, number, apart_ms, listening, mouth)).start()
+        spawn.Process(target=instance, args=(url, number, apart_ms, listening, mouth)).start()
         ears.append(ear)
     counts = [ear.recv() for ear in ears]
-    occurrences = int(server.say("ZCARD", "{tickglass}:due:tick"))
-    totals = [sum(column) for column in zip(*counts, strict=True)]
-    cpu = (totals[2] * 1e3, (_redis_cpu_s(server) - before) * 1e3)
-    return totals[0] / occurrences, totals[1] / occurrences, cpu[0] / occurrences, cpu[1] / occurrences
-
-
-def _redis_cpu_s(server: RedisServer) -> float:
-    used = server.say("INFO", "cpu")
-    return float(used["used_cpu_sys"]) + float(used["used_cpu_user"])
+    store = open_store(url, SystemClock())
+    occurrences = len({run.due_ns for run in store.runs(JobId("bench", "tick"), 10_000)})
+    store.close()
+    asked, known, cpu_s = (sum(column) for column in zip(*counts, strict=True))
+    return asked / occurrences, known / occurrences, cpu_s * 1e3 / occurrences
 
 
 def main() -> None:
     """Print the table."""
     table = Table(title=f"{PROCESSES} instances, one job every {INTERVAL}, {SECONDS} s; per occurrence")
-    for heading in ("clocks apart", "memory", "claims asked", "claims known", "instances' CPU ms", "Redis's CPU ms"):
+    for heading in ("store", "clocks apart", "memory", "claims asked", "claims known", "instances' CPU ms"):
         table.add_column(heading, justify="right")
-    with tempfile.TemporaryDirectory() as home:
-        server = RedisServer(Path(home))
-        server.start()
-        try:
+    numbers = itertools.count()
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (home / "etcd").mkdir()
+        redis, etcd = RedisServer(home), EtcdServer(home / "etcd")
+        redis.start()
+        stack.callback(redis.end)
+        etcd.start()
+        stack.callback(etcd.stop)
+        stores: dict[str, Callable[[int], str]] = {
+            "sqlite": lambda number: f"sqlite:///{home}/{number}.db",
+            "redis": lambda number: f"{redis.url}?prefix=c{number}",
+            "etcd": lambda number: etcd.url(prefix=f"/c{number}"),
+        }
+        for name, url_of in stores.items():
             for apart_ms in (0.0, 0.5, 2.0):
                 for listening in (False, True):
-                    row = contest(server, apart_ms, listening=listening)
+                    row = contest(url_of(next(numbers)), apart_ms, listening=listening)
                     memory = "on" if listening else "off"
-                    table.add_row(f"{apart_ms} ms", memory, *(f"{value:.2f}" for value in row))
-        finally:
-            server.end()
+                    table.add_row(name, f"{apart_ms} ms", memory, *(f"{value:.2f}" for value in row))
     Console().print(table)
 
 

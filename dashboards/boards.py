@@ -30,8 +30,10 @@ def _annotations(scope: BoardScope) -> tuple[Annotation, ...]:
     lost = scope.rises(catalogue.LOCK_RELEASES, *scope.by_resource, "reason", reason="=~lost|expired")
     abandoned = scope.rises(catalogue.LOCK_EXPIRATIONS, *scope.by_resource)
     steps = scope.rises(catalogue.CLOCK_STEPS, "instance", "direction")
+    acts = scope.rises(catalogue.CONTROL_ACTS, "act")
     return (
         Annotation("Leases lost", lost, "{{resource}}: lease {{reason}}", "red"),
         Annotation("Leases abandoned", abandoned, "{{resource}}: lease ended without a release", "orange"),
+        Annotation("Operators", acts, "an operator: {{act}}", "blue"),
         Annotation("Clock steps", steps, "{{instance}}: clock set {{direction}}", "purple"),
     )

@@ -51,6 +51,7 @@ def jobs(scope: BoardScope) -> Board:
             Row("How late", lateness_panels(scope)),
             Row("How long", (_duration_map(scope), _duration(scope))),
             Row("Accounts", (_account(scope), _odd(scope), _contested(scope), _saved(scope), _abandoned(scope))),
+            Row("Operators", (_paused(scope), _drained(scope))),
         ),
     )
 
@@ -256,6 +257,32 @@ def _contested(scope: BoardScope) -> Panel:
         width=8,
         no_value="none",
         steps=above(1),
+        stepped=True,
+    )
+
+
+def _paused(scope: BoardScope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Paused jobs",
+        "Jobs of a service that operators have paused: their due instants are skipped. `tickglass orders` names them.",
+        "short",
+        (Query(scope.max_by(catalogue.JOBS_PAUSED, *scope.by_service), "{{service}}"),),
+        width=12,
+        no_value="none",
+        stepped=True,
+    )
+
+
+def _drained(scope: BoardScope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Drained instances",
+        "Instances of a service that operators have start nothing more. `tickglass orders` names them.",
+        "short",
+        (Query(scope.sum_by(catalogue.SCHEDULER_DRAINED, *scope.by_service), "{{service}}"),),
+        width=12,
+        no_value="none",
         stepped=True,
     )
 

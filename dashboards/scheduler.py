@@ -27,7 +27,7 @@ def scheduler(scope: BoardScope) -> Board:
         "Does the timeline tick, are workers free, is the clock right, and does the process get enough CPU?",
         (
             Row("Now", (_instances(scope), scheduler_states(scope, 12))),
-            Row("Readiness", (_ready(scope), _loop_lag(scope), _forgot(scope))),
+            Row("Readiness", (_ready(scope), _first_run(scope), _loop_lag(scope), _forgot(scope))),
             Row("Timeline", (_lag(scope), _delays(scope), _tick(scope), _heartbeat(scope))),
             Row("Pools", (_busy(scope), _queue(scope), _queue_wait(scope))),
             Row(
@@ -69,9 +69,23 @@ def _ready(scope: BoardScope) -> Panel:
         "still; its /readyz and its log say which.",
         "short",
         (Query(scope.sum_by(catalogue.SCHEDULER_READY, *_WHO), _NAME),),
-        width=8,
+        width=6,
         no_value="no scheduler",
         mappings=(ValueMapping(0, "not ready", "red"), ValueMapping(1, "ready", GOOD)),
+        link=TO_INSTANCE,
+    )
+
+
+def _first_run(scope: BoardScope) -> Panel:
+    return Panel(
+        Kind.TIMESERIES,
+        "Time to the first run on time",
+        "How long it took from the start of each process until a run of a job started on time: what a deployment or a "
+        "restart costs. It includes the wait for the first due instant. Nothing: no run has been on time yet.",
+        "s",
+        (Query(scope.max_by(catalogue.FIRST_RUN, *_WHO), _NAME),),
+        width=6,
+        no_value="no run on time yet",
         link=TO_INSTANCE,
     )
 
@@ -84,7 +98,7 @@ def _loop_lag(scope: BoardScope) -> Panel:
         "coroutine blocks the loop, and no other coroutine can start or end.",
         "s",
         (Query(scope.max_by(catalogue.EVENT_LOOP_LAG, *_WHO), _NAME),),
-        width=8,
+        width=6,
         no_value="no coroutine yet",
         steps=above(scope.on_time_s),
         link=TO_INSTANCE,
@@ -216,7 +230,7 @@ def _forgot(scope: BoardScope) -> Panel:
                 scope.increase_by(catalogue.STORE_MISSING, *_WHO, "kind", window=RATE), f"{_NAME} missing: {{{{kind}}}}"
             ),
         ),
-        width=8,
+        width=6,
         no_value="none",
         steps=above(1),
         link=TO_INSTANCE,

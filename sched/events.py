@@ -24,6 +24,7 @@ __all__ = [
     "EventLoopAsked",
     "EventLoopTurned",
     "FencingRejected",
+    "FirstRunOnTime",
     "InstantsElsewhere",
     "InstantsMissed",
     "InstantsSkipped",
@@ -359,6 +360,19 @@ class SchedulerMoved(Event, frozen=True, kw_only=True):
     before: str
     event: str
     after: str
+    wall_ns: int
+
+
+class FirstRunOnTime(Event, frozen=True, kw_only=True):
+    """The first run since this process began that started on time has ended; told once for each start of a scheduler.
+
+    Args:
+        after_ns: from the start of the process to the start of the run. From the start of the scheduler, if the
+            machine does not say when the process began, or if the scheduler was stopped and started again.
+    """
+
+    job: str
+    after_ns: int
     wall_ns: int
 
 

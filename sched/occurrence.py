@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.durations import MS
 from tickglass.sched.events import Lateness, OccurrenceMoved
 from tickglass.sched.ports.ledger import SCHEDULED
 from tickglass.sched.state_machine import StateMachine, Word, moves_of
@@ -26,6 +27,7 @@ __all__ = [
     "NEUTRAL",
     "NOT_OWED",
     "OCCURRENCE_TRANSITIONS",
+    "ON_TIME_NS",
     "OccurrenceEvent",
     "OccurrenceMachine",
     "OccurrenceState",
@@ -33,6 +35,9 @@ __all__ = [
     "SkipReason",
     "Timings",
 ]
+
+
+ON_TIME_NS: Final = 8 * MS  # the latest start after the due instant that counts as on time: the promise
 
 
 class OccurrenceState(Word):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ClockStepped,
         EventLoopAsked,
         EventLoopTurned,
+        FirstRunOnTime,
         OrdersStand,
         PoolMoved,
         ReadinessMoved,
@@ -109,6 +110,7 @@ class SchedulerGroup(SeriesGroup):
         self._kernel_error = self.gauge(catalogue.KERNEL_CLOCK_ERROR)
         self._states = self.counters(catalogue.SCHEDULER_STATE)  # one of them is 1
         self._ready = self.gauge(catalogue.SCHEDULER_READY)
+        self._first_run = self.gauge(catalogue.FIRST_RUN)
         self._forgot = self.counter(catalogue.STORE_FORGOT)
         self._missing = self.counters(catalogue.STORE_MISSING)
         self._jobs_contested = self.gauge(catalogue.JOBS_CONTESTED, start=0)
@@ -180,6 +182,8 @@ class SchedulerGroup(SeriesGroup):
             self._states[event.after].value = 1
             if event.after != SchedulerState.RUNNING:
                 self._ready.value = 0
+            if event.after == SchedulerState.STARTING:
+                self._first_run.value = None
             if event.after == SchedulerState.STOPPED:
                 self._loop_asked_ns = self._loop_lag_ns = None  # an answer that will not come is no lag
                 self._count_contested(set())
@@ -188,6 +192,11 @@ class SchedulerGroup(SeriesGroup):
         """Take its readiness."""
         with self.lock:
             self._ready.value = int(not event.error)
+
+    def first_run(self, event: FirstRunOnTime) -> None:
+        """Take how long it took until a run was on time."""
+        with self.lock:
+            self._first_run.value = event.after_ns / _S
 
     def store_forgot(self) -> None:
         """Count a store that had lost the record of this instance."""
@@ -240,6 +249,7 @@ class SchedulerGroup(SeriesGroup):
             self._spool.value = 0
             self._count_contested(set())
             self._offset.value = self._offset_error.value = self._ready.value = None
+            self._first_run.value = None
             self._synchronised.value = self._kernel_offset.value = self._kernel_frequency.value = None
             self._kernel_max_error.value = self._kernel_error.value = None
             self._loop_asked_ns = self._loop_lag_ns = None

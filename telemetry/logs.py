@@ -130,15 +130,7 @@ class LogSink(MoveSink):
             TriggerFailed: lambda e: self._say(
                 logging.ERROR, "job %s: its trigger raised: %s", e.job, e.error, job=e.job
             ),
-            SpoolMoved: lambda e: self._say(
-                logging.INFO if e.move == "written" else logging.WARNING,
-                "outcome of %s %s, %d in the spool",
-                e.job,
-                e.move,
-                e.depth,
-                job=e.job,
-                run_id=e.run_id,
-            ),
+            SpoolMoved: self._spool_moved,
             ClockStepped: lambda e: self._say(logging.WARNING, "the wall clock was set by %+.3f s", e.step_ns / 1e9),
             SinkFailed: lambda e: self._say(logging.DEBUG, "telemetry sink %s raised: %s", e.sink, e.error),
             StoreCalled: self._store_called,
@@ -172,6 +164,11 @@ class LogSink(MoveSink):
             self._say(logging.WARNING, "scheduler not ready: %s", why, owner=event.owner)
         else:
             self._say(logging.INFO, "scheduler ready", owner=event.owner)
+
+    def _spool_moved(self, event: SpoolMoved) -> None:
+        level = logging.INFO if event.move == "written" else logging.WARNING
+        about = {"job": event.job, "run_id": event.run_id}
+        self._say(level, "outcome of %s %s, %d in the spool", event.job, event.move, event.depth, **about)
 
     def _act_seen(self, event: ActSeen) -> None:
         self._say(

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from tickglass.sched.durations import SECOND
+from tickglass.sched.occurrence import ON_TIME_NS
+
 __all__ = [
     "BUDGET_FAST_BURN",
     "BUDGET_SLOW_BURN",
@@ -56,7 +59,7 @@ STORE_OUTAGE_SHARE: Final = 0.25  # of the calls in 2 min: half a minute without
 
 # --- jobs ---------------------------------------------------------------------
 
-ON_TIME_S: Final = 0.008  # seconds after the due instant: the promise; a bucket of the lateness, so the share is exact
+ON_TIME_S: Final = ON_TIME_NS / SECOND  # after the due instant; a bucket of the lateness, so the share is exact
 ON_TIME_OBJECTIVE: Final = 0.99  # of the occurrences that an instance had to start
 BUDGET_FAST_BURN: Final = 14.4  # times the budget, over 1 h and 5 min: 2 % of a month's in an hour
 BUDGET_SLOW_BURN: Final = 6.0  # times the budget, over 6 h and 30 min: 5 % of a month's in six hours

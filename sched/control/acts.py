@@ -235,7 +235,8 @@ def _refuse_unknown(service: str, job: str, known: Sequence[JobId]) -> None:
     if job != ALL and not any(fits(it.name, job) for it in known):
         raise ControlRefused(f"there is no job {job}", instead=nearest(job, {it.name for it in known}))
     services = {it.service for it in known if fits(it.name, job)}
-    raise ControlRefused(f"{service} has no job {job}", instead=nearest(service, services) or tuple(sorted(services)))
+    problem = f"there is no service {service}" if job == ALL else f"{service} has no job {job}"
+    raise ControlRefused(problem, instead=nearest(service, services) or tuple(sorted(services)))
 
 
 def _standing(book: OrderBook, kind: type[AnyOrder], asked: Asked) -> list[AnyOrder]:

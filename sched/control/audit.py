@@ -18,7 +18,7 @@ from tickglass.sched.control.orders import ALL
 if TYPE_CHECKING:
     from tickglass.sched.ports import AuditRow
 
-__all__ = ["Act", "ActEntry", "ActKind", "Acted", "act_text", "read_act"]
+__all__ = ["Act", "ActEntry", "ActKind", "Acted", "act_text", "jobs_text", "read_act"]
 
 
 class ActKind(StrEnum):
@@ -98,7 +98,7 @@ class Acted(Protocol):
 
 def act_text(act: Acted) -> str:
     """Return who did what, in a few words, without the reason: `anna paused nightly of billing until 12:00:00Z`."""
-    job = _job_text(act.service, act.job)
+    job = jobs_text(act.service, act.job)
     until = "" if act.until_ns is None else f" until {_instant(act.until_ns)}"
     due = "" if act.due_ns is None else f" due {_instant(act.due_ns)}"
     words: dict[str, str] = {
@@ -114,7 +114,8 @@ def act_text(act: Acted) -> str:
     return f"{act.by} {words.get(act.act, act.act)}"
 
 
-def _job_text(service: str, job: str) -> str:
+def jobs_text(service: str, job: str) -> str:
+    """Return which jobs are meant: "nightly of billing", "report-*", "all jobs of billing"."""
     if job == ALL:
         return "all jobs" if service == ALL else f"all jobs of {service}"
     return job if service == ALL else f"{job} of {service}"

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from tickglass.sched.control.acts import Decided
     from tickglass.sched.control.orders import Order
     from tickglass.sched.identity import JobId
-    from tickglass.sched.ports import ControlRecord, JobRecord, RunRecord, Store
+    from tickglass.sched.ports import ControlRecord, ControlStore, JobRecord, RunRecord, Store
 
-__all__ = ["Operator"]
+__all__ = ["Operator", "read_book"]
 
 _CANCEL_STANDS_NS: Final = 86_400 * SECOND
 _ROUNDS: Final = 20  # of operators who act at the same moment
@@ -47,18 +47,18 @@ class Operator:
 
     def pause(self, job: str, service: str, reason: str, until_ns: int | None) -> Act:
         """See `acts.pause`; a job's name must be that of one service's job, unless the service is given."""
-        known = [record.job_id for record in self._store.jobs()]
-        if service == ALL and any(it.name == job for it in known):
-            service = self._one(known, job, None).service
+        known = self._known()
+        whose = self._whose(known, job, service)
         return self._act(
-            reason, until_ns, lambda book, asked: acts.pause(book, asked, service=service, job=job, known=known)
+            reason, until_ns, lambda book, asked: acts.pause(book, asked, service=whose, job=job, known=known)
         )
 
     def resume(self, job: str, service: str, reason: str) -> Act:
-        """See `acts.resume`."""
-        known = [record.job_id for record in self._store.jobs()]
+        """See `acts.resume`; a job's name as for `pause`."""
+        known = self._known()
+        whose = self._whose(known, job, service)
         return self._act(
-            reason, None, lambda book, asked: acts.resume(book, asked, service=service, job=job, known=known)
+            reason, None, lambda book, asked: acts.resume(book, asked, service=whose, job=job, known=known)
         )
 
     def skip(self, job: str, service: str | None, reason: str, due_ns: int | None) -> Act:
@@ -116,7 +116,7 @@ class Operator:
 
     def standing(self) -> Sequence[Order]:
         """Return what stands now, oldest first."""
-        return OrderBook.read(self._record_now()).standing(self._store.time_ns())
+        return read_book(self._store).standing(self._store.time_ns())
 
     def log(self, limit: int = 100, *, before: int | None = None) -> Sequence[Act]:
         """Return the latest acts, newest first; with `before`, those numbered below it."""
@@ -133,7 +133,7 @@ class Operator:
         lasts_ns: int | None = None,
     ) -> Act:
         for _ in range(_ROUNDS):
-            book = OrderBook.read(self._record_now())
+            book = read_book(self._store)
             now_ns = self._store.time_ns()
             ends_ns = until_ns if lasts_ns is None else now_ns + lasts_ns
             decided = decide(book, Asked(by=self._by, reason=reason, now_ns=now_ns, until_ns=ends_ns))
@@ -163,10 +163,17 @@ class Operator:
 
     # --- what an act is about
 
-    def _record_now(self) -> ControlRecord:
-        record = self._store.control()
-        assert record is not None  # noqa: S101 - no version was named
-        return record
+    def _known(self) -> list[JobId]:
+        return [record.job_id for record in self._store.jobs()]
+
+    def _whose(self, known: Sequence[JobId], job: str, service: str) -> str:
+        """Return the service that is meant: that of the one job of this name, unless a service or a pattern is given.
+
+        Raises:
+            ControlRefused: several services have a job of this name.
+        """
+        named = service == ALL and any(it.name == job for it in known)
+        return self._one(known, job, None).service if named else service
 
     def _record(self, job: str, service: str | None) -> JobRecord:
         records = {record.job_id: record for record in self._store.jobs()}
@@ -201,3 +208,14 @@ class Operator:
         abandoned = {run.run_id for run in self._store.abandoned(_OPEN_RUNS_READ)}
         runs = self._store.runs(job, _OPEN_RUNS_READ)
         return [run for run in runs if run.outcome is None and run.run_id not in abandoned]
+
+
+def read_book(store: ControlStore) -> OrderBook:
+    """Read what stands in a store.
+
+    Raises:
+        StoreUnavailable: it does not answer.
+    """
+    record = store.control()
+    assert record is not None  # noqa: S101 - no version was named
+    return OrderBook.read(record)

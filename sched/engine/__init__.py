@@ -8,7 +8,7 @@ The way of one occurrence through the rooms, and what each room answers:
        |          too late, or passed while no instance was up: misfires asks the ledger who ran it
        |
     running     dispatcher: at most one occurrence of a job at a time
-       |          pool:       workers; roster and run_queue say what each of them does next
+       |          pool:       workers; leader_followers and run_queue say what each of them does next
        |          assignment: before the claim; a worker takes it, or too late: misfires
        |          claimer:    one request for all that are due together
        |          claim:      is it ours? The answer is for the occurrence and for its lock.

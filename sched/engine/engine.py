@@ -21,6 +21,7 @@ from tickglass.sched.engine.planning.rivals import Rivals
 from tickglass.sched.engine.readiness import Readiness
 from tickglass.sched.engine.recovery.sweeper import Sweeper, period_ns
 from tickglass.sched.engine.running.dispatcher import Dispatcher
+from tickglass.sched.engine.running.first_run import FirstRun
 from tickglass.sched.engine.standing_orders import StandingOrders
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.engine.timing.timeline import Timeline
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
 
+    from tickglass.sched.clock import Clock
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.job import Job
 
@@ -77,6 +79,7 @@ class Engine:
             workers=workers,
             spin_ns=spin_ns,
             misfires=self._misfires,
+            first_run=FirstRun(context, _counted_from_ns(context.clock, begins)),
             freed=self._freed,
             labels=labels,
             max_ahead_ns=self._skew.max_ahead_ns if context.store.own_clock else None,
@@ -249,3 +252,9 @@ class Engine:
             running = self.state is SchedulerState.RUNNING
             state = InstanceState.RUNNING if running else InstanceState.STARTING
         self._own_record.beat(state, period_ns(self._jobs))
+
+
+def _counted_from_ns(clock: Clock, begins: SchedulerState) -> int:
+    """Return what the time to the first run counts from: the start of the process, for its first scheduler start."""
+    began_ns = clock.process_began_ns() if begins is SchedulerState.NEW else None
+    return clock.monotonic_ns() if began_ns is None else began_ns

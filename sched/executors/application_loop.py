@@ -36,7 +36,7 @@ class ApplicationLoop(JobLoop):
 
     def stop(self) -> None:
         """See `JobLoop`; a loop that does not run cancels them when it runs again."""
-        for spawned in list(self._spawned):
-            if spawned.task is not None:
+        for work in list(self._unended):
+            if work.task is not None:
                 with suppress(RuntimeError):  # the loop is closed
-                    self._given.call_soon_threadsafe(spawned.task.cancel)
+                    self._given.call_soon_threadsafe(work.task.cancel)

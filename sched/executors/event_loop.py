@@ -1,6 +1,6 @@
 """Run coroutine jobs on one asyncio event loop, in a thread of its own.
 
-`EventLoop` is the thread; `EventLoopExecutor` runs the code of jobs on it.
+`EventLoop` is the thread; `EventLoopExecutor` runs the code of jobs on it, or on the application's loop.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ import logging
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tickglass.sched.executors.job_loop import JobLoop
+from tickglass.sched.executors.call_ends import CallEnds
+from tickglass.sched.executors.job_loop import JobLoop, LoopWork
+from tickglass.sched.executors.start_watch import StartWatch
 from tickglass.sched.ports import CallResult
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.ports import JobCall
 
-__all__ = ["EventLoop", "EventLoopExecutor"]
+__all__ = ["EventLoop", "EventLoopExecutor", "LoopCall"]
 
 _log: Final = logging.getLogger(__name__)
 _CLOSED: Final = "the event loop was closed before the job had ended"
@@ -60,7 +63,7 @@ class EventLoop(JobLoop):
         try:
             while not self._ending:
                 _surviving_exits(loop.run_forever)
-            tasks = [spawned.task for spawned in list(self._spawned) if spawned.task is not None]
+            tasks = [work.task for work in list(self._unended) if work.task is not None]
             for task in tasks:
                 task.cancel()
             if tasks:  # one iteration for their `finally` blocks; no more
@@ -78,66 +81,87 @@ class EventLoopExecutor:
     Args:
         loop: our own, or the application's.
         work: has a worker call something: the end of a run asks the store, and must not block the loop.
+        at: sets a timer: calls at a monotonic instant, or at once when it has passed.
     """
 
     name: Final = "event_loop"
     immediate: Final = False
 
-    def __init__(self, loop: JobLoop, *, work: Callable[[Callable[[], None]], None], clock: Clock) -> None:
-        self._loop = loop
-        self._work = work
-        self._clock = clock
+    def __init__(
+        self,
+        loop: JobLoop,
+        *,
+        work: Callable[[Callable[[], None]], None],
+        at: Callable[[int, Callable[[], None]], object],
+        clock: Clock,
+    ) -> None:
+        self._shared = _Shared(loop, StartWatch(at), CallEnds(work=work, at=at, clock=clock), clock)
 
-    def submit(self, call: JobCall, done: Callable[[CallResult], None]) -> Callable[[], None]:
+    def prepare(self, call: JobCall, done: Callable[[CallResult], None]) -> LoopCall:
         """See `Executor`."""
-        return self._spawned(_Running(call, self._once(done)), call.code)
+        return LoopCall(self._shared, call, done)
 
     def continue_with(
         self, returned: Coroutine[Any, Any, Any], call: JobCall, done: Callable[[CallResult], None]
-    ) -> Callable[[], None]:
+    ) -> LoopCall:
         """Run on what the code of a call has returned elsewhere: its start is reported already."""
-        return self._spawned(_Running(call, self._once(done), started=True), lambda: returned)
-
-    def _spawned(self, running: _Running, begin: Callable[[], Awaitable[Any]]) -> Callable[[], None]:
-        return self._loop.spawn(running.run(begin), lambda: self._work(running.lose))
-
-    def _once(self, done: Callable[[CallResult], None]) -> Callable[[object, BaseException | None], None]:
-        """Return what has a worker report the first result; a call that is lost may just have ended."""
-        unreported = threading.Lock()
-
-        def report(returned: object, failure: BaseException | None) -> None:
-            if unreported.acquire(blocking=False):
-                result = CallResult(returned, failure, self._clock.monotonic_ns())
-                self._work(lambda: done(result))
-
-        return report
+        rest = LoopCall(self._shared, call, done, rest=returned)
+        self._shared.loop.spawn(rest)
+        return rest
 
 
-class _Running:
-    """One call on the loop.
+class _Shared(NamedTuple):
+    """What the calls of an executor have in common."""
+
+    loop: JobLoop
+    watch: StartWatch
+    ends: CallEnds
+    clock: Clock
+
+
+class LoopCall(LoopWork):
+    """One call on the loop. See `PreparedCall`.
 
     Args:
-        report: takes what the code returned and raised; only its first call counts.
-        started: whether the start was reported already.
+        done: told the first result; a call that is lost may just have ended.
+        rest: what its code has returned elsewhere; None: it begins here.
     """
 
-    def __init__(
-        self, call: JobCall, report: Callable[[object, BaseException | None], None], *, started: bool = False
-    ) -> None:
-        self._call = call
-        self._report = report
-        self._started = started
+    __slots__ = ("_call", "_rest", "_shared", "_started", "_unreported")
 
-    async def run(self, begin: Callable[[], Awaitable[Any]]) -> None:
-        """Run the code that `begin` begins, from its first step to its last."""
-        if not self._started and not self._call.start():
+    def __init__(
+        self,
+        shared: _Shared,
+        call: JobCall,
+        done: Callable[[CallResult], None],
+        *,
+        rest: Coroutine[Any, Any, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self._shared = shared
+        self._call = call
+        self._unreported = [done]  # taken out by the first that reports, because no other thread can take it then
+        self._rest = rest
+        self._started = rest is not None
+
+    def submit(self, start_by_ns: int) -> None:
+        """See `PreparedCall`."""
+        self._shared.watch.expect(self, start_by_ns, self._call.give_up)
+        self._shared.loop.spawn(self)
+
+    def cancel(self) -> None:
+        """See `PreparedCall`."""
+        self._shared.loop.cancel(self)
+
+    async def run(self) -> None:
+        """See `LoopWork`."""
+        if not self._started and not self._start():
             return
-        self._started = True
         returned: object = None
         failure: BaseException | None = None
         with self._call.scope():
             try:
-                returned = await begin()
+                returned = await (self._call.code() if self._rest is None else self._rest)
                 while isinstance(returned, Coroutine):  # of a wrapper that forgot to await it
                     returned = await returned
             except GeneratorExit:  # nothing else ends a coroutine that its loop has not ended
@@ -146,11 +170,41 @@ class _Running:
                 failure = error
         self._report(returned, failure)
 
+    def ended(self, task: asyncio.Task[None]) -> None:
+        """See `LoopWork`."""
+        if task.cancelled():  # by the application, before the first step: afterwards that is a result
+            self._shared.ends.add(partial(self._lost, asyncio.CancelledError()))
+
     def lose(self) -> None:
-        """On a worker: report that the loop was closed before the code had ended, or before it could start."""
-        if self._started or self._call.start():
-            self._started = True
-            self._report(None, RuntimeError(_CLOSED))
+        """See `LoopWork`."""
+        if self._rest is not None and self.task is None:
+            self._rest.close()  # it never began here
+        self._shared.ends.add(partial(self._lost, RuntimeError(_CLOSED)))
+
+    def _lost(self, why: BaseException) -> None:
+        """On a worker: report that the code could not go on, or not begin."""
+        if self._started or self._start():
+            self._report(None, why)
+
+    def _start(self) -> bool:
+        watch, ends = self._shared.watch, self._shared.ends
+        watch.started(self)
+        self._started = self._call.start()
+        if watch.idle:
+            ends.hand_over()
+        return self._started
+
+    def _report(self, returned: object, failure: BaseException | None) -> None:
+        watch, ends, clock = self._shared.watch, self._shared.ends, self._shared.clock
+        try:
+            done = self._unreported.pop()
+        except IndexError:  # it was lost, and has ended all the same
+            return
+        report = partial(done, CallResult(returned, failure, clock.monotonic_ns()))
+        if watch.idle:
+            ends.add(report)
+        else:
+            ends.hold(report)
 
 
 def _surviving_exits(run: Callable[[], object]) -> None:

@@ -5,31 +5,49 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
+    from contextvars import Context
 
-__all__ = ["JobLoop"]
+__all__ = ["TURN_MAX", "JobLoop", "LoopWork"]
+
+TURN_MAX: Final = 16  # calls made in one iteration of the loop: it also has tasks of the application
 
 
-class _Spawned:
-    """A coroutine on the loop, until it has ended."""
+class LoopWork(ABC):
+    """What a loop is to run, once.
 
-    def __init__(self, work: Coroutine[Any, Any, None], lost: Callable[[], None]) -> None:
-        self.work = work
-        self.lost = lost
-        self.task: asyncio.Task[None] | None = None  # once it is made; the loop itself keeps only weak references
+    Attributes:
+        context: that of the thread which spawned it: what a function set that returned a coroutine holds in it, too.
+        task: None until it is made; kept here, because the loop itself keeps only weak references.
+    """
 
-    def give_up(self) -> None:
-        """Say that it is lost, because its loop is closed."""
-        if self.task is None:
-            self.work.close()  # it never began
-        self.lost()
+    __slots__ = ("context", "task")
+
+    def __init__(self) -> None:
+        self.context: Context | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Do the work; it does not raise."""
+
+    @abstractmethod
+    def ended(self, task: asyncio.Task[None]) -> None:
+        """On the loop: take note that the task is done; one that the application cancelled may not have begun."""
+
+    @abstractmethod
+    def lose(self) -> None:
+        """On any thread: take note that the loop was closed before the work has ended; it may have ended just now."""
 
 
 class JobLoop(ABC):
@@ -41,7 +59,9 @@ class JobLoop(ABC):
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop
-        self._spawned: set[_Spawned] = set()
+        self._unended: set[LoopWork] = set()
+        self._calls: deque[tuple[Callable[[asyncio.AbstractEventLoop, LoopWork], None], LoopWork]] = deque()
+        self._woken = False  # the loop is about to make the calls
         self._mutex = threading.Lock()
         self._unused: Callable[[], None] | None = None  # called at the first use
 
@@ -61,7 +81,7 @@ class JobLoop(ABC):
     @property
     def unended(self) -> int:
         """How many coroutines have not ended."""
-        return len(self._spawned)
+        return len(self._unended)
 
     def on_first_use(self, call: Callable[[], None]) -> None:
         """Call once, when the first coroutine is spawned."""
@@ -73,48 +93,65 @@ class JobLoop(ABC):
             with suppress(RuntimeError):  # it is closed
                 self._loop.call_soon_threadsafe(call)
 
-    def spawn(self, work: Coroutine[Any, Any, None], lost: Callable[[], None]) -> Callable[[], None]:
-        """Run a coroutine that does not raise, on a loop that was started.
-
-        Args:
-            lost: called, on any thread, if the loop was closed before the work has ended; it may
-                be called for work that has just ended.
-
-        Returns:
-            What cancels it, from any thread. The first step of the work is always
-            taken: a coroutine that was cancelled before it would end without a trace.
-        """
+    def spawn(self, work: LoopWork) -> None:
+        """Run a coroutine on a loop that was started; one wake-up of the loop is for all that it finds."""
         assert self._loop is not None  # noqa: S101 - see above
-        loop, spawned = self._loop, _Spawned(work, lost)
-
-        def begin() -> None:
-            spawned.task = task = loop.create_task(work)
-            task.add_done_callback(lambda _: self._spawned.discard(spawned))
-
-        def cancel() -> None:
-            with suppress(RuntimeError):  # the loop is closed, and has cancelled it
-                loop.call_soon_threadsafe(cancel_after_first_step)
-
-        def cancel_after_first_step() -> None:
-            if spawned.task is not None:  # `begin` has come before; the first step is behind it in the loop's queue
-                loop.call_soon(spawned.task.cancel)
-
-        self._spawned.add(spawned)
-        try:
-            loop.call_soon_threadsafe(begin)
-        except RuntimeError:  # it is closed
+        work.context = copy_context()
+        self._unended.add(work)
+        self._call_in_turn(self._begin, work)
+        if self._loop.is_closed():
             self.give_up_lost()
         if self._unused is not None:
             self._use()
-        return cancel
+
+    def cancel(self, work: LoopWork) -> None:
+        """Cancel what was spawned, from any thread.
+
+        Its first step is always taken: a coroutine that was cancelled before it would end without a trace.
+        """
+        self._call_in_turn(self._cancel_after_first_step, work)
 
     def give_up_lost(self) -> None:
         """Say of each coroutine that it is lost, if the loop was closed under it; otherwise do nothing."""
         if self._loop is None or not self._loop.is_closed():
             return
-        while self._spawned:
+        while self._unended:
             with suppress(KeyError):  # another thread gives them up, too
-                self._spawned.pop().give_up()
+                self._unended.pop().lose()
+
+    def _call_in_turn(self, call: Callable[[asyncio.AbstractEventLoop, LoopWork], None], work: LoopWork) -> None:
+        """Have the loop call this after all that was asked for before."""
+        self._calls.append((call, work))
+        if not self._woken:  # the loop unsets it before it looks for calls, so it finds this one
+            self._woken = True
+            self.call(self._make_calls)
+
+    # --- on the loop
+
+    def _make_calls(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._woken = False
+        try:
+            for _ in range(min(len(self._calls), TURN_MAX)):
+                call, work = self._calls.popleft()
+                call(loop, work)
+        finally:  # the application's factory of tasks may raise: the loop reports it, and goes on with the others
+            if self._calls and not self._woken:
+                self._woken = True
+                loop.call_soon(self._make_calls)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop, work: LoopWork) -> None:
+        assert work.context is not None  # noqa: S101 - it was spawned
+        work.task = task = work.context.run(loop.create_task, work.run())
+        task.add_done_callback(partial(self._end, work))
+
+    def _end(self, work: LoopWork, task: asyncio.Task[None]) -> None:
+        self._unended.discard(work)
+        work.ended(task)
+
+    def _cancel_after_first_step(self, loop: asyncio.AbstractEventLoop, work: LoopWork) -> None:
+        if work.task is not None:  # `_begin` has come before; the first step is behind it in the loop's queue
+            loop.call_soon(work.task.cancel)
 
     def _use(self) -> None:
         with self._mutex:

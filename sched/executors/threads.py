@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from tickglass.sched.clock import Clock
     from tickglass.sched.executors.event_loop import EventLoopExecutor
-    from tickglass.sched.ports import JobCall
+    from tickglass.sched.ports import JobCall, PreparedCall
 
-__all__ = ["ThreadExecutor"]
+__all__ = ["ThreadCall", "ThreadExecutor"]
 
 
 class ThreadExecutor:
@@ -31,22 +31,43 @@ class ThreadExecutor:
         self._coroutines = coroutines
         self._clock = clock
 
-    def submit(self, call: JobCall, done: Callable[[CallResult], None]) -> Callable[[], None]:
-        """See `Executor`; it returns when the function has, and a function cannot be cancelled."""
+    def prepare(self, call: JobCall, done: Callable[[CallResult], None]) -> ThreadCall:
+        """See `Executor`."""
+        return ThreadCall(self._coroutines, self._clock, call, done)
+
+
+class ThreadCall:
+    """One call. See `PreparedCall`; a function cannot be cancelled, but a coroutine can that it returned."""
+
+    __slots__ = ("_call", "_clock", "_coroutines", "_done", "_rest")
+
+    def __init__(
+        self, coroutines: EventLoopExecutor, clock: Clock, call: JobCall, done: Callable[[CallResult], None]
+    ) -> None:
+        self._coroutines = coroutines
+        self._clock = clock
+        self._call = call
+        self._done = done
+        self._rest: PreparedCall | None = None
+
+    def submit(self, start_by_ns: int) -> None:  # noqa: ARG002 - it starts at once
+        """See `PreparedCall`; it returns when the function has."""
         returned: object = None
         failure: BaseException | None = None
+        call, done = self._call, self._done
         if not call.start():
-            return _nothing
+            return
         with call.scope():
             try:
                 returned = call.code()
             except BaseException as error:  # noqa: BLE001 - an outcome, whatever it is: the worker goes on
                 failure = error
         if isinstance(returned, Coroutine):
-            return self._coroutines.continue_with(returned, call, done)
-        done(CallResult(returned, failure, self._clock.monotonic_ns()))
-        return _nothing
+            self._rest = self._coroutines.continue_with(returned, call, done)
+        else:
+            done(CallResult(returned, failure, self._clock.monotonic_ns()))
 
-
-def _nothing() -> None:
-    """The function has ended."""
+    def cancel(self) -> None:
+        """See `PreparedCall`."""
+        if self._rest is not None:
+            self._rest.cancel()

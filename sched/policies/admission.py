@@ -5,7 +5,7 @@ Pure: no I/O, no clock reads. The claim decides afterwards which instance runs i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from tickglass.sched.occurrence import SkipReason
 from tickglass.sched.policies import misfire, overlap
@@ -14,8 +14,7 @@ from tickglass.sched.policies.verdict import Admit, Decline, Defer, TooLate, Ver
 __all__ = ["Situation", "admit"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a due instant when the timeline visits it.
 
     Args:

@@ -1,8 +1,9 @@
 """What the domain needs from outside, by subject, and the values that come back."""
 
+from tickglass.sched.ports.claim_feed import ClaimFeed, ClaimWatch
 from tickglass.sched.ports.control import AUDIT_KEPT, AuditRow, ControlReader, ControlRecord, ControlStore
 from tickglass.sched.ports.events import EventSink
-from tickglass.sched.ports.executor import CallResult, Executor, JobCall
+from tickglass.sched.ports.executor import CallResult, Executor, JobCall, PreparedCall
 from tickglass.sched.ports.ledger import (
     BATCH_MAX,
     MANUAL,
@@ -12,7 +13,6 @@ from tickglass.sched.ports.ledger import (
     ClaimAnswer,
     ClaimAsk,
     Claimed,
-    ClaimFeed,
     Ledger,
     Orphan,
     Settled,
@@ -39,6 +39,7 @@ __all__ = [
     "ClaimAnswer",
     "ClaimAsk",
     "ClaimFeed",
+    "ClaimWatch",
     "Claimed",
     "ControlReader",
     "ControlRecord",
@@ -58,6 +59,7 @@ __all__ = [
     "LockStore",
     "Membership",
     "Orphan",
+    "PreparedCall",
     "Refused",
     "Released",
     "Renewed",

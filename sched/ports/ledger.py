@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -11,7 +11,7 @@ from tickglass.sched.lease import Lease  # noqa: TC001 - read at run time by the
 from tickglass.sched.ports.locks import LeaseAsk  # noqa: TC001 - read at run time by the encoders of these values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from tickglass.sched.errors import StoreUnavailable
     from tickglass.sched.ports.locks import Refused
@@ -25,7 +25,6 @@ __all__ = [
     "AlreadyClaimed",
     "ClaimAnswer",
     "ClaimAsk",
-    "ClaimFeed",
     "Claimed",
     "Ledger",
     "Orphan",
@@ -232,19 +231,5 @@ class Ledger(Protocol):
 
         Leases and fences stay. The caller has made sure that no instance has the job: a run in progress would end
         without an entry in the ledger.
-        """
-        ...
-
-
-@runtime_checkable
-class ClaimFeed(Protocol):
-    """A ledger that can report claims as they are won."""
-
-    def watch_claims(self, service: str, owner: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
-        """Call `on_claim(job, due_ns, owner)` for each claim that a service's instances win; return what ends it.
-
-        Some claims may be left out, such as those of `owner` itself, who knows them; each one that is reported was
-        won. As with `LockStore.watch`, this call does not wait for the store, and `on_claim` may be called from any
-        thread but not from within this call. `on_claim` returns at once and does not raise.
         """
         ...

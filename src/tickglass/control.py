@@ -11,6 +11,7 @@ Every instance on the store obeys within a second. Every act is one row of the a
 from __future__ import annotations
 
 import getpass
+import os
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from tickglass.sched.clock import SystemClock
@@ -45,7 +46,7 @@ class Control:
 
     Args:
         store: URL of a store that exists, or an open one; it is closed with this.
-        by: who acts, for the audit log; default: the user of the operating system.
+        by: who acts, for the audit log; default: the user of the operating system, by number where it has no name.
 
     Raises:
         ConfigError: the URL is wrong, or there is no store.
@@ -56,7 +57,7 @@ class Control:
             check_exists(store)
             store = open_store(store, SystemClock())
         self._store = store
-        self._operator = Operator(store, getpass.getuser() if by is None else by)
+        self._operator = Operator(store, _user() if by is None else by)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -96,7 +97,7 @@ class Control:
         return self._operator.resume(job, service, _said(reason))
 
     def skip(self, job: str, *, service: str | None = None, reason: str, at: datetime | None = None) -> Act:
-        """Have one due instant skipped, with reason "requested".
+        """Have one due instant skipped, with reason "paused".
 
         Args:
             at: the instant, aware; default: the next one.
@@ -194,3 +195,10 @@ def _said(reason: str) -> str:
     if not reason.strip():
         raise ConfigError("say why: the reason is in the audit log, and shown to those who wonder", given=repr(reason))
     return reason.strip()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container under a number that has no name there; OSError since Python 3.13
+        return f"uid {os.getuid()}"

@@ -43,7 +43,15 @@ Precision = Literal["sleep", "spin"]
 MetricsDetail = Literal["full", "compact"]
 Loop = AbstractEventLoop | Callable[[], AbstractEventLoop]
 
-_CLOCK_METHODS: Final = ("monotonic_ns", "wall_ns", "reading", "wait", "discipline", "thread_delay")
+_CLOCK_METHODS: Final = (
+    "monotonic_ns",
+    "wall_ns",
+    "reading",
+    "wait",
+    "discipline",
+    "thread_delay",
+    "process_began_ns",
+)
 
 
 @dataclass(frozen=True)

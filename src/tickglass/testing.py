@@ -38,6 +38,7 @@ class FakeClock:
         self._sleepers: dict[int, tuple[int | None, Wake]] = {}
         self.disciplined: ClockDiscipline | None = None  # what `discipline` returns
         self.delayed: ThreadDelay | None = None  # what `thread_delay` returns
+        self.began_ns: int | None = None  # what `process_began_ns` returns
 
     def monotonic_ns(self) -> int:
         """See `tickglass.sched.clock.Clock`."""
@@ -77,6 +78,10 @@ class FakeClock:
     def thread_delay(self) -> ThreadDelay | None:
         """See `tickglass.sched.clock.Clock`; None unless a test has set `delayed`."""
         return self.delayed
+
+    def process_began_ns(self) -> int | None:
+        """See `tickglass.sched.clock.Clock`; None unless a test has set `began_ns`."""
+        return self.began_ns
 
     def advance(self, by_ns: int) -> None:
         """Move both clocks forward and wake the threads that waited for it."""

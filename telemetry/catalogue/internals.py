@@ -113,6 +113,12 @@ SCHEDULER_READY: Final = gauge(
     "tickglass_scheduler_ready",
     "1 while the scheduler is ready, 0 while it is not (/readyz says why); absent before it starts.",
 )
+FIRST_RUN: Final = gauge(
+    "tickglass_scheduler_first_run_on_time_seconds",
+    "How long it took from the start of the process to the first run that started on time, at most 8 ms after its due "
+    "instant. Absent until such a run has ended. Counted from the start of the scheduler where the machine does not "
+    "say when the process began, and after a stop and another start.",
+)
 EVENT_LOOP_LAG: Final = gauge(
     "tickglass_event_loop_lag_seconds",
     "How long the event loop of the coroutine jobs has not answered; or, if it has answered, how long its last "

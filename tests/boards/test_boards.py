@@ -62,6 +62,7 @@ NEITHER_SHOWN_NOR_ALERTED: Final = {  # metrics that are on no board and in no r
     "distributed_lock_acquired_timestamp_seconds": "the boards compute it from distributed_lock_held_seconds",
     "distributed_lock_lease_expiry_timestamp_seconds": "the boards show what distributed_lock_unrenewed_seconds leaves",
     "distributed_lock_fencing_token": "it is looked up for one lock: `tickglass locks`",
+    "tickglass_control_version": "the boards mark each act; this number finds it in `tickglass audit`",
     "tickglass_job_contested_since_timestamp_seconds": "the boards count such jobs, and `tickglass why` names them",
     "tickglass_job_last_completion_timestamp_seconds": "the boards show the last success, and what came after it",
     "tickglass_job_overdue_runs": "the boards show the age of the oldest run as a share of the timeout",

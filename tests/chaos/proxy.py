@@ -38,6 +38,7 @@ class _Pipe:
         self._loop = loop
         self._queue: deque[tuple[float, bytes]] = deque()  # when it may be passed on
         self._closing = False
+        self._later: asyncio.TimerHandle | None = None  # one at a time: else each byte that is delayed adds one
         self.out: asyncio.Transport | None = None
 
     def put(self, data: bytes) -> None:
@@ -51,6 +52,9 @@ class _Pipe:
 
     def flow(self) -> None:
         """Pass on what may be."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         if self.out is None or self._way in self._link.held:
             return
         while self._queue:
@@ -59,7 +63,7 @@ class _Pipe:
                 break
             wait_s = self._queue[0][0] - self._loop.time()
             if wait_s > 0:
-                self._loop.call_later(wait_s, self.flow)
+                self._later = self._loop.call_later(wait_s, self.flow)
                 return
             self.out.write(self._queue.popleft()[1])
         if self._closing:

@@ -20,6 +20,7 @@ from tickglass.sched.ports import (
     Renewed,
     Settled,
 )
+from tickglass.sched.stores.etcd import control as etcd_control
 from tickglass.sched.stores.memory import control_log
 from tickglass.sched.stores.redis import control as redis_control
 from tickglass.sched.stores.redlock import control as redlock_control
@@ -163,7 +164,7 @@ def test_the_log_comes_in_pages_newest_first(store: Store) -> None:
 @pytest.fixture
 def short_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep three rows of the log."""
-    for module in (control_log, sqlite_control, redis_control, redlock_control):
+    for module in (control_log, sqlite_control, redis_control, redlock_control, etcd_control):
         monkeypatch.setattr(module, "AUDIT_KEPT", 3)
 
 

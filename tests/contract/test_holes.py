@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tickglass.sched.identity import JobId
-from tickglass.sched.ports import Claimed, Granted, InstanceRecord, Released, Settled
+from tickglass.sched.ports import MANUAL, Claimed, ControlRecord, Granted, InstanceRecord, Released, Settled
 
 if TYPE_CHECKING:
     from contract.conftest import StoreKit
@@ -24,12 +24,15 @@ def fill(kit: StoreKit, store: Store) -> int:
     """Write something of every kind (of each job an orphan, an ended run, one in progress); return a fence."""
     store.register([kit.job_record(name) for name in JOBS])
     store.join(INSTANCE, JOBS)
+    assert store.write_control(ControlRecord(1, "text"), "act")
     assert isinstance(store.acquire(kit.ask("by-hand")), Granted)
     fence = 0
     for name in JOBS:
         orphaned, ended, runs = (kit.claim(name, due_ns=due_ns, resource=f"{name} {due_ns}") for due_ns in (1, 2, 3))
         assert isinstance(store.release(kit.lease(orphaned, store.claim(orphaned))), Released)
         assert store.settle(kit.settlement(ended, store.claim(ended))).recorded
+        asked = kit.claim(name, due_ns=4, resource=f"{name} 4", kind=MANUAL)
+        assert store.settle(kit.settlement(asked, store.claim(asked))).recorded
         answer = store.claim(runs)
         assert isinstance(answer, Claimed)
         fence = answer.fence
@@ -46,7 +49,12 @@ def check(kit: StoreKit, store: Store, hole: str, fence: int) -> None:
     leases, runs = store.leases(), store.runs()
     store.jobs(), store.abandoned(), store.instances(), store.job_set("f00d")
     assert len(leases) <= 3
-    assert len(runs) <= 6
+    assert len(runs) <= 8
+    record = store.control()
+    assert record is not None
+    assert len(store.audit()) <= 1
+    assert store.write_control(ControlRecord(record.version + 1, "another"), "another act"), hole
+    assert store.control(record.version) == ControlRecord(record.version + 1, "another"), hole
     found = {(it.job, it.due_ns) for it in store.orphans(IDS)}
     for job, other in (JOBS, JOBS[::-1]):
         if is_named_in(hole, job):

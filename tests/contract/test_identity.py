@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tickglass.sched.clock import SystemClock
-from tickglass.sched.durations import SECOND
 from tickglass.sched.identity import JobId
-from tickglass.sched.ports import AlreadyClaimed, Claimed, ClaimFeed, Refused, Settled
+from tickglass.sched.ports import AlreadyClaimed, Claimed, Refused, Settled
 
 if TYPE_CHECKING:
     from contract.conftest import StoreKit
@@ -21,7 +18,6 @@ pytestmark = pytest.mark.usefixtures("alone_and_in_batches")
 
 BILLING, MAIL = JobId("billing", "sync"), JobId("mail", "sync")
 SERVICES = ("billing", "mail")
-CLOCK = SystemClock()
 
 
 def test_each_claims_the_same_instant_and_neither_waits_for_the_other(kit: StoreKit, store: Store) -> None:
@@ -105,20 +101,3 @@ def test_names_that_look_alike_are_two_jobs(kit: StoreKit, store: Store, one: Jo
         assert isinstance(store.claim(kit.claim(job.name, 5, service=job.service, resource=str(job))), Claimed)
     assert {job.job_id for job in store.jobs()} == {one, other}
     assert [run.job_id for run in store.runs(one)] == [one]
-
-
-def test_a_feed_of_claims_tells_each_service_its_own(kit: StoreKit, store: Store) -> None:
-    if not isinstance(store, ClaimFeed):
-        pytest.skip("it tells no claims")
-    told: list[tuple[str, int, str]] = []
-    end = store.watch_claims("mail", "listener", lambda *claim: told.append(claim))
-    try:
-        until_ns = CLOCK.monotonic_ns() + 10 * SECOND
-        for due_ns in itertools.count():  # a subscription may begin late
-            store.claim(kit.claim("sync", due_ns, service="billing", resource=f"b{due_ns}"))
-            store.claim(kit.claim("sync", due_ns, "m", service="mail", resource=f"m{due_ns}"))
-            if told or CLOCK.monotonic_ns() > until_ns:
-                break
-    finally:
-        end()
-    assert {(job, owner) for job, _, owner in told} == {("sync", "m")}

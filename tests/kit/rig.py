@@ -14,6 +14,7 @@ from tickglass.sched.engine.planning.enrolment import Enrolment
 from tickglass.sched.engine.planning.misfires import Misfires
 from tickglass.sched.engine.planning.planner import Planner
 from tickglass.sched.engine.running.dispatcher import Dispatcher
+from tickglass.sched.engine.running.first_run import FirstRun
 from tickglass.sched.engine.standing_orders import StandingOrders
 from tickglass.sched.engine.timing.clock_skew import SkewGuard
 from tickglass.sched.engine.timing.timeline import Timeline
@@ -189,6 +190,7 @@ class Rig:
             self.context,
             workers=self.workers,
             misfires=self.misfires,
+            first_run=FirstRun(self.context, self.clock.monotonic_ns()),
             freed=freed,
             labels=self.labels,
             max_ahead_ns=max_ahead_ns,

@@ -20,6 +20,7 @@ from tickglass.sched.events import (
     ClockStepped,
     EventLoopAsked,
     EventLoopTurned,
+    FirstRunOnTime,
     InstantsElsewhere,
     InstantsMissed,
     InstantsSkipped,
@@ -164,6 +165,7 @@ class Life:
                     wall_ns=wall_ns,
                 ),
                 ClockStepped(step_ns=-5, wall_ns=wall_ns),
+                FirstRunOnTime(job=job, after_ns=self._rng.randrange(SECOND), wall_ns=wall_ns),
                 ThreadDelayed(core_ns=self._rng.randrange(SECOND), interpreter_ns=90_000),
                 ClockDisciplineRead(
                     synchronised=self._rng.random() < 0.5,
@@ -197,30 +199,36 @@ class Life:
                 StoreCalled(store="sqlite", operation="claim", duration_ns=9_000, error="", wall_ns=wall_ns),
                 StoreCalled(store="sqlite", operation="renew", duration_ns=9, error="unavailable", wall_ns=wall_ns),
                 StoreForgot(store="sqlite", jobs=2, wall_ns=wall_ns),
-                ActSeen(
-                    act="pause",
-                    by="anna",
-                    reason="the disk is full",
-                    service="billing",
-                    job=job,
-                    target="",
-                    due_ns=None,
-                    until_ns=wall_ns + SECOND,
-                    fence=0,
-                    number=self._rng.randrange(1, 9),
-                    wall_ns=wall_ns,
-                ),
-                OrdersStand(
-                    version=self._rng.randrange(1, 9),
-                    paused=self._rng.choice(((), (job,))),
-                    draining=self._rng.random() < 0.5,
-                    wall_ns=wall_ns,
-                ),
+                self._acted(job, wall_ns),
+                self._orders(job, wall_ns),
                 StoreRecordMissing(store="redis", kind="lease", name="printer", wall_ns=wall_ns),
                 TelemetryDropped(signal="spans", reason="queue_full", count=2),
                 TimelineTicked(lag_ns=self._rng.randrange(SECOND), duration_ns=8_000, handed=1),
                 TriggerFailed(job=job, error="boom", wall_ns=wall_ns),
             ]
+        )
+
+    def _acted(self, job: str, wall_ns: int) -> Event:
+        return ActSeen(
+            act="pause",
+            by="anna",
+            reason="the disk is full",
+            service="billing",
+            job=job,
+            target="",
+            due_ns=None,
+            until_ns=wall_ns + SECOND,
+            fence=0,
+            number=self._rng.randrange(1, 9),
+            wall_ns=wall_ns,
+        )
+
+    def _orders(self, job: str, wall_ns: int) -> Event:
+        return OrdersStand(
+            version=self._rng.randrange(1, 9),
+            paused=self._rng.choice(((), (job,))),
+            draining=self._rng.random() < 0.5,
+            wall_ns=wall_ns,
         )
 
 

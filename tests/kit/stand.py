@@ -14,6 +14,7 @@ from tickglass.sched.engine.engine import Engine
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import OccurrenceMoved, SchedulerMoved, StoreCalled, TimelineTicked
 from tickglass.sched.job import declare
+from tickglass.sched.lifecycle import SchedulerState
 from tickglass.testing import FakeClock, ListSink
 
 if TYPE_CHECKING:
@@ -28,13 +29,19 @@ WRITES: Final = ("acquire", "beat", "claim", "join", "register", "settle")
 class Stand:
     """An engine on a clock that stands still, with all its threads."""
 
-    def __init__(self, skew: SkewGuard | None = None) -> None:
-        self.clock, self.sink = FakeClock(), ListSink()
+    def __init__(
+        self,
+        skew: SkewGuard | None = None,
+        *,
+        clock: FakeClock | None = None,
+        begins: SchedulerState = SchedulerState.NEW,
+    ) -> None:
+        self.clock, self.sink = clock or FakeClock(), ListSink()
         self.store = BreakableStore(self.clock)
         context = EngineContext(
             self.clock, self.store, Broadcast({"list": self.sink}, self.clock), NoTracer(), "a", "svc"
         )
-        self.engine = Engine(context, workers=2, skew=skew)
+        self.engine = Engine(context, workers=2, skew=skew, begins=begins)
 
     def add(self, function: Callable[..., Any], trigger: Trigger, **policies: Any) -> None:  # noqa: ANN401 - see `declare`
         self.engine.add(declare(function, trigger, service="svc", **policies))

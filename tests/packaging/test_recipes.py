@@ -62,20 +62,20 @@ def test_every_store_has_a_section_and_a_row(root: Path) -> None:
 
 
 def executors(trees: Mapping[str, ast.Module]) -> set[str]:
-    """Return the classes with the method of an executor: `submit(call, done)`."""
+    """Return the classes with the method of an executor: `prepare(call, done)`."""
     return {
         node.name
         for path, tree in trees.items()
         if path.startswith("sched/executors/")
         for node in tree.body
-        if isinstance(node, ast.ClassDef) and any(_submits(method) for method in node.body)
+        if isinstance(node, ast.ClassDef) and any(_prepares(method) for method in node.body)
     }
 
 
-def _submits(node: ast.stmt) -> bool:
+def _prepares(node: ast.stmt) -> bool:
     return (
         isinstance(node, ast.FunctionDef)
-        and node.name == "submit"
+        and node.name == "prepare"
         and [argument.arg for argument in node.args.args] == ["self", "call", "done"]
     )
 
@@ -87,7 +87,7 @@ def test_every_executor_passes_the_suite_of_all_executors(trees: dict[str, ast.M
 
 
 def test_an_executor_is_found() -> None:
-    text = "class A:\n    def submit(self, call, done): ...\nclass B:\n    def submit(self, task): ..."
+    text = "class A:\n    def prepare(self, call, done): ...\nclass B:\n    def prepare(self, task): ..."
     assert executors({"sched/executors/a.py": ast.parse(text)}) == {"A"}
 
 

@@ -89,9 +89,11 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "sched/stores/redis/layout.py",
         "sched/stores/sqlite/migration.py",
     ),
+    "tests/contract/test_claim_feed.py": ("sched/ports/claim_feed.py",),
     "tests/contract/test_ledger.py": ("sched/ports/ledger.py", "sched/stores/run_times.py"),
     "tests/contract/test_lock_store.py": ("sched/ports/locks.py", "sched/stores/watchers.py"),
     "tests/contract/test_store_observer.py": ("sched/ports/observers.py",),
+    "tests/unit/cli/commands/test_acts.py": ("src/tickglass/cli/act_options.py", "src/tickglass/cli/act_text.py"),
     "tests/unit/cli/commands/test_alerts.py": ("src/tickglass/cli/query_options.py",),
     "tests/unit/cli/commands/test_inspect.py": ("src/tickglass/cli/envvars.py", "src/tickglass/cli/numbers.py"),
     "tests/unit/cli/commands/test_run.py": ("src/tickglass/signals.py",),
@@ -146,6 +148,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/unit/engine/test_wrong_clocks.py": ("sched/engine/timing/clock_skew.py",),
     "tests/unit/executors/test_executor.py": ("sched/executors/threads.py", "sched/ports/executor.py"),
     "tests/unit/engine/running/test_batches.py": ("sched/engine/running/claimer.py",),
+    "tests/unit/stores/test_registry.py": ("sched/stores/memory/url.py",),
     "tests/unit/stores/etcd/test_store.py": (
         "sched/stores/etcd/claim_state.py",
         "sched/stores/etcd/client.py",
@@ -159,7 +162,6 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/contract/test_membership.py": (
         "sched/ports/membership.py",
         "sched/stores/etcd/instances.py",
-        "sched/stores/memory/instance_table.py",
         "sched/stores/redis/instances.py",
     ),
     "tests/unit/stores/redis/test_rights.py": ("sched/stores/redis/scripts.py",),
@@ -167,6 +169,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/unit/stores/redlock/test_store.py": ("sched/stores/redlock/scripts.py",),
     "tests/unit/stores/sqlite/test_against_memory.py": (
         "sched/stores/memory/attempt_table.py",
+        "sched/stores/memory/instance_table.py",
         "sched/stores/memory/control_log.py",
         "sched/stores/memory/lease_table.py",
         "sched/stores/memory/store.py",
@@ -203,6 +206,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "telemetry/sidecar/web/bodies.py",
     ),
     "tests/unit/telemetry/test_catalogue.py": (
+        "telemetry/catalogue/control.py",
         "telemetry/catalogue/declare.py",
         "telemetry/catalogue/internals.py",
         "telemetry/catalogue/jobs.py",

@@ -1,7 +1,8 @@
 """Remember which occurrences other instances have claimed, and answer for those without asking the store.
 
-A store that is a `ClaimFeed` notifies of each claim as it is won. An instance that is later, because its clock is
-behind or its processor is busy, then knows the answer and saves the round trip. Measured: docs/stores.md.
+A store that is a `ClaimFeed` reports claims as they are won, or when it is looked at before the first question. An
+instance that is later, because its clock is behind or its processor is busy, then knows the answer and saves the
+question. Measured: docs/stores.md.
 
 A remembered claim stays true: only the sweepers undo claims, and those that they find abandoned are forgotten here.
 """
@@ -17,7 +18,7 @@ from tickglass.sched.engine.leasing.instrumented_store import InstrumentedStore
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ClaimCacheHit
 from tickglass.sched.identity import JobId
-from tickglass.sched.ports import AlreadyClaimed, ClaimFeed
+from tickglass.sched.ports import AlreadyClaimed, ClaimFeed, ClaimWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,21 +47,21 @@ class ClaimCachingStore(InstrumentedStore):
         self._service = service
         self._mutex = threading.Lock()
         self._claims: OrderedDict[_Occurrence, tuple[str, int]] = OrderedDict()  # -> claimant, notified when
-        self._unwatch: Callable[[], None] = lambda: None
+        self._watch = ClaimWatch()
         self.before_claim: Callable[[], None] = lambda: None  # which may raise `StoreUnavailable` instead of the claim
 
     def start(self) -> None:
         """Begin to listen."""
         if isinstance(self._store, ClaimFeed):
-            self._unwatch = self._store.watch_claims(self._service, self._owner, self._on_claim)
+            self._watch = self._store.watch_claims(self._service, self._owner, self._on_claim)
 
     def stop(self) -> None:
         """Stop listening."""
-        self._unwatch()
+        self._watch.end()
 
     def claim(self, ask: ClaimAsk) -> ClaimAnswer:
         """See `Ledger`."""
-        known = self._known(ask)
+        (known,) = self._known_of([ask])
         if known is None:
             self.before_claim()
             return super().claim(ask)
@@ -68,7 +69,7 @@ class ClaimCachingStore(InstrumentedStore):
 
     def claim_many(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer | StoreUnavailable]:
         """See `Ledger`; the store is asked for the rest. What is known here stands if the store does not answer."""
-        known = [self._known(ask) for ask in asks]
+        known = self._known_of(asks)
         unknown = [ask for ask, answer in zip(asks, known, strict=True) if answer is None]
         rest = iter(self._ask_for(unknown, alone=len(unknown) == len(asks)) if unknown else ())
         return [next(rest) if answer is None else answer for answer in known]
@@ -100,6 +101,14 @@ class ClaimCachingStore(InstrumentedStore):
             if alone:
                 raise
             return [error] * len(asks)
+
+    def _known_of(self, asks: Sequence[ClaimAsk]) -> list[AlreadyClaimed | None]:
+        """Return what is known of each; the store is looked at only if there is one of which nothing is known yet."""
+        known = [self._known(ask) for ask in asks]
+        due_ns = [ask.due_ns for ask, answer in zip(asks, known, strict=True) if answer is None]
+        if due_ns and self._watch.look(min(due_ns), max(due_ns)):
+            known = [self._known(ask) if answer is None else answer for ask, answer in zip(asks, known, strict=True)]
+        return known
 
     def _known(self, ask: ClaimAsk) -> AlreadyClaimed | None:
         """Return the answer, and report that it saved a request; None if another claim is not known."""

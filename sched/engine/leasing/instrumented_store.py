@@ -5,7 +5,7 @@ Adds nothing else: answers and errors pass through as they are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 from tickglass.sched.engine.leasing.write_health import WRITES, WriteHealth
 from tickglass.sched.errors import StoreUnavailable, failure_text
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["InstrumentedStore"]
 
 Answer = TypeVar("Answer")
+Asked = TypeVarTuple("Asked")
 
 _BATCHES: Final = frozenset({"claim_many", "settle_many"})
 _GRANTS: Final = (Claimed, Granted)
@@ -65,15 +66,15 @@ class InstrumentedStore:
 
     def acquire(self, ask: LeaseAsk) -> Granted | Refused:
         """See `LockStore`."""
-        return self._call("acquire", lambda: self._store.acquire(ask))
+        return self._call("acquire", self._store.acquire, ask)
 
     def renew(self, lease: Lease) -> Renewed | Gone:
         """See `LockStore`."""
-        return self._call("renew", lambda: self._store.renew(lease))
+        return self._call("renew", self._store.renew, lease)
 
     def release(self, lease: Lease) -> Released | Gone:
         """See `LockStore`."""
-        return self._call("release", lambda: self._store.release(lease))
+        return self._call("release", self._store.release, lease)
 
     def watch(self, resource: str, freed: Callable[[], None]) -> Callable[[], None]:
         """See `LockStore`; not a request, so it is not reported."""
@@ -93,47 +94,47 @@ class InstrumentedStore:
 
     def register(self, jobs: Sequence[JobRecord]) -> Sequence[Registered]:
         """See `Ledger`."""
-        return self._telling("register", lambda: self._store.register(jobs))
+        return self._telling("register", self._store.register, jobs)
 
     def claim(self, ask: ClaimAsk) -> ClaimAnswer:
         """See `Ledger`."""
-        return self._call("claim", lambda: self._store.claim(ask))
+        return self._call("claim", self._store.claim, ask)
 
     def claim_many(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer | StoreUnavailable]:
         """See `Ledger`; one call, which failed if the store failed on an item."""
-        return self._call("claim_many", lambda: self._store.claim_many(asks)) if asks else []
+        return self._call("claim_many", self._store.claim_many, asks) if asks else []
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""
-        return self._call("settle", lambda: self._store.settle(settlement))
+        return self._call("settle", self._store.settle, settlement)
 
     def settle_many(self, settlements: Sequence[Settlement]) -> Sequence[Settled | StoreUnavailable]:
         """See `Ledger`; one call, which failed if the store failed on an item."""
-        return self._call("settle_many", lambda: self._store.settle_many(settlements)) if settlements else []
+        return self._call("settle_many", self._store.settle_many, settlements) if settlements else []
 
     def orphans(self, jobs: Sequence[JobId], limit: int = 100) -> Sequence[Orphan]:
         """See `Ledger`."""
-        return self._telling("orphans", lambda: self._store.orphans(jobs, limit))
+        return self._telling("orphans", self._store.orphans, jobs, limit)
 
     def abandon(self, orphan: Orphan) -> bool:
         """See `Ledger`."""
-        return self._call("abandon", lambda: self._store.abandon(orphan))
+        return self._call("abandon", self._store.abandon, orphan)
 
     def forget(self, job: JobId) -> bool:
         """See `Ledger`."""
-        return self._call("forget", lambda: self._store.forget(job))
+        return self._call("forget", self._store.forget, job)
 
     def join(self, instance: InstanceRecord, jobs: Sequence[str]) -> None:
         """See `Membership`."""
-        self._call("join", lambda: self._store.join(instance, jobs))
+        self._call("join", self._store.join, instance, jobs)
 
     def beat(self, instance: InstanceRecord) -> Beat:
         """See `Membership`."""
-        return self._call("beat", lambda: self._store.beat(instance))
+        return self._call("beat", self._store.beat, instance)
 
     def unregistered(self, jobs: Sequence[JobId]) -> Sequence[JobId]:
         """See `Membership`."""
-        return self._call("unregistered", lambda: self._store.unregistered(jobs))
+        return self._call("unregistered", self._store.unregistered, jobs)
 
     def control(self, known_version: int = -1) -> ControlRecord | None:
         """See `ControlStore`."""
@@ -153,7 +154,7 @@ class InstrumentedStore:
 
     def leases(self, limit: int | None = None) -> Sequence[LeaseRecord]:
         """See `StoreObserver`."""
-        return self._telling("leases", lambda: self._store.leases(limit))
+        return self._telling("leases", self._store.leases, limit)
 
     def jobs(self) -> Sequence[JobRecord]:
         """See `StoreObserver`."""
@@ -165,7 +166,7 @@ class InstrumentedStore:
 
     def abandoned(self, limit: int = 100) -> Sequence[RunRecord]:
         """See `StoreObserver`."""
-        return self._telling("abandoned", lambda: self._store.abandoned(limit))
+        return self._telling("abandoned", self._store.abandoned, limit)
 
     def instances(self) -> Sequence[InstanceRecord]:
         """See `StoreObserver`."""
@@ -173,16 +174,16 @@ class InstrumentedStore:
 
     def job_set(self, fingerprint: str) -> Sequence[str] | None:
         """See `StoreObserver`."""
-        return self._call("job_set", lambda: self._store.job_set(fingerprint))
+        return self._call("job_set", self._store.job_set, fingerprint)
 
     def missing(self) -> Sequence[MissingRecord]:
         """See `StoreObserver`; the calls of this object have reported it already."""
         return ()
 
-    def _telling(self, operation: str, ask: Callable[[], Answer]) -> Answer:
+    def _telling(self, operation: str, ask: Callable[[*Asked], Answer], *asked: *Asked) -> Answer:
         """Make a call that reads lists, and report what it found missing."""
         try:
-            return self._call(operation, ask)
+            return self._call(operation, ask, *asked)
         finally:
             now = self._clock.reading()
             for record in self._missing.fresh(self._store.missing(), now.monotonic_ns):
@@ -190,43 +191,50 @@ class InstrumentedStore:
                     StoreRecordMissing(store=self.name, kind=record.kind, name=record.name, wall_ns=now.wall_ns)
                 )
 
-    def _call(self, operation: str, ask: Callable[[], Answer]) -> Answer:
+    def _call(self, operation: str, ask: Callable[[*Asked], Answer], *asked: *Asked) -> Answer:
         asked_ns = self._clock.monotonic_ns()
-        items: Sequence[object] = ()
-        failure, detail = "error", ""
         try:
-            answer = ask()
-        except StoreUnavailable as error:
-            failure, detail = error.kind, error.detail
-            raise
+            answer = ask(*asked)
         except BaseException as error:
-            detail = failure_text(error)
+            self._failed(operation, asked_ns, error)
             raise
-        else:
-            items = answer if operation in _BATCHES and isinstance(answer, list) else (answer,)
-            failure = next((it.kind for it in items if isinstance(it, StoreUnavailable)), "")
-            return answer
-        finally:
-            now_ns = self._clock.monotonic_ns()
-            if operation in WRITES:
-                self._note(operation, items, failure, detail, now_ns)
-            self._sink.record(
-                StoreCalled(
-                    store=self.name,
-                    operation=operation,
-                    duration_ns=now_ns - asked_ns,
-                    error=failure,
-                    wall_ns=self._clock.wall_ns(),
-                )
-            )
+        now_ns = self._clock.monotonic_ns()
+        failure = ""
+        if operation in _BATCHES and isinstance(answer, list):
+            failure = self._note_batch(operation, answer, now_ns)
+        elif operation in WRITES and self.write_health.answered(operation, now_ns):
+            self._prove(operation, answer, now_ns)
+        self._report(operation, now_ns - asked_ns, failure)
+        return answer
 
-    def _note(self, operation: str, items: Sequence[object], failure: str, detail: str, now_ns: int) -> None:
-        """Note how a write went; a batch of which an item was answered has been answered."""
-        failed = [it for it in items if isinstance(it, StoreUnavailable)]
-        if len(failed) == len(items):
-            detail = failed[0].detail if failed else detail
-            self.write_health.failed(operation, detail, failure, self._clock.reading())
-            return
-        self.write_health.answered(operation, now_ns)
-        if operation == "join" or any(isinstance(it, _GRANTS) or it in _BEATS for it in items):
+    def _failed(self, operation: str, asked_ns: int, error: BaseException) -> None:
+        """Note and report a call that raised."""
+        now = self._clock.reading()
+        kind, detail = (
+            (error.kind, error.detail) if isinstance(error, StoreUnavailable) else ("error", failure_text(error))
+        )
+        if operation in WRITES:
+            self.write_health.failed(operation, detail, kind, now)
+        self._report(operation, now.monotonic_ns - asked_ns, kind)
+
+    def _note_batch(self, operation: str, answers: Sequence[object], now_ns: int) -> str:
+        """Note how a batch went, which has been answered if one of its items has; return the first failure, or ""."""
+        failures = [it for it in answers if isinstance(it, StoreUnavailable)]
+        if failures and len(failures) == len(answers):
+            self.write_health.failed(operation, failures[0].detail, failures[0].kind, self._clock.reading())
+        else:
+            granted = next((it for it in answers if isinstance(it, _GRANTS)), None)
+            if self.write_health.answered(operation, now_ns):
+                self._prove(operation, granted, now_ns)
+        return failures[0].kind if failures else ""
+
+    def _prove(self, operation: str, answer: object, now_ns: int) -> None:
+        """Note that the store takes writes, if this answer shows it."""
+        if operation == "join" or isinstance(answer, _GRANTS) or answer in _BEATS:
             self.write_health.proved(now_ns)
+
+    def _report(self, operation: str, duration_ns: int, error: str) -> None:
+        wall_ns = self._clock.wall_ns()
+        self._sink.record(
+            StoreCalled(store=self.name, operation=operation, duration_ns=duration_ns, error=error, wall_ns=wall_ns)
+        )

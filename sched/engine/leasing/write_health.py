@@ -71,12 +71,14 @@ class WriteHealth:
             since_wall_ns = now.wall_ns if before is None else before.since_wall_ns
             self._failures[operation] = _Failure(since_wall_ns, now.monotonic_ns, detail, kind)
 
-    def answered(self, operation: str, now_ns: int) -> None:
-        """Note that the store answered a write as it should; on the path of every claim."""
+    def answered(self, operation: str, now_ns: int) -> bool:
+        """Note that the store answered a write as it should; return whether others fail. On the path of every claim."""
         self._answered_ns = now_ns
-        if self._failures:
-            with self._mutex:
-                self._failures.pop(operation, None)
+        if not self._failures:
+            return False
+        with self._mutex:
+            self._failures.pop(operation, None)
+            return bool(self._failures)
 
     def proved(self, now_ns: int) -> None:
         """Note that the store granted or wrote something: it can be reached, and takes writes.

@@ -16,6 +16,7 @@ import random
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -116,7 +117,8 @@ class Acquisition:
         self._loss = LossSignal(terms.resource)
         self._began_ns = context.clock.monotonic_ns()
         self._until_ns = None if terms.wait_ns is None else self._began_ns + terms.wait_ns
-        self._unacknowledged = Unacknowledged(context)
+        self._allowance_ns = context.store.allowance_ns(terms.ttl_ns)
+        self._unacknowledged: Unacknowledged | None = None  # made for those whose request gets no answer
         self._failures = 0
         self._refusals = 0
         self._holder = ""
@@ -130,8 +132,7 @@ class Acquisition:
             ConfigError: the TTL is too short for what this store's clock may drift; nothing was asked.
             StoreUnavailable: the store does not answer.
         """
-        ttl_ns = self._terms.ttl_ns
-        check_ttl(f"lock {self._terms.resource}", ttl_ns, self._context.store.allowance_ns(ttl_ns))
+        check_ttl(f"lock {self._terms.resource}", self._terms.ttl_ns, self._allowance_ns)
         self._lock.fire(LockEvent.REQUESTED)
         try:
             return self._take_or_wait() if self._terms.blocking else self._try()
@@ -146,7 +147,7 @@ class Acquisition:
                 self.give_back()
             raise
         finally:
-            if self._hold is None and self._unacknowledged.any:
+            if self._hold is None and self._unacknowledged is not None:
                 self._in_doubt.note_lock(self._ask)
 
     def cancel(self) -> None:
@@ -166,7 +167,7 @@ class Acquisition:
     def _take_or_wait(self) -> HeldLease | NotAcquired:
         again_ns = None
         if self._may_ask_at_once():
-            answer = self._answer_or_pause(last=False)
+            answer = self._asked_or_pause()  # without a preference there is no head start
             if isinstance(answer, HeldLease):
                 return self._unless_cancelled(answer)
             again_ns = answer
@@ -235,6 +236,10 @@ class Acquisition:
         ends_ns = self._head_start.ends_ns()
         if now_ns < ends_ns and not last:
             return ends_ns
+        return self._asked_or_pause()
+
+    def _asked_or_pause(self) -> HeldLease | int:
+        """Ask now; otherwise as `_answer_or_pause`."""
         try:
             answer = self._answer()
         except StoreUnavailable:
@@ -257,6 +262,8 @@ class Acquisition:
         try:
             answer = self._context.store.acquire(self._ask)
         except StoreUnavailable:
+            if self._unacknowledged is None:
+                self._unacknowledged = Unacknowledged(self._context)
             self._unacknowledged.note(asked_ns)
             raise
         if isinstance(answer, Granted):
@@ -269,8 +276,9 @@ class Acquisition:
     def _take_up(self, granted: Granted, asked_ns: int) -> HeldLease:
         """Report the grant, and have the lease kept from here on."""
         context, terms = self._context, self._terms
-        asked_ns = self._unacknowledged.lease_counts_from(self._ask.untrusted(granted.fence), asked_ns)
-        trusted_ns = self._trusted_ns(asked_ns)
+        if self._unacknowledged is not None:
+            asked_ns = self._unacknowledged.lease_counts_from(self._ask.untrusted(granted.fence), asked_ns)
+        trusted_ns = trusted_until_ns(asked_ns, terms.ttl_ns, self._allowance_ns)
         lease = self._ask.trusted(granted.fence, trusted_ns)
         if context.clock.monotonic_ns() >= trusted_ns:
             context.store.release(lease)
@@ -283,10 +291,6 @@ class Acquisition:
         with self._mutex:
             self._hold = self._renewer.keep(self._lock, lease, asked_ns, self._loss.report, renew=terms.renew)
         return held
-
-    def _trusted_ns(self, asked_ns: int) -> int:
-        ttl_ns = self._terms.ttl_ns
-        return trusted_until_ns(asked_ns, ttl_ns, self._context.store.allowance_ns(ttl_ns))
 
     def _not_acquired(self, reason: str) -> NotAcquired:
         return NotAcquired(reason, self._holder, self._context.clock.monotonic_ns() - self._began_ns)
@@ -340,13 +344,14 @@ class Acquisition:
         """Return the store's answer, None if there was none."""
         clock = self._context.clock
         try:
-            answer, again = persist(lambda: self._context.store.release(lease), backoff.STORE, clock)
+            answer, again = persist(partial(self._context.store.release, lease), backoff.STORE, clock)
         except StoreUnavailable as error:
             _log.error("lock %s could not be released, it runs out by itself: %s", lease.resource, error)
             return None
         # While it was trusted, no other instance can have it: an earlier request released it, and its answer was lost.
-        trusted = clock.monotonic_ns() < lease.trusted_until_ns
-        return Released() if again and trusted and answer == Gone() else answer
+        if again and answer == Gone() and clock.monotonic_ns() < lease.trusted_until_ns:
+            return Released()
+        return answer
 
 
 def _new_token() -> str:

@@ -58,7 +58,6 @@ class ManualLocks:
         """
         if terms.prefer is not None:
             self._presence.watch_labels(terms.prefer)
-        head_start = HeadStart(terms.prefer, self._presence)
         acquisition = Acquisition(
             terms,
             current_run(),
@@ -66,7 +65,7 @@ class ManualLocks:
             context=self._context,
             renewer=self._renewer,
             wait_queues=self._wait_queues,
-            head_start=head_start,
+            head_start=HeadStart(terms.prefer, self._presence),
             in_doubt=self._in_doubt,
         )
         with self._mutex:
@@ -137,7 +136,7 @@ class ManualLock:
                 raise LockInUse(self.terms.resource)
             self._in_use, self._cancelled = True, False
         try:
-            answer = self._taken(self._begun())
+            answer = self._taken()
         except BaseException:
             self._end()
             raise
@@ -171,16 +170,13 @@ class ManualLock:
                 self._acquisition.cancel()
             return True
 
-    def _begun(self) -> Acquisition:
+    def _taken(self) -> HeldLease | NotAcquired:
         self._manual_locks = self._lock_host.open()
         acquisition = self._manual_locks.begin(self.terms)
         with self._mutex:
             self._acquisition = acquisition
             if self._cancelled:
                 acquisition.cancel()
-        return acquisition
-
-    def _taken(self, acquisition: Acquisition) -> HeldLease | NotAcquired:
         answer = acquisition.take()
         with self._mutex:
             if isinstance(answer, NotAcquired):

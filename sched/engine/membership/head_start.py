@@ -45,6 +45,8 @@ class HeadStart:
 
     def ends_ns(self) -> int:
         """Return the monotonic instant until which to hold back, as far as is known now; 0: not at all."""
+        if self._preferred is None:
+            return 0
         head_start_ns = self._presence.head_start_ns(self._preferred)
         if self._from_ns is None or head_start_ns == 0:
             return 0

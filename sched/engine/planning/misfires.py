@@ -149,7 +149,7 @@ class Misfires:
         began_ns = clock.monotonic_ns()
         if began_ns < self._again_ns:
             return self._again_ns
-        self._answer_all()
+        self._answer(self._taken())
         ended_ns = clock.monotonic_ns()
         self._again_ns = ended_ns + min(_PAUSE_MAX_NS, _PAUSES_PER_ROUND * (ended_ns - began_ns))
         return self._again_ns if self._questions else None

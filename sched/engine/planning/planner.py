@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.timing.timeline import Timeline
     from tickglass.sched.job import Job
     from tickglass.sched.policies.verdict import Verdict
+    from tickglass.sched.triggers import InstantCount
 
 __all__ = ["Planner"]
 
 _MANUAL_AGAIN_NS: Final = 100 * MS  # a run that was asked for looks so often whether the one before it has ended
+_UNTOLD_MAX_NS: Final = SECOND  # of a plan that rests again and again, until what has passed is accounted for
 _TRIGGER: Final = Backoff(SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND)
 
 
@@ -57,7 +59,7 @@ class Planner:
         self._timeline = timeline
         self._dispatcher = dispatcher
         timeline.after_visits(dispatcher.hand_over)
-        self._backlog = Backlog(context.clock, timeline, saturated=lambda: dispatcher.saturated)
+        self._backlog = Backlog(context.clock, timeline, wait_ns=dispatcher.wait_ns, decide=self._decide)
         self._overlaps = Overlaps(
             context, timeline, self.triggers, busy=dispatcher.busy, advance=self._advance, go_on=self._go_on
         )
@@ -92,7 +94,7 @@ class Planner:
             now_ns = self.now_ns(plan.job)
             last_ns = now_ns if plan.until_ns is None else min(now_ns, plan.until_ns)
             if plan.next_ns is not None and plan.next_ns <= last_ns:
-                due_ns = self._latest_passed(plan.job, plan.next_ns, last_ns)
+                due_ns = self._latest_of(plan.job, plan.next_ns, self._passed(plan.job, plan.next_ns, last_ns))
                 self._fell_due(plan.job, due_ns, None).fire(
                     OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.STOPPING
                 )
@@ -126,7 +128,7 @@ class Planner:
 
         self._timeline.at(due_ns, visit, steady=False)
 
-    def rerun_orphan(self, job: Job, due_ns: int) -> None:
+    def rerun_orphan(self, job: Job, due_ns: int, kind: str = SCHEDULED) -> None:
         """Run an occurrence again whose claimant died; one that cannot start now is found by the next sweep."""
         now_ns = self.now_ns(job)
         if due_ns > now_ns:
@@ -137,7 +139,7 @@ class Planner:
             due_at_ns, monotonic_ns = due_ns - offset_ns, self._context.clock.monotonic_ns()
             if self._verdict(job, due_ns, monotonic_ns - due_at_ns, grace_ns, rerun=True) != Admit():
                 return
-            occurrence = self._fell_due(job, due_ns, self.triggers.upcoming(job, now_ns).first_ns)
+            occurrence = self._fell_due(job, due_ns, self.triggers.upcoming(job, now_ns).first_ns, kind=kind)
             until_ns = monotonic_ns + grace_ns
             self._dispatcher.dispatch(
                 job, occurrence, due_ns=due_at_ns, until_ns=until_ns, next_due_ns=None, rerun=True
@@ -145,10 +147,10 @@ class Planner:
 
         self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
 
-    def settle_orphan(self, job: Job, due_ns: int) -> None:
+    def settle_orphan(self, job: Job, due_ns: int, kind: str = SCHEDULED) -> None:
         """Account for an occurrence whose claimant died and which is not run again."""
         next_due_ns = self.triggers.upcoming(job, self.now_ns(job)).first_ns
-        self._fell_due(job, due_ns, next_due_ns).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
+        self._fell_due(job, due_ns, next_due_ns, kind=kind).fire(OccurrenceEvent.ENDED, outcome=Outcome.ORPHANED)
 
     def _advance(self, plan: Plan) -> bool:
         """Find the instant after `plan.after_ns`; False: the trigger raised, and the plan goes on when it does not."""
@@ -186,21 +188,34 @@ class Planner:
         self._timeline.at(wall_ns, plan, steady=plan.job.trigger.fixed_rate)
 
     def _visit(self, plan: Plan, offset_ns: int) -> None:
-        """Decide on the planned occurrence, and plan the next; while the job is in hand before that is due, wait."""
-        job, due_ns = plan.job, plan.due_ns
-        if due_ns is None:
+        """Decide on the planned occurrence; while the job is in hand before it is due, or the pool is full, wait."""
+        if plan.due_ns is None:
             return
+        early_ns = plan.due_ns - self._context.clock.monotonic_ns() - offset_ns
+        if (early_ns > 0 and self._overlaps.hold(plan)) or self._backlog.hold(plan, early_ns):
+            return
+        self._decide(plan, offset_ns)
+
+    def _decide(self, plan: Plan, offset_ns: int) -> None:
+        """Decide on the latest instant of a plan that has come, and plan the next."""
+        job, first_ns = plan.job, plan.due_ns
         now_ns = self._context.clock.monotonic_ns() + offset_ns
-        if (now_ns < due_ns and self._overlaps.hold(plan)) or self._backlog.hold(plan):
+        if first_ns is None or (now_ns < first_ns and self._overlaps.hold(plan)):
             return
-        due_ns = self._latest_passed(job, due_ns, now_ns if plan.until_ns is None else min(now_ns, plan.until_ns))
+        passed = self._passed(job, first_ns, now_ns if plan.until_ns is None else min(now_ns, plan.until_ns))
+        due_ns = first_ns if passed is None or passed.latest_ns is None else passed.latest_ns
         plan.after_ns = due_ns
         advanced = self._advance(plan)
+        grace_ns = job.grace_at(due_ns, plan.due_ns)
+        if plan.next_ns is not None and self._backlog.too_late(due_ns + grace_ns - offset_ns):
+            self._rest(plan, first_ns, passed, now_ns)
+            return
+        self._latest_of(job, first_ns, passed)
         try:
             self._act(
                 job,
                 self._fell_due(job, due_ns, plan.due_ns),
-                grace_ns=job.grace_at(due_ns, plan.due_ns),
+                grace_ns=grace_ns,
                 next_due_ns=plan.due_ns,
                 offset_ns=offset_ns,
                 superseded=plan.until_ns is not None and plan.due_ns is not None and plan.due_ns <= now_ns,
@@ -208,6 +223,18 @@ class Planner:
         finally:
             if advanced and not self._overlaps.hold(plan):
                 self._visit_in_time(plan)
+
+    def _rest(self, plan: Plan, first_ns: int, passed: InstantCount | None, now_ns: int) -> None:
+        """Have a plan wait for its next instant, because the latest one cannot be started in time any more."""
+        next_ns = plan.due_ns
+        if next_ns is None:
+            return
+        early_ns = next_ns - self._dispatcher.lead_time.now_ns
+        wait_ns = (early_ns if early_ns > now_ns else next_ns) - now_ns
+        if now_ns - first_ns >= _UNTOLD_MAX_NS:
+            first_ns = self._latest_of(plan.job, first_ns, passed)
+        plan.due_ns = first_ns
+        self._backlog.rest(plan, self._context.clock.monotonic_ns() + wait_ns)
 
     def _act(
         self,
@@ -237,7 +264,7 @@ class Planner:
                     steady=job.trigger.fixed_rate,
                 )
             case Decline(reason):
-                why = self._orders.words(job.name, occurrence.due_ns)
+                why = self._orders.words(job.name, occurrence.due_ns) if reason is SkipReason.PAUSED else ""
                 occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=reason, error=why)
             case TooLate():
                 self._misfires.too_late(occurrence, trigger="" if manual else str(job.trigger))
@@ -265,16 +292,19 @@ class Planner:
             )
         )
 
-    def _latest_passed(self, job: Job, due_ns: int, now_ns: int) -> int:
-        """Return the latest instant that has come; the ones before it are accounted for in misfires."""
+    def _passed(self, job: Job, due_ns: int, now_ns: int) -> InstantCount | None:
+        """Return what has come after that instant; None: nothing, or the trigger raised."""
         if now_ns < due_ns:
-            return due_ns
+            return None
         try:
-            passed = counted(job.trigger, due_ns, now_ns)
+            return counted(job.trigger, due_ns, now_ns)
         except BaseException as error:  # noqa: BLE001 - a trigger may be foreign code
             self.triggers.failed(job, error)
-            return due_ns
-        if passed.latest_ns is None:
+            return None
+
+    def _latest_of(self, job: Job, due_ns: int, passed: InstantCount | None) -> int:
+        """Return the latest instant that has come; the ones before it are accounted for in misfires."""
+        if passed is None or passed.latest_ns is None:
             return due_ns
         # Counted are the planned one and all but the latest.
         self._misfires.span_passed(job, due_ns, passed.latest_ns, passed)

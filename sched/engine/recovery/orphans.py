@@ -52,7 +52,7 @@ class Orphans:
             elif orphan.job in busy or holder_of(job.resource, self._context):
                 continue  # a rerun could not start: the next sweep finds it again
             else:
-                self._planner.rerun_orphan(job, orphan.due_ns)
+                self._planner.rerun_orphan(job, orphan.due_ns, orphan.kind)
 
     def _settle(self, job: Job, orphan: Orphan) -> None:
         if not self._context.store.abandon(orphan):
@@ -67,4 +67,4 @@ class Orphans:
                 wall_ns=self._context.clock.wall_ns(),
             )
         )
-        self._planner.settle_orphan(job, orphan.due_ns)
+        self._planner.settle_orphan(job, orphan.due_ns, orphan.kind)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from tickglass.sched.policies.misfire import is_too_late
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Admitted"]
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """An admitted occurrence, and how late it may start.
 
     Args:

@@ -8,10 +8,10 @@ in the stop signal that the execution gets.
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
-from uuid import uuid4
 
 from tickglass.sched.engine.membership.head_start import HeadStart
 from tickglass.sched.engine.running.claim import ClaimAttempt, ClaimWon, NotClaimed
@@ -27,6 +27,7 @@ from tickglass.sched.stop_signal import StopSignal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tickglass.sched.clock import Reading
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.engine.leasing.in_doubt import InDoubt
     from tickglass.sched.engine.leasing.renewer import LeaseRenewer
@@ -90,6 +91,7 @@ class Assignment:
         self._renewer = renewer
         self._in_doubt = in_doubt
         self._settlements = settlements
+        self._claim = claim
         self._missed = missed
         self._ended = ended
         self._timings = Timings(admitted.due_ns, context.clock.monotonic_ns())
@@ -97,7 +99,9 @@ class Assignment:
         self._stop = StopSignal()
         self._lock = _lock_for(admitted, context)
         self._ask = _ask_for(admitted, context, max_ahead_ns)
-        head_start = HeadStart(job.prefer, presence, until_ns=admitted.hold_back_until_ns)
+        head_start = None
+        if job.prefer is not None:
+            head_start = HeadStart(job.prefer, presence, until_ns=admitted.hold_back_until_ns)
         self._attempt = ClaimAttempt(
             self._ask,
             self._lock,
@@ -113,7 +117,6 @@ class Assignment:
             job.resource,
             store=context.store,
             timers=timers,
-            resumed=lambda: claim(self),
         )
         self._mutex = threading.Lock()  # one of stop asked, execution begun at a time
         self._execution: Execution | None = None
@@ -133,9 +136,13 @@ class Assignment:
         """Whether it was claimed without delay, at the first request."""
         return self._timings.claimed_ns > 0 and self._attempt.undelayed
 
-    def begin(self) -> ClaimAsk | None:
-        """On a worker: return what to ask the store; None: it has ended, or waits until it is claimed again."""
-        return self._guarded(self._begin)
+    def begin(self, now: Reading) -> ClaimAsk | None:
+        """On a worker: return what to ask the store; None: it has ended, or waits until it is claimed again.
+
+        Args:
+            now: when the worker took it.
+        """
+        return self._guarded(partial(self._begin, now))
 
     def answered(self, answer: ClaimAnswer | Exception, asked_ns: int) -> Execution | None:
         """On a worker: take the store's answer; None: it has ended, or waits until it is claimed again.
@@ -154,21 +161,20 @@ class Assignment:
         """Ask the run to stop, for a key of `STOP_REASONS`; from any thread. A pending claim goes on."""
         with self._mutex:
             execution = self._execution
-            if execution is None:
+            if execution is None and not self._stop.over:
                 self._stop.ask(reason)
         if execution is not None:
             execution.ask_to_stop(reason)
 
-    def _begin(self) -> ClaimAsk | None:
+    def _begin(self, now: Reading) -> ClaimAsk | None:
         if not self._timings.taken_ns:
-            now = self._context.clock.reading()
             self._timings.taken_ns, self._began_wall_ns = now.monotonic_ns, now.wall_ns
             self._occurrence.fire(OccurrenceEvent.TAKEN)
             if self._admitted.too_late(now.monotonic_ns):
                 self._missed(self._occurrence)
                 self._ended(self)
                 return None
-        ask = self._pending.begin()
+        ask = self._pending.begin(self._claim_again)
         if isinstance(ask, NotClaimed):
             self._end(ask)
             return None
@@ -177,7 +183,7 @@ class Assignment:
     def _answered(self, answer: ClaimAnswer | Exception, asked_ns: int) -> Execution | None:
         if isinstance(answer, Exception) and not isinstance(answer, StoreUnavailable):
             raise answer
-        decided = self._pending.answered(answer, asked_ns)
+        decided = self._pending.answered(answer, asked_ns, self._claim_again)
         if decided is None:
             return None  # parked
         if isinstance(decided, ClaimWon):
@@ -186,6 +192,11 @@ class Assignment:
             return self._execution_under(UnclaimedRun(self._preparation()))
         self._end(decided)
         return None
+
+    @property
+    def due_and_started_ns(self) -> tuple[int, int]:
+        """When it was due, and when its code started (monotonic); 0 if that was not reached."""
+        return self._timings.due_ns, self._timings.started_ns
 
     def _preparation(self) -> Preparation:
         return Preparation(
@@ -237,8 +248,13 @@ class Assignment:
 
         self._renewer.submit(take)
 
+    def _claim_again(self) -> None:
+        self._claim(self)
+
     def _run_ended(self, ran_ns: int | None) -> None:
         self.ran_ns = ran_ns
+        with self._mutex:
+            self._execution = None  # they refer to each other: otherwise each run waits for the collector of garbage
         self._ended(self)
 
     def _note_doubt(self, answer: NotClaimed) -> None:
@@ -259,8 +275,10 @@ class Assignment:
             return None
 
     def _abort(self) -> None:
-        if self._execution is not None:
-            self._execution.abort()
+        with self._mutex:
+            execution = self._execution
+        if execution is not None:
+            execution.abort()
             return
         if self._lock.state is LockState.WAITING:
             self._lock.fire(LockEvent.FAILED, reason=LockReason.STORE_ERROR)
@@ -274,7 +292,7 @@ def _ask_for(admitted: Admitted, context: EngineContext, max_ahead_ns: int | Non
         job.resource,
         context.owner,
         context.service,
-        str(uuid4()),
+        secrets.token_hex(16),
         job.ttl_ns,
         job=job.name,
         run_id=occurrence.run_id,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tickglass.sched.engine.context import EngineContext
+    from tickglass.sched.engine.running.first_run import FirstRun
     from tickglass.sched.executors.job_loop import JobLoop
     from tickglass.sched.job import Job
     from tickglass.sched.occurrence import OccurrenceMachine
@@ -53,6 +54,7 @@ class Dispatcher:
         workers: size of the pool; None: CPU count x 1.5.
         spin_ns: for how long a worker looks at the clock before a due instant, instead of sleeping.
         misfires: is given what came too late to be run here.
+        first_run: is told of each run that has ended.
         freed: called when an occurrence has ended, after its job is not busy any more; given the job's name.
         labels: those of this instance, as preferences name them.
         max_ahead_ns: how far ahead of the store's clock a claim may be; None: any distance.
@@ -66,6 +68,7 @@ class Dispatcher:
         workers: int | None,
         spin_ns: int = 0,
         misfires: LateOccurrences,
+        first_run: FirstRun,
         freed: Callable[[str], None],
         labels: frozenset[str] = frozenset(),
         max_ahead_ns: int | None = None,
@@ -98,13 +101,14 @@ class Dispatcher:
             clock=context.clock,
             sink=context.sink,
         )
-        coroutines = EventLoopExecutor(self.loop, work=self.pool.submit, clock=context.clock)
+        coroutines = EventLoopExecutor(self.loop, work=self.pool.submit, at=self.timers.at, clock=context.clock)
         executors: tuple[Executor, ...] = (ThreadExecutor(coroutines, clock=context.clock), coroutines)
         self._executors = {executor.name: executor for executor in executors}
         self.loop_lag = LoopLagMonitor(
             self.loop, self.timers, clock=context.clock, sink=context.sink, ended=self._emptied.ring
         )
         self._run_times = RunTimes()
+        self._first_run = first_run
         self._misfires = misfires
         self._freed = freed
         self._assignments: dict[str, Assignment] = {}  # by job
@@ -154,10 +158,9 @@ class Dispatcher:
         if len(self._offered) >= BATCH_MAX:
             self.hand_over()
 
-    @property
-    def saturated(self) -> bool:
-        """Whether the pool has more to do than it can start soon."""
-        return self.pool.saturated
+    def wait_ns(self) -> int:
+        """Return how long what is dispatched now would wait for its start; 0 while the pool keeps up."""
+        return self.pool.wait_ns(len(self._offered))
 
     def hand_over(self) -> None:
         """Have workers claim what was dispatched in this tick, together."""
@@ -217,6 +220,7 @@ class Dispatcher:
     def _ended(self, assignment: Assignment) -> None:
         if assignment.ran_ns is not None:
             self._run_times.note(assignment.job_name, assignment.ran_ns)
+            self._first_run.note(assignment.job_name, *assignment.due_and_started_ns)
         with self._mutex:
             in_hand = self._assignments.get(assignment.job_name) is assignment  # one that was aborted may say it twice
             if in_hand:

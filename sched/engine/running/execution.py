@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.durations import SECOND
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.running.run_lease import RunLease
     from tickglass.sched.engine.timing.timers import Timer, Timers
     from tickglass.sched.occurrence import OccurrenceMachine, Timings
-    from tickglass.sched.ports import CallResult, Executor, RunTracer
+    from tickglass.sched.ports import CallResult, Executor, PreparedCall, RunTracer
 
 __all__ = ["STOP_REASONS", "Execution", "end_aborted"]
 
@@ -107,12 +108,12 @@ class Execution:
     ) -> None:
         self.due_ns = admitted.due_ns
         self.expected_ns = admitted.expected_ns
+        self.keeps_worker = executor.immediate  # the one that begins it, until its code returns
         self._admitted = admitted
         self._job = admitted.job
         self._occurrence = admitted.occurrence
         self._run_lease = run_lease
         self._stop = run_lease.stop
-        self._executor = executor
         self._timings = timings
         self._clock = clock
         self._tracer = tracer
@@ -122,7 +123,10 @@ class Execution:
         self._ended = ended
         self._mutex = threading.Lock()  # one of stop asked, started, ended at a time
         self._unstarted = True
-        self._cancel: Callable[[], None] | None = None  # cancels the code that the executor has
+        call = JobCall(self._start, self._scope, self._call, partial(self.ask_to_stop, "late"))
+        prepared = executor.prepare(call, lambda result: guarded(partial(self._done, result)))
+        self._code: PreparedCall | None = prepared  # until it is submitted: the two would keep each other alive
+        self._cancel: Callable[[], None] | None = None  # cancels the code, once the executor has it
         self._own_timers: list[Timer] = []
         self._started_wall_ns: int | None = None
 
@@ -152,24 +156,29 @@ class Execution:
             self._submit()
 
     def _submit(self) -> None:
-        if not self._executor.immediate:
-            self._set_timer(self._start_by_ns(), lambda: self.ask_to_stop("late"))
-        call = JobCall(self._start, self._scope, self._call)
-        cancel = self._executor.submit(call, lambda result: self._guarded(lambda: self._done(result)))
+        code, self._code = self._code, None
+        if code is None:
+            return
+        code.submit(self._start_by_ns())
         with self._mutex:
-            self._cancel = cancel
+            if self._occurrence.state is OccurrenceState.ENDED:
+                return
+            self._cancel = code.cancel
             stopped = bool(self._stop.reason)
         if stopped:
-            cancel()
+            code.cancel()
 
     def _start_by_ns(self) -> int:
         """Return the instant by which an executor must have started the code: a blocked one must not keep the lease."""
-        timings, admitted = self._timings, self._admitted
+        timings, admitted, timeout_ns = self._timings, self._admitted, self._job.timeout_ns
+        in_grace = self._run_lease.claimed and not admitted.rerun
+        if in_grace and timeout_ns is None:
+            return admitted.until_ns
         ready_ns = max(timings.due_ns, self._clock.monotonic_ns())
         by_ns = ready_ns + admitted.until_ns - max(timings.due_ns, timings.handed_ns)
-        if self._run_lease.claimed and not admitted.rerun:
+        if in_grace:
             by_ns = admitted.until_ns
-        return by_ns if self._job.timeout_ns is None else min(by_ns, ready_ns + self._job.timeout_ns)
+        return by_ns if timeout_ns is None else min(by_ns, ready_ns + timeout_ns)
 
     def _end_unstarted(self) -> None:
         """End a run that was asked to stop before its code started, without waiting for the executor."""
@@ -273,6 +282,7 @@ class Execution:
         self._stop.end()
         with self._mutex:
             timers, self._own_timers = self._own_timers, []
+            self._code = self._cancel = None
         for timer in timers:
             timer.cancel()
         self._run_lease.check()

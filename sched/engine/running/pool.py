@@ -1,4 +1,4 @@
-"""Own the worker threads: they claim, wait until due, run and settle, each as the roster (roster.py) says."""
+"""Own the worker threads: they claim, wait until due, run and settle, each as leader_followers.py says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import Wake
 from tickglass.sched.durations import US
-from tickglass.sched.engine.running.roster import Roster, Worker
+from tickglass.sched.engine.running.leader_followers import LeaderFollowers, Worker
 from tickglass.sched.engine.running.run_queue import Step
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.events import PoolMoved
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tickglass.sched.clock import Clock
     from tickglass.sched.engine.running.assignment import Assignment
     from tickglass.sched.engine.running.execution import Execution
-    from tickglass.sched.engine.running.roster import Settlements
+    from tickglass.sched.engine.running.leader_followers import Settlements
     from tickglass.sched.ports import EventSink
 
 __all__ = ["SPIN_NS", "Pool", "checked_size", "default_size"]
@@ -78,7 +78,7 @@ class Pool:
         self._settlements = settlements
         self._clock = clock
         self._sink = sink
-        self._roster = Roster(claim=self._claim_batch, settlements=settlements, clock=clock)
+        self._team = LeaderFollowers(claim=self._claim_batch, settlements=settlements, clock=clock)
         self._mutex = threading.Lock()
         self._reporting = threading.RLock()  # a sink may submit something
         self._unended = self.size  # workers
@@ -94,10 +94,13 @@ class Pool:
             thread.start()
         self._report()
 
-    @property
-    def saturated(self) -> bool:
-        """Whether there is more to do than can be started soon."""
-        return self._roster.queue.saturated
+    def wait_ns(self, dispatched: int) -> int:
+        """Return how long what is offered next would wait for its start; 0 while the pool keeps up.
+
+        Args:
+            dispatched: how many will be offered before it.
+        """
+        return self._team.queue.wait_ns(self._clock.monotonic_ns(), dispatched)
 
     def submit(self, task: Callable[[], None]) -> None:
         """Give a task to the next free worker; never waits for one.
@@ -109,16 +112,16 @@ class Pool:
                 late = f"tickglass-{self.name}-late"
                 threading.Thread(target=self._do_late, args=(task,), name=late, daemon=True).start()
                 return
-            self._roster.queue.submit(Step(self._clock.monotonic_ns(), task))
-            called = self._roster.call_one()
+            self._team.queue.submit(Step(self._clock.monotonic_ns(), task))
+            called = self._team.call_one()
         if not called:  # it may be that no worker moves any more, and so none reports it
             self._report()
 
     def offer(self, assignments: Sequence[Assignment]) -> None:
         """Have workers claim these, in this order, as many together as they can start soon."""
         with self._mutex:
-            self._roster.queue.offer(assignments, self._clock.monotonic_ns())
-            called = self._roster.call_one()
+            self._team.queue.offer(assignments, self._clock.monotonic_ns())
+            called = self._team.call_one()
         if not called:
             self._report()
 
@@ -127,7 +130,7 @@ class Pool:
         if not runs:
             return
         with self._mutex:
-            self._roster.add_runs(runs)
+            self._team.add_runs(runs)
 
     def close(self, until_ns: int) -> bool:
         """Let the workers end when nothing is left to do.
@@ -139,8 +142,8 @@ class Pool:
             Whether everything that was submitted is done.
         """
         with self._mutex:
-            self._roster.closing = True
-            self._roster.call_all()
+            self._team.closing = True
+            self._team.call_all()
         while any(thread.is_alive() for thread in self._threads):
             if not self._clock.wait(until_ns, self._ended):
                 return False
@@ -163,19 +166,19 @@ class Pool:
 
     def _next(self, worker: Worker) -> Callable[[], None] | None:
         """Return what to do next, when there is something; None: the pool is closed, and nothing is left."""
-        roster = self._roster
+        team = self._team
         until_ns: int | None = None
         woken = False  # from sleep, and nothing has reported it
         while True:
             now_ns = self._clock.monotonic_ns()
             with self._mutex:
-                work = roster.next_work(worker, now_ns)
+                work = team.next_work(worker, now_ns)
                 if work is None:
-                    if roster.closing and roster.queue.empty:
+                    if team.closing and team.queue.empty:
                         self._unended -= 1
-                        roster.retire(worker)
+                        team.retire(worker)
                         return None
-                    until_ns = roster.begin_to_wait(worker, now_ns)
+                    until_ns = team.begin_to_wait(worker, now_ns)
             if work is not None:
                 for waited_ns, taken in work.waited:
                     self._report(waited_ns, taken)
@@ -199,7 +202,7 @@ class Pool:
         while spin_ns and not rung and self._clock.monotonic_ns() < until_ns:
             rung = worker.wake.rung
         with self._mutex:
-            self._roster.end_wait(worker, rung=rung)
+            self._team.end_wait(worker, rung=rung)
 
     def _report(self, waited_ns: int | None = None, taken: int = 1) -> None:
         """Report the present state, one thread at a time: the last report is of the last state."""
@@ -208,8 +211,8 @@ class Pool:
                 PoolMoved(
                     pool=self.name,
                     slots=self.size,
-                    in_use=self.size - self._roster.sleeping,
-                    waiting=self._roster.queue.waiting,
+                    in_use=self.size - self._team.sleeping,
+                    waiting=self._team.queue.waiting,
                     waited_ns=waited_ns,
                     taken=taken,
                 )

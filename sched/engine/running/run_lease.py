@@ -7,8 +7,10 @@ one while the store does not answer (`UnclaimedRun`).
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from tickglass.sched.events import ClaimOrphaned
 from tickglass.sched.lease import LockEvent, trusted_until_ns
@@ -35,8 +37,7 @@ __all__ = ["ClaimedRun", "Preparation", "RunLease", "RunResult", "UnclaimedRun"]
 _NEVER_NS: Final = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(msgspec.Struct, frozen=True):
     """How a run ended, as it is written to the ledger."""
 
     outcome: Outcome
@@ -47,8 +48,7 @@ class RunResult:
     ran_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Preparation:
+class Preparation(msgspec.Struct, frozen=True):
     """What is known of an occurrence before it may run, and the ports that its run lease needs.
 
     Args:

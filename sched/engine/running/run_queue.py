@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.running.assignment import Assignment
     from tickglass.sched.engine.running.execution import Execution
 
-__all__ = ["AHEAD_NS", "CLAIM_NS", "LONG_NS", "SOON_NS", "WATCH_NS", "Batch", "RunQueue", "Step"]
+__all__ = ["AHEAD_NS", "CLAIM_NS", "LONG_NS", "WATCH_NS", "Batch", "RunQueue", "Step"]
 
 AHEAD_NS: Final = 20 * MS  # what is claimed is expected to start within this, as far as workers are free
-SOON_NS: Final = 5 * MS  # what waits for longer is better kept back, because its next instant may come
 LONG_NS: Final = 500 * US  # a run that is expected to take longer has a worker of its own
 WATCH_NS: Final = MS  # so long may due runs wait for the worker that starts them before another one looks
 CLAIM_NS: Final = 100 * US  # so long may the claim of each occurrence take before the others count as waiting
 PROGRESS: Final = 4  # runs or steps taken within that time by which the watcher sees that they are short
 _QUEUE_MIN: Final = 16  # occurrences, so that workers find some at any time
 _SMOOTHED: Final = 4  # batches
+_PAUSE_NS: Final = 2 * MS  # without work for so long, the workers are no measure of how fast they could be
 
 
 class Step(NamedTuple):
@@ -61,8 +61,9 @@ class RunQueue:
         self._order = count()
         self._expected_ns = 0  # of all claimed runs here
         self._long = 0  # how many of them are expected to be long
-        self._claimed: tuple[int, int] | None = None  # when the last batch was taken and how many; None: all there was
-        self._pace_ns = 0  # from one claimed occurrence to the next, while more of them wait
+        self._claimed: tuple[int, int] | None = None  # when the last batch was taken and how many; None: before a pause
+        self._idle_since_ns: int | None = None  # since when a worker has found nothing to do; None: it has not
+        self._pace_ns = 0  # from one claimed occurrence to the next, while the workers have no pause
         self.moves = 0  # how often something was taken
 
     def submit(self, step: Step) -> None:
@@ -71,6 +72,10 @@ class RunQueue:
 
     def offer(self, assignments: Sequence[Assignment], now_ns: int) -> None:
         """Add admitted occurrences, to be claimed in this order."""
+        if self._idle_since_ns is not None and now_ns - self._idle_since_ns > _PAUSE_NS:
+            self._claimed = None
+            self._pace_ns -= self._pace_ns // _SMOOTHED  # they have kept up, so it may have changed
+        self._idle_since_ns = None
         self._offered.extend((now_ns, assignment) for assignment in assignments)
 
     def add_runs(self, runs: Sequence[Execution]) -> bool:
@@ -93,10 +98,20 @@ class RunQueue:
         """How much waits for a worker; claimed runs do not, because a worker waits for them."""
         return len(self._steps) + len(self._offered)
 
-    @property
-    def saturated(self) -> bool:
-        """Whether more waits than can be started soon, at the pace that was seen last."""
-        return len(self._offered) >= _QUEUE_MIN and self._pace_ns * len(self._offered) > SOON_NS
+    def wait_ns(self, now_ns: int, dispatched: int) -> int:
+        """Return how long what is offered next would wait for its start, at the pace that was seen last.
+
+        Claimed runs count from the instant at which the first of them is due: until then they keep no worker busy.
+        0 while little waits, because workers shall find something at any time.
+
+        Args:
+            dispatched: how many will be offered before it.
+        """
+        ahead = len(self._offered) + dispatched
+        first = self._runs[:1]  # a copy in one step: this is asked without the pool's lock
+        if first and first[0][0] <= now_ns:
+            ahead += len(self._runs)
+        return self._pace_ns * ahead if ahead >= _QUEUE_MIN else 0
 
     @property
     def empty(self) -> bool:
@@ -133,6 +148,13 @@ class RunQueue:
         self.moves += 1
         return run
 
+    def next_handed_on(self, now_ns: int) -> list[Execution]:
+        """Take the runs that are due next, up to one whose code keeps the worker that begins it."""
+        runs: list[Execution] = []
+        while self._runs and not self._runs[0][2].keeps_worker and (run := self.next_run(now_ns)) is not None:
+            runs.append(run)
+        return runs
+
     def next_step(self) -> Step | None:
         """Take the next step."""
         if not self._steps:
@@ -149,6 +171,8 @@ class RunQueue:
             free: how many workers can begin to run something; the one that asks is one of them.
         """
         if not self._offered:
+            if self._idle_since_ns is None and (not self._runs or self._runs[0][0] > now_ns):
+                self._idle_since_ns = now_ns
             return None
         self._note_pace(now_ns)
         batch, passed_over, claimed = Batch([], []), [], 0
@@ -171,7 +195,8 @@ class RunQueue:
         if not batch.assignments:
             return None
         self._offered.extendleft(reversed(passed_over))
-        self._claimed = (now_ns, claimed) if self._offered and claimed else None
+        if claimed:
+            self._claimed = now_ns, claimed
         self.moves += PROGRESS
         return batch
 

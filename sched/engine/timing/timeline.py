@@ -78,7 +78,8 @@ class Timeline:
         self._unjudged_since_ns: int | None = None  # since when our clock is ahead without a judge
         self._order = count()
         self._mutex = threading.Lock()
-        self._waiting_until_ns = 0
+        self._planned_ns = 0  # the instant of the next tick, as the last one returned it; 0: there was none
+        self._waiting_until_ns = 0  # the same while the thread waits and nobody has woken it; otherwise 0
         self.ticked_ns = clock.monotonic_ns()  # when the loop last stepped
         self._loop = Loop("timeline", clock, self.tick)
 
@@ -99,6 +100,8 @@ class Timeline:
         with self._mutex:
             heapq.heappush(base.heap, (wall_ns, next(self._order), visit))
             sooner = wall_ns - base.offset_ns < self._waiting_until_ns
+            if sooner:
+                self._waiting_until_ns = 0  # once is enough, however many entries follow
         if sooner:
             self._loop.wake()
 
@@ -116,6 +119,8 @@ class Timeline:
 
     def tick(self) -> int:
         """Follow the clock, visit every entry that is due, and return the instant of the next tick."""
+        with self._mutex:
+            self._waiting_until_ns = 0  # what is added meanwhile is seen at the end
         began = self._clock.reading()
         self.ticked_ns = began.monotonic_ns
         self._follow(began)
@@ -130,12 +135,12 @@ class Timeline:
         if visited:
             self._visited()
         ended_ns = self._clock.monotonic_ns()
-        lag_ns = max(0, began.monotonic_ns - self._waiting_until_ns) if self._waiting_until_ns else 0
+        lag_ns = max(0, began.monotonic_ns - self._planned_ns) if self._planned_ns else 0
         self._sink.record(TimelineTicked(lag_ns=lag_ns, duration_ns=ended_ns - began.monotonic_ns, handed=visited))
         with self._mutex:
             nexts = (self._true.next_ns(), self._steady.next_ns(), ended_ns + LONGEST_WAIT_NS)
-            self._waiting_until_ns = min(at for at in nexts if at is not None)
-        return self._waiting_until_ns
+            self._planned_ns = self._waiting_until_ns = min(at for at in nexts if at is not None)
+        return self._planned_ns
 
     def _due(self, base: _Base, now_ns: int) -> list[Callable[[int], None]]:
         due = []

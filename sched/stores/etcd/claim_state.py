@@ -11,13 +11,15 @@ import msgspec
 
 from tickglass.sched.ports import Holder
 from tickglass.sched.stores.etcd import keys as kv
-from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry, LastEntry, Opened, OpenRun
+from tickglass.sched.stores.etcd.keys import EndedRun, HolderEntry, LastClaim, LastEntry, Opened, OpenRun
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tickglass.sched.ports import ClaimAsk
     from tickglass.sched.stores.etcd.keys import Keys
 
-__all__ = ["ClaimState", "LeaseState", "claim_from", "claim_reads", "lease_from", "lease_reads"]
+__all__ = ["ClaimState", "ClaimWrites", "LeaseState", "claim_from", "claim_reads", "lease_from", "lease_reads"]
 
 _NO_HOLDER: Final = HolderEntry("", "", "", 0, 0)
 
@@ -68,13 +70,29 @@ def lease_from(reply: Any, first: int = 0) -> LeaseState:  # noqa: ANN401 - the 
     )
 
 
+class ClaimWrites(NamedTuple):
+    """What is written with a lease if it is granted to a run; nothing for a lock by hand.
+
+    Args:
+        compares: must hold, or else nothing is written.
+        puts: to write.
+        run: the attempt that is among them.
+        claim: to write for those that watch claims.
+    """
+
+    compares: Sequence[Any] = ()
+    puts: Sequence[Any] = ()
+    run: OpenRun | None = None
+    claim: LastClaim | None = None
+
+
 class ClaimState(NamedTuple):
     """An occurrence and its resource, as one read found them.
 
     Args:
         begun: its unsettled attempt.
         ended: its latest settled attempt; it does not count while there is an unsettled one.
-        last_due_ns: of the job's latest claimed occurrence.
+        last_due_ns: of the job's latest claimed occurrence, among the scheduled ones or among the others.
         last_revision: the revision that wrote it, 0 if none was claimed.
     """
 
@@ -95,10 +113,11 @@ class ClaimState(NamedTuple):
             wall_ns,
             1 if died is None else died.run.attempt + 1,
             "" if died is None else died.run.run_id,
+            kind=ask.kind,
             declaration=ask.declaration,
         )
 
-    def writes(self, keys: Keys, ask: ClaimAsk, run: OpenRun) -> tuple[list[Any], list[Any]]:
+    def writes(self, keys: Keys, ask: ClaimAsk, run: OpenRun) -> ClaimWrites:
         """Return the comparisons that must hold, and what to write if they do.
 
         A latest claim that lies further ahead than any instance may claim now came from a wrong clock, and is
@@ -115,9 +134,10 @@ class ClaimState(NamedTuple):
             puts.append(kv.put(keys.run(job, due_ns, died.run.attempt), ended))
         believed = ask.max_ahead_ns is None or (self.last_due_ns or 0) <= run.claimed_wall_ns + ask.max_ahead_ns
         if self.last_due_ns is None or self.last_due_ns < due_ns or not believed:
-            compares.append(kv.unchanged(keys.last(job), self.last_revision))
-            puts.append(kv.put(keys.last(job), LastEntry(due_ns, ask.next_due_ns, run.claimed_wall_ns)))
-        return compares, puts
+            last = keys.last(job, ask.kind)
+            compares.append(kv.unchanged(last, self.last_revision))
+            puts.append(kv.put(last, LastEntry(due_ns, ask.next_due_ns, run.claimed_wall_ns)))
+        return ClaimWrites(compares, puts, run, LastClaim(job.name, due_ns))
 
 
 def claim_reads(keys: Keys, ask: ClaimAsk) -> list[Any]:
@@ -128,7 +148,7 @@ def claim_reads(keys: Keys, ask: ClaimAsk) -> list[Any]:
         *lease_reads(keys, ask.lease.resource),
         kv.get(keys.open(job, due_ns)),
         kv.get(ended, kv.after_prefix(ended), limit=1),
-        kv.get(keys.last(job)),
+        kv.get(keys.last(job, ask.kind)),
     ]
 
 

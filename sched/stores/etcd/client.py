@@ -250,6 +250,17 @@ class Call:
             raise self._refused(version)
         return found, answer.header.revision
 
+    def holds(self, compare: object) -> bool:
+        """Whether a comparison holds, and the keys are of our layout; one round trip that changes nothing.
+
+        Raises:
+            StoreUnavailable: see `ask_all`.
+        """
+        asked = rpc.TxnRequest(compare=[compare])
+        self._client.layout.guard(asked)
+        (answer,) = self._ask_members(((TXN, asked),), again=True)
+        return bool(answer.succeeded)
+
     def _layout_found(self, questions: Sequence[tuple[str, object]], answers: Sequence[Any]) -> str:
         """Return the layout that the transactions found: OURS, or another one."""
         layout = self._client.layout

@@ -9,9 +9,14 @@ and attempts are written so that the newest comes first, because etcd reads a ra
     /opened/SERVICE/JOB/DUE       an unsettled attempt
     /runs/SERVICE/JOB/DUE/ATTEMPT a settled attempt
     /jobs/SERVICE/JOB             what schedulers registered
-    /latest/SERVICE/JOB           its latest occurrence that was claimed
+    /latest/SERVICE/JOB           its latest scheduled occurrence that was claimed
+    /asked/SERVICE/JOB            its latest occurrence of another kind that was claimed: a job that was only run by
+                                  hand is found by this key
+    /claims/SERVICE/OWNER         the claim that this owner won last, for those that watch; gone with an etcd lease
     /instances/INCARNATION        the record of an instance; versions before it do not read it, nor the next one
     /jobsets/FINGERPRINT/FROM     names of the jobs of instances with this fingerprint, a thousand from that number on
+    /control/version, /text, /act what operators have asked for, and the latest act
+    /acts/VERSION                 the acts that made its versions (instances before these do not read any of the two)
     /last/JOB                     what keeps instances of layout 1 from a job of that name: they cannot read it
 
 The fence of a lease is the revision of the transaction that granted it: the create revision of its lease key,
@@ -37,11 +42,13 @@ __all__ = [
     "EndedRun",
     "HolderEntry",
     "Keys",
+    "LastClaim",
     "LastEntry",
     "OpenRun",
     "Opened",
     "absent",
     "after_prefix",
+    "created",
     "delete",
     "due_of",
     "get",
@@ -57,6 +64,7 @@ __all__ = [
 
 _DUE_MAX: Final = 10**19  # above any instant of 64 bits
 _ATTEMPT_MAX: Final = 10**6
+_VERSION_MAX: Final = 10**19
 
 
 class HolderEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -85,7 +93,8 @@ class OpenRun(msgspec.Struct, frozen=True, omit_defaults=True):
     """An unsettled attempt.
 
     Args:
-        kind: what asked for it; `not_before_ns`: from when on it may start. Nothing else is written yet.
+        kind: what asked for it.
+        not_before_ns: from when on it may start; nothing writes it yet.
         fence: that of its lease, if a migration wrote it anew; else 0: it is the revision that wrote it.
     """
 
@@ -115,8 +124,15 @@ class EndedRun(msgspec.Struct, frozen=True, omit_defaults=True):
     ran_ns: int | None = None
 
 
+class LastClaim(msgspec.Struct, frozen=True, array_like=True):
+    """The occurrence that an owner claimed last."""
+
+    job: str
+    due_ns: int
+
+
 class LastEntry(msgspec.Struct, frozen=True):
-    """A job's latest claimed occurrence, and what was due next then."""
+    """A job's latest claimed occurrence, scheduled or of another kind, and what was due next then."""
 
     due_ns: int
     next_due_ns: int | None
@@ -155,8 +171,15 @@ class Keys:
         self.opens = self._key("opened", "")
         self.jobs = self._key("jobs", "")
         self.lasts = self._key("latest", "")
+        self.askeds = self._key("asked", "")
+        self.claims = self._key("claims", "")
         self.instances = self._key("instances", "")
         self.job_sets = self._key("jobsets", "")
+        self.control = self._key("control", "")
+        self.control_version = self._key("control", "version")
+        self.control_text = self._key("control", "text")
+        self.control_act = self._key("control", "act")
+        self.acts = self._key("acts", "")
 
     def lease(self, resource: str) -> bytes:
         """Where a live lease's token is."""
@@ -190,9 +213,18 @@ class Keys:
         """Where a job's record is."""
         return self._key("jobs", *_of(job))
 
-    def last(self, job: JobId) -> bytes:
-        """Where its latest claimed occurrence is."""
-        return self._key("latest", *_of(job))
+    def last(self, job: JobId, kind: str = SCHEDULED) -> bytes:
+        """Where its latest claimed occurrence of this kind is; all kinds but the scheduled one share a key."""
+        return self._key("latest" if kind == SCHEDULED else "asked", *_of(job))
+
+    def claim_by(self, service: str, owner: str) -> bytes:
+        """Where the claim is that an owner won last."""
+        return self._key("claims", _quoted(service), _quoted(owner))
+
+    def claims_of_others(self, service: str, owner: str) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+        """Return the two ranges that hold the last claims of the others: before the owner's own key, and after it."""
+        all_of, own = self._key("claims", _quoted(service), ""), self.claim_by(service, owner)
+        return (all_of, own), (own + b"\0", after_prefix(all_of))
 
     def instance(self, incarnation: str) -> bytes:
         """Where the record of an instance is."""
@@ -205,6 +237,10 @@ class Keys:
     def job_set_part(self, fingerprint: str, first: int) -> bytes:
         """Where its names are from this number on; the parts lie in order."""
         return self._key("jobsets", _quoted(fingerprint), f"{first:07d}")
+
+    def act(self, version: int) -> bytes:
+        """Where the act is that made a version; the latest comes first."""
+        return self._key("acts", f"{_VERSION_MAX - version:020d}")
 
     def old(self, *parts: str) -> bytes:
         """Return a key of layout 1, or what such keys begin with: "job", "open", "run" or "last", then its parts."""
@@ -311,6 +347,11 @@ def unchanged(key: bytes, revision: int) -> Any:  # noqa: ANN401
 def same(key: bytes, value: bytes) -> Any:  # noqa: ANN401
     """Compare: the key is there and holds this."""
     return rpc.Compare(target=rpc.Compare.VALUE, key=key, value=value)
+
+
+def created(key: bytes, revision: int) -> Any:  # noqa: ANN401
+    """Compare: the key is there, and was created at this revision."""
+    return rpc.Compare(target=rpc.Compare.CREATE, key=key, create_revision=revision)
 
 
 def not_created(key: bytes, revision: int) -> Any:  # noqa: ANN401

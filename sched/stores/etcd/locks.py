@@ -9,9 +9,9 @@ from aetcd import rpc
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.ports import Refused
 from tickglass.sched.stores.etcd import keys as kv
-from tickglass.sched.stores.etcd.claim_state import lease_from, lease_reads
+from tickglass.sched.stores.etcd.claim_state import ClaimWrites, lease_from, lease_reads
 from tickglass.sched.stores.etcd.client import KEEP_ALIVE, TIME_TO_LIVE, TXN, LeaseNotFound
-from tickglass.sched.stores.etcd.keys import HolderEntry, OpenRun
+from tickglass.sched.stores.etcd.keys import HolderEntry
 from tickglass.sched.stores.etcd.lease_pool import EtcdLeasePool, HeldLease
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tickglass.sched.stores.etcd.claim_state import LeaseState
     from tickglass.sched.stores.etcd.client import Call
     from tickglass.sched.stores.etcd.keys import Keys
-    from tickglass.sched.stores.etcd.watch import LeaseWatch
+    from tickglass.sched.stores.etcd.watch import EtcdWatch
 
 __all__ = ["Locks"]
 
@@ -37,7 +37,7 @@ class Locks:
         watch: notes refusals and releases.
     """
 
-    def __init__(self, keys: Keys, clock: Clock, watch: LeaseWatch) -> None:
+    def __init__(self, keys: Keys, clock: Clock, watch: EtcdWatch) -> None:
         self.lease_pool = EtcdLeasePool()
         self._keys = keys
         self._clock = clock
@@ -49,11 +49,9 @@ class Locks:
         ask: LeaseAsk,
         current: LeaseState,
         reads: Sequence[Any],
-        compares: Sequence[Any] = (),
-        puts: Sequence[Any] = (),
-        run: OpenRun | None = None,
+        more: ClaimWrites = ClaimWrites(),  # noqa: B008 - an immutable value
     ) -> tuple[int, Any]:
-        """Take the lease and write the rest, all or nothing.
+        """Take the lease and write what goes with it, all or nothing.
 
         Returns:
             The fence and the reply; fence 0 if another client was faster: then the reply answers `reads`.
@@ -62,8 +60,14 @@ class Locks:
         expired_owner, wall_ns = current.holder.owner, self._clock.wall_ns()
         holder_fields = (ask.token, ask.owner, ask.service, ask.ttl_ns, wall_ns, ask.job, ask.run_id, expired_owner)
         lease, holder = self._keys.lease(ask.resource), self._keys.holder(ask.resource)
-        still = [kv.absent(lease), kv.unchanged(holder, current.holder_revision), *compares]
-        then = [kv.put(lease, ask.token.encode(), pooled.lease_id), kv.put(holder, HolderEntry(*holder_fields)), *puts]
+        still = [kv.absent(lease), kv.unchanged(holder, current.holder_revision), *more.compares]
+        then = [
+            kv.put(lease, ask.token.encode(), pooled.lease_id),
+            kv.put(holder, HolderEntry(*holder_fields)),
+            *more.puts,
+        ]
+        if more.claim is not None:  # under the same etcd lease, so that owners of long ago leave nothing behind
+            then.append(kv.put(self._keys.claim_by(ask.service, ask.owner), more.claim, pooled.lease_id))
         questions = [(TXN, kv.transaction(still, then, reads))]
         if not pooled.fresh:  # at the same time: it is enough that it is renewed after this call began
             questions.append((KEEP_ALIVE, rpc.LeaseKeepAliveRequest(ID=pooled.lease_id)))
@@ -78,7 +82,7 @@ class Locks:
         if renewed and renewed[0].TTL <= 0:
             raise call.give_up("the lease ended while it was taken")
         fence: int = written.header.revision
-        self.lease_pool.remember(ask.token, HeldLease(pooled, fence, run))
+        self.lease_pool.remember(ask.token, HeldLease(pooled, fence, more.run))
         return fence, written
 
     def renew_again(self, call: Call, current: LeaseState) -> None:

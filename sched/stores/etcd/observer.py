@@ -87,7 +87,7 @@ class Observer:
     def orphans(self, jobs: frozenset[JobId], limit: int) -> list[Orphan]:
         """Return abandoned claims of these jobs, oldest first."""
         found = self._abandoned("orphans", jobs)[: max(0, limit)]
-        return [Orphan(*run.job_id, run.due_ns, run.attempt, run.run_id, run.owner) for run in found]
+        return [Orphan(*run.job_id, run.due_ns, run.attempt, run.run_id, run.owner, run.kind) for run in found]
 
     def abandoned(self, limit: int) -> list[RunRecord]:
         """Return abandoned claims, oldest first."""
@@ -121,11 +121,12 @@ class Observer:
 
     def _latest_jobs(self, snapshot: Snapshot, limit: int | None) -> tuple[list[JobId], int | None]:
         """Return the jobs that may have the latest attempts, and the due instant before which none of these was due."""
-        lasts = [
-            (msgspec.json.decode(it.value, type=LastEntry).due_ns, self._keys.job_id(it.key))
-            for it in snapshot.under(self._keys.lasts)
-        ]
-        lasts.sort(reverse=True)
+        latest: dict[JobId, int] = {}
+        for prefix in (self._keys.lasts, self._keys.askeds):
+            for it in snapshot.under(prefix):
+                job, due_ns = self._keys.job_id(it.key), msgspec.json.decode(it.value, type=LastEntry).due_ns
+                latest[job] = max(due_ns, latest.get(job, due_ns))
+        lasts = sorted(((due_ns, job) for job, due_ns in latest.items()), reverse=True)
         if limit is None or len(lasts) < limit:
             return [job for _, job in lasts], None
         least_due_ns = lasts[limit - 1][0]

@@ -107,16 +107,21 @@ class Pruner:
         return kv.delete(found.key) if holder.ended_wall_ns < wall_ns - ended_keep_ns(self._keep_ns) else None
 
     def _prune_runs(self, call: Call, oldest_ns: int, stop_ns: int) -> None:
+        keys = self._keys
         while True:
-            end = kv.after_prefix(self._keys.lasts)
+            by_hand = self._from.startswith(keys.askeds)  # after the jobs that a trigger has run
+            end = kv.after_prefix(keys.askeds if by_hand else keys.lasts)
             page = call.ask(RANGE, rpc.RangeRequest(key=self._from, range_end=end, limit=_BATCH, keys_only=True))
-            jobs = [self._keys.job_id(it.key) for it in page.kvs]
-            for job in self._with_old_ones(call, jobs, oldest_ns):
+            found = {keys.job_id(it.key): it.key for it in page.kvs}
+            for job in self._with_old_ones(call, list(found), oldest_ns):
                 if not self._prune_job(call, job, oldest_ns, stop_ns):
-                    self._from = self._keys.last(job)
+                    self._from = found[job]
                     return
-            self._from = page.kvs[-1].key + b"\0" if page.more else self._keys.lasts
-            if not page.more or self._real.monotonic_ns() >= stop_ns:
+            if page.more:
+                self._from = page.kvs[-1].key + b"\0"
+            else:
+                self._from = keys.lasts if by_hand else keys.askeds
+            if (by_hand and not page.more) or self._real.monotonic_ns() >= stop_ns:
                 return
 
     def _with_old_ones(self, call: Call, jobs: list[JobId], oldest_ns: int) -> list[JobId]:

@@ -73,6 +73,10 @@ class ClusterClock:
         """See `Clock`."""
         return self._clock.thread_delay()
 
+    def process_began_ns(self) -> int | None:
+        """See `Clock`."""
+        return self._clock.process_began_ns()
+
 
 def dated_ns(host: str, port: int, timeout_s: float) -> int | None:
     """Return the second that a member's clock is in; None if no HTTP server answers there."""

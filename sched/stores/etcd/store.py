@@ -13,11 +13,23 @@ import msgspec
 from aetcd import rpc
 
 from tickglass.sched.lease import drift_allowance_ns
-from tickglass.sched.ports import AlreadyClaimed, Claimed, Gone, Granted, Refused, Released, Renewed, Settled
+from tickglass.sched.ports import (
+    MANUAL,
+    AlreadyClaimed,
+    Claimed,
+    ClaimWatch,
+    Gone,
+    Granted,
+    Refused,
+    Released,
+    Renewed,
+    Settled,
+)
 from tickglass.sched.registration import Registered
 from tickglass.sched.stores.etcd import keys as kv
 from tickglass.sched.stores.etcd.claim_state import claim_from, claim_reads, lease_from, lease_reads
 from tickglass.sched.stores.etcd.client import KEEP_ALIVE, RANGE, TXN, EtcdClient
+from tickglass.sched.stores.etcd.control import Control
 from tickglass.sched.stores.etcd.instances import Instances
 from tickglass.sched.stores.etcd.keys import EndedRun, Keys, LastEntry, Opened
 from tickglass.sched.stores.etcd.layout import REFUSAL, Layout
@@ -26,7 +38,7 @@ from tickglass.sched.stores.etcd.observer import Observer, job_shown
 from tickglass.sched.stores.etcd.prune import Pruner
 from tickglass.sched.stores.etcd.server_time import ClusterClock, closest_ns, dated_ns
 from tickglass.sched.stores.etcd.settings import PREFIX, TIMEOUT_NS
-from tickglass.sched.stores.etcd.watch import LeaseWatch
+from tickglass.sched.stores.etcd.watch import EtcdWatch
 from tickglass.sched.stores.retention import KEEP_NS, shown_detail
 from tickglass.sched.stores.run_times import run_times_ns
 from tickglass.sched.stores.side_by_side import side_by_side, touched_by_claim, touched_by_settlement
@@ -40,9 +52,11 @@ if TYPE_CHECKING:
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
         Ahead,
+        AuditRow,
         Beat,
         ClaimAnswer,
         ClaimAsk,
+        ControlRecord,
         InstanceRecord,
         JobRecord,
         LeaseAsk,
@@ -99,8 +113,9 @@ class EtcdStore:
         self._observer = Observer(self._client, self._keys, self._clock)
         self._instances = Instances(self._client, self._keys, self._clock)
         self._pruner = Pruner(self._client, self._keys, self._clock, keep_ns)
-        self._watch = LeaseWatch(self._client, self._keys)
+        self._watch = EtcdWatch(self._client, self._keys)
         self._locks = Locks(self._keys, self._clock, self._watch)
+        self._control = Control(self._client, self._keys, self._clock, self._locks, self._watch)
 
     # --- locks
 
@@ -214,7 +229,7 @@ class EtcdStore:
                     return self._locks.refused(call, ask.lease.resource, found.lease)
                 run = found.next_attempt(ask, self._clock.wall_ns())
                 writes = found.writes(self._keys, ask, run)
-                fence, answer = self._locks.grant(call, ask.lease, found.lease, reads, *writes, run)
+                fence, answer = self._locks.grant(call, ask.lease, found.lease, reads, writes)
                 if fence:
                     return Claimed(fence, run.attempt, run.previous_run_id, found.lease.holder.owner)
             raise call.give_up(_OVERTAKEN)
@@ -222,6 +237,10 @@ class EtcdStore:
     def claim_many(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer | StoreUnavailable]:
         """See `Ledger`; single requests, some at once."""
         return side_by_side(self.claim, asks, touched_by_claim)
+
+    def watch_claims(self, service: str, owner: str, on_claim: Callable[[str, int, str], None]) -> ClaimWatch:
+        """See `ClaimFeed`; while there is a connection, all claims of instances that have this method."""
+        return ClaimWatch(self._watch.add_claims(service, owner, on_claim))
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`; one round trip, two for a claim of another process, and one more where nothing was recorded."""
@@ -270,8 +289,9 @@ class EtcdStore:
         """See `Ledger`; one round trip, in one transaction."""
         keys = self._keys
         ranges = [kv.delete(first, kv.after_prefix(first)) for first in (keys.opens_of(job), keys.runs_of(job))]
+        singles = [keys.job(job), keys.last(job), keys.last(job, MANUAL)]
         with self._client.call("forget") as call:
-            answer = call.ask(TXN, kv.transaction([], [kv.delete(keys.job(job)), kv.delete(keys.last(job)), *ranges]))
+            answer = call.ask(TXN, kv.transaction([], [*map(kv.delete, singles), *ranges]))
         return any(part.response_delete_range.deleted for part in answer.responses)
 
     # --- instances
@@ -290,6 +310,24 @@ class EtcdStore:
             reads = [kv.get(self._keys.job(job), keys_only=True) for job in jobs]
             answer = call.ask(TXN, kv.transaction([], reads))
         return [job for number, job in enumerate(jobs) if kv.read(answer, number) is None]
+
+    # --- control
+
+    def control(self, known_version: int = -1) -> ControlRecord | None:
+        """See `ControlStore`."""
+        return self._control.read(known_version)
+
+    def write_control(self, record: ControlRecord, entry: str) -> bool:
+        """See `ControlStore`."""
+        return self._control.write(record, entry)
+
+    def audit(self, limit: int = 100, *, before: int | None = None) -> Sequence[AuditRow]:
+        """See `ControlStore`."""
+        return self._control.audit(limit, before)
+
+    def unlock(self, resource: str, fence: int, detail: str) -> bool:
+        """See `ControlStore`; all waiters see the key of the lease deleted."""
+        return self._control.unlock(resource, fence, detail)
 
     # --- observers
 

@@ -124,7 +124,8 @@ class AttemptTable:
         """Return the latest attempts, newest first: see `StoreObserver.runs`."""
         of_jobs: Collection[list[Attempt]] = self._attempts.values() if job is None else [self._attempts.get(job, [])]
         if before_ns is not None:
-            of_jobs = [rows[: bisect_left(rows, before_ns, key=_due)] for rows in of_jobs]
+            ends = [(rows, bisect_left(rows, before_ns, key=_due)) for rows in of_jobs]
+            of_jobs = [rows[max(0, end - limit) : end] for rows, end in ends]
         return sorted((it for rows in of_jobs for it in rows[-limit:]), key=_age, reverse=True)[:limit]
 
     def forget(self, job: JobId) -> bool:

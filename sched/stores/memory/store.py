@@ -15,6 +15,7 @@ from tickglass.sched.ports import (
     SCHEDULED,
     AlreadyClaimed,
     Claimed,
+    ClaimWatch,
     Gone,
     Granted,
     Orphan,
@@ -167,7 +168,7 @@ class MemoryStore:
                 self._report_claim(ask)
         return [answer for answer, _ in found]
 
-    def watch_claims(self, service: str, owner: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
+    def watch_claims(self, service: str, owner: str, on_claim: Callable[[str, int, str], None]) -> ClaimWatch:
         """See `ClaimFeed`; every claim of other owners is reported."""
         listener = service, owner, on_claim
         with self._lock:
@@ -178,7 +179,7 @@ class MemoryStore:
                 if listener in self._claim_listeners:
                     self._claim_listeners.remove(listener)
 
-        return end
+        return ClaimWatch(end)
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""

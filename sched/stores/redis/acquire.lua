@@ -7,10 +7,14 @@
 -- Result: {'granted', fence, expired_owner}
 --      or {'refused', owner, service, job, run_id, fence, rest_us, ttl_ns, token}
 
-local held = lease_of(ARGV[1])
-if held and held.live then
-  if held.token ~= ARGV[2] then return refused(held) end
-  grant_again(ARGV, held)
-  return {'granted', held.fence, held.expired_owner}
+local resource, expired_owner = ARGV[1], ''
+if redis.call('HGET', base .. ':lease:' .. resource, 'token') then -- seldom: a release deletes it
+  local held = lease_of(resource)
+  if held and held.live then
+    if held.token ~= ARGV[2] then return refused(held) end
+    grant_again(ARGV, held)
+    return {'granted', held.fence, held.expired_owner}
+  end
+  expired_owner = held and held.owner or ''
 end
-return {'granted', grant(ARGV, held)}
+return {'granted', grant(ARGV, expired_owner), expired_owner}

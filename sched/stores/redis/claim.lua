@@ -42,7 +42,8 @@ local latest, registered = note_claim(job, due, ARGV[18], ahead_us)
 if latest and registered then
   redis.call('HSET', base .. ':record:' .. job, 'next_due_ns', ARGV[11], 'seen_us', text(now_us))
 end
-local fence, expired_owner = grant(ARGV, held)
+local expired_owner = held and held.owner or ''
+local fence = grant(ARGV, expired_owner)
 local previous = died and died[RUN_ID] or ''
 attempt_key = string.format('%s/%06d', due, attempt)
 write_run(job, attempt_key, {run_id, ARGV[3], ARGV[4], previous, ARGV[1], fence, text(now_us), '', '', '', '', '', '',

@@ -1,6 +1,7 @@
--- What all scripts of a store share; it is put in front of each of them, without the functions that the script does not
--- call (script_text.py), so there is an empty line before and after each function and none in it. The lines before it set DB, the number of the
--- database, WRITES, whether the script writes, and CHECKS, whether it is refused on a store of another layout.
+-- What all scripts of a store share; it is put in front of each of them, without the functions and values that the
+-- script does not use (script_text.py), so there is an empty line before and after each of them and none in it. The lines
+-- before it set DB, the number of the database, WRITES, whether the script writes, and CHECKS, whether it is refused on
+-- a store of another layout.
 --
 -- KEYS[1]  the store's base: its prefix in braces. All keys begin with it, so they share one slot of a cluster.
 --
@@ -66,6 +67,7 @@ if CHECKS then
   if found and found ~= LAYOUT then return redis.error_reply('LAYOUT ' .. found) end
   if not found and WRITES then mark_layout(LAYOUT) end
 end
+
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 
@@ -108,17 +110,17 @@ local function next_fence(resource, floor)
 end
 
 -- Grant the resource to the request in ask[1] to ask[9]: resource, token, owner, service, job, run_id, ttl_ns,
--- ttl_ms, floor. `expired` is the lease that ended on it, or nil. The floor is also the number of the request: later
+-- ttl_ms, floor. `expired_owner` had the lease that ended on it, or is ''. The floor is also the number of the request: later
 -- requests of the same client have greater numbers. The lease keeps it as `question`; without a floor, its fence.
-local function grant(ask, expired)
+local function grant(ask, expired_owner)
   local resource, token, ttl_ms, floor = ask[1], ask[2], tonumber(ask[8]), tonumber(ask[9])
-  local fence, expired_owner = next_fence(resource, floor), expired and expired.owner or ''
+  local fence = next_fence(resource, floor)
   redis.call('SET', base .. ':lock:' .. resource, token, 'PX', ttl_ms)
   redis.call('HSET', base .. ':lease:' .. resource, 'token', token, 'owner', ask[3], 'service', ask[4],
     'job', ask[5], 'run_id', ask[6], 'fence', fence, 'ttl_ns', ask[7], 'expired_owner', expired_owner,
     'acquired_us', text(now_us), 'expires_us', expires_us(ttl_ms), 'question', floor > 0 and text(floor) or fence)
   redis.call('ZADD', base .. ':leases', 0, resource)
-  return fence, expired_owner
+  return fence
 end
 
 -- The holder of the live lease asks for it again in ask[1] to ask[9]. For a later request (Redlock) this is a new
@@ -129,6 +131,14 @@ local function grant_again(ask, held)
   redis.call('PEXPIRE', base .. ':lock:' .. ask[1], ttl_ms)
   redis.call('HSET', base .. ':lease:' .. ask[1], 'ttl_ns', ask[7], 'expires_us', expires_us(ttl_ms),
     'question', text(floor))
+end
+
+-- Return of a resource's lease, live or not, only what tells whether it is somebody's; nil as lease_of.
+local function grant_of(resource)
+  local row = redis.call('HMGET', base .. ':lease:' .. resource, 'token', 'owner', 'fence', 'question')
+  if not row[1] then return nil end
+  local live = redis.call('GET', base .. ':lock:' .. resource) == row[1]
+  return {token = row[1], owner = row[2], question = tonumber(row[4] or row[3]), live = live}
 end
 
 -- Whether this lease was granted to the token for this request or an earlier one: a message may be so late that the

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.stores.redis.channels import Channels
+from tickglass.sched.stores.redis.direct import direct
 from tickglass.sched.stores.redis.layout import MIGRATING, is_older, migrate, refused_layout, run_script, told
 from tickglass.sched.stores.redis.rights import forbids, lacking, with_cure
 from tickglass.sched.stores.redis.scripts import RIGHTS
@@ -48,6 +49,7 @@ class RedisConnections:
         self._name = name
         self._locator = locator
         self._credentials = credentials
+        self._db_0 = credentials.db == 0
         self._errors = driver()
         self._pid = os.getpid()
         self._closed = False
@@ -71,14 +73,15 @@ class RedisConnections:
         if script.writes and not self._allowed:
             # Later, only the rights that would abort a script are checked again: subscribing gives hints only.
             self._check_rights(operation, (self.channels.freed("NAME"),) if self._allowed is None else ())
+        here = script if self._db_0 else script.on(self._credentials.db)
         try:
             try:
-                return self._run(operation, script, args, again=again)
+                return self._with_connection(operation, run_script, here, self.base, args, again=again)
             except self._errors.ResponseError as error:
                 if not (script.writes and is_older(refused_layout(error))):
                     raise
-            self._with_connection(operation, lambda connection: migrate(connection, self.base), again=True)
-            return self._run(operation, script, args, again=again)
+            self._with_connection(operation, migrate, self.base, again=True)
+            return self._with_connection(operation, run_script, here, self.base, args, again=again)
         except (self._errors.RedisError, OSError, UnicodeError, OverflowError) as error:
             raise self._our_error(operation, error) from error
 
@@ -101,7 +104,7 @@ class RedisConnections:
             StoreUnavailable: see `run`.
         """
         try:
-            return self._with_connection(operation, lambda connection: call(connection, *words), again=True)
+            return self._with_connection(operation, call, *words, again=True)
         except (self._errors.RedisError, OSError) as error:
             raise self._our_error(operation, error) from error
 
@@ -176,25 +179,29 @@ class RedisConnections:
         if self._allowed:
             self._allowed = False
 
-    def _run(self, operation: str, script: Script, args: tuple[Argument, ...], *, again: bool) -> Any:  # noqa: ANN401
-        here = script.on(self._credentials.db)
-        return self._with_connection(
-            operation, lambda connection: run_script(connection, here, self.base, args), again=again
-        )
-
-    def _with_connection(self, operation: str, work: Any, *, again: bool) -> Any:  # noqa: ANN401
-        self.check_usable(operation)
+    def _with_connection(self, operation: str, work: Any, *args: Any, again: bool) -> Any:  # noqa: ANN401
+        """Call `work` with a connection and these arguments; on the path of every claim and lock."""
+        if self._closed or os.getpid() != self._pid:
+            self.check_usable(operation)
         try:
-            return self._once(work, sure=not again)
+            return self._once(work, args, sure=not again)
         except (self._errors.RedisError, OSError) as error:
             if not self._worth_another_try(error, again=again):
                 raise
-        return self._once(work, sure=not again)
+        return self._once(work, args, sure=not again)
 
-    def _once(self, work: Any, *, sure: bool) -> Any:  # noqa: ANN401
-        connection = self._idle_or_new(sure=sure)
+    def _once(self, work: Any, args: tuple[Any, ...], *, sure: bool) -> Any:  # noqa: ANN401
         try:
-            answer = work(connection)
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._new()
+        else:
+            if sure and _has_ended(connection, self._errors):
+                self._drop_idle()
+                connection.disconnect()
+                connection = self._new()
+        try:
+            answer = work(connection, *args)
         except self._errors.ResponseError:
             self._give_back(connection)  # it answered: the connection works
             raise
@@ -204,16 +211,9 @@ class RedisConnections:
         self._give_back(connection)
         return answer
 
-    def _idle_or_new(self, *, sure: bool) -> Connection:
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            return self.open()
-        if sure and _has_ended(connection, self._errors):
-            self._drop_idle()
-            connection.disconnect()
-            return self.open()
-        return connection
+    def _new(self) -> Connection:
+        connection = self.open()
+        return direct(connection, str(self._locator.find()), self._credentials.timeout_ns)
 
     def _give_back(self, connection: Connection) -> None:
         self._idle.append(connection)

@@ -5,7 +5,7 @@
 --
 -- Result: {'released'}, or {'gone', owner} if the token does not hold it, or no longer; owner is '' if it is free
 
-local held = lease_of(ARGV[1])
+local held = grant_of(ARGV[1])
 if not held then return {'gone', ''} end
 if not is_granted_to(held, ARGV[2], ARGV[3]) then return {'gone', held.live and held.owner or ''} end
 free(ARGV[1])

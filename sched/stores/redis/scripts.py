@@ -1,7 +1,7 @@
 """Build the arguments of the scripts, and read their answers.
 
 Pure but for reading the scripts from this package, once. Each .lua file opens with
-its KEYS, ARGV and result; common.lua names the keys, and what a script calls of it is put in front of it.
+its KEYS, ARGV and result; common.lua names the keys, and what a script uses of it is put in front of it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tickglass.sched.ports import (
 from tickglass.sched.ports.missing import MissingKind, MissingRecord
 from tickglass.sched.registration import Registered
 from tickglass.sched.stores.redis.channels import claims_seat
-from tickglass.sched.stores.redis.script_text import with_what_it_calls
+from tickglass.sched.stores.redis.script_text import with_what_it_uses
 from tickglass.sched.stores.retention import shown_detail
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def load_script(
     own = _lua(name, package)
     if batch:
         own = f"local function one(ARGV)\n{own}end\n{_lua('batch')}"
-    return _script(begin + with_what_it_calls(_lua("common"), own), writes=writes)
+    return _script(begin + with_what_it_uses(_lua("common"), own), writes=writes)
 
 
 def _lua(name: str, package: str = _PACKAGE) -> str:

@@ -16,7 +16,7 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.identity import JobId
 from tickglass.sched.lease import drift_allowance_ns
-from tickglass.sched.ports import Beat
+from tickglass.sched.ports import Beat, ClaimWatch
 from tickglass.sched.stores.missing_log import MissingLog
 from tickglass.sched.stores.redis import instances as members
 from tickglass.sched.stores.redis import scripts as lua
@@ -118,9 +118,7 @@ class RedisStore:
         """See `LockStore`; releases by all processes are reported."""
         return self._watch.add(resource, freed)
 
-    def allowance_ns(self, ttl_ns: int) -> int:
-        """See `LockStore`."""
-        return drift_allowance_ns(ttl_ns)
+    allowance_ns = staticmethod(drift_allowance_ns)
 
     def time_ns(self) -> int:
         """See `LockStore`."""
@@ -157,9 +155,9 @@ class RedisStore:
         replies = self._batch("claim_many", lua.CLAIM_MANY, [lua.claim_args(ask) for ask in asks])
         return [reply if isinstance(reply, StoreUnavailable) else lua.claimed(reply) for reply in replies]
 
-    def watch_claims(self, service: str, owner: str, on_claim: Callable[[str, int, str], None]) -> Callable[[], None]:
+    def watch_claims(self, service: str, owner: str, on_claim: Callable[[str, int, str], None]) -> ClaimWatch:
         """See `ClaimFeed`; while there is a connection, all claims but those of owners with the same seat."""
-        return self._watch.add_claims(service, owner, on_claim)
+        return ClaimWatch(self._watch.add_claims(service, owner, on_claim))
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""

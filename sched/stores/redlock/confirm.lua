@@ -11,7 +11,7 @@ local bucket = bucket_of(resource)
 if tonumber(redis.call('HGET', base .. ':fence', bucket) or '0') < tonumber(fence) then
   redis.call('HSET', base .. ':fence', bucket, fence)
 end
-if not is_granted_to(lease_of(resource), ARGV[2], ARGV[6]) then return 0 end
+if not is_granted_to(grant_of(resource), ARGV[2], ARGV[6]) then return 0 end
 redis.call('HSET', base .. ':lease:' .. resource, 'fence', fence)
 if job == '' then return 1 end
 local attempt_key, run = latest_of(job, ARGV[5])

@@ -80,16 +80,16 @@ class RedlockControl:
     def read(self, known_version: int) -> ControlRecord | None:
         """See `ControlStore.control`: one round trip.
 
-        If no majority has accepted the same, a write is under way, or its writer died, or a server came back empty.
+        If no majority has accepted the same, a write is under way, or its writer died, or servers came back empty.
         Then it reads again, and at last has a majority accept what the next write would begin with: two round trips
-        more.
+        more. So what one server still has is not lost when the others are empty.
         """
         for round_ in range(_READS):
             replies = list(self._quorum.ask("control", CONTROL_STATE, (known_version,)).values())
             self._note(reply[0] for reply in replies)
-            ballot, votes = Counter(reply[0] for reply in replies).most_common(1)[0]
-            if votes >= self._quorum.needed:
-                _, version, text = next(reply for reply in replies if reply[0] == ballot)
+            stands = self._agreed(replies)
+            if stands is not None:
+                _, version, text = stands
                 break
             self._pause(round_)
         else:
@@ -130,6 +130,13 @@ class RedlockControl:
         return bool(may_have >= self._quorum.needed)
 
     # --- inside
+
+    def _agreed(self, replies: Sequence[Sequence[Any]]) -> Sequence[Any] | None:
+        """Return the answer of CONTROL_STATE that a majority gave; None if there is none."""
+        ballot, votes = Counter(reply[0] for reply in replies).most_common(1)[0]
+        if votes < self._quorum.needed or (not ballot and votes < len(replies)):
+            return None
+        return next(reply for reply in replies if reply[0] == ballot)
 
     def _rows(self, limit: int, before: int) -> list[AuditRow]:
         return merged_acts(self._acts(limit, before), limit)

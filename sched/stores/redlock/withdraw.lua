@@ -7,7 +7,7 @@
 -- Result: 1
 
 local resource, job = ARGV[1], ARGV[3]
-if not is_granted_to(lease_of(resource), ARGV[2], ARGV[6]) then return 1 end
+if not is_granted_to(grant_of(resource), ARGV[2], ARGV[6]) then return 1 end
 take_off(resource)
 if job == '' then return 1 end
 local attempt_key, run = latest_of(job, ARGV[5])

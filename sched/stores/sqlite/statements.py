@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BEGIN",
+    "CLAIMS_FROM",
     "CLAIM_OF",
     "FORGET_ATTEMPTS",
     "FORGET_JOB",
@@ -73,6 +74,12 @@ NOTE_NEXT: Final = """
     WHERE service = ? AND name = ? AND NOT EXISTS (
         SELECT 1 FROM attempts WHERE service = jobs.service AND job = jobs.name AND due_ns BETWEEN ? AND ?
             AND kind = 'scheduled')"""
+# The plus keeps SQLite from the index by job, in which it would walk over all attempts of the service. Rows lie in the
+# order of their due instants, so this reads the end of the table.
+CLAIMS_FROM: Final = """
+    SELECT attempts.job, due_ns, attempts.owner, outcome, leases.renewed_ns, leases.expires_ns
+    FROM attempts LEFT JOIN leases ON leases.resource = attempts.resource AND leases.fence = attempts.fence
+    WHERE due_ns >= ? AND +attempts.service = ? ORDER BY due_ns, attempts.service, attempts.job, attempt LIMIT ?"""
 CLAIM_OF: Final = """
     SELECT attempt, claimed_wall_ns, outcome FROM attempts WHERE service = ? AND job = ? AND due_ns = ? AND run_id = ?
     ORDER BY attempt DESC LIMIT 1"""

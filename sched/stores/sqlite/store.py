@@ -17,6 +17,7 @@ from tickglass.sched.ports import (
     SCHEDULED,
     AlreadyClaimed,
     Claimed,
+    ClaimWatch,
     Gone,
     Granted,
     JobRecord,
@@ -31,6 +32,7 @@ from tickglass.sched.registration import Registered
 from tickglass.sched.stores.retention import KEEP_NS, shown_detail
 from tickglass.sched.stores.run_times import run_times_ns
 from tickglass.sched.stores.sqlite import statements as sql
+from tickglass.sched.stores.sqlite.claim_look import ClaimLook
 from tickglass.sched.stores.sqlite.control import Control
 from tickglass.sched.stores.sqlite.fairness import note_waiting, refusal_in_favour
 from tickglass.sched.stores.sqlite.file import BUSY_TIMEOUT_NS, SqliteFile, Synchronous
@@ -193,6 +195,11 @@ class SqliteStore:
     def claim_many(self, asks: Sequence[ClaimAsk]) -> Sequence[ClaimAnswer | StoreUnavailable]:
         """See `Ledger`; one transaction."""
         return self._file.write_each("claim_many", self._claim, asks)
+
+    def watch_claims(self, service: str, owner: str, on_claim: Callable[[str, int, str], None]) -> ClaimWatch:
+        """See `ClaimFeed`; claims are noticed by a look only, see claim_look.py."""
+        look = ClaimLook(self._file, self._clock, service, owner, on_claim)
+        return ClaimWatch(look.end, look.look)
 
     def settle(self, settlement: Settlement) -> Settled:
         """See `Ledger`."""

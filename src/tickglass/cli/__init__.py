@@ -25,9 +25,20 @@ COMMANDS: Final = {
     "locks": "tickglass.cli.commands.inspect:locks",
     "runs": "tickglass.cli.commands.inspect:runs",
     "instances": "tickglass.cli.commands.instances:instances",
+    "pause": "tickglass.cli.commands.acts:pause",
+    "resume": "tickglass.cli.commands.acts:resume",
+    "skip": "tickglass.cli.commands.acts:skip",
+    "trigger": "tickglass.cli.commands.acts:trigger",
+    "cancel": "tickglass.cli.commands.acts:cancel",
+    "unlock": "tickglass.cli.commands.acts:unlock",
+    "drain": "tickglass.cli.commands.acts:drain",
+    "undrain": "tickglass.cli.commands.acts:undrain",
+    "orders": "tickglass.cli.commands.audit:orders",
+    "audit": "tickglass.cli.commands.audit:audit",
     "forget": "tickglass.cli.commands.forget:forget",
     "dashboards": "tickglass.cli.commands.dashboards:dashboards",
     "alerts": "tickglass.cli.commands.alerts:alerts",
+    "completion": "tickglass.cli.commands.completion:completion",
 }
 
 
@@ -47,10 +58,12 @@ def main() -> None:
     Who holds what?        tickglass locks redis://localhost:6379
     What became of it?     tickglass runs --job reconcile
     Which instances live?  tickglass instances
+    Stop it for a while:   tickglass pause reconcile --for 2h --reason "..."
+    Who did that?          tickglass audit
 
-    Only run and forget change a store; the others can be used at any time. The store is
-    the one that is named, or TICKGLASS_STORE, or jobs.db in this folder; add --json for
-    machines.
+    Only run, forget and the acts from pause to undrain change a store; the others can
+    be used at any time. The store is the one that is named, or TICKGLASS_STORE, or
+    jobs.db in this folder; add --json for machines.
 
     Exit codes: 0 done, 1 no answer or refused, 2 an argument is wrong, 3 the store
     or the sidecar cannot be reached, 4 runs were left that did not end.

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from tickglass.cli.text import lines_shown
-from tickglass.sched.errors import ConfigError, StoreUnavailable, nearest
+from tickglass.sched.errors import ConfigError, ControlRefused, StoreUnavailable, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["EXIT_LEFT", "EXIT_NO_ANSWER", "EXIT_UNAVAILABLE", "EXIT_WRONG", "LazyGroup"]
 
-EXIT_NO_ANSWER: Final = 1
+EXIT_NO_ANSWER: Final = 1  # or refused
 EXIT_WRONG: Final = 2  # also click's own, for a wrong option
 EXIT_UNAVAILABLE: Final = 3
 EXIT_LEFT: Final = 4  # a scheduler stopped, but some runs did not end
@@ -49,9 +49,9 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or refuse the name with those that are near."""
+        """Find the command, or refuse the name with those that are near; nothing is refused while a shell completes."""
         name = args[0]
-        if name in self._commands_at or name.startswith("-"):
+        if name in self._commands_at or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         near = nearest(name, self._commands_at)
         problem = f"there is no command of this name; {ctx.command_path} --help lists them"
@@ -64,6 +64,9 @@ class LazyGroup(click.Group):
         except ConfigError as error:
             click.echo(f"Error: {lines_shown(str(error))}", err=True)
             ctx.exit(EXIT_WRONG)
+        except ControlRefused as error:
+            click.echo(f"Error: {lines_shown(str(error))}", err=True)
+            ctx.exit(EXIT_NO_ANSWER)
         except StoreUnavailable as error:
             click.echo(f"Error: {lines_shown(str(error))}", err=True)
             ctx.exit(EXIT_UNAVAILABLE)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.ports import SCHEDULED
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tickglass.sched.identity import JobId
     from tickglass.sched.ports import JobRecord, RunRecord, StoreObserver
@@ -63,22 +65,21 @@ class LedgerCache:
         """Return the jobs that the query for the latest attempts of all jobs does not cover."""
         if whole:
             return []
-        seen: dict[JobId, list[_Key]] = {}
+        seen: dict[JobId, dict[_Key, RunRecord]] = {}
         for run in latest:
-            seen.setdefault(run.job_id, []).append((run.due_ns, run.attempt))
-        return [
-            job.job_id for job in jobs if job.last_due_ns is not None and self._is_behind(job, seen.get(job.job_id, []))
-        ]
+            seen.setdefault(run.job_id, {})[run.due_ns, run.attempt] = run
+        claimed = [job for job in jobs if job.last_due_ns is not None]
+        return [job.job_id for job in claimed if self._is_behind(job, seen.get(job.job_id, {}))]
 
-    def _is_behind(self, job: JobRecord, seen: Sequence[_Key]) -> bool:
+    def _is_behind(self, job: JobRecord, seen: Mapping[_Key, RunRecord]) -> bool:
         """Return whether attempts lie between the cached and the seen ones, or may have changed since."""
         if len(seen) >= ATTEMPTS_MAX:
             return False
         remembered = self._of.get(job.job_id)
         if not remembered or job.job_id not in self._read:
             return True
-        newest_ns = max(due_ns for due_ns, _ in (*remembered, *seen))
-        if newest_ns != job.last_due_ns:
+        scheduled = [run.due_ns for run in (*remembered.values(), *seen.values()) if run.kind == SCHEDULED]
+        if max(scheduled, default=None) != job.last_due_ns:
             return True
         oldest_seen = min(seen, default=None)
         joined = oldest_seen is None or oldest_seen <= max(remembered)

@@ -14,6 +14,7 @@ from tickglass.sched.events import (
     ClockDisciplineRead,
     EventLoopAsked,
     EventLoopTurned,
+    FirstRunOnTime,
     InstantsSkipped,
     JobContested,
     JobRegistered,
@@ -63,6 +64,7 @@ class LiveState:
             PoolMoved: self._pool_moved,
             SchedulerMoved: self._scheduler_moved,
             ReadinessMoved: self._keep,
+            FirstRunOnTime: self._keep,
             EventLoopAsked: self._keep,
             EventLoopTurned: self._loop_turned,
             SkewMeasured: self._keep,
@@ -105,6 +107,8 @@ class LiveState:
         self._keep(event)
         if event.after != SchedulerState.RUNNING:
             self._latest.pop(ReadinessMoved, None)
+        if event.after == SchedulerState.STARTING:
+            self._latest.pop(FirstRunOnTime, None)
 
     def _loop_turned(self, event: EventLoopTurned) -> None:
         self._latest.pop(EventLoopAsked, None)

@@ -12,6 +12,7 @@ from kit.rig import BreakableStore
 
 from tickglass import AsyncControl, ConfigError, Control, ControlRefused, StoreUnavailable
 from tickglass.sched.control.audit import act_text
+from tickglass.sched.control.operator import Operator
 from tickglass.sched.control.order_book import ORDERS_MAX
 from tickglass.sched.durations import SECOND
 from tickglass.sched.ports import (
@@ -253,9 +254,9 @@ def test_an_owner_of_two_services_is_asked_which(desk: Desk) -> None:
 
 def test_of_operators_who_act_at_once_none_is_lost(desk: Desk) -> None:
     def act(by: str) -> None:
-        control = Control(desk.store, by=by)
+        operator = Operator(desk.store, by)
         for number in range(20):
-            control.pause("nightly", reason=f"{by} {number}")
+            operator.pause("nightly", "billing", f"{by} {number}", None)
 
     threads = [threading.Thread(target=act, args=(by,)) for by in ("bob", "eve", "joe")]
     for thread in threads:

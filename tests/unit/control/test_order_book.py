@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ def pause(number: int = 1, *, service: str = "*", job: str = "*", until_ns: int 
     return Pause(number=number, by="anna", reason="why", since_ns=0, until_ns=until_ns, service=service, job=job)
 
 
-def told(number: int) -> dict[str, object]:
+def told(number: int) -> dict[str, Any]:
     return {"number": number, "by": "anna", "reason": "why", "since_ns": 5}
 
 

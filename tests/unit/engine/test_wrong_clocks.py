@@ -64,6 +64,8 @@ class RightClock:
 
     def thread_delay(self) -> None: ...
 
+    def process_began_ns(self) -> None: ...
+
 
 class FarStore(BreakableStore):
     """The reference store, on a host of its own."""

@@ -6,17 +6,18 @@ import asyncio
 import os
 import queue
 import threading
-from typing import TYPE_CHECKING
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tickglass.sched.executors import event_loop
 from tickglass.sched.executors.event_loop import EventLoop
+from tickglass.sched.executors.job_loop import TURN_MAX, LoopWork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    Cancel = Callable[[], None]
+    from collections.abc import Callable, Coroutine, Iterator
+    from contextvars import Context
 
 PATIENCE_S = 10.0
 
@@ -32,27 +33,41 @@ def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "tickglass-loop"]
 
 
-def never() -> None:
-    raise AssertionError("nothing of it is lost")
+class Running(LoopWork):
+    """A coroutine function on the loop, of which nothing is lost."""
+
+    def __init__(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        super().__init__()
+        self.run = function  # type: ignore[method-assign]
+
+    async def run(self) -> None:
+        raise AssertionError("replaced")
+
+    def ended(self, task: asyncio.Task[None]) -> None:
+        """Nobody asks."""
+
+    def lose(self) -> None:
+        raise AssertionError("nothing of it is lost")
 
 
-class Work:
+class Work(Running):
     """A coroutine that waits for ever, and tells of its beginning and its end."""
 
     def __init__(self) -> None:
+        super().__init__(self.wait)
         self.told: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    async def __call__(self) -> None:
+    async def wait(self) -> None:
         self.told.put("began")
         try:
             await asyncio.Event().wait()
         finally:
             self.told.put("ended")
 
-    def spawned(self, loop: EventLoop) -> Cancel:
-        cancel = loop.spawn(self(), never)
+    def spawned(self, loop: EventLoop) -> Work:
+        loop.spawn(self)
         assert self.told.get(timeout=PATIENCE_S) == "began"
-        return cancel
+        return self
 
 
 def test_nothing_is_opened_before_the_start() -> None:
@@ -65,7 +80,7 @@ def test_nothing_is_opened_before_the_start() -> None:
 def test_work_is_cancelled_from_any_thread(loop: EventLoop) -> None:
     loop.start()
     work = Work()
-    work.spawned(loop)()
+    loop.cancel(work.spawned(loop))
     assert work.told.get(timeout=PATIENCE_S) == "ended"
 
 
@@ -75,7 +90,7 @@ def test_a_task_that_wants_to_end_the_process_ends_alone(
 ) -> None:
     loop.start()
     work = Work()
-    cancel = work.spawned(loop)
+    work.spawned(loop)
     heard: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
 
     async def part() -> None:
@@ -87,11 +102,11 @@ def test_a_task_that_wants_to_end_the_process_ends_alone(
         except BaseException as error:  # noqa: BLE001 - looked at below
             heard.put(error)
 
-    loop.spawn(whole(), never)
+    loop.spawn(Running(whole))
     assert isinstance(heard.get(timeout=PATIENCE_S), asks)
     assert loop.trouble is None
     assert "the event loop goes on" in caplog.text
-    cancel()
+    loop.cancel(work)
     assert work.told.get(timeout=PATIENCE_S) == "ended", "the loop still turns"
 
 
@@ -110,7 +125,7 @@ def test_an_exit_in_the_turn_of_the_stop_does_not_keep_the_loop_from_ending(loop
         finally:
             raise SystemExit(1)
 
-    loop.spawn(exits(), never)
+    loop.spawn(Running(exits))
     assert began.wait(PATIENCE_S)
     work = Work()
     work.spawned(loop)  # it goes on, whatever a task did to it
@@ -138,11 +153,11 @@ def test_a_loop_that_breaks_down_says_so(
 def test_the_stop_cancels_what_runs_and_ends_the_thread(loop: EventLoop) -> None:
     loop.start()
     work = Work()
-    cancel = work.spawned(loop)
+    work.spawned(loop)
     loop.stop()
     assert threads() == []
     assert work.told.get(timeout=PATIENCE_S) == "ended"
-    cancel()  # too late, and harmless
+    loop.cancel(work)  # too late, and harmless
     loop.stop()
 
 
@@ -156,10 +171,133 @@ def test_a_coroutine_that_blocks_the_loop_does_not_block_the_stop(monkeypatch: p
         entered.set()
         go_on.wait(PATIENCE_S)
 
-    loop.spawn(block(), never)
+    loop.spawn(Running(block))
     assert entered.wait(PATIENCE_S)
     loop.stop()
     assert threads() == ["tickglass-loop"], "left behind, a daemon"
     go_on.set()
     loop._thread.join(PATIENCE_S)
     assert threads() == []
+
+
+class Counting(asyncio.SelectorEventLoop):
+    """A loop that counts what wakes it from other threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wakings = 0
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[..., object],
+        *args: object,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        self.wakings += 1
+        return super().call_soon_threadsafe(callback, *args, context=context)
+
+
+def counted(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> Counting:
+    made = Counting()
+    monkeypatch.setattr(asyncio, "new_event_loop", lambda: made)
+    loop.start()
+    return made
+
+
+def blocked(loop: EventLoop) -> threading.Event:
+    """Block the loop until what is returned is set."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    async def block() -> None:
+        entered.set()
+        go_on.wait(PATIENCE_S)
+
+    loop.spawn(Running(block))
+    assert entered.wait(PATIENCE_S)
+    return go_on
+
+
+def test_what_is_spawned_together_wakes_the_loop_once(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = counted(loop, monkeypatch)
+    go_on = blocked(loop)
+    before, order = made.wakings, queue.SimpleQueue[int]()
+    together = 3 * TURN_MAX + 1
+
+    def tells(number: int) -> Running:
+        async def tell() -> None:
+            order.put(number)
+
+        return Running(tell)
+
+    for number in range(together):
+        loop.spawn(tells(number))
+    go_on.set()
+    assert [order.get(timeout=PATIENCE_S) for _ in range(together)] == list(range(together))
+    assert made.wakings - before == 1
+
+
+def test_no_iteration_of_the_loop_begins_more_than_its_share(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The application's own tasks, and the coroutines that began first, do not wait for all of them."""
+    counted(loop, monkeypatch)
+    go_on = blocked(loop)
+    begun: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    async def count() -> None:
+        begun.put(sum(work.task is not None for work in works))
+
+    works = [Running(count) for _ in range(3 * TURN_MAX)]
+    for work in works:
+        loop.spawn(work)
+    go_on.set()
+    seen = [begun.get(timeout=PATIENCE_S) for _ in works]
+    assert (seen[0], seen[-1]) == (TURN_MAX, len(works))
+
+
+def test_a_task_factory_that_raises_keeps_no_other_coroutine_from_its_start(
+    loop: EventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = counted(loop, monkeypatch)
+    reported: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    made.set_exception_handler(lambda _, context: reported.put(context))
+    go_on = blocked(loop)
+    refused: list[object] = []
+
+    def refuse_first(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:  # noqa: ANN401
+        if not refused:
+            refused.append(coroutine)
+            coroutine.close()
+            raise RuntimeError("no task")
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    made.set_task_factory(refuse_first)
+    lost: list[str] = []
+
+    class Refused(Work):
+        def lose(self) -> None:
+            lost.append("at the end of the loop")
+
+    loop.spawn(Refused())
+    work = Work()
+    loop.spawn(work)
+    go_on.set()
+    assert work.told.get(timeout=PATIENCE_S) == "began"
+    assert str(reported.get(timeout=PATIENCE_S)["exception"]) == "no task"
+    loop.stop()
+    assert lost == ["at the end of the loop"]
+
+
+def test_a_coroutine_sees_the_context_variables_of_the_thread_that_spawned_it(loop: EventLoop) -> None:
+    loop.start()
+    go_on = blocked(loop)
+    variable: ContextVar[int] = ContextVar("number")
+    seen: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    async def look() -> None:
+        seen.put(variable.get())
+        variable.set(0)
+
+    for number in (1, 2, 3):
+        variable.set(number)
+        loop.spawn(Running(look))
+    go_on.set()
+    assert [seen.get(timeout=PATIENCE_S) for _ in range(3)] == [1, 2, 3]

@@ -6,7 +6,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,10 +14,11 @@ from kit.pools import new_pool
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
+from tickglass.sched.engine.timing.timers import Timers
 from tickglass.sched.executors.application_loop import ApplicationLoop
 from tickglass.sched.executors.event_loop import EventLoop, EventLoopExecutor
 from tickglass.sched.executors.threads import ThreadExecutor
-from tickglass.sched.ports import CallResult, Executor, JobCall
+from tickglass.sched.ports import CallResult, Executor, JobCall, PreparedCall
 from tickglass.testing import ListSink
 
 if TYPE_CHECKING:
@@ -51,22 +52,25 @@ class Stage:
         self.pool = new_pool(1, self.clock, ListSink())
         self.application = Application() if kind == "application_loop" else None
         self.loop: JobLoop = EventLoop() if self.application is None else ApplicationLoop(self.application.loop)
-        coroutines = EventLoopExecutor(self.loop, work=self.pool.submit, clock=self.clock)
+        self.timers = Timers(self.clock)
+        coroutines = EventLoopExecutor(self.loop, work=self.pool.submit, at=self.timers.at, clock=self.clock)
         self.executor: Executor = ThreadExecutor(coroutines, clock=self.clock) if kind == "threads" else coroutines
         self.kind = "threads" if kind == "threads" else "event_loop"
         self.steps: list[str] = []
         self.results: queue.SimpleQueue[tuple[str, CallResult]] = queue.SimpleQueue()
-        self.cancels: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.submitted: queue.SimpleQueue[PreparedCall] = queue.SimpleQueue()
+        self.timers.start()
         self.pool.start()
         self.loop.start()
 
     def close(self) -> None:
         self.pool.close(self.clock.monotonic_ns() + 10 * SECOND)
         self.loop.stop()
+        self.timers.stop()
         if self.application is not None:
             self.application.close()
 
-    def submit(self, code: Code, *, starts: bool = True) -> None:
+    def submit(self, job: Code, *, starts: bool = True) -> None:
         """Have the worker submit this code; what it returns is awaited where coroutines run."""
 
         def start() -> bool:
@@ -81,13 +85,18 @@ class Stage:
 
         def called() -> Any:  # noqa: ANN401 - what it returns
             self.steps.append("code")
-            return code()
+            return job()
 
         async def awaited() -> Any:  # noqa: ANN401 - what it returns
             return called()
 
-        call = JobCall(start, scope, awaited if self.kind == "event_loop" else called)
-        self.pool.submit(lambda: self.cancels.put(self.executor.submit(call, self._done)))
+        def submit() -> None:
+            code.submit(self.clock.monotonic_ns() + 60 * SECOND)
+            self.submitted.put(code)
+
+        call = JobCall(start, scope, awaited if self.kind == "event_loop" else called, lambda: None)
+        code = self.executor.prepare(call, self._done)
+        self.pool.submit(submit)
 
     def _done(self, result: CallResult) -> None:
         self.results.put((threading.current_thread().name, result))
@@ -98,7 +107,7 @@ class Stage:
         return result
 
     def cancel(self) -> None:
-        self.cancels.get(timeout=PATIENCE_S)()
+        self.submitted.get(timeout=PATIENCE_S).cancel()
 
 
 @pytest.fixture(params=["threads", "event_loop", "application_loop"])
@@ -163,3 +172,82 @@ def test_a_coroutine_is_cancelled_after_its_first_step_however_early_that_is_ask
     assert began.is_set()
     stage.submit(lambda: "next")
     assert stage.result().returned == "next", "it is over, and harms no other"
+
+
+class Calls:
+    """Calls of an executor on a blocked loop, and what they cost in wake-ups, timers and steps on a worker."""
+
+    def __init__(self) -> None:
+        self.application = Application()
+        self.wakings: list[object] = []
+        self.timers: list[int] = []
+        self.steps: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.results: list[CallResult] = []
+        self.loop = ApplicationLoop(self.application.loop)
+        self.executor = EventLoopExecutor(
+            self.loop, work=self.steps.put, at=lambda at_ns, _: self.timers.append(at_ns), clock=SystemClock()
+        )
+        self.go_on = threading.Event()
+        self.application.loop.call_soon_threadsafe(lambda: self.go_on.wait(PATIENCE_S))
+
+    def submit(self, code: Callable[[], Any]) -> PreparedCall:
+        call = JobCall(lambda: True, nullcontext, code, lambda: None)
+        prepared = self.executor.prepare(call, self.results.append)
+        prepared.submit(SystemClock().monotonic_ns() + 60 * SECOND)
+        return prepared
+
+
+@pytest.fixture
+def calls() -> Iterator[Calls]:
+    made = Calls()
+    yield made
+    made.go_on.set()
+    made.application.close()
+
+
+def test_a_group_of_coroutines_costs_one_waking_two_timers_and_two_steps(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One timer is for those that do not start, one for the ends that wait for them; the last end may come alone."""
+    loop, wake = calls.application.loop, calls.application.loop.call_soon_threadsafe
+
+    def counted(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - of the loop
+        calls.wakings.append(args)
+        return wake(*args, **options)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+    together = 50
+
+    async def code() -> None:
+        await asyncio.sleep(0)
+
+    for _ in range(together):
+        calls.submit(code)
+    calls.go_on.set()
+    steps = 0
+    while len(calls.results) < together:
+        calls.steps.get(timeout=PATIENCE_S)()
+        steps += 1
+    assert len(calls.wakings) == 1
+    assert len(calls.timers) <= 2
+    assert steps <= 2
+
+
+def test_a_task_that_the_application_cancels_before_its_first_step_has_a_result(calls: Calls) -> None:
+    begun: list[str] = []
+
+    async def code() -> None:
+        begun.append("code")
+
+    def cancel_all() -> None:
+        for task in asyncio.all_tasks(calls.application.loop):
+            task.cancel()
+
+    calls.submit(code)
+    calls.application.loop.call_soon_threadsafe(cancel_all)
+    calls.go_on.set()
+    calls.steps.get(timeout=PATIENCE_S)()
+    calls.steps.get(timeout=PATIENCE_S)()
+    (result,) = calls.results
+    assert isinstance(result.failure, asyncio.CancelledError)
+    assert (begun, calls.loop.unended) == ([], 0)

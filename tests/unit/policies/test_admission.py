@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.occurrence import SkipReason
@@ -52,7 +52,9 @@ def test_each_situation_has_its_verdict(situation: Situation, verdict: Verdict) 
 EITHER: Final = (False, True)
 ALL: Final = [
     Situation(late_ns=late_ns, grace_ns=1, busy=busy, skewed=skewed, superseded=superseded, rerun=rerun, paused=paused)
-    for late_ns, busy, skewed, superseded, rerun, paused in product((-1, 0, 1, 2), *[EITHER] * 5)
+    for late_ns, busy, skewed, superseded, rerun, paused in product(
+        (-1, 0, 1, 2), EITHER, EITHER, EITHER, EITHER, EITHER
+    )
 ]
 
 

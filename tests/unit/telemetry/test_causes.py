@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tickglass.sched.durations import MS
-from tickglass.sched.events import ClockDisciplineRead, ThreadDelayed
+from tickglass.sched.events import ClockDisciplineRead, FirstRunOnTime, SchedulerMoved, ThreadDelayed
 
 if TYPE_CHECKING:
     from kit.metrics_stage import Stage
@@ -48,3 +48,14 @@ def test_what_keeps_threads_waiting_is_told_apart(stage: Stage) -> None:
     assert stage.value("tickglass_core_wait_seconds_sum") == 0.003
     assert stage.value("tickglass_interpreter_wait_seconds_bucket", le="0.0001") == 1
     assert stage.value("tickglass_interpreter_wait_seconds_bucket", le="5e-05") == 0
+
+
+def test_the_time_to_the_first_run_is_shown_until_the_scheduler_starts_again(stage: Stage) -> None:
+    gauge = "tickglass_scheduler_first_run_on_time_seconds"
+    assert stage.value(gauge) is None
+    stage.sink.record(FirstRunOnTime(job="j", after_ns=2_500 * MS, wall_ns=0))
+    assert stage.value(gauge) == 2.5
+    stage.sink.record(
+        SchedulerMoved(owner="o", service="s", before="stopped", event="start_asked", after="starting", wall_ns=0)
+    )
+    assert stage.value(gauge) is None

@@ -1,4 +1,4 @@
-"""Remove a job from a store: `tickglass forget JOB`. The only command that writes to a store without a scheduler."""
+"""Remove a job from a store: `tickglass forget JOB`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tickglass.cli.job_choice import one_job_named
+from tickglass.cli.name_completion import complete_jobs
 from tickglass.cli.stores import existing_store, store_argument
 from tickglass.cli.text import shown, span_text
 from tickglass.sched.control.roster import read_roster
@@ -20,7 +21,7 @@ __all__ = ["forget"]
 
 @click.command(short_help="Remove a job that no instance has any more.")
 @click.option("--service", metavar="NAME", help="The service of the job, if several have one of this name.")
-@click.argument("job", metavar="JOB")
+@click.argument("job", metavar="JOB", shell_complete=complete_jobs)
 @store_argument
 def forget(job: str, store_url: str, service: str | None) -> None:
     """Remove a job's record and its runs from the store.

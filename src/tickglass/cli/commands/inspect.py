@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from rich.text import Text
 
+from tickglass.cli.act_text import order_json, until_text
 from tickglass.cli.job_choice import jobs_named
+from tickglass.cli.name_completion import complete_jobs, complete_services
 from tickglass.cli.numbers import IntRange
 from tickglass.cli.stores import existing_store, store_argument
 from tickglass.cli.tables import print_table
 from tickglass.cli.text import distance_text, instant_text, one_line, record_json, shown, span_text
+from tickglass.sched.control.operator import read_book
 from tickglass.sched.control.roster import Roster, read_roster
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.identity import JobId
@@ -21,6 +24,7 @@ from tickglass.sched.occurrence import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from tickglass.sched.control.order_book import OrderBook
     from tickglass.sched.ports import JobRecord, LeaseRecord, RunRecord, StoreObserver
 
 __all__ = ["jobs", "locks", "runs"]
@@ -48,8 +52,13 @@ def _store_options(command: F) -> F:
     """Add the options that all three commands share."""
     for decorate in (
         click.option("--limit", metavar="N", type=IntRange(min=1), help="Show so many at most."),
-        click.option("--service", metavar="NAME", help="Only jobs of this service."),
-        click.option("--job", metavar="NAME", help="Only this job; of several services, if they have one each."),
+        click.option("--service", metavar="NAME", shell_complete=complete_services, help="Only jobs of this service."),
+        click.option(
+            "--job",
+            metavar="NAME",
+            shell_complete=complete_jobs,
+            help="Only this job; of several services, if they have one each.",
+        ),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON array."),
         store_argument,
     ):
@@ -62,6 +71,7 @@ def _store_options(command: F) -> F:
 def jobs(store_url: str, job: str | None, service: str | None, limit: int | None, *, as_json: bool) -> None:
     """Show every job in the store: its trigger, its next due instant, and its owner.
 
+    A paused job says so in place of the distance of its next due instant.
     STORE_URL is where schedulers keep their leases, e.g. redis://localhost:6379;
     by default $TICKGLASS_STORE, or sqlite:///jobs.db in this folder. Distances in
     time go by the store's clock.
@@ -70,12 +80,13 @@ def jobs(store_url: str, job: str | None, service: str | None, limit: int | None
         chosen = _chosen(store, job, service)
         found = [record for record in store.jobs() if chosen is None or record.job_id in chosen][:limit]
         roster = read_roster(store)
+        book = read_book(store)
         now_ns = store.time_ns()
     if as_json:
-        _print_json(found, [{"instances": roster.presence(record.job_id)} for record in found])
+        _print_json(found, [_more(record, now_ns, roster, book) for record in found])
     else:
         headings = ("job", "service", "trigger", "resource", "next due", "", "owner", "last due", "instances")
-        print_table("jobs", headings, [_job_row(record, now_ns, roster) for record in found])
+        print_table("jobs", headings, [_job_row(record, now_ns, roster, book) for record in found])
 
 
 @click.command(short_help="Show who holds which lock, and for how long.")
@@ -153,7 +164,7 @@ def _runs_of(store: StoreObserver, chosen: Sequence[JobId] | None, limit: int) -
     return sorted(found, key=lambda run: (run.due_ns, run.job_id, run.attempt), reverse=True)[:limit]
 
 
-def _job_row(record: JobRecord, now_ns: int, roster: Roster) -> list[str]:
+def _job_row(record: JobRecord, now_ns: int, roster: Roster, book: OrderBook) -> list[str | Text]:
     due = record.next_due_ns
     last = record.last_due_ns
     return [
@@ -162,11 +173,34 @@ def _job_row(record: JobRecord, now_ns: int, roster: Roster) -> list[str]:
         record.trigger,
         record.resource,
         _NONE if due is None else instant_text(due),
-        "" if due is None else distance_text(due, now_ns),
+        _coming(record, now_ns, book),
         record.owner,
         _NONE if last is None else instant_text(last),
         roster.presence(record.job_id),
     ]
+
+
+def _coming(record: JobRecord, now_ns: int, book: OrderBook) -> str | Text:
+    """Return how far the next due instant is, or that an operator has asked for it not to run."""
+    pause, due = book.pause_of(record.job_id, now_ns), record.next_due_ns
+    if pause is not None:
+        return Text(f"paused {until_text(pause.until_ns, 'resumed')}", "yellow")
+    if due is None:
+        return ""
+    if book.skip_of(record.job_id, due) is not None:
+        skipped = "to be skipped" if due > now_ns else "skipped"
+        return Text(f"{distance_text(due, now_ns)}, {skipped}", "yellow")
+    return distance_text(due, now_ns)
+
+
+def _more(record: JobRecord, now_ns: int, roster: Roster, book: OrderBook) -> dict[str, object]:
+    """Return what a job's JSON says beside its record."""
+    due = record.next_due_ns
+    return {
+        "instances": roster.presence(record.job_id),
+        "paused": order_json(book.pause_of(record.job_id, now_ns)),
+        "skip": None if due is None else order_json(book.skip_of(record.job_id, due)),
+    }
 
 
 def _lock_row(record: LeaseRecord) -> list[str | Text]:

@@ -11,7 +11,7 @@ from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ClaimCacheHit, StoreCalled
 from tickglass.sched.identity import JobId
 from tickglass.sched.lease import Lease
-from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, LeaseAsk, Settlement
+from tickglass.sched.ports import AlreadyClaimed, ClaimAsk, Claimed, ClaimWatch, LeaseAsk, Settlement
 from tickglass.testing import FakeClock, ListSink
 
 TTL_NS = 60 * SECOND
@@ -140,3 +140,21 @@ def test_what_is_known_stands_when_the_store_does_not_answer_for_the_rest(fleet:
     assert fleet.late.claim_many([fleet.ask(2), fleet.ask(1), fleet.ask(3)]) == [gone, AlreadyClaimed("a", None), gone]
     with pytest.raises(StoreUnavailable):
         fleet.late.claim_many([fleet.ask(2), fleet.ask(3)])
+
+
+def test_a_store_is_looked_at_once_and_only_for_what_is_not_known_yet(fleet: Fleet) -> None:
+    looks: list[tuple[int, int]] = []
+
+    def look(first_due_ns: int, last_due_ns: int) -> bool:
+        looks.append((first_due_ns, last_due_ns))
+        fleet.late._on_claim("j", 3, "a")
+        return True
+
+    fleet.store.claim(fleet.ask(1, "a"))
+    fleet.late._watch = ClaimWatch(look=look)
+    assert fleet.late.claim(fleet.ask(1)) == AlreadyClaimed("a", None)
+    assert looks == []
+    answers = fleet.late.claim_many([fleet.ask(due_ns) for due_ns in (1, 5, 3)])
+    assert [answers[0], answers[2]] == [AlreadyClaimed("a", None)] * 2
+    assert isinstance(answers[1], Claimed)
+    assert looks == [(3, 5)]

@@ -15,7 +15,7 @@ from tickglass.sched.engine.locking.acquisition import NotAcquired
 from tickglass.sched.engine.locking.held_lease import HeldLease
 from tickglass.sched.engine.locking.manual_lock import ManualLock
 from tickglass.sched.errors import ConfigError, LeaseLost, LockInUse, LockNotHeld, StoreUnavailable
-from tickglass.sched.events import LockMoved
+from tickglass.sched.events import LockMoved, StoreCalled
 from tickglass.sched.lock_terms import lock_terms
 from tickglass.sched.stores.memory.lease_table import LeaseTable
 
@@ -43,6 +43,26 @@ def test_a_free_lock_is_granted_at_once_and_given_back(desk: Desk) -> None:
     assert desk.rig.store.leases() == []
     assert desk.metric("acquire_attempts_total", status="acquired") == 1
     assert desk.metric("releases_total", reason="released") == 1
+
+
+def test_a_lock_that_is_free_costs_two_requests_five_events_and_no_thread(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.take()[0].release()  # what the first one makes is made
+    store, asked = desk.rig.context.store, list[int]()
+    allowance_ns = store.allowance_ns
+
+    def counted(ttl_ns: int) -> int:
+        asked.append(ttl_ns)
+        return allowance_ns(ttl_ns)
+
+    monkeypatch.setattr(store, "allowance_ns", counted)
+    threads, told = threading.active_count(), len(desk.rig.sink.events)
+    desk.take(ttl="30s")[0].release()
+    assert asked == [30 * SECOND]
+    told_now = [type(event) for event in desk.rig.sink.events[told:]]
+    assert told_now == [LockMoved, StoreCalled, LockMoved, StoreCalled, LockMoved]
+    assert threading.active_count() == threads
 
 
 def test_a_manual_lock_has_no_job_and_no_run(desk: Desk) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tickglass.sched.durations import SECOND
-from tickglass.sched.engine.planning.backlog import LOOKED_EVERY_NS
+from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.engine.planning.backlog import LOOKED_EVERY_NS, SOON_NS
 from tickglass.sched.engine.running.pool import Pool
 from tickglass.sched.events import InstantsMissed, OccurrenceMoved
 from tickglass.sched.triggers import every
@@ -17,16 +17,25 @@ if TYPE_CHECKING:
 
 
 class Room:
-    """Whether the pool has room, as a test says."""
+    """For how long what is dispatched now would wait in the pool, as a test says."""
 
     def __init__(self) -> None:
-        self.saturated = False
+        self.wait_ns = 0
+        self.each_ns = 0  # what each dispatched occurrence adds to that
+
+    @property
+    def saturated(self) -> bool:
+        return self.wait_ns > 0
+
+    @saturated.setter
+    def saturated(self, saturated: bool) -> None:
+        self.wait_ns = 3_600 * SECOND if saturated else 0
 
 
 @pytest.fixture
 def room(monkeypatch: pytest.MonkeyPatch) -> Room:
     room = Room()
-    monkeypatch.setattr(Pool, "saturated", property(lambda _: room.saturated))
+    monkeypatch.setattr(Pool, "wait_ns", lambda _, dispatched: room.wait_ns + room.each_ns * dispatched)
     return room
 
 
@@ -94,3 +103,91 @@ def test_a_plan_with_an_end_accounts_for_nothing_after_it_at_the_stop(rig: Rig, 
     ends = sorted(rig.ended("job", 2), key=lambda end: end.due_ns)
     assert [end.due_ns - now_ns for end in ends] == [0, 10 * SECOND]
     assert rig.missed("job").count == 2
+
+
+def test_it_begins_to_admit_when_little_waits_and_then_admits_until_the_pool_has_enough_to_do(
+    rig: Rig, room: Room
+) -> None:
+    for name in "abcd":
+        rig.add(lambda: None, every("10s"), name=name, misfire_grace="20ms")
+    room.saturated = True
+    rig.advance(10 * SECOND)
+    room.wait_ns, room.each_ns = SOON_NS - 1, SOON_NS // 2
+    rig.advance(LOOKED_EVERY_NS)
+    assert not rig.sink.of(OccurrenceMoved), "the workers still have something to do"
+    room.wait_ns = 0
+    rig.advance(LOOKED_EVERY_NS)
+    for name in "abc":
+        rig.ended(name)
+    assert [move.job for move in rig.sink.of(OccurrenceMoved) if move.event == "fell_due"] == ["a", "b", "c"]
+
+
+def test_what_falls_due_while_others_are_kept_back_comes_after_them(rig: Rig, room: Room) -> None:
+    rig.add(lambda: None, every("10s"), name="first")
+    room.saturated = True
+    rig.advance(10 * SECOND)
+    room.wait_ns = SOON_NS  # there is room, but not yet for those that are kept back
+    rig.add(lambda: None, every("10s"), name="second")
+    rig.advance(10 * SECOND)
+    assert not rig.sink.of(OccurrenceMoved)
+    room.wait_ns = 0
+    rig.advance(LOOKED_EVERY_NS)
+    for name in ("first", "second"):
+        rig.ended(name)
+    assert [move.job for move in rig.sink.of(OccurrenceMoved) if move.event == "fell_due"] == ["first", "second"]
+
+
+def test_an_instant_that_cannot_be_started_in_time_any_more_is_left_out_and_counted(rig: Rig, room: Room) -> None:
+    rig.add(lambda: None, every("10s"), name="late", misfire_grace="1ms")
+    room.wait_ns = 2 * MS
+    rig.advance(10 * SECOND)
+    assert not rig.moves("late", "fell_due"), "it would wait for a worker until it is too late"
+    room.wait_ns = 0
+    rig.advance(10 * SECOND)
+    (end,) = rig.ended("late")
+    assert end.outcome == "success"
+    assert rig.missed("late").count == 1
+    assert end.due_ns == rig.missed("late").before_ns
+
+
+def test_what_cannot_be_started_in_time_keeps_back_nothing_else(rig: Rig, room: Room) -> None:
+    rig.add(lambda: None, every("1h"), name="late", misfire_grace="1ms")
+    rig.add(lambda: None, every("1h", offset="1s"), name="other")
+    room.wait_ns = 2 * MS
+    rig.advance(3_600 * SECOND)
+    assert not rig.moves("late", "fell_due")
+    room.saturated = True
+    rig.advance(SECOND)
+    room.wait_ns = 0
+    rig.advance(LOOKED_EVERY_NS)
+    assert rig.ended("other")[0].outcome == "success"
+
+
+def test_what_waits_for_its_turn_for_long_is_accounted_for_meanwhile(rig: Rig, room: Room) -> None:
+    names = [f"job-{number}" for number in range(40)]
+    for name in names:
+        rig.add(lambda: None, every("100ms"), name=name, misfire_grace="1ms")
+    room.each_ns = 2 * MS  # so that one can be started in time at each instant
+    for _ in range(15):
+        rig.advance(100 * MS)
+    (waiting, *_) = [name for name in names if not rig.moves(name, "fell_due")]
+    assert rig.missed(waiting).count >= 10
+
+
+def test_what_comes_before_it_is_due_is_not_kept_back_by_what_is_started_until_then(rig: Rig, room: Room) -> None:
+    lead_ns = rig.dispatcher.lead_time.now_ns
+    rig.advance(20 * SECOND - rig.clock.wall_ns() % (10 * SECOND) - 2 * lead_ns)
+    for name in ("early", "kept back"):
+        rig.add(lambda: None, every("10s"), name=name, misfire_grace="20ms")
+    room.wait_ns, room.each_ns = SOON_NS + lead_ns, 1
+    rig.advance(lead_ns)
+    assert [assignment.job_name for assignment in rig.dispatcher.assignments()] == ["early"]
+
+
+def test_what_has_a_long_grace_waits_in_the_pool_for_a_fourth_of_it(rig: Rig, room: Room) -> None:
+    rig.add(lambda: None, every("10s"), name="patient", misfire_grace="4s")
+    rig.add(lambda: None, every("10s"), name="kept back", misfire_grace="2s")
+    room.wait_ns = SECOND
+    rig.advance(10 * SECOND)
+    assert rig.ended("patient")[0].outcome == "success"
+    assert not rig.moves("kept back", "fell_due")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import Counter
 from functools import partial
@@ -227,3 +228,20 @@ def test_a_claimed_run_that_is_asked_to_stop_before_it_is_due_ends_at_once(rig: 
     rig.dispatcher.ask_all_to_stop(reason)
     all_free(rig)
     assert outcomes(rig) == {"cancelled" if reason == "shutdown" else "lost": JOBS}
+
+
+def test_a_run_leaves_nothing_to_the_collector_of_garbage(rig: Rig) -> None:
+    ran_once(rig)
+    gc.collect()
+    gc.disable()
+    try:
+        handed_over(rig)
+        all_free(rig)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = Counter(type(it).__name__ for it in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.enable()
+        gc.garbage.clear()
+    assert not {"Assignment", "Execution", "PendingClaim", "OccurrenceMachine", "LockMachine", "Run"} & left.keys()

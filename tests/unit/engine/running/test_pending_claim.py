@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from kit.rig import Rig
 
-    from tickglass.sched.engine.membership.head_start import HeadStart
 
 GAVE_UP = NotClaimed(Outcome.SKIPPED, SkipReason.STOPPING)
 
@@ -46,18 +45,20 @@ class Waiting:
         self.attempt = Attempt(rig.clock.monotonic_ns() + 3_600 * SECOND)
         self.pending = PendingClaim(
             cast("ClaimAttempt", self.attempt),
-            cast("HeadStart", None),  # it does not hold back
+            None,  # it does not hold back
             "printer",
             store=rig.store,
             timers=rig.dispatcher.timers,
-            resumed=self._resumed,
         )
 
     def _resumed(self) -> None:
         self.resumed += 1
 
+    def again(self) -> object:
+        return self.pending.begin(self._resumed)
+
     def refused(self) -> object:
-        return self.pending.answered(Ahead(1), 0)
+        return self.pending.answered(Ahead(1), 0, self._resumed)
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_a_stop_has_it_given_up(waiting: Waiting) -> None:
     assert waiting.refused() is None
     waiting.pending.stop_claiming()
     assert waiting.resumed == 1
-    assert waiting.pending.begin() is GAVE_UP
+    assert waiting.again() is GAVE_UP
 
 
 def test_a_stop_that_comes_during_the_request_is_not_missed(waiting: Waiting) -> None:

@@ -190,6 +190,7 @@ class Due:
     def __init__(self, clock: SystemClock, due_ns: int) -> None:
         self.due_ns = due_ns
         self.expected_ns = 0
+        self.keeps_worker = True
         self.begun: queue.SimpleQueue[tuple[int, bool]] = queue.SimpleQueue()
         self._clock = clock
 
@@ -290,9 +291,9 @@ def test_a_call_that_comes_as_a_wait_ends_by_itself_is_not_mistaken_for_a_later_
     pool.submit(lambda: pool.add_runs([cast("Execution", run)]))
     run.begun.get(timeout=PATIENCE_S)
     assert rung_late.is_set()
-    wait_until(lambda: len(pool._roster._asleep) == 3)
+    wait_until(lambda: len(pool._team._asleep) == 3)
     clock.wait(clock.monotonic_ns() + 20 * MS, Wake())
-    assert len(set(pool._roster._asleep)) == len(pool._roster._asleep) == 3
+    assert len(set(pool._team._asleep)) == len(pool._team._asleep) == 3
     assert pool.close(clock.monotonic_ns() + 10 * SECOND)
 
 
@@ -300,6 +301,7 @@ class Blocking:
     """A run that is expected to be short."""
 
     expected_ns = 0
+    keeps_worker = True
 
     def __init__(self, due_ns: int, begin: Callable[[], None]) -> None:
         self.due_ns = due_ns

@@ -20,6 +20,7 @@ class Item:
 
     def __init__(self, expected_ns: int, due_ns: int = 0, start_by_ns: int = SECOND) -> None:
         self.expected_ns = expected_ns
+        self.keeps_worker = True
         self.due_ns = due_ns
         self.start_by_ns = start_by_ns
 
@@ -154,16 +155,17 @@ def test_what_is_too_late_is_taken_beside_others_because_it_is_not_claimed() -> 
     assert batch_sizes(queue, 1, now_ns) == [3, 2]
 
 
-def test_it_is_saturated_when_what_waits_cannot_be_claimed_soon_at_the_present_pace() -> None:
+def test_what_is_offered_next_waits_for_what_is_before_it_at_the_present_pace() -> None:
     queue = RunQueue()
     queue.offer(assignments(*[0] * 1_000), 0)
-    assert not queue.saturated, "no pace is known"
+    assert queue.wait_ns(0, 0) == 0, "no pace is known"
     assert sum(batch_sizes(queue, 1)) == 1_000
     now_ns = claims_one_each_10_ms(queue)
     queue.offer(assignments(*[0] * 15), now_ns)
-    assert not queue.saturated, "workers shall find something at any time"
+    assert queue.wait_ns(now_ns, 0) == 0, "workers shall find something at any time"
     queue.offer(assignments(0), now_ns)
-    assert queue.saturated
+    assert queue.wait_ns(now_ns, 0) > 100 * MS
+    assert queue.wait_ns(now_ns, 16) == 2 * queue.wait_ns(now_ns, 0), "so does what is dispatched before it"
 
 
 def test_the_pace_is_not_that_of_a_pool_that_waits() -> None:
@@ -171,6 +173,28 @@ def test_the_pace_is_not_that_of_a_pool_that_waits() -> None:
     for at_ns in range(0, 1_000 * MS, 10 * MS):  # one occurrence each 10 ms, and it is all that there is
         queue.offer(assignments(0), at_ns)
         assert queue.next_batch(1, at_ns) is not None
-    queue.offer(assignments(*[0] * 50), 0)
-    assert not queue.saturated
+        assert queue.next_batch(1, at_ns + MS) is None
+    queue.offer(assignments(*[0] * 50), 1_000 * MS)
+    assert queue.wait_ns(1_000 * MS, 0) == 0
     assert batch_sizes(queue, 1) == [50]
+
+
+def test_claimed_runs_wait_for_a_worker_from_the_instant_at_which_the_first_is_due() -> None:
+    queue = RunQueue()
+    now_ns = claims_one_each_10_ms(queue)
+    queue.add_runs([run(now_ns + MS) for _ in range(16)])
+    assert queue.wait_ns(now_ns, 0) == 0
+    assert queue.wait_ns(now_ns + MS, 0) > 0
+
+
+def test_a_pace_is_forgotten_after_pauses_because_the_workers_have_kept_up() -> None:
+    queue = RunQueue()
+    now_ns = claims_one_each_10_ms(queue)
+    queue.offer(assignments(*[0] * 16), now_ns)
+    before_ns = queue.wait_ns(now_ns, 0)
+    for _ in range(8):
+        while queue.next_batch(1, now_ns) is not None:
+            pass
+        now_ns += SECOND
+        queue.offer(assignments(*[0] * 16), now_ns)
+    assert queue.wait_ns(now_ns, 0) < before_ns / 5

@@ -9,6 +9,7 @@ import pytest
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.timing.timeline import LASTING_NS, Timeline
 from tickglass.sched.events import ClockStepped, TimelineTicked
+from tickglass.sched.threads.loop import Loop
 from tickglass.testing import FakeClock, ListSink
 
 if TYPE_CHECKING:
@@ -65,6 +66,25 @@ def test_an_entry_is_visited_at_its_instant_and_not_before(line: Line) -> None:
     line.clock.advance(1)
     assert line.timeline.tick() == began_ns + 1_250 * MS
     assert line.visited == [("it", began_ns + 250 * MS)]
+
+
+def test_however_many_entries_come_before_the_next_tick_the_thread_is_woken_once(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[Loop] = []
+    monkeypatch.setattr(Loop, "wake", lambda loop: woken.append(loop))  # noqa: PLW0108 - a method has to be a function
+    line.timeline.tick()
+    for _ in range(50):
+        line.at(10 * MS)
+    assert len(woken) == 1
+    line.timeline.tick()
+    line.at(20 * MS)
+    assert len(woken) == 1, "it wakes before that by itself"
+    line.at(5 * MS)
+    assert len(woken) == 2
+    line.clock.advance(20 * MS)
+    line.timeline.tick()
+    assert len(line.visited) == 52
 
 
 def test_the_thread_visits_at_the_exact_instant(line: Line) -> None:

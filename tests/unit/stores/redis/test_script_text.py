@@ -1,4 +1,4 @@
-"""A script has all the functions that it calls, and none that it does not."""
+"""A script has all the functions and values that it uses, and none that it does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.stores.redis import instances, scripts
-from tickglass.sched.stores.redis.script_text import with_what_it_calls
+from tickglass.sched.stores.redis.script_text import with_what_it_uses
 from tickglass.sched.stores.redis.scripts import Script
 from tickglass.sched.stores.redlock import scripts as redlock
 
@@ -47,6 +47,19 @@ def test_the_server_compiles_every_script(own_redis: Callable[..., RedisServer])
         assert server.say("SCRIPT", "LOAD", script.text) == script.sha
 
 
+def test_a_value_that_no_function_needs_is_not_computed() -> None:
+    base, constants, check = "local base = KEYS[1]", "local A, B = 1, 2", "if base then stop() end"
+    common = f"{base}\n\nlocal clock = time()\nlocal now = clock[1]\n\n{constants}\n\n{check}"
+    assert with_what_it_uses(common, "return B") == f"{base}\n\n{constants}\n\n{check}\n\nreturn B"
+    assert "time()" in with_what_it_uses(common, "return now")
+
+
+def test_a_release_asks_the_server_for_nothing_but_the_lease() -> None:
+    assert "'TIME'" not in scripts.RELEASE.text
+    assert "'TIME'" in scripts.ACQUIRE.text
+    assert "expires_us" not in scripts.RELEASE.text
+
+
 def test_every_common_function_is_a_block_of_its_own() -> None:
     for block in COMMON.split("\n\n"):
         names = re.findall(r"^local function (\w+)\(", block, re.MULTILINE)
@@ -65,4 +78,4 @@ def test_what_is_called_by_what_is_called_is_there_in_its_order() -> None:
     constant, own = "local A = 1", "return b('c') -- not c\n"
     a, b = "-- calls b\nlocal function a() return A end", "local function b() return a() end"
     common = f"{constant}\n\n{a}\n\n{b}\n\nlocal function c() end"
-    assert with_what_it_calls(common, own) == f"{constant}\n\n{a}\n\n{b}\n\n{own}"
+    assert with_what_it_uses(common, own) == f"{constant}\n\n{a}\n\n{b}\n\n{own}"

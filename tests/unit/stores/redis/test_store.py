@@ -133,7 +133,7 @@ def test_claims_are_told_to_the_other_clients_of_the_service(
 ) -> None:
     other, told = opened(server.url), queue.SimpleQueue[tuple[str, int, str]]()
     store.watch("ledger", lambda: None)  # the connection is there already
-    unwatch = store.watch_claims("svc", "listener", lambda *claim: told.put(claim))
+    watch = store.watch_claims("svc", "listener", lambda *claim: told.put(claim))
     for due_ns in itertools.count(-3):  # until the subscription has begun
         ask = ClaimAsk(LeaseAsk(f"r{due_ns}", "ów/1", "svc", "t", SECOND, "jöb", f"run {due_ns}"), due_ns)
         other.claim(ask)
@@ -145,7 +145,7 @@ def test_claims_are_told_to_the_other_clients_of_the_service(
     before = {first, *iter(lambda: told.get(timeout=PATIENCE_S), ("j", 2, "o"))}
     assert before <= {("jöb", earlier_ns, "ów/1") for earlier_ns in range(-3, due_ns + 1)}
     assert isinstance(other.claim(ClaimAsk(LeaseAsk("r3", "x", "svc", "t", SECOND, "j", "run c"), 2)), AlreadyClaimed)
-    unwatch()
+    watch.end()
     other.claim(ClaimAsk(LeaseAsk("r4", "o", "svc", "t", SECOND, "j", "run d"), 4))
     heard = threading.Event()
     store.watch("ledger", heard.set)

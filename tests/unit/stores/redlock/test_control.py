@@ -24,10 +24,12 @@ from tickglass.sched.stores.redlock.control import merged_acts
 from tickglass.sched.stores.redlock.scripts import ACCEPT, PROMISE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from kit.servers import RedisServer
 
+    from tickglass.sched.stores.redis.scripts import Argument, Script
+    from tickglass.sched.stores.redlock.quorum import Answers
     from tickglass.sched.stores.redlock.store import RedlockStore
 
 T = TypeVar("T")
@@ -111,6 +113,31 @@ def test_a_version_that_only_a_minority_has_is_made_whole_before_the_next_one(st
     assert texts(store) == ["third", "second", "first"]
 
 
+def test_a_writer_whose_act_others_completed_and_went_on_from_is_told_that_it_was_done(
+    opened: Callable[..., RedlockStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = opened(), opened()
+    assert store.write_control(FIRST, "first")
+    assert other.control(0) == FIRST
+    ask = store._quorum.ask
+
+    def overtaken(operation: str, script: Script, args: Sequence[Argument]) -> Answers:
+        if script is ACCEPT:
+            monkeypatch.undo()
+            for _ in range(3):
+                ballot = other._control._next_ballot()
+            assert [it[0] for it in other._quorum.ask(operation, PROMISE, (ballot,), among=[1, 2]).values()] == [1, 1]
+            answers = ask(operation, script, args)
+            assert dict(answers) == {0: 1, 1: 0, 2: 0}
+            assert other.write_control(THIRD, "third")
+            return answers
+        return ask(operation, script, args)
+
+    monkeypatch.setattr(store._quorum, "ask", overtaken)
+    assert store.write_control(SECOND_ONE, "second")
+    assert texts(store) == ["third", "second", "first"]
+
+
 def test_no_act_without_a_majority_of_servers(servers: list[RedisServer], opened: Callable[..., RedlockStore]) -> None:
     store = opened()
     assert store.write_control(FIRST, "first")
@@ -153,13 +180,18 @@ def test_a_reader_repairs_what_too_few_servers_have(
         assert texts(late) == ["first"]
 
 
-def test_a_majority_that_lost_all_is_as_before_the_first_act(
+def test_what_one_server_still_has_is_not_lost_when_the_others_come_back_empty(
     servers: list[RedisServer], opened: Callable[..., RedlockStore]
 ) -> None:
     assert opened().write_control(FIRST, "first")
     for server in servers[:2]:
         server.say("FLUSHALL")
-    assert opened().control(1) == ControlRecord()
+    with silent(servers[2]):
+        assert opened().control(1) == ControlRecord(), "no server that answers has it"
+    assert opened().control(0) == FIRST
+    assert texts(opened()) == ["first"]
+    with silent(servers[2]):
+        assert opened().control(0) == FIRST
 
 
 # --- what it costs

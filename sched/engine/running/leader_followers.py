@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.running.assignment import Assignment
     from tickglass.sched.engine.running.execution import Execution
 
-__all__ = ["Roster", "Settlements", "Work", "Worker"]
+__all__ = ["LeaderFollowers", "Settlements", "Work", "Worker"]
 
 _NEVER_NS: Final = 2**63 - 1
 
@@ -79,8 +79,8 @@ class Work(NamedTuple):
     is_run: bool = False
 
 
-class Roster:
-    """All workers of a pool, and what there is for them.
+class LeaderFollowers:
+    """All workers of a pool, and what there is for them: the pattern Leader/Followers of Schmidt et al. (POSA 2).
 
     Args:
         claim: claims a batch on the worker that calls it.
@@ -141,8 +141,11 @@ class Roster:
                 self._settlements.hold()
             return None
         # Once the pool is closed every run was asked to stop, and ends when it is begun.
-        if (run := queue.next_run(_NEVER_NS if self.closing else now_ns)) is not None:
+        due_by_ns = _NEVER_NS if self.closing else now_ns
+        if (run := queue.next_run(due_by_ns)) is not None:
             begin = run.begin_waited if came else run.begin
+            if not run.keeps_worker and (others := queue.next_handed_on(due_by_ns)):
+                begin = partial(_begin_all, begin, others)
             chosen = Work(begin, short=run.expected_ns < LONG_NS, is_run=True)
         elif (step := queue.next_step()) is not None:
             chosen = Work(step.take, ((now_ns - step.submitted_ns, 1),))
@@ -250,3 +253,10 @@ class Roster:
         for worker in (*self._asleep, *self._timed):
             worker.wake.ring()
         self._asleep.clear()
+
+
+def _begin_all(begin: Callable[[], None], others: Sequence[Execution]) -> None:
+    """Begin a run and others, none of which raises or keeps this worker."""
+    begin()
+    for run in others:
+        run.begin()
