@@ -15,6 +15,7 @@ __all__ = [
     "LockMark",
     "LockView",
     "OccurrenceView",
+    "OrderView",
     "OutcomeShare",
     "SchedulerView",
     "StoreView",
@@ -226,6 +227,33 @@ class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
     difference: str = ""
 
 
+class OrderView(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that an operator asked for, and that stands.
+
+    Args:
+        source: the store's URL without password.
+        kind: "pause", "skip", "run", "cancel" or "drain".
+        number: of the act that it came with.
+        service: a name, or of a pause a pattern; so is `job`. "" where it is not about a job.
+        until_wall_ns: by the store's clock; None: until it is taken back.
+        due_ns: of a skip or a run, the instant.
+        owner: of a drain, the instance.
+    """
+
+    source: str
+    kind: str
+    number: int
+    by: str
+    reason: str
+    since_wall_ns: int
+    until_wall_ns: int | None = None
+    service: str = ""
+    job: str = ""
+    due_ns: int | None = None
+    run_id: str = ""
+    owner: str = ""
+
+
 class StoreView(msgspec.Struct, frozen=True, kw_only=True):
     """One store that the probe reads.
 
@@ -257,6 +285,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         runs: of the last minutes, oldest first, including those that have not ended.
         marks: of the last minutes, oldest first.
         instances: that have not left, as the stores know them: also those that are connected to no sidecar.
+        orders: what operators asked for and stands, as the stores know it, oldest first in each.
         unready: why this view is incomplete, a sentence each; empty if it is complete.
     """
 
@@ -268,4 +297,5 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     runs: list[OccurrenceView] = []
     marks: list[LockMark] = []
     instances: list[InstanceView] = []
+    orders: list[OrderView] = []
     unready: list[str] = []

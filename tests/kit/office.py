@@ -18,7 +18,7 @@ from tickglass.telemetry.sidecar.stores.probe import probe_once
 from tickglass.telemetry.sidecar.web import Desks, SidecarServer, sidecar_app
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tickglass.sched.ports import Store
@@ -30,18 +30,19 @@ OP_TOKEN: Final = "op-s3cret"
 OPERATORS: Final = Operators(
     token=OP_TOKEN, header="X-Forwarded-User", proxies=("127.0.0.1",), names=frozenset({"anna"})
 )
+JOBS: Final = (("billing", "nightly"), ("billing", "sync"), ("mail", "sync"))
 MINUTE: Final = 60 * SECOND
 
 
 class Office:
     """A store with the jobs nightly and sync of billing and sync of mail, and billing's instance host-1."""
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: Store, name: str, jobs: Sequence[tuple[str, str]]) -> None:
         self.store = store
         self.name = name
         self.clock = SystemClock()
         self.operator = Operator(store, "carl")
-        store.register([self._record(*job) for job in (("billing", "nightly"), ("billing", "sync"), ("mail", "sync"))])
+        store.register([self._record(*job) for job in jobs])
         self.start("billing", "host-1", "nightly", "sync")
 
     def start(self, service: str, owner: str, *jobs: str) -> None:
@@ -77,13 +78,13 @@ class Office:
 
 
 @contextmanager
-def open_office(home: Path, **options: Any) -> Iterator[tuple[Office, str]]:  # noqa: ANN401 - of `sidecar_app`
+def open_office(home: Path, jobs: Sequence[tuple[str, str]] = JOBS, **options: Any) -> Iterator[tuple[Office, str]]:  # noqa: ANN401 - of `sidecar_app`
     """Return an office, and the address of its sidecar."""
     with ExitStack() as running:
         url = f"sqlite:///{home / 'jobs.db'}"
         store = open_store(url, SystemClock())
         running.callback(store.close)
-        office = Office(store, url)
+        office = Office(store, url, jobs)
         chosen: dict[str, Any] = {"operators": OPERATORS, "desks": Desks({url: lambda: store})} | options
         app = sidecar_app(office.view, lambda _: ("text/plain", b""), list, **chosen)
         server = SidecarServer("127.0.0.1:0", app)

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tickglass.sched.control.orders import Cancel, Drain, Pause, RunNow, Skip
 from tickglass.sched.durations import SECOND, span_text
 from tickglass.sched.ports import InstanceState
 from tickglass.telemetry.sidecar.merge.jobs import jobs_of
 from tickglass.telemetry.sidecar.merge.locks import locks_of
 from tickglass.telemetry.sidecar.merge.scheduler_status import SchedulerStatus, statuses_of
-from tickglass.telemetry.sidecar.view import InstanceView, LockMark, OccurrenceView, SchedulerView, StoreView, View
+from tickglass.telemetry.sidecar.view import (
+    InstanceView,
+    LockMark,
+    OccurrenceView,
+    OrderView,
+    SchedulerView,
+    StoreView,
+    View,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TIMELINE_NS", "view_of"]
 
+KINDS: Final = {Pause: "pause", Skip: "skip", RunNow: "run", Cancel: "cancel", Drain: "drain"}
 TIMELINE_NS: Final = 300 * SECOND  # what the timeline shows
 
 
@@ -50,6 +60,7 @@ def view_of(sources: Iterable[SchedulerSource], snapshots: Sequence[StoreSnapsho
         runs=[run for run in occurrences if _is_late_enough(run, since_ns)],
         marks=_marks(statuses, since_ns),
         instances=[view for snapshot in fresh for view in _instances(snapshot, now)],
+        orders=[view for snapshot in fresh for view in _orders(snapshot, now)],
         unready=_unready(statuses, snapshots, now),
     )
 
@@ -117,6 +128,28 @@ def _instances(snapshot: StoreSnapshot, now: Reading) -> list[InstanceView]:
         )
         for it in snapshot.roster.instances
         if it.state != InstanceState.LEFT
+    ]
+
+
+def _orders(snapshot: StoreSnapshot, now: Reading) -> list[OrderView]:
+    """Return what stands in a store, by its own clock as far as that is known."""
+    store_ns = now.wall_ns - (snapshot.skew_ns or 0)
+    return [
+        OrderView(
+            source=snapshot.source,
+            kind=KINDS[type(it)],
+            number=it.number,
+            by=it.by,
+            reason=it.reason,
+            since_wall_ns=it.since_ns,
+            until_wall_ns=it.until_ns,
+            service=it.service,
+            job="" if isinstance(it, Drain) else it.job,
+            due_ns=it.due_ns if isinstance(it, Skip | RunNow) else None,
+            run_id=it.run_id if isinstance(it, Cancel) else "",
+            owner=it.owner if isinstance(it, Drain) else "",
+        )
+        for it in snapshot.orders.standing(store_ns)
     ]
 
 

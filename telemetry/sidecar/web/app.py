@@ -26,6 +26,7 @@ from tickglass.telemetry.sidecar.web.auth import came_over_tls, path_back
 from tickglass.telemetry.sidecar.web.auth_middleware import SIGN_IN, AuthMiddleware, refused
 from tickglass.telemetry.sidecar.web.bodies import form_of
 from tickglass.telemetry.sidecar.web.control.desks import Desks
+from tickglass.telemetry.sidecar.web.forms.routes import form_routes, visitor_of
 from tickglass.telemetry.sidecar.web.hub import EventStream, Hub
 from tickglass.telemetry.sidecar.web.page import ASSETS, Pages
 from tickglass.telemetry.sidecar.web.problem_details import API, is_api
@@ -67,10 +68,10 @@ def sidecar_app(
         desks: the stores that are acted on, and read for the API; None: none.
         every_s: how often open pages are updated.
     """
-    access, pages = Access(token, operators), Pages()
+    access, pages, desks = Access(token, operators), Pages(), desks or Desks({})
     handlers = _Handlers(view, scrape, unready, access, pages, every_s)
     app = Starlette(
-        routes=[*handlers.routes(), *api_routes(Desks({}) if desks is None else desks, access)],
+        routes=[*handlers.routes(), *form_routes(desks, access, pages), *api_routes(desks, access)],
         middleware=[Middleware(AuthMiddleware, access=access, pages=pages)],
         exception_handlers={HTTPException: handlers.http_error},
     )
@@ -115,24 +116,29 @@ class _Handlers:
 
     async def overview(self, request: Request) -> Response:
         """Answer with the overview page."""
-        subject = _subject(request, None)
-        return await run_in_threadpool(lambda: _packed(request, _HTML, self._pages.whole(self._view(), subject)))
+        subject = self._subject(request, None)
+        visitor = visitor_of(request, self._access)
+        return await run_in_threadpool(
+            lambda: _packed(request, _HTML, self._pages.whole(self._view(), subject, visitor))
+        )
 
     async def job(self, request: Request) -> Response:
         """Answer with the page of one job."""
-        subject = _subject(request, request.path_params["name"] or request.query_params.get("name", ""))
+        subject = self._subject(request, request.path_params["name"] or request.query_params.get("name", ""))
+
+        visitor = visitor_of(request, self._access)
 
         def answer() -> Response:
             view = self._view()
             known = any(subject.has(job) for job in view.jobs)
             status = HTTPStatus.OK if known else HTTPStatus.NOT_FOUND
-            return _packed(request, _HTML, self._pages.whole(view, subject), status)
+            return _packed(request, _HTML, self._pages.whole(view, subject, visitor), status)
 
         return await run_in_threadpool(answer)
 
     async def events(self, request: Request) -> EventStream:
         """Send the changed regions of a page, as server-sent events."""
-        return EventStream(self.hub, _subject(request, request.query_params.get("job")))
+        return EventStream(self.hub, self._subject(request, request.query_params.get("job")))
 
     async def view_json(self, request: Request) -> Response:
         """Answer with the view as JSON."""
@@ -197,14 +203,16 @@ class _Handlers:
             return PlainTextResponse(f"{status.phrase.lower()}; there are {there}\n", status, headers)
         return HTMLResponse(self._pages.message(status.phrase, "There is no such page here."), status, headers)
 
+    def _subject(self, request: Request, job: str | None) -> Subject:
+        asked, actor = request.query_params, self._access.actor(request)
+        acts = actor is not None and actor.may_act
+        return Subject.of(job, asked.get("q", ""), asked.get("page", "1"), asked.get("service"), acts=acts)
+
     def _draw(self, subjects: Sequence[Subject]) -> Mapping[Subject, Mapping[str, str]]:
         view = self._view()
         return {subject: self._pages.regions(view, subject) for subject in subjects}
 
 
-def _subject(request: Request, job: str | None) -> Subject:
-    asked = request.query_params
-    return Subject.of(job, asked.get("q", ""), asked.get("page", "1"), asked.get("service"))
 
 
 def _packed(request: Request, content_type: str, body: str | bytes, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FIELDS_MAX", "FORM_MAX", "body_of", "form_of"]
 
-FORM_MAX: Final = 8_192  # bytes of a form
+FORM_MAX: Final = 65_536  # bytes of a form: a long reason, each of its letters in nine bytes
 FIELDS_MAX: Final = 16
 
 

@@ -6,6 +6,7 @@ Every name comes from outside; the templates escape all of them.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
@@ -15,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tickglass.sched.clock import instant_of
 from tickglass.sched.durations import SECOND, duration_text, span_text
 from tickglass.sched.errors import nearest
-from tickglass.telemetry.sidecar.explain import problems, tones
+from tickglass.telemetry.sidecar.explain import problems, standing, tones
 from tickglass.telemetry.sidecar.explain.why import clock_text
 from tickglass.telemetry.sidecar.view import View
 from tickglass.telemetry.sidecar.web import charts, selection
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tickglass.telemetry.sidecar.view import JobView
     from tickglass.telemetry.sidecar.web.selection import Subject
 
-__all__ = ["ASSETS", "Asset", "Pages", "brief", "link"]
+__all__ = ["ASSETS", "Asset", "Pages", "Visitor", "act_href", "brief", "link"]
 
 NEAR_MAX: Final = 5  # jobs that an unknown name may mean; several services may have one of that name
 _HERE: Final = Path(__file__).parent
@@ -55,6 +56,21 @@ ASSETS: Final[Mapping[str, Asset]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who looks at a page.
+
+    Args:
+        may_act: it is an operator.
+        name: as a proxy says; "" if it is not known.
+        can_sign_in: a viewer can become an operator by the form that asks for a token.
+    """
+
+    may_act: bool = False
+    name: str = ""
+    can_sign_in: bool = False
+
+
 class Pages:
     """The templates; thread-safe."""
 
@@ -67,10 +83,10 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        env.filters.update(span=span_text, duration=duration_text, clock=clock_text, second=_second, iso=_iso, ago=_ago)
+        env.filters.update(span=span_text, duration=duration_text, clock=clock_text, second=_second, minute=_minute, iso=_iso, ago=_ago)
         env.filters["brief"] = brief
         env.globals.update({name: getattr(module, name) for module in _MODULES for name in module.__all__})
-        env.globals.update(assets=ASSETS, link=link, key_of=_key_of, percentile=_percentile)
+        env.globals.update(assets=ASSETS, link=link, act_href=act_href, key_of=_key_of, percentile=_percentile)
         self._env = env
 
     def regions(self, view: View, subject: Subject) -> dict[str, str]:
@@ -78,11 +94,20 @@ class Pages:
         context = self._context(view, subject)
         return {name: self._render(f"{name}.html", context) for name in (_OVERVIEW if subject.job is None else _JOB)}
 
-    def whole(self, view: View, subject: Subject) -> str:
+    def whole(self, view: View, subject: Subject, visitor: Visitor = Visitor()) -> str:
         """Return a page."""
         parts = self.regions(view, subject)
         page = "overview.html" if subject.job is None else "job_page.html"
-        return self._render(page, {**self._context(view, subject), "parts": parts, "events": link(subject, "/events")})
+        context = {"parts": parts, "events": link(subject, "/events"), "visitor": visitor}
+        return self._render(page, {**self._context(view, subject), **context})
+
+    def act(self, visitor: Visitor, **context: object) -> str:
+        """Return the form of an act; `forms/` says what is in it."""
+        return self._render("act.html", {"visitor": visitor, **context})
+
+    def audit(self, visitor: Visitor, **context: object) -> str:
+        """Return the page of what stands and of what was done; `forms/` says what is in it."""
+        return self._render("audit.html", {"visitor": visitor, **context})
 
     def sign_in(self, back: str, *, wrong: bool) -> str:
         """Return the form that asks for the token.
@@ -114,7 +139,7 @@ class Pages:
         return {**context, "found": found, "headline": problems.headline(found)}
 
 
-_MODULES: Final = (selection, charts, tones, problems)
+_MODULES: Final = (selection, charts, tones, problems, standing)
 
 
 def link(subject: Subject, base: str = "") -> str:
@@ -129,6 +154,12 @@ def link(subject: Subject, base: str = "") -> str:
     return (base or "/") + (f"?{query}" if query else "")
 
 
+def act_href(act: str, **about: object) -> str:
+    """Return the address of the form of an act."""
+    given = {name: value for name, value in about.items() if value not in (None, "")}
+    return f"/act/{act}?{urlencode(given)}"
+
+
 def _key_of(job: JobView) -> str:
     """Return an id for a job's row, which stays the same when rows change places."""
     return quote(f"job-{job.service}/{job.name}", safe="/")
@@ -136,6 +167,10 @@ def _key_of(job: JobView) -> str:
 
 def _second(wall_ns: int) -> str:
     return instant_of(wall_ns).strftime("%H:%M:%S UTC")
+
+
+def _minute(wall_ns: int) -> str:
+    return instant_of(wall_ns).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _iso(wall_ns: int) -> str:

@@ -50,18 +50,22 @@ class Subject:
         search: part of a name or resource, case-insensitive.
         page: the number of the page of jobs, from 1.
         service: of the job; None for all services that have a job of that name.
+        acts: whether links to acts are shown, because an operator looks.
     """
 
     job: str | None = None
     search: str = ""
     page: int = 1
     service: str | None = None
+    acts: bool = False
 
     @classmethod
-    def of(cls, job: str | None, search: str, page: str, service: str | None = None) -> Subject:
+    def of(
+        cls, job: str | None, search: str, page: str, service: str | None = None, *, acts: bool = False
+    ) -> Subject:
         """Read it from a request; invalid values are ignored."""
         number = int(page) if page.isascii() and page.isdecimal() and len(page) < len(str(PAGE_MAX)) else 1
-        return cls(job, search.strip()[:SEARCH_MAX], max(number, 1), service)
+        return cls(job, search.strip()[:SEARCH_MAX], max(number, 1), service, acts)
 
     def has(self, job: JobView) -> bool:
         """Return whether a job's page shows this job."""

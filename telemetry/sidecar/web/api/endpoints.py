@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from tickglass.sched.control.audit import read_act
-from tickglass.sched.control.order_book import OrderBook
+from tickglass.sched.control.operator import read_book
 from tickglass.sched.control.roster import read_roster
 from tickglass.sched.errors import ConfigError, nearest
 from tickglass.telemetry.sidecar.web.api.answers import (
@@ -108,7 +108,7 @@ async def _stores(desks: Desks, _asked: NoQuery, _actor: Actor) -> StoreList:
 
 async def _orders(desks: Desks, asked: StoreQuery, _actor: Actor) -> OrderList:
     def read(store: Store) -> OrderList:
-        standing = _book(store).standing(store.time_ns())
+        standing = read_book(store).standing(store.time_ns())
         return OrderList(store=desks.named(asked.store), orders=[order_answer(order) for order in standing])
 
     return await desks.ask(asked.store, read)
@@ -131,7 +131,7 @@ async def _act(desks: Desks, asked: ActAsk, actor: Actor) -> DoneAnswer:
 
 async def _jobs(desks: Desks, asked: StoreQuery, _actor: Actor) -> JobList:
     def read(store: Store) -> JobList:
-        roster, book, now_ns = read_roster(store), _book(store), store.time_ns()
+        roster, book, now_ns = read_roster(store), read_book(store), store.time_ns()
         paused = [(job, book.pause_of(job.job_id, now_ns)) for job in store.jobs()]
         listed = [job_answer(job, roster, "" if pause is None else pause.by) for job, pause in paused]
         return JobList(store=desks.named(asked.store), jobs=listed)
@@ -166,12 +166,6 @@ def whole_instants(read: Callable[[int], Sequence[RunRecord]], limit: int) -> tu
             return whole, whole[-1].due_ns
         asked *= 2
     return runs, None
-
-
-def _book(store: Store) -> OrderBook:
-    record = store.control()
-    assert record is not None  # noqa: S101 - no version was named
-    return OrderBook.read(record)
 
 
 def _job_meant(store: Store, asked: RunsQuery) -> JobId | None:

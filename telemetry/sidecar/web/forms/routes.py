@@ -1,0 +1,189 @@
+"""Show the form of an act, do what it asks, and show what was done.
+
+The page needs no script for it: a link leads to a form, the form to an act, and the act to its row in the log. Only an
+operator gets a form, and each form carries a key that no page of another site knows.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from tickglass.sched.control.audit import act_text, read_act
+from tickglass.sched.control.operator import read_book
+from tickglass.sched.control.orders import fits
+from tickglass.sched.errors import ConfigError, ControlRefused, StoreUnavailable
+from tickglass.telemetry.sidecar.web.bodies import form_of
+from tickglass.telemetry.sidecar.web.control.asks import AnyAsk
+from tickglass.telemetry.sidecar.web.control.desks import NotThere
+from tickglass.telemetry.sidecar.web.forms.form import form_for
+from tickglass.telemetry.sidecar.web.page import Visitor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from tickglass.sched.control.audit import Act
+    from tickglass.sched.control.orders import Order
+    from tickglass.sched.ports import Store
+    from tickglass.telemetry.sidecar.web.access import Access, Actor
+    from tickglass.telemetry.sidecar.web.control.desks import Desks
+    from tickglass.telemetry.sidecar.web.page import Pages
+
+__all__ = ["form_routes", "visitor_of"]
+
+ACTS_SHOWN: Final = 50
+_OLD_FORM: Final = "This form is old, or comes from elsewhere. Nothing was done: look at it again."
+_VIEWER: Final = "You may look, and not act: that needs the operators' token, or a user who is an operator."
+
+
+def form_routes(desks: Desks, access: Access, pages: Pages) -> list[Route]:
+    """Return the routes of forms and of the log; without operators there are no forms."""
+    door = _Door(desks, access, pages)
+    found = [Route("/audit", door.audit)]
+    if access.can_act:
+        found += [Route("/act/{act}", door.show), Route("/act/{act}", door.do, methods=["POST"])]
+    return found
+
+
+def visitor_of(request: Request, access: Access) -> Visitor:
+    """Return who looks."""
+    actor = access.actor(request)
+    if actor is None:
+        return Visitor()
+    return Visitor(actor.may_act, actor.name, access.can_act and access.can_sign_in and not actor.may_act)
+
+
+class _Door:
+    """The handlers."""
+
+    def __init__(self, desks: Desks, access: Access, pages: Pages) -> None:
+        self._desks = desks
+        self._access = access
+        self._pages = pages
+
+    async def show(self, request: Request) -> Response:
+        """Answer with the form of an act."""
+        actor = self._operator(request)
+        if actor is None:
+            return self._message(HTTPStatus.FORBIDDEN, _VIEWER)
+        return await self._form(request, actor, dict(request.query_params), HTTPStatus.OK)
+
+    async def do(self, request: Request) -> Response:
+        """Do what a form asks, and lead to its row in the log; if it is refused, show the form again, with why."""
+        actor = self._operator(request)
+        if actor is None:
+            return self._message(HTTPStatus.FORBIDDEN, _VIEWER)
+        given = await form_of(request)
+        if not self._access.is_form_key(given.pop("key", ""), actor):
+            return await self._form(request, actor, given, HTTPStatus.FORBIDDEN, _OLD_FORM)
+        try:
+            store = await self._store_of(given)
+            ask = msgspec.convert({**_filled(given), "act": request.path_params["act"], "store": store}, AnyAsk, strict=False)
+            act = await self._desks.act(ask, actor)
+        except NotThere as error:
+            return self._message(HTTPStatus.NOT_FOUND, f"{error.problem}.")
+        except msgspec.ValidationError as error:
+            return await self._form(request, actor, given, HTTPStatus.BAD_REQUEST, f"Nothing was done: {error}.")
+        except ConfigError as error:
+            return await self._form(request, actor, given, HTTPStatus.BAD_REQUEST, f"Nothing was done: {error.problem}.")
+        except ControlRefused as error:
+            return await self._form(request, actor, given, HTTPStatus.CONFLICT, f"Nothing was done: {error}.")
+        except StoreUnavailable as error:
+            return self._message(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}. It may have been done: look at the log.")
+        query = {"store": store, "act": act.version} | ({} if act.changed else {"stood": 1})
+        return RedirectResponse(f"/audit?{urlencode(query)}", HTTPStatus.SEE_OTHER)
+
+    async def audit(self, request: Request) -> Response:
+        """Answer with what stands and what was done."""
+        asked = request.query_params
+        before = _number(asked.get("before", ""))
+        try:
+            store = self._desks.named(asked.get("store", "") or self._desks.names[0] if self._desks.names else "")
+            orders, acts = await self._desks.ask(store, lambda it: _standing_and_log(it, before))
+        except NotThere as error:
+            return self._message(HTTPStatus.NOT_FOUND, f"{error.problem}.")
+        except StoreUnavailable as error:
+            return self._message(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}.")
+        shown = acts[:ACTS_SHOWN]
+        number = _number(asked.get("act", ""))
+        return HTMLResponse(
+            self._pages.audit(
+                visitor_of(request, self._access),
+                store=store,
+                stores=self._desks.names,
+                orders=orders,
+                acts=[(act, act_text(act.entry)) for act in shown],
+                older=shown[-1].version if len(acts) > ACTS_SHOWN else None,
+                done=next((act_text(act.entry) for act in shown if act.version == number), ""),
+                number=number,
+                stood=asked.get("stood") == "1",
+            )
+        )
+
+    def _operator(self, request: Request) -> Actor | None:
+        actor = self._access.actor(request)
+        return actor if actor is not None and actor.may_act else None
+
+    async def _form(
+        self, request: Request, actor: Actor, asked: Mapping[str, str], status: HTTPStatus, refusal: str = ""
+    ) -> Response:
+        act = request.path_params["act"]
+        try:
+            store = await self._store_of(asked)
+            form = await self._desks.ask(store, lambda it: form_for(act, it, asked))
+        except NotThere as error:
+            near = f" Perhaps {' or '.join(error.instead)} is meant." if error.instead else ""
+            return self._message(HTTPStatus.NOT_FOUND, f"{error.problem}.{near}")
+        except StoreUnavailable as error:
+            return self._message(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}.")
+        page = self._pages.act(
+            visitor_of(request, self._access),
+            form=form,
+            store=store,
+            several=len(self._desks.names) > 1,
+            key=self._access.form_key(actor),
+            given=asked,
+            refusal=refusal,
+        )
+        return HTMLResponse(page, status)
+
+    async def _store_of(self, asked: Mapping[str, str]) -> str:
+        """Return the store that is named, or the first one that has the job.
+
+        Raises:
+            NotThere: none has.
+            StoreUnavailable: one does not answer.
+        """
+        named, names = asked.get("store", ""), self._desks.names
+        if named or len(names) < 2:
+            return self._desks.named(named)
+        job, service = asked.get("job", ""), asked.get("service", "")
+        for name in names:
+            jobs = await self._desks.ask(name, lambda it: it.jobs())
+            if any(fits(it.name, job) and (not service or fits(it.service, service)) for it in jobs):
+                return name
+        raise NotThere(f"no store has a job {job}")
+
+    def _message(self, status: HTTPStatus, text: str) -> Response:
+        return HTMLResponse(self._pages.message(status.phrase, text[:1].upper() + text[1:]), status)
+
+
+def _standing_and_log(store: Store, before: int | None) -> tuple[list[tuple[Order, dict[str, Any]]], list[Act]]:
+    orders = read_book(store).standing(store.time_ns())
+    acts = [read_act(row) for row in store.audit(ACTS_SHOWN + 1, before=before)]
+    return [(order, msgspec.to_builtins(order)) for order in orders], acts
+
+
+def _filled(given: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in given.items() if value.strip()}
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
