@@ -118,7 +118,7 @@ HOUSES: Final = (
         "tickglass.telemetry.sidecar.web",
         (
             ("app", "server"),
-            ("api",),
+            ("api", "forms"),
             ("control",),
             ("auth_middleware", "hub"),
             ("page",),

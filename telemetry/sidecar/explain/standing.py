@@ -18,7 +18,8 @@ __all__ = ["drain_of", "order_words", "pause_of", "runs_and_cancels_of", "skips_
 
 def pause_of(view: View, job: JobView) -> OrderView | None:
     """Return the pause that a job is under: the oldest, if there are several."""
-    return next((it for it in view.orders if it.kind == "pause" and fits(job.service, it.service) and fits(job.name, it.job)), None)
+    pauses = (it for it in view.orders if it.kind == "pause")
+    return next((it for it in pauses if fits(job.service, it.service) and fits(job.name, it.job)), None)
 
 
 def skips_of(view: View, job: JobView) -> list[OrderView]:

@@ -213,8 +213,6 @@ class _Handlers:
         return {subject: self._pages.regions(view, subject) for subject in subjects}
 
 
-
-
 def _packed(request: Request, content_type: str, body: str | bytes, status: HTTPStatus = HTTPStatus.OK) -> Response:
     """Return an answer, compressed if it is large and the client accepts gzip."""
     data = body.encode() if isinstance(body, str) else body

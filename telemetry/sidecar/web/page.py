@@ -83,7 +83,8 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        env.filters.update(span=span_text, duration=duration_text, clock=clock_text, second=_second, minute=_minute, iso=_iso, ago=_ago)
+        env.filters.update(span=span_text, duration=duration_text, clock=clock_text, ago=_ago)
+        env.filters.update(second=_second, minute=_minute, iso=_iso)
         env.filters["brief"] = brief
         env.globals.update({name: getattr(module, name) for module in _MODULES for name in module.__all__})
         env.globals.update(assets=ASSETS, link=link, act_href=act_href, key_of=_key_of, percentile=_percentile)

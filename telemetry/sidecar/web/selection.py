@@ -60,9 +60,7 @@ class Subject:
     acts: bool = False
 
     @classmethod
-    def of(
-        cls, job: str | None, search: str, page: str, service: str | None = None, *, acts: bool = False
-    ) -> Subject:
+    def of(cls, job: str | None, search: str, page: str, service: str | None = None, *, acts: bool = False) -> Subject:
         """Read it from a request; invalid values are ignored."""
         number = int(page) if page.isascii() and page.isdecimal() and len(page) < len(str(PAGE_MAX)) else 1
         return cls(job, search.strip()[:SEARCH_MAX], max(number, 1), service, acts)

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.clock import instant_of
-from tickglass.sched.durations import span_text
+from tickglass.sched.durations import MS, SECOND, span_text
 from tickglass.sched.triggers.text import trigger_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "time_text",
     "trigger_words",
     "unlock_words",
+    "until_text",
 ]
 
 COUNTED_MAX: Final = 1_000
@@ -35,10 +36,15 @@ _NAMED: Final = 5
 def time_text(wall_ns: int, beside_ns: int) -> str:
     """Return an instant in UTC, as short as it can be: "12:15", "12:15:05", or with its date on another day."""
     instant, beside = instant_of(wall_ns), instant_of(beside_ns)
-    text = f"{instant:%H:%M}" if not wall_ns % 60_000_000_000 else f"{instant:%H:%M:%S}"
-    if wall_ns % 1_000_000_000:
-        text += f".{wall_ns // 1_000_000 % 1_000:03}"
+    text = f"{instant:%H:%M}" if not wall_ns % (60 * SECOND) else f"{instant:%H:%M:%S}"
+    if wall_ns % SECOND:
+        text += f".{wall_ns // MS % 1_000:03}"
     return text if instant.date() == beside.date() else f"{instant:%Y-%m-%d} {text}"
+
+
+def until_text(wall_ns: int, beside_ns: int) -> str:
+    """Return an end in UTC, to the second that it lies in."""
+    return time_text(wall_ns // SECOND * SECOND, beside_ns)
 
 
 def due_instants(job: JobRecord, after_ns: int, until_ns: int | None = None) -> Iterator[int]:
@@ -57,9 +63,10 @@ def pause_words(job: JobRecord, now_ns: int, until_ns: int | None) -> str:
     if until_ns is None:
         first = list(islice(due_instants(job, now_ns), 3))
         named = ", ".join(time_text(it, now_ns) for it in first)
-        return f"every due instant will be skipped: {named}{' and so on' if len(first) == 3 else ''}" if first else _NONE
+        more = " and so on" if len(first) == 3 else ""
+        return f"every due instant will be skipped: {named}{more}" if first else _NONE
     found = list(islice(due_instants(job, now_ns, until_ns), COUNTED_MAX + 1))
-    until = time_text(until_ns, now_ns)
+    until = until_text(until_ns, now_ns)
     if not found:
         return f"no instant is due until {until}, so none will be skipped"
     count = f"more than {COUNTED_MAX:,}" if len(found) > COUNTED_MAX else f"{len(found):,}"
@@ -83,11 +90,12 @@ def trigger_words(job: JobRecord, having: Sequence[InstanceRecord], leases: Sequ
     """Return where a run on request will be."""
     where = "no living instance has the job, so this will be refused"
     if having:
-        where = f"one run will start now, on {_one_of(len(having))}, also if the job is paused or its next run is skipped"
+        where = f"one run will start now, on {_one_of(len(having))}, also if the job is paused"
     held = next((it for it in leases if it.resource == job.resource and it.remaining_ns > 0), None)
     if held is None:
         return [where]
-    return [where, f"{held.owner} holds its lock {job.resource}: the run waits for it 60 s at most, and is missed after that"]
+    waits = "the run waits for it 60 s at most, and is missed after that"
+    return [where, f"{held.owner} holds its lock {job.resource}: {waits}"]
 
 
 def cancel_words(run: RunRecord, now_ns: int) -> str:
@@ -143,4 +151,6 @@ def _instances(count: int) -> str:
 
 
 def _runs(count: int) -> str:
-    return "nothing runs there now" if not count else f"{'one run goes' if count == 1 else f'{count:,} runs go'} on to the end"
+    if not count:
+        return "nothing runs there now"
+    return f"{'one run goes' if count == 1 else f'{count:,} runs go'} on to the end"

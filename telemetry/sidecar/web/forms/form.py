@@ -153,7 +153,10 @@ def _trigger(store: Store, asked: Mapping[str, str]) -> Form:
 def _cancel(store: Store, asked: Mapping[str, str]) -> Form:
     job, now_ns = job_record(store, asked), store.time_ns()
     runs = _running(store, job)
-    effects = ["the run is asked to stop; its outcome will be cancelled", "code that does not look at run.cancelled goes on"]
+    effects = [
+        "the run is asked to stop; its outcome will be cancelled",
+        "code that does not look at run.cancelled goes on",
+    ]
     return Form(
         act="cancel",
         title=f"Cancel a run of {job.name} of {job.service}",
@@ -189,7 +192,7 @@ def _drain(store: Store, asked: Mapping[str, str]) -> Form:
     held = sum(it.owner == owner and it.service == service and bool(it.run_id) for it in store.leases())
     choices = [Choice("", "Until the drain is ended")]
     for lasting in PAUSES:
-        until = words.time_text(now_ns + duration_ns(lasting, what="for"), now_ns)
+        until = words.until_text(now_ns + duration_ns(lasting, what="for"), now_ns)
         choices.append(Choice(lasting, f"For {lasting}, until {until}"))
     return Form(
         act="drain",

@@ -85,18 +85,14 @@ class _Door:
             return await self._form(request, actor, given, HTTPStatus.FORBIDDEN, _OLD_FORM)
         try:
             store = await self._store_of(given)
-            ask = msgspec.convert({**_filled(given), "act": request.path_params["act"], "store": store}, AnyAsk, strict=False)
-            act = await self._desks.act(ask, actor)
-        except NotThere as error:
-            return self._message(HTTPStatus.NOT_FOUND, f"{error.problem}.")
-        except msgspec.ValidationError as error:
-            return await self._form(request, actor, given, HTTPStatus.BAD_REQUEST, f"Nothing was done: {error}.")
-        except ConfigError as error:
-            return await self._form(request, actor, given, HTTPStatus.BAD_REQUEST, f"Nothing was done: {error.problem}.")
-        except ControlRefused as error:
-            return await self._form(request, actor, given, HTTPStatus.CONFLICT, f"Nothing was done: {error}.")
-        except StoreUnavailable as error:
-            return self._message(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}. It may have been done: look at the log.")
+            asked = {**_filled(given), "act": request.path_params["act"], "store": store}
+            act = await self._desks.act(msgspec.convert(asked, AnyAsk, strict=False), actor)
+        except (NotThere, StoreUnavailable) as error:
+            return self._failed(error)
+        except (msgspec.ValidationError, ConfigError, ControlRefused) as error:
+            status = HTTPStatus.CONFLICT if isinstance(error, ControlRefused) else HTTPStatus.BAD_REQUEST
+            words = error.problem if isinstance(error, ConfigError) else str(error)
+            return await self._form(request, actor, given, status, f"Nothing was done: {words}.")
         query = {"store": store, "act": act.version} | ({} if act.changed else {"stood": 1})
         return RedirectResponse(f"/audit?{urlencode(query)}", HTTPStatus.SEE_OTHER)
 
@@ -107,10 +103,8 @@ class _Door:
         try:
             store = self._desks.named(asked.get("store", "") or self._desks.names[0] if self._desks.names else "")
             orders, acts = await self._desks.ask(store, lambda it: _standing_and_log(it, before))
-        except NotThere as error:
-            return self._message(HTTPStatus.NOT_FOUND, f"{error.problem}.")
-        except StoreUnavailable as error:
-            return self._message(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}.")
+        except (NotThere, StoreUnavailable) as error:
+            return self._failed(error)
         shown = acts[:ACTS_SHOWN]
         number = _number(asked.get("act", ""))
         return HTMLResponse(
@@ -138,11 +132,8 @@ class _Door:
         try:
             store = await self._store_of(asked)
             form = await self._desks.ask(store, lambda it: form_for(act, it, asked))
-        except NotThere as error:
-            near = f" Perhaps {' or '.join(error.instead)} is meant." if error.instead else ""
-            return self._message(HTTPStatus.NOT_FOUND, f"{error.problem}.{near}")
-        except StoreUnavailable as error:
-            return self._message(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}.")
+        except (NotThere, StoreUnavailable) as error:
+            return self._failed(error)
         page = self._pages.act(
             visitor_of(request, self._access),
             form=form,
@@ -170,6 +161,13 @@ class _Door:
             if any(fits(it.name, job) and (not service or fits(it.service, service)) for it in jobs):
                 return name
         raise NotThere(f"no store has a job {job}")
+
+    def _failed(self, error: NotThere | StoreUnavailable) -> Response:
+        if isinstance(error, StoreUnavailable):
+            words = f"{error}. If you asked for an act, it may have been done: look at the log"
+            return self._message(HTTPStatus.SERVICE_UNAVAILABLE, f"{words}.")
+        near = f" Perhaps {' or '.join(error.instead)} is meant." if error.instead else ""
+        return self._message(HTTPStatus.NOT_FOUND, f"{error.problem}.{near}")
 
     def _message(self, status: HTTPStatus, text: str) -> Response:
         return HTMLResponse(self._pages.message(status.phrase, text[:1].upper() + text[1:]), status)

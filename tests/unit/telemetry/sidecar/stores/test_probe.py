@@ -115,6 +115,15 @@ def turn(rig: SidecarRig, store: ScriptedStore) -> None:
     rig.clock.wait_for_sleepers(1)
 
 
+def test_a_probe_that_is_hurried_reads_at_once_though_no_time_passes(rig: SidecarRig) -> None:
+    store = ScriptedStore(rig.store)
+    probe = running(rig, redis=store)
+    store.was_asked.clear()
+    probe.hurry()
+    assert store.was_asked.wait(PATIENCE_S)
+    probe.stop()
+
+
 def test_a_store_that_hangs_holds_up_nobody(rig: SidecarRig) -> None:
     let_go, stuck = threading.Event(), threading.Event()
 
