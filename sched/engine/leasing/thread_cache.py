@@ -34,7 +34,11 @@ class ThreadCache:
         self._stopping = False
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Make a call as soon as possible; after `stop`, never."""
+        """Make a call as soon as possible; after `stop`, never.
+
+        Raises:
+            RuntimeError: it needs a thread, and no more are to be had: then it is not made.
+        """
         with self._submitted:
             if self._stopping:
                 return
@@ -42,7 +46,14 @@ class ThreadCache:
             if self._idle >= len(self._calls):
                 self._submitted.notify()
                 return
-        threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        try:
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        except RuntimeError:
+            with self._submitted:
+                if call not in self._calls:  # a thread that was busy makes it
+                    return
+                self._calls.remove(call)
+            raise
 
     def stop(self) -> None:
         """Make none of the calls that have not begun; the others are not waited for."""

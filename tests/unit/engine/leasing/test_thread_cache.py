@@ -103,3 +103,21 @@ def test_after_the_stop_no_call_is_made(thread_cache: Watched) -> None:
     thread_cache.stop()
     thread_cache.submit(lambda: pytest.fail("made"))
     assert thread_cache.threads() == 0
+
+
+def test_a_call_that_gets_no_thread_is_refused_and_not_made_later(
+    thread_cache: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    made: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            thread_cache.submit(lambda: made.append("refused"))
+    done = threading.Event()
+    thread_cache.submit(lambda: made.append("next"))
+    thread_cache.submit(done.set)
+    assert done.wait(10)
+    wait_until(lambda: made == ["next"])
