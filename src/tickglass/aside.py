@@ -87,22 +87,26 @@ def _begun(submit: Callable[[Callable[[], None]], None], call: Callable[[], T]) 
 async def entered_aside(
     enter: Callable[[], T], withdraw: Callable[[], object], leave: Callable[[], object], thread_name: str
 ) -> T:
-    """Do as `entered_on`, on threads of its own; for `thread_name` see `aside`."""
-    return await entered_on(lambda call: aside(call, thread_name), enter, withdraw, leave)
+    """Do as `entered_on`, on threads of its own; for `thread_name` see `aside`.
+
+    Args:
+        enter: blocks until it is entered.
+    """
+    return await entered_on(lambda call: aside(call, thread_name), aside(enter, thread_name), withdraw, leave)
 
 
 async def entered_on(
-    begin: Begin, enter: Callable[[], T], withdraw: Callable[[], object], leave: Callable[[], object]
+    begin: Begin, entering: asyncio.Future[T], withdraw: Callable[[], object], leave: Callable[[], object]
 ) -> T:
     """Enter something on a thread; a coroutine that is cancelled meanwhile has not entered it, or has left it again.
 
     Args:
         begin: makes a call on a thread.
-        enter: blocks until it is entered.
-        withdraw: has a pending `enter` end soon, if that is possible.
+        entering: what becomes of the call that blocks until it is entered. The call may begin at any time, before or
+            after `withdraw`.
+        withdraw: has that call end soon, if that is possible.
         leave: blocks until it is left.
     """
-    entering = begin(enter)
     try:
         await asyncio.wait([entering])  # a cancelled wait does not cancel the call
     except asyncio.CancelledError:
