@@ -203,7 +203,7 @@ class Lock(_ManualLockBase):
             self._lock.release()
         if self._lock.in_use:
             raise LockInUse(self.resource)
-        SHARED_STORES.of(self._store).close_unused()
+        SHARED_STORES.close_if_unused(self._store)
 
 
 class _SharedLockHost:
@@ -216,8 +216,7 @@ class _SharedLockHost:
 
     def open(self) -> ManualLocks:
         """See `LockHost`."""
-        store = SHARED_STORES.of(self._url)
-        shared, locks = store.begin(self._identity)
+        store, shared, locks = SHARED_STORES.begin(self._url, self._identity)
         self._using = store, shared
         return locks
 
