@@ -103,7 +103,6 @@ class _ManualLockBase:
 
         await LOCK_THREADS.begin(lambda: self.__exit__(kind, error, trace))
 
-
     def _entered(self, answer: HeldLease | NotAcquired) -> HeldLease:
         if isinstance(answer, NotAcquired):
             raise LockNotAcquired(self.resource, answer.holder, answer.waited_ns / 1e9, reason=answer.reason)
@@ -161,7 +160,8 @@ class Lock(_ManualLockBase):
         service: the name of what this belongs to; a metric label.
         owner: the name of the holder that others see; default: host/service/slot.
         sinks: your own `EventSink`s, by name, beside the log: a `MetricSink` or
-            a `SpanSink` of `tickglass.telemetry`, for example.
+            a `SpanSink` of `tickglass.telemetry`, for example. One that blocks holds up the
+            renewals of other locks.
 
     Raises:
         ConfigError: naming the argument that is wrong.

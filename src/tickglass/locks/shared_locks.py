@@ -85,9 +85,7 @@ class SharedLocks:
         in_doubt: the identity's locks that were in doubt when the store was open before.
     """
 
-    def __init__(
-        self, identity: LockIdentity, owner: str, opened: OpenStore, in_doubt: dict[str, LockInDoubt]
-    ) -> None:
+    def __init__(self, identity: LockIdentity, owner: str, opened: OpenStore, in_doubt: dict[str, LockInDoubt]) -> None:
         self.opened = opened
         self.users = 0
         self.stopping = 0  # presences that are about to release their leases

@@ -55,7 +55,9 @@ def test_the_migration_ends_without_any_one_key(redis_servers: Callable[[int], l
 MARKS: Final = ("layout", "fences")  # both say which layout it is
 
 
-@pytest.mark.parametrize("gone", [MARKS[:1], MARKS, (*MARKS, "fence"), (*MARKS, "fence", "jobs"), (*MARKS, "fence", "ledgers")])
+@pytest.mark.parametrize(
+    "gone", [MARKS[:1], MARKS, (*MARKS, "fence"), (*MARKS, "fence", "jobs"), (*MARKS, "fence", "ledgers")]
+)
 def test_keys_of_this_layout_are_not_migrated_without_their_marks(
     redis_servers: Callable[[int], list[RedisServer]], gone: tuple[str, ...]
 ) -> None:
