@@ -170,7 +170,7 @@ class InDoubt:
                 break
         return tried
 
-    def _locks_of(self, resource: str, holder: Holder) -> list[_LockInDoubt]:
+    def _locks_of(self, resource: str, holder: Holder) -> list[LockInDoubt]:
         who = (resource, holder.owner, holder.run_id)
         with self._mutex:
             in_doubt = list(self._locks.values())

@@ -183,7 +183,7 @@ class ManualLock:
         try:
             with self._mutex:
                 if self._lease is None:
-                    raise LockNotHeld(self.terms.resource)
+                    raise LockNotHeld(self.terms.resource)  # noqa: TRY301 - an interruption may come at any step
                 acquisition, self._lease = self._acquisition, None
             assert acquisition is not None  # noqa: S101 - there was a lease
             return acquisition.give_back()

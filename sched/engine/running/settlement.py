@@ -144,7 +144,7 @@ class SettlementGroup:
         return group
 
     def _write(self, group: list[_Waiting]) -> None:
-        """Write these together; ask again for those without an answer, together, and spool them after the last pause."""
+        """Write these together; ask again for those without an answer, together, and spool them after the last try."""
         errors: dict[str, StoreUnavailable] = {}
         try:
             persist(partial(self._ask, group, errors), backoff.STORE, self._clock)

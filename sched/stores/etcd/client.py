@@ -175,7 +175,7 @@ class EtcdClient:
         return bool(self.metadata) or not self._user
 
     def tell(self, questions: Sequence[tuple[str, object]], patience_ns: int) -> None:
-        """Send requests whose failure does not matter, and wait so long for their answers: a close would cancel them."""
+        """Send requests whose failure does not matter; wait so long for the answers, because a close cancels them."""
         if self._closed or os.getpid() != self._pid:
             return
         deadline_ns = self._real.monotonic_ns() + patience_ns

@@ -18,6 +18,7 @@ import os
 import random
 import sqlite3
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from tickglass.sched.clock import SystemClock, Wake
@@ -143,7 +144,7 @@ class SqliteFile:
                     continue
                 connection = self._usable(self._reader, operation)
                 try:
-                    return self._retry_while_busy(operation, lambda: _read_current(connection, work), deadline_ns)
+                    return self._retry_while_busy(operation, partial(_read_current, connection, work), deadline_ns)
                 except _FAILURES as error:
                     raise StoreUnavailable("sqlite", operation, str(error), kind=_kind_of(error)) from error
 

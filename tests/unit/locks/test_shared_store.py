@@ -361,9 +361,8 @@ def test_the_thread_for_the_timers_ends_when_all_is_closed(server: RedisServer) 
 
 def test_a_registry_of_its_own_shares_nothing(server: RedisServer) -> None:
     stores, identity = SharedStores(), LockIdentity("svc", "o", {}, frozenset())
-    store = stores.of(server.url)
+    store, shared, _ = stores.begin(server.url, identity)
     assert stores.of(server.url) is store is not SHARED_STORES.of(server.url)
-    shared, _ = store.begin(identity)
     stores.close_unused()
     assert store._opened is not None
     store.end(shared)

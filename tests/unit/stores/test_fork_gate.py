@@ -142,7 +142,7 @@ def test_a_child_of_a_fork_that_could_not_wait_is_refused_the_file_and_no_other(
     monkeypatch.setattr(FORK_GATE, "_patience_ns", MS)
 
     def work() -> None:
-        with pytest.raises(StoreUnavailable, match="forked while .* was in use"):
+        with pytest.raises(StoreUnavailable, match=r"forked while .* was in use"):
             SqliteStore(path, SystemClock())
         with closing(SqliteStore(path.with_name("another.db"), SystemClock())) as store:
             assert isinstance(store.acquire(ask("first")), Granted)

@@ -165,7 +165,7 @@ def test_an_outcome_does_not_wait_for_a_long_run_that_was_started_after_it() -> 
 
 @pytest.mark.parametrize("heals", [True, False])
 def test_outcomes_that_fail_are_asked_for_again_together_and_hold_up_no_other(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, heals: bool
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, *, heals: bool
 ) -> None:
     ran_once(rig)
     settle_many, broken, asked = rig.store.settle_many, set(names()[:4]), list[list[str]]()

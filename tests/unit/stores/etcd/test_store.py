@@ -261,7 +261,7 @@ def test_more_spare_etcd_leases_that_have_ended_than_a_lock_tries_are_replaced(o
 
 @pytest.mark.parametrize("renewed", [True, False])
 def test_an_etcd_lease_is_spare_as_long_as_it_surely_lives(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch, renewed: bool
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, *, renewed: bool
 ) -> None:
     store, clock = opened(), FakeClock()
     pool = store._locks.lease_pool

@@ -10,7 +10,7 @@ from kit.old_layouts import redis_of_layout_1
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
-from tickglass.sched.ports import Claimed, ClaimAsk, JobRecord, LeaseAsk, Settlement
+from tickglass.sched.ports import ClaimAsk, Claimed, JobRecord, LeaseAsk, Settlement
 from tickglass.sched.stores import open_store
 
 if TYPE_CHECKING:
