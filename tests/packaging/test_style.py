@@ -19,8 +19,10 @@ pytestmark = pytest.mark.xdist_group("source")  # which is read once
 FILE_LINES_MAX: Final = 500
 FUNCTION_LINES_MAX: Final = 60
 PRIVATE: Final = re.compile(r"noqa\b.*\bSLF(001)?\b", re.IGNORECASE)  # ruff's rule: an underscore belongs to its class
-# redis-py offers no other way to end a read, or to bound one.
-DRIVER_INTERNALS: Final = frozenset({"sched/stores/redis/watch.py", "sched/stores/redlock/quorum.py"})
+# redis-py offers no other way to its socket: to end a read, to bound one, or to do without its polls.
+DRIVER_INTERNALS: Final = frozenset(
+    {"sched/stores/redis/direct.py", "sched/stores/redis/watch.py", "sched/stores/redlock/quorum.py"}
+)
 DOOR: Final = "sched/state_machine.py"  # the one place that moves a state machine
 
 
