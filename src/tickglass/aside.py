@@ -49,7 +49,7 @@ class SharedThreads:
         """Begin a call; once begun it is made, even if the coroutine is cancelled."""
         if self._pid != os.getpid():
             self._threads, self._pid = ThreadCache(self._name), os.getpid()
-        return _begun(self._threads.submit, call)
+        return _begun(self._threads.submit_now, call)  # one that waits for another could wait for ever
 
 
 LOCK_THREADS: Final = SharedThreads("async-locks")  # of all locks by hand of this process
