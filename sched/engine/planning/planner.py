@@ -109,16 +109,21 @@ class Planner:
         now_ns = self.now_ns(job)
         if due_ns > now_ns:
             return
+        found_ns = self._context.clock.monotonic_ns()
 
         def visit(offset_ns: int) -> None:
             grace_ns = job.grace_at(due_ns, None)
             due_at_ns, monotonic_ns = due_ns - offset_ns, self._context.clock.monotonic_ns()
             if self._verdict(job, monotonic_ns - due_at_ns, grace_ns, rerun=True) != Admit():
                 return
-            occurrence = self._fell_due(job, due_ns, self.triggers.upcoming(job, now_ns).first_ns)
-            until_ns = monotonic_ns + grace_ns
             self._dispatcher.dispatch(
-                job, occurrence, due_ns=due_at_ns, until_ns=until_ns, next_due_ns=None, rerun=True
+                job,
+                self._fell_due(job, due_ns, self.triggers.upcoming(job, now_ns).first_ns),
+                due_ns=due_at_ns,
+                until_ns=monotonic_ns + grace_ns,
+                next_due_ns=None,
+                visited_ns=monotonic_ns,
+                found_ns=found_ns,
             )
 
         self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
@@ -167,7 +172,8 @@ class Planner:
         """Decide on the planned occurrence; while the job is in hand before it is due, or the pool is full, wait."""
         if plan.due_ns is None:
             return
-        early_ns = plan.due_ns - self._context.clock.monotonic_ns() - offset_ns
+        plan.visited_ns = self._context.clock.monotonic_ns()
+        early_ns = plan.due_ns - plan.visited_ns - offset_ns
         if (early_ns > 0 and self._overlaps.hold(plan)) or self._backlog.hold(plan, early_ns):
             return
         self._decide(plan, offset_ns)
@@ -194,6 +200,7 @@ class Planner:
                 grace_ns=grace_ns,
                 next_due_ns=plan.due_ns,
                 offset_ns=offset_ns,
+                visited_ns=plan.visited_ns,
                 superseded=plan.until_ns is not None and plan.due_ns is not None and plan.due_ns <= now_ns,
             )
         finally:
@@ -220,15 +227,20 @@ class Planner:
         grace_ns: int,
         next_due_ns: int | None,
         offset_ns: int,
+        visited_ns: int | None = None,
         superseded: bool = False,
     ) -> None:
-        """Do with an occurrence that fell due as its job's policies say."""
-        due_at_ns = occurrence.due_ns - offset_ns
-        late_ns = self._context.clock.monotonic_ns() - due_at_ns
-        match self._verdict(job, late_ns, grace_ns, superseded=superseded):
+        """Do with an occurrence that fell due as its job's policies say; without `visited_ns` it is visited now."""
+        due_at_ns, now_ns = occurrence.due_ns - offset_ns, self._context.clock.monotonic_ns()
+        match self._verdict(job, now_ns - due_at_ns, grace_ns, superseded=superseded):
             case Admit():
                 self._dispatcher.dispatch(
-                    job, occurrence, due_ns=due_at_ns, until_ns=due_at_ns + grace_ns, next_due_ns=next_due_ns
+                    job,
+                    occurrence,
+                    due_ns=due_at_ns,
+                    until_ns=due_at_ns + grace_ns,
+                    next_due_ns=next_due_ns,
+                    visited_ns=now_ns if visited_ns is None else visited_ns,
                 )
             case Defer():
                 self._timeline.at(

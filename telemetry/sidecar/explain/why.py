@@ -22,7 +22,7 @@ __all__ = ["LATE_NS", "OUTCOMES", "SKIPS", "STATES", "Facts", "clock_text", "why
 LATE_NS: Final = 8 * MS  # the limit that starts are measured against
 _PARTS: Final = (
     ("timer_ns", "of it because the timer woke late"),
-    ("pool_ns", "of it waiting for a free worker"),
+    ("pool_ns", "of it waiting for a worker, or for its turn behind others that were due"),
     ("lock_ns", "of it waiting for the claim and its lock"),
     ("start_ns", "of it between claim and start"),
 )

@@ -182,3 +182,15 @@ def test_what_comes_before_it_is_due_is_not_kept_back_by_what_is_started_until_t
     room.wait_ns, room.each_ns = SOON_NS + lead_ns, 1
     rig.advance(lead_ns)
     assert [assignment.job_name for assignment in rig.dispatcher.assignments()] == ["early"]
+
+
+def test_the_time_for_which_it_was_kept_back_is_the_pools_part_of_its_lateness(rig: Rig, room: Room) -> None:
+    rig.add(lambda: None, every("10s"), name="job")
+    room.saturated = True
+    rig.advance(10 * SECOND + MS)
+    rig.advance(2 * SECOND)
+    room.saturated = False
+    rig.advance(LOOKED_EVERY_NS)
+    late = rig.ended("job")[0].lateness
+    assert late is not None
+    assert (late.timer_ns, late.pool_ns) == (MS, 2 * SECOND + LOOKED_EVERY_NS)

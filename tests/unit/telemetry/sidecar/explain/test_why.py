@@ -147,6 +147,13 @@ def test_a_plain_success_needs_no_words() -> None:
     assert why(Facts(due_ns=DUE_NS, outcome="success", lateness_ns=20 * MS)) == "started 20 ms late"
 
 
+def test_what_the_pool_delayed_may_have_waited_for_its_turn() -> None:
+    late = Lateness(total_ns=20 * MS, timer_ns=0, pool_ns=19 * MS, lock_ns=MS, start_ns=0)
+    assert why(Facts(due_ns=DUE_NS, outcome="success", lateness=late)) == (
+        "started 20 ms late, 19 ms of it waiting for a worker, or for its turn behind others that were due"
+    )
+
+
 @pytest.mark.parametrize(
     ("facts", "sentence"),
     [
