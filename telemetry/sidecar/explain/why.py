@@ -48,6 +48,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         before_ns: when the previous occurrence was due, if it had not ended; `before_state`: its state.
         seen_wall_ns: when the outcome was reported.
         store: the operation of the store that failed, and how, e.g. "redis, claim: unavailable".
+        repeated: whether a later attempt is known.
         absent: why no instance took it up, e.g. "billing/host-1 went away 4m05s ago".
         now_ns: wall clock.
     """
@@ -77,6 +78,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: str = ""
     absent: str = ""
     attempt: int = 1
+    repeated: bool = False
     count: int = 1
     exact: bool = True
     until_ns: int | None = None
@@ -133,7 +135,8 @@ def _lost(facts: Facts) -> str:
 
 def _orphaned(facts: Facts) -> str:
     who = facts.by or "the instance that had claimed it"
-    return f"orphaned: {who} died before it recorded an outcome, and there is no further attempt"
+    further = f"; attempt {facts.attempt + 1} followed" if facts.repeated else ", and there is no further attempt"
+    return f"orphaned: {who} died before it recorded an outcome{further}"
 
 
 def _elsewhere(facts: Facts) -> str:
