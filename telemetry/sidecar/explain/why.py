@@ -155,7 +155,8 @@ def _instants(facts: Facts) -> str:
 
 def _missed(facts: Facts) -> str:
     if facts.count > 1:
-        return f"missed: {_instants(facts)} passed while no instance was running"
+        cause = f"no worker{_of(facts.owner)} was free" if facts.reason == "pool" else "no instance was there to run them"
+        return f"missed: {_instants(facts)} passed while {cause}"
     late = ""
     if facts.seen_wall_ns is not None and facts.seen_wall_ns > facts.due_ns:
         late = f"; it was noticed {span_text(facts.seen_wall_ns - facts.due_ns)} after it was due"

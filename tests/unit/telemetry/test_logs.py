@@ -296,6 +296,7 @@ def test_the_rest_is_said_at_debug(stage: Stage, logger: logging.Logger, json_li
     stage.hold(stage.lock("ledger"))
     for event in (
         InstantsMissed(job="nightly", count=3, exact=False, first_due_ns=0, before_ns=1, wall_ns=0),
+        InstantsMissed(job="nightly", count=1, exact=True, first_due_ns=MS, before_ns=2, wall_ns=SECOND, reason="pool"),
         InstantsElsewhere(job="nightly", count=2, exact=True, first_due_ns=0, before_ns=1, wall_ns=0),
         InstantsSkipped(
             job="nightly",
@@ -336,7 +337,12 @@ def test_the_rest_is_said_at_debug(stage: Stage, logger: logging.Logger, json_li
         ("info", 'job nightly registered: cron("0 2 * * *")'),
         ("debug", "lock ledger requested"),
         ("debug", "lock ledger granted"),
-        ("warning", "job nightly missed at least 3 due instants"),
+        (
+            "warning",
+            "job nightly due at least 3 times since 1970-01-01T00:00:00.000+00:00 missed: "
+            "no instance was there to take it up",
+        ),
+        ("debug", "job nightly due 1970-01-01T00:00:00.001+00:00 missed: no worker was free in time"),
         ("debug", "job nightly: others were there for 2 due instants"),
         ("info", "job nightly due at least 3 times since 1970-01-01T00:00:00.000+00:00 skipped: overlap"),
         ("debug", "job nightly due 1970-01-01T00:00:00.000+00:00 skipped: overlap"),

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.planning.backlog import LOOKED_EVERY_NS, SOON_NS
+from tickglass.sched.engine.planning.backlog import LOOKED_EVERY_NS, SOON_NS, TOLD_EVERY_NS
 from tickglass.sched.engine.running.pool import Pool
-from tickglass.sched.events import InstantsMissed, OccurrenceMoved
-from tickglass.sched.triggers import every
+from tickglass.sched.events import InstantsMissed, OccurrenceMoved, TriggerFailed
+from tickglass.sched.triggers import Trigger, every
 
 if TYPE_CHECKING:
     from kit.rig import Rig
@@ -51,8 +51,68 @@ def test_while_the_pool_has_no_room_nothing_is_dispatched_and_then_the_latest_in
     rig.advance(LOOKED_EVERY_NS)
     (end,) = rig.ended("job")
     assert end.outcome == "success"
-    assert rig.missed("job").count == 2
-    assert end.due_ns == rig.missed("job").before_ns
+    first, second = rig.sink.of(InstantsMissed)
+    assert (first.count, second.count) == (1, 1)
+    assert first.before_ns == second.first_due_ns
+    assert end.due_ns == second.before_ns
+
+
+def test_while_the_pool_is_full_what_passes_is_accounted_for_once_a_second(rig: Rig, room: Room) -> None:
+    rig.add(lambda: None, every("100ms"), name="job")
+    room.saturated = True
+    rig.advance(100 * MS)
+    for seconds in range(1, 4):
+        rig.advance(TOLD_EVERY_NS)
+        rig.sink.wait_for(lambda event: isinstance(event, InstantsMissed), count=seconds)
+    told = rig.sink.of(InstantsMissed)
+    assert [(event.count, event.reason) for event in told] == [(10, "pool")] * 3
+    assert [event.first_due_ns for event in told[1:]] == [event.before_ns for event in told[:-1]]
+    assert not rig.moves("job", "fell_due"), "the latest may still run"
+
+
+@pytest.mark.parametrize("wait_ns", [SOON_NS + 1, 2 * MS])  # it is kept back, or it rests until its next instant
+def test_an_instant_past_its_grace_is_missed_while_the_pool_is_still_full(rig: Rig, room: Room, wait_ns: int) -> None:
+    rig.add(lambda: None, every("1h"), name="job", misfire_grace="1ms")
+    room.wait_ns = wait_ns
+    rig.advance(3_600 * SECOND)
+    rig.advance(TOLD_EVERY_NS)
+    (end,) = rig.ended("job")
+    assert (end.outcome, end.reason) == ("missed", "pool")
+    assert rig.moves("job", "fell_due")[0].next_due_ns == end.due_ns + 3_600 * SECOND
+    room.wait_ns = 0
+    rig.advance(LOOKED_EVERY_NS)
+    assert len(rig.moves("job", "fell_due")) == 1, "the next one is not due for an hour"
+    rig.advance(3_600 * SECOND - TOLD_EVERY_NS - LOOKED_EVERY_NS)
+    assert rig.ended("job", 2)[1].outcome == "success"
+
+
+class Faulty(Trigger):
+    """Every 10 s; raises when told to."""
+
+    broken = False
+
+    @property
+    def fixed_rate(self) -> bool:
+        return True
+
+    def next_after_ns(self, after_ns: int) -> int | None:
+        if self.broken:
+            raise ZeroDivisionError("faulty")
+        return after_ns - after_ns % (10 * SECOND) + 10 * SECOND
+
+
+def test_a_trigger_that_raises_while_the_pool_is_full_keeps_its_plan(rig: Rig, room: Room) -> None:
+    trigger = Faulty()
+    rig.add(lambda: None, trigger, name="job")
+    room.saturated = True
+    rig.advance(10 * SECOND)
+    trigger.broken = True
+    rig.advance(10 * SECOND)
+    assert rig.sink.of(TriggerFailed)
+    trigger.broken = False
+    room.saturated = False
+    rig.advance(LOOKED_EVERY_NS)
+    assert rig.ended("job")[0].outcome == "success"
 
 
 def test_the_oldest_goes_first(rig: Rig, room: Room) -> None:

@@ -172,8 +172,13 @@ def test_many_missed_instants_are_told_together() -> None:
     )
     assert why(facts) == (
         "missed: at least 20 due instants between 2026-01-01 02:30:00.000Z and 02:30:01.000Z "
-        "passed while no instance was running"
+        "passed while no instance was there to run them"
     )
+
+
+def test_many_instants_that_a_full_pool_kept_back_are_not_blamed_on_absence() -> None:
+    facts = Facts(due_ns=DUE_NS, outcome="missed", count=20, reason="pool", owner="host-1")
+    assert why(facts) == "missed: 20 due instants passed while no worker of host-1 was free"
 
 
 @pytest.mark.parametrize(
