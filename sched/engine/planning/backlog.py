@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from tickglass.sched.engine.planning.plan import Plan
     from tickglass.sched.engine.timing.timeline import Timeline
 
-__all__ = ["LOOKED_EVERY_NS", "SOON_NS", "TOLD_EVERY_NS", "Backlog"]
+__all__ = ["LOOKED_AT_LEAST_NS", "LOOKED_EVERY_NS", "SOON_NS", "TOLD_EVERY_NS", "Backlog"]
 
 LOOKED_EVERY_NS: Final = MS  # whether there is room again
+LOOKED_AT_LEAST_NS: Final = 10 * MS  # while nothing moves in the pool: it may hang, and each look is a tick
 SOON_NS: Final = 5 * MS  # what would wait for longer in the pool is kept back, because its next instant may come
 TOLD_EVERY_NS: Final = SECOND  # what has passed of the plans that wait
 _RESTED_AT_ONCE: Final = 16  # plans found to be too late, so that a look does not go through all there are
@@ -57,6 +58,8 @@ class Backlog:
         self._plans: deque[Plan] = deque()
         self._resting: list[tuple[int, int, Plan]] = []  # a heap by the monotonic instant at which they go on
         self._order = count()
+        self._pause_ns = LOOKED_EVERY_NS  # until the next look
+        self._waited_ns = 0  # as `wait_ns` said at the last look
         self._look_at_ns: int | None = None  # monotonic, the next look; there may be others after it
         self._telling = False  # whether what has passed will be accounted for
 
@@ -121,10 +124,13 @@ class Backlog:
         while self._resting and self._resting[0][0] <= now_ns:
             rested.append(heapq.heappop(self._resting)[2])
         self._plans.extendleft(reversed(rested))
-        if self._wait_ns() == 0:
+        wait_ns = self._wait_ns()
+        moved, self._waited_ns = wait_ns != self._waited_ns, wait_ns
+        self._pause_ns = LOOKED_EVERY_NS if moved else min(2 * self._pause_ns, LOOKED_AT_LEAST_NS)
+        if wait_ns == 0:
             self._let_go()
         if self._plans:
-            self._look_by(now_ns + LOOKED_EVERY_NS)
+            self._look_by(now_ns + self._pause_ns)
         elif self._resting:
             self._look_by(self._resting[0][0])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.planning.backlog import LOOKED_EVERY_NS, SOON_NS, TOLD_EVERY_NS
+from tickglass.sched.engine.planning.backlog import LOOKED_AT_LEAST_NS, LOOKED_EVERY_NS, SOON_NS, TOLD_EVERY_NS
 from tickglass.sched.engine.running.pool import Pool
 from tickglass.sched.events import InstantsMissed, OccurrenceMoved, TriggerFailed
 from tickglass.sched.triggers import Trigger, every
@@ -48,7 +48,7 @@ def test_while_the_pool_has_no_room_nothing_is_dispatched_and_then_the_latest_in
     assert not rig.moves("job", "fell_due")
     assert not rig.dispatcher.assignments()
     room.saturated = False
-    rig.advance(LOOKED_EVERY_NS)
+    rig.advance(LOOKED_AT_LEAST_NS)
     (end,) = rig.ended("job")
     assert end.outcome == "success"
     first, second = rig.sink.of(InstantsMissed)
@@ -80,9 +80,9 @@ def test_an_instant_past_its_grace_is_missed_while_the_pool_is_still_full(rig: R
     assert (end.outcome, end.reason) == ("missed", "pool")
     assert rig.moves("job", "fell_due")[0].next_due_ns == end.due_ns + 3_600 * SECOND
     room.wait_ns = 0
-    rig.advance(LOOKED_EVERY_NS)
+    rig.advance(LOOKED_AT_LEAST_NS)
     assert len(rig.moves("job", "fell_due")) == 1, "the next one is not due for an hour"
-    rig.advance(3_600 * SECOND - TOLD_EVERY_NS - LOOKED_EVERY_NS)
+    rig.advance(3_600 * SECOND - TOLD_EVERY_NS - LOOKED_AT_LEAST_NS)
     assert rig.ended("job", 2)[1].outcome == "success"
 
 
@@ -111,7 +111,7 @@ def test_a_trigger_that_raises_while_the_pool_is_full_keeps_its_plan(rig: Rig, r
     assert rig.sink.of(TriggerFailed)
     trigger.broken = False
     room.saturated = False
-    rig.advance(LOOKED_EVERY_NS)
+    rig.advance(LOOKED_AT_LEAST_NS)
     assert rig.ended("job")[0].outcome == "success"
 
 
@@ -124,7 +124,7 @@ def test_the_oldest_goes_first(rig: Rig, room: Room) -> None:
     for _ in range(15):
         rig.advance(SECOND)
     room.saturated = False
-    rig.advance(LOOKED_EVERY_NS)
+    rig.advance(LOOKED_AT_LEAST_NS)
     for name in order:
         rig.ended(name)
     assert [move.job for move in rig.sink.of(OccurrenceMoved) if move.event == "fell_due"] == order
@@ -173,10 +173,10 @@ def test_it_begins_to_admit_when_little_waits_and_then_admits_until_the_pool_has
     room.saturated = True
     rig.advance(10 * SECOND)
     room.wait_ns, room.each_ns = SOON_NS - 1, SOON_NS // 2
-    rig.advance(LOOKED_EVERY_NS)
+    rig.advance(LOOKED_AT_LEAST_NS)
     assert not rig.sink.of(OccurrenceMoved), "the workers still have something to do"
     room.wait_ns = 0
-    rig.advance(LOOKED_EVERY_NS)
+    rig.advance(LOOKED_AT_LEAST_NS)
     for name in "abc":
         rig.ended(name)
     assert [move.job for move in rig.sink.of(OccurrenceMoved) if move.event == "fell_due"] == ["a", "b", "c"]
@@ -191,7 +191,7 @@ def test_what_falls_due_while_others_are_kept_back_comes_after_them(rig: Rig, ro
     rig.advance(10 * SECOND)
     assert not rig.sink.of(OccurrenceMoved)
     room.wait_ns = 0
-    rig.advance(LOOKED_EVERY_NS)
+    rig.advance(LOOKED_AT_LEAST_NS)
     for name in ("first", "second"):
         rig.ended(name)
     assert [move.job for move in rig.sink.of(OccurrenceMoved) if move.event == "fell_due"] == ["first", "second"]
@@ -219,7 +219,7 @@ def test_what_cannot_be_started_in_time_keeps_back_nothing_else(rig: Rig, room: 
     room.saturated = True
     rig.advance(SECOND)
     room.wait_ns = 0
-    rig.advance(LOOKED_EVERY_NS)
+    rig.advance(LOOKED_AT_LEAST_NS)
     assert rig.ended("other")[0].outcome == "success"
 
 
@@ -250,7 +250,23 @@ def test_the_time_for_which_it_was_kept_back_is_the_pools_part_of_its_lateness(r
     rig.advance(10 * SECOND + MS)
     rig.advance(2 * SECOND)
     room.saturated = False
-    rig.advance(LOOKED_EVERY_NS)
+    rig.advance(LOOKED_AT_LEAST_NS)
     late = rig.ended("job")[0].lateness
     assert late is not None
-    assert (late.timer_ns, late.pool_ns) == (MS, 2 * SECOND + LOOKED_EVERY_NS)
+    assert (late.timer_ns, late.pool_ns) == (MS, 2 * SECOND + LOOKED_AT_LEAST_NS)
+
+
+def test_the_longer_nothing_moves_in_the_pool_the_rarer_somebody_looks(rig: Rig, room: Room) -> None:
+    rig.add(lambda: None, every("10s"), name="job")
+    room.saturated = True
+    rig.advance(10 * SECOND)
+    pauses = []
+    for _ in range(8):
+        began_ns = rig.clock.monotonic_ns()
+        pauses.append(rig.timeline.tick() - began_ns)
+        rig.advance(pauses[-1])
+    assert pauses[0] == LOOKED_EVERY_NS
+    assert pauses[-1] == LOOKED_AT_LEAST_NS
+    room.wait_ns += 1
+    rig.advance(rig.timeline.tick() - rig.clock.monotonic_ns())
+    assert rig.timeline.tick() - rig.clock.monotonic_ns() == LOOKED_EVERY_NS
