@@ -6,7 +6,6 @@ the run to stop through its `StopSignal` (stop_signal.py), which the job never s
 
 from __future__ import annotations
 
-from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -146,8 +145,10 @@ class executing:  # noqa: N801 - a context manager; a class, because a generator
         self._token = _current.set(self._current)
 
     def __exit__(self, *_: object) -> None:
-        with suppress(ValueError):  # the garbage collector ends a coroutine of a closed loop, in another context
+        try:  # not `suppress`, which costs twice as much as all else here
             _current.reset(self._token)
+        except ValueError:  # the garbage collector ends a coroutine of a closed loop, in another context
+            return
 
 
 def current_run() -> Run | None:

@@ -50,6 +50,7 @@ EARLY_MAX: Final = 1_000  # occurrences whose lock moved and that have no span y
 LINGER_NS: Final = 5_000_000_000  # how long an ended run waits for the end of its lock
 
 _SCOPE: Final = "tickglass"
+_NOT_TRACED: Final = nullcontext()  # it keeps nothing, so all runs without a span share it
 _CRON: Final = re.compile(r'cron\("([^"]*)"')
 _EXCEPTION: Final = re.compile(r"[A-Za-z_][\w.]*(?=:|$)")
 
@@ -138,7 +139,7 @@ class SpanSink(MoveSink):
         """See `tickglass.sched.ports.RunTracer`."""
         run = self._runs.get(run_id)
         if run is None:
-            return nullcontext()
+            return _NOT_TRACED
         return trace.use_span(run.span, record_exception=False, set_status_on_exception=False)
 
     # --- EventSink ---

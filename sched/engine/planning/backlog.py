@@ -26,7 +26,8 @@ __all__ = ["LOOKED_AT_LEAST_NS", "LOOKED_EVERY_NS", "SOON_NS", "TOLD_EVERY_NS", 
 
 LOOKED_EVERY_NS: Final = MS  # whether there is room again
 LOOKED_AT_LEAST_NS: Final = 10 * MS  # while nothing moves in the pool: it may hang, and each look is a tick
-SOON_NS: Final = 5 * MS  # what would wait for longer in the pool is kept back, because its next instant may come
+SOON_NS: Final = 5 * MS  # what would wait for longer in the pool may be kept back, because its next instant may come
+_SHARE: Final = 4  # it may wait in the pool for a fourth of its grace, if that is longer
 TOLD_EVERY_NS: Final = SECOND  # what has passed of the plans that wait
 _RESTED_AT_ONCE: Final = 16  # plans found to be too late, so that a look does not go through all there are
 
@@ -69,7 +70,7 @@ class Backlog:
         Args:
             early_ns: how long before its due instant it comes; negative after that.
         """
-        if not self._plans and self._wait_ns() <= SOON_NS + max(0, early_ns):
+        if not self._plans and self._has_room(plan, max(0, early_ns)):
             return False
         self._plans.append(plan)
         self._tell_later()
@@ -93,6 +94,11 @@ class Backlog:
         self._plans.clear()
         self._resting.clear()
         return plans
+
+    def _has_room(self, plan: Plan, early_ns: int) -> bool:
+        """Return whether the pool could start it soon; what has a long grace, or a long interval, may wait there."""
+        late_ns = self._wait_ns() - early_ns
+        return late_ns <= SOON_NS or late_ns * _SHARE <= plan.job.grace_at(plan.after_ns, plan.due_ns)
 
     def _look_by(self, at_ns: int) -> None:
         if self._look_at_ns is None or at_ns < self._look_at_ns:
@@ -141,6 +147,6 @@ class Backlog:
         for each other.
         """
         resting_most = len(self._resting) + _RESTED_AT_ONCE
-        while self._plans and self._wait_ns() <= SOON_NS and len(self._resting) < resting_most:
+        while self._plans and self._has_room(self._plans[0], 0) and len(self._resting) < resting_most:
             plan = self._plans.popleft()
             self._decide(plan, self._timeline.offset_ns(steady=plan.job.trigger.fixed_rate))

@@ -27,6 +27,7 @@ from tickglass.sched.stop_signal import StopSignal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tickglass.sched.clock import Reading
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.engine.leasing.in_doubt import InDoubt
     from tickglass.sched.engine.leasing.renewer import LeaseRenewer
@@ -100,7 +101,9 @@ class Assignment:
         self._stop = StopSignal()
         self._lock = _lock_for(admitted, context)
         self._ask = _ask_for(admitted, context, max_ahead_ns)
-        head_start = HeadStart(job.prefer, presence, until_ns=admitted.hold_back_until_ns)
+        head_start = None
+        if job.prefer is not None:
+            head_start = HeadStart(job.prefer, presence, until_ns=admitted.hold_back_until_ns)
         self._attempt = ClaimAttempt(
             self._ask,
             self._lock,
@@ -130,9 +133,13 @@ class Assignment:
         """Whether it was claimed without delay, at the first request."""
         return self._timings.claimed_ns > 0 and self._attempt.undelayed
 
-    def begin(self) -> ClaimAsk | None:
-        """On a worker: return what to ask the store; None: it has ended, or waits until it is claimed again."""
-        return self._guarded(self._begin)
+    def begin(self, now: Reading) -> ClaimAsk | None:
+        """On a worker: return what to ask the store; None: it has ended, or waits until it is claimed again.
+
+        Args:
+            now: when the worker took it.
+        """
+        return self._guarded(partial(self._begin, now))
 
     def answered(self, answer: ClaimAnswer | Exception, asked_ns: int) -> Execution | None:
         """On a worker: take the store's answer; None: it has ended, or waits until it is claimed again.
@@ -156,9 +163,8 @@ class Assignment:
         if execution is not None:
             execution.ask_to_stop(reason)
 
-    def _begin(self) -> ClaimAsk | None:
+    def _begin(self, now: Reading) -> ClaimAsk | None:
         if not self._timings.taken_ns:
-            now = self._context.clock.reading()
             self._timings.taken_ns, self._began_wall_ns = now.monotonic_ns, now.wall_ns
             self._occurrence.fire(OccurrenceEvent.TAKEN)
             if self._admitted.too_late(now.monotonic_ns):

@@ -61,7 +61,7 @@ class ClaimAttempt:
     Args:
         due_ns: monotonic; before it, the job's own previous run is waited for.
         until_ns: monotonic; how long another holder's lease is waited for.
-        head_start: that of the preferred instances.
+        head_start: that of the preferred instances; None: none are preferred.
         in_doubt: claims of this instance that may be in its own way.
     """
 
@@ -72,7 +72,7 @@ class ClaimAttempt:
         *,
         due_ns: int,
         until_ns: int,
-        head_start: HeadStart,
+        head_start: HeadStart | None,
         in_doubt: InDoubt,
         context: EngineContext,
     ) -> None:
@@ -81,12 +81,13 @@ class ClaimAttempt:
         self._due_ns = due_ns
         self._until_ns = until_ns
         self._head_start = head_start
-        self._head_start.begin(due_ns)
+        if head_start is not None:
+            head_start.begin(due_ns)
         self._in_doubt = in_doubt
         self._context = context
         self._failures = 0
         self._refusals = 0
-        self._unacknowledged = Unacknowledged(context)
+        self._unacknowledged: Unacknowledged | None = None  # there is no request without an answer
         self._asked = 0  # how often
         self._put_off = False
         self._refused_by = ""  # the run of this job that was in the way last
@@ -99,13 +100,13 @@ class ClaimAttempt:
     @property
     def in_doubt(self) -> bool:
         """Whether a request got no answer, and may have been granted."""
-        return self._unacknowledged.any
+        return self._unacknowledged is not None
 
     def begin(self) -> RetryAt | None:
         """Begin to ask, or hold back; None: send `ask` now, and pass the answer to `answered`."""
         if self._lock.state is LockState.IDLE:
             self._lock.fire(LockEvent.REQUESTED)
-        ends_ns = self._head_start.ends_ns()
+        ends_ns = 0 if self._head_start is None else self._head_start.ends_ns()
         if ends_ns and self._context.clock.monotonic_ns() < ends_ns:
             self._put_off = True
             return RetryAt(ends_ns, held_back=True)
@@ -119,11 +120,13 @@ class ClaimAttempt:
             asked_ns: monotonic, read before the request.
         """
         if isinstance(answer, Claimed):
-            if not self._unacknowledged.any:
+            if self._unacknowledged is None:
                 return ClaimWon(answer, asked_ns)
             lease = self.ask.lease.untrusted(answer.fence)
             return ClaimWon(answer, self._unacknowledged.lease_counts_from(lease, asked_ns))
         if isinstance(answer, StoreUnavailable):
+            if self._unacknowledged is None:
+                self._unacknowledged = Unacknowledged(self._context)
             self._unacknowledged.note(asked_ns)
             return self._unanswered(answer)
         if isinstance(answer, Ahead):
@@ -132,7 +135,8 @@ class ClaimAttempt:
 
     def freed(self) -> None:
         """Take note that the resource may have become free: the preferred instances have a head start again."""
-        self._head_start.begin(self._context.clock.monotonic_ns())
+        if self._head_start is not None:
+            self._head_start.begin(self._context.clock.monotonic_ns())
 
     def give_up(self) -> NotClaimed:
         """End the attempt because the scheduler stops."""

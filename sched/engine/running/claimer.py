@@ -30,7 +30,8 @@ class Claimer:
 
     def claim(self, assignments: Sequence[Assignment]) -> Sequence[Execution]:
         """Ask for each of these that has to ask now, in this order; return what is to be started when it is due."""
-        asking = [(assignment, ask) for assignment in assignments if (ask := assignment.begin()) is not None]
+        now = self._clock.reading()
+        asking = [(assignment, ask) for assignment in assignments if (ask := assignment.begin(now)) is not None]
         if not asking:
             return ()
         asked_ns = self._clock.monotonic_ns()  # trust in each lease counts from before the request

@@ -28,7 +28,7 @@ class PendingClaim:
     """One occurrence before its claim.
 
     Args:
-        head_start: that of the attempt.
+        head_start: that of the attempt, if it has one.
         resource: what the lease of the claim protects.
         store: tells when the resource may have become free.
     """
@@ -36,7 +36,7 @@ class PendingClaim:
     def __init__(
         self,
         attempt: ClaimAttempt,
-        head_start: HeadStart,
+        head_start: HeadStart | None,
         resource: str,
         *,
         store: LockStore,
@@ -109,11 +109,12 @@ class PendingClaim:
         with self._mutex:
             self._resumed = resumed  # only now: it refers to what refers to this
             self._parked = self._timers.at(later.at_ns, self.resume)
-            if later.held_back:
-                self._unwatch = self._head_start.watch(self.resume)
+            held_back = self._head_start if later.held_back else None
+            if held_back is not None:
+                self._unwatch = held_back.watch(self.resume)
             else:
                 self._unwatch = self._store.watch(self._resource, self._freed)
-        if self._giving_up or (later.held_back and self._head_start.ends_ns() < later.at_ns):
+        if self._giving_up or (held_back is not None and held_back.ends_ns() < later.at_ns):
             self.resume()  # what happened before it was parked did not wake it
 
     def _freed(self) -> None:

@@ -108,7 +108,8 @@ class RunQueue:
             dispatched: how many will be offered before it.
         """
         ahead = len(self._offered) + dispatched
-        if self._runs and self._runs[0][0] <= now_ns:
+        first = self._runs[:1]  # a copy in one step: this is asked without the pool's lock
+        if first and first[0][0] <= now_ns:
             ahead += len(self._runs)
         return self._pace_ns * ahead if ahead >= _QUEUE_MIN else 0
 

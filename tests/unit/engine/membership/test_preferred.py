@@ -222,7 +222,9 @@ def test_when_the_resource_is_freed_the_preferred_go_first_again(far: Rig) -> No
     far.sink.wait_for(lambda e: isinstance(e, StoreCalled) and e.operation == "claim")
     parked(far)
     far.store.release(Lease("printer", "preferred", "token", granted.fence, 60 * SECOND, 0))
-    wait_until(lambda: far.dispatcher.assignments()[0]._attempt._head_start.ends_ns() > far.clock.monotonic_ns())
+    head_start = far.dispatcher.assignments()[0]._attempt._head_start
+    assert head_start is not None
+    wait_until(lambda: head_start.ends_ns() > far.clock.monotonic_ns())
     parked(far)
     asked = claims(far)
     far.clock.advance(FAR_NS)

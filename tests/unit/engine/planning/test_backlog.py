@@ -25,11 +25,11 @@ class Room:
 
     @property
     def saturated(self) -> bool:
-        return self.wait_ns > SOON_NS
+        return self.wait_ns > 0
 
     @saturated.setter
     def saturated(self, saturated: bool) -> None:
-        self.wait_ns = SOON_NS + 1 if saturated else 0
+        self.wait_ns = 3_600 * SECOND if saturated else 0
 
 
 @pytest.fixture
@@ -169,14 +169,14 @@ def test_it_begins_to_admit_when_little_waits_and_then_admits_until_the_pool_has
     rig: Rig, room: Room
 ) -> None:
     for name in "abcd":
-        rig.add(lambda: None, every("10s"), name=name)
+        rig.add(lambda: None, every("10s"), name=name, misfire_grace="20ms")
     room.saturated = True
     rig.advance(10 * SECOND)
     room.wait_ns, room.each_ns = SOON_NS - 1, SOON_NS // 2
     rig.advance(LOOKED_AT_LEAST_NS)
     assert not rig.sink.of(OccurrenceMoved), "the workers still have something to do"
     room.wait_ns = 0
-    rig.advance(LOOKED_AT_LEAST_NS)
+    rig.advance(LOOKED_EVERY_NS)
     for name in "abc":
         rig.ended(name)
     assert [move.job for move in rig.sink.of(OccurrenceMoved) if move.event == "fell_due"] == ["a", "b", "c"]
@@ -238,7 +238,7 @@ def test_what_comes_before_it_is_due_is_not_kept_back_by_what_is_started_until_t
     lead_ns = rig.dispatcher.lead_time.now_ns
     rig.advance(20 * SECOND - rig.clock.wall_ns() % (10 * SECOND) - 2 * lead_ns)
     for name in ("early", "kept back"):
-        rig.add(lambda: None, every("10s"), name=name)
+        rig.add(lambda: None, every("10s"), name=name, misfire_grace="20ms")
     room.wait_ns, room.each_ns = SOON_NS + lead_ns, 1
     rig.advance(lead_ns)
     assert [assignment.job_name for assignment in rig.dispatcher.assignments()] == ["early"]
@@ -270,3 +270,12 @@ def test_the_longer_nothing_moves_in_the_pool_the_rarer_somebody_looks(rig: Rig,
     room.wait_ns += 1
     rig.advance(rig.timeline.tick() - rig.clock.monotonic_ns())
     assert rig.timeline.tick() - rig.clock.monotonic_ns() == LOOKED_EVERY_NS
+
+
+def test_what_has_a_long_grace_waits_in_the_pool_for_a_fourth_of_it(rig: Rig, room: Room) -> None:
+    rig.add(lambda: None, every("10s"), name="patient", misfire_grace="4s")
+    rig.add(lambda: None, every("10s"), name="kept back", misfire_grace="2s")
+    room.wait_ns = SECOND
+    rig.advance(10 * SECOND)
+    assert rig.ended("patient")[0].outcome == "success"
+    assert not rig.moves("kept back", "fell_due")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from kit.rig import Rig
 
-    from tickglass.sched.engine.membership.head_start import HeadStart
 
 GAVE_UP = NotClaimed(Outcome.SKIPPED, SkipReason.STOPPING)
 
@@ -46,7 +45,7 @@ class Waiting:
         self.attempt = Attempt(rig.clock.monotonic_ns() + 3_600 * SECOND)
         self.pending = PendingClaim(
             cast("ClaimAttempt", self.attempt),
-            cast("HeadStart", None),  # it does not hold back
+            None,  # it does not hold back
             "printer",
             store=rig.store,
             timers=rig.dispatcher.timers,
