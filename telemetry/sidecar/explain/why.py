@@ -155,7 +155,9 @@ def _instants(facts: Facts) -> str:
 
 def _missed(facts: Facts) -> str:
     if facts.count > 1:
-        cause = f"no worker{_of(facts.owner)} was free" if facts.reason == "pool" else "no instance was there to run them"
+        cause = (
+            f"no worker{_of(facts.owner)} was free" if facts.reason == "pool" else "no instance was there to run them"
+        )
         return f"missed: {_instants(facts)} passed while {cause}"
     late = ""
     if facts.seen_wall_ns is not None and facts.seen_wall_ns > facts.due_ns:

@@ -125,9 +125,7 @@ def test_every_state_in_which_an_occurrence_may_end_says_how() -> None:
     assert set().union(*ENDINGS.values()) == set(Outcome)
 
 
-@given(
-    st.integers(0, 10**12), st.lists(st.integers(0, 10**9), min_size=8, max_size=8), st.booleans(), st.booleans()
-)
+@given(st.integers(0, 10**12), st.lists(st.integers(0, 10**9), min_size=8, max_size=8), st.booleans(), st.booleans())
 def test_the_parts_of_lateness_sum_to_it_and_none_is_negative(
     due_ns: int,
     gaps: list[int],

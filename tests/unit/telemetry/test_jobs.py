@@ -108,7 +108,7 @@ def test_instants_missed_while_nobody_was_there_are_due_and_missed(stage: Stage)
 
 def test_what_a_full_pool_keeps_back_is_overdue_since_the_first_instant_that_is_not_accounted_for(stage: Stage) -> None:
     stage.register("nightly")
-    due_ns = round(stage.value("tickglass_job_next_run_timestamp_seconds", job_name="nightly")) * SECOND
+    due_ns = round(stage.value("tickglass_job_next_run_timestamp_seconds", job_name="nightly") or 0) * SECOND
     for before_ns, next_s in ((due_ns + 3 * SECOND, due_ns / SECOND + 3), (due_ns - SECOND, due_ns / SECOND + 3)):
         stage.sink.record(
             InstantsMissed(
