@@ -231,10 +231,13 @@ class Planner:
         if first_ns is None or first_ns > now_ns:
             return first_ns is not None
         passed = self._passed(job, first_ns, now_ns if plan.until_ns is None else min(now_ns, plan.until_ns))
-        plan.due_ns = plan.after_ns = due_ns = self._latest_of(job, first_ns, passed, reason=_KEPT_BACK)
+        plan.due_ns = due_ns = self._latest_of(job, first_ns, passed, reason=_KEPT_BACK)
         next_due_ns = self.triggers.upcoming(job, due_ns).first_ns
         if now_ns <= due_ns + job.grace_at(due_ns, next_due_ns):
+            if next_due_ns is not None:
+                plan.after_ns = due_ns - (next_due_ns - due_ns)  # an interval before it, as of a plan that was not held
             return True
+        plan.after_ns = due_ns
         self._misfires.too_late(self._fell_due(job, due_ns, next_due_ns), reason=_KEPT_BACK, trigger=str(job.trigger))
         if self._advance(plan) and plan.next_ns is not None:
             self._rest(plan, plan.next_ns, now_ns)

@@ -279,3 +279,15 @@ def test_what_has_a_long_grace_waits_in_the_pool_for_a_fourth_of_it(rig: Rig, ro
     rig.advance(10 * SECOND)
     assert rig.ended("patient")[0].outcome == "success"
     assert not rig.moves("kept back", "fell_due")
+
+
+def test_what_was_accounted_for_meanwhile_still_has_its_own_interval_to_wait_in_the_pool(rig: Rig, room: Room) -> None:
+    rig.add(lambda: None, every("1s"), name="first")
+    rig.add(lambda: None, every("1s"), name="second")
+    room.saturated = True
+    rig.advance(SECOND)
+    rig.advance(3 * SECOND + 50 * MS)
+    rig.sink.wait_for(lambda event: isinstance(event, InstantsMissed), count=2)
+    room.wait_ns, room.each_ns = 0, 240 * MS
+    rig.advance(LOOKED_AT_LEAST_NS)
+    assert rig.ended("second")[0].outcome == "success", "it waits for less than a fourth of its interval"
