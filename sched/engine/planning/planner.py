@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Planner"]
 
+_FRESH_NS: Final = SECOND // 2  # what is due so lately is not accounted for yet: in most overloads its turn comes soon
 _KEPT_BACK: Final = "pool"  # the reason of what is missed because no worker was free
 _TRIGGER: Final = Backoff(SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND)
 
@@ -228,7 +229,7 @@ class Planner:
         Its latest instant is not decided on before its grace has passed.
         """
         job, first_ns, now_ns = plan.job, plan.next_ns, self.now_ns(plan.job)
-        if first_ns is None or first_ns > now_ns:
+        if first_ns is None or now_ns - first_ns < _FRESH_NS:
             return first_ns is not None
         passed = self._passed(job, first_ns, now_ns if plan.until_ns is None else min(now_ns, plan.until_ns))
         plan.due_ns = due_ns = self._latest_of(job, first_ns, passed, reason=_KEPT_BACK)
