@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tickglass.alerts.rule import Alert, Board, Group, Severity
+from tickglass.sched.occurrence import Outcome
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.queries.jobs import due_here, on_time_starts
 from tickglass.telemetry.queries.selector import aggregate, indented, on
@@ -105,6 +106,12 @@ def _pool(scope: RuleScope) -> tuple[Alert, ...]:
     due = due_here(scope, "increase", "2m", *scope.by_instance)
     on_time = on_time_starts(scope, "increase", "2m", *scope.by_instance)
     late = f"{due}\n- {on(scope.by_instance)}\n{on_time}"
+    # Where no run ends, its job's instants overlap, and nothing starts late.
+    ended = scope.series(catalogue.JOB_OUTCOMES, outcome=f"!={Outcome.ELSEWHERE}")
+    ends = aggregate("sum", scope.by_instance, f"increase({ended}[2m])")
+    started = scope.series(catalogue.JOB_LAST_START)
+    since_start = aggregate("min", scope.by_instance, f"timestamp({started}) - {started}")  # at the scrape
+    stuck = f"{ends} >= {thresholds.LATE_MIN}\nunless {on(scope.by_instance)}\n{since_start} < {thresholds.NO_START_S}"
     description = f"Pool {{{{ $labels.pool }}}} of {_WHO} is {{{{ $value | humanizePercentage }}}} busy, with a queue"
     return (
         Alert(
@@ -112,14 +119,16 @@ def _pool(scope: RuleScope) -> tuple[Alert, ...]:
             # A worker between two runs is not busy when it is scraped; while all wait, the queue says enough.
             expr=(
                 f"{busy('2m')}\n{queued(mostly, '2m')}\n"
-                f"and {on(scope.by_instance)}\n(\n{indented(late)}\n) >= {thresholds.LATE_MIN}"
+                f"and {on(scope.by_instance)}\n(\n"
+                f"  (\n{indented(indented(late))}\n  ) >= {thresholds.LATE_MIN}\n"
+                f"  or {on(scope.by_instance)}\n  (\n{indented(indented(stuck))}\n  )\n)"
             ),
             pending="2m",
             keep_firing_for="10m",  # as long as the windows of the jobs that it delays
             severity=Severity.CRITICAL,
             labels=keys,
             summary="A full pool keeps jobs from starting on time.",
-            description=f"{description}, and jobs start late.",
+            description=f"{description}, and jobs start late or not at all.",
             board=Board.SCHEDULER,
         ),
         Alert(

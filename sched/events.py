@@ -151,10 +151,12 @@ class OccurrenceMoved(Event, frozen=True, kw_only=True):
 
 
 class InstantsMissed(Event, frozen=True, kw_only=True):
-    """Due instants that passed while no instance was there: each is due and `missed` at once.
+    """Due instants that passed, and no instance took them up: each is due and `missed` at once.
 
+    `reason` is "pool" if this instance was there and no worker of it was free; "" if it was not there to take them
+    up, or its timeline stood still.
     `exact` is False where so many passed that counting stopped: then `count` is a lower bound.
-    They lie in [first_due_ns, before_ns).
+    They lie in [first_due_ns, before_ns): the next due instant is not before that.
     """
 
     job: str
@@ -163,12 +165,13 @@ class InstantsMissed(Event, frozen=True, kw_only=True):
     first_due_ns: int
     before_ns: int
     wall_ns: int
+    reason: str = ""  # a bounded word
 
 
 class InstantsElsewhere(Event, frozen=True, kw_only=True):
-    """Due instants that passed while this instance was not there and others were: each is due and `elsewhere` at once.
+    """Due instants that passed without this instance and that others took up: each is due and `elsewhere` at once.
 
-    The fields are those of `InstantsMissed`.
+    The fields are those of `InstantsMissed`, without its reason.
     """
 
     job: str

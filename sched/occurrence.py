@@ -293,6 +293,8 @@ class Timings:
     Args:
         due_ns: when it was due.
         handed_ns: when the timeline submitted it, usually before it was due.
+        visited_ns: when the timeline first came to it; from then on it waited because the pool had no room.
+        found_ns: of a rerun: when the open claim of a dead instance was found; 0 for a first attempt.
         taken_ns: when a worker took it.
         claimed_ns: when the claim was granted.
         woke_ns: when the worker had waited until it was due; claimed_ns if no worker waited for it.
@@ -302,6 +304,8 @@ class Timings:
 
     due_ns: int
     handed_ns: int
+    visited_ns: int
+    found_ns: int = 0
     taken_ns: int = 0
     claimed_ns: int = 0
     woke_ns: int = 0
@@ -312,15 +316,17 @@ class Timings:
         """Attribute the start's lateness to its causes; the parts sum to the whole.
 
         Time before the due instant does not count. If the last wait ended too
-        late, the difference is the timer's part.
+        late, the difference is the timer's part. Until a rerun was found, an
+        instance that died had the claim: that is the lock's part.
         """
         due = self.due_ns
-        handed, taken, claimed = max(due, self.handed_ns), max(due, self.taken_ns), max(due, self.claimed_ns)
+        found = max(due, self.found_ns)
+        visited, taken, claimed = max(found, self.visited_ns), max(due, self.taken_ns), max(due, self.claimed_ns)
         woke, begun = max(due, self.woke_ns), max(due, self.begun_ns)
         return Lateness(
             total_ns=self.started_ns - due,
-            timer_ns=handed - due + woke - claimed,
-            pool_ns=taken - handed + begun - woke,
-            lock_ns=claimed - taken,
+            timer_ns=visited - found + woke - claimed,
+            pool_ns=taken - visited + begun - woke,
+            lock_ns=found - due + claimed - taken,
             start_ns=self.started_ns - begun,
         )

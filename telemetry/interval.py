@@ -31,3 +31,8 @@ class IntervalTracker:
             gap_ns = next_due_ns - due_ns
             self.interval_ns = gap_ns if self.interval_ns is None else min(self.interval_ns, gap_ns)
         self.next_due_ns = next_due_ns
+
+    def passed(self, before_ns: int) -> None:
+        """Take that all due instants before this one have ended."""
+        if self.next_due_ns is not None:
+            self.next_due_ns = max(self.next_due_ns, before_ns)

@@ -146,13 +146,16 @@ class JobGroup(SeriesGroup):
                 take(self, move)
 
     def passed(self, event: InstantsMissed | InstantsElsewhere, outcome: Outcome) -> None:
-        """Count instants that passed while no instance was running: due and ended at once."""
+        """Count instants that passed, and were not taken up here: due and ended at once."""
         with self.lock:
             self._changes += 1
             self._due.add(event.count)
             self._outcomes[outcome.value].add(event.count)
             if not event.exact:
                 self._undercounts.add()
+            if event.job == self._name:
+                self._interval_tracker.passed(event.before_ns)
+                self._keep_interval()
 
     def skipped(self, event: InstantsSkipped) -> None:
         """Count instants that passed while the job was in hand: due and ended at once."""

@@ -101,14 +101,7 @@ class LogSink(MoveSink):
             SchedulerMoved: lambda e: self._say(logging.INFO, "scheduler %s", e.after, owner=e.owner),
             ReadinessMoved: self._readiness_moved,
             JobRegistered: self._job_registered,
-            InstantsMissed: lambda e: self._say(
-                logging.WARNING,
-                "job %s missed %s%d due instants",
-                e.job,
-                "" if e.exact else "at least ",
-                e.count,
-                job=e.job,
-            ),
+            InstantsMissed: self._instants_missed,
             InstantsSkipped: self._instants_skipped,
             InstantsElsewhere: lambda e: self._say(
                 logging.DEBUG,
@@ -252,6 +245,25 @@ class LogSink(MoveSink):
             outcome=move.outcome,
             lateness_s=move.lateness and move.lateness.total_ns / 1e9,
             ran_s=None if move.ran_ns is None else move.ran_ns / 1e9,
+        )
+
+    def _instants_missed(self, event: InstantsMissed) -> None:
+        """Warn once a minute of each job: while the pool is full, it is told each second."""
+        more = self._pace.passed_over((event.job, Outcome.MISSED.value), event.wall_ns)
+        level = logging.DEBUG if more is None else logging.WARNING
+        if not self._logger.isEnabledFor(level):
+            return
+        self._say(
+            level,
+            "job %s due %s%s missed: %s%s",
+            event.job,
+            "" if event.count == 1 else f"{'' if event.exact else 'at least '}{event.count} times since ",
+            instant_of(event.first_due_ns).isoformat(timespec="milliseconds"),
+            "no worker was free in time" if event.reason == "pool" else "no instance was there to take it up",
+            f", as {more} more since it was last told" if more else "",
+            job=event.job,
+            resource=self._resources.get(event.job),
+            outcome=Outcome.MISSED.value,
         )
 
     def _instants_skipped(self, event: InstantsSkipped) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "LEASE_ENDED_LATELY_S",
     "LEFT_OUT_MIN",
     "LEFT_OUT_SHARE",
+    "NO_START_S",
     "ON_TIME_OBJECTIVE",
     "ON_TIME_S",
     "POOL_BUSY_SHARE",
@@ -66,6 +67,7 @@ BUDGET_SLOW_BURN: Final = 6.0  # times the budget, over 6 h and 30 min: 5 % of a
 LATENESS_OF_GRACE: Final = 0.5  # of the misfire grace: twice as late, and runs are missed
 LATE_STARTS_MIN: Final = 3  # fewer starts say nothing about their average
 LATE_MIN: Final = 10  # due instants not on time in 1 h: fewer are no reason to wake a person
+NO_START_S: Final = 60  # by an instance with a full pool: it hangs, and is told of before its jobs
 LATE_MIN_SLOW: Final = 3  # in 30 min: fewer say nothing about a share
 FAILURES_IN_A_ROW: Final = 2  # one failure may be chance, two are a pattern; this fits daily jobs too
 FAILED_SHARE: Final = 0.25  # of the runs, over 15 min, a day or a week: a job may fail so often and not twice in a row

@@ -5,7 +5,7 @@ The way of one occurrence through the rooms, and what each room answers:
     timing      timeline: calls the planner a lead before the due instant
        |
     planning    planner: is it admitted? (policies/admission.py: run, defer, skip, or too late)
-       |          too late, or passed while no instance was up: misfires asks the ledger who ran it
+       |          too late, or passed and was not taken up here: misfires asks the ledger who ran it
        |
     running     dispatcher: at most one occurrence of a job at a time
        |          pool:       workers; leader_followers and run_queue say what each of them does next

@@ -1,14 +1,15 @@
 """Answer a batch with single requests, where the technology has none for several items.
 
 The requests go over a few threads, because each mostly waits: in a region far away, for 20 ms. Items that could be in
-each other's way go one after the other, so that they are answered in the order of the batch.
+each other's way go one after the other, so that they are answered in the order of the batch. The threads are no
+executor's, because an executor takes no work once the main thread has ended, while other threads may go on.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from tickglass.sched.errors import StoreUnavailable
@@ -23,6 +24,7 @@ __all__ = ["LANES_MAX", "side_by_side", "touched_by_claim", "touched_by_settleme
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
+_log: Final = logging.getLogger(__name__)
 LANES_MAX: Final = 8  # requests at once; the caller's thread sends some of them
 
 
@@ -51,15 +53,7 @@ def side_by_side(
         StoreUnavailable: no item was answered.
     """
     lanes = _Lanes(ask, items, _in_order(items, touched))
-    if len(lanes.waiting) <= 1:
-        lanes.work()
-    else:
-        others = min(len(lanes.waiting), LANES_MAX) - 1
-        with ThreadPoolExecutor(others, thread_name_prefix="tickglass-batch") as pool:
-            started = [pool.submit(lanes.work) for _ in range(others)]
-            lanes.work()
-        for one in started:
-            one.result()  # raises what is no failure of the store
+    lanes.work_all()
     answers = [lanes.answers[place] for place in range(len(items))]
     failed = [it for it in answers if isinstance(it, StoreUnavailable)]
     if failed and len(failed) == len(items):
@@ -91,9 +85,40 @@ class _Lanes(Generic[Item, Answer]):
         self._ask = ask
         self._items = items
         self._absent: StoreUnavailable | None = None
+        self._failed: BaseException | None = None
         self._mutex = threading.Lock()
 
-    def work(self) -> None:
+    def work_all(self) -> None:
+        """Ask for all groups, on the caller's thread and on others; return when all threads have ended."""
+        others = self._started(min(len(self.waiting), LANES_MAX) - 1)
+        try:
+            self._work()
+        finally:
+            for thread in others:
+                thread.join()
+        if self._failed is not None:
+            raise self._failed  # no failure of the store
+
+    def _started(self, count: int) -> list[threading.Thread]:
+        """Start so many threads, or as many as the process may have: the caller's thread asks for the rest."""
+        threads: list[threading.Thread] = []
+        for number in range(count):
+            thread = threading.Thread(target=self._work_aside, name=f"tickglass-batch-{number}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # no more threads are to be had, or the interpreter is about to exit
+                _log.warning("a batch is asked for on %d threads instead of %d: %s", 1 + number, 1 + count, error)
+                break
+            threads.append(thread)
+        return threads
+
+    def _work_aside(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001 - raised on the caller's thread
+            self._failed = error
+
+    def _work(self) -> None:
         """Ask for one group after the other until there is none left."""
         while True:
             with self._mutex:

@@ -14,6 +14,7 @@ import msgspec
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.files.private import check_ours, make_private
 from tickglass.sched.ports import SpooledOutcome
+from tickglass.sched.stores.fork_gate import FORK_GATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +48,7 @@ class SqliteSpool:
         self._outcomes_max = outcomes_max
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        FORK_GATE.add(self)
 
     def put(self, outcome: SpooledOutcome) -> bool:
         """See `Spool`."""
@@ -77,9 +79,21 @@ class SqliteSpool:
     def close(self) -> None:
         """See `Spool`."""
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self.disconnect()
+
+    @property
+    def mutexes(self) -> tuple[threading.Lock, ...]:
+        """See `Gated`."""
+        return (self._lock,)
+
+    def disconnect(self) -> None:
+        """See `Gated`."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def inherited(self) -> None:
+        """See `Gated`; no other process uses the file."""
 
     def _there(self) -> bool:
         return self._connection is not None or self._path.exists()

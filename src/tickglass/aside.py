@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -48,18 +49,7 @@ class SharedThreads:
         """Begin a call; once begun it is made, even if the coroutine is cancelled."""
         if self._pid != os.getpid():
             self._threads, self._pid = ThreadCache(self._name), os.getpid()
-        outcome: Future[T] = Future()
-        outcome.set_running_or_notify_cancel()
-        context = copy_context()
-
-        def make() -> None:
-            try:
-                outcome.set_result(context.run(call))
-            except BaseException as error:  # noqa: BLE001 - raised where the coroutine waits
-                outcome.set_exception(error)
-
-        self._threads.submit(make)
-        return asyncio.wrap_future(outcome)
+        return _begun(self._threads.submit_now, call)  # one that waits for another could wait for ever
 
 
 LOCK_THREADS: Final = SharedThreads("async-locks")  # of all locks by hand of this process
@@ -74,32 +64,49 @@ def aside(call: Callable[[], T], thread_name: str) -> asyncio.Future[T]:
     Args:
         thread_name: begins with "tickglass-" only if a stop of a scheduler waits for this call.
     """
-    thread = ThreadPoolExecutor(1, thread_name_prefix=thread_name)
-    try:
-        return asyncio.get_running_loop().run_in_executor(thread, copy_context().run, call)
-    finally:
-        thread.shutdown(wait=False)
+    # No executor's, because an executor takes no work once the main thread has ended.
+    return _begun(lambda make: threading.Thread(target=make, name=thread_name).start(), call)
+
+
+def _begun(submit: Callable[[Callable[[], None]], None], call: Callable[[], T]) -> asyncio.Future[T]:
+    """Begin a call in the caller's context."""
+    outcome: Future[T] = Future()
+    outcome.set_running_or_notify_cancel()
+    context = copy_context()
+
+    def make() -> None:
+        try:
+            outcome.set_result(context.run(call))
+        except BaseException as error:  # noqa: BLE001 - raised where the coroutine waits
+            outcome.set_exception(error)
+
+    submit(make)
+    return asyncio.wrap_future(outcome)
 
 
 async def entered_aside(
     enter: Callable[[], T], withdraw: Callable[[], object], leave: Callable[[], object], thread_name: str
 ) -> T:
-    """Do as `entered_on`, on threads of its own; for `thread_name` see `aside`."""
-    return await entered_on(lambda call: aside(call, thread_name), enter, withdraw, leave)
+    """Do as `entered_on`, on threads of its own; for `thread_name` see `aside`.
+
+    Args:
+        enter: blocks until it is entered.
+    """
+    return await entered_on(lambda call: aside(call, thread_name), aside(enter, thread_name), withdraw, leave)
 
 
 async def entered_on(
-    begin: Begin, enter: Callable[[], T], withdraw: Callable[[], object], leave: Callable[[], object]
+    begin: Begin, entering: asyncio.Future[T], withdraw: Callable[[], object], leave: Callable[[], object]
 ) -> T:
     """Enter something on a thread; a coroutine that is cancelled meanwhile has not entered it, or has left it again.
 
     Args:
         begin: makes a call on a thread.
-        enter: blocks until it is entered.
-        withdraw: has a pending `enter` end soon, if that is possible.
+        entering: what becomes of the call that blocks until it is entered. The call may begin at any time, before or
+            after `withdraw`.
+        withdraw: has that call end soon, if that is possible.
         leave: blocks until it is left.
     """
-    entering = begin(enter)
     try:
         await asyncio.wait([entering])  # a cancelled wait does not cancel the call
     except asyncio.CancelledError:

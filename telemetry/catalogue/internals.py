@@ -78,9 +78,18 @@ STORE_MISSING: Final = counter(
 )
 POOL_SLOTS: Final = gauge("tickglass_pool_slots", "Workers of the pool.", BY_POOL)
 POOL_IN_USE: Final = gauge("tickglass_pool_slots_in_use", "Workers of the pool that are busy.", BY_POOL)
-POOL_QUEUE: Final = gauge("tickglass_pool_queue_depth", "Work that waits for a worker of the pool.", BY_POOL)
+POOL_QUEUE: Final = gauge(
+    "tickglass_pool_queue_depth",
+    "Work that waits for a worker of the pool; without due instants that the timeline keeps back until there is room: "
+    "those are overdue.",
+    BY_POOL,
+)
 POOL_WAIT: Final = histogram(
-    "tickglass_pool_queue_wait_seconds", "How long work waited for a worker of the pool.", WAITS_S, BY_POOL
+    "tickglass_pool_queue_wait_seconds",
+    "How long work waited for a worker of the pool, from when it was queued; before that the timeline may have kept it "
+    "back.",
+    WAITS_S,
+    BY_POOL,
 )
 TICK_DURATION: Final = histogram(
     "tickglass_scheduler_tick_duration_seconds",

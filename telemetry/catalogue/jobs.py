@@ -96,7 +96,10 @@ JOB_LATENESS: Final = histogram(
 )
 JOB_LATENESS_PART: Final = counter(
     "tickglass_job_start_lateness_part_seconds_total",
-    "Start minus due, all together, split by cause; the parts sum to tickglass_job_start_lateness_seconds_sum.",
+    "Start minus due, all together, split by cause; the parts sum to tickglass_job_start_lateness_seconds_sum. "
+    "timer: the scheduler woke late; pool: waiting for a worker, or for its turn behind others that were due; "
+    "lock: waiting for the claim and its lock, of a rerun also until the earlier claimant was found dead; "
+    "start: between claim and code.",
     BY_JOB,
     Label("part", LatenessPart),
     compact=Compact.TOGETHER,

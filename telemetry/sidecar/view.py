@@ -40,7 +40,7 @@ class OccurrenceView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         run_id: 32 hexadecimal digits, also the trace id; "" if there never was a run.
         fence: None if it was never claimed.
         others: what the other schedulers report of the same due instant, a sentence each.
-        count: how many due instants it stands for: more than 1 if they passed while no instance was running.
+        count: how many due instants it stands for: more than 1 if they passed and none was taken up.
         until_ns: with such a count, the due instants lie in [due_ns, until_ns).
     """
 

@@ -17,7 +17,7 @@ from kit.fleet_history import STEP_S, Fleet, Told
 from tickglass.alerts import INHIBITIONS, groups
 from tickglass.sched.durations import SECOND
 from tickglass.sched.events import PoolMoved
-from tickglass.sched.occurrence import Outcome
+from tickglass.sched.occurrence import Outcome, SkipReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,6 +233,25 @@ def test_a_full_pool_is_told_of_before_the_jobs_that_it_delays(how: str, every_s
     nothing_but_inhibited(spoken, "TickglassPoolDelaysJobs")
     assert spoken.of("OldBurn")
     assert not spoken.of("OldPool"), "it comes ten minutes after the jobs"
+
+
+@cache
+def hung_pool() -> Fleet:
+    overlaps = Told(Outcome.SKIPPED, reason=SkipReason.OVERLAP)
+    fleet = Fleet(lambda _, __, at_s: overlaps if at_s >= 600 else Told())
+    fleet.start("billing", "b1", FEW)
+    steps(fleet, 600)
+    fleet.instances[0].tell(PoolMoved(pool="default", slots=4, in_use=4, waiting=9, waited_ns=None))
+    steps(fleet, 1500)
+    return fleet
+
+
+@pytest.mark.xdist_group("histories of faults")
+@pytest.mark.parametrize(("how", "every_s"), SCRAPES)
+def test_a_pool_that_hangs_for_good_is_told_of_before_its_jobs(how: str, every_s: int, tmp_path: Path) -> None:
+    spoken = Spoken(tmp_path, hung_pool(), (how, every_s))
+    nothing_but_inhibited(spoken, "TickglassPoolDelaysJobs")
+    assert spoken.of("TickglassJobLeftOut")
 
 
 @cache

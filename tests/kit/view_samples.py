@@ -227,7 +227,7 @@ _OVERLAP: Final[dict[str, Any]] = {
 _TIMEOUT: Final[dict[str, Any]] = {"outcome": "timeout", "why": "timeout: it ran over its timeout of 25s"}
 _LATE: Final[dict[str, Any]] = {
     "lateness_ns": 46 * MS,
-    "why": "started 46 ms late, 44 ms of it waiting for a free worker",
+    "why": "started 46 ms late, 44 ms of it waiting for a worker, or for its turn behind others that were due",
 }
 _ELSEWHERE: Final[dict[str, Any]] = {
     **_NEVER_RAN,

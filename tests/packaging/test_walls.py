@@ -81,7 +81,7 @@ HOUSES: Final = (
             ("redlock",),
             ("etcd", "memory", "redis", "spool", "sqlite"),
             ("url",),
-            ("missing_log", "redaction", "retention", "run_times", "side_by_side", "watchers"),
+            ("fork_gate", "missing_log", "redaction", "retention", "run_times", "side_by_side", "watchers"),
         ),
         only_for={
             "etcd": ("registry",),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from kit.own_process import nothing, threads
@@ -115,6 +117,28 @@ def test_a_caller_that_is_cancelled_while_it_starts_has_started_nothing(times: i
 
     asyncio.run(main())
     assert [move.after for move in sink.of(SchedulerMoved)] == ["starting", "running", "draining", "stopped"]
+
+
+AFTER_MAIN: Final = """
+import asyncio, threading
+from tickglass import Scheduler
+
+async def use():
+    async with Scheduler("memory://"):
+        print("started")
+    print("stopped")
+
+def application():
+    threading.main_thread().join()
+    asyncio.run(use())
+
+threading.Thread(target=application).start()
+"""
+
+
+def test_a_scheduler_is_started_and_stopped_after_the_main_thread_has_ended() -> None:
+    done = subprocess.run([sys.executable, "-c", AFTER_MAIN], capture_output=True, text=True, check=True)
+    assert done.stdout == "started\nstopped\n"
 
 
 def test_what_cannot_be_entered_is_not_left_after_a_cancellation() -> None:

@@ -12,19 +12,20 @@ import logging
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.ports import Claimed, Released
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.identity import JobId
     from tickglass.sched.ports import ClaimAsk, Holder, LeaseAsk, Settlement
 
-__all__ = ["IN_DOUBT_MAX", "TRIES_MAX", "InDoubt"]
+__all__ = ["IN_DOUBT_MAX", "TRIES_MAX", "InDoubt", "LockInDoubt"]
 
 _log: Final = logging.getLogger(__name__)
 IN_DOUBT_MAX: Final = 1_000  # of each kind; the leases of the oldest run out
@@ -42,7 +43,7 @@ class _Ended:
 
 
 @dataclass(slots=True)
-class _LockInDoubt:
+class LockInDoubt:
     """A lock outside jobs that was asked for, or released, without an answer."""
 
     ask: LeaseAsk
@@ -56,15 +57,27 @@ class InDoubt:
     Args:
         write_outcome: writes the outcome of a run if it waits for the store, and its claim is therefore open;
             returns whether it is written.
+        locks: those that were in doubt before, by token.
     """
 
-    def __init__(self, context: EngineContext, write_outcome: Callable[[str], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        context: EngineContext,
+        write_outcome: Callable[[str], bool] = lambda _: False,
+        locks: Mapping[str, LockInDoubt] = MappingProxyType({}),
+    ) -> None:
         self._context = context
         self._write_outcome = write_outcome
         self._mutex = threading.Lock()
         self._ended: OrderedDict[str, _Ended] = OrderedDict()  # by run
         self._open: OrderedDict[str, ClaimAsk] = OrderedDict()  # by run
-        self._locks: OrderedDict[str, _LockInDoubt] = OrderedDict()  # by token
+        self._locks: OrderedDict[str, LockInDoubt] = OrderedDict(locks)  # by token
+
+    @property
+    def locks(self) -> dict[str, LockInDoubt]:
+        """The locks outside jobs that are in doubt, by token."""
+        with self._mutex:
+            return dict(self._locks)
 
     def note(self, settlement: Settlement) -> None:
         """Remember a claim that may be granted, and how its occurrence has ended."""
@@ -76,7 +89,7 @@ class InDoubt:
 
     def note_lock(self, ask: LeaseAsk) -> None:
         """Remember a lock outside jobs that may be granted though no caller holds it."""
-        self._remember(self._locks, ask.token, _LockInDoubt(ask))
+        self._remember(self._locks, ask.token, LockInDoubt(ask))
 
     def reclaim(self, resource: str, holder: Holder) -> bool:
         """End the lease that is in the way, if no code here acts under it; return whether to ask again at once."""
@@ -157,7 +170,7 @@ class InDoubt:
                 break
         return tried
 
-    def _locks_of(self, resource: str, holder: Holder) -> list[_LockInDoubt]:
+    def _locks_of(self, resource: str, holder: Holder) -> list[LockInDoubt]:
         who = (resource, holder.owner, holder.run_id)
         with self._mutex:
             in_doubt = list(self._locks.values())

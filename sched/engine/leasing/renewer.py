@@ -123,8 +123,8 @@ class LeaseRenewer:
     def _begin_renewal(self, hold: KeptLease) -> None:
         """On the timers' thread: set the timer for the end of trust, and have another thread ask the store."""
         with hold.mutex:
-            if not (hold.kept and hold.renewing):
-                return
+            if not (hold.kept and hold.renewing and hold.lock.state is LockState.HELD):
+                return  # its holder was interrupted before it knew this lease, for example
             self._set_timer(hold, hold.lease.trusted_until_ns, lambda: self._expire(hold))
             lease = hold.lease
         self._threads.submit(lambda: self._renew(hold, lease))

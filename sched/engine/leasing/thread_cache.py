@@ -30,11 +30,33 @@ class ThreadCache:
         self._name = name
         self._submitted = threading.Condition()
         self._calls: deque[Callable[[], None]] = deque()
+        self._alive = 0
         self._idle = 0
         self._stopping = False
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Make a call as soon as possible; after `stop`, never."""
+        """Make a call as soon as possible; after `stop`, never.
+
+        If the process may have no more threads, one that is busy makes it later.
+
+        Raises:
+            RuntimeError: there is no such thread either; the call is not made.
+        """
+        try:
+            self.submit_now(call)
+        except RuntimeError:
+            with self._submitted:
+                if not self._alive:
+                    raise
+                self._calls.append(call)
+                self._submitted.notify()
+
+    def submit_now(self, call: Callable[[], None]) -> None:
+        """Make a call at once; after `stop`, never.
+
+        Raises:
+            RuntimeError: it needs one more thread than the process may have; the call is not made.
+        """
         with self._submitted:
             if self._stopping:
                 return
@@ -42,7 +64,16 @@ class ThreadCache:
             if self._idle >= len(self._calls):
                 self._submitted.notify()
                 return
-        threading.Thread(target=self._work, name=self._name, daemon=True).start()
+            self._alive += 1
+        try:
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        except RuntimeError:
+            with self._submitted:
+                self._alive -= 1
+                if call not in self._calls:  # a thread that was busy makes it
+                    return
+                self._calls.remove(call)
+            raise
 
     def stop(self) -> None:
         """Make none of the calls that have not begun; the others are not waited for."""
@@ -63,6 +94,7 @@ class ThreadCache:
         with self._submitted:
             while not self._calls:
                 if self._stopping or self._idle == STAYING:
+                    self._alive -= 1
                     return None
                 self._idle += 1
                 self._submitted.wait()

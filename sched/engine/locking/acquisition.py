@@ -142,13 +142,21 @@ class Acquisition:
             raise
         except BaseException:  # the waiting thread was interrupted
             if self._lock.state is LockState.WAITING:
+                self._in_doubt.note_lock(self._ask)  # the answer may have been on its way
                 self._lock.fire(LockEvent.FAILED, reason=LockReason.CANCELLED)
-            elif self._hold is not None:
+            elif self.holding:
                 self.give_back()
+            else:
+                self._break_off()
             raise
         finally:
             if self._hold is None and self._unacknowledged is not None:
                 self._in_doubt.note_lock(self._ask)
+
+    @property
+    def holding(self) -> bool:
+        """Whether the lease is kept: it was granted, and `give_back` was not called."""
+        return self._hold is not None and not self._leaving
 
     def cancel(self) -> None:
         """End the waiting."""
@@ -303,10 +311,18 @@ class Acquisition:
         A lost lease is left alone: another instance may have it by now. Without an answer from the store the lease
         runs out, or is released when it is in our way (leasing/in_doubt.py).
         """
+        hold = self._hold
+        assert hold is not None  # noqa: S101 - it was taken
+        try:
+            return self._given_back(hold)
+        except BaseException:  # the releasing thread was interrupted
+            self._renewer.drop(hold)
+            self._break_off()
+            raise
+
+    def _given_back(self, hold: KeptLease) -> bool:
         with self._mutex:
             self._leaving = True
-            hold = self._hold
-        assert hold is not None  # noqa: S101 - it was taken
         self._renewer.check(hold)
         self._renewer.drop(hold)
         answer = None
@@ -332,6 +348,14 @@ class Acquisition:
                 return
             self._lock.fire(LockEvent.EXPIRED, reason=LockReason.CANCELLED)
         self._loss.report()
+
+    def _break_off(self) -> None:
+        """End a lease that nothing releases, because an exception came between: it runs out by itself."""
+        self._in_doubt.note_lock(self._ask)
+        if self._lock.state is LockState.HELD:
+            self._lock.fire(LockEvent.EXPIRED, reason=LockReason.CANCELLED)
+        if self._lock.state is LockState.LOST:
+            self._lock.fire(LockEvent.RELEASED)
 
     def _check_trust(self) -> None:
         """Have the renewer report an end of trust that has passed."""

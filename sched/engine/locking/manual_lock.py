@@ -101,13 +101,17 @@ class LockHost(Protocol):
 
 
 class ManualLock:
-    """One lock with at most one holder at a time; any thread may release what another one acquired."""
+    """One lock with at most one holder at a time; any thread may release what another one acquired.
+
+    One use of it is an acquisition and, if that succeeds, the release. The caller of a use that begins on another
+    thread reserves the lock for it before, so that nothing comes between.
+    """
 
     def __init__(self, terms: LockTerms, lock_host: LockHost) -> None:
         self.terms = terms
         self._lock_host = lock_host
         self._mutex = threading.Lock()
-        self._in_use = False
+        self._use: object | None = None
         self._cancelled = False
         self._manual_locks: ManualLocks | None = None
         self._acquisition: Acquisition | None = None
@@ -120,25 +124,50 @@ class ManualLock:
 
     @property
     def in_use(self) -> bool:
-        """Whether it is held or waited for."""
-        return self._in_use
+        """Whether it is held, waited for or reserved."""
+        return self._use is not None
+
+    def reserve(self, use: object) -> None:
+        """Begin a use; `acquire_reserved` or `unreserve` follows.
+
+        Args:
+            use: tells this use from all others.
+
+        Raises:
+            LockInUse: it is held, waited for or reserved.
+        """
+        with self._mutex:
+            if self._use is not None:
+                raise LockInUse(self.terms.resource)
+            self._use, self._cancelled = use, False
+
+    def unreserve(self) -> None:
+        """End a use without having acquired."""
+        self._end()
 
     def acquire(self) -> HeldLease | NotAcquired:
         """Take the lock, waiting as its terms allow.
 
         Raises:
-            LockInUse: it is held or waited for through this object.
+            LockInUse: it is held, waited for or reserved through this object.
             StoreUnavailable: the store does not answer.
             ConfigError: no scheduler runs that would renew the lease.
         """
-        with self._mutex:
-            if self._in_use:
-                raise LockInUse(self.terms.resource)
-            self._in_use, self._cancelled = True, False
+        use = object()
+        try:
+            self.reserve(use)
+            return self.acquire_reserved()
+        except BaseException:
+            if self._use is use:  # interrupted between two steps
+                self._break_off()
+            raise
+
+    def acquire_reserved(self) -> HeldLease | NotAcquired:
+        """Take the lock that is reserved for the caller; otherwise as `acquire`."""
         try:
             answer = self._taken()
         except BaseException:
-            self._end()
+            self._break_off()
             raise
         if isinstance(answer, NotAcquired):
             self._end()
@@ -150,20 +179,30 @@ class ManualLock:
         Raises:
             LockNotHeld: it was not acquired, or was released.
         """
-        with self._mutex:
-            acquisition = self._acquisition
-            if self._lease is None or acquisition is None:
-                raise LockNotHeld(self.terms.resource)
-            self._lease = None
+        acquisition = None
         try:
+            with self._mutex:
+                if self._lease is None:
+                    raise LockNotHeld(self.terms.resource)  # noqa: TRY301 - an interruption may come at any step
+                acquisition, self._lease = self._acquisition, None
+            assert acquisition is not None  # noqa: S101 - there was a lease
             return acquisition.give_back()
+        except BaseException:
+            if acquisition is not None:
+                acquisition.abandon()  # the caller was interrupted before the release began
+            raise
         finally:
-            self._end()
+            if acquisition is not None:
+                self._end()
 
-    def cancel(self) -> bool:
-        """End the waiting, if there is any; return False if it is too late, because the lock is held."""
+    def cancel(self, use: object | None = None) -> bool:
+        """End the waiting, if there is any; return False if it is too late, because the lock is held.
+
+        Args:
+            use: cancel no other use than this one.
+        """
         with self._mutex:
-            if self._lease is not None:
+            if self._lease is not None or (use is not None and use is not self._use):
                 return False
             self._cancelled = True
             if self._acquisition is not None:
@@ -187,6 +226,14 @@ class ManualLock:
         acquisition.give_back()  # granted while it was cancelled
         return NotAcquired("cancelled", "", 0)
 
+    def _break_off(self) -> None:
+        """End a use in which an exception was raised, by a signal's handler for example; nothing stays held."""
+        try:
+            if self._acquisition is not None and self._acquisition.holding:
+                self._acquisition.give_back()
+        finally:
+            self._end()
+
     def _end(self) -> None:
         """Forget the acquisition, so that the next caller may acquire."""
         if self._manual_locks is not None:
@@ -195,4 +242,4 @@ class ManualLock:
             self._lock_host.shut()
         with self._mutex:
             self._manual_locks = self._acquisition = self._lease = None
-            self._in_use = False
+            self._use = None

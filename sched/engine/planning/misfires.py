@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.planning.past_runs import claims_before
 from tickglass.sched.engine.planning.trigger_calls import COUNTED_MAX
@@ -69,13 +71,23 @@ class Misfires:
         """End the thread when everything is reported; a store that does not answer is waited for once."""
         self._loop.stop()
 
-    def span_passed(self, job: Job, first_due_ns: int, before_ns: int, counted: InstantCount) -> None:
-        """Account for the instants in [first_due_ns, before_ns), as they were counted."""
+    def span_passed(
+        self, job: Job, first_due_ns: int, before_ns: int, counted: InstantCount, *, reason: str = ""
+    ) -> None:
+        """Account for the instants in [first_due_ns, before_ns), as they were counted.
+
+        Args:
+            reason: why, if they are missed: see `InstantsMissed`.
+        """
 
         def report(claimed_ns: int | None, is_replaced: _Replaced) -> None:
             for event in self._split(job, first_due_ns, before_ns, counted, claimed_ns):
-                replaced = isinstance(event, InstantsMissed) and is_replaced(job.name, str(job.trigger))
-                self._context.sink.record(_as_elsewhere(event) if replaced else event)
+                if isinstance(event, InstantsElsewhere):
+                    self._context.sink.record(event)
+                elif is_replaced(job.name, str(job.trigger)):
+                    self._context.sink.record(_as_elsewhere(event))
+                else:
+                    self._context.sink.record(replace(event, reason=reason))
 
         self._ask(_Question(job.name, before_ns, manual=False, report=report))
 
@@ -228,7 +240,7 @@ def _not_replaced(_job: str, _trigger: str) -> bool:
     return False
 
 
-def _as_elsewhere(event: InstantsElsewhere | InstantsMissed) -> InstantsElsewhere:
+def _as_elsewhere(event: InstantsMissed) -> InstantsElsewhere:
     return InstantsElsewhere(
         job=event.job,
         count=event.count,

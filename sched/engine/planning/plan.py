@@ -26,7 +26,7 @@ class Plan:
         until_ns: the last instant of this plan, because another plan goes on from there; None: no end.
     """
 
-    __slots__ = ("_visit", "after_ns", "due_ns", "failures", "job", "until_ns")
+    __slots__ = ("_visit", "after_ns", "due_ns", "failures", "job", "until_ns", "visited_ns")
 
     def __init__(
         self, job: Job, visit: Callable[[Plan, int], None], after_ns: int, until_ns: int | None = None
@@ -37,6 +37,7 @@ class Plan:
         self.after_ns = after_ns
         self.due_ns: int | None = None
         self.failures = 0  # of its trigger, in a row
+        self.visited_ns = 0  # monotonic, when the timeline last called it
 
     def __call__(self, offset_ns: int) -> None:
         """Decide on the next instant; on the timeline's thread."""

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Planner"]
 
 _MANUAL_AGAIN_NS: Final = 100 * MS  # a run that was asked for looks so often whether the one before it has ended
-_UNTOLD_MAX_NS: Final = SECOND  # of a plan that rests again and again, until what has passed is accounted for
+_FRESH_NS: Final = SECOND // 2  # what is due so lately is not accounted for yet: in most overloads its turn comes soon
+_KEPT_BACK: Final = "pool"  # the reason of what is missed because no worker was free
 _TRIGGER: Final = Backoff(SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND)
 
 
@@ -59,7 +60,13 @@ class Planner:
         self._timeline = timeline
         self._dispatcher = dispatcher
         timeline.after_visits(dispatcher.hand_over)
-        self._backlog = Backlog(context.clock, timeline, wait_ns=dispatcher.wait_ns, decide=self._decide)
+        self._backlog = Backlog(
+            context.clock,
+            timeline,
+            wait_ns=dispatcher.wait_ns,
+            account=self._account,
+            decide=lambda plan, offset_ns: self._decide(plan, offset_ns, reason=_KEPT_BACK),
+        )
         self._overlaps = Overlaps(
             context, timeline, self.triggers, busy=dispatcher.busy, advance=self._advance, go_on=self._go_on
         )
@@ -94,7 +101,8 @@ class Planner:
             now_ns = self.now_ns(plan.job)
             last_ns = now_ns if plan.until_ns is None else min(now_ns, plan.until_ns)
             if plan.next_ns is not None and plan.next_ns <= last_ns:
-                due_ns = self._latest_of(plan.job, plan.next_ns, self._passed(plan.job, plan.next_ns, last_ns))
+                passed = self._passed(plan.job, plan.next_ns, last_ns)
+                due_ns = self._latest_of(plan.job, plan.next_ns, passed, reason=_KEPT_BACK)
                 self._fell_due(plan.job, due_ns, None).fire(
                     OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=SkipReason.STOPPING
                 )
@@ -133,16 +141,22 @@ class Planner:
         now_ns = self.now_ns(job)
         if due_ns > now_ns:
             return
+        found_ns = self._context.clock.monotonic_ns()
 
         def visit(offset_ns: int) -> None:
             grace_ns = job.grace_at(due_ns, None)
             due_at_ns, monotonic_ns = due_ns - offset_ns, self._context.clock.monotonic_ns()
-            if self._verdict(job, due_ns, monotonic_ns - due_at_ns, grace_ns, rerun=True) != Admit():
+            late_ns, manual = monotonic_ns - due_at_ns, kind == MANUAL
+            if self._verdict(job, due_ns, late_ns, grace_ns, rerun=True, manual=manual) != Admit():
                 return
-            occurrence = self._fell_due(job, due_ns, self.triggers.upcoming(job, now_ns).first_ns, kind=kind)
-            until_ns = monotonic_ns + grace_ns
             self._dispatcher.dispatch(
-                job, occurrence, due_ns=due_at_ns, until_ns=until_ns, next_due_ns=None, rerun=True
+                job,
+                self._fell_due(job, due_ns, self.triggers.upcoming(job, now_ns).first_ns, kind=kind),
+                due_ns=due_at_ns,
+                until_ns=monotonic_ns + grace_ns,
+                next_due_ns=None,
+                visited_ns=monotonic_ns,
+                found_ns=found_ns,
             )
 
         self._timeline.at(due_ns, visit, steady=job.trigger.fixed_rate)
@@ -191,13 +205,14 @@ class Planner:
         """Decide on the planned occurrence; while the job is in hand before it is due, or the pool is full, wait."""
         if plan.due_ns is None:
             return
-        early_ns = plan.due_ns - self._context.clock.monotonic_ns() - offset_ns
+        plan.visited_ns = self._context.clock.monotonic_ns()
+        early_ns = plan.due_ns - plan.visited_ns - offset_ns
         if (early_ns > 0 and self._overlaps.hold(plan)) or self._backlog.hold(plan, early_ns):
             return
         self._decide(plan, offset_ns)
 
-    def _decide(self, plan: Plan, offset_ns: int) -> None:
-        """Decide on the latest instant of a plan that has come, and plan the next."""
+    def _decide(self, plan: Plan, offset_ns: int, *, reason: str = "") -> None:
+        """Decide on the latest instant of a plan that has come, and plan the next; `reason`: of what was missed."""
         job, first_ns = plan.job, plan.due_ns
         now_ns = self._context.clock.monotonic_ns() + offset_ns
         if first_ns is None or (now_ns < first_ns and self._overlaps.hold(plan)):
@@ -208,9 +223,10 @@ class Planner:
         advanced = self._advance(plan)
         grace_ns = job.grace_at(due_ns, plan.due_ns)
         if plan.next_ns is not None and self._backlog.too_late(due_ns + grace_ns - offset_ns):
-            self._rest(plan, first_ns, passed, now_ns)
+            self._rest(plan, plan.next_ns, now_ns)
+            plan.due_ns = first_ns
             return
-        self._latest_of(job, first_ns, passed)
+        self._latest_of(job, first_ns, passed, reason=reason)
         try:
             self._act(
                 job,
@@ -218,23 +234,40 @@ class Planner:
                 grace_ns=grace_ns,
                 next_due_ns=plan.due_ns,
                 offset_ns=offset_ns,
+                visited_ns=plan.visited_ns,
+                reason=reason,
                 superseded=plan.until_ns is not None and plan.due_ns is not None and plan.due_ns <= now_ns,
             )
         finally:
             if advanced and not self._overlaps.hold(plan):
                 self._visit_in_time(plan)
 
-    def _rest(self, plan: Plan, first_ns: int, passed: InstantCount | None, now_ns: int) -> None:
+    def _rest(self, plan: Plan, next_ns: int, now_ns: int) -> None:
         """Have a plan wait for its next instant, because the latest one cannot be started in time any more."""
-        next_ns = plan.due_ns
-        if next_ns is None:
-            return
         early_ns = next_ns - self._dispatcher.lead_time.now_ns
         wait_ns = (early_ns if early_ns > now_ns else next_ns) - now_ns
-        if now_ns - first_ns >= _UNTOLD_MAX_NS:
-            first_ns = self._latest_of(plan.job, first_ns, passed)
-        plan.due_ns = first_ns
         self._backlog.rest(plan, self._context.clock.monotonic_ns() + wait_ns)
+
+    def _account(self, plan: Plan) -> bool:
+        """Account for what has passed while a plan was kept back; False: no instant of it waits any more.
+
+        Its latest instant is not decided on before its grace has passed.
+        """
+        job, first_ns, now_ns = plan.job, plan.next_ns, self.now_ns(plan.job)
+        if first_ns is None or now_ns - first_ns < _FRESH_NS:
+            return first_ns is not None
+        passed = self._passed(job, first_ns, now_ns if plan.until_ns is None else min(now_ns, plan.until_ns))
+        plan.due_ns = due_ns = self._latest_of(job, first_ns, passed, reason=_KEPT_BACK)
+        next_due_ns = self.triggers.upcoming(job, due_ns).first_ns
+        if now_ns <= due_ns + job.grace_at(due_ns, next_due_ns):
+            if next_due_ns is not None:
+                plan.after_ns = due_ns - (next_due_ns - due_ns)  # an interval before it, as of a plan that was not held
+            return True
+        plan.after_ns = due_ns
+        self._misfires.too_late(self._fell_due(job, due_ns, next_due_ns), reason=_KEPT_BACK, trigger=str(job.trigger))
+        if self._advance(plan) and plan.next_ns is not None:
+            self._rest(plan, plan.next_ns, now_ns)
+        return False
 
     def _act(
         self,
@@ -244,16 +277,27 @@ class Planner:
         grace_ns: int,
         next_due_ns: int | None,
         offset_ns: int,
+        visited_ns: int | None = None,
+        reason: str = "",
         superseded: bool = False,
     ) -> None:
-        """Do with an occurrence that fell due as its job's policies say."""
-        due_at_ns = occurrence.due_ns - offset_ns
-        late_ns = self._context.clock.monotonic_ns() - due_at_ns
-        manual = occurrence.kind == MANUAL
+        """Do with an occurrence that fell due as its job's policies say.
+
+        Args:
+            visited_ns: when the timeline first came to it; None: now.
+            reason: why, if it is missed.
+        """
+        due_at_ns, now_ns = occurrence.due_ns - offset_ns, self._context.clock.monotonic_ns()
+        late_ns, manual = now_ns - due_at_ns, occurrence.kind == MANUAL
         match self._verdict(job, occurrence.due_ns, late_ns, grace_ns, superseded=superseded, manual=manual):
             case Admit():
                 self._dispatcher.dispatch(
-                    job, occurrence, due_ns=due_at_ns, until_ns=due_at_ns + grace_ns, next_due_ns=next_due_ns
+                    job,
+                    occurrence,
+                    due_ns=due_at_ns,
+                    until_ns=due_at_ns + grace_ns,
+                    next_due_ns=next_due_ns,
+                    visited_ns=now_ns if visited_ns is None else visited_ns,
                 )
             case Defer():
                 self._timeline.at(
@@ -263,11 +307,12 @@ class Planner:
                     ),
                     steady=job.trigger.fixed_rate,
                 )
-            case Decline(reason):
-                why = self._orders.words(job.name, occurrence.due_ns) if reason is SkipReason.PAUSED else ""
-                occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=reason, error=why)
+            case Decline(because):
+                why = self._orders.words(job.name, occurrence.due_ns) if because is SkipReason.PAUSED else ""
+                occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=because, error=why)
             case TooLate():
-                self._misfires.too_late(occurrence, trigger="" if manual else str(job.trigger))
+                trigger = "" if manual else str(job.trigger)
+                self._misfires.too_late(occurrence, reason=reason, trigger=trigger)
 
     def _verdict(
         self,
@@ -302,12 +347,12 @@ class Planner:
             self.triggers.failed(job, error)
             return None
 
-    def _latest_of(self, job: Job, due_ns: int, passed: InstantCount | None) -> int:
+    def _latest_of(self, job: Job, due_ns: int, passed: InstantCount | None, *, reason: str) -> int:
         """Return the latest instant that has come; the ones before it are accounted for in misfires."""
         if passed is None or passed.latest_ns is None:
             return due_ns
         # Counted are the planned one and all but the latest.
-        self._misfires.span_passed(job, due_ns, passed.latest_ns, passed)
+        self._misfires.span_passed(job, due_ns, passed.latest_ns, passed, reason=reason)
         return passed.latest_ns
 
     def _fell_due(self, job: Job, due_ns: int, next_due_ns: int | None, *, kind: str = SCHEDULED) -> OccurrenceMachine:

@@ -22,7 +22,9 @@ class Admitted(msgspec.Struct, frozen=True):
         due_ns: monotonic nanoseconds of the due instant.
         until_ns: monotonic; until when it may wait for another holder's lease, and the latest start of a first attempt.
         next_due_ns: wall-clock nanoseconds of the job's next due instant; None: there is none.
-        rerun: an earlier claimant died: it stays owed until an instance has run it, and its grace counts from now.
+        visited_ns: monotonic; when the timeline first came to it.
+        found_ns: monotonic; when it was found that an earlier claimant died; None: this is its first attempt. Such a
+            rerun stays owed until an instance has run it, and its grace counts from then.
         expected_ns: for how long the run is expected to hold a worker.
     """
 
@@ -31,8 +33,14 @@ class Admitted(msgspec.Struct, frozen=True):
     due_ns: int
     until_ns: int
     next_due_ns: int | None
-    rerun: bool
+    visited_ns: int
+    found_ns: int | None = None
     expected_ns: int = 0
+
+    @property
+    def rerun(self) -> bool:
+        """Whether an earlier claimant died."""
+        return self.found_ns is not None
 
     def too_late(self, now_ns: int) -> bool:
         """Return whether it must not start any more."""

@@ -94,7 +94,9 @@ class Assignment:
         self._claim = claim
         self._missed = missed
         self._ended = ended
-        self._timings = Timings(admitted.due_ns, context.clock.monotonic_ns())
+        self._timings = Timings(
+            admitted.due_ns, context.clock.monotonic_ns(), admitted.visited_ns, admitted.found_ns or 0
+        )
         self._began_wall_ns = 0
         self._stop = StopSignal()
         self._lock = _lock_for(admitted, context)

@@ -134,11 +134,21 @@ class Dispatcher:
         due_ns: int,
         until_ns: int,
         next_due_ns: int | None,
-        rerun: bool = False,
+        visited_ns: int,
+        found_ns: int | None = None,
     ) -> None:
         """Take an occurrence of a job that is not busy; see `Admitted` for the arguments. `hand_over` follows."""
         assignment = Assignment(
-            Admitted(job, occurrence, due_ns, until_ns, next_due_ns, rerun, self._run_times.expected_ns(job)),
+            Admitted(
+                job,
+                occurrence,
+                due_ns,
+                until_ns,
+                next_due_ns,
+                visited_ns,
+                found_ns,
+                self._run_times.expected_ns(job),
+            ),
             context=self._context,
             max_ahead_ns=self._max_ahead_ns,
             executor=self._executors["event_loop" if job.coroutine else "threads"],

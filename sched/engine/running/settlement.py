@@ -16,7 +16,7 @@ from tickglass.sched.policies import backoff
 from tickglass.sched.ports import BATCH_MAX, Settled, SpooledOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.engine.leasing.in_doubt import InDoubt
@@ -119,9 +119,10 @@ class SettlementGroup:
     def flush(self) -> None:
         """Write the waiting outcomes, oldest first."""
         while group := self._taken():
-            answers = self._together(group)
-            for position, waiting in enumerate(group):
-                waiting.guarded(partial(self._end, waiting, answers.get(position), asked=position in answers))
+            if len(group) == 1:
+                group[0].guarded(partial(self._end_alone, group[0]))
+            else:
+                self._write(group)
 
     def flush_aside(self) -> None:
         """Have the waiting outcomes written now, on a thread that is no worker, because this one has more to start."""
@@ -142,21 +143,39 @@ class SettlementGroup:
             pass
         return group
 
-    def _together(self, group: Sequence[_Waiting]) -> Mapping[int, Settled | None]:
-        """Ask the store for all of them; return the answers by position, without those that are to be asked alone."""
-        if len(group) == 1:
-            return {}
-        settlements = [waiting.settlement for waiting in group]
+    def _write(self, group: list[_Waiting]) -> None:
+        """Write these together; ask again for those without an answer, together, and spool them after the last try."""
+        errors: dict[str, StoreUnavailable] = {}
         try:
-            answers, _ = persist(lambda: self._store.settle_many(settlements), backoff.STORE, self._clock)
+            persist(partial(self._ask, group, errors), backoff.STORE, self._clock)
         except StoreUnavailable as error:
-            for settlement in settlements:
-                _unwritten(settlement, error)
-            return dict.fromkeys(range(len(group)))
+            for waiting in group:
+                _unwritten(waiting.settlement, errors.get(waiting.settlement.run_id, error))
+                waiting.guarded(partial(self._end, waiting, None))
         except Exception:  # noqa: BLE001 - reported; each is asked alone, and one that fails then aborts its run
             _log.exception("%d outcomes were not written together", len(group))
-            return {}
-        return {position: _confirmed(answer) for position, answer in enumerate(answers) if isinstance(answer, Settled)}
+            for waiting in group:
+                waiting.guarded(partial(self._end_alone, waiting))
+
+    def _ask(self, group: list[_Waiting], errors: dict[str, StoreUnavailable]) -> None:
+        """Ask the store for all of the group, and end those that it answers: none waits for the others' next request.
+
+        Args:
+            group: those that are answered are taken out.
+            errors: the latest error of each of the others, by run; added to.
+
+        Raises:
+            StoreUnavailable: some were not answered.
+        """
+        asked = list(zip(group, self._store.settle_many([waiting.settlement for waiting in group]), strict=True))
+        group[:] = [waiting for waiting, answer in asked if not isinstance(answer, Settled)]
+        for waiting, answer in asked:
+            if isinstance(answer, Settled):
+                waiting.guarded(partial(self._end, waiting, _confirmed(answer)))
+            else:
+                errors[waiting.settlement.run_id] = answer
+        if group:
+            raise errors[group[0].settlement.run_id]
 
     def _alone(self, settlement: Settlement) -> Settled | None:
         try:
@@ -166,9 +185,10 @@ class SettlementGroup:
             return None
         return _confirmed(answer)
 
-    def _end(self, waiting: _Waiting, answer: Settled | None, *, asked: bool) -> None:
-        if not asked:
-            answer = self._alone(waiting.settlement)
+    def _end_alone(self, waiting: _Waiting) -> None:
+        self._end(waiting, self._alone(waiting.settlement))
+
+    def _end(self, waiting: _Waiting, answer: Settled | None) -> None:
         self._conclude(waiting.settlement, waiting.lock, answer)
         waiting.settled()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import grpc
@@ -174,10 +174,15 @@ class EtcdClient:
         """Whether there is a token, or none is needed."""
         return bool(self.metadata) or not self._user
 
-    def forget(self, request: object, method: str) -> None:
-        """Send a request without waiting for its answer."""
-        if not self._closed:
-            self.connection().methods[method].future(request, self.timeout_ns / SECOND, self.metadata)
+    def tell(self, questions: Sequence[tuple[str, object]], patience_ns: int) -> None:
+        """Send requests whose failure does not matter; wait so long for the answers, because a close cancels them."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        deadline_ns = self._real.monotonic_ns() + patience_ns
+        methods, timeout_s = self.connection().methods, patience_ns / SECOND
+        for answer in [methods[method].future(request, timeout_s, self.metadata) for method, request in questions]:
+            with suppress(grpc.RpcError, grpc.FutureTimeoutError, grpc.FutureCancelledError):
+                answer.result(self.left_s(deadline_ns))
 
     def close(self) -> None:
         """Close all connections; a second call does nothing."""

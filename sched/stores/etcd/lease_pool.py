@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from aetcd import rpc
 
 from tickglass.sched.clock import SystemClock
-from tickglass.sched.durations import SECOND
+from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.stores.etcd.client import GRANT, REVOKE
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = ["EtcdLeasePool", "HeldLease", "PooledLease"]
 
 _SPARE_MAX: Final = 64  # per length: as many as a pool of workers may return at once
 _HELD_MAX: Final = 10_000
+_REVOKE_WITHIN_NS: Final = 200 * MS  # a close takes no longer; a server writes some 1,000 a second
 
 
 class PooledLease(NamedTuple):
@@ -32,11 +33,13 @@ class PooledLease(NamedTuple):
 
     Args:
         fresh: granted just now, so it need not be renewed.
+        alive_ns: monotonic, read before the latest request that granted or renewed it.
     """
 
     lease_id: int
     seconds: int
     fresh: bool
+    alive_ns: int
 
 
 class HeldLease(NamedTuple):
@@ -53,27 +56,44 @@ class EtcdLeasePool:
     def __init__(self) -> None:
         self._real = SystemClock()
         self._lock = threading.Lock()
-        self._spare: dict[int, list[tuple[PooledLease, int]]] = {}
+        self._spare: dict[int, list[PooledLease]] = {}  # by length
         self._held: OrderedDict[str, HeldLease] = OrderedDict()
 
     def take(self, call: Call, ttl_ns: int) -> PooledLease:
         """Return an etcd lease of this length, rounded up to seconds; no other caller has it."""
         seconds = -(-ttl_ns // SECOND)
+        now_ns = self._real.monotonic_ns()
         with self._lock:
             spare = self._spare.get(seconds, [])
             while spare:
-                pooled, returned_ns = spare.pop()
-                if self._real.monotonic_ns() - returned_ns < ttl_ns // 2:  # else it may end at any moment
-                    return pooled
+                pooled = spare.pop()
+                if now_ns - pooled.alive_ns < ttl_ns // 2:  # else it may end at any moment
+                    return pooled._replace(alive_ns=now_ns)  # the caller renews it
         granted = call.ask(GRANT, rpc.LeaseGrantRequest(TTL=seconds))
-        return PooledLease(granted.ID, seconds, fresh=True)
+        return PooledLease(granted.ID, seconds, fresh=True, alive_ns=now_ns)
 
     def give_back(self, pooled: PooledLease) -> None:
         """Return an etcd lease to the pool; the caller knows that no key is attached to it."""
         with self._lock:
             spare = self._spare.setdefault(pooled.seconds, [])
             if len(spare) < _SPARE_MAX:
-                spare.append((pooled._replace(fresh=False), self._real.monotonic_ns()))
+                spare.append(pooled._replace(fresh=False))
+
+    def drop_spare(self, seconds: int) -> None:
+        """Forget the spare etcd leases of a length, because one of them has ended, and others may have."""
+        with self._lock:
+            self._spare.pop(seconds, None)
+
+    def now_ns(self) -> int:
+        """Return the monotonic time, for `renewed`."""
+        return self._real.monotonic_ns()
+
+    def renewed(self, token: str, alive_ns: int) -> None:
+        """Note that what a token holds was renewed."""
+        with self._lock:
+            held = self._held.get(token)
+            if held is not None:
+                self._held[token] = held._replace(pooled=held.pooled._replace(alive_ns=alive_ns))
 
     def remember(self, token: str, held: HeldLease) -> None:
         """Note what a token holds."""
@@ -94,9 +114,8 @@ class EtcdLeasePool:
             self.give_back(held.pooled)
 
     def revoke_spare(self, client: EtcdClient) -> None:
-        """End the spare etcd leases now, before they end by themselves."""
+        """End the spare etcd leases now, before they end by themselves; wait for that for a moment."""
         with self._lock:
-            spare = [pooled for those in self._spare.values() for pooled, _ in those]
+            spare = [pooled for those in self._spare.values() for pooled in those]
             self._spare.clear()
-        for pooled in spare:
-            client.forget(rpc.LeaseRevokeRequest(ID=pooled.lease_id), REVOKE)
+        client.tell([(REVOKE, rpc.LeaseRevokeRequest(ID=pooled.lease_id)) for pooled in spare], _REVOKE_WITHIN_NS)

@@ -74,6 +74,7 @@ class Locks:
         try:
             written, *renewed = call.ask_all(*questions)
         except LeaseNotFound:  # a spare etcd lease that has ended by itself
+            self.lease_pool.drop_spare(pooled.seconds)
             return 0, call.ask(TXN, kv.transaction([], reads))
         if not written.succeeded:
             if not call.repeated:  # else the key that prevented it may be our own

@@ -142,7 +142,7 @@ class EtcdStore:
         It lasts for the TTL that it was granted with.
         """
         with self._client.call("renew") as call:
-            held = self._locks.lease_pool.recall(lease.token)
+            held, asked_ns = self._locks.lease_pool.recall(lease.token), self._locks.lease_pool.now_ns()
             if held is None:
                 current, left_s = self._locks.read_lease(call, lease.resource), 0
                 if current.live and current.token == lease.token:
@@ -153,6 +153,7 @@ class EtcdStore:
                 read_reply, renewed = call.ask_all(lease_question, question)
                 current, left_s = lease_from(read_reply), renewed.TTL
             if current.live and current.token == lease.token and left_s > 0:
+                self._locks.lease_pool.renewed(lease.token, asked_ns)
                 return Renewed()
             self._locks.lease_pool.forget(lease.token, freed=False)
             return Gone(current.holder.owner if current.live and current.token != lease.token else "")

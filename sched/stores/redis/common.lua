@@ -47,14 +47,26 @@ local LAYOUT = '2'
 
 local base = KEYS[1]
 
--- Return the layout of the keys; nil if there are none yet.
+-- Return the layout of the keys, nil if there are none yet; and whether BASE:layout says so. A person may have deleted
+-- what marks it: then the keys that only one layout has tell it. What is taken for an older layout is migrated, so in
+-- doubt it is ours. (The pcall, because rights.lua names a key that another program has written.)
 local function layout_found()
   local layout = redis.call('GET', base .. ':layout')
-  if layout then return layout end
+  if layout then return layout, true end
   if redis.call('TYPE', base .. ':fences')['ok'] == 'string' then -- BASE:layout was deleted by hand
     return string.match(redis.call('GET', base .. ':fences'), '^These keys have layout (%S+):') or '1'
   end
-  if redis.call('EXISTS', base .. ':fences', base .. ':jobs', base .. ':ledgers') > 0 then return '1' end
+  if redis.call('EXISTS', base .. ':1:jobs', base .. ':1:ledgers') > 0 then return '1>2' end
+  if redis.call('EXISTS', base .. ':fence') == 1 then return LAYOUT end
+  if redis.call('EXISTS', base .. ':fences') == 1 then return '1' end
+  local keys = 0
+  for _, list in ipairs({':jobs', ':ledgers'}) do
+    for _, name in ipairs(redis.pcall('ZRANGE', base .. list, 0, 9)) do
+      if redis.call('EXISTS', base .. ':job:' .. name, base .. ':due:' .. name) > 0 then return '1' end
+      keys = keys + 1
+    end
+  end
+  if keys > 0 then return LAYOUT end
 end
 
 local function mark_layout(layout)
@@ -63,9 +75,9 @@ local function mark_layout(layout)
 end
 
 if CHECKS then
-  local found = layout_found()
+  local found, marked = layout_found()
   if found and found ~= LAYOUT then return redis.error_reply('LAYOUT ' .. found) end
-  if not found and WRITES then mark_layout(LAYOUT) end
+  if not marked and WRITES then mark_layout(LAYOUT) end
 end
 
 local clock = redis.call('TIME')

@@ -15,14 +15,14 @@ local missing, foreign = {}, {}
 -- Every command of the scripts, by the keys that it is used on; NAME stands for the name of a resource or a job.
 local uses = {
   {':layout', 'GET SET TYPE'},
-  {':fence', 'HGET HSET TYPE'},
+  {':fence', 'HGET HSET EXISTS TYPE'},
   {':fences', 'GET SET EXISTS RENAME TYPE'},
   {':lock:NAME', 'GET SET PEXPIRE DEL EXISTS RENAME'},
   {':lease:NAME', 'HGET HMGET HSET DEL RENAME'},
   {':leases', 'ZADD ZREM ZRANGEBYLEX TYPE'},
   {':record:NAME', 'HGET HMGET HEXISTS HSET HDEL EXISTS DEL'},
-  {':jobs', 'ZADD ZREM ZRANGEBYLEX EXISTS RENAME TYPE'},
-  {':ledgers', 'ZADD ZREM ZRANGEBYLEX EXISTS RENAME TYPE'},
+  {':jobs', 'ZADD ZREM ZRANGE ZRANGEBYLEX EXISTS RENAME TYPE'},
+  {':ledgers', 'ZADD ZREM ZRANGE ZRANGEBYLEX EXISTS RENAME TYPE'},
   {':dues:NAME', 'ZADD ZREM ZCARD ZRANGE ZREVRANGE ZREVRANGEBYLEX EXISTS DEL'},
   {':runs:NAME', 'HGET HLEN HSET HDEL EXISTS DEL'},
   {':runs', 'ZADD ZREM ZREVRANGEBYLEX UNLINK TYPE'},
@@ -33,7 +33,7 @@ local uses = {
   {':acts', 'ZADD ZCARD ZREMRANGEBYLEX ZREVRANGEBYLEX TYPE'},
   {':1:jobs', 'ZRANGE ZREM EXISTS RENAME'},
   {':1:ledgers', 'ZRANGE ZREM EXISTS RENAME'},
-  {':job:NAME', 'HMGET DEL'},
+  {':job:NAME', 'HMGET EXISTS DEL'},
   {':due:NAME', 'ZRANGE ZREM EXISTS'},
   {':run:NAME', 'HGET HDEL DEL'},
 }

@@ -7,6 +7,8 @@ connections would gain nothing.
 SQLite's own busy handler is not used: with four processes it left a waiter without
 the write lock for 0.4 to 2 s, because it sleeps longer the longer it has waited.
 With short random sleeps, all waiters have the same chance.
+
+Each call into SQLite is made under one of three mutexes, because a fork takes these and closes the file (fork_gate.py).
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ import os
 import random
 import sqlite3
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from tickglass.sched.clock import SystemClock, Wake
 from tickglass.sched.durations import MS, SECOND, US, duration_text
 from tickglass.sched.errors import ConfigError, StoreUnavailable
 from tickglass.sched.files.private import make_private
+from tickglass.sched.stores.fork_gate import FORK_GATE
 from tickglass.sched.stores.sqlite import schema as sqlite_schema
 
 if TYPE_CHECKING:
@@ -43,6 +47,7 @@ _GLANCE_NS: Final = 5 * MS  # many transactions of this process; the write that 
 # default, the two take a fifth less time, and their 99th percentile a third (400 us, not 1,400).
 _PAGE_BYTES: Final = 1_024
 _WAL_PAGES: Final = 8_000
+_INHERITED: Final = set[tuple[int, int] | None]()  # files that were in use when this process was forked
 _WRONG_FILE: Final = {
     sqlite3.SQLITE_CANTOPEN: "the database cannot be opened or created there",
     sqlite3.SQLITE_NOTADB: "the file is not a SQLite database",
@@ -81,9 +86,12 @@ class SqliteFile:
         self._read_mutex = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        FORK_GATE.add(self)
         self._check_place()
         try:
-            self._open()
+            with self._open_mutex:
+                self._open()
         except StoreUnavailable as error:
             if error.kind != "unavailable":
                 raise
@@ -97,14 +105,17 @@ class SqliteFile:
         Raises:
             StoreUnavailable: "unavailable" when the lock stayed taken or the disk is full, "error" otherwise.
         """
-        self._open_late(operation)
         deadline_ns = self._real.monotonic_ns() + self._busy_timeout_ns
-        if not self._write_mutex.acquire(timeout=self._busy_timeout_ns / SECOND):
-            raise self._locked(operation)
-        try:
-            return self._transact(operation, _on_current(work), self._usable(self._writer, operation), deadline_ns)
-        finally:
-            self._write_mutex.release()
+        while True:
+            self._open_late(operation)
+            if not self._write_mutex.acquire(timeout=self._busy_timeout_ns / SECOND):
+                raise self._locked(operation)
+            try:
+                if not self._closed_by_fork():
+                    connection = self._usable(self._writer, operation)
+                    return self._transact(operation, _on_current(work), connection, deadline_ns)
+            finally:
+                self._write_mutex.release()
 
     def write_each(
         self, operation: str, work: Callable[[sqlite3.Connection, Item], T], items: Sequence[Item]
@@ -126,14 +137,17 @@ class SqliteFile:
         Raises:
             StoreUnavailable: see `write`.
         """
-        self._open_late(operation)
         deadline_ns = self._real.monotonic_ns() + self._busy_timeout_ns
-        with self._read_mutex:
-            connection = self._usable(self._reader, operation)
-            try:
-                return self._retry_while_busy(operation, lambda: _read_current(connection, work), deadline_ns)
-            except _FAILURES as error:
-                raise StoreUnavailable("sqlite", operation, str(error), kind=_kind_of(error)) from error
+        while True:
+            self._open_late(operation)
+            with self._read_mutex:
+                if self._closed_by_fork():
+                    continue
+                connection = self._usable(self._reader, operation)
+                try:
+                    return self._retry_while_busy(operation, partial(_read_current, connection, work), deadline_ns)
+                except _FAILURES as error:
+                    raise StoreUnavailable("sqlite", operation, str(error), kind=_kind_of(error)) from error
 
     def glance(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
         """Do `work`, which only reads, on the writers' connection and without a transaction; None if it cannot be done.
@@ -154,7 +168,33 @@ class SqliteFile:
         """Close both connections when no thread uses them any more; a second call does nothing."""
         with self._open_mutex, self._write_mutex, self._read_mutex:
             self._closed = True
-            self._disconnect()
+            self.disconnect()
+
+    # --- forks
+
+    @property
+    def mutexes(self) -> tuple[threading.Lock, ...]:
+        """See `Gated`."""
+        return self._open_mutex, self._write_mutex, self._read_mutex
+
+    def disconnect(self) -> None:
+        """See `Gated`."""
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
+
+    def _closed_by_fork(self) -> bool:
+        """Return whether a fork has closed it since this call found it open: then it is to be opened again.
+
+        The caller has one of the mutexes. The reader tells, because the writer is set while the file is being opened.
+        """
+        return self._reader is None and not self._closed and os.getpid() == self._pid and self._is_there()
+
+    def inherited(self) -> None:
+        """See `Gated`."""
+        if self._writer is not None:
+            _INHERITED.add(_identity(self.path))
 
     # --- opening
 
@@ -174,7 +214,7 @@ class SqliteFile:
         if not self._open_mutex.acquire(timeout=self._busy_timeout_ns / SECOND):
             raise self._locked(operation)
         try:
-            if self._reader is None and not self._closed:
+            if self._reader is None and not self._closed and self._is_there():
                 self._open()
         except StoreUnavailable as error:
             raise StoreUnavailable("sqlite", operation, error.detail, kind=error.kind) from error
@@ -183,13 +223,20 @@ class SqliteFile:
         finally:
             self._open_mutex.release()
 
+    def _is_there(self) -> bool:
+        """Whether the file is the one that was open before, if there was one; `_usable` tells the caller."""
+        return self._identity is None or _identity(self.path) == self._identity
+
     def _open(self) -> None:
+        if _identity(self.path) in _INHERITED:
+            problem = f"this process was forked while {self.path} was in use; start it by spawn instead"
+            raise StoreUnavailable("sqlite", "open", problem, kind="error")
         with contextlib.suppress(OSError):  # SQLite's own error says what is wrong there
             make_private(self.path)
         try:
             self._connect()
         except BaseException as error:
-            self._disconnect()
+            self.disconnect()
             if isinstance(error, sqlite3.Error):
                 raise self._unopened(error) from error
             raise
@@ -199,12 +246,6 @@ class SqliteFile:
         if code in _WRONG_FILE:
             return ConfigError(f"{_WRONG_FILE[code]}: {self.path}")
         return StoreUnavailable("sqlite", "open", f"{self.path}: {error}", kind=_kind_of(error))
-
-    def _disconnect(self) -> None:
-        for connection in (self._reader, self._writer):
-            if connection is not None:
-                connection.close()
-        self._reader = self._writer = None
 
     def _connect(self) -> None:
         deadline_ns = self._real.monotonic_ns() + self._busy_timeout_ns
@@ -223,7 +264,8 @@ class SqliteFile:
         self._transact("open", sqlite_schema.create, writer, deadline_ns)
         reader = self._connection()
         reader.execute("PRAGMA query_only=1")
-        self._identity = _identity(self.path)
+        if self._identity is None:
+            self._identity = _identity(self.path)
         self._reader = reader  # last: it marks the file as open
 
     def _connection(self) -> sqlite3.Connection:
@@ -262,11 +304,11 @@ class SqliteFile:
             longest = min(int(longest * _RETRY_GROWTH), _RETRY_MAX_NS)
 
     def _usable(self, connection: sqlite3.Connection | None, operation: str) -> sqlite3.Connection:
-        if connection is None:
-            problem = "the store is closed"
-        elif os.getpid() != self._pid:
+        if os.getpid() != self._pid:
             problem = "the store was opened before this process was forked; open one in each process"
-        elif _identity(self.path) != self._identity:
+        elif self._closed:
+            problem = "the store is closed"
+        elif connection is None or not self._is_there():
             problem = f"{self.path} was removed or replaced while it was open; other processes would not see our writes"
         else:
             return connection

@@ -69,9 +69,13 @@ class _ManualLockBase:
 
     def __enter__(self) -> HeldLease:
         answer = self._lock.acquire()
-        if isinstance(answer, NotAcquired):
-            raise LockNotAcquired(self.resource, answer.holder, answer.waited_ns / 1e9, reason=answer.reason)
-        return answer
+        try:
+            return self._entered(answer)
+        except LockNotAcquired:
+            raise
+        except BaseException:  # interrupted by a signal's handler, say: the block is not entered
+            self.__exit__(None, None, None)
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -82,8 +86,15 @@ class _ManualLockBase:
     async def __aenter__(self) -> HeldLease:
         from tickglass.aside import LOCK_THREADS, entered_on  # noqa: PLC0415 - asyncio: only for coroutines
 
+        use = object()
+        self._lock.reserve(use)
+        try:
+            entering = LOCK_THREADS.begin(lambda: self._entered(self._lock.acquire_reserved()))
+        except BaseException:  # no more threads are to be had
+            self._lock.unreserve()
+            raise
         leave = partial(self.__exit__, None, None, None)
-        return await entered_on(LOCK_THREADS.begin, self.__enter__, self._lock.cancel, leave)
+        return await entered_on(LOCK_THREADS.begin, entering, partial(self._lock.cancel, use), leave)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -91,6 +102,11 @@ class _ManualLockBase:
         from tickglass.aside import LOCK_THREADS  # noqa: PLC0415 - likewise
 
         await LOCK_THREADS.begin(lambda: self.__exit__(kind, error, trace))
+
+    def _entered(self, answer: HeldLease | NotAcquired) -> HeldLease:
+        if isinstance(answer, NotAcquired):
+            raise LockNotAcquired(self.resource, answer.holder, answer.waited_ns / 1e9, reason=answer.reason)
+        return answer
 
 
 class SchedulerLock(_ManualLockBase):
@@ -144,7 +160,8 @@ class Lock(_ManualLockBase):
         service: the name of what this belongs to; a metric label.
         owner: the name of the holder that others see; default: host/service/slot.
         sinks: your own `EventSink`s, by name, beside the log: a `MetricSink` or
-            a `SpanSink` of `tickglass.telemetry`, for example.
+            a `SpanSink` of `tickglass.telemetry`, for example. One that blocks holds up the
+            renewals of other locks.
 
     Raises:
         ConfigError: naming the argument that is wrong.
@@ -186,7 +203,7 @@ class Lock(_ManualLockBase):
             self._lock.release()
         if self._lock.in_use:
             raise LockInUse(self.resource)
-        SHARED_STORES.of(self._store).close_unused()
+        SHARED_STORES.close_if_unused(self._store)
 
 
 class _SharedLockHost:
@@ -199,8 +216,7 @@ class _SharedLockHost:
 
     def open(self) -> ManualLocks:
         """See `LockHost`."""
-        store = SHARED_STORES.of(self._url)
-        shared, locks = store.begin(self._identity)
+        store, shared, locks = SHARED_STORES.begin(self._url, self._identity)
         self._using = store, shared
         return locks
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -20,11 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
     from tickglass.sched.clock import Clock
+    from tickglass.sched.engine.leasing.in_doubt import LockInDoubt
     from tickglass.sched.engine.timing.timers import Timers
     from tickglass.sched.ports import EventSink, Store
 
-__all__ = ["LockIdentity", "OpenStore", "SharedLocks"]
+__all__ = ["LockIdentity", "LocksInDoubt", "OpenStore", "SharedLocks"]
 
+_REMEMBERED_MAX: Final = 64  # identities whose locks are in doubt on a store that is closed
 _UNUSED_MAX: Final = 16  # with so many identities, one without a user makes room; a program seldom has more
 
 
@@ -49,25 +53,55 @@ class LockIdentity:
         self.key: Hashable = (service, owner, labels, tuple((name, id(sink)) for name, sink in sinks.items()))
 
 
-class SharedLocks:
-    """One identity on an open store; its caller holds the mutex of the `SharedStore`."""
+class LocksInDoubt:
+    """The locks that may be granted though no caller holds them, of stores that are closed, by place and identity.
 
-    def __init__(self, identity: LockIdentity, owner: str, opened: OpenStore) -> None:
+    The lease of such a lock may last much longer than a store stays open for the next use. Those of the identity
+    that was added first make room.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._kept: OrderedDict[tuple[str, Hashable], dict[str, LockInDoubt]] = OrderedDict()
+
+    def keep(self, place: str, identity: LockIdentity, locks: dict[str, LockInDoubt]) -> None:
+        """Keep these until they are taken."""
+        if locks:
+            with self._mutex:
+                self._kept.setdefault((place, identity.key), {}).update(locks)
+                if len(self._kept) > _REMEMBERED_MAX:
+                    self._kept.popitem(last=False)
+
+    def take(self, place: str, identity: LockIdentity) -> dict[str, LockInDoubt]:
+        """Return what was kept."""
+        with self._mutex:
+            return self._kept.pop((place, identity.key), {})
+
+
+class SharedLocks:
+    """One identity on an open store; its caller holds the mutex of the `SharedStore`.
+
+    Args:
+        in_doubt: the identity's locks that were in doubt when the store was open before.
+    """
+
+    def __init__(self, identity: LockIdentity, owner: str, opened: OpenStore, in_doubt: dict[str, LockInDoubt]) -> None:
         self.opened = opened
         self.users = 0
-        self._identity = identity  # keeps the sinks alive, by whose ids it is found
+        self.stopping = 0  # presences that are about to release their leases
+        self.identity = identity  # keeps the sinks alive, by whose ids it is found
         clock = opened.clock
         sink = Broadcast({"logs": LogSink(), **identity.sinks}, clock)
         store = InstrumentedStore(opened.store, clock=clock, sink=sink)
         self._context = EngineContext(clock, store, sink, NoTracer(), owner, identity.service)
-        self._in_doubt = InDoubt(self._context)
+        self._in_doubt = InDoubt(self._context, locks=in_doubt)
         self._renewer = LeaseRenewer(store, clock=clock, timers=opened.timers)
         self._working: tuple[ManualLocks, Presence] | None = None
 
     def begin(self) -> ManualLocks:
         """Count one more user."""
         if self._working is None:
-            presence = Presence(self._context, self._renewer, self._identity.labels)
+            presence = Presence(self._context, self._renewer, self.identity.labels)
             presence.start()
             locks = ManualLocks(
                 self._context, self._renewer, presence, self._in_doubt, wait_queues=self.opened.wait_queues
@@ -77,28 +111,50 @@ class SharedLocks:
         return self._working[0]
 
     def end(self) -> Presence | None:
-        """Count one user less; return what is to be stopped without the mutex: labels count while there are users."""
+        """Count one user less; return what is to be stopped without the mutex: labels count while there are users.
+
+        What is returned uses the store until `stopped`.
+        """
         self.users -= 1
         if self.users or self._working is None or self._working[1].idle:
             return None
         _, presence = self._working
         self._working = None
+        self.stopping += 1
         return presence
 
-    def close(self) -> None:
-        """End the threads that renewed leases."""
+    def stopped(self) -> None:
+        """Note that what `end` returned has stopped."""
+        self.stopping -= 1
+
+    def close(self) -> dict[str, LockInDoubt]:
+        """End the threads that renewed leases; return the locks that are in doubt."""
         self._renewer.stop()
+        return self._in_doubt.locks
 
 
 class OpenStore:
     """A store that is open, and what locks on it share.
 
     Args:
+        place: where it is.
+        in_doubt: keeps the locks that are in doubt while it is closed.
         closed: called when it is closed.
     """
 
-    def __init__(self, store: Store, timers: Timers, clock: Clock, closed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        timers: Timers,
+        clock: Clock,
+        *,
+        place: str,
+        in_doubt: LocksInDoubt,
+        closed: Callable[[], None],
+    ) -> None:
         self.store = store
+        self._place = place
+        self._in_doubt = in_doubt
         self.timers = timers
         self._closed = closed
         self.clock = clock
@@ -116,13 +172,15 @@ class OpenStore:
         if found is None:
             if len(self._by_identity) >= _UNUSED_MAX:
                 self._drop_oldest_unused()
-            found = self._by_identity[identity.key] = SharedLocks(identity, self._owner_of(identity), self)
+            owner = self._owner_of(identity)
+            in_doubt = self._in_doubt.take(self._place, identity)
+            found = self._by_identity[identity.key] = SharedLocks(identity, owner, self, in_doubt)
         return found
 
     def close(self) -> None:
         """Close it all; nobody uses it."""
         for shared in self._by_identity.values():
-            shared.close()
+            self._close_one(shared)
         self.store.close()
         self.close_slots()
         self._closed()
@@ -143,7 +201,10 @@ class OpenStore:
 
     def _drop_oldest_unused(self) -> None:
         for key, shared in self._by_identity.items():
-            if not shared.users:
-                shared.close()
+            if not shared.users and not shared.stopping:
+                self._close_one(shared)
                 del self._by_identity[key]
                 return
+
+    def _close_one(self, shared: SharedLocks) -> None:
+        self._in_doubt.keep(self._place, shared.identity, shared.close())

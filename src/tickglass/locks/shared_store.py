@@ -18,7 +18,7 @@ import threading
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
-from tickglass.locks.shared_locks import OpenStore
+from tickglass.locks.shared_locks import LocksInDoubt, OpenStore
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.timing.timers import Timers
@@ -28,16 +28,23 @@ from tickglass.sched.stores import check_url, is_shared, open_store, scheme_of
 if TYPE_CHECKING:
     from tickglass.locks.shared_locks import LockIdentity, SharedLocks
     from tickglass.sched.engine.locking.manual_lock import ManualLocks
+    from tickglass.sched.engine.membership.presence import Presence
 
 __all__ = ["KEPT_NS", "SHARED_STORES", "SharedStore", "SharedStores"]
 
+_CHECKED_MAX: Final = 1_000  # URLs; a check costs some microseconds
 KEPT_NS: Final = 10 * SECOND  # a new connection to Redis costs 2 ms: nothing, if it is made this seldom
 
 
 class SharedStore:
-    """The store of one URL, as all locks of this process on it share it."""
+    """The store of one URL, as all locks of this process on it share it; it is open at most once.
 
-    def __init__(self, url: str, stores: SharedStores) -> None:
+    Args:
+        place: the URL, made definite.
+    """
+
+    def __init__(self, url: str, place: str, stores: SharedStores) -> None:
+        self.place = place
         self._url = url
         self._stores = stores
         self._clock = SystemClock()
@@ -45,20 +52,23 @@ class SharedStore:
         self._opened: OpenStore | None = None
         self._users = 0
         self._unused_since_ns = 0
-        self._of_parents: list[OpenStore] = []
+        self._dropped = False
 
-    def begin(self, identity: LockIdentity) -> tuple[SharedLocks, ManualLocks]:
+    def begin(self, identity: LockIdentity) -> tuple[SharedLocks, ManualLocks] | None:
         """Open the store, unless it is open, and count one more user; one `end` follows.
+
+        Returns:
+            None: it was closed and dropped meanwhile, and another object has its place.
 
         Raises:
             ConfigError: the URL, or the place that it names, is wrong.
             StoreUnavailable: the store is there, but does not answer.
         """
         with self._mutex:
-            opened = self._opened
-            if opened is None:
-                opened = self._open()
+            if self._dropped:
+                return None
             try:
+                opened = self._opened or self._open()
                 shared = opened.locks_of(identity)
                 locks = shared.begin()
             except BaseException:
@@ -76,11 +86,11 @@ class SharedStore:
             if opened is None or shared.opened is not opened:
                 return  # it was begun before a fork, in the parent
             presence = shared.end()
-            self._users -= 1
-            self._unused_since_ns = self._clock.monotonic_ns()
+            if presence is None:
+                self._leave()
         try:
             if presence is not None:
-                presence.stop()
+                self._stop(presence, shared)
         finally:
             if not opened.store.own_clock:  # a file
                 self.close_unused()
@@ -92,17 +102,22 @@ class SharedStore:
         if closing is not None:
             closing.close()
 
-    def forget_parents(self) -> None:
-        """Begin anew in a forked child, with nothing open.
-
-        What the parent has open is not closed, nor collected: closing it could end the parent's connection, or
-        unlock the parent's file.
-        """
+    def forget_parents(self) -> OpenStore | None:
+        """Begin anew in a forked child, with nothing open; return what the parent has open."""
         self._mutex = threading.Lock()
         opened, self._opened, self._users = self._opened, None, 0
         if opened is not None:
-            self._of_parents.append(opened)
             opened.close_slots()
+        return opened
+
+    def _stop(self, presence: Presence, shared: SharedLocks) -> None:
+        """Stop a presence: it releases leases, so it counts as a user until then."""
+        try:
+            presence.stop()
+        finally:
+            with self._mutex:
+                shared.stopped()
+                self._leave()
 
     # --- with the mutex held
 
@@ -112,7 +127,14 @@ class SharedStore:
             undo.callback(self._stores.take_timers_back)
             store = open_store(self._url, self._clock)
             undo.callback(store.close)
-            opened = OpenStore(store, timers, self._clock, self._stores.take_timers_back)
+            opened = OpenStore(
+                store,
+                timers,
+                self._clock,
+                place=self.place,
+                in_doubt=self._stores.in_doubt,
+                closed=self._stores.take_timers_back,
+            )
             undo.pop_all()
         self._opened = opened
         if store.own_clock:
@@ -120,9 +142,17 @@ class SharedStore:
             timers.at(self._unused_since_ns + KEPT_NS, lambda: self._close_if_idle(opened))
         return opened
 
+    def _leave(self) -> None:
+        self._users -= 1
+        self._unused_since_ns = self._clock.monotonic_ns()
+
     def _taken_if_unused(self) -> OpenStore | None:
-        if self._users:
-            return None
+        return None if self._users else self._taken()
+
+    def _taken(self) -> OpenStore | None:
+        """Take what is open, and let the next use of the place begin with another object."""
+        self._dropped = True
+        self._stores.drop(self)
         closing, self._opened = self._opened, None
         return closing
 
@@ -137,7 +167,7 @@ class SharedStore:
             if again_ns > now_ns:
                 opened.timers.at(again_ns, lambda: self._close_if_idle(opened))
                 return
-            self._opened = None
+            self._taken()
         opened.close()
 
 
@@ -145,9 +175,11 @@ class SharedStores:
     """The stores of this process that free-standing locks use; see above for its two ends."""
 
     def __init__(self) -> None:
+        self.in_doubt = LocksInDoubt()
         self._mutex = threading.Lock()
         self._checked: set[str] = set()  # URLs
-        self._stores: dict[str, SharedStore] = {}
+        self._stores: dict[str, SharedStore] = {}  # by place: those that are in use or open
+        self._of_parents: list[OpenStore] = []
         self._timers: Timers | None = None
         self._lent = 0  # to so many open stores
         self._hooked = False
@@ -167,21 +199,45 @@ class SharedStores:
                 given=url,
                 instead=('"sqlite:///locks.db"', "scheduler.lock(...)"),
             )
+        if len(self._checked) >= _CHECKED_MAX:
+            self._checked.clear()
         self._checked.add(url)
+
+    def begin(self, url: str, identity: LockIdentity) -> tuple[SharedStore, SharedLocks, ManualLocks]:
+        """Begin to use the store of a URL; its `end` follows.
+
+        Raises:
+            ConfigError: see `SharedStore.begin`.
+            StoreUnavailable: likewise.
+        """
+        while True:
+            store = self.of(url)
+            begun = store.begin(identity)
+            if begun is not None:
+                return store, *begun
 
     def of(self, url: str) -> SharedStore:
         """Return the store of a URL; nothing is opened."""
         found = self._stores.get(url)
         if found is not None:
             return found
-        place = url
-        if scheme_of(url) == "sqlite":
-            with suppress(OSError):  # the directory was removed
-                place = f"{url} in {os.getcwd()}"  # noqa: PTH109 - a relative path leads elsewhere after a chdir
+        place = _place_of(url)
         with self._mutex:
             if place not in self._stores:
-                self._stores[place] = SharedStore(url, self)
+                self._stores[place] = SharedStore(url, place, self)
             return self._stores[place]
+
+    def close_if_unused(self, url: str) -> None:
+        """Close the store of a URL unless a lock uses it."""
+        found = self._stores.get(_place_of(url))
+        if found is not None:
+            found.close_unused()
+
+    def drop(self, store: SharedStore) -> None:
+        """Forget a store that is closed: a program may use a file for each of its tenants."""
+        with self._mutex:
+            if self._stores.get(store.place) is store:
+                del self._stores[store.place]
 
     def lend_timers(self) -> Timers:
         """Return the timers of all stores; their thread begins with the first and sleeps until a timer is due."""
@@ -214,10 +270,23 @@ class SharedStores:
                 self._timers = None
 
     def forget_parents(self) -> None:
-        """Begin anew in a forked child."""
+        """Begin anew in a forked child.
+
+        What the parent has open is not closed, nor collected: closing it could end the parent's connection, or
+        unlock the parent's file.
+        """
         self._mutex, self._timers, self._lent = threading.Lock(), None, 0
-        for store in self._stores.values():
-            store.forget_parents()
+        self.in_doubt = LocksInDoubt()  # the parent releases its own
+        opened = [store.forget_parents() for store in self._stores.values()]
+        self._of_parents += [it for it in opened if it is not None]
+        self._stores = {}
+
+
+def _place_of(url: str) -> str:
+    if scheme_of(url) == "sqlite":
+        with suppress(OSError):  # the directory was removed
+            return f"{url} in {os.getcwd()}"  # noqa: PTH109 - a relative path leads elsewhere after a chdir
+    return url
 
 
 SHARED_STORES: Final = SharedStores()

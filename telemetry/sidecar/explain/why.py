@@ -22,7 +22,7 @@ __all__ = ["LATE_NS", "OUTCOMES", "SKIPS", "STATES", "Facts", "clock_text", "why
 LATE_NS: Final = 8 * MS  # the limit that starts are measured against
 _PARTS: Final = (
     ("timer_ns", "of it because the timer woke late"),
-    ("pool_ns", "of it waiting for a free worker"),
+    ("pool_ns", "of it waiting for a worker, or for its turn behind others that were due"),
     ("lock_ns", "of it waiting for the claim and its lock"),
     ("start_ns", "of it between claim and start"),
 )
@@ -48,6 +48,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         before_ns: when the previous occurrence was due, if it had not ended; `before_state`: its state.
         seen_wall_ns: when the outcome was reported.
         store: the operation of the store that failed, and how, e.g. "redis, claim: unavailable".
+        repeated: whether a later attempt is known.
         absent: why no instance took it up, e.g. "billing/host-1 went away 4m05s ago".
         now_ns: wall clock.
     """
@@ -77,6 +78,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: str = ""
     absent: str = ""
     attempt: int = 1
+    repeated: bool = False
     count: int = 1
     exact: bool = True
     until_ns: int | None = None
@@ -134,7 +136,8 @@ def _lost(facts: Facts) -> str:
 
 def _orphaned(facts: Facts) -> str:
     who = facts.by or "the instance that had claimed it"
-    return f"orphaned: {who} died before it recorded an outcome, and there is no further attempt"
+    further = f"; attempt {facts.attempt + 1} followed" if facts.repeated else ", and there is no further attempt"
+    return f"orphaned: {who} died before it recorded an outcome{further}"
 
 
 def _elsewhere(facts: Facts) -> str:
@@ -153,7 +156,10 @@ def _instants(facts: Facts) -> str:
 
 def _missed(facts: Facts) -> str:
     if facts.count > 1:
-        return f"missed: {_instants(facts)} passed while no instance was running"
+        cause = (
+            f"no worker{_of(facts.owner)} was free" if facts.reason == "pool" else "no instance was there to run them"
+        )
+        return f"missed: {_instants(facts)} passed while {cause}"
     late = ""
     if facts.seen_wall_ns is not None and facts.seen_wall_ns > facts.due_ns:
         late = f"; it was noticed {span_text(facts.seen_wall_ns - facts.due_ns)} after it was due"

@@ -200,11 +200,11 @@ class _Merging:
 
     def _waiting(self, rows: Sequence[Row], all_of: Sequence[OccurrenceView]) -> _Waiting:
         """Return the instant that no instance has taken up, from a scheduler at work or else from the ledger."""
-        reported = [(one, job.next_due_ns) for one, job in self._known.reported if job.declared is not None]
-        working = [self._coming_ns(due_ns) for one, due_ns in reported if one.at_work]
+        reported = [(one, job) for one, job in self._known.reported if job.declared is not None]
+        working = [self._coming_ns(one, job) for one, job in reported if one.at_work]
         if working:
-            return _Waiting(min((due_ns for due_ns in working if due_ns is not None), default=None), 0)
-        standing = [due_ns for one, due_ns in reported if one.stalled]
+            return self._of_working(working)
+        standing = [job.next_due_ns for one, job in reported if one.stalled]
         if standing:
             soonest_ns = min((due_ns for due_ns in standing if due_ns is not None), default=None)
             return _Waiting(soonest_ns, self._now.wall_ns)
@@ -217,9 +217,26 @@ class _Merging:
                 return _Waiting(self._unreported_ns(due_ns, all_of), snapshot.taken.wall_ns)
         return _Waiting(None, self._now.wall_ns)
 
-    def _coming_ns(self, due_ns: int | None) -> int | None:
-        """Return what is next for a scheduler at work; computed from the trigger if the reported instant has passed."""
+    def _of_working(self, coming: Sequence[int | None]) -> _Waiting:
+        """Return what waits where schedulers are at work; the one that planned furthest counts."""
+        since_ns = self._now.wall_ns - _UNDER_WAY_NS
+        passed = [due_ns for due_ns in coming if due_ns is not None and due_ns <= since_ns]
+        if len(passed) == len(coming):
+            return _Waiting(max(passed), since_ns)
+        return _Waiting(min((due_ns for due_ns in coming if due_ns is not None and due_ns > since_ns), default=None), 0)
+
+    def _coming_ns(self, one: SchedulerStatus, job: JobSnapshot) -> int | None:
+        """Return what is next for a scheduler at work.
+
+        The reported instant may have passed while the job is in hand, or its events were lost: then it is computed
+        from the trigger. Otherwise it waits, because the scheduler has not taken it up.
+        """
+        due_ns = job.next_due_ns
         if due_ns is None or due_ns > self._now.wall_ns - _UNDER_WAY_NS:
+            return due_ns
+        gap_ns = one.source.last_gap_ns
+        lost = gap_ns is not None and self._now.monotonic_ns - gap_ns <= self._now.wall_ns - due_ns + _UNDER_WAY_NS
+        if not (lost or job.open_occurrences):
             return due_ns
         trigger = trigger_of(self._how.trigger, self._name)
         return None if trigger is None else trigger.next_after_ns(self._now.wall_ns)
@@ -281,6 +298,9 @@ class _Merging:
                 return f"the timeline of {one.source.owner} has not ticked{since}"
             if one.connected and not one.at_work:
                 return f"{one.source.owner}, which has it, is {one.snapshot.state or 'not running'}"
+        for one, _ in self._declared:
+            if one.at_work and any(in_use >= slots for slots, in_use in one.snapshot.pools.values()):
+                return f"all workers of {one.source.owner} are busy"
         gone = [(one.snapshot.gone_wall_ns, one.source.owner) for one, _ in self._declared if one.snapshot.gone_wall_ns]
         if gone:
             at_ns, owner = max(gone)

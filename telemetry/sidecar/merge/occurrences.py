@@ -42,9 +42,10 @@ def rows_of(snapshot: StoreSnapshot, job: JobId) -> list[Row]:
     runs = {(run.due_ns, run.attempt): run for run in snapshot.runs.get(job, ())}
     runs.update(abandoned)
     skew_ns, within_ns = snapshot.skew_ns or 0, snapshot.skew_bound_ns or 0
+    latest = dict(sorted(runs))  # by due instant, the number of its latest attempt
     rows = []
     for key in sorted(runs):
-        view = _view_of(runs[key], abandoned=key in abandoned)
+        view = _view_of(runs[key], abandoned=key in abandoned, repeated=latest[key[0]] > key[1])
         rows.append(Row(view, runs[key].claimed_wall_ns + skew_ns, within_ns))
     return rows
 
@@ -123,7 +124,7 @@ def _ended(left: OccurrenceView, row: OccurrenceView) -> OccurrenceView:
     )
 
 
-def _view_of(run: RunRecord, *, abandoned: bool) -> OccurrenceView:
+def _view_of(run: RunRecord, *, abandoned: bool, repeated: bool) -> OccurrenceView:
     outcome = run.outcome or ""
     state = "" if outcome else "abandoned" if abandoned else OccurrenceState.CLAIMED.value
     started, ended = run.started_wall_ns, run.ended_wall_ns
@@ -142,6 +143,7 @@ def _view_of(run: RunRecord, *, abandoned: bool) -> OccurrenceView:
         ran_ns=ran_ns,
         error=run.detail,
         attempt=run.attempt,
+        repeated=repeated,
     )
     return OccurrenceView(
         job=run.job,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tickglass.sched.events import (
     ClaimOrphaned,
     FencingRejected,
+    InstantsElsewhere,
     InstantsMissed,
     InstantsSkipped,
     JobContested,
@@ -115,6 +116,7 @@ class History:
             OccurrenceMoved: self._occurrence_moved,
             LockMoved: self._lock_moved,
             InstantsMissed: self._instants_missed,
+            InstantsElsewhere: self._instants_elsewhere,
             InstantsSkipped: self._instants_skipped,
             JobRegistered: self._registered,
             JobContested: self._job_contested,
@@ -241,7 +243,13 @@ class History:
     def _instants_missed(self, event: InstantsMissed) -> None:
         job = self._job(event.job)
         if job is not None:
+            job.passed(event.before_ns)
             self._runs.append(job.missed(event))
+
+    def _instants_elsewhere(self, event: InstantsElsewhere) -> None:
+        job = self._job(event.job)
+        if job is not None:
+            job.passed(event.before_ns)  # the instance that ran them reports them
 
     def _instants_skipped(self, event: InstantsSkipped) -> None:
         job = self._job(event.job)

@@ -212,10 +212,17 @@ class JobHistory:
             self._lateness_ns.append(event.lateness.total_ns)
         return view
 
+    def passed(self, before_ns: int) -> None:
+        """Take that all due instants before this one have ended."""
+        if self.next_due_ns is not None:
+            self.next_due_ns = max(self.next_due_ns, before_ns)
+
     def missed(self, event: InstantsMissed) -> OccurrenceView:
-        """Take instants that passed while no instance was running."""
+        """Take instants that passed, and no instance took them up."""
         facts = Facts(
             outcome=Outcome.MISSED,
+            reason=event.reason,
+            owner="" if self._declared is None else self._declared.owner,
             due_ns=event.first_due_ns,
             count=event.count,
             exact=event.exact,

@@ -125,23 +125,41 @@ def test_every_state_in_which_an_occurrence_may_end_says_how() -> None:
     assert set().union(*ENDINGS.values()) == set(Outcome)
 
 
-@given(st.integers(0, 10**12), st.lists(st.integers(0, 10**9), min_size=6, max_size=6), st.booleans())
-def test_the_parts_of_lateness_sum_to_it_and_none_is_negative(due_ns: int, gaps: list[int], waited: bool) -> None:  # noqa: FBT001 - hypothesis passes by position
+@given(st.integers(0, 10**12), st.lists(st.integers(0, 10**9), min_size=8, max_size=8), st.booleans(), st.booleans())
+def test_the_parts_of_lateness_sum_to_it_and_none_is_negative(
+    due_ns: int,
+    gaps: list[int],
+    waited: bool,  # noqa: FBT001 - hypothesis passes by position
+    rerun: bool,  # noqa: FBT001 - as above
+) -> None:
     lead = 3 * 10**8
-    handed = max(0, due_ns - lead) + gaps[0]
+    found = due_ns + gaps[6] if rerun else 0
+    visited = max(found, due_ns - lead) + gaps[0]
+    handed = visited + gaps[7]
     taken = handed + gaps[1]
     claimed = taken + gaps[2]
     woke = due_ns + gaps[3] if waited and claimed < due_ns else claimed
     begun = woke if waited and claimed < due_ns else max(due_ns, claimed) + gaps[4]
     started = begun + gaps[5]
-    late = Timings(due_ns, handed, taken, claimed, woke, begun, started).lateness()
+    late = Timings(due_ns, handed, visited, found, taken, claimed, woke, begun, started).lateness()
     parts = (late.timer_ns, late.pool_ns, late.lock_ns, late.start_ns)
     assert sum(parts) == late.total_ns == started - due_ns
     assert min(parts) >= 0
 
 
 def test_a_run_that_waits_for_the_one_before_it_waits_for_the_pool() -> None:
-    behind = Timings(100, handed_ns=50, taken_ns=60, claimed_ns=70, woke_ns=70, begun_ns=130, started_ns=135)
+    behind = Timings(100, 50, 50, taken_ns=60, claimed_ns=70, woke_ns=70, begun_ns=130, started_ns=135)
     assert (behind.lateness().pool_ns, behind.lateness().timer_ns, behind.lateness().start_ns) == (30, 0, 5)
-    first = Timings(100, handed_ns=50, taken_ns=60, claimed_ns=70, woke_ns=103, begun_ns=103, started_ns=105)
+    first = Timings(100, 50, 50, taken_ns=60, claimed_ns=70, woke_ns=103, begun_ns=103, started_ns=105)
     assert (first.lateness().pool_ns, first.lateness().timer_ns, first.lateness().start_ns) == (0, 3, 2)
+
+
+def test_what_is_kept_back_waits_for_the_pool_and_only_the_way_to_the_first_visit_is_the_timers() -> None:
+    kept = Timings(100, 900, 103, taken_ns=910, claimed_ns=920, woke_ns=920, begun_ns=920, started_ns=921).lateness()
+    assert (kept.timer_ns, kept.pool_ns, kept.lock_ns, kept.start_ns) == (3, 807, 10, 1)
+
+
+def test_until_a_rerun_is_found_the_dead_instance_has_the_lock() -> None:
+    again = Timings(100, 703, 702, 700, taken_ns=704, claimed_ns=710, woke_ns=710, begun_ns=710, started_ns=711)
+    late = again.lateness()
+    assert (late.timer_ns, late.pool_ns, late.lock_ns, late.start_ns) == (2, 2, 606, 1)

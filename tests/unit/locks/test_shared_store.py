@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,11 +15,15 @@ import pytest
 from kit.rig import wait_until
 
 from tickglass import ConfigError, Lock, StoreUnavailable
-from tickglass.locks.shared_locks import LockIdentity
+from tickglass.locks.shared_locks import LockIdentity, LocksInDoubt
 from tickglass.locks.shared_store import SHARED_STORES, SharedStores
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import MS
+from tickglass.sched.engine.leasing.in_doubt import LockInDoubt
+from tickglass.sched.engine.membership.presence import Presence
 from tickglass.sched.events import LockMoved
+from tickglass.sched.policies.preference import presence_resource
+from tickglass.sched.ports import LeaseAsk
 from tickglass.sched.stores import open_store
 from tickglass.testing import ListSink
 
@@ -172,7 +177,93 @@ def test_a_url_is_checked_once_and_a_wrong_one_each_time(server: RedisServer, mo
             stores.check("memory://")
 
 
+def test_a_lock_in_doubt_blocks_nobody_here_after_the_store_was_closed(server: RedisServer) -> None:
+    lock = Lock(server.url + "?timeout=200ms", "stock", ttl="10m", blocking=False)
+    with Lock(server.url + "?timeout=200ms", "another"):
+        pass  # what is rare is done: only the request is unheard
+    server.kill(signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnavailable):
+            lock.acquire()
+    finally:
+        server.kill(signal.SIGCONT)
+    wait_until(lambda: is_held(server.url, "stock"))  # it was granted late
+    SHARED_STORES.close_unused()
+    with lock as lease:
+        assert lease.trusted
+    assert not is_held(server.url, "stock")
+
+
+def test_locks_in_doubt_of_closed_stores_are_not_kept_without_bound() -> None:
+    kept = LocksInDoubt()
+    identities = [LockIdentity("svc", f"owner {number}", {}, frozenset()) for number in range(100)]
+    for identity in identities:
+        kept.keep("place", identity, {"token": LockInDoubt(LeaseAsk("r", "o", "svc", "token", 1))})
+    assert kept.take("place", identities[0]) == {}
+    assert kept.take("elsewhere", identities[-1]) == {}
+    assert list(kept.take("place", identities[-1])) == ["token"]
+    assert kept.take("place", identities[-1]) == {}
+
+
+def test_a_store_that_is_closed_is_forgotten(server: RedisServer, tmp_path: Path) -> None:
+    stores, identity = SharedStores(), LockIdentity("svc", "o", {}, frozenset())
+    for number in range(20):
+        url = f"sqlite:///{tmp_path}/{number}.db"
+        store, shared, _ = stores.begin(url, identity)
+        assert list(stores._stores.values()) == [store]
+        store.end(shared)
+        stores.close_if_unused(url)
+        assert stores._stores == {}
+        stores.check(url)
+    with pytest.raises(ConfigError):
+        stores.begin(f"sqlite:///{tmp_path}/missing/locks.db", identity)
+    assert stores._stores == {}
+    old = stores.of(server.url)
+    old.close_unused()
+    assert old.begin(identity) is None, "it is closed for good"
+    store, shared, _ = stores.begin(server.url, identity)
+    assert store is stores.of(server.url) is not old
+    store.end(shared)
+    stores.close_unused()
+    assert stores._stores == {}
+
+
+def test_urls_that_were_checked_are_not_kept_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tickglass.locks.shared_store._CHECKED_MAX", 5)
+    stores = SharedStores()
+    for number in range(100):
+        stores.check(f"sqlite:///{number}.db")
+    assert len(stores._checked) <= 5
+
+
 # --- files
+
+
+def test_a_file_stays_open_until_another_lock_has_released_the_leases_of_its_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, stop = f"sqlite:///{tmp_path}/locks.db", Presence.stop
+    stopping, go_on = threading.Event(), threading.Event()
+
+    def slow(presence: Presence) -> None:
+        stopping.set()
+        assert go_on.wait(10)
+        stop(presence)
+
+    monkeypatch.setattr(Presence, "stop", slow)
+    other = Lock(url, "other", service="other")
+    other.acquire()
+    labelled = Lock(url, "stock", labels={"region": "a"})
+    labelled.acquire()
+    wait_until(lambda: is_held(url, presence_resource("region=a")))
+    with ThreadPoolExecutor(1) as thread:
+        ending = thread.submit(labelled.release)
+        assert stopping.wait(10)
+        other.release()  # the last use of the file, but for the labels
+        go_on.set()
+        assert ending.result(10) is True
+    assert not is_held(url, presence_resource("region=a"))
+    assert SHARED_STORES.of(url)._opened is None
 
 
 def test_a_file_that_is_replaced_between_two_uses_is_opened_anew(tmp_path: Path) -> None:
@@ -270,9 +361,8 @@ def test_the_thread_for_the_timers_ends_when_all_is_closed(server: RedisServer) 
 
 def test_a_registry_of_its_own_shares_nothing(server: RedisServer) -> None:
     stores, identity = SharedStores(), LockIdentity("svc", "o", {}, frozenset())
-    store = stores.of(server.url)
+    store, shared, _ = stores.begin(server.url, identity)
     assert stores.of(server.url) is store is not SHARED_STORES.of(server.url)
-    shared, _ = store.begin(identity)
     stores.close_unused()
     assert store._opened is not None
     store.end(shared)

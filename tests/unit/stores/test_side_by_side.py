@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from kit.servers import PATIENCE_S
@@ -98,3 +100,51 @@ def test_what_is_no_failure_of_the_store_is_raised() -> None:
 
     with pytest.raises(ZeroDivisionError):
         side_by_side(ask, [("a", 1), ("b", 2), ("c", 3)], alike)
+
+
+AFTER_MAIN: Final = """
+import threading
+from tickglass.sched.stores.side_by_side import side_by_side
+
+def application():
+    threading.main_thread().join()
+    print(side_by_side(str, [1, 2, 3], lambda item: (item,)))
+
+threading.Thread(target=application).start()
+"""
+
+
+def test_a_batch_is_answered_after_the_main_thread_has_ended() -> None:
+    done = subprocess.run([sys.executable, "-c", AFTER_MAIN], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("['1', '2', '3']\n", "")
+
+
+def test_a_process_that_may_have_no_more_threads_asks_on_those_it_has(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start, more = threading.Thread.start, iter([True])
+
+    def limited(thread: threading.Thread) -> None:
+        if not next(more, False):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    items = [(f"r{number}", number) for number in range(64)]
+    asked, ask = asking({})
+    assert side_by_side(ask, items, alike) == [ask(item) for item in items]
+    assert len(asked) == 2 * len(items)
+    assert "on 2 threads instead of 8" in caplog.text
+
+
+def test_what_is_no_failure_of_the_store_is_raised_from_any_thread() -> None:
+    caller, together = threading.get_ident(), threading.Barrier(2)
+
+    def ask(item: Item) -> int:
+        together.wait(PATIENCE_S)
+        if threading.get_ident() != caller:
+            raise ZeroDivisionError(item)
+        return 1
+
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(ask, [("a", 1), ("b", 2)], alike)

@@ -106,6 +106,18 @@ def test_instants_missed_while_nobody_was_there_are_due_and_missed(stage: Stage)
     assert stage.value("tickglass_job_missed_undercounts_total", job_name="nightly") == 1
 
 
+def test_what_a_full_pool_keeps_back_is_overdue_since_the_first_instant_that_is_not_accounted_for(stage: Stage) -> None:
+    stage.register("nightly")
+    due_ns = round(stage.value("tickglass_job_next_run_timestamp_seconds", job_name="nightly") or 0) * SECOND
+    for before_ns, next_s in ((due_ns + 3 * SECOND, due_ns / SECOND + 3), (due_ns - SECOND, due_ns / SECOND + 3)):
+        stage.sink.record(
+            InstantsMissed(
+                job="nightly", count=3, exact=True, first_due_ns=due_ns, before_ns=before_ns, wall_ns=3, reason="pool"
+            )
+        )
+        assert stage.value("tickglass_job_next_run_timestamp_seconds", job_name="nightly") == next_s
+
+
 def test_instants_that_passed_while_the_job_was_in_hand_are_due_and_skipped_and_prolong_what_a_skip_prolongs(
     stage: Stage,
 ) -> None:

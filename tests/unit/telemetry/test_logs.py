@@ -290,12 +290,32 @@ def test_that_a_scheduler_is_not_ready_is_a_warning_with_all_reasons(
     ]
 
 
+def test_what_nobody_took_up_is_warned_of_once_a_minute_with_its_instants_and_its_reason(
+    stage: Stage, logger: logging.Logger, json_lines: list[str]
+) -> None:
+    stage.sink = LogSink(logger)
+    for event in (
+        InstantsMissed(job="nightly", count=3, exact=False, first_due_ns=0, before_ns=1, wall_ns=0),
+        InstantsMissed(job="nightly", count=1, exact=True, first_due_ns=MS, before_ns=2, wall_ns=SECOND, reason="pool"),
+        InstantsMissed(job="nightly", count=1, exact=True, first_due_ns=MS, before_ns=2, wall_ns=60 * SECOND),
+    ):
+        stage.sink.record(event)
+    told, due, absent = map(json.loads, json_lines), "1970-01-01T00:00:00", "no instance was there to take it up"
+    assert [(line["level"], line["message"]) for line in told] == [
+        (
+            "warning",
+            f"job nightly due at least 3 times since {due}.000+00:00 missed: no instance was there to take it up",
+        ),
+        ("debug", f"job nightly due {due}.001+00:00 missed: no worker was free in time"),
+        ("warning", f"job nightly due {due}.001+00:00 missed: {absent}, as 1 more since it was last told"),
+    ]
+
+
 def test_the_rest_is_said_at_debug(stage: Stage, logger: logging.Logger, json_lines: list[str]) -> None:
     stage.sink = LogSink(logger)
     stage.register("nightly")
     stage.hold(stage.lock("ledger"))
     for event in (
-        InstantsMissed(job="nightly", count=3, exact=False, first_due_ns=0, before_ns=1, wall_ns=0),
         InstantsElsewhere(job="nightly", count=2, exact=True, first_due_ns=0, before_ns=1, wall_ns=0),
         InstantsSkipped(
             job="nightly",
@@ -336,7 +356,6 @@ def test_the_rest_is_said_at_debug(stage: Stage, logger: logging.Logger, json_li
         ("info", 'job nightly registered: cron("0 2 * * *")'),
         ("debug", "lock ledger requested"),
         ("debug", "lock ledger granted"),
-        ("warning", "job nightly missed at least 3 due instants"),
         ("debug", "job nightly: others were there for 2 due instants"),
         ("info", "job nightly due at least 3 times since 1970-01-01T00:00:00.000+00:00 skipped: overlap"),
         ("debug", "job nightly due 1970-01-01T00:00:00.000+00:00 skipped: overlap"),

@@ -11,6 +11,7 @@ from tickglass.cli.name_completion import complete_jobs
 from tickglass.cli.stores import existing_store, store_argument
 from tickglass.cli.text import shown, span_text
 from tickglass.sched.control.roster import read_roster
+from tickglass.sched.errors import nearest
 from tickglass.sched.identity import JobId
 
 if TYPE_CHECKING:
@@ -26,21 +27,32 @@ __all__ = ["forget"]
 def forget(job: str, store_url: str, service: str | None) -> None:
     """Remove a job's record and its runs from the store.
 
-    It is refused while a living instance has the job. A second call does nothing.
+    It is refused while a living instance has the job. A second call does nothing;
+    where the store has no such job, similar names are shown.
     STORE_URL is e.g. redis://localhost:6379; by default $TICKGLASS_STORE, or
     sqlite:///jobs.db in this folder.
     """
     with existing_store(store_url) as store:
         meant = _meant(store, job, service)
         if meant is None:
-            click.echo(f"there is no job {shown(job)}: nothing to forget")
+            _echo_unknown(store, job, shown(job))
             return
         having = read_roster(store).having(meant)
         if having:
             who = ", ".join(f"{shown(it.owner)} ({it.state}, seen {span_text(it.silent_ns)} ago)" for it in having)
             raise click.ClickException(f"{shown(str(meant))} is not forgotten, because a living instance has it: {who}")
-        known = store.forget(meant)
-    click.echo(f"forgot {shown(str(meant))}" if known else f"there is no job {shown(str(meant))}: nothing to forget")
+        if store.forget(meant):
+            click.echo(f"forgot {shown(str(meant))}")
+        else:
+            _echo_unknown(store, job, shown(str(meant)))
+
+
+def _echo_unknown(store: Store, name: str, words: str) -> None:
+    """Say that there is no such job, and which names are similar, because it may be misspelled."""
+    click.echo(f"there is no job {words}: nothing to forget")
+    near = nearest(name, {record.name for record in store.jobs()} - {name})
+    if near:
+        click.echo(f"note: the store has {', '.join(shown(other) for other in near)}", err=True)
 
 
 def _meant(store: Store, name: str, service: str | None) -> JobId | None:

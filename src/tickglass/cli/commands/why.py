@@ -182,7 +182,8 @@ def _nothing(view: View, job: JobView, known: Sequence[OccurrenceView], asked_ns
 
 def _ask_the_ledger(view: View, job: JobView, instant: str | None) -> str:
     """Return the command that reads the store, because the ledger reaches further back than a sidecar."""
-    store = view.stores[0].source if view.stores else "STORE_URL"
+    in_a_store = job.abandoned is not None
+    store = view.stores[0].source if in_a_store and len(view.stores) == 1 else "STORE_URL"
     several = sum(it.name == job.name for it in view.jobs) > 1
     which = [job.name, *([] if instant is None else [instant]), *(["--service", job.service] if several else [])]
     words = shlex.join(["tickglass", "why", *which, "--store", store])

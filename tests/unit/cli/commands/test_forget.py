@@ -29,6 +29,15 @@ def test_a_job_goes_with_its_runs_and_a_second_call_does_nothing(filled: Filled,
     assert (named.exit_code, named.stdout) == (0, "there is no job billing/sync: nothing to forget\n")
 
 
+@pytest.mark.parametrize("service", [[], ["--service", "billing"]])
+def test_a_misspelled_name_is_told_what_is_similar(filled: Filled, tickglass: Tickglass, service: list[str]) -> None:
+    filled.register("reconcile")
+    typo = tickglass("forget", "reconsile", filled.url, *service)
+    assert typo.exit_code == 0, "a script may call it twice"
+    assert typo.stderr == "note: the store has reconcile\n"
+    assert len(filled.store.jobs()) == 1
+
+
 @pytest.mark.parametrize("state", ["starting", "running", "draining"])
 def test_it_is_refused_while_a_living_instance_has_the_job(filled: Filled, tickglass: Tickglass, state: str) -> None:
     filled.register("sync")

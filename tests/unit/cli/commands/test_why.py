@@ -108,6 +108,11 @@ def test_of_an_instant_too_long_ago_nothing_is_known(rig: SidecarRig, serve: Ser
         "    tickglass why nightly 2025-01-01T00:00 --store STORE_URL",
     ]
     rig.probe()
+    assert tickglass("why", "nightly", "2025-01-01 00:00", "--sidecar", url).stderr.endswith(" --store STORE_URL\n"), (
+        "the store that it reads does not know the job"
+    )
+    rig.register()
+    rig.probe()
     assert tickglass("why", "nightly", "2025-01-01 00:00", "--sidecar", url).stderr.endswith(
         "    tickglass why nightly '2025-01-01 00:00' --store memory://\n"
     )

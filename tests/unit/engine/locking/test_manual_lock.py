@@ -11,9 +11,9 @@ import pytest
 from kit.manual_locks import LockHost
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.locking.acquisition import NotAcquired
+from tickglass.sched.engine.locking.acquisition import Acquisition, NotAcquired
 from tickglass.sched.engine.locking.held_lease import HeldLease
-from tickglass.sched.engine.locking.manual_lock import ManualLock
+from tickglass.sched.engine.locking.manual_lock import ManualLock, ManualLocks
 from tickglass.sched.errors import ConfigError, LeaseLost, LockInUse, LockNotHeld, StoreUnavailable
 from tickglass.sched.events import LockMoved, StoreCalled
 from tickglass.sched.lock_terms import lock_terms
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kit.manual_locks import Desk
     from kit.rig import Rig
 
-    from tickglass.sched.ports import EventSink
+    from tickglass.sched.ports import EventSink, Granted, LeaseAsk, Refused
 
 DOWN = StoreUnavailable("memory", "release", "gone fishing")
 
@@ -323,3 +323,92 @@ def test_a_sink_that_raises_hurts_no_lock(rig: Rig) -> None:
     lock = ManualLock(lock_terms("printer"), LockHost(rig))
     assert isinstance(lock.acquire(), HeldLease)
     assert lock.release() is True
+
+
+# --- interrupted: a signal's handler raised
+
+
+class Interrupt(BaseException):
+    """What a signal's handler raised."""
+
+
+@pytest.mark.parametrize("step", ["take", "begin"])
+def test_a_lock_whose_taking_was_interrupted_after_the_grant_is_given_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    where, name = {"take": (Acquisition, "take"), "begin": (ManualLocks, "begin")}[step]
+    real = getattr(where, name)
+
+    def interrupted(*arguments: object) -> object:
+        real(*arguments)
+        raise Interrupt
+
+    lock = desk.lock()
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, interrupted)
+        with pytest.raises(Interrupt):
+            lock.acquire()
+    assert desk.rig.store.leases() == []
+    assert desk.events() == (["requested", "granted", "released"] if step == "take" else [])
+    assert (lock.held, lock.in_use) == (False, False)
+
+
+def test_a_block_that_was_interrupted_before_it_began_holds_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> object:
+        raise Interrupt
+
+    lock = desk.face()
+    monkeypatch.setattr(lock, "_entered", interrupted)
+    with pytest.raises(Interrupt), lock:
+        pytest.fail("entered")
+    assert desk.rig.store.leases() == []
+
+
+@pytest.mark.parametrize("step", ["keep", "check"])
+def test_a_lease_whose_holder_was_interrupted_runs_out_and_says_so(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    real = getattr(desk.rig.dispatcher.renewer, step)
+
+    def interrupted(*arguments: object, **more: object) -> object:
+        real(*arguments, **more)
+        raise Interrupt
+
+    lock = desk.lock(ttl="30s")
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.rig.dispatcher.renewer, step, interrupted)
+        if step == "keep":
+            with pytest.raises(Interrupt):
+                lock.acquire()
+        else:
+            lock.acquire()
+            with pytest.raises(Interrupt):
+                lock.release()
+    assert desk.events() == ["requested", "granted", "expired", "released"]
+    assert (lock.held, lock.in_use) == (False, False)
+    desk.rig.clock.advance(10 * SECOND)
+    desk.take("another", ttl="6s")
+    desk.rig.clock.wait_for_sleepers(1)
+    desk.rig.clock.advance(2 * SECOND)
+    desk.called("renew", 1)
+    assert desk.rig.lock_event("renewed").resource == "another"
+    assert desk.calls("renew") == 1
+    assert isinstance(lock.acquire(), HeldLease)  # it released its own forgotten lease
+
+
+def test_an_answer_that_an_interrupted_caller_did_not_hear_is_in_nobodys_way(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire = desk.rig.store.acquire
+
+    def interrupted(ask: LeaseAsk) -> Granted | Refused:
+        acquire(ask)
+        raise Interrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.rig.store, "acquire", interrupted)
+        with pytest.raises(Interrupt):
+            desk.lock().acquire()
+    assert isinstance(desk.lock(blocking=False).acquire(), HeldLease)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickglass.sched.durations import MS, SECOND
-from tickglass.sched.engine.planning.backlog import LOOKED_EVERY_NS, SOON_NS
+from tickglass.sched.engine.planning.backlog import LOOKED_AT_LEAST_NS, LOOKED_EVERY_NS, SOON_NS, TOLD_EVERY_NS
 from tickglass.sched.engine.running.pool import Pool
-from tickglass.sched.events import InstantsMissed, OccurrenceMoved
-from tickglass.sched.triggers import every
+from tickglass.sched.events import InstantsMissed, OccurrenceMoved, TriggerFailed
+from tickglass.sched.triggers import Trigger, every
 
 if TYPE_CHECKING:
     from kit.rig import Rig
@@ -48,11 +48,71 @@ def test_while_the_pool_has_no_room_nothing_is_dispatched_and_then_the_latest_in
     assert not rig.moves("job", "fell_due")
     assert not rig.dispatcher.assignments()
     room.saturated = False
-    rig.advance(LOOKED_EVERY_NS)
+    rig.advance(LOOKED_AT_LEAST_NS)
     (end,) = rig.ended("job")
     assert end.outcome == "success"
-    assert rig.missed("job").count == 2
-    assert end.due_ns == rig.missed("job").before_ns
+    first, second = rig.sink.of(InstantsMissed)
+    assert (first.count, second.count) == (1, 1)
+    assert first.before_ns == second.first_due_ns
+    assert end.due_ns == second.before_ns
+
+
+def test_while_the_pool_is_full_what_passes_is_accounted_for_once_a_second(rig: Rig, room: Room) -> None:
+    rig.add(lambda: None, every("100ms"), name="job")
+    room.saturated = True
+    rig.advance(100 * MS)
+    for seconds in range(1, 4):
+        rig.advance(TOLD_EVERY_NS)
+        rig.sink.wait_for(lambda event: isinstance(event, InstantsMissed), count=seconds)
+    told = rig.sink.of(InstantsMissed)
+    assert [(event.count, event.reason) for event in told] == [(10, "pool")] * 3
+    assert [event.first_due_ns for event in told[1:]] == [event.before_ns for event in told[:-1]]
+    assert not rig.moves("job", "fell_due"), "the latest may still run"
+
+
+@pytest.mark.parametrize("wait_ns", [SOON_NS + 1, 2 * MS])  # it is kept back, or it rests until its next instant
+def test_an_instant_past_its_grace_is_missed_while_the_pool_is_still_full(rig: Rig, room: Room, wait_ns: int) -> None:
+    rig.add(lambda: None, every("1h"), name="job", misfire_grace="1ms")
+    room.wait_ns = wait_ns
+    rig.advance(3_600 * SECOND)
+    rig.advance(TOLD_EVERY_NS)
+    (end,) = rig.ended("job")
+    assert (end.outcome, end.reason) == ("missed", "pool")
+    assert rig.moves("job", "fell_due")[0].next_due_ns == end.due_ns + 3_600 * SECOND
+    room.wait_ns = 0
+    rig.advance(LOOKED_AT_LEAST_NS)
+    assert len(rig.moves("job", "fell_due")) == 1, "the next one is not due for an hour"
+    rig.advance(3_600 * SECOND - TOLD_EVERY_NS - LOOKED_AT_LEAST_NS)
+    assert rig.ended("job", 2)[1].outcome == "success"
+
+
+class Faulty(Trigger):
+    """Every 10 s; raises when told to."""
+
+    broken = False
+
+    @property
+    def fixed_rate(self) -> bool:
+        return True
+
+    def next_after_ns(self, after_ns: int) -> int | None:
+        if self.broken:
+            raise ZeroDivisionError("faulty")
+        return after_ns - after_ns % (10 * SECOND) + 10 * SECOND
+
+
+def test_a_trigger_that_raises_while_the_pool_is_full_keeps_its_plan(rig: Rig, room: Room) -> None:
+    trigger = Faulty()
+    rig.add(lambda: None, trigger, name="job")
+    room.saturated = True
+    rig.advance(10 * SECOND)
+    trigger.broken = True
+    rig.advance(10 * SECOND)
+    assert rig.sink.of(TriggerFailed)
+    trigger.broken = False
+    room.saturated = False
+    rig.advance(LOOKED_AT_LEAST_NS)
+    assert rig.ended("job")[0].outcome == "success"
 
 
 def test_the_oldest_goes_first(rig: Rig, room: Room) -> None:
@@ -64,7 +124,7 @@ def test_the_oldest_goes_first(rig: Rig, room: Room) -> None:
     for _ in range(15):
         rig.advance(SECOND)
     room.saturated = False
-    rig.advance(LOOKED_EVERY_NS)
+    rig.advance(LOOKED_AT_LEAST_NS)
     for name in order:
         rig.ended(name)
     assert [move.job for move in rig.sink.of(OccurrenceMoved) if move.event == "fell_due"] == order
@@ -113,7 +173,7 @@ def test_it_begins_to_admit_when_little_waits_and_then_admits_until_the_pool_has
     room.saturated = True
     rig.advance(10 * SECOND)
     room.wait_ns, room.each_ns = SOON_NS - 1, SOON_NS // 2
-    rig.advance(LOOKED_EVERY_NS)
+    rig.advance(LOOKED_AT_LEAST_NS)
     assert not rig.sink.of(OccurrenceMoved), "the workers still have something to do"
     room.wait_ns = 0
     rig.advance(LOOKED_EVERY_NS)
@@ -131,7 +191,7 @@ def test_what_falls_due_while_others_are_kept_back_comes_after_them(rig: Rig, ro
     rig.advance(10 * SECOND)
     assert not rig.sink.of(OccurrenceMoved)
     room.wait_ns = 0
-    rig.advance(LOOKED_EVERY_NS)
+    rig.advance(LOOKED_AT_LEAST_NS)
     for name in ("first", "second"):
         rig.ended(name)
     assert [move.job for move in rig.sink.of(OccurrenceMoved) if move.event == "fell_due"] == ["first", "second"]
@@ -159,7 +219,7 @@ def test_what_cannot_be_started_in_time_keeps_back_nothing_else(rig: Rig, room: 
     room.saturated = True
     rig.advance(SECOND)
     room.wait_ns = 0
-    rig.advance(LOOKED_EVERY_NS)
+    rig.advance(LOOKED_AT_LEAST_NS)
     assert rig.ended("other")[0].outcome == "success"
 
 
@@ -184,6 +244,34 @@ def test_what_comes_before_it_is_due_is_not_kept_back_by_what_is_started_until_t
     assert [assignment.job_name for assignment in rig.dispatcher.assignments()] == ["early"]
 
 
+def test_the_time_for_which_it_was_kept_back_is_the_pools_part_of_its_lateness(rig: Rig, room: Room) -> None:
+    rig.add(lambda: None, every("10s"), name="job")
+    room.saturated = True
+    rig.advance(10 * SECOND + MS)
+    rig.advance(2 * SECOND)
+    room.saturated = False
+    rig.advance(LOOKED_AT_LEAST_NS)
+    late = rig.ended("job")[0].lateness
+    assert late is not None
+    assert (late.timer_ns, late.pool_ns) == (MS, 2 * SECOND + LOOKED_AT_LEAST_NS)
+
+
+def test_the_longer_nothing_moves_in_the_pool_the_rarer_somebody_looks(rig: Rig, room: Room) -> None:
+    rig.add(lambda: None, every("10s"), name="job")
+    room.saturated = True
+    rig.advance(10 * SECOND)
+    pauses = []
+    for _ in range(8):
+        began_ns = rig.clock.monotonic_ns()
+        pauses.append(rig.timeline.tick() - began_ns)
+        rig.advance(pauses[-1])
+    assert pauses[0] == LOOKED_EVERY_NS
+    assert pauses[-1] == LOOKED_AT_LEAST_NS
+    room.wait_ns += 1
+    rig.advance(rig.timeline.tick() - rig.clock.monotonic_ns())
+    assert rig.timeline.tick() - rig.clock.monotonic_ns() == LOOKED_EVERY_NS
+
+
 def test_what_has_a_long_grace_waits_in_the_pool_for_a_fourth_of_it(rig: Rig, room: Room) -> None:
     rig.add(lambda: None, every("10s"), name="patient", misfire_grace="4s")
     rig.add(lambda: None, every("10s"), name="kept back", misfire_grace="2s")
@@ -191,3 +279,15 @@ def test_what_has_a_long_grace_waits_in_the_pool_for_a_fourth_of_it(rig: Rig, ro
     rig.advance(10 * SECOND)
     assert rig.ended("patient")[0].outcome == "success"
     assert not rig.moves("kept back", "fell_due")
+
+
+def test_what_was_accounted_for_meanwhile_still_has_its_own_interval_to_wait_in_the_pool(rig: Rig, room: Room) -> None:
+    rig.add(lambda: None, every("1s"), name="first")
+    rig.add(lambda: None, every("1s"), name="second")
+    room.saturated = True
+    rig.advance(SECOND)
+    rig.advance(3 * SECOND + 50 * MS)
+    rig.sink.wait_for(lambda event: isinstance(event, InstantsMissed), count=2)
+    room.wait_ns, room.each_ns = 0, 240 * MS
+    rig.advance(LOOKED_AT_LEAST_NS)
+    assert rig.ended("second")[0].outcome == "success", "it waits for less than a fourth of its interval"

@@ -54,6 +54,8 @@ def test_an_occurrence_whose_claimant_cannot_renew_is_rerun_after_the_old_run_wa
     second = rig.ended("holds", 2)[1]
     assert (second.outcome, second.attempt, second.owner, second.due_ns) == ("success", 2, "b", first.due_ns)
     assert second.fence > first.fence
+    assert second.lateness is not None
+    assert second.lateness.lock_ns == second.lateness.total_ns == 30 * SECOND, "a dead instance had it, no timer"
 
 
 def test_an_orphan_of_a_job_that_is_not_to_be_rerun_is_settled_as_orphaned_once(rig: Rig) -> None:

@@ -18,7 +18,7 @@ def admitted(*, until_ns: int = 100, next_due_ns: int | None = None, rerun: bool
     occurrence = OccurrenceMachine(
         "job", WALL_NS, owner="a", service="svc", run_id="0" * 32, clock=FakeClock(), sink=ListSink()
     )
-    return Admitted(job, occurrence, 10, until_ns, next_due_ns, rerun)
+    return Admitted(job, occurrence, 10, until_ns, next_due_ns, visited_ns=5, found_ns=90 if rerun else None)
 
 
 @pytest.mark.parametrize(("now_ns", "rerun", "too_late"), [(100, False, False), (101, False, True), (101, True, False)])

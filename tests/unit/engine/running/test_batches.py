@@ -164,18 +164,40 @@ def test_an_outcome_does_not_wait_for_a_long_run_that_was_started_after_it() -> 
     rig.close()
 
 
-def test_an_outcome_that_fails_alone_is_written_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("heals", [True, False])
+def test_outcomes_that_fail_are_asked_for_again_together_and_hold_up_no_other(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, *, heals: bool
+) -> None:
     ran_once(rig)
-    settle_many = rig.store.settle_many
+    settle_many, broken, asked = rig.store.settle_many, set(names()[:4]), list[list[str]]()
 
     def answers(settlements: Sequence[Settlement]) -> Sequence[Settled | StoreUnavailable]:
-        return [DOWN, *settle_many(settlements[1:])]
+        failing = [it.job for it in settlements if it.job in broken]
+        asked.append(failing)
+        if len(failing) == len(settlements):
+            raise DOWN
+        answered = iter(settle_many([it for it in settlements if it.job not in broken]))
+        return [DOWN if it.job in broken else next(answered) for it in settlements]
 
     monkeypatch.setattr(rig.store, "settle_many", answers)
+    monkeypatch.setattr(rig.store, "settle", lambda settlement: answers([settlement])[0])
     handed_over(rig)
-    all_free(rig)
-    assert {run.outcome for name in names() for run in rig.store.runs(JobId("svc", name))} == {"success"}
-    assert {move.event for move in rig.sink.of(LockMoved)} == {"requested", "granted", "released"}
+    wait_until(lambda: len(rig.dispatcher.assignments()) == len(broken))  # while the clock stands still
+    assert outcomes(rig) == {"success": JOBS}
+    failing = set(broken)
+    if heals:
+        broken.clear()
+
+    def turned() -> bool:
+        rig.clock.advance(100 * MS)
+        return not rig.dispatcher.assignments()
+
+    wait_until(turned)
+    tries = Counter(job for jobs in asked for job in jobs)
+    assert tries == dict.fromkeys(failing, 1 if heals else 4)
+    assert sum(1 for jobs in asked if jobs) < tries.total() or heals
+    written = {name for name in names() if rig.store.runs(JobId("svc", name), 1)[0].outcome == "success"}
+    assert written == (set(names()) if heals else set(names()) - failing)
 
 
 def test_a_group_that_the_store_never_takes_ends_each_of_its_runs(rig: Rig) -> None:

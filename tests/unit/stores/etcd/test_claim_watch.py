@@ -122,7 +122,7 @@ def test_an_owner_of_long_ago_leaves_no_key(fleet: Fleet) -> None:
     ask, lease = fleet.claim()
     assert fleet.claim_keys() == 1
     assert fleet.theirs.settle(Settlement(lease, "svc", "j", ask.due_ns, ask.lease.run_id, "success")).recorded
-    ((spare, _),) = fleet.theirs._locks.lease_pool._spare[30]
+    (spare,) = fleet.theirs._locks.lease_pool._spare[30]
     fleet.server.say("lease/revoke", ID=spare.lease_id)  # as its end would
     assert fleet.claim_keys() == 0
 

@@ -247,11 +247,46 @@ def test_a_spare_etcd_lease_that_has_ended_is_replaced(opened: Opened) -> None:
     assert hold(store).fence > lease.fence
 
 
+def test_more_spare_etcd_leases_that_have_ended_than_a_lock_tries_are_replaced(opened: Opened) -> None:
+    store = opened()
+    leases = [hold(store, f"r{number}") for number in range(20)]
+    pool = store._locks.lease_pool
+    ids = [pool._held[lease.token].pooled.lease_id for lease in leases]
+    for lease in leases:
+        store.release(lease)
+    for lease_id in ids:
+        opened.server.say("lease/revoke", ID=lease_id)
+    assert hold(store).fence > max(lease.fence for lease in leases)
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+def test_an_etcd_lease_is_spare_as_long_as_it_surely_lives(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, *, renewed: bool
+) -> None:
+    store, clock = opened(), FakeClock()
+    pool = store._locks.lease_pool
+    monkeypatch.setattr(pool, "_real", clock)
+    lease = hold(store)
+    lease_id = pool._held[lease.token].pooled.lease_id
+    clock.advance(TTL // 3)
+    if renewed:
+        assert store.renew(lease) == Renewed()
+    clock.advance(TTL // 3)  # more than half of it has gone, unless it was renewed
+    store.release(lease)
+    again = hold(store)
+    assert (pool._held[again.token].pooled.lease_id == lease_id) is renewed
+
+
 def test_closing_ends_spare_etcd_leases_and_no_others(opened: Opened) -> None:
     store, other = opened(), opened()
     kept = hold(store, "kept")
-    store.release(hold(store, "given back"))
+    given_back = [hold(store, f"given back {number}") for number in range(40)]
+    ids = {store._locks.lease_pool._held[lease.token].pooled.lease_id for lease in given_back}
+    for lease in given_back:
+        store.release(lease)
     store.close()
+    alive = {int(it["ID"]) for it in opened.server.say("lease/leases").get("leases", [])}
+    assert not alive & ids
     assert other.renew(kept) == Renewed()
 
 

@@ -152,6 +152,13 @@ def test_a_plain_success_needs_no_words() -> None:
     assert why(Facts(due_ns=DUE_NS, outcome="success", lateness_ns=20 * MS)) == "started 20 ms late"
 
 
+def test_what_the_pool_delayed_may_have_waited_for_its_turn() -> None:
+    late = Lateness(total_ns=20 * MS, timer_ns=0, pool_ns=19 * MS, lock_ns=MS, start_ns=0)
+    assert why(Facts(due_ns=DUE_NS, outcome="success", lateness=late)) == (
+        "started 20 ms late, 19 ms of it waiting for a worker, or for its turn behind others that were due"
+    )
+
+
 @pytest.mark.parametrize(
     ("facts", "sentence"),
     [
@@ -170,8 +177,13 @@ def test_many_missed_instants_are_told_together() -> None:
     )
     assert why(facts) == (
         "missed: at least 20 due instants between 2026-01-01 02:30:00.000Z and 02:30:01.000Z "
-        "passed while no instance was running"
+        "passed while no instance was there to run them"
     )
+
+
+def test_many_instants_that_a_full_pool_kept_back_are_not_blamed_on_absence() -> None:
+    facts = Facts(due_ns=DUE_NS, outcome="missed", count=20, reason="pool", owner="host-1")
+    assert why(facts) == "missed: 20 due instants passed while no worker of host-1 was free"
 
 
 @pytest.mark.parametrize(

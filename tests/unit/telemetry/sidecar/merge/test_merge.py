@@ -174,6 +174,7 @@ def test_two_attempts_are_both_shown(rig: SidecarRig) -> None:
         (1, "orphaned", "host-1"),
         (2, "success", "host-2"),
     ]
+    assert rig.job().recent[0].why == "orphaned: host-1 died before it recorded an outcome; attempt 2 followed"
 
 
 def test_failures_are_those_since_the_last_success_anywhere(rig: SidecarRig) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from kit.sidecar_views import EVERY_NS, GRACE_NS, TTL_NS, SidecarRig
 
 from tickglass.sched.durations import SECOND
+from tickglass.sched.events import PoolMoved
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
 from tickglass.sched.ports import InstanceRecord
 from tickglass.telemetry.sidecar.stores.overdue import DROPPED_AFTER_NS
@@ -184,8 +185,38 @@ def test_a_scheduler_at_work_leaves_nothing_undone_though_its_word_was_lost(rig:
     scheduler.start("nightly")
     rig.clock.advance(EVERY_NS + GRACE_NS + 4 * SECOND)
     scheduler.turn()
+    scheduler.gaps, scheduler.missed, scheduler.last_gap_ns = 1, 3, rig.clock.monotonic_ns() - SECOND
     assert (rig.job().overdue_ns, rig.job().why) == (0, "")
     assert rig.job().next_due_ns == rig.clock.wall_ns() + SECOND
+
+
+def test_what_a_scheduler_at_work_keeps_back_is_overdue_as_its_metrics_say(rig: SidecarRig) -> None:
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    scheduler.history.record(PoolMoved(pool="default", slots=2, in_use=2, waiting=16, waited_ns=None))
+    rig.clock.advance(EVERY_NS + GRACE_NS + SECOND)
+    scheduler.turn()
+    assert rig.job().overdue_ns == 0, "an event may be under way"
+    rig.clock.advance(3 * SECOND)
+    scheduler.turn()
+    job = rig.job()
+    assert (job.overdue_ns, job.next_due_ns) == (GRACE_NS + 4 * SECOND, rig.clock.wall_ns() - GRACE_NS - 4 * SECOND)
+    assert job.why == (
+        "no instance claimed it: it was due 9.00 s ago, its grace of 5s has passed, and all workers of host-1 are busy"
+    )
+    other = rig.scheduler("host-2")
+    other.start("nightly")
+    assert rig.job().overdue_ns == 0, "another instance has gone on"
+
+
+def test_what_passes_while_the_job_is_in_hand_is_not_overdue(rig: SidecarRig) -> None:
+    scheduler = rig.scheduler()
+    scheduler.start("nightly")
+    rig.clock.advance(EVERY_NS)
+    scheduler.begin(scheduler.occurrence("nightly"))
+    rig.clock.advance(EVERY_NS + GRACE_NS + 4 * SECOND)
+    scheduler.turn()
+    assert (rig.job().overdue_ns, rig.job().next_due_ns) == (0, rig.clock.wall_ns() + SECOND)
 
 
 def test_a_job_that_no_living_instance_has_is_not_overdue(rig: SidecarRig) -> None:

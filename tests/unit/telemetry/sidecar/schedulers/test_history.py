@@ -13,6 +13,7 @@ from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import IllegalTransition
 from tickglass.sched.events import (
     ClaimOrphaned,
+    InstantsElsewhere,
     InstantsMissed,
     InstantsSkipped,
     PoolMoved,
@@ -260,6 +261,19 @@ def test_instants_that_nobody_saw_are_one_entry_with_a_count(scheduler: FakeSche
     scheduler.history.record(missed)
     (view,) = job_of(scheduler).recent
     assert (view.outcome, view.count, view.due_ns, view.until_ns) == ("missed", 7, 5, 90)
+
+
+@pytest.mark.parametrize("kind", [InstantsMissed, InstantsElsewhere])
+def test_instants_that_passed_while_the_pool_was_full_move_what_is_next(
+    scheduler: FakeScheduler, kind: type[InstantsMissed | InstantsElsewhere]
+) -> None:
+    scheduler.start("nightly")
+    due_ns = job_of(scheduler).next_due_ns
+    assert due_ns is not None
+    scheduler.history.record(
+        kind(job="nightly", count=2, exact=True, first_due_ns=due_ns, before_ns=due_ns + 2, wall_ns=due_ns + 3)
+    )
+    assert job_of(scheduler).next_due_ns == due_ns + 2
 
 
 def test_holds_waiters_and_limits_are_those_of_now(rig: SidecarRig, scheduler: FakeScheduler) -> None:
