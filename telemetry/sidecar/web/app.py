@@ -69,7 +69,7 @@ def sidecar_app(
         every_s: how often open pages are updated.
     """
     access, pages, desks = Access(token, operators), Pages(), desks or Desks({})
-    handlers = _Handlers(view, scrape, unready, access, pages, every_s)
+    handlers = _Handlers(view, scrape, unready, access, desks, pages, every_s)
     app = Starlette(
         routes=[*handlers.routes(), *form_routes(desks, access, pages), *api_routes(desks, access)],
         middleware=[Middleware(AuthMiddleware, access=access, pages=pages)],
@@ -88,6 +88,7 @@ class _Handlers:
         scrape: Callable[[str], tuple[str, bytes]],
         unready: Callable[[], Sequence[str]],
         access: Access,
+        desks: Desks,
         pages: Pages,
         every_s: float,
     ) -> None:
@@ -95,6 +96,7 @@ class _Handlers:
         self._scrape = scrape
         self._unready = unready
         self._access = access
+        self._desks = desks
         self._pages = pages
         self.hub = Hub(self._draw, every_s)
 
@@ -117,7 +119,7 @@ class _Handlers:
     async def overview(self, request: Request) -> Response:
         """Answer with the overview page."""
         subject = self._subject(request, None)
-        visitor = visitor_of(request, self._access)
+        visitor = visitor_of(request, self._access, self._desks)
         return await run_in_threadpool(
             lambda: _packed(request, _HTML, self._pages.whole(self._view(), subject, visitor))
         )
@@ -126,7 +128,7 @@ class _Handlers:
         """Answer with the page of one job."""
         subject = self._subject(request, request.path_params["name"] or request.query_params.get("name", ""))
 
-        visitor = visitor_of(request, self._access)
+        visitor = visitor_of(request, self._access, self._desks)
 
         def answer() -> Response:
             view = self._view()

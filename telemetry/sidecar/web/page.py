@@ -64,11 +64,13 @@ class Visitor:
         may_act: it is an operator.
         name: as a proxy says; "" if it is not known.
         can_sign_in: a viewer can become an operator by the form that asks for a token.
+        sees_log: there are stores, and so a log of what was done.
     """
 
     may_act: bool = False
     name: str = ""
     can_sign_in: bool = False
+    sees_log: bool = False
 
 
 class Pages:

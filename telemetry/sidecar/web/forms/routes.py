@@ -52,12 +52,17 @@ def form_routes(desks: Desks, access: Access, pages: Pages) -> list[Route]:
     return found
 
 
-def visitor_of(request: Request, access: Access) -> Visitor:
+def visitor_of(request: Request, access: Access, desks: Desks) -> Visitor:
     """Return who looks."""
     actor = access.actor(request)
     if actor is None:
         return Visitor()
-    return Visitor(actor.may_act, actor.name, access.can_act and access.can_sign_in and not actor.may_act)
+    return Visitor(
+        may_act=actor.may_act,
+        name=actor.name,
+        can_sign_in=access.can_act and access.can_sign_in and not actor.may_act,
+        sees_log=bool(desks.names),
+    )
 
 
 class _Door:
@@ -109,7 +114,7 @@ class _Door:
         number = _number(asked.get("act", ""))
         return HTMLResponse(
             self._pages.audit(
-                visitor_of(request, self._access),
+                visitor_of(request, self._access, self._desks),
                 store=store,
                 stores=self._desks.names,
                 orders=orders,
@@ -135,7 +140,7 @@ class _Door:
         except (NotThere, StoreUnavailable) as error:
             return self._failed(error)
         page = self._pages.act(
-            visitor_of(request, self._access),
+            visitor_of(request, self._access, self._desks),
             form=form,
             store=store,
             several=len(self._desks.names) > 1,
