@@ -50,9 +50,9 @@ class Office:
         who = InstanceRecord(service, owner, f"{service}-{owner}", "1.0", "+".join(jobs), InstanceState.RUNNING)
         self.store.join(who, jobs)
 
-    def claim(self, due_ns: int, run_id: str, job: str = "nightly") -> int:
+    def claim(self, due_ns: int, run_id: str, job: str = "nightly", *, ttl_ns: int = 10 * MINUTE) -> int:
         """Have host-1 begin a run; return its fence."""
-        lease = LeaseAsk(f"billing/{job}", "host-1", "billing", f"token-{run_id}", 600 * SECOND, job=job, run_id=run_id)
+        lease = LeaseAsk(f"billing/{job}", "host-1", "billing", f"token-{run_id}", ttl_ns, job=job, run_id=run_id)
         claimed = self.store.claim(ClaimAsk(lease, due_ns=due_ns))
         assert isinstance(claimed, Claimed)
         return claimed.fence

@@ -306,14 +306,15 @@ def test_another_sites_form_does_nothing(browser: Browser, floor: Floor) -> None
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [360, 1_440])
 def test_nothing_is_withheld_from_anybody(browser: Browser, floor: Floor, width: int, *, dark: bool) -> None:
-    floor.begin()
+    begun = floor.begin()
     floor.operator.pause("nightly", "billing", "the disk is full", None)
     floor.operator.drain("host-1", None, "a new disk", None)
-    pages = ("/", "/jobs/nightly", "/jobs/hold", "/audit", "/act/pause?job=nightly", "/act/cancel?job=hold")
+    run = f"/run?job=hold&due={begun.due_ns}&run_id={begun.run_id}"
+    pages = ("/", "/jobs/nightly", "/audit", "/act/pause?job=nightly", "/act/cancel?job=hold", "/history?job=hold", run)
     with operator_tab(browser, floor, width=width, dark=dark) as tab:
         for path in pages:
             tab.open(floor.url + path)
-            if path[:4] != "/act" and path != "/audit":
+            if path in pages[:2]:
                 tab.until(LIVE)
                 tab.until("document.querySelector('a.button')")
             assert violations(tab) == [], path

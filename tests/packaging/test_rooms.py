@@ -198,12 +198,14 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "telemetry/sidecar/web/api/endpoints.py",
         "telemetry/sidecar/web/control/asks.py",
         "telemetry/sidecar/web/control/desks.py",
+        "telemetry/sidecar/web/control/ledger.py",
         "telemetry/sidecar/web/problem_details.py",
     ),
+    "tests/unit/telemetry/sidecar/web/history/test_routes.py": ("telemetry/sidecar/web/history/runs.py",),
     "tests/unit/telemetry/sidecar/web/test_access.py": ("telemetry/endpoint/operators.py",),
     "tests/unit/telemetry/sidecar/web/test_app.py": (
         "telemetry/sidecar/web/auth_middleware.py",
-        "telemetry/sidecar/web/bodies.py",
+        "telemetry/sidecar/web/messages.py",
     ),
     "tests/unit/telemetry/test_catalogue.py": (
         "telemetry/catalogue/control.py",

@@ -118,7 +118,8 @@ HOUSES: Final = (
         "tickglass.telemetry.sidecar.web",
         (
             ("app", "server"),
-            ("api", "forms"),
+            ("api", "forms", "history"),
+            ("messages",),
             ("control",),
             ("auth_middleware", "hub"),
             ("page",),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tickglass.sched.ports import RunRecord
     from tickglass.telemetry.sidecar.stores.probe import StoreSnapshot
 
-__all__ = ["LEFT", "Row", "merged", "rows_of"]
+__all__ = ["LEFT", "Row", "merged", "rows_of", "run_view"]
 
 LEFT: Final = "left"
 _HAS_NO_CLAIM: Final = (*DID_NOT_RUN, Outcome.ELSEWHERE)  # of the instance that ended it so
@@ -45,7 +45,7 @@ def rows_of(snapshot: StoreSnapshot, job: JobId) -> list[Row]:
     latest = dict(sorted(runs))  # by due instant, the number of its latest attempt
     rows = []
     for key in sorted(runs):
-        view = _view_of(runs[key], abandoned=key in abandoned, repeated=latest[key[0]] > key[1])
+        view = run_view(runs[key], abandoned=key in abandoned, repeated=latest[key[0]] > key[1])
         rows.append(Row(view, runs[key].claimed_wall_ns + skew_ns, within_ns))
     return rows
 
@@ -124,7 +124,13 @@ def _ended(left: OccurrenceView, row: OccurrenceView) -> OccurrenceView:
     )
 
 
-def _view_of(run: RunRecord, *, abandoned: bool, repeated: bool) -> OccurrenceView:
+def run_view(run: RunRecord, *, abandoned: bool, repeated: bool) -> OccurrenceView:
+    """Return an attempt as the ledger has it.
+
+    Args:
+        abandoned: its lease has ended, and it has no outcome.
+        repeated: there is a later attempt at its due instant.
+    """
     outcome = run.outcome or ""
     state = "" if outcome else "abandoned" if abandoned else OccurrenceState.CLAIMED.value
     started, ended = run.started_wall_ns, run.ended_wall_ns

@@ -26,8 +26,10 @@ from tickglass.telemetry.sidecar.web.auth import came_over_tls, path_back
 from tickglass.telemetry.sidecar.web.auth_middleware import SIGN_IN, AuthMiddleware, refused
 from tickglass.telemetry.sidecar.web.bodies import form_of
 from tickglass.telemetry.sidecar.web.control.desks import Desks
-from tickglass.telemetry.sidecar.web.forms.routes import form_routes, visitor_of
+from tickglass.telemetry.sidecar.web.forms.routes import form_routes
+from tickglass.telemetry.sidecar.web.history.routes import history_routes
 from tickglass.telemetry.sidecar.web.hub import EventStream, Hub
+from tickglass.telemetry.sidecar.web.messages import visitor_of
 from tickglass.telemetry.sidecar.web.page import ASSETS, Pages
 from tickglass.telemetry.sidecar.web.problem_details import API, is_api
 from tickglass.telemetry.sidecar.web.selection import Subject
@@ -71,7 +73,12 @@ def sidecar_app(
     access, pages, desks = Access(token, operators), Pages(), desks or Desks({})
     handlers = _Handlers(view, scrape, unready, access, desks, pages, every_s)
     app = Starlette(
-        routes=[*handlers.routes(), *form_routes(desks, access, pages), *api_routes(desks, access)],
+        routes=[
+            *handlers.routes(),
+            *history_routes(desks, access, pages),
+            *form_routes(desks, access, pages),
+            *api_routes(desks, access),
+        ],
         middleware=[Middleware(AuthMiddleware, access=access, pages=pages)],
         exception_handlers={HTTPException: handlers.http_error},
     )

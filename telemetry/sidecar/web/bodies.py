@@ -1,4 +1,4 @@
-"""Read the body of a request, up to a size."""
+"""Read what a request says: its body, up to a size, and numbers in its query."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from starlette.requests import ClientDisconnect
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-__all__ = ["FIELDS_MAX", "FORM_MAX", "body_of", "form_of"]
+__all__ = ["FIELDS_MAX", "FORM_MAX", "body_of", "form_of", "number_in"]
 
 FORM_MAX: Final = 65_536  # bytes of a form: a long reason, each of its letters in nine bytes
 FIELDS_MAX: Final = 16
+_NUMBER_MAX: Final = (1 << 63) - 1
 
 
 async def body_of(request: Request, size_max: int) -> bytes | None:
@@ -39,3 +40,10 @@ async def form_of(request: Request) -> dict[str, str]:
     except ValueError:
         return {}  # too many of them
     return {name: values[0] for name, values in fields.items()}
+
+
+def number_in(text: str) -> int | None:
+    """Return a whole number that stores can hold; None if it is none."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(_NUMBER_MAX))):
+        return None
+    return int(text) if int(text) <= _NUMBER_MAX else None

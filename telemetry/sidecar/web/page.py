@@ -24,10 +24,11 @@ from tickglass.telemetry.sidecar.web import charts, selection
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tickglass.sched.ports import RunRecord
     from tickglass.telemetry.sidecar.view import JobView
     from tickglass.telemetry.sidecar.web.selection import Subject
 
-__all__ = ["ASSETS", "Asset", "Pages", "Visitor", "act_href", "brief", "link"]
+__all__ = ["ASSETS", "Asset", "Pages", "Visitor", "act_href", "brief", "history_href", "link", "run_href"]
 
 NEAR_MAX: Final = 5  # jobs that an unknown name may mean; several services may have one of that name
 _HERE: Final = Path(__file__).parent
@@ -89,7 +90,8 @@ class Pages:
         env.filters.update(second=_second, minute=_minute, iso=_iso)
         env.filters["brief"] = brief
         env.globals.update({name: getattr(module, name) for module in _MODULES for name in module.__all__})
-        env.globals.update(assets=ASSETS, link=link, act_href=act_href, key_of=_key_of, percentile=_percentile)
+        env.globals.update(assets=ASSETS, key_of=_key_of, percentile=_percentile)
+        env.globals.update(link=link, act_href=act_href, history_href=history_href, run_href=run_href)
         self._env = env
 
     def regions(self, view: View, subject: Subject) -> dict[str, str]:
@@ -124,6 +126,14 @@ class Pages:
     def message(self, title: str, text: str) -> str:
         """Return a page with a message."""
         return self._render("message.html", {"title": title, "text": text})
+
+    def history(self, visitor: Visitor, **context: object) -> str:
+        """Return a page of a job's runs; `history/` says what is in it."""
+        return self._render("history.html", {"visitor": visitor, **context})
+
+    def run(self, visitor: Visitor, **context: object) -> str:
+        """Return the page of one run; `history/` says what is in it."""
+        return self._render("run.html", {"visitor": visitor, **context})
 
     def _render(self, name: str, context: Mapping[str, Any]) -> str:
         return self._env.get_template(name).render(context)
@@ -161,6 +171,18 @@ def act_href(act: str, **about: object) -> str:
     """Return the address of the form of an act."""
     given = {name: value for name, value in about.items() if value not in (None, "")}
     return f"/act/{act}?{urlencode(given)}"
+
+
+def history_href(job: str, service: str, store: str = "", before_ns: int | None = None) -> str:
+    """Return the address of a page of a job's runs."""
+    asked = {"job": job, "service": service, "store": store, "before": before_ns}
+    return f"/history?{urlencode({name: value for name, value in asked.items() if value not in (None, '')})}"
+
+
+def run_href(run: RunRecord, store: str) -> str:
+    """Return the address of the page of one run."""
+    asked = {"job": run.job, "service": run.service, "due": run.due_ns, "run_id": run.run_id, "store": store}
+    return f"/run?{urlencode(asked)}"
 
 
 def _key_of(job: JobView) -> str:

@@ -12,7 +12,7 @@ from msgspec import Meta
 from tickglass.sched.control.audit import read_act
 from tickglass.sched.control.operator import read_book
 from tickglass.sched.control.roster import read_roster
-from tickglass.sched.errors import ConfigError, nearest
+from tickglass.sched.errors import ConfigError
 from tickglass.telemetry.sidecar.web.api.answers import (
     ActList,
     DoneAnswer,
@@ -27,7 +27,7 @@ from tickglass.telemetry.sidecar.web.api.answers import (
     run_answer,
 )
 from tickglass.telemetry.sidecar.web.control.asks import NAME_MAX, ActAsk, AnyAsk
-from tickglass.telemetry.sidecar.web.control.desks import NotThere
+from tickglass.telemetry.sidecar.web.control.ledger import job_named, whole_instants
 from tickglass.telemetry.sidecar.web.problem_details import API
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tickglass.telemetry.sidecar.web.access import Actor
     from tickglass.telemetry.sidecar.web.control.desks import Desks
 
-__all__ = ["ENDPOINTS", "Endpoint", "whole_instants"]
+__all__ = ["ENDPOINTS", "Endpoint"]
 
 LIMIT_MAX: Final = 1_000
 Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="How many at most.")]
@@ -150,40 +150,12 @@ async def _runs(desks: Desks, asked: RunsQuery, _actor: Actor) -> RunList:
     )
 
 
-def whole_instants(read: Callable[[int], Sequence[RunRecord]], limit: int) -> tuple[Sequence[RunRecord], int | None]:
-    """Return the latest runs, and the due instant before which the next ones are; None: there are no more.
-
-    Pages end between due instants, because the next one begins before an instant: there are at most `limit` runs, or
-    more if so many are due at one instant.
-
-    Args:
-        read: returns at most so many runs, newest due instant first.
-    """
-    asked = limit + 1
-    while len(runs := read(asked)) == asked:
-        whole = [run for run in runs if run.due_ns != runs[-1].due_ns]
-        if whole:
-            return whole, whole[-1].due_ns
-        asked *= 2
-    return runs, None
-
-
 def _job_meant(store: Store, asked: RunsQuery) -> JobId | None:
     if not asked.job:
         if asked.service:
             raise ConfigError("say which job of the service; without a job, runs of all services are answered")
         return None
-    named = [record.job_id for record in store.jobs() if record.name == asked.job]
-    found = [job for job in named if asked.service in ("", job.service)]
-    if len(found) > 1:
-        raise ConfigError(
-            f"{' and '.join(job.service for job in found)} each have a job {asked.job}: say of which service"
-        )
-    if not found:
-        names = {record.name for record in store.jobs()}
-        near = tuple(job.service for job in named) or nearest(asked.job, names)
-        raise NotThere(f"there is no job {asked.job}" + (f" of {asked.service}" if named else ""), instead=near)
-    return found[0]
+    return job_named(store, asked.job, asked.service).job_id
 
 
 ACTS: Final = Endpoint("listActs", "GET", f"{API}/acts", "The audit log.", ActsQuery, ActList, _log)

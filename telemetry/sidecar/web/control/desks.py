@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
+from tickglass.sched.control.orders import fits
 from tickglass.sched.errors import ConfigError, StoreUnavailable, TickglassError, nearest
 
 if TYPE_CHECKING:
@@ -69,6 +70,24 @@ class Desks:
         if len(self._stores) > 1:
             raise ConfigError(f"say which store: {' or '.join(self.names)}")
         return self.names[0]
+
+    async def having(self, name: str, job: str, service: str) -> str:
+        """Return the name of the store that is meant; where none of several is named, the first that has the job.
+
+        Args:
+            job: a name or a pattern; so is `service`, and "" is any.
+
+        Raises:
+            NotThere: no store has it.
+            StoreUnavailable: one does not answer.
+        """
+        if name or len(self._stores) < 2:
+            return self.named(name)
+        for one in self.names:
+            jobs = await self.ask(one, lambda store: store.jobs())
+            if any(fits(it.name, job) and (not service or fits(it.service, service)) for it in jobs):
+                return one
+        raise NotThere(f"no store has a job {job}")
 
     async def ask(self, name: str, question: Callable[[Store], T]) -> T:
         """Return what a question to a store returns.

@@ -15,18 +15,18 @@ from tickglass.sched.control.roster import read_roster
 from tickglass.sched.durations import duration_ns
 from tickglass.sched.errors import nearest
 from tickglass.telemetry.sidecar.web.control.desks import NotThere
+from tickglass.telemetry.sidecar.web.control.ledger import job_named, running
 from tickglass.telemetry.sidecar.web.forms import consequences as words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tickglass.sched.ports import JobRecord, RunRecord, Store
+    from tickglass.sched.ports import JobRecord, Store
 
-__all__ = ["ACTS", "Choice", "Form", "form_for", "job_record"]
+__all__ = ["ACTS", "Choice", "Form", "form_for"]
 
 PAUSES: Final = ("15m", "1h", "4h", "1d", "7d")
 SKIPS_OFFERED: Final = 8
-_OPEN_RUNS_READ: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ def form_for(act: str, store: Store, asked: Mapping[str, str]) -> Form:
 
     Raises:
         NotThere: the act or what it is about is not there.
+        ConfigError: several services have such a job.
         StoreUnavailable: the store does not answer.
     """
     if act not in ACTS:
@@ -72,25 +73,8 @@ def form_for(act: str, store: Store, asked: Mapping[str, str]) -> Form:
     return ACTS[act](store, asked)
 
 
-def job_record(store: Store, asked: Mapping[str, str]) -> JobRecord:
-    """Return the job that is meant.
-
-    Raises:
-        NotThere: there is none, or several services have one.
-    """
-    name, service = asked.get("job", ""), asked.get("service", "")
-    jobs = store.jobs()
-    named = [it for it in jobs if it.name == name]
-    found = [it for it in named if service in ("", it.service)]
-    if len(found) > 1:
-        raise NotThere(f"{' and '.join(it.service for it in found)} each have a job {name}")
-    if not found:
-        raise NotThere(f"there is no job {name}", instead=nearest(name, {it.name for it in jobs}))
-    return found[0]
-
-
 def _pause(store: Store, asked: Mapping[str, str]) -> Form:
-    job, now_ns = job_record(store, asked), store.time_ns()
+    job, now_ns = _job(store, asked), store.time_ns()
     choices = [Choice("", f"Until it is resumed: {words.pause_words(job, now_ns, None)}")]
     for lasting in PAUSES:
         until_ns = now_ns + duration_ns(lasting, what="for")
@@ -123,7 +107,7 @@ def _resume(store: Store, asked: Mapping[str, str]) -> Form:
 
 
 def _skip(store: Store, asked: Mapping[str, str]) -> Form:
-    job, now_ns = job_record(store, asked), store.time_ns()
+    job, now_ns = _job(store, asked), store.time_ns()
     due = list(islice(words.due_instants(job, now_ns), SKIPS_OFFERED))
     return Form(
         act="skip",
@@ -140,7 +124,7 @@ def _skip(store: Store, asked: Mapping[str, str]) -> Form:
 
 
 def _trigger(store: Store, asked: Mapping[str, str]) -> Form:
-    job = job_record(store, asked)
+    job = _job(store, asked)
     return Form(
         act="trigger",
         title=f"Run {job.name} of {job.service} now",
@@ -151,8 +135,8 @@ def _trigger(store: Store, asked: Mapping[str, str]) -> Form:
 
 
 def _cancel(store: Store, asked: Mapping[str, str]) -> Form:
-    job, now_ns = job_record(store, asked), store.time_ns()
-    runs = _running(store, job)
+    job, now_ns = _job(store, asked), store.time_ns()
+    runs = running(store, job)
     effects = [
         "the run is asked to stop; its outcome will be cancelled",
         "code that does not look at run.cancelled goes on",
@@ -229,11 +213,9 @@ ACTS: Final[Mapping[str, Callable[[Store, Mapping[str, str]], Form]]] = {
 }
 
 
+def _job(store: Store, asked: Mapping[str, str]) -> JobRecord:
+    return job_named(store, asked.get("job", ""), asked.get("service", ""))
+
+
 def _about(job: JobRecord) -> dict[str, str]:
     return {"job": job.name, "service": job.service}
-
-
-def _running(store: Store, job: JobRecord) -> list[RunRecord]:
-    abandoned = {run.run_id for run in store.abandoned(_OPEN_RUNS_READ)}
-    runs = store.runs(job.job_id, _OPEN_RUNS_READ)
-    return [run for run in runs if run.outcome is None and run.run_id not in abandoned]

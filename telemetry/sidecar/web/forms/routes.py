@@ -16,13 +16,12 @@ from starlette.routing import Route
 
 from tickglass.sched.control.audit import act_text, read_act
 from tickglass.sched.control.operator import read_book
-from tickglass.sched.control.orders import fits
 from tickglass.sched.errors import ConfigError, ControlRefused, StoreUnavailable
-from tickglass.telemetry.sidecar.web.bodies import form_of
+from tickglass.telemetry.sidecar.web.bodies import form_of, number_in
 from tickglass.telemetry.sidecar.web.control.asks import AnyAsk
 from tickglass.telemetry.sidecar.web.control.desks import NotThere
 from tickglass.telemetry.sidecar.web.forms.form import form_for
-from tickglass.telemetry.sidecar.web.page import Visitor
+from tickglass.telemetry.sidecar.web.messages import failed, message, visitor_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from tickglass.telemetry.sidecar.web.control.desks import Desks
     from tickglass.telemetry.sidecar.web.page import Pages
 
-__all__ = ["form_routes", "visitor_of"]
+__all__ = ["form_routes"]
 
 ACTS_SHOWN: Final = 50
 _OLD_FORM: Final = "This form is old, or comes from elsewhere. Nothing was done: look at it again."
@@ -52,19 +51,6 @@ def form_routes(desks: Desks, access: Access, pages: Pages) -> list[Route]:
     return found
 
 
-def visitor_of(request: Request, access: Access, desks: Desks) -> Visitor:
-    """Return who looks."""
-    actor = access.actor(request)
-    if actor is None:
-        return Visitor()
-    return Visitor(
-        may_act=actor.may_act,
-        name=actor.name,
-        can_sign_in=access.can_act and access.can_sign_in and not actor.may_act,
-        sees_log=bool(desks.names),
-    )
-
-
 class _Door:
     """The handlers."""
 
@@ -77,23 +63,23 @@ class _Door:
         """Answer with the form of an act."""
         actor = self._operator(request)
         if actor is None:
-            return self._message(HTTPStatus.FORBIDDEN, _VIEWER)
+            return message(self._pages, HTTPStatus.FORBIDDEN, _VIEWER)
         return await self._form(request, actor, dict(request.query_params), HTTPStatus.OK)
 
     async def do(self, request: Request) -> Response:
         """Do what a form asks, and lead to its row in the log; if it is refused, show the form again, with why."""
         actor = self._operator(request)
         if actor is None:
-            return self._message(HTTPStatus.FORBIDDEN, _VIEWER)
+            return message(self._pages, HTTPStatus.FORBIDDEN, _VIEWER)
         given = await form_of(request)
         if not self._access.is_form_key(given.pop("key", ""), actor):
             return await self._form(request, actor, given, HTTPStatus.FORBIDDEN, _OLD_FORM)
         try:
-            store = await self._store_of(given)
+            store = await self._desks.having(given.get("store", ""), given.get("job", ""), given.get("service", ""))
             asked = {**_filled(given), "act": request.path_params["act"], "store": store}
             act = await self._desks.act(msgspec.convert(asked, AnyAsk, strict=False), actor)
         except (NotThere, StoreUnavailable) as error:
-            return self._failed(error)
+            return failed(self._pages, error)
         except (msgspec.ValidationError, ConfigError, ControlRefused) as error:
             status = HTTPStatus.CONFLICT if isinstance(error, ControlRefused) else HTTPStatus.BAD_REQUEST
             words = error.problem if isinstance(error, ConfigError) else str(error)
@@ -104,14 +90,14 @@ class _Door:
     async def audit(self, request: Request) -> Response:
         """Answer with what stands and what was done."""
         asked = request.query_params
-        before = _number(asked.get("before", ""))
+        before = number_in(asked.get("before", ""))
         try:
             store = self._desks.named(asked.get("store", "") or self._desks.names[0] if self._desks.names else "")
             orders, acts = await self._desks.ask(store, lambda it: _standing_and_log(it, before))
         except (NotThere, StoreUnavailable) as error:
-            return self._failed(error)
+            return failed(self._pages, error)
         shown = acts[:ACTS_SHOWN]
-        number = _number(asked.get("act", ""))
+        number = number_in(asked.get("act", ""))
         return HTMLResponse(
             self._pages.audit(
                 visitor_of(request, self._access, self._desks),
@@ -135,10 +121,10 @@ class _Door:
     ) -> Response:
         act = request.path_params["act"]
         try:
-            store = await self._store_of(asked)
+            store = await self._desks.having(asked.get("store", ""), asked.get("job", ""), asked.get("service", ""))
             form = await self._desks.ask(store, lambda it: form_for(act, it, asked))
-        except (NotThere, StoreUnavailable) as error:
-            return self._failed(error)
+        except (NotThere, StoreUnavailable, ConfigError) as error:
+            return failed(self._pages, error)
         page = self._pages.act(
             visitor_of(request, self._access, self._desks),
             form=form,
@@ -150,33 +136,6 @@ class _Door:
         )
         return HTMLResponse(page, status)
 
-    async def _store_of(self, asked: Mapping[str, str]) -> str:
-        """Return the store that is named, or the first one that has the job.
-
-        Raises:
-            NotThere: none has.
-            StoreUnavailable: one does not answer.
-        """
-        named, names = asked.get("store", ""), self._desks.names
-        if named or len(names) < 2:
-            return self._desks.named(named)
-        job, service = asked.get("job", ""), asked.get("service", "")
-        for name in names:
-            jobs = await self._desks.ask(name, lambda it: it.jobs())
-            if any(fits(it.name, job) and (not service or fits(it.service, service)) for it in jobs):
-                return name
-        raise NotThere(f"no store has a job {job}")
-
-    def _failed(self, error: NotThere | StoreUnavailable) -> Response:
-        if isinstance(error, StoreUnavailable):
-            words = f"{error}. If you asked for an act, it may have been done: look at the log"
-            return self._message(HTTPStatus.SERVICE_UNAVAILABLE, f"{words}.")
-        near = f" Perhaps {' or '.join(error.instead)} is meant." if error.instead else ""
-        return self._message(HTTPStatus.NOT_FOUND, f"{error.problem}.{near}")
-
-    def _message(self, status: HTTPStatus, text: str) -> Response:
-        return HTMLResponse(self._pages.message(status.phrase, text[:1].upper() + text[1:]), status)
-
 
 def _standing_and_log(store: Store, before: int | None) -> tuple[list[tuple[Order, dict[str, Any]]], list[Act]]:
     orders = read_book(store).standing(store.time_ns())
@@ -186,7 +145,3 @@ def _standing_and_log(store: Store, before: int | None) -> tuple[list[tuple[Orde
 
 def _filled(given: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in given.items() if value.strip()}
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None

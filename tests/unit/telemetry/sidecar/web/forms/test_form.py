@@ -8,6 +8,7 @@ import pytest
 
 from tickglass.sched.control.audit import ActKind
 from tickglass.sched.durations import SECOND
+from tickglass.sched.errors import ConfigError
 from tickglass.telemetry.sidecar.web.control.desks import NotThere
 from tickglass.telemetry.sidecar.web.forms.form import ACTS, PAUSES, SKIPS_OFFERED, form_for
 
@@ -66,7 +67,6 @@ def test_a_resume_is_of_all_jobs_that_fit(office: Office) -> None:
     ("act", "asked", "words"),
     [
         ("destroy", {}, "there is no act destroy"),
-        ("pause", {"job": "sync"}, "billing and mail each have a job sync"),
         ("skip", {"job": "nightli"}, "there is no job nightli"),
         ("trigger", {}, "there is no job "),
         ("resume", {"job": "no*"}, "there is no job no*"),
@@ -78,6 +78,11 @@ def test_what_is_not_there_has_no_form(office: Office, act: str, asked: dict[str
     with pytest.raises(NotThere) as refused:
         form_for(act, office.store, asked)
     assert words in refused.value.problem
+
+
+def test_a_name_of_several_services_needs_the_service(office: Office) -> None:
+    with pytest.raises(ConfigError, match="billing and mail each have a job sync"):
+        form_for("pause", office.store, {"job": "sync"})
 
 
 def test_what_was_perhaps_meant_is_named(office: Office) -> None:

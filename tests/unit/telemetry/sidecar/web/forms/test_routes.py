@@ -121,7 +121,6 @@ def test_a_form_that_was_changed_is_refused(office: Office, web: httpx.Client, f
     "path",
     [
         "/act/pause?job=nobody",
-        "/act/pause?job=sync",
         "/act/resume?job=nobody",
         "/act/drain?owner=nobody&service=billing",
         "/act/unlock?resource=r",
@@ -134,6 +133,11 @@ def test_a_form_that_was_changed_is_refused(office: Office, web: httpx.Client, f
 def test_what_is_not_there_has_no_form(web: httpx.Client, path: str) -> None:
     answer = web.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+
+
+def test_a_name_of_several_services_needs_the_service(web: httpx.Client) -> None:
+    answer = web.get("/act/pause?job=sync")
+    assert (answer.status_code, "Billing and mail each have a job sync" in answer.text) == (400, True)
 
 
 # --- who may
