@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Operator", "read_book"]
 
-_CANCEL_STANDS_NS: Final = 86_400 * SECOND
+_CANCEL_STANDS_NS: Final = 3_600 * SECOND  # its instance may not reach the store just now
 _ROUNDS: Final = 20  # of operators who act at the same moment
 _OPEN_RUNS_READ: Final = 100
 

@@ -23,6 +23,8 @@ __all__ = ["ORDERS_MAX", "OrderBook"]
 
 ORDERS_MAX: Final = 1_000  # that stand at once: every instance reads all of them after each act
 _ENDED_KEPT_NS: Final = 86_400 * SECOND
+_ENDED_KEPT: Final = 100
+_AGAINST: Final = (Pause, Skip, Drain)
 
 AnyOrder = TypeVar("AnyOrder", bound=OrderBase)
 _one: Final = msgspec.json.Decoder(Order)
@@ -69,11 +71,15 @@ class OrderBook:
     def revised(self, now_ns: int, *, add: Sequence[Order] = (), end: Sequence[Order] = ()) -> OrderBook:
         """Return the next version of the book.
 
-        An order that has ended stays for a day: an instance that comes up then decides on due instants of before.
+        An order against due instants stays for a day after its end: an instance that comes up then decides on those
+        of before. Only the latest are kept, because every instance reads all of them after each act.
         """
         ended = tuple(msgspec.structs.replace(order, until_ns=now_ns) for order in end)
-        kept = tuple(order for order in self.orders if order not in end and order.stands_at(now_ns - _ENDED_KEPT_NS))
-        return OrderBook(self.version + 1, (*kept, *ended, *add), self.unread)
+        rest = [order for order in self.orders if order not in end]
+        past = [order for order in (*rest, *ended) if not order.stands_at(now_ns) and isinstance(order, _AGAINST)]
+        past = [order for order in past if order.stands_at(now_ns - _ENDED_KEPT_NS)][-_ENDED_KEPT:]
+        standing = [order for order in rest if order.stands_at(now_ns)]
+        return OrderBook(self.version + 1, (*past, *standing, *add), self.unread)
 
     def pause_of(self, job: JobId, due_ns: int) -> Pause | None:
         """Return the pause that a due instant falls under: the oldest, if there are several.

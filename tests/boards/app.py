@@ -43,9 +43,11 @@ def post(run: Run) -> None:
 
 
 def audit(run: Run) -> None:
-    """Hold the ledger for a while, and report a step of the clock."""
+    """Hold the ledger for a while, act as an operator does, and report a step of the clock."""
     run.wait("120ms")
     gc.collect()
+    with scheduler.control(by="the auditor") as control:
+        control.pause("guard", reason=run.run_id, for_="1ms")
     assert scheduler._live is not None
     scheduler._live.engine._context.sink.record(ClockStepped(step_ns=1, wall_ns=0))
 

@@ -11,7 +11,7 @@ import pytest
 from tickglass import Lock, Scheduler, StoreUnavailable, every
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
-from tickglass.sched.events import LockMoved, OccurrenceMoved
+from tickglass.sched.events import LockMoved, OccurrenceMoved, StoreCalled
 from tickglass.sched.identity import JobId
 from tickglass.sched.stores import open_store
 from tickglass.testing import ListSink
@@ -55,8 +55,10 @@ def test_after_a_freeze_the_next_occurrences_run_and_each_has_one_outcome(
     url = f"redis://127.0.0.1:{server.port}/0?timeout=100ms"
     with running(url, tmp_path, on_outage) as told:
         ended(told, 2, 0)
-        if unheard == "claim":  # and no settlement is under way
+        if unheard == "claim":  # and no settlement is under way, and nothing else is asked before it
             told.wait_for(lambda e: isinstance(e, LockMoved) and e.event == "released", count=3, patience_s=30)
+            looks = sum(looked(event) for event in told.events)
+            told.wait_for(looked, count=looks + 1, patience_s=30)
         frozen_ns = clock.wall_ns()
         server.kill(signal.SIGSTOP)
         told.wait_for(lambda e: isinstance(e, OccurrenceMoved) and gives_up(e), patience_s=30)
@@ -74,6 +76,10 @@ def test_after_a_freeze_the_next_occurrences_run_and_each_has_one_outcome(
     if unheard == "claim":
         (gave_up, *_) = (it for it in told.of(OccurrenceMoved) if gives_up(it) and it.due_ns > frozen_ns)
         assert rows[gave_up.due_ns].outcome == ("success" if on_outage == "run" else "skipped")
+
+
+def looked(event: Event) -> bool:
+    return isinstance(event, StoreCalled) and event.operation == "control"
 
 
 def gives_up(move: OccurrenceMoved) -> bool:

@@ -112,3 +112,10 @@ def test_a_new_version_ends_orders_now_and_drops_what_ended_a_day_ago() -> None:
     assert revised.version == 4
     assert revised.orders == (ended, pause(3, until_ns=2 * DAY + 5), added)
     assert revised.standing(2 * DAY + 5) == (added,)
+
+
+def test_of_what_has_ended_only_the_latest_that_may_still_matter_is_kept() -> None:
+    runs = [RunNow(**told(number), service="billing", job="x", due_ns=1, until_ns=9) for number in range(1, 500)]
+    pauses = [pause(number, until_ns=9) for number in range(500, 1_000)]
+    revised = OrderBook(999, (*runs, *pauses)).revised(10)
+    assert revised.orders == tuple(pauses[-100:])
