@@ -215,7 +215,8 @@ class _Handlers:
     def _subject(self, request: Request, job: str | None) -> Subject:
         asked, actor = request.query_params, self._access.actor(request)
         acts = actor is not None and actor.may_act
-        return Subject.of(job, asked.get("q", ""), asked.get("page", "1"), asked.get("service"), acts=acts)
+        page, service, only = asked.get("page", "1"), asked.get("service"), asked.get("only", "")
+        return Subject.of(job, asked.get("q", ""), page, service, acts=acts, only=only)
 
     def _draw(self, subjects: Sequence[Subject]) -> Mapping[Subject, Mapping[str, str]]:
         view = self._view()

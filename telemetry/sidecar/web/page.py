@@ -162,7 +162,7 @@ def link(subject: Subject, base: str = "") -> str:
             return problems.job_href(subject.job, subject.service or "")
         whose = {} if subject.service is None else {"service": subject.service}
         return f"{base}?{urlencode({'job': subject.job, **whose})}"
-    asked = {"q": subject.search, "page": "" if subject.page == 1 else str(subject.page)}
+    asked = {"q": subject.search, "only": subject.only, "page": "" if subject.page == 1 else str(subject.page)}
     query = urlencode({name: value for name, value in asked.items() if value})
     return (base or "/") + (f"?{query}" if query else "")
 

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.identity import JobId
 from tickglass.telemetry.sidecar.explain.problems import job_tone
+from tickglass.telemetry.sidecar.explain.standing import pause_of
 from tickglass.telemetry.sidecar.explain.tones import Tone, tone_of
 from tickglass.telemetry.sidecar.web.charts import COLUMN_NS, COLUMNS, lane, marks, summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tickglass.telemetry.sidecar.view import JobView, LockMark, LockView, OccurrenceView, View
 
 __all__ = [
+    "FILTERS",
     "LANES_MAX",
     "PAGE_JOBS",
     "JobsShown",
@@ -50,6 +52,7 @@ class Subject:
         search: part of a name or resource, case-insensitive.
         page: the number of the page of jobs, from 1.
         service: of the job; None for all services that have a job of that name.
+        only: which jobs, one of `FILTERS`; "" for all.
         acts: whether links to acts are shown, because an operator looks.
     """
 
@@ -58,12 +61,16 @@ class Subject:
     page: int = 1
     service: str | None = None
     acts: bool = False
+    only: str = ""
 
     @classmethod
-    def of(cls, job: str | None, search: str, page: str, service: str | None = None, *, acts: bool = False) -> Subject:
+    def of(
+        cls, job: str | None, search: str, page: str, service: str | None = None, *, acts: bool = False, only: str = ""
+    ) -> Subject:
         """Read it from a request; invalid values are ignored."""
         number = int(page) if page.isascii() and page.isdecimal() and len(page) < len(str(PAGE_MAX)) else 1
-        return cls(job, search.strip()[:SEARCH_MAX], max(number, 1), service, acts)
+        chosen = only if only in FILTERS else ""
+        return cls(job, search.strip()[:SEARCH_MAX], max(number, 1), service, acts, chosen)
 
     def has(self, job: JobView) -> bool:
         """Return whether a job's page shows this job."""
@@ -94,7 +101,7 @@ class JobsShown:
 def jobs_shown(view: View, subject: Subject) -> JobsShown:
     """Return the jobs that a page shows."""
     found = sorted(
-        ((job_tone(job, view.at_wall_ns), job) for job in view.jobs if _fits(job, subject.search)),
+        ((job_tone(job, view.at_wall_ns), job) for job in view.jobs if _is_meant(job, view, subject)),
         key=lambda row: (-row[0].weight, row[1].name, row[1].service),
     )
     pages = max(-(-len(found) // PAGE_JOBS), 1)
@@ -103,8 +110,18 @@ def jobs_shown(view: View, subject: Subject) -> JobsShown:
     return JobsShown(found[first : first + PAGE_JOBS], len(found), first + 1, page, pages)
 
 
-def _fits(job: JobView, search: str) -> bool:
-    return not search or search.casefold() in f"{job.name}\n{job.resource}\n{job.service}".casefold()
+def _is_meant(job: JobView, view: View, subject: Subject) -> bool:
+    search = subject.search.casefold()
+    if search and search not in f"{job.name}\n{job.resource}\n{job.service}".casefold():
+        return False
+    return not subject.only or FILTERS[subject.only](job, view)
+
+
+FILTERS: Final[Mapping[str, Callable[[JobView, View], bool]]] = {
+    "problems": lambda job, view: job_tone(job, view.at_wall_ns).weight >= Tone.WARN.weight,
+    "running": lambda job, _view: job.running > 0,
+    "paused": lambda job, view: pause_of(view, job) is not None,
+}
 
 
 def last_of(job: JobView) -> OccurrenceView | None:
@@ -148,7 +165,7 @@ def lanes(view: View, subject: Subject) -> tuple[list[Lane], int]:
         (
             (-(Tone.BAD.weight if _key(job) in marked else _worst(job, _begin_ns(view))), job.resource, job.name, job)
             for job in view.jobs
-            if _fits(job, subject.search)
+            if _is_meant(job, view, subject)
         ),
         key=lambda row: row[:3],
     )

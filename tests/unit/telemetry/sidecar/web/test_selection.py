@@ -7,8 +7,11 @@ import pytest
 from kit.view_samples import NOW_NS, ill, job_of, runs_of, twins, well
 
 from tickglass.sched.durations import SECOND
-from tickglass.telemetry.sidecar.view import LockView, View
+from tickglass.telemetry.sidecar.explain.problems import job_tone
+from tickglass.telemetry.sidecar.explain.tones import Tone
+from tickglass.telemetry.sidecar.view import LockView, OrderView, View
 from tickglass.telemetry.sidecar.web.selection import (
+    FILTERS,
     LANES_MAX,
     LOCKS_MAX,
     PAGE_JOBS,
@@ -106,3 +109,24 @@ def test_lanes_are_bounded_and_the_worst_are_kept() -> None:
     drawn, left_out = lanes(msgspec.structs.replace(view, jobs=[*view.jobs[:-1], bad]), Subject())
     assert (len(drawn), left_out) == (LANES_MAX, 5)
     assert bad.name in [one.job for one in drawn]
+
+
+@pytest.mark.parametrize("only", list(FILTERS))
+def test_a_filter_is_kept_and_any_other_value_is_ignored(only: str) -> None:
+    assert Subject.of(None, "", "1", only=only).only == only
+    assert Subject.of(None, "", "1", only=f"{only}s").only == ""
+
+
+def test_jobs_are_filtered_by_what_is_the_matter_with_them() -> None:
+    names = {only: {job.name for _, job in jobs_shown(ill(), Subject(only=only)).rows} for only in FILTERS}
+    tones = {job.name: job_tone(job, NOW_NS) for job in ill().jobs}
+    assert names["problems"] == {name for name, tone in tones.items() if tone in (Tone.WARN, Tone.BAD)} != set()
+    assert names["running"] == {job.name for job in ill().jobs if job.running} != set()
+    assert names["paused"] == set()
+    pause = OrderView(
+        source="s", kind="pause", number=1, by="anna", reason="r", since_wall_ns=0, service="*", job="rotate*"
+    )
+    paused = msgspec.structs.replace(ill(), orders=[pause])
+    assert [job.name for _, job in jobs_shown(paused, Subject(only="paused")).rows] == ["rotate_keys"]
+    assert jobs_shown(paused, Subject(search="ledger", only="paused")).rows == []
+    assert {one.job for one in lanes(paused, Subject(only="paused"))[0]} <= {"rotate_keys"}
