@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
 from dataclasses import dataclass
 from enum import StrEnum
@@ -74,6 +75,7 @@ class Access:
         self._viewers = TokenAuth(token)
         self._operators = operators
         self._acting = None if operators is None or not operators.token else TokenAuth(operators.token)
+        self._proxies = frozenset(map(_address, () if operators is None else operators.proxies))
         self._secret = secrets.token_bytes(32)  # of form keys; a form of before a restart is refused, and shown again
 
     @property
@@ -133,7 +135,22 @@ class Access:
     def _user(self, request: HTTPConnection) -> str:
         """Return the user whom a trusted proxy names; the server leaves `client` as it is, see server.py."""
         trusted, peer = self._operators, request.client
-        if trusted is None or not trusted.header or peer is None or peer.host not in trusted.proxies:
+        if trusted is None or not trusted.header or peer is None or _address(peer.host) not in self._proxies:
             return ""
         named = request.headers.getlist(trusted.header)
-        return named[0].strip() if len(named) == 1 else ""  # two of them: a client's own, passed on beside the proxy's
+        if len(named) != 1:
+            return ""  # two of them: a client's own, passed on beside the proxy's
+        try:
+            return named[0].encode("latin-1").decode().strip()
+        except UnicodeDecodeError:
+            return ""  # names are UTF-8
+
+
+def _address(host: str) -> str:
+    """Return an address as it is compared: an IPv4 client of a socket that listens on IPv6 has a longer one."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)

@@ -69,6 +69,27 @@ def test_no_other_client_names_a_user() -> None:
     assert access.actor(asked(peer="10.0.0.5", x_forwarded_user="anna", x_forwarded_for="127.0.0.1")) is None
 
 
+@pytest.mark.parametrize(
+    ("proxy", "peer"),
+    [
+        ("10.0.0.7", "::ffff:10.0.0.7"),  # we listen on all interfaces
+        ("::ffff:10.0.0.7", "10.0.0.7"),
+        ("fd00:0:0:0::7", "fd00::7"),
+    ],
+)
+def test_a_proxys_address_is_known_however_it_is_written(proxy: str, peer: str) -> None:
+    access = Access("view", Operators(header="X-User", proxies=(proxy,), names=("anna",)))
+    assert access.actor(asked(peer=peer, x_user="anna")) == Actor(OPERATOR, "anna", ambient=True)
+    assert access.actor(asked(peer="/run/socket", x_user="anna")) is None
+
+
+def test_a_name_is_utf_8() -> None:
+    access = Access("view", Operators(header="X-User", proxies=("::1",), names=("jürgen",)))
+    named = "jürgen".encode().decode("latin-1")
+    assert access.actor(asked(peer="::1", x_user=named)) == Actor(OPERATOR, "jürgen", ambient=True)
+    assert access.actor(asked(peer="::1", x_user="jürgen")) is None
+
+
 def test_two_names_are_none_because_a_client_may_have_sent_one_of_them() -> None:
     access = Access("view", PROXY)
     assert access.actor(asked(("X-Forwarded-User", "anna"), ("x-forwarded-user", "carl"))) is None

@@ -172,6 +172,16 @@ def test_an_operator_gets_links_to_forms(office: Office, web: httpx.Client) -> N
         assert f"/act/{act}?job=nightly&amp;service=billing" in page
 
 
+def test_what_changes_on_an_open_page_has_links_for_operators_alone(opened: tuple[Office, str]) -> None:
+    def first_event(path: str, **headers: str) -> str:
+        with httpx.stream("GET", opened[1] + path, headers=headers) as stream:
+            return next(line for line in stream.iter_lines() if line.startswith("data: {"))
+
+    for path in ("/events", "/events?job=nightly&service=billing"):
+        assert "/act/" in first_event(path, **{"X-Forwarded-User": "anna"})
+        assert "/act/" not in first_event(path, **{"X-Forwarded-User": "bob"})
+
+
 def test_a_read_only_sidecar_has_no_forms(tmp_path: Path) -> None:
     with open_office(tmp_path, operators=None) as (office, url):
         assert httpx.get(f"{url}/act/pause?job=nightly").status_code == 404
