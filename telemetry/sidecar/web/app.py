@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from tickglass.telemetry.endpoint.operators import Operators
+    from tickglass.telemetry.endpoint.run_links import RunLink
     from tickglass.telemetry.sidecar.view import View
 
 __all__ = ["sidecar_app"]
@@ -57,6 +58,7 @@ def sidecar_app(
     token: str = "",
     operators: Operators | None = None,
     desks: Desks | None = None,
+    links: Sequence[RunLink] = (),
     every_s: float = 1.0,
 ) -> Starlette:
     """Return the sidecar's web application.
@@ -68,6 +70,7 @@ def sidecar_app(
         token: required for all paths but /healthz, and for the reasons that /readyz gives; "" for none.
         operators: who may act; None: nobody may.
         desks: the stores that are acted on, and read for the API; None: none.
+        links: what the page of each run links to elsewhere.
         every_s: how often open pages are updated.
     """
     access, pages, desks = Access(token, operators), Pages(), desks or Desks({})
@@ -75,7 +78,7 @@ def sidecar_app(
     app = Starlette(
         routes=[
             *handlers.routes(),
-            *history_routes(desks, access, pages),
+            *history_routes(desks, access, pages, links),
             *form_routes(desks, access, pages),
             *api_routes(desks, access),
         ],

@@ -20,6 +20,7 @@ from tickglass.signals import StopSignals
 from tickglass.telemetry.endpoint.access import is_loopback
 from tickglass.telemetry.endpoint.address import SIDECAR_PORT, parse_listen, url_at
 from tickglass.telemetry.endpoint.exposition import encode
+from tickglass.telemetry.endpoint.run_links import parse_run_link
 from tickglass.telemetry.logs import configure_logging
 from tickglass.telemetry.sidecar.collector import SidecarCollector, sidecar_registry, unready
 from tickglass.telemetry.sidecar.merge.merge import view_of
@@ -29,10 +30,11 @@ from tickglass.telemetry.sidecar.stores.probe import Probe
 from tickglass.telemetry.sidecar.transport.socket_path import default_path, path_of, url_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tickglass.sched.clock import Clock
     from tickglass.telemetry.endpoint.operators import Operators
+    from tickglass.telemetry.endpoint.run_links import RunLink
     from tickglass.telemetry.sidecar.view import View
     from tickglass.telemetry.sidecar.web import SidecarServer
 
@@ -43,11 +45,12 @@ _EXTRA: Final = frozenset({"jinja2", "starlette", "uvicorn"})
 _log: Final = logging.getLogger("tickglass.sidecar")
 
 
-class Credentials(NamedTuple):
-    """Who may look, and who may act."""
+class PageOptions(NamedTuple):
+    """Who may look at the page, who may act, and where each run links to."""
 
     token: str
     operators: Operators | None
+    links: Sequence[RunLink]
 
 
 @click.command(short_help="Watch schedulers from beside them: metrics, readiness, a page.")
@@ -70,6 +73,9 @@ class Credentials(NamedTuple):
 )
 @token_option("TEXT", "The token that clients must send. Better: $TICKGLASS_TOKEN.")
 @operator_options
+@click.option(
+    "--run-link", "links", metavar="NAME=URL", multiple=True, help="A link on the page of each run; repeatable."
+)
 @click.option("--probe-every", metavar="TIME", default="5s", show_default=True, help="How often to read the stores.")
 @click.option("--log-format", type=click.Choice(["console", "json"]), default="console", show_default=True)
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True)
@@ -79,6 +85,7 @@ def sidecar(
     listen: str,
     token: str,
     operators: Operators | None,
+    links: tuple[str, ...],
     probe_every: str,
     log_format: str,
     log_level: str,
@@ -116,11 +123,12 @@ def sidecar(
     path = default_path() if place is None else path_of(place if "://" in place else url_of(place))
     every_ns = duration_ns(probe_every, what="--probe-every", min_ns=SECOND // 10)
     host, _ = parse_listen(listen)
+    page = PageOptions(token, operators, tuple(parse_run_link(link) for link in links))
     stores = {redacted_url(url): LazyStore(url, clock) for url in urls}
     with ExitStack() as undo, StopSignals() as signals:
         for store in stores.values():
             undo.callback(store.close)
-        server = _started(path, stores, listen, Credentials(token, operators), every_ns, clock, undo)
+        server = _started(path, stores, listen, page, every_ns, clock, undo)
         click.echo(f"{url_at(host, server.port)}/ shows it, /metrics is for Prometheus")
         click.echo(f"schedulers connect with TICKGLASS_SIDECAR={url_of(path)}")
         if not is_loopback(host) and not token:
@@ -132,7 +140,7 @@ def _started(
     path: str,
     stores: Mapping[str, LazyStore],
     listen: str,
-    credentials: Credentials,
+    page: PageOptions,
     every_ns: int,
     clock: Clock,
     undo: ExitStack,
@@ -157,9 +165,10 @@ def _started(
         view,
         lambda accept: encode(registry, accept),
         lambda: unready(sources, probe.snapshots(), clock),
-        token=credentials.token,
-        operators=credentials.operators,
+        token=page.token,
+        operators=page.operators,
         desks=Desks({name: store.opened for name, store in stores.items()}, probe.hurry),
+        links=page.links,
     )
     server = SidecarServer(listen, app)
     receiver = Receiver(path, sources, clock=clock)

@@ -15,8 +15,11 @@ from tickglass.telemetry.sidecar.web.history.runs import one_run, page_of_runs
 from tickglass.telemetry.sidecar.web.messages import failed, visitor_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.requests import Request
 
+    from tickglass.telemetry.endpoint.run_links import RunLink
     from tickglass.telemetry.sidecar.web.access import Access
     from tickglass.telemetry.sidecar.web.control.desks import Desks
     from tickglass.telemetry.sidecar.web.page import Pages
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["history_routes"]
 
 
-def history_routes(desks: Desks, access: Access, pages: Pages) -> list[Route]:
+def history_routes(desks: Desks, access: Access, pages: Pages, links: Sequence[RunLink]) -> list[Route]:
     """Return the routes of the pages of runs."""
 
     async def history(request: Request) -> Response:
@@ -48,10 +51,11 @@ def history_routes(desks: Desks, access: Access, pages: Pages) -> list[Route]:
         try:
             store = await desks.having(asked.get("store", ""), name, service)
             found = await desks.ask(store, lambda it: one_run(it, name, service, due_ns, run_id))
+            elsewhere = [(link.name, link.to(found.record, found.now_ns)) for link in links]
         except (NotThere, StoreUnavailable, ConfigError) as error:
             return failed(pages, error)
         visitor = visitor_of(request, access, desks)
         told = [(act, act_text(act.entry)) for act in found.acts]
-        return HTMLResponse(pages.run(visitor, store=store, found=found, acts=told))
+        return HTMLResponse(pages.run(visitor, store=store, found=found, acts=told, elsewhere=elsewhere))
 
     return [Route("/history", history), Route("/run", run)]

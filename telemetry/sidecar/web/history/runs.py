@@ -47,12 +47,14 @@ class OneRun:
     Args:
         attempts: all at its due instant, oldest first; itself is one.
         acts: of operators, about it or its due instant, newest first, among the latest thousand.
+        now_ns: the store's wall clock.
     """
 
     record: RunRecord
     view: OccurrenceView
     attempts: list[tuple[RunRecord, OccurrenceView]]
     acts: list[Act]
+    now_ns: int
 
 
 def page_of_runs(store: Store, name: str, service: str, before_ns: int | None) -> Shown:
@@ -82,7 +84,7 @@ def one_run(store: Store, name: str, service: str, due_ns: int, run_id: str) -> 
         raise NotThere(f"{name} of {job.service} has no run {run_id} at that instant; the ledger may have dropped it")
     acts = [read_act(row) for row in store.audit(_ACTS_READ)]
     about = [it for it in acts if it.entry.target == run_id or _is_about(it, job, due_ns)]
-    return OneRun(*mine, attempts, about)
+    return OneRun(*mine, attempts, about, store.time_ns())
 
 
 def _is_about(act: Act, job: JobRecord, due_ns: int) -> bool:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         (("--listen", "9464"), "host:port"),
         (("--store", "sqlight:///a.db"), "there is no store 'sqlight'"),
         (("--store", "memory://"), "no other process can look into it"),
+        (("--run-link", "Trace"), "a link is a name and a URL"),
+        (("--run-link", "Trace=https://x.example/{trace}"), "there is no field {trace}"),
         (("--probe-every", "1"), "--probe-every"),
         (("--probe-every", "1ms"), "--probe-every"),
     ],

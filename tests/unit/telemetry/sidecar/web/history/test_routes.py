@@ -14,6 +14,7 @@ from kit.processes import wait_until
 
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.errors import StoreUnavailable
+from tickglass.telemetry.endpoint.run_links import RunLink
 from tickglass.telemetry.sidecar.web import Desks
 from tickglass.telemetry.sidecar.web.history.runs import PAGE_RUNS
 
@@ -101,6 +102,15 @@ def test_the_attempts_at_one_instant_lead_to_each_other(office: Office, web: htt
     other = re.search(r'href="(/run[^"]*)">attempt 2', first.text)
     assert other is not None
     assert "Attempt 2 of 2" in words(web.get(html.unescape(other[1])).text)
+
+
+def test_a_run_links_to_where_else_it_can_be_seen(tmp_path: Path) -> None:
+    links = [RunLink("Trace", "https://tempo.example/{run_id}"), RunLink("Logs", "https://logs.example/?q={job}&x=1")]
+    with open_office(tmp_path, links=links) as (office, url):
+        due_ns = ran(office, 1)
+        page = httpx.get(f"{url}/run?job=nightly&due={due_ns}&run_id=run-1").text
+    assert 'rel="noreferrer" href="https://tempo.example/run-1">Trace</a>' in page
+    assert 'href="https://logs.example/?q=nightly&amp;x=1">Logs</a>' in page
 
 
 @pytest.mark.parametrize(
