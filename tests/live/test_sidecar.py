@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import os
 import signal
 import subprocess
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import httpx
 import pytest
 from kit.processes import PATIENCE_S, TICKGLASS, Answer, Scrape, running_fleet, wait_until
 
 from tickglass.sched.clock import SystemClock
 from tickglass.sched.durations import SECOND
+from tickglass.sched.events import InstantsSkipped, OccurrenceMoved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from kit.processes import Fleet, Instance
+
+    from tickglass.sched.events import Event
 
 _CLOCK: Final = SystemClock()
 CONNECTED: Final = "tickglass_sidecar_scheduler_connected"
@@ -224,3 +229,32 @@ def test_several_schedulers_share_a_sidecar_and_it_ends_as_asked(fleet: Fleet, s
         ended = len(instance.told.events)
         wait_until(lambda instance=instance, ended=ended: len(instance.told.events) > ended, "it goes on")  # type: ignore[misc]
         assert instance.stopped() == 0
+
+
+def test_an_operator_acts_through_a_sidecar_and_the_scheduler_obeys(
+    fleet: Fleet, sidecar: Callable[..., Sidecar]
+) -> None:
+    """The stores are probed once an hour here, so what is seen of an act is seen because the sidecar knows of it."""
+    store = f"sqlite:///{fleet.home / 'jobs.db'}"
+    instance = fleet.start("race").running()
+    instance.occurrence("tick", "ended")
+    options = ("--store", store, "--probe-every", "1h", "--allow-control", "--operator-token", "op")
+    watch = sidecar(*options, "--token", "view", "--run-link", "Trace=https://tempo.example/{run_id}")
+    with httpx.Client(base_url=f"http://127.0.0.1:{watch.port}", timeout=PATIENCE_S) as web:
+        pause = {"act": "pause", "job": "tick", "reason": "the disk is full", "by": "anna"}
+        for token, status in (("", 401), ("Bearer view", 403), ("Bearer op", 200)):
+            answer = web.post("/api/v1/acts", json=pause, headers={"Authorization": token})
+            assert answer.status_code == status, answer.text
+        instance.told.wait_for(lambda event: _is_paused(event, "tick"), patience_s=PATIENCE_S)
+        web.headers["Authorization"] = "Bearer view"
+        wait_until(lambda: [it["kind"] for it in web.get("/view.json").json()["orders"]] == ["pause"], "it is seen")
+        assert "anna (operator via sidecar) paused tick of fleet" in web.get("/audit").text
+        page = web.get("/history?job=tick").text
+        address = html.unescape(page.partition('href="/run?')[2].partition('"')[0])
+        assert 'href="https://tempo.example/' in web.get(f"/run?{address}").text
+
+
+def _is_paused(event: Event, job: str) -> bool:
+    if isinstance(event, OccurrenceMoved) and event.outcome != "skipped":
+        return False
+    return isinstance(event, OccurrenceMoved | InstantsSkipped) and (event.job, event.reason) == (job, "paused")
