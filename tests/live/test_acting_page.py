@@ -291,6 +291,19 @@ def test_a_viewer_sees_no_button(browser: Browser, floor: Floor) -> None:
         assert text(tab, ".account") == "Audit Sign in to act"
 
 
+def test_a_viewer_signs_in_where_a_link_led(browser: Browser, floor: Floor) -> None:
+    with Tab(browser) as tab:
+        tab.call("Network.clearBrowserCookies")
+        tab.open(f"{floor.url}/act/pause?job=nightly&service=billing")
+        assert text(tab, "h1") == "To act, sign in as an operator"
+        assert violations(tab) == []
+        type_into(tab, "#token", TOKEN)
+        with tab.loading():
+            tab.press("Enter", 13, text="\r")
+        assert text(tab, "h1") == "Pause nightly of billing"
+        assert tab.evaluate("document.cookie") == ""
+
+
 def test_another_sites_form_does_nothing(browser: Browser, floor: Floor) -> None:
     """The operator is signed in, and another origin posts a form that asks for an act: with the cookie, as it could."""
     with operator_tab(browser, floor, refused=" 40") as tab:

@@ -187,13 +187,14 @@ class _Handlers:
 
     async def sign_in(self, request: Request) -> Response:
         """Check the token of a form, and set a cookie for it."""
+        acting = self._access.actor(request) is not None
         if request.method != "POST":
-            return HTMLResponse(self._pages.sign_in("/", wrong=False))
+            return HTMLResponse(self._pages.sign_in("/", wrong=False, acting=acting))
         form = await form_of(request)
         back = path_back(form.get("back", "/"))
         cookie = self._access.cookie_for(form.get("token", "").strip())
         if cookie is None:
-            return HTMLResponse(self._pages.sign_in(back, wrong=True), HTTPStatus.UNAUTHORIZED)
+            return HTMLResponse(self._pages.sign_in(back, wrong=True, acting=acting), HTTPStatus.UNAUTHORIZED)
         answer = RedirectResponse(back, HTTPStatus.SEE_OTHER)
         # Lax, not Strict: links to this page come from alerts and chats. Other sites' forms are refused: see access.py.
         answer.set_cookie(*cookie, httponly=True, samesite="lax", secure=came_over_tls(request))

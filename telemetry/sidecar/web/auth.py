@@ -15,7 +15,7 @@ from tickglass.telemetry.endpoint.access import bears, is_loopback, is_smuggled,
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
-__all__ = ["TokenAuth", "came_over_tls", "path_back"]
+__all__ = ["TokenAuth", "address_of", "came_over_tls", "path_back"]
 
 _BACK: Final = re.compile(r"/(?![/\\])[!-~]*")  # a path of this site, and nothing that a browser reads as another site
 
@@ -66,6 +66,13 @@ class TokenAuth:
 def path_back(given: str) -> str:
     """Return where to go after the sign-in: always a path of this site."""
     return given if _BACK.fullmatch(given) else "/"
+
+
+def address_of(request: HTTPConnection) -> str:
+    """Return the address that a request asked for, as a path of this site; not `request.url`, see `came_over_tls`."""
+    path = request.scope.get("raw_path", request.scope["path"].encode()).decode("latin-1")
+    query = request.scope["query_string"].decode("latin-1")
+    return path_back(f"{path}?{query}" if query else path)
 
 
 def came_over_tls(request: HTTPConnection) -> bool:

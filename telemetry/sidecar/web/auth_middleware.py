@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from tickglass.telemetry.endpoint.access import PROBES
-from tickglass.telemetry.sidecar.web.auth import path_back
+from tickglass.telemetry.sidecar.web.auth import address_of
 from tickglass.telemetry.sidecar.web.problem_details import is_api, problem
 
 if TYPE_CHECKING:
@@ -106,8 +106,5 @@ def refusal(request: Request, pages: Pages) -> ASGIApp:
     """Return the answer to a request without the token: a form for a person, a line for a program."""
     challenge = {"WWW-Authenticate": 'Bearer realm="tickglass"'}
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-        target = request.scope.get("raw_path", request.scope["path"].encode()).decode("latin-1")
-        query = request.scope["query_string"].decode("latin-1")
-        back = path_back(f"{target}?{query}" if query else target)
-        return HTMLResponse(pages.sign_in(back, wrong=False), HTTPStatus.UNAUTHORIZED, challenge)
+        return HTMLResponse(pages.sign_in(address_of(request), wrong=False), HTTPStatus.UNAUTHORIZED, challenge)
     return refused(request, HTTPStatus.UNAUTHORIZED, _UNKNOWN, challenge)

@@ -114,14 +114,15 @@ class Pages:
         """Return the page of what stands and of what was done; `forms/` says what is in it."""
         return self._render("audit.html", {"visitor": visitor, **context})
 
-    def sign_in(self, back: str, *, wrong: bool) -> str:
+    def sign_in(self, back: str, *, wrong: bool, acting: bool = False) -> str:
         """Return the form that asks for the token.
 
         Args:
             back: where to go afterwards, a path of this site.
             wrong: whether a wrong token was given.
+            acting: whether a person who may look already asks for more.
         """
-        return self._render("sign_in.html", {"back": back, "wrong": wrong})
+        return self._render("sign_in.html", {"back": back, "wrong": wrong, "acting": acting})
 
     def message(self, title: str, text: str) -> str:
         """Return a page with a message."""

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from tickglass.sched.control.audit import act_text, read_act
 from tickglass.sched.control.operator import read_book
 from tickglass.sched.errors import ConfigError, ControlRefused, StoreUnavailable
+from tickglass.telemetry.sidecar.web.auth import address_of
 from tickglass.telemetry.sidecar.web.bodies import form_of, number_in
 from tickglass.telemetry.sidecar.web.control.asks import AnyAsk
 from tickglass.telemetry.sidecar.web.control.desks import NotThere
@@ -62,6 +63,9 @@ class _Door:
     async def show(self, request: Request) -> Response:
         """Answer with the form of an act."""
         actor = self._operator(request)
+        if actor is None and self._access.can_sign_in:
+            page = self._pages.sign_in(address_of(request), wrong=False, acting=True)
+            return HTMLResponse(page, HTTPStatus.FORBIDDEN)
         if actor is None:
             return message(self._pages, HTTPStatus.FORBIDDEN, _VIEWER)
         return await self._form(request, actor, dict(request.query_params), HTTPStatus.OK)

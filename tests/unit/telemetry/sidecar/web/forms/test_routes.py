@@ -13,6 +13,7 @@ from kit.office import OP_TOKEN, Office, open_office
 
 from tickglass.sched.durations import SECOND
 from tickglass.sched.errors import StoreUnavailable
+from tickglass.telemetry.endpoint.operators import Operators
 from tickglass.telemetry.sidecar.web import Desks
 from tickglass.telemetry.sidecar.web.auth_middleware import HEADERS
 
@@ -189,6 +190,28 @@ def test_a_read_only_sidecar_has_no_forms(tmp_path: Path) -> None:
         page = httpx.get(f"{url}/audit")
         assert (page.status_code, "Sign in" in page.text) == (200, False)
         assert office.operator.log() == []
+
+
+def test_a_link_to_a_form_leads_there_after_the_sign_in(opened: tuple[Office, str]) -> None:
+    with httpx.Client(base_url=opened[1], headers={"Sec-Fetch-Site": "same-origin"}) as web:
+        asked = web.get("/act/pause?job=nightly&service=billing")
+        assert (asked.status_code, "To act, sign in as an operator" in asked.text) == (403, True)
+        fields = hidden(asked.text)
+        assert fields == {"back": "/act/pause?job=nightly&service=billing"}
+        wrong = web.post("/sign-in", data=fields | {"token": "no"})
+        assert (wrong.status_code, "To act, sign in as an operator" in wrong.text) == (401, True)
+        answer = web.post("/sign-in", data=fields | {"token": OP_TOKEN})
+        assert "Pause nightly of billing" in web.get(answer.headers["location"]).text
+
+
+def test_where_only_a_proxy_names_operators_there_is_nothing_to_sign_in_to(tmp_path: Path) -> None:
+    operators = Operators(header="X-User", proxies=("127.0.0.1",), names=("anna",))
+    with open_office(tmp_path, operators=operators) as (_, url):
+        answer = httpx.get(f"{url}/act/pause?job=nightly", headers={"X-User": "bob"})
+        assert (answer.status_code, "You may look, and not act" in answer.text) == (403, True)
+        assert "Sign in" not in httpx.get(url).text
+        assert httpx.get(f"{url}/sign-in").status_code == 404
+        assert httpx.get(f"{url}/act/pause?job=nightly", headers={"X-User": "anna"}).status_code == 200
 
 
 def test_the_bearer_of_the_token_gives_a_name(office: Office, opened: tuple[Office, str]) -> None:
