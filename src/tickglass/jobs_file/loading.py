@@ -98,13 +98,20 @@ def _job(source: Source, entry: JobEntry, imports: TargetImports, declare: Calla
         raise source.wrong(key, error.problem, marked=marked, instead=instead, examples=error.examples) from error
 
 
-def _function(source: Source, entry: JobEntry, imports: TargetImports) -> TargetedFunction:
+def _function(source: Source, entry: JobEntry, imports: TargetImports) -> Callable[..., Any]:
     if entry.target is None:
-        run: Callable[..., Any] = import_module(_COMMAND_MODULE).command_job(entry.command)
-        return TargetedFunction.of(run, f"{_COMMAND_MODULE}:{entry.command!r}", {})
+        return _command(source, entry)
     function = imports.function(entry.target, entry.name)
     _refuse_arguments(source, entry, function)
     return TargetedFunction.of(function, entry.target, entry.arguments)
+
+
+def _command(source: Source, entry: JobEntry) -> Callable[..., Any]:
+    try:  # imported late: only for files that have a command
+        run: Callable[..., Any] = import_module(_COMMAND_MODULE).command_job(entry.command)
+    except ConfigError as error:
+        raise source.wrong((*entry.keys, "command"), error.problem, examples=error.examples) from error
+    return run
 
 
 def _refuse_arguments(source: Source, entry: JobEntry, function: Callable[..., Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -100,29 +100,54 @@ def test_a_target_that_is_not_there_is_a_failure_of_each_run_and_of_no_other_job
     assert "No module named 'loaded_jobs.wrok'" in failed.error
 
 
-def test_a_command_is_run_by_what_runs_commands(
-    loaded: Callable[..., Scheduler], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ran: list[tuple[object, str]] = []
+class CommandJob:
+    """What `command_job` of the stand-in makes."""
 
-    def command_job(command: object) -> Callable[[Run], None]:
-        return lambda run: ran.append((command, run.job))
+    ran: ClassVar[list[tuple[object, str]]] = []
 
+    def __init__(self, command: object) -> None:
+        if command == "\0":
+            raise ConfigError("a command holds no NUL")
+        self.command = command
+        self.__qualname__ = f"command_job({command!r})"
+
+    def __call__(self, run: Run) -> None:
+        self.ran.append((self.command, run.job))
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, str]]:
+    """Stand in for what runs commands; return which commands were run, in which jobs."""
     stand_in = ModuleType("tickglass.command")
-    monkeypatch.setattr(stand_in, "command_job", command_job, raising=False)
+    monkeypatch.setattr(stand_in, "command_job", CommandJob, raising=False)
     monkeypatch.setitem(sys.modules, "tickglass.command", stand_in)
-    line = '[jobs.line]\ncommand = "backup --all"\ntrigger = \'every("10ms")\'\n'
-    scheduler = loaded(line + line.replace("line", "words").replace('"backup --all"', '["backup", "--all"]'))
+    CommandJob.ran.clear()
+    return CommandJob.ran
+
+
+LINE = '[jobs.line]\ncommand = "backup --all"\ntrigger = \'every("10ms")\'\n'
+
+
+def test_a_command_is_run_by_what_runs_commands_and_needs_no_prefix(
+    here: Path, commands: list[tuple[object, str]]
+) -> None:
+    (here / "jobs.toml").write_text(
+        LINE + LINE.replace("line", "words").replace('"backup --all"', '["backup", "--all"]')
+    )
     sink = ListSink()
-    for job in scheduler.jobs.values():
-        assert job.wants_run
-    again = Scheduler("memory://", sinks={"mine": sink})
-    again.load("jobs.toml")  # a command needs no prefix
-    with again:
+    scheduler = Scheduler("memory://", sinks={"mine": sink})
+    scheduler.load("jobs.toml")
+    with scheduler:
         ended(sink, "line")
         ended(sink, "words")
-    assert {("backup --all", "line"), (("backup", "--all"), "words")} <= set(ran)
-    assert len({job.declaration for job in again.jobs.values()}) == 2
+    assert {("backup --all", "line"), (("backup", "--all"), "words")} <= set(commands)
+    assert len({job.declaration for job in scheduler.jobs.values()}) == 2
+
+
+@pytest.mark.usefixtures("commands")
+def test_a_command_that_cannot_be_run_is_refused_at_its_line(loaded: Callable[..., Scheduler]) -> None:
+    with pytest.raises(ConfigError, match=r"jobs\.toml:2: a command holds no NUL"):
+        loaded(LINE.replace("backup --all", "\\u0000"))
 
 
 def test_other_arguments_are_another_declaration_and_the_same_ones_are_not(loaded: Callable[..., Scheduler]) -> None:
