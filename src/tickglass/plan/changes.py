@@ -64,11 +64,6 @@ class JobChange:
     fields: tuple[FieldChange, ...] = ()
     owners: tuple[str, ...] = ()
 
-    @property
-    def moves_instants(self) -> bool:
-        """Whether it may fall due at other instants than before, or on another resource."""
-        return self.kind is ChangeKind.ADDED or any(it.field in ("trigger", "resource") for it in self.fields)
-
 
 def compared(
     service: str, jobs: Mapping[str, Job], records: Iterable[JobRecord], roster: Roster, now_ns: int
@@ -124,18 +119,19 @@ def _fields(before: JobRecord, after: Job, now_ns: int) -> Iterator[FieldChange]
         yield FieldChange("misfire_grace", duration_text(before.grace_ns), "the default")
 
 
-def _default_graces(before: JobRecord, after: Job, now_ns: int) -> set[int]:
-    """Return what a record may have as the grace of a job that declares none: a registration took that of its time."""
-    graces = set()
-    for trigger in (after.trigger, trigger_of(before.trigger, before.name)):
-        due_ns = before.next_due_ns if before.next_due_ns is not None else now_ns
+def _default_graces(before: JobRecord, after: Job, now_ns: int) -> Iterator[int]:
+    """Yield what a record may have as the grace of a job that declares none: a registration took that of its time."""
+    triggers = [after.trigger]
+    if before.trigger != str(after.trigger) and (old := trigger_of(before.trigger, before.name)) is not None:
+        triggers.append(old)
+    for trigger in triggers:
+        due_ns = now_ns if before.next_due_ns is None else before.next_due_ns
         for _ in range(_GRACES_SEEN):
-            next_ns = None if trigger is None or due_ns is None else trigger.next_after_ns(due_ns)
-            graces.add(grace_for_ns(None, due_ns, next_ns))
+            next_ns = trigger.next_after_ns(due_ns)
+            yield grace_for_ns(None, due_ns, next_ns)
             if next_ns is None:
                 break
             due_ns = next_ns
-    return graces
 
 
 def _limit(timeout_ns: int | None) -> str:

@@ -118,6 +118,37 @@ def test_another_store_may_be_compared_and_one_that_is_not_there_is_refused(here
     assert not (here / "jobs.db").exists()
 
 
+def test_jobs_of_a_file_are_planned_like_all_others(here: Path, tickglass: Tickglass) -> None:
+    (here / "jobs.toml").write_text(
+        """
+[jobs.nightly]
+target = "planned_targets:work"
+trigger = 'cron("30 2 * * *")'
+resource = "warehouse"
+[jobs.report]
+target = "planned_targets:work"
+trigger = 'cron("15 3 * * *")'
+resource = "warehouse"
+"""
+    )
+    (here / "planned_targets.py").write_text("def work(): pass\n")
+    (here / "planned_file.py").write_text(
+        PROGRAM.replace("def work", 'scheduler.load("jobs.toml", targets=("planned_targets",))\ndef work')
+    )
+    result = tickglass("plan", "planned_file:scheduler", "--check")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("billing: 1 changed, 1 retired, 1 unchanged;")
+    assert '    trigger: cron("0 3 * * *") -> cron("15 3 * * *")' in result.stdout.splitlines()
+
+
+def test_a_jobs_file_that_is_wrong_is_a_message(here: Path, tickglass: Tickglass) -> None:
+    (here / "jobs.toml").write_text("[job.x]\n")
+    (here / "planned_wrong.py").write_text(PROGRAM + 'scheduler.load("jobs.toml")\n')
+    result = tickglass("plan", "planned_wrong:scheduler")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: jobs.toml:1: a jobs file has no key job\n    [job.x]\n")
+
+
 def test_what_is_no_scheduler_is_refused(tickglass: Tickglass) -> None:
     assert tickglass("plan", "planned_before:schedule").exit_code == 2
 
