@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import sys
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-__all__ = ["JobId", "declaration_of", "target_of"]
+__all__ = ["JobId", "TargetedFunction", "declaration_of", "target_of"]
 
 _DIGITS: Final = 8  # of a hash: two declarations of one job have the same by chance once in four billion
 
@@ -54,6 +55,24 @@ class JobId(NamedTuple):
         return cls(unquote(service), unquote(name))
 
 
+class TargetedFunction(partial[Any]):
+    """A function with its keyword arguments, and with a target that was written down, as in a jobs file.
+
+    Attributes:
+        target: what `target_of` answers; it differs if the arguments do.
+    """
+
+    target: str
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], target: str, arguments: Mapping[str, Any]) -> TargetedFunction:
+        """Return the function under this target, bound to these arguments."""
+        bound = cls(function, **arguments)
+        told = json.dumps(arguments, sort_keys=True, default=str) if arguments else ""
+        bound.target = target + told
+        return bound
+
+
 @lru_cache(maxsize=1_024)  # ten thousand jobs share few
 def declaration_of(trigger: str, target: str) -> str:
     """Return 8 hexadecimal digits that stand for a job's trigger and the target of its function, see `target_of`."""
@@ -61,8 +80,13 @@ def declaration_of(trigger: str, target: str) -> str:
 
 
 def target_of(function: Callable[..., Any]) -> str:
-    """Return the function's module and name, as `app:sync`; of a script, its file's name without the ending."""
+    """Return the function's module and name, as `app:sync`; of a script, its file's name without the ending.
+
+    Of a `TargetedFunction` it is the target that was written down.
+    """
     while isinstance(function, partial):
+        if isinstance(function, TargetedFunction):
+            return function.target
         function = function.func
     function = inspect.unwrap(function)
     named = function if hasattr(function, "__qualname__") else type(function)

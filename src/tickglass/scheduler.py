@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack
 
 from tickglass.control import Control
@@ -21,7 +22,8 @@ from tickglass.stopping import Inside, Stopping
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from os import PathLike
     from pathlib import Path
     from types import TracebackType
 
@@ -195,6 +197,28 @@ class Scheduler:
             self._jobs[job.name] = job
             if self._live is not None:
                 self._parts.warn_of_detail(len(self._jobs))
+
+    def load(self, path: str | PathLike[str], *, targets: Iterable[str] = ()) -> None:
+        """Add the jobs that a file declares, before the start: all of them, or none if anything in it is wrong.
+
+        A target that cannot be imported is logged as an error, and each run of its job fails. See docs/jobs-file.md.
+
+        Args:
+            path: a TOML file.
+            targets: the modules that the file may name, such as "billing.", with all modules in them; default: none.
+
+        Raises:
+            ConfigError: naming file, line and what is wrong; or the scheduler runs; nothing was added.
+        """
+        from tickglass.jobs_file import load_jobs  # noqa: PLC0415 - tomllib: only for programs with such a file
+
+        self._assembly.fork.check()
+        loaded = load_jobs(path, targets=targets, declare=partial(declare, service=self.service, read=self._callees.of))
+        with self._mutex, self._inside:
+            if self._stopping is not None and not self._stopping.ended:
+                raise ConfigError("a jobs file is loaded before the start, because it is added as a whole")
+            loaded.refuse_taken(self._jobs)
+            self._jobs.update(loaded.jobs)
 
     def lock(
         self,

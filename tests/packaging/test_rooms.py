@@ -96,6 +96,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/unit/cli/commands/test_acts.py": ("src/tickglass/cli/act_options.py", "src/tickglass/cli/act_text.py"),
     "tests/unit/cli/commands/test_alerts.py": ("src/tickglass/cli/query_options.py",),
     "tests/unit/cli/commands/test_inspect.py": ("src/tickglass/cli/envvars.py", "src/tickglass/cli/numbers.py"),
+    "tests/unit/cli/commands/test_plan.py": ("src/tickglass/cli/plan_text.py",),
     "tests/unit/cli/commands/test_run.py": ("src/tickglass/signals.py",),
     "tests/unit/cli/commands/test_watch.py": (
         "src/tickglass/cli/sidecar_client.py",

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "sidecar": "tickglass.cli.commands.sidecar:sidecar",
     "watch": "tickglass.cli.commands.watch:watch",
     "why": "tickglass.cli.commands.why:why",
+    "plan": "tickglass.cli.commands.plan:plan",
     "next": "tickglass.cli.commands.next:next_instants",
     "jobs": "tickglass.cli.commands.inspect:jobs",
     "locks": "tickglass.cli.commands.inspect:locks",
@@ -53,6 +54,7 @@ def main() -> None:
     Watch it, beside it:   tickglass sidecar --store sqlite:///jobs.db
     ... from a terminal:   tickglass watch
     Why did it not run?    tickglass why reconcile 2026-01-31T02:30
+    What would change?     tickglass plan app:scheduler
     When is it due?        tickglass next "0 30 2 * * ?" --tz Asia/Shanghai
     What is going on?      tickglass jobs
     Who holds what?        tickglass locks redis://localhost:6379

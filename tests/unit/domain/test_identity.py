@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from datetime import date
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tickglass.sched.identity import JobId, declaration_of, target_of
+from tickglass.sched.identity import JobId, TargetedFunction, declaration_of, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +76,12 @@ def traced(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 HERE = __name__
+
+
+def test_a_target_that_was_written_down_is_told_with_its_arguments_in_one_order() -> None:
+    told = target_of(TargetedFunction.of(sync, "billing:sync", {"b": {"y": 1, "x": date(2026, 1, 1)}, "a": "eu"}))
+    assert told == 'billing:sync{"a": "eu", "b": {"x": "2026-01-01", "y": 1}}'
+    assert target_of(partial(TargetedFunction.of(sync, "billing:sync", {}))) == "billing:sync"
 
 
 def test_a_target_is_the_module_and_the_name() -> None:

@@ -33,6 +33,11 @@ class Fleet:
         self.stand = Stand()
         self.control = Control(self.stand.store, by="anna")
 
+    def start(self) -> None:
+        """Start the instance, and wait until its store knows of it and its jobs."""
+        self.stand.engine.start()
+        self.stand.advance_until(lambda: any(it.state == "running" for it in self.stand.store.instances()), 0)
+
     def obeyed(self) -> None:
         """Wait until the instance has seen all acts."""
         version = self.control.log(1)[0].version
@@ -66,7 +71,7 @@ def told(moves: list[OccurrenceMoved]) -> set[tuple[str | None, str]]:
 def test_due_instants_of_a_paused_job_are_skipped_with_who_and_why_and_not_run_later(fleet: Fleet) -> None:
     fleet.stand.add(nothing, every("1s"), name="job")
     fleet.control._operator._store.register([])
-    fleet.stand.engine.start()
+    fleet.start()
     fleet.ended(2)
     fleet.control.pause("job", reason="the disk is full")
     fleet.look()
@@ -87,7 +92,7 @@ def test_due_instants_of_a_paused_job_are_skipped_with_who_and_why_and_not_run_l
 def test_what_stands_at_the_start_is_obeyed_from_the_first_due_instant_on(fleet: Fleet) -> None:
     fleet.control.pause("*", reason="a freeze")
     fleet.stand.add(nothing, every("1s"), name="job")
-    fleet.stand.engine.start()
+    fleet.start()
     assert told(fleet.ended(3)) == {("skipped", "paused")}
     assert fleet.stand.store.runs() == []
     assert fleet.stand.sink.of(ActSeen) == [], "it was done before"
@@ -95,7 +100,7 @@ def test_what_stands_at_the_start_is_obeyed_from_the_first_due_instant_on(fleet:
 
 def test_one_instant_is_skipped_and_the_next_one_runs(fleet: Fleet) -> None:
     fleet.stand.add(nothing, every("10s"), name="job")
-    fleet.stand.engine.start()
+    fleet.start()
     act = fleet.control.skip("job", reason="not this one")
     fleet.look()
     fleet.obeyed()
@@ -107,7 +112,7 @@ def test_one_instant_is_skipped_and_the_next_one_runs(fleet: Fleet) -> None:
 
 def test_a_run_on_request_is_an_occurrence_of_its_own(fleet: Fleet) -> None:
     fleet.stand.add(nothing, every("1h"), name="job")
-    fleet.stand.engine.start()
+    fleet.start()
     before = fleet.stand.store.jobs()[0]
     act = fleet.control.trigger("job", reason="now, please")
     fleet.stand.clock.advance(30 * SECOND)  # until it looks
@@ -126,7 +131,7 @@ def test_a_run_on_request_is_an_occurrence_of_its_own(fleet: Fleet) -> None:
 
 def test_a_paused_job_runs_on_request(fleet: Fleet) -> None:
     fleet.stand.add(nothing, every("1h"), name="job")
-    fleet.stand.engine.start()
+    fleet.start()
     fleet.control.pause("job", reason="r")
     fleet.control.trigger("job", reason="r")
     fleet.look()
@@ -140,7 +145,7 @@ def test_a_run_on_request_waits_for_the_run_in_progress_here(fleet: Fleet) -> No
         go_on.wait(10)
 
     fleet.stand.add(slow, every("1h"), name="job")
-    fleet.stand.engine.start()
+    fleet.start()
     fleet.control.trigger("job", reason="first")
     fleet.look()
     fleet.stand.moved("started")
@@ -155,7 +160,7 @@ def test_a_run_on_request_waits_for_the_run_in_progress_here(fleet: Fleet) -> No
 
 def test_a_run_on_request_waits_for_the_run_in_progress_elsewhere(fleet: Fleet) -> None:
     fleet.stand.add(nothing, every("1h"), name="job")
-    fleet.stand.engine.start()
+    fleet.start()
     lease = LeaseAsk("svc/job", "b", "svc", "token", 20 * SECOND, job="job", run_id="other")
     fleet.stand.store.claim(ClaimAsk(lease, due_ns=1))
     fleet.control.trigger("job", reason="r", within="1h")
@@ -165,7 +170,7 @@ def test_a_run_on_request_waits_for_the_run_in_progress_elsewhere(fleet: Fleet) 
 
 def test_a_run_on_request_that_another_instance_made_is_elsewhere(fleet: Fleet) -> None:
     fleet.stand.add(nothing, every("1h"), name="job")
-    fleet.stand.engine.start()
+    fleet.start()
     act = fleet.control.trigger("job", reason="r")
     assert act.entry.due_ns is not None
     lease = LeaseAsk("svc/job", "b", "svc", "token", 20 * SECOND, job="job", run_id="other")
@@ -181,7 +186,7 @@ def test_a_run_on_request_that_cannot_start_in_time_is_accounted_for(fleet: Flee
         go_on.wait(10)
 
     fleet.stand.add(slow, every("1h"), name="job")
-    fleet.stand.engine.start()
+    fleet.start()
     fleet.control.trigger("job", reason="r")
     fleet.look()
     fleet.stand.moved("started")
@@ -194,7 +199,7 @@ def test_a_run_on_request_that_cannot_start_in_time_is_accounted_for(fleet: Flee
 def test_instants_before_a_run_on_request_do_not_count_as_its_claimants(fleet: Fleet) -> None:
     """A run that a person asked for says nothing about what was due before it."""
     fleet.stand.add(nothing, every("10s"), name="job", misfire_grace="1s")
-    fleet.stand.engine.start()
+    fleet.start()
     fleet.ended(1)
     for _ in range(2):
         fleet.control.trigger("job", reason="r")
@@ -216,7 +221,7 @@ def test_a_run_is_cancelled(fleet: Fleet) -> None:
         reasons.append(run.cancel_reason)
 
     fleet.stand.add(patient, every("1h"), name="job")
-    fleet.stand.engine.start()
+    fleet.start()
     fleet.control.trigger("job", reason="r")
     fleet.look()
     fleet.stand.moved("started")
@@ -229,7 +234,7 @@ def test_a_run_is_cancelled(fleet: Fleet) -> None:
 
 def test_a_drained_instance_starts_nothing_and_is_not_ready(fleet: Fleet) -> None:
     fleet.stand.add(nothing, every("1s"), name="job")
-    fleet.stand.engine.start()
+    fleet.start()
     fleet.stand.run_until_started()
     fleet.control.drain("a", reason="new memory")
     fleet.look()
@@ -248,7 +253,7 @@ def test_a_drained_instance_starts_nothing_and_is_not_ready(fleet: Fleet) -> Non
 
 def test_each_act_is_reported_once(fleet: Fleet) -> None:
     fleet.stand.add(nothing, every("1h"), name="job")
-    fleet.stand.engine.start()
+    fleet.start()
     fleet.control.pause("job", reason="one")
     fleet.control.resume("job", reason="two")
     fleet.look()
@@ -263,7 +268,7 @@ def test_each_act_is_reported_once(fleet: Fleet) -> None:
 
 def test_while_the_store_is_away_what_stood_last_goes_on_standing(fleet: Fleet) -> None:
     fleet.stand.add(nothing, every("1s"), name="job")
-    fleet.stand.engine.start()
+    fleet.start()
     fleet.control.pause("job", reason="r")
     fleet.look()
     fleet.obeyed()
@@ -275,7 +280,7 @@ def test_while_the_store_is_away_what_stood_last_goes_on_standing(fleet: Fleet) 
 def test_what_cannot_be_read_is_not_obeyed_and_said(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:
     fleet.stand.store.write_control(ControlRecord(1, "no list"), "{}")
     fleet.stand.add(nothing, every("1s"), name="job")
-    fleet.stand.engine.start()
+    fleet.start()
     assert told(fleet.ended(1)) == {("success", "")}
     assert "what stands in the store cannot be read" in caplog.text
 
@@ -283,5 +288,5 @@ def test_what_cannot_be_read_is_not_obeyed_and_said(fleet: Fleet, caplog: pytest
 def test_an_order_of_a_later_version_is_named_in_the_log(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:
     book = OrderBook(1, (), (b'{"order":"quarantine"}',))
     fleet.stand.store.write_control(book.written(), "{}")
-    fleet.stand.engine.start()
+    fleet.start()
     assert "1 orders are of a later version of Tickglass" in caplog.text
