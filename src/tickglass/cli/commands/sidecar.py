@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from tickglass.cli.envvars import variable_checker
-from tickglass.cli.operator_options import operator_options
 from tickglass.cli.sidecar_client import token_option
 from tickglass.cli.stores import LazyStore
 from tickglass.sched.clock import SystemClock
@@ -17,9 +18,10 @@ from tickglass.sched.durations import SECOND, duration_ns
 from tickglass.sched.errors import ConfigError
 from tickglass.sched.stores import redacted_url
 from tickglass.signals import StopSignals
-from tickglass.telemetry.endpoint.access import is_loopback
+from tickglass.telemetry.endpoint.access import checked_token, is_loopback
 from tickglass.telemetry.endpoint.address import SIDECAR_PORT, parse_listen, url_at
 from tickglass.telemetry.endpoint.exposition import encode
+from tickglass.telemetry.endpoint.operators import OPERATOR_TOKEN_ENV, Operators, checked_operators
 from tickglass.telemetry.endpoint.run_links import parse_run_link
 from tickglass.telemetry.logs import configure_logging
 from tickglass.telemetry.sidecar.collector import SidecarCollector, sidecar_registry, unready
@@ -30,10 +32,9 @@ from tickglass.telemetry.sidecar.stores.probe import Probe
 from tickglass.telemetry.sidecar.transport.socket_path import default_path, path_of, url_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tickglass.sched.clock import Clock
-    from tickglass.telemetry.endpoint.operators import Operators
     from tickglass.telemetry.endpoint.run_links import RunLink
     from tickglass.telemetry.sidecar.view import View
     from tickglass.telemetry.sidecar.web import SidecarServer
@@ -42,6 +43,7 @@ __all__ = ["sidecar"]
 
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _EXTRA: Final = frozenset({"jinja2", "starlette", "uvicorn"})
+F = TypeVar("F", bound="Callable[..., Any]")
 _log: Final = logging.getLogger("tickglass.sidecar")
 
 
@@ -51,6 +53,68 @@ class PageOptions(NamedTuple):
     token: str
     operators: Operators | None
     links: Sequence[RunLink]
+
+
+def operator_options(command: F) -> F:
+    """Add the options to a command, which is called with `operators`: who may act; None: nobody."""
+
+    @functools.wraps(command)
+    def called(
+        *,
+        allow_control: bool,
+        operator_token: str,
+        user_header: str,
+        proxies: tuple[str, ...],
+        names: str,
+        **rest: Any,  # noqa: ANN401 - the command's own
+    ) -> Any:  # noqa: ANN401
+        given = Operators(
+            token=operator_token,
+            header=user_header,
+            proxies=proxies,
+            names=frozenset(filter(None, (name.strip() for name in names.split(",")))),
+        )
+        return command(operators=checked_operators(given, allow_control=allow_control), **rest)
+
+    decorated: Any = called
+    for decorate in (
+        click.option("--operators", "names", metavar="NAMES", default="", help="The proxy's users who may act: a,b."),
+        click.option(
+            "--trusted-proxy",
+            "proxies",
+            metavar="ADDRESS",
+            multiple=True,
+            help="Address of a proxy that names its users; repeatable.",
+        ),
+        click.option(
+            "--trusted-user-header",
+            "user_header",
+            metavar="NAME",
+            default="",
+            help="The header in which it does, such as X-Forwarded-User.",
+        ),
+        click.option(
+            "--operator-token",
+            metavar="TEXT",
+            envvar=OPERATOR_TOKEN_ENV,
+            default="",
+            callback=_checked_operator_token,
+            help=f"The token that operators must send. Better: ${OPERATOR_TOKEN_ENV}.",
+        ),
+        click.option("--allow-control", is_flag=True, help="Let operators act on the stores."),
+    ):
+        decorated = decorate(decorated)
+    found: F = decorated
+    return found
+
+
+def _checked_operator_token(context: click.Context, parameter: click.Parameter, given: str) -> str:
+    source = context.get_parameter_source(parameter.name or "")
+    if source is ParameterSource.DEFAULT:
+        return given
+    return checked_token(
+        given, f"${OPERATOR_TOKEN_ENV}" if source is ParameterSource.ENVIRONMENT else "--operator-token"
+    )
 
 
 @click.command(short_help="Watch schedulers from beside them: metrics, readiness, a page.")

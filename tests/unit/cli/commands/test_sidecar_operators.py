@@ -1,4 +1,4 @@
-"""Who may act through a sidecar, as the command line says it."""
+"""Who may act through a sidecar, as the options of `tickglass sidecar` say it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tickglass.cli.operator_options import operator_options
+from tickglass.cli.commands.sidecar import operator_options
 from tickglass.telemetry.endpoint.operators import Operators
 
 if TYPE_CHECKING:
