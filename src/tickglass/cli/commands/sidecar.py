@@ -84,14 +84,14 @@ def operator_options(command: F) -> F:
             "proxies",
             metavar="ADDRESS",
             multiple=True,
-            help="Address of a proxy that names its users; repeatable.",
+            help="Address of a proxy that is trusted to do so; repeatable.",
         ),
         click.option(
             "--trusted-user-header",
             "user_header",
             metavar="NAME",
             default="",
-            help="The header in which it does, such as X-Forwarded-User.",
+            help="The header in which a trusted proxy names its user, such as X-Forwarded-User.",
         ),
         click.option(
             "--operator-token",
