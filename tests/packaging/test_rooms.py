@@ -104,6 +104,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/unit/cli/test_escapes.py": ("sched/escaping.py", "src/tickglass/cli/demo_table.py"),
     "tests/unit/cli/test_main.py": ("src/tickglass/cli/lazy_group.py",),
     "tests/unit/cli/commands/test_instances.py": ("src/tickglass/cli/tables.py",),
+    "tests/unit/command/test_process.py": ("src/tickglass/command/ending.py",),
     "tests/unit/control/test_operator.py": (
         "sched/control/acts.py",
         "sched/control/audit.py",
