@@ -214,6 +214,11 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "tests/unit/telemetry/test_spans.py": ("sched/ports/tracing.py", "telemetry/tracing/run_ids.py"),
     "tests/unit/telemetry/tracing/test_provider.py": ("telemetry/tracing/otlp.py",),
+    "tests/unit/importing/test_apscheduler.py": (
+        "src/tickglass/importing/apscheduler_calls.py",
+        "src/tickglass/importing/targets.py",
+    ),
+    "tests/unit/importing/test_crontab.py": ("src/tickglass/importing/crontab_lines.py",),
     "tests/unit/locks/test_shared_store.py": ("src/tickglass/locks/shared_locks.py",),
     "tests/unit/test_public_modules.py": (
         "src/tickglass/clock.py",
