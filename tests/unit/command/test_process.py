@@ -67,6 +67,12 @@ def test_a_timeout_ends_the_command() -> None:
     assert not is_alive(pid)
 
 
+def test_a_stop_is_obeyed_in_the_middle_of_a_flood() -> None:
+    ended, log = run_command("cat /dev/zero", timeout="1s")
+    assert (ended.outcome, len(log.records)) == ("timeout", 1)
+    assert ended.error == "CommandFailed: ended by SIGTERM, after the run was asked to stop (timeout)"
+
+
 def test_a_shutdown_kills_a_command_that_is_deaf_to_sigterm() -> None:
     with started_command(DEAF) as started:
         pid = pid_in(started.log.wait_for(is_pid))
