@@ -105,6 +105,7 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tests/unit/cli/test_escapes.py": ("sched/escaping.py", "src/tickglass/cli/demo_table.py"),
     "tests/unit/cli/test_main.py": ("src/tickglass/cli/lazy_group.py",),
     "tests/unit/cli/commands/test_instances.py": ("src/tickglass/cli/tables.py",),
+    "tests/unit/command/test_process.py": ("src/tickglass/command/ending.py",),
     "tests/unit/control/test_operator.py": (
         "sched/control/acts.py",
         "sched/control/audit.py",
@@ -227,6 +228,11 @@ TESTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "tests/unit/telemetry/test_spans.py": ("sched/ports/tracing.py", "telemetry/tracing/run_ids.py"),
     "tests/unit/telemetry/tracing/test_provider.py": ("telemetry/tracing/otlp.py",),
+    "tests/unit/importing/test_apscheduler.py": (
+        "src/tickglass/importing/apscheduler_calls.py",
+        "src/tickglass/importing/targets.py",
+    ),
+    "tests/unit/importing/test_crontab.py": ("src/tickglass/importing/crontab_lines.py",),
     "tests/unit/locks/test_shared_store.py": ("src/tickglass/locks/shared_locks.py",),
     "tests/unit/test_public_modules.py": (
         "src/tickglass/clock.py",

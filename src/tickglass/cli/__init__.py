@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "orders": "tickglass.cli.commands.audit:orders",
     "audit": "tickglass.cli.commands.audit:audit",
     "forget": "tickglass.cli.commands.forget:forget",
+    "import": "tickglass.cli.commands.imports:imports",
     "dashboards": "tickglass.cli.commands.dashboards:dashboards",
     "alerts": "tickglass.cli.commands.alerts:alerts",
     "completion": "tickglass.cli.commands.completion:completion",
