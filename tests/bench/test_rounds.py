@@ -24,7 +24,7 @@ def test_a_cell_is_measured_in_a_process_of_its_own() -> None:
 
 def test_code_that_is_not_the_older_checkout_is_not_taken_for_it(tmp_path: Path) -> None:
     runner = Runner(None, tmp_path)  # nothing is there, so the cell imports what is installed
-    before = Cell(name="before", workload="fire", subject="tickglass", store="memory", before=True, window_s=0.1)
+    before = Cell(name="before", workload="fire", subject="tickglass", store="memory", before=True, window_s=2)
     assert runner.measure(before) == Absent("ended with an error")
     assert f"not {tmp_path.resolve() / 'src/tickglass'}" in runner.errors[0]
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tickglass.sched.events import ClaimOrphaned
-from tickglass.sched.lease import LockEvent, trusted_until_ns
+from tickglass.sched.lease import LockEvent, LockState, trusted_until_ns
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome
 from tickglass.sched.ports import Settlement, SpooledOutcome, TracedRun
 from tickglass.sched.run import Run
@@ -184,8 +184,10 @@ class ClaimedRun:
         return self._kept.lease.trusted_until_ns
 
     def check(self) -> None:
-        """See `RunLease`."""
+        """See `RunLease`; the timer's thread may have found it out, and not have said so yet."""
         self._renewer.check(self._kept)
+        if self._preparation.lock.state is not LockState.HELD:
+            self.stop.ask("lost")
 
     def stop_renewing(self) -> None:
         """See `RunLease`."""

@@ -51,6 +51,7 @@ def test_while_the_pool_has_no_room_nothing_is_dispatched_and_then_the_latest_in
     rig.advance(LOOKED_AT_LEAST_NS)
     (end,) = rig.ended("job")
     assert end.outcome == "success"
+    rig.sink.wait_for(lambda event: isinstance(event, InstantsMissed), count=2)
     first, second = rig.sink.of(InstantsMissed)
     assert (first.count, second.count) == (1, 1)
     assert first.before_ns == second.first_due_ns

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kit.rig import wait_until
+
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.job_table import JobTable
 from tickglass.sched.engine.recovery.sweeper import Sweeper
@@ -50,7 +52,12 @@ def test_an_occurrence_whose_claimant_cannot_renew_is_rerun_after_the_old_run_wa
     sweeper.sweep()  # which compares them again
     rig.timeline.tick()
     rig.started("holds", 2)
-    rig.clock.advance(SECOND)
+
+    def ended() -> bool:
+        rig.clock.advance(SECOND)  # again, because its wait may not have begun
+        return len(rig.moves("holds", "ended")) == 2
+
+    wait_until(ended)
     second = rig.ended("holds", 2)[1]
     assert (second.outcome, second.attempt, second.owner, second.due_ns) == ("success", 2, "b", first.due_ns)
     assert second.fence > first.fence

@@ -376,6 +376,28 @@ def test_a_frozen_run_finds_on_waking_that_it_may_not_act(rig: Rig) -> None:
     assert (seen, end.outcome) == ([True], "lost")
 
 
+def test_a_run_that_ends_just_as_its_loss_is_found_out_is_lost(rig: Rig) -> None:
+    """The thread of the timers has reported the loss, and has not asked the run to stop yet."""
+    go_on = threading.Event()
+
+    def job() -> None:
+        go_on.wait(10)
+
+    rig.add(job, every("1h"), ttl="30s")
+    rig.advance(3_600 * SECOND)
+    rig.started("job")
+    (assignment,) = rig.dispatcher.assignments()
+    kept = assignment._execution._run_lease._kept  # type: ignore[union-attr]
+    kept.on_lost = lambda: None
+    rig.clock.wait_for_sleepers(1)
+    rig.store.gone = True
+    rig.clock.advance(10 * SECOND)
+    rig.lock_event("lost")
+    go_on.set()
+    (end,) = rig.ended("job")
+    assert (end.outcome, end.reason) == ("lost", "lost")
+
+
 def test_without_renewal_the_lease_is_never_renewed(rig: Rig) -> None:
     def long(run: Run) -> None:
         run.wait("1h")
