@@ -25,6 +25,7 @@ from tickglass.sched.errors import ConfigError
 from tickglass.sched.identity import JobId
 from tickglass.sched.stores import DEFAULT_STORE, redacted_url
 from tickglass.sched.triggers.iso import read_iso
+from tickglass.telemetry.sidecar.explain.standing import order_words, pause_of, skips_of
 from tickglass.telemetry.sidecar.merge.merge import view_of
 from tickglass.telemetry.sidecar.merge.occurrences import merged, rows_of
 from tickglass.telemetry.sidecar.schedulers.job_history import RECENT_MAX
@@ -34,7 +35,7 @@ from tickglass.telemetry.sidecar.stores.probe import probe_once
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tickglass.telemetry.sidecar.view import JobView, OccurrenceView, View
+    from tickglass.telemetry.sidecar.view import JobView, OccurrenceView, OrderView, View
 
 __all__ = ["why"]
 
@@ -204,10 +205,18 @@ def _print(view: View, job: JobView, occurrences: Sequence[OccurrenceView], aske
             console.print(Text(shown(f"    {facts}"), style="dim"))
         for other in run.others:
             console.print(Text(shown(f"    {other}"), style="dim"))
+    for order in _standing(view, job):
+        console.print(Text(shown(f"  {order_words(order, view.at_wall_ns)} (act {order.number})"), style="yellow"))
     if job.contested:
         console.print(Text(shown(f"  {job.name} {job.contested}"), style="yellow"))
     if job.next_due_ns is not None and job.next_due_ns > first.due_ns:
         console.print(Text(f"  next due {_when(job.next_due_ns, view)}"))
+
+
+def _standing(view: View, job: JobView) -> list[OrderView]:
+    """Return what operators have asked for that keeps the job from running."""
+    pause = pause_of(view, job)
+    return [*([] if pause is None else [pause]), *skips_of(view, job)]
 
 
 def _sentence(run: OccurrenceView) -> str:
@@ -247,6 +256,7 @@ def _json(view: View, job: JobView, occurrences: Sequence[OccurrenceView], asked
         "next_due_at": _iso(job.next_due_ns),
         "overdue_ns": job.overdue_ns,
         "contested": job.contested,
+        "orders": [msgspec.to_builtins(order) for order in _standing(view, job)],
         "unready": view.unready,
     }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from kit.sidecar_views import EVERY_NS, GRACE_NS, SidecarRig
 
+from tickglass import Control
 from tickglass.cli.commands.why import why
 from tickglass.cli.sidecar_client import Unreachable, fetch_view
 from tickglass.sched.clock import SystemClock, instant_of
@@ -290,6 +291,16 @@ def test_a_store_alone_can_say_that_nobody_came(filled: Filled, tickglass: Tickg
     assert result.exit_code == 0
     assert "overdue: no instance claimed it: it was due 2m00s ago, its grace of 1s has passed" in result.stdout
     assert result.stdout.startswith(f"nightly (billing) was due {instant_of(due_ns).isoformat(sep=' ')[:19]}")
+
+
+def test_what_operators_asked_for_is_told_with_the_reason(filled: Filled, tickglass: Tickglass) -> None:
+    filled.register("nightly", next_due_ns=None)
+    filled.settle(filled.claim("nightly"), "nightly", "success")
+    Control(filled.store, by="anna").pause("nightly", reason="the disk is full")
+    result = tickglass("why", "nightly", "--store", filled.url)
+    assert "  paused by anna: the disk is full (act 1)" in result.stdout.splitlines()
+    told = json.loads(tickglass("why", "nightly", "--store", filled.url, "--json").stdout)
+    assert [(order["kind"], order["number"], order["by"]) for order in told["orders"]] == [("pause", 1, "anna")]
 
 
 def test_a_store_alone_can_say_how_a_run_failed(filled: Filled, tickglass: Tickglass) -> None:
