@@ -5,16 +5,16 @@ from __future__ import annotations
 import http.client
 import os
 import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tickglass import Scheduler
 
-__all__ = ["descriptors", "nothing", "own_runtime", "ready", "status_of", "threads"]
+__all__ = ["children", "descriptors", "nothing", "own_runtime", "ready", "status_of", "threads"]
 
 _PATIENCE_S: Final = 10.0
 
@@ -42,6 +42,16 @@ def threads() -> set[str]:
 def descriptors() -> set[str]:
     """Return the numbers of the open files."""
     return set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names will do
+
+
+def children() -> set[int]:
+    """Return the processes that this one has started and not yet taken leave of, those that have ended too."""
+    found: set[int] = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            if int(status.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                found.add(int(status.parent.name))
+    return found
 
 
 def ready(scheduler: Scheduler) -> int:
