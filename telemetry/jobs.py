@@ -73,7 +73,6 @@ class JobGroup(SeriesGroup):
         "_overdue",
         "_parts",
         "_paused",
-        "_registered",
         "_remembered",
         "_run_seconds",
         "_running",
@@ -114,7 +113,6 @@ class JobGroup(SeriesGroup):
         self._last_success = self.gauge(catalogue.JOB_LAST_SUCCESS)
         self._last_completion = self.gauge(catalogue.JOB_LAST_COMPLETION)
         self._next = self.gauge(catalogue.JOB_NEXT)
-        self._registered = self.gauge(catalogue.JOB_REGISTERED)
         self._interval = self.gauge(catalogue.JOB_INTERVAL)
         self._max_runtime = self.gauge(catalogue.JOB_MAX_RUNTIME)
         self._grace = self.gauge(catalogue.JOB_GRACE)
@@ -128,7 +126,6 @@ class JobGroup(SeriesGroup):
         with self.lock:
             self._changes += 1
             self.gone = False
-            self._registered.value = event.wall_ns / _S
             self._grace.value = event.grace_ns / _S
             self._interval_tracker = IntervalTracker(event.next_due_ns, event.interval_ns)
             self._keep_interval()

@@ -67,7 +67,7 @@ Group = TypeVar("Group", bound="SeriesGroup")
 
 __all__ = ["NAMES_MAX", "SINK_METRICS", "MetricSink"]
 
-NAMES_MAX: Final = 1_000  # per label; a job with its lock has up to 111 series, so this is 111,000 at the most
+NAMES_MAX: Final = 1_000  # per label; a job with its lock has up to 110 series, so this is 110,000 at the most
 
 # What the sink itself shows; the pauses of the garbage collector are the exporter's.
 _OTHERS: Final = frozenset({catalogue.GC_PAUSE, *catalogue.sidecar_metrics()})

@@ -38,7 +38,6 @@ __all__ = [
     "JOB_OVERDUE",
     "JOB_OVERDUE_RUNS",
     "JOB_PENDING",
-    "JOB_REGISTERED",
     "JOB_REMEMBERED",
     "JOB_RUNNING",
     "JOB_RUNNING_FOR",
@@ -129,12 +128,6 @@ JOB_RUNNING_FOR: Final = gauge(
     "tickglass_job_running_seconds",
     "How long the oldest run in progress here has been going on, computed when scraped; absent when there is none.",
     BY_JOB,
-)
-JOB_REGISTERED: Final = gauge(
-    "tickglass_job_registered_timestamp_seconds",
-    "When the job was registered here.",
-    BY_JOB,
-    compact=Compact.LEFT_OUT,
 )
 JOB_RUNNING: Final = gauge(
     "tickglass_job_running", "Runs in progress here.", BY_JOB, compact=Compact.LEFT_OUT

@@ -66,7 +66,6 @@ NEITHER_SHOWN_NOR_ALERTED: Final = {  # metrics that are on no board and in no r
     "tickglass_job_contested_since_timestamp_seconds": "the boards count such jobs, and `tickglass why` names them",
     "tickglass_job_last_completion_timestamp_seconds": "the boards show the last success, and what came after it",
     "tickglass_job_overdue_runs": "the boards show the age of the oldest run as a share of the timeout",
-    "tickglass_job_registered_timestamp_seconds": "for those who ask when; nothing follows from it",
 }
 
 

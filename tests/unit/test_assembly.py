@@ -158,7 +158,7 @@ def test_an_exporter_that_is_not_supported_is_a_warning_and_the_scheduler_runs(
     assert "runs are not traced: OTEL_EXPORTER_OTLP_PROTOCOL=http/json is not supported" in caplog.text
 
 
-FULL_ONLY = "tickglass_job_registered_timestamp_seconds"
+FULL_ONLY = "tickglass_job_running"
 
 
 def shows_all(scheduler: Scheduler) -> bool:

@@ -242,7 +242,7 @@ def test_a_scheduler_that_comes_back_at_another_detail_begins_at_zero(told: Even
     told.stage.register("nightly")
     told.tell()
     assert told.account("nightly") == (0, 0, 0)
-    assert told.value("tickglass_job_registered_timestamp_seconds", job_name="nightly") is None
+    assert told.value("tickglass_job_running", job_name="nightly") is None
 
 
 def test_what_failed_before_a_scheduler_and_unheard_of_a_sidecar_counts(told: EventFrame) -> None:
