@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickglass.alerts.budget import burn, late_shares
 from tickglass.alerts.rule import Alert, Board, Group, Record, Severity
-from tickglass.sched.occurrence import DID_NOT_RUN, Outcome
+from tickglass.sched.occurrence import DID_NOT_RUN, Outcome, SkipReason
 from tickglass.telemetry import catalogue, thresholds
 from tickglass.telemetry.queries.jobs import failures_in_a_row, oldest_run, owed_for, owed_long, owed_since
 from tickglass.telemetry.queries.selector import aggregate, indented, none_of, on, one_of
@@ -73,7 +73,9 @@ def _missed(scope: RuleScope) -> Alert:
 
 def _not_due(scope: RuleScope) -> tuple[Alert, ...]:
     by_job, matching = scope.by_job, on(scope.by_job)
-    left_out = scope.increase_by(catalogue.JOB_OUTCOMES, *by_job, window="10m", outcome=one_of(_LEFT_OUT))
+    not_run = scope.series(catalogue.JOB_OUTCOMES, outcome=one_of(_LEFT_OUT))
+    paused = scope.series(catalogue.JOB_SKIPS, reason=SkipReason.PAUSED)
+    left_out = aggregate("sum", by_job, f"increase({not_run}[10m])\nor\n-increase({paused}[10m])")
     done = scope.increase_by(catalogue.JOB_OUTCOMES, *by_job, window="10m", outcome=none_of(_LEFT_OUT))
     recurs = aggregate("group", by_job, scope.series(catalogue.JOB_INTERVAL, source=""))
     is_next = aggregate("group", by_job, scope.series(catalogue.JOB_NEXT))

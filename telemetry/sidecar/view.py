@@ -72,7 +72,8 @@ class OutcomeShare(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         runs: occurrences that ended as success or as a failure; `failed`: those that failed.
-        due: due instants that ended, those aside that another instance claimed; `left_out`: skipped or missed.
+        due: due instants that ended, those aside that another instance claimed or that were paused; `left_out`: those
+            that were skipped or missed.
     """
 
     window_ns: int

@@ -201,7 +201,7 @@ class JobHistory:
             error=facts.error,
         )
         self._recent.append(view)
-        self._tally.add(event.wall_ns, outcome)
+        self._tally.add(event.wall_ns, outcome, reason=event.reason)
         if outcome in FAILURES:
             self._failures += 1
         if outcome == Outcome.SUCCESS:
@@ -280,7 +280,7 @@ class JobHistory:
             until_ns=facts.until_ns,
         )
         self._recent.append(view)
-        self._tally.add(wall_ns, facts.outcome, facts.count)
+        self._tally.add(wall_ns, facts.outcome, facts.count, reason=facts.reason)
         return view
 
     def mark_left(self, wall_ns: int) -> list[OccurrenceView]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tickglass.sched.durations import SECOND
-from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES, Outcome
+from tickglass.sched.occurrence import DID_NOT_RUN, FAILURES, Outcome, SkipReason
 from tickglass.telemetry.sidecar.view import OutcomeShare
 
 if TYPE_CHECKING:
@@ -64,15 +64,15 @@ class _Ring:
 
 
 class Tally:
-    """What became of one job's due instants, those aside that another instance claimed."""
+    """What became of one job's due instants, those aside that another instance claimed or that were paused."""
 
     def __init__(self) -> None:
         short_ns, long_ns = WINDOWS_NS
         self._rings = _Ring(_MINUTE, short_ns), _Ring(_QUARTER, long_ns)
 
-    def add(self, wall_ns: int, outcome: str, count: int = 1) -> None:
-        """Count due instants that ended then."""
-        if outcome != Outcome.ELSEWHERE:
+    def add(self, wall_ns: int, outcome: str, count: int = 1, *, reason: str = "") -> None:
+        """Count due instants that ended then; those that an operator did not want run are not counted."""
+        if outcome != Outcome.ELSEWHERE and reason != SkipReason.PAUSED:
             for ring in self._rings:
                 ring.add(wall_ns, outcome, count)
 

@@ -24,6 +24,13 @@ def test_runs_that_failed_and_instants_that_were_left_out_are_counted_over_both_
     assert tally.shares(NOW_NS) == (share(SHORT_NS, 3, 2, 9, 5), share(LONG_NS, 3, 2, 9, 5))
 
 
+def test_what_an_operator_paused_does_not_count() -> None:
+    tally = Tally()
+    tally.add(0, "skipped", 5, reason="paused")
+    tally.add(0, "skipped", 2, reason="overlap")
+    assert [(share.due, share.left_out) for share in tally.shares(0)] == [(2, 2), (2, 2)]
+
+
 def test_what_is_older_than_a_window_does_not_count() -> None:
     tally = Tally()
     tally.add(NOW_NS - LONG_NS - SHORT_NS, Outcome.FAILURE)
