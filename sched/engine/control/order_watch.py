@@ -12,10 +12,9 @@ import msgspec
 
 from tickglass.sched.control.audit import read_act
 from tickglass.sched.control.order_book import OrderBook
-from tickglass.sched.durations import MS, SECOND
+from tickglass.sched.durations import MS
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ActSeen, OrdersStand
-from tickglass.sched.policies.backoff import Backoff
 from tickglass.sched.threads.loop import Loop
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ __all__ = ["LOOK_EVERY_NS", "OrderWatch"]
 
 _log: Final = logging.getLogger(__name__)
 LOOK_EVERY_NS: Final = 500 * MS  # an order is obeyed within a second
-_AGAIN: Final = Backoff(SECOND, 2 * SECOND, 5 * SECOND)
 _ACTS_TOLD_MAX: Final = 100  # at once
 
 
@@ -54,7 +52,6 @@ class OrderWatch:
         self._job_names = job_names
         self._obey = obey
         self._seen: int | None = None  # the version of the book
-        self._failures = 0
         self._told: OrdersStand | None = None
         self._loop = Loop("orders", context.clock, self._step)
 
@@ -67,25 +64,23 @@ class OrderWatch:
         self._loop.stop()
 
     def _step(self) -> int:
-        answered = self.look()
-        self._failures = 0 if answered else self._failures + 1
+        self.look()
         for obey in self._obey:
             obey(self._standing.book)
-        pause_ns = LOOK_EVERY_NS if answered else _AGAIN.after(self._failures)
-        return self._context.clock.monotonic_ns() + pause_ns
+        # Not less often while the store is away: else what failed would be few among the calls of before the outage.
+        return self._context.clock.monotonic_ns() + LOOK_EVERY_NS
 
-    def look(self) -> bool:
-        """Read what stands, if it has changed; return whether the store answered."""
+    def look(self) -> None:
+        """Read what stands, if it has changed."""
         try:
             record = self._context.store.control(-1 if self._seen is None else self._seen)
             if record is not None:
                 self._take(record)
         except StoreUnavailable:  # the call is reported
-            return False
+            return
         except msgspec.DecodeError as error:
             _log.error("what stands in the store cannot be read, and is not obeyed: %s", error)
         self._tell()
-        return True
 
     def _take(self, record: ControlRecord) -> None:
         book = OrderBook.read(record)
