@@ -14,7 +14,14 @@ from tickglass import Control, StoreUnavailable
 from tickglass.sched.control.order_book import OrderBook
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.control.order_watch import LOOK_EVERY_NS
-from tickglass.sched.events import ActSeen, InstantsElsewhere, InstantsMissed, OccurrenceMoved, OrdersStand
+from tickglass.sched.events import (
+    ActSeen,
+    InstantsElsewhere,
+    InstantsMissed,
+    OccurrenceMoved,
+    OrdersStand,
+    StoreCalled,
+)
 from tickglass.sched.ports import ClaimAsk, ControlRecord, LeaseAsk
 from tickglass.sched.triggers import every
 
@@ -275,6 +282,20 @@ def test_while_the_store_is_away_what_stood_last_goes_on_standing(fleet: Fleet) 
     fleet.stand.store.broken["control"] = StoreUnavailable("memory", "control", "gone fishing")
     before = len(fleet.ends())
     assert told(fleet.ended(before + 5)[before + 1 :]) == {("skipped", "paused")}
+
+
+def test_while_the_store_is_away_it_is_asked_as_often(fleet: Fleet) -> None:
+    """Else few calls would fail beside the many of before, and the outage would not be told of."""
+
+    def is_look(event: object) -> bool:
+        return isinstance(event, StoreCalled) and event.operation == "control"
+
+    fleet.start()
+    fleet.stand.store.broken["control"] = StoreUnavailable("memory", "control", "gone fishing")
+    looks = sum(map(is_look, fleet.stand.sink.events))
+    for number in range(1, 7):
+        fleet.look()
+        fleet.stand.sink.wait_for(is_look, count=looks + number)
 
 
 def test_what_cannot_be_read_is_not_obeyed_and_said(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:
