@@ -10,6 +10,7 @@ import pytest
 from kit.processes import Fleet, Instance, running_fleet, wait_until
 
 from tickglass import Control
+from tickglass.sched.control.roster import read_roster
 from tickglass.sched.durations import SECOND
 from tickglass.sched.identity import JobId
 
@@ -36,6 +37,7 @@ class Operated:
         for instance in self.instances:
             instance.running()
         self.control = Control(url, by="anna")
+        wait_until(lambda: len(read_roster(self.control._store).having(BEAT)) == 2, "the store does not know of them")
 
     def runs(self, kind: str) -> list[RunRecord]:
         return [run for run in self.control._store.runs(BEAT, 1_000) if run.kind == kind]
