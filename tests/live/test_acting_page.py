@@ -274,7 +274,10 @@ def test_without_javascript(browser: Browser, floor: Floor) -> None:
     with operator_tab(browser, floor) as tab:
         tab.call("Emulation.setScriptExecutionDisabled", value=True)
         tab.open(f"{floor.url}/act/pause?job=nightly&service=billing")
-        tab.call("Input.insertText", text="no script")  # the field has the focus
+        page = tab.call("DOM.getDocument")["root"]["nodeId"]
+        field = tab.call("DOM.querySelector", nodeId=page, selector="[name=reason]")["nodeId"]
+        tab.call("DOM.focus", nodeId=field)  # as the page itself does, in a moment
+        tab.call("Input.insertText", text="no script")
         with tab.loading():
             tab.press("Enter", 13, text="\r")
         tab.call("Emulation.setScriptExecutionDisabled", value=False)
