@@ -26,7 +26,7 @@ from tickglass.telemetry.sidecar.web.api.answers import (
     order_answer,
     run_answer,
 )
-from tickglass.telemetry.sidecar.web.control.asks import NAME_MAX, ActAsk, AnyAsk
+from tickglass.telemetry.sidecar.web.control.asks import NAME_MAX, AnyAsk
 from tickglass.telemetry.sidecar.web.control.ledger import job_named, whole_instants
 from tickglass.telemetry.sidecar.web.problem_details import API
 
@@ -125,7 +125,7 @@ async def _log(desks: Desks, asked: ActsQuery, _actor: Actor) -> ActList:
     )
 
 
-async def _act(desks: Desks, asked: ActAsk, actor: Actor) -> DoneAnswer:
+async def _act(desks: Desks, asked: AnyAsk, actor: Actor) -> DoneAnswer:
     return done_answer(desks.named(asked.store), await desks.act(asked, actor))
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = [
     "NAME_MAX",
     "REASON_MAX",
-    "ActAsk",
     "AnyAsk",
     "CancelAsk",
     "DrainAsk",
@@ -54,7 +53,7 @@ Instant = Annotated[datetime, Meta(tz=True)]
 Fence = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
 
 
-class ActAsk(msgspec.Struct, frozen=True, kw_only=True, tag_field="act", forbid_unknown_fields=True):
+class _ActAsk(msgspec.Struct, frozen=True, kw_only=True, tag_field="act", forbid_unknown_fields=True):
     """What all acts say.
 
     Args:
@@ -66,18 +65,8 @@ class ActAsk(msgspec.Struct, frozen=True, kw_only=True, tag_field="act", forbid_
     store: Annotated[str, Meta(max_length=NAME_MAX)] = ""
     by: Annotated[str, Meta(max_length=200)] = ""
 
-    def do(self, store: Store, by: str) -> Act:
-        """Do it in the name of a person.
 
-        Raises:
-            ControlRefused: it cannot be done; nothing was changed.
-            ConfigError: a value of it makes no sense.
-            StoreUnavailable: the store does not answer; it may have been done.
-        """
-        raise NotImplementedError
-
-
-class PauseAsk(ActAsk, frozen=True, kw_only=True, tag="pause"):
+class PauseAsk(_ActAsk, frozen=True, kw_only=True, tag="pause"):
     """Have due instants of a job skipped; `job` and `service` may be patterns, such as "report-*"."""
 
     job: Name
@@ -86,22 +75,22 @@ class PauseAsk(ActAsk, frozen=True, kw_only=True, tag="pause"):
     until: Instant | None = None
 
     def do(self, store: Store, by: str) -> Act:
-        """See `ActAsk`."""
+        """Do it in the name of a person; see `Operator` for what it raises."""
         return Operator(store, by).pause(self.job, self.service, self.reason, _end_ns(store, self.for_, self.until))
 
 
-class ResumeAsk(ActAsk, frozen=True, kw_only=True, tag="resume"):
+class ResumeAsk(_ActAsk, frozen=True, kw_only=True, tag="resume"):
     """End the pauses that these jobs have of their own, and take back skips of instants to come."""
 
     job: Name
     service: Name = ALL
 
     def do(self, store: Store, by: str) -> Act:
-        """See `ActAsk`."""
+        """Do it in the name of a person; see `Operator` for what it raises."""
         return Operator(store, by).resume(self.job, self.service, self.reason)
 
 
-class SkipAsk(ActAsk, frozen=True, kw_only=True, tag="skip"):
+class SkipAsk(_ActAsk, frozen=True, kw_only=True, tag="skip"):
     """Have one due instant of a job skipped: the one that is named, or the next one."""
 
     job: Name
@@ -109,11 +98,11 @@ class SkipAsk(ActAsk, frozen=True, kw_only=True, tag="skip"):
     at: Instant | None = None
 
     def do(self, store: Store, by: str) -> Act:
-        """See `ActAsk`."""
+        """Do it in the name of a person; see `Operator` for what it raises."""
         return Operator(store, by).skip(self.job, self.service, self.reason, _instant_ns(self.at, "at"))
 
 
-class TriggerAsk(ActAsk, frozen=True, kw_only=True, tag="trigger"):
+class TriggerAsk(_ActAsk, frozen=True, kw_only=True, tag="trigger"):
     """Have a job run once, now; `within` says how long it may wait for its lock and for a worker."""
 
     job: Name
@@ -121,12 +110,12 @@ class TriggerAsk(ActAsk, frozen=True, kw_only=True, tag="trigger"):
     within: Lasting = "60s"
 
     def do(self, store: Store, by: str) -> Act:
-        """See `ActAsk`."""
+        """Do it in the name of a person; see `Operator` for what it raises."""
         within_ns = duration_ns(self.within, what="within")
         return Operator(store, by).trigger(self.job, self.service, self.reason, within_ns)
 
 
-class CancelAsk(ActAsk, frozen=True, kw_only=True, tag="cancel"):
+class CancelAsk(_ActAsk, frozen=True, kw_only=True, tag="cancel"):
     """Ask a run to stop; `run_id` is needed if several runs of the job are in progress."""
 
     job: Name
@@ -134,22 +123,22 @@ class CancelAsk(ActAsk, frozen=True, kw_only=True, tag="cancel"):
     run_id: Name | None = None
 
     def do(self, store: Store, by: str) -> Act:
-        """See `ActAsk`."""
+        """Do it in the name of a person; see `Operator` for what it raises."""
         return Operator(store, by).cancel(self.job, self.service, self.reason, self.run_id)
 
 
-class UnlockAsk(ActAsk, frozen=True, kw_only=True, tag="unlock"):
+class UnlockAsk(_ActAsk, frozen=True, kw_only=True, tag="unlock"):
     """Take a lease from its holder; `fence` is that of the lease as it was seen."""
 
     resource: Name
     fence: Fence
 
     def do(self, store: Store, by: str) -> Act:
-        """See `ActAsk`."""
+        """Do it in the name of a person; see `Operator` for what it raises."""
         return Operator(store, by).unlock(self.resource, self.fence, self.reason)
 
 
-class DrainAsk(ActAsk, frozen=True, kw_only=True, tag="drain"):
+class DrainAsk(_ActAsk, frozen=True, kw_only=True, tag="drain"):
     """Have one instance start nothing more; its runs go on to their end."""
 
     owner: Name
@@ -158,18 +147,18 @@ class DrainAsk(ActAsk, frozen=True, kw_only=True, tag="drain"):
     until: Instant | None = None
 
     def do(self, store: Store, by: str) -> Act:
-        """See `ActAsk`."""
+        """Do it in the name of a person; see `Operator` for what it raises."""
         return Operator(store, by).drain(self.owner, self.service, self.reason, _end_ns(store, self.for_, self.until))
 
 
-class UndrainAsk(ActAsk, frozen=True, kw_only=True, tag="undrain"):
+class UndrainAsk(_ActAsk, frozen=True, kw_only=True, tag="undrain"):
     """Let a drained instance start runs again."""
 
     owner: Name
     service: Name | None = None
 
     def do(self, store: Store, by: str) -> Act:
-        """See `ActAsk`."""
+        """Do it in the name of a person; see `Operator` for what it raises."""
         return Operator(store, by).undrain(self.owner, self.service, self.reason)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tickglass.sched.control.audit import Act
     from tickglass.sched.ports import Store
     from tickglass.telemetry.sidecar.web.access import Actor
-    from tickglass.telemetry.sidecar.web.control.asks import ActAsk
+    from tickglass.telemetry.sidecar.web.control.asks import AnyAsk
 
 __all__ = ["WAITING_MAX", "Desks", "NotThere"]
 
@@ -106,12 +106,12 @@ class Desks:
         finally:
             self._waiting[source] -= 1
 
-    async def act(self, ask: ActAsk, actor: Actor) -> Act:
+    async def act(self, ask: AnyAsk, actor: Actor) -> Act:
         """Do an act in an operator's name; the caller has made sure that this is one.
 
         Raises:
             ConfigError: the ask names another person than the proxy does, or makes no sense otherwise.
-            ControlRefused, NotThere, StoreUnavailable: see `ActAsk.do` and `ask`.
+            ControlRefused, NotThere, StoreUnavailable: see `Operator` and `ask`.
         """
         if actor.name and ask.by not in ("", actor.name):
             raise ConfigError(f"you act as {actor.name}, not as {ask.by}")
