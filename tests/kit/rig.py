@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tickglass.sched.job import Job
     from tickglass.sched.lease import Lease
     from tickglass.sched.ports import (
+        AuditRow,
         Beat,
         ClaimAnswer,
         ControlRecord,
@@ -102,6 +103,10 @@ class BreakableStore(MemoryStore):
     def control(self, known_version: int = -1) -> ControlRecord | None:
         self._check("control")
         return super().control(known_version)
+
+    def audit(self, limit: int = 100, *, before: int | None = None) -> Sequence[AuditRow]:
+        self._check("audit")
+        return super().audit(limit, before=before)
 
     def acquire(self, ask: LeaseAsk) -> Granted | Refused:
         self.asks.append(ask)

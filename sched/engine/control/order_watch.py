@@ -84,9 +84,9 @@ class OrderWatch:
 
     def _take(self, record: ControlRecord) -> None:
         book = OrderBook.read(record)
+        self._standing.book = book  # first: it is obeyed also if the acts that led to it cannot be read
         if self._seen is not None:
             self._tell_acts(record.version - self._seen)
-        self._standing.book = book
         self._seen = record.version
         if book.unread:
             _log.warning("%d orders are of a later version of Tickglass, and are not obeyed here", len(book.unread))
@@ -97,7 +97,11 @@ class OrderWatch:
             return
         rows = self._context.store.audit(min(count, _ACTS_TOLD_MAX))
         for row in reversed(rows):
-            act = read_act(row)
+            try:
+                act = read_act(row)
+            except msgspec.DecodeError as error:
+                _log.error("act %d of the audit log cannot be read: %s", row.version, error)
+                continue
             entry = msgspec.structs.asdict(act.entry)
             del entry["key"]
             self._context.sink.record(ActSeen(**entry, number=act.version, wall_ns=act.at_ns))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from kit.own_process import nothing, threads
 from kit.rig import wait_until
 from kit.stand import Stand
 
 from tickglass import Control, StoreUnavailable
+from tickglass.sched.control.audit import ActEntry
 from tickglass.sched.control.order_book import OrderBook
+from tickglass.sched.control.orders import Pause
 from tickglass.sched.durations import SECOND
 from tickglass.sched.engine.control.order_watch import LOOK_EVERY_NS
 from tickglass.sched.events import (
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from tickglass.sched.run import Run
 
 HOUR = 3_600 * SECOND
+PAUSE = Pause(number=1, by="anna", reason="the disk is full", since_ns=0)
+ACTED = msgspec.json.encode(ActEntry(act="pause", by="anna", reason="the disk is full")).decode()
 
 
 class Fleet:
@@ -45,9 +50,10 @@ class Fleet:
         self.stand.engine.start()
         self.stand.advance_until(lambda: any(it.state == "running" for it in self.stand.store.instances()), 0)
 
-    def obeyed(self) -> None:
-        """Wait until the instance has seen all acts."""
-        version = self.control.log(1)[0].version
+    def obeyed(self, version: int | None = None) -> None:
+        """Wait until the instance has seen all acts, or those up to a version."""
+        if version is None:
+            version = self.control.log(1)[0].version
         self.stand.advance_until(lambda: any(it.version == version for it in self.stand.sink.of(OrdersStand)), 0)
 
     def look(self) -> None:
@@ -77,7 +83,6 @@ def told(moves: list[OccurrenceMoved]) -> set[tuple[str | None, str]]:
 
 def test_due_instants_of_a_paused_job_are_skipped_with_who_and_why_and_not_run_later(fleet: Fleet) -> None:
     fleet.stand.add(nothing, every("1s"), name="job")
-    fleet.control._operator._store.register([])
     fleet.start()
     fleet.ended(2)
     fleet.control.pause("job", reason="the disk is full")
@@ -271,6 +276,31 @@ def test_each_act_is_reported_once(fleet: Fleet) -> None:
         (1, "pause", "anna", "one"),
         (2, "resume", "anna", "two"),
     ]
+
+
+def test_what_stands_is_obeyed_at_once_though_its_acts_are_reported_later(fleet: Fleet) -> None:
+    fleet.stand.add(nothing, every("1s"), name="job")
+    fleet.start()
+    fleet.stand.store.broken["audit"] = StoreUnavailable("memory", "audit", "gone fishing")
+    fleet.stand.store.write_control(OrderBook(1, (PAUSE,)).written(), ACTED)
+    fleet.look()
+    fleet.stand.advance_until(lambda: fleet.ends() != [] and fleet.ends()[-1].reason == "paused")
+    assert fleet.stand.sink.of(ActSeen) == []
+    del fleet.stand.store.broken["audit"]
+    fleet.stand.advance_until(lambda: fleet.stand.sink.of(ActSeen) != [])
+    assert [it.reason for it in fleet.stand.sink.of(ActSeen)] == ["the disk is full"]
+
+
+def test_an_act_that_cannot_be_read_is_named_in_the_log_and_what_stands_is_obeyed(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet.stand.add(nothing, every("1s"), name="job")
+    fleet.start()
+    fleet.stand.store.write_control(OrderBook(1, (PAUSE,)).written(), "no act")
+    fleet.look()
+    fleet.obeyed(1)
+    assert fleet.stand.sink.of(OrdersStand)[-1].paused == ("job",)
+    assert "act 1 of the audit log cannot be read" in caplog.text
 
 
 def test_while_the_store_is_away_what_stood_last_goes_on_standing(fleet: Fleet) -> None:
