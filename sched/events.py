@@ -456,11 +456,13 @@ class OrdersStand(Event, frozen=True, kw_only=True):
 
     Args:
         version: that of the latest act on the store.
-        paused: the jobs of this instance that are paused now, sorted.
+        paused: the names and patterns of the jobs of this instance's service that are paused now, sorted; see `fits`.
+        jobs_paused: how many of this instance's jobs these mean.
         draining: whether this instance starts nothing more.
     """
 
     version: int
     paused: tuple[str, ...]
+    jobs_paused: int
     draining: bool
     wall_ns: int

@@ -222,7 +222,7 @@ class SchedulerGroup(SeriesGroup):
         with self.lock:
             self._control_version.value = event.version
             self._drained.value = float(event.draining)
-            self._jobs_paused.value = len(event.paused)
+            self._jobs_paused.value = event.jobs_paused
 
     def record_missing(self, event: StoreRecordMissing) -> None:
         """Count a record that the store lacks."""

@@ -202,9 +202,10 @@ class JobGroup(SeriesGroup):
     def paused(self, *, is_so: bool) -> None:
         """Take that operators have paused the job, or that it goes on."""
         with self.lock:
-            self._changes += 1
-            self._paused = is_so
-            self._take_over(self._streak)
+            if is_so != self._paused:
+                self._changes += 1
+                self._paused = is_so
+                self._take_over(self._streak)
 
     def contested(self, event: JobContested) -> None:
         """Take that another program claims the job's instants, or no longer does."""

@@ -6,12 +6,14 @@ additions under the lock of one job or resource. Measured: docs/telemetry.md.
 
 from __future__ import annotations
 
+import threading
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.process_collector import ProcessCollector
 
+from tickglass.sched.control.orders import fits_any
 from tickglass.sched.events import (
     ActSeen,
     ClaimCacheHit,
@@ -50,7 +52,7 @@ from tickglass.telemetry import catalogue
 from tickglass.telemetry.internals import PoolGroup, SchedulerGroup, StoreGroup
 from tickglass.telemetry.jobs import JobGroup
 from tickglass.telemetry.locks import LockGroup
-from tickglass.telemetry.metric import Declared, Detail
+from tickglass.telemetry.metric import OVERFLOW, Declared, Detail
 from tickglass.telemetry.names import ByName, LocksByName
 from tickglass.telemetry.series import Together, family
 
@@ -134,7 +136,8 @@ class MetricSink(MoveSink):
         self._pools = named(Declared.POOL, labelled(PoolGroup))
         self._stores = named(Declared.STORE, labelled(StoreGroup))
         self._sinks: ByName[Value] = named(Declared.SINK, self._scheduler.sink)
-        self._paused: frozenset[str] = frozenset()
+        self._paused: tuple[str, ...] = ()  # names and patterns
+        self._pausing = threading.Lock()  # that a job is registered, against that others are paused
         self._handlers = self._handlers_by_event()
         if registry is None:
             registry = CollectorRegistry()
@@ -282,15 +285,24 @@ class MetricSink(MoveSink):
         self._scheduler.contested(event.job, is_so=event.since_wall_ns is not None)
 
     def _orders_stand(self, event: OrdersStand) -> None:
-        before, self._paused = self._paused, frozenset(event.paused)
-        for job in before ^ self._paused:
-            self._jobs[job].paused(is_so=job in self._paused)
+        with self._pausing:
+            if event.paused != self._paused:
+                self._paused = event.paused
+                for name in tuple(self._jobs):
+                    self._take_pauses(name)
         self._scheduler.orders_stand(event)
 
     def _register(self, event: JobRegistered) -> None:
         self._scheduler.contested(event.job, is_so=False)
         self._jobs[event.job].declared(event)
+        with self._pausing:
+            self._take_pauses(event.job)
         self._locks.change(event.resource, lambda lock: lock.declared(event))
+
+    def _take_pauses(self, job: str) -> None:
+        group = self._jobs.get(job)
+        if group is not None and job != OVERFLOW:
+            group.paused(is_so=fits_any(job, self._paused))
 
     def _restore_lock(self, event: LockMoved) -> None:
         self._locks.change(event.resource, lambda lock: lock.restored(event))

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tickglass.sched.identity import JobId
 
-__all__ = ["ALL", "Cancel", "Drain", "Order", "OrderBase", "Pause", "RunNow", "Skip", "fits"]
+__all__ = ["ALL", "Cancel", "Drain", "Order", "OrderBase", "Pause", "RunNow", "Skip", "fits", "fits_any"]
 
 ALL = "*"
+_WILD = frozenset("*?[")  # fnmatch compiles each pattern, also a plain name
 
 
 class OrderBase(msgspec.Struct, frozen=True, kw_only=True, tag_field="order"):
@@ -91,4 +94,9 @@ Order: TypeAlias = Pause | Skip | RunNow | Cancel | Drain
 
 def fits(name: str, pattern: str) -> bool:
     """Return whether a name is meant by a name or by a pattern with `*`, `?` and `[...]`."""
-    return pattern in (ALL, name) or fnmatchcase(name, pattern)
+    return pattern in (ALL, name) or (not _WILD.isdisjoint(pattern) and fnmatchcase(name, pattern))
+
+
+def fits_any(name: str, patterns: Iterable[str]) -> bool:
+    """Return whether a name is meant by one of these."""
+    return any(fits(name, pattern) for pattern in patterns)

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 
 from tickglass.sched.clock import instant_of
 from tickglass.sched.control.order_book import OrderBook
-from tickglass.sched.control.orders import Drain, Pause, Skip
+from tickglass.sched.control.orders import Drain, Pause, Skip, fits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tickglass.sched.engine.context import EngineContext
 
 __all__ = ["StandingOrders"]
@@ -57,14 +55,11 @@ class StandingOrders:
         context = self._context
         return self.book.drain_of(context.service, context.owner, context.clock.wall_ns())
 
-    def paused(self, job_names: Iterable[str]) -> tuple[str, ...]:
-        """Return those of these jobs that are paused now, sorted."""
-        now_ns = self._context.clock.wall_ns()
-        pauses = [pause for pause in self.book.of_kind(Pause) if pause.stands_at(now_ns)]
-        if not pauses:
-            return ()
-        job_id = self._context.job_id
-        return tuple(sorted(name for name in job_names if any(pause.covers(job_id(name)) for pause in pauses)))
+    def paused(self) -> tuple[str, ...]:
+        """Return the names and patterns of the jobs of this service that are paused now, sorted."""
+        now_ns, service = self._context.clock.wall_ns(), self._context.service
+        pauses = [it for it in self.book.of_kind(Pause) if it.stands_at(now_ns) and fits(service, it.service)]
+        return tuple(sorted({pause.job for pause in pauses}))
 
 
 def _instant(wall_ns: int) -> str:

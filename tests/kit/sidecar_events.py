@@ -226,7 +226,8 @@ class Life:
     def _orders(self, job: str, wall_ns: int) -> Event:
         return OrdersStand(
             version=self._rng.randrange(1, 9),
-            paused=self._rng.choice(((), (job,))),
+            paused=self._rng.choice(((), (job,), ("*",))),
+            jobs_paused=self._rng.randrange(3),
             draining=self._rng.random() < 0.5,
             wall_ns=wall_ns,
         )

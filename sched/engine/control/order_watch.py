@@ -12,13 +12,14 @@ import msgspec
 
 from tickglass.sched.control.audit import read_act
 from tickglass.sched.control.order_book import OrderBook
+from tickglass.sched.control.orders import fits_any
 from tickglass.sched.durations import MS
 from tickglass.sched.errors import StoreUnavailable
 from tickglass.sched.events import ActSeen, OrdersStand
 from tickglass.sched.threads.loop import Loop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from tickglass.sched.engine.context import EngineContext
     from tickglass.sched.engine.standing_orders import StandingOrders
@@ -44,7 +45,7 @@ class OrderWatch:
         self,
         context: EngineContext,
         standing: StandingOrders,
-        job_names: Iterable[str],
+        job_names: Collection[str],
         obey: Sequence[Callable[[OrderBook], None]],
     ) -> None:
         self._context = context
@@ -52,6 +53,8 @@ class OrderWatch:
         self._job_names = job_names
         self._obey = obey
         self._seen: int | None = None  # the version of the book
+        self._counted: tuple[tuple[str, ...], int] = (), 0  # pauses, jobs
+        self._jobs_paused = 0
         self._told: OrdersStand | None = None
         self._loop = Loop("orders", context.clock, self._step)
 
@@ -108,10 +111,11 @@ class OrderWatch:
 
     def _tell(self) -> None:
         """Report what stands for this instance, if that has changed."""
-        paused = self._standing.paused(self._job_names)
+        paused = self._standing.paused()
         present = OrdersStand(
             version=self._standing.book.version,
             paused=paused,
+            jobs_paused=self._count_paused(paused),
             draining=self._standing.drain is not None,
             wall_ns=0,
         )
@@ -119,3 +123,11 @@ class OrderWatch:
             return
         self._told = present
         self._context.sink.record(msgspec.structs.replace(present, wall_ns=self._context.clock.wall_ns()))
+
+    def _count_paused(self, paused: tuple[str, ...]) -> int:
+        """Count the jobs that these mean, again only if there are others: there may be many jobs."""
+        counted = paused, len(self._job_names)
+        if counted != self._counted:
+            self._counted = counted
+            self._jobs_paused = sum(fits_any(name, paused) for name in tuple(self._job_names))
+        return self._jobs_paused

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tickglass.sched.events import (
     InstantsMissed,
     InstantsSkipped,
     JobContested,
+    OrdersStand,
+    Streak,
 )
 from tickglass.sched.lease import LockEvent
 from tickglass.sched.occurrence import OccurrenceEvent, Outcome, SkipReason
 
 if TYPE_CHECKING:
-    import pytest
     from kit.metrics_stage import Stage
 
 
@@ -142,6 +145,49 @@ def test_instants_that_passed_while_the_job_was_in_hand_are_due_and_skipped_and_
     assert stage.value("tickglass_job_next_run_timestamp_seconds", job_name="nightly") == 5
     assert stage.value("tickglass_job_unsuccessful_since_timestamp_seconds", job_name="nightly") == 1
     assert stage.value("tickglass_job_unsuccessful_latest_timestamp_seconds", job_name="nightly") == 4
+
+
+def pause(stage: Stage, *paused: str) -> None:
+    event = OrdersStand(version=1, paused=paused, jobs_paused=len(paused), draining=False, wall_ns=1)
+    stage.sink.record(event)
+
+
+@pytest.mark.parametrize("paused", ["nightly", "night*", "*"])
+def test_a_paused_job_is_neither_overdue_nor_owes_a_success_until_it_goes_on(stage: Stage, paused: str) -> None:
+    owed = Streak(since_ns=SECOND, latest_ns=2 * SECOND)
+    for job in ("nightly", "late"):
+        stage.register(job, streak=owed)
+    stage.clock.advance(60 * SECOND)
+    series = (
+        "tickglass_job_overdue_seconds",
+        "tickglass_job_unsuccessful_seconds",
+        "tickglass_job_unsuccessful_since_timestamp_seconds",
+        "tickglass_job_unsuccessful_latest_timestamp_seconds",
+    )
+
+    def shown(job: str) -> set[str]:
+        return {name for name in series if stage.value(name, job_name=job) is not None}
+
+    assert shown("nightly") == set(series)
+    pause(stage, "another", paused)
+    assert shown("nightly") == set()
+    assert shown("late") == (set() if paused == "*" else set(series))
+    stage.register("nightly-2", streak=owed)
+    assert shown("nightly-2") == (set(series) if paused == "nightly" else set()), "it is registered under the pause"
+    pause(stage)
+    for job in ("nightly", "late", "nightly-2"):
+        assert shown(job) == set(series)
+
+
+def test_a_pause_is_not_about_the_jobs_that_share_their_series(small_stage: Stage) -> None:
+    for job in ("one", "two", "three", "four"):
+        small_stage.register(job)
+    others = small_stage.occurrence("four")
+    small_stage.run(others, Outcome.FAILURE)
+    owed = "tickglass_job_unsuccessful_seconds"
+    assert small_stage.value(owed, job_name="__other__") is not None
+    pause(small_stage, "*")
+    assert small_stage.value(owed, job_name="__other__") is not None
 
 
 def test_the_next_due_instant_vanishes_when_there_is_none(stage: Stage) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 from kit.own_process import nothing, threads
 from kit.rig import wait_until
 from kit.stand import Stand
+from msgspec import json, structs
 
 from tickglass import Control, StoreUnavailable
 from tickglass.sched.control.audit import ActEntry
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 HOUR = 3_600 * SECOND
 PAUSE = Pause(number=1, by="anna", reason="the disk is full", since_ns=0)
-ACTED = msgspec.json.encode(ActEntry(act="pause", by="anna", reason="the disk is full")).decode()
+ACTED = json.encode(ActEntry(act="pause", by="anna", reason="the disk is full")).decode()
 
 
 class Fleet:
@@ -263,6 +263,27 @@ def test_a_drained_instance_starts_nothing_and_is_not_ready(fleet: Fleet) -> Non
     assert fleet.stand.engine.unready() == []
 
 
+def test_which_names_and_patterns_are_paused_is_reported_and_how_many_jobs_they_mean(fleet: Fleet) -> None:
+    for name in ("report-day", "report-week", "beat"):
+        fleet.stand.add(nothing, every("1h"), name=name)
+    fleet.start()
+    in_a_minute_ns = fleet.stand.clock.wall_ns() + 60 * SECOND
+    paused = (("report-*", "svc", in_a_minute_ns), ("beat", "*", None), ("beat", "svc", None), ("*", "other", None))
+    pauses = [structs.replace(PAUSE, job=job, service=whose, until_ns=end_ns) for job, whose, end_ns in paused]
+    fleet.stand.store.write_control(OrderBook(1, tuple(pauses)).written(), ACTED)
+
+    def says(*paused: str, jobs: int) -> bool:
+        latest = fleet.stand.sink.of(OrdersStand)[-1]
+        return (latest.paused, latest.jobs_paused) == (paused, jobs)
+
+    fleet.look()
+    fleet.stand.advance_until(lambda: says("beat", "report-*", jobs=3), 0)
+    fleet.stand.add(nothing, every("1h"), name="report-year")
+    fleet.look()
+    fleet.stand.advance_until(lambda: says("beat", "report-*", jobs=4), 0)
+    fleet.stand.advance_until(lambda: says("beat", jobs=1))
+
+
 def test_each_act_is_reported_once(fleet: Fleet) -> None:
     fleet.stand.add(nothing, every("1h"), name="job")
     fleet.start()
@@ -299,7 +320,7 @@ def test_an_act_that_cannot_be_read_is_named_in_the_log_and_what_stands_is_obeye
     fleet.stand.store.write_control(OrderBook(1, (PAUSE,)).written(), "no act")
     fleet.look()
     fleet.obeyed(1)
-    assert fleet.stand.sink.of(OrdersStand)[-1].paused == ("job",)
+    assert fleet.stand.sink.of(OrdersStand)[-1].paused == ("*",)
     assert "act 1 of the audit log cannot be read" in caplog.text
 
 
