@@ -183,7 +183,7 @@ class InstantsElsewhere(Event, frozen=True, kw_only=True):
 
 
 class InstantsSkipped(Event, frozen=True, kw_only=True):
-    """Due instants that passed while their job was in hand here: each is due and `skipped` at once, for one reason.
+    """Due instants that passed while their job was in hand here, or paused: each is due and `skipped` at once.
 
     `exact` is as in `InstantsMissed`. They lie in [first_due_ns, latest_due_ns], both of which are among them.
     """
@@ -196,6 +196,7 @@ class InstantsSkipped(Event, frozen=True, kw_only=True):
     latest_due_ns: int
     next_due_ns: int | None
     wall_ns: int
+    error: str = ""  # who had the job paused, and why
 
 
 class JobRegistered(Event, frozen=True, kw_only=True):

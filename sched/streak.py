@@ -38,7 +38,7 @@ def prolonged(streak: Streak, outcome: str, due_ns: int, ended_wall_ns: int, *, 
 def prolonged_by_span(streak: Streak, span: InstantsSkipped) -> Streak:
     """Return the streak after instants that were skipped at once."""
     for due_ns in (span.first_due_ns, span.latest_due_ns):
-        streak = prolonged(streak, Outcome.SKIPPED, due_ns, span.wall_ns)
+        streak = prolonged(streak, Outcome.SKIPPED, due_ns, span.wall_ns, reason=span.reason)
     return streak
 
 

@@ -155,7 +155,7 @@ class JobGroup(SeriesGroup):
                 self._keep_interval()
 
     def skipped(self, event: InstantsSkipped) -> None:
-        """Count instants that passed while the job was in hand: due and ended at once."""
+        """Count instants that passed while the job was in hand, or paused: due and ended at once."""
         with self.lock:
             self._changes += 1
             self._due.add(event.count)

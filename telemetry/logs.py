@@ -279,7 +279,7 @@ class LogSink(MoveSink):
             event.job,
             times,
             instant_of(event.first_due_ns).isoformat(timespec="milliseconds"),
-            event.reason,
+            ": ".join(filter(None, (event.reason, event.error))),
             f", as {more} more since it was last told" if more else "",
             job=event.job,
             resource=self._resources.get(event.job),

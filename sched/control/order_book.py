@@ -88,6 +88,20 @@ class OrderBook:
         """
         return self._first(Pause, lambda it: it.stands_at(due_ns) and it.covers(job))
 
+    def paused_spans(self, job: JobId, begin_ns: int, end_ns: int) -> list[tuple[int, int]]:
+        """Return when in [begin_ns, end_ns) pauses of a job stood, from their beginning on: ascending, and apart."""
+        spans: list[tuple[int, int]] = []
+        for pause in sorted(self.of_kind(Pause), key=lambda it: it.since_ns):
+            since_ns = max(begin_ns, pause.since_ns)
+            until_ns = end_ns if pause.until_ns is None else min(end_ns, pause.until_ns)
+            if since_ns >= until_ns or not pause.covers(job):
+                continue
+            if spans and since_ns <= spans[-1][1]:
+                since_ns, earlier_ns = spans.pop()
+                until_ns = max(until_ns, earlier_ns)
+            spans.append((since_ns, until_ns))
+        return spans
+
     def skip_of(self, job: JobId, due_ns: int) -> Skip | None:
         """Return the order to skip one due instant."""
         return self._first(Skip, lambda it: (it.service, it.job, it.due_ns) == (*job, due_ns))

@@ -32,6 +32,19 @@ class StandingOrders:
         """
         return self._against(job_name, due_ns, manual=manual) is not None
 
+    def paused_spans(self, job_name: str, begin_ns: int, end_ns: int) -> list[tuple[int, int]]:
+        """Return when in [begin_ns, end_ns) a job was paused: see `OrderBook`."""
+        book = self.book
+        return book.paused_spans(self._context.job_id(job_name), begin_ns, end_ns) if book.orders else []
+
+    def paused_when_due(self, job_name: str, due_ns: int) -> bool:
+        """Return whether an order was against running an instant on any instance, before it was due."""
+        book = self.book
+        if not book.orders:
+            return False
+        job = self._context.job_id(job_name)
+        return book.skip_of(job, due_ns) is not None or book.paused_spans(job, due_ns, due_ns + 1) != []
+
     def words(self, job_name: str, due_ns: int) -> str:
         """Return who does not want a due instant run here, and why; "" if no order is against it."""
         order = self._against(job_name, due_ns)

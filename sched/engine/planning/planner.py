@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from tickglass.sched.durations import MS, SECOND
 from tickglass.sched.engine.planning.backlog import Backlog
 from tickglass.sched.engine.planning.overlaps import Overlaps
+from tickglass.sched.engine.planning.passed_instants import PassedInstants
 from tickglass.sched.engine.planning.plan import Plan
 from tickglass.sched.engine.planning.trigger_calls import TriggerCalls, counted, next_due_ns
 from tickglass.sched.occurrence import OccurrenceEvent, OccurrenceMachine, Outcome, SkipReason
@@ -54,8 +55,8 @@ class Planner:
     ) -> None:
         self._orders = orders
         self._skew = skew
-        self._misfires = misfires
         self.triggers = TriggerCalls(context)
+        self._passed_instants = PassedInstants(context, misfires, orders, self.triggers)
         self._context = context
         self._timeline = timeline
         self._dispatcher = dispatcher
@@ -264,7 +265,7 @@ class Planner:
                 plan.after_ns = due_ns - (next_due_ns - due_ns)  # an interval before it, as of a plan that was not held
             return True
         plan.after_ns = due_ns
-        self._misfires.too_late(self._fell_due(job, due_ns, next_due_ns), reason=_KEPT_BACK, trigger=str(job.trigger))
+        self._passed_instants.too_late(job, self._fell_due(job, due_ns, next_due_ns), reason=_KEPT_BACK)
         if self._advance(plan) and plan.next_ns is not None:
             self._rest(plan, plan.next_ns, now_ns)
         return False
@@ -311,8 +312,7 @@ class Planner:
                 why = self._orders.words(job.name, occurrence.due_ns) if because is SkipReason.PAUSED else ""
                 occurrence.fire(OccurrenceEvent.ENDED, outcome=Outcome.SKIPPED, reason=because, error=why)
             case TooLate():
-                trigger = "" if manual else str(job.trigger)
-                self._misfires.too_late(occurrence, reason=reason, trigger=trigger)
+                self._passed_instants.too_late(job, occurrence, reason=reason)
 
     def _verdict(
         self,
@@ -348,11 +348,11 @@ class Planner:
             return None
 
     def _latest_of(self, job: Job, due_ns: int, passed: InstantCount | None, *, reason: str) -> int:
-        """Return the latest instant that has come; the ones before it are accounted for in misfires."""
+        """Return the latest instant that has come; the ones before it are accounted for."""
         if passed is None or passed.latest_ns is None:
             return due_ns
         # Counted are the planned one and all but the latest.
-        self._misfires.span_passed(job, due_ns, passed.latest_ns, passed, reason=reason)
+        self._passed_instants.span(job, due_ns, passed.latest_ns, passed, reason=reason)
         return passed.latest_ns
 
     def _fell_due(self, job: Job, due_ns: int, next_due_ns: int | None, *, kind: str = SCHEDULED) -> OccurrenceMachine:

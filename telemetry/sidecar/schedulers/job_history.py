@@ -233,7 +233,7 @@ class JobHistory:
         return self._passed(facts, event.wall_ns)
 
     def skipped(self, event: InstantsSkipped, failure: StoreFailure) -> OccurrenceView:
-        """Take instants that passed while the job was in hand; `failure` is the store's latest."""
+        """Take instants that passed while the job was in hand, or paused; `failure` is the store's latest."""
         since_wall_ns, before_ns, before_state = self._in_hand_at(event.first_due_ns)
         delayed = since_wall_ns is None and before_ns is not None and failure.wall_ns >= before_ns
         facts = Facts(
@@ -243,6 +243,7 @@ class JobHistory:
             count=event.count,
             exact=event.exact,
             until_ns=event.latest_due_ns + 1,
+            error=event.error[:ERROR_MAX],
             since_wall_ns=since_wall_ns,
             before_ns=before_ns,
             before_state=before_state,

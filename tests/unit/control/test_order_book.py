@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tickglass.sched.control.order_book import OrderBook
 from tickglass.sched.control.orders import Cancel, Drain, Order, Pause, RunNow, Skip, fits
@@ -86,6 +87,16 @@ def test_a_pause_is_about_the_due_instants_before_its_end(service: str, job: str
 
 def test_a_pause_without_an_end_covers_all_that_comes() -> None:
     assert OrderBook(1, (pause(),)).pause_of(NIGHTLY, 10**19) is not None
+
+
+def test_pauses_that_touch_are_one_span_and_count_from_their_beginning_on() -> None:
+    spans = ((50, 60), (10, 20), (20, 30), (15, 18), (90, None), (0, 3))
+    pauses = [structs.replace(pause(until_ns=until_ns), since_ns=since_ns) for since_ns, until_ns in spans]
+    other = pause(job="other")
+    book = OrderBook(1, (*pauses, other))
+    assert book.paused_spans(NIGHTLY, 5, 100) == [(10, 30), (50, 60), (90, 100)]
+    assert book.paused_spans(NIGHTLY, 12, 55) == [(12, 30), (50, 55)]
+    assert book.paused_spans(NIGHTLY, 30, 50) == []
 
 
 def test_a_skip_is_about_one_due_instant_of_one_job() -> None:
