@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ORDERS_MAX", "OrderBook"]
 
 ORDERS_MAX: Final = 1_000  # that stand at once: every instance reads all of them after each act
-_ENDED_KEPT_NS: Final = 86_400 * SECOND
+_ENDED_KEPT_NS: Final = 32 * 86_400 * SECOND  # longer than the interval of a monthly job
 _ENDED_KEPT: Final = 100
 _AGAINST: Final = (Pause, Skip, Drain)
 
@@ -71,7 +71,7 @@ class OrderBook:
     def revised(self, now_ns: int, *, add: Sequence[Order] = (), end: Sequence[Order] = ()) -> OrderBook:
         """Return the next version of the book.
 
-        An order against due instants stays for a day after its end: an instance that comes up then decides on those
+        An order against due instants stays for a month after its end: an instance that comes up then decides on those
         of before. Only the latest are kept, because every instance reads all of them after each act.
         """
         ended = tuple(msgspec.structs.replace(order, until_ns=now_ns) for order in end)

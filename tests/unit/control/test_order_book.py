@@ -115,14 +115,15 @@ def test_a_drain_is_about_one_instance_until_its_end() -> None:
     assert book.cancel_of("ab") is None
 
 
-def test_a_new_version_ends_orders_now_and_drops_what_ended_a_day_ago() -> None:
+def test_a_new_version_ends_orders_now_and_drops_what_ended_a_month_ago() -> None:
     old, ended, standing = pause(1, until_ns=1), pause(2, until_ns=2 * DAY), pause(3)
+    now_ns = 32 * DAY + 5
     book = OrderBook(3, (old, ended, standing))
     added = pause(4, job="x")
-    revised = book.revised(2 * DAY + 5, add=[added], end=[standing])
+    revised = book.revised(now_ns, add=[added], end=[standing])
     assert revised.version == 4
-    assert revised.orders == (ended, pause(3, until_ns=2 * DAY + 5), added)
-    assert revised.standing(2 * DAY + 5) == (added,)
+    assert revised.orders == (ended, pause(3, until_ns=now_ns), added)
+    assert revised.standing(now_ns) == (added,)
 
 
 def test_of_what_has_ended_only_the_latest_that_may_still_matter_is_kept() -> None:
